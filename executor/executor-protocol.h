@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the mediator and an executor it started say to each other.
+ *
+ * One AF_UNIX stream socketpair for each executor. Every message is an
+ * ExecutorHeader and its payload; several may share one write. The two
+ * programs are always built together, so nothing here is a stable contract,
+ * but an executor runs on behalf of guests: the mediator checks what it says
+ * like any peer's.
+ *
+ *   HELLO     executor to mediator, once, first: ExecutorHello. Sent when the
+ *             backend is ready; the mediator sends no request before it.
+ *   REQUEST   mediator to executor: a VGPURequest that vgpu_request_check()
+ *             answered with NONE.
+ *   RESPONSE  executor to mediator: a VGPUResponse, with the request's tag.
+ *             In any order.
+ *
+ * The mediator sends no more requests than it said with --slots. End of file
+ * from the mediator ends the executor; from the executor, it is dead.
+ */
+#ifndef VGPU_EXECUTOR_PROTOCOL_H
+#define VGPU_EXECUTOR_PROTOCOL_H
+
+#include "vgpu-protocol.h"
+
+enum {
+    EXECUTOR_MSG_HELLO = 1,
+    EXECUTOR_MSG_REQUEST = 2,
+    EXECUTOR_MSG_RESPONSE = 3,
+};
+
+#define EXECUTOR_PAYLOAD_MAX 1024u
+/* The most requests an executor can have in flight: --slots. */
+#define EXECUTOR_SLOTS_MAX 64u
+
+typedef struct ExecutorHeader {
+    uint32_t type;
+    uint32_t length;   /* payload bytes, at most EXECUTOR_PAYLOAD_MAX */
+    uint64_t tag;      /* REQUEST: the mediator's; RESPONSE: the same */
+    uint32_t priority; /* REQUEST: VGPU_PRIORITY_*, for the stream's priority; else 0 */
+    uint32_t reserved;
+} ExecutorHeader;
+
+typedef struct ExecutorHello {
+    VGPUDeviceInfo device;
+} ExecutorHello;
+
+static_assert(sizeof(ExecutorHeader) == 24, "no padding");
+static_assert(sizeof(ExecutorHello) <= EXECUTOR_PAYLOAD_MAX, "fits");
+static_assert(EXECUTOR_PAYLOAD_MAX >= VGPU_REQUEST_MAX, "fits");
+
+/* Exit statuses of vgpu-executor. 3: this host can't run the backend (no
+ * driver, no device, no kernels): with --backend=auto never seen. 4: CUDA left
+ * the process unusable (a sticky error); a new process can go on. */
+enum {
+    EXECUTOR_EXIT_OK = 0,
+    EXECUTOR_EXIT_FAILURE = 1,
+    EXECUTOR_EXIT_USAGE = 2,
+    EXECUTOR_EXIT_NO_BACKEND = 3,
+    EXECUTOR_EXIT_STICKY = 4,
+};
+
+#endif
