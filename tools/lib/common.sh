@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# Sourced by the tools: where things are, and how they talk to the reader.
+
+# The checkout, and what the tools keep between runs (never committed).
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cache=$project/.cache
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
+else
+    bold='' dim='' green='' red='' plain=''
+fi
+
+# step TEXT - opens a part of the run, with the time since the start
+step() {
+    printf '%s[%4ds] %s%s\n' "$bold" "$SECONDS" "$*" "$plain"
+}
+
+# note TEXT - one line of explanation
+note() {
+    printf '        %s\n' "$*"
+}
+
+# die TEXT - says why and ends the run
+die() {
+    printf '%s%s: %s%s\n' "$red" "${0##*/}" "$*" "$plain" >&2
+    exit 1
+}
+
+# quietly NAME COMMAND... - runs it with its output in .cache/logs/NAME.log,
+# shows the end of that when it fails, and says how long it took when that was
+# more than a few seconds
+quietly() {
+    local log=$cache/logs/$1.log start=$SECONDS rc=0
+    shift
+
+    mkdir -p "$cache/logs"
+    "$@" >"$log" 2>&1 </dev/null || rc=$?
+    if [ "$rc" -ne 0 ]; then
+        tail -n 40 "$log" >&2
+        printf '%s%s failed (exit status %d); all of its output: %s%s\n' \
+            "$red" "$*" "$rc" "$log" "$plain" >&2
+        return "$rc"
+    fi
+    [ $((SECONDS - start)) -lt 3 ] || note "took $((SECONDS - start)) s"
+}
