@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The part of NVIDIA's CUDA driver API that the executor uses, and the driver's
+ * library, opened at run time: the executor builds without the CUDA toolkit and
+ * starts without a driver.
+ *
+ * Types, constants and prototypes are facts from the "CUDA Driver API"
+ * reference manual (docs.nvidia.com/cuda/cuda-driver-api), version 13.0; none of
+ * them has changed since CUDA 5.5. Where a function has versions, the name here
+ * is the one of its current 64-bit ABI (*_v2), which the header <cuda.h> hides
+ * behind a macro.
+ */
+#ifndef VGPU_EXECUTOR_CUDA_DRIVER_H
+#define VGPU_EXECUTOR_CUDA_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef struct CUctx_st *CUcontext;
+typedef struct CUmod_st *CUmodule;
+typedef struct CUfunc_st *CUfunction;
+typedef struct CUstream_st *CUstream;
+typedef int CUresult;
+
+typedef void (*CUstreamCallback)(CUstream stream, CUresult status, void *user_data);
+
+enum {
+    CUDA_SUCCESS = 0,
+    CUDA_ERROR_INVALID_VALUE = 1,
+    CUDA_ERROR_OUT_OF_MEMORY = 2,
+    CUDA_ERROR_NOT_INITIALIZED = 3,
+    CUDA_ERROR_DEINITIALIZED = 4,
+    CUDA_ERROR_NO_DEVICE = 100,
+    CUDA_ERROR_INVALID_DEVICE = 101,
+    CUDA_ERROR_INVALID_IMAGE = 200,
+    CUDA_ERROR_INVALID_CONTEXT = 201,
+    CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
+    CUDA_ERROR_ECC_UNCORRECTABLE = 214,
+    CUDA_ERROR_NVLINK_UNCORRECTABLE = 220,
+    CUDA_ERROR_CONTAINED = 226,
+    CUDA_ERROR_INVALID_HANDLE = 400,
+    CUDA_ERROR_NOT_FOUND = 500,
+    CUDA_ERROR_ILLEGAL_ADDRESS = 700,
+    CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES = 701,
+    CUDA_ERROR_LAUNCH_TIMEOUT = 702,
+    CUDA_ERROR_CONTEXT_IS_DESTROYED = 709,
+    CUDA_ERROR_ASSERT = 710,
+    CUDA_ERROR_HARDWARE_STACK_ERROR = 714,
+    CUDA_ERROR_ILLEGAL_INSTRUCTION = 715,
+    CUDA_ERROR_MISALIGNED_ADDRESS = 716,
+    CUDA_ERROR_INVALID_ADDRESS_SPACE = 717,
+    CUDA_ERROR_INVALID_PC = 718,
+    CUDA_ERROR_LAUNCH_FAILED = 719,
+    CUDA_ERROR_MPS_CLIENT_TERMINATED = 810,
+    CUDA_ERROR_EXTERNAL_DEVICE = 911,
+    CUDA_ERROR_UNKNOWN = 999,
+};
+
+enum {
+    CU_CTX_SCHED_SPIN = 0x01,
+    CU_CTX_SCHED_BLOCKING_SYNC = 0x04,
+    CU_STREAM_NON_BLOCKING = 0x1,
+    CU_MEMHOSTALLOC_DEVICEMAP = 0x02,
+    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
+    CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
+    CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+};
+
+/* Every function used: X(member of CudaDriver, symbol, parameters). */
+#define CUDA_DRIVER_FUNCTIONS(X)                                                                  \
+    X(init, cuInit, (unsigned flags))                                                             \
+    X(driver_get_version, cuDriverGetVersion, (int *version))                                     \
+    X(get_error_name, cuGetErrorName, (CUresult error, const char **name))                        \
+    X(device_get, cuDeviceGet, (CUdevice * device, int ordinal))                                  \
+    X(device_get_count, cuDeviceGetCount, (int *count))                                           \
+    X(device_get_name, cuDeviceGetName, (char *name, int length, CUdevice device))                \
+    X(device_get_attribute, cuDeviceGetAttribute, (int *value, int attribute, CUdevice device))   \
+    X(primary_ctx_set_flags, cuDevicePrimaryCtxSetFlags_v2, (CUdevice device, unsigned flags))    \
+    X(primary_ctx_retain, cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))       \
+    X(primary_ctx_release, cuDevicePrimaryCtxRelease_v2, (CUdevice device))                       \
+    X(ctx_set_current, cuCtxSetCurrent, (CUcontext context))                                      \
+    X(ctx_get_stream_priority_range, cuCtxGetStreamPriorityRange, (int *least, int *greatest))    \
+    X(mem_get_info, cuMemGetInfo_v2, (size_t * free, size_t * total))                             \
+    X(mem_host_alloc, cuMemHostAlloc, (void **host, size_t size, unsigned flags))                 \
+    X(mem_host_get_device_pointer, cuMemHostGetDevicePointer_v2,                                  \
+      (CUdeviceptr * device, void *host, unsigned flags))                                         \
+    X(mem_free_host, cuMemFreeHost, (void *host))                                                 \
+    X(module_load_data, cuModuleLoadData, (CUmodule * module, const void *image))                 \
+    X(module_unload, cuModuleUnload, (CUmodule module))                                           \
+    X(module_get_function, cuModuleGetFunction,                                                   \
+      (CUfunction * function, CUmodule module, const char *name))                                 \
+    X(stream_create_with_priority, cuStreamCreateWithPriority,                                    \
+      (CUstream * stream, unsigned flags, int priority))                                          \
+    X(stream_synchronize, cuStreamSynchronize, (CUstream stream))                                 \
+    X(stream_add_callback, cuStreamAddCallback,                                                   \
+      (CUstream stream, CUstreamCallback callback, void *user_data, unsigned flags))              \
+    X(stream_destroy, cuStreamDestroy_v2, (CUstream stream))                                      \
+    X(launch_kernel, cuLaunchKernel,                                                              \
+      (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,  \
+       unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void **params, \
+       void **extra))
+
+#define CUDA_DRIVER_MEMBER(member, symbol, parameters) CUresult(*member) parameters;
+
+typedef struct CudaDriver {
+    void *library;
+    CUDA_DRIVER_FUNCTIONS(CUDA_DRIVER_MEMBER)
+} CudaDriver;
+
+/*
+ * cuda_driver_open() - load libcuda.so.1 and look its functions up
+ * @ret: zeroed by the caller
+ * @reason: @reason_size bytes; on failure one line without a newline
+ *
+ * Returns 0, or -ENODEV when there is no driver or it lacks a function.
+ */
+int cuda_driver_open(CudaDriver *ret, char *reason, size_t reason_size);
+
+/* cuda_driver_close() - unload; takes a zeroed or already closed driver, too */
+void cuda_driver_close(CudaDriver *driver);
+
+/* cuda_driver_error_name() - "CUDA_ERROR_...", or "unknown error"; a static string */
+const char *cuda_driver_error_name(const CudaDriver *driver, CUresult error);
+
+/*
+ * cuda_error_is_sticky() - is the process's CUDA state gone for good?
+ *
+ * True for the errors of which the manual (section "Data types used by CUDA
+ * driver", CUresult) says that every further call returns the same error and
+ * the process must be started anew; for uncorrectable ECC and NVLink errors,
+ * whose data can't be trusted; for a context, driver or MPS server that is
+ * gone; and for CUDA_ERROR_UNKNOWN, after which nothing is known.
+ */
+bool cuda_error_is_sticky(CUresult error);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The executor's loop: requests in, jobs to the backend, responses out. */
+#ifndef VGPU_EXECUTOR_SERVER_H
+#define VGPU_EXECUTOR_SERVER_H
+
+#include "backend.h"
+
+/*
+ * server_run() - serve one mediator until it hangs up
+ * @ops, @backend: an open backend; stays the caller's
+ * @n_slots: as the backend was opened with
+ * @fd: a connected stream socket in blocking mode; stays the caller's
+ * @ret_idle: whether no job was left in flight; on true the backend can be
+ *            closed without waiting for a device that may never answer
+ *
+ * Says on standard error why it ended, unless the mediator hung up.
+ *
+ * Returns an exit status: EXECUTOR_EXIT_OK, _FAILURE or _STICKY.
+ */
+int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, int fd, bool *ret_idle);
+
+#endif
