@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Points in time to wait for, and waiting for something that sends no event. */
+#ifndef VGPU_GUEST_DEADLINE_H
+#define VGPU_GUEST_DEADLINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Nanoseconds of CLOCK_MONOTONIC; UINT64_MAX is never. */
+typedef uint64_t deadline;
+
+#define DEADLINE_NEVER UINT64_MAX
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t clock_now(void);
+
+/* @timeout_ms as in vgpu.h: 0 is now, negative is never. */
+deadline deadline_after(int timeout_ms);
+
+/* Nanoseconds from @now to @d, 0 when that has passed. */
+uint64_t deadline_left(deadline d, uint64_t now);
+
+/*
+ * Looks again at something, at first at once and then with pauses that grow with
+ * the time it has taken. Start with all members 0.
+ */
+typedef struct backoff {
+    uint64_t start;
+    unsigned int spins;
+} backoff;
+
+/*
+ * backoff_pause() - pause before the next look
+ * @max_ns: the longest pause
+ *
+ * Returns false, without a pause, once @d has passed.
+ */
+bool backoff_pause(backoff *b, deadline d, uint64_t max_ns);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of this library know of an open device. */
+#ifndef VGPU_GUEST_DEVICE_H
+#define VGPU_GUEST_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "deadline.h"
+#include "vgpu.h"
+
+/* How far the last request of this handle has come. */
+typedef enum request_state {
+    REQUEST_NONE,
+    REQUEST_SUBMITTED,
+    REQUEST_FINISHED, /* the answer can be collected */
+} request_state;
+
+struct vgpu_device {
+    char address[VGPU_ADDRESS_MAX];
+    char *sysfs; /* the roots it was opened with */
+    char *dev;
+
+    int resource_fd; /* resource0; carries the lock */
+    volatile uint32_t *bar;
+    vgpu_counters counters;
+
+    bool locked;
+    request_state request;
+    uint32_t tag;    /* REQUEST_ID of the last request */
+    uint32_t status; /* STATUS that ended it */
+
+    int uio_fd;    /* /dev/uioN, or -1: wait by polling */
+    int config_fd; /* the PCI configuration space, with uio_fd */
+};
+
+/* Counted register accesses. @offset is a multiple of 4 inside BAR0. */
+uint32_t device_read(vgpu_device *dev, uint32_t offset);
+void device_write(vgpu_device *dev, uint32_t offset, uint32_t value);
+
+/* The steps of a request as in vgpu.h, up to a point in time. */
+int device_lock(vgpu_device *dev, deadline until);
+int device_submit(vgpu_device *dev, const void *request, size_t size, deadline until);
+int device_wait(vgpu_device *dev, deadline until);
+int device_call(vgpu_device *dev, const void *request, size_t size, deadline until, void *response,
+                size_t response_size, size_t *ret_size);
+
+/*
+ * device_wait_while_busy() - wait until STATUS is not BUSY
+ *
+ * Returns 0; -ETIMEDOUT when it is BUSY at @until; -EPROTO for a STATUS that does not exist;
+ * -ENODEV when the device no longer answers; others from waiting for interrupts.
+ */
+int device_wait_while_busy(vgpu_device *dev, deadline until, uint32_t *ret_status);
+
+#endif

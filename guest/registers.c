@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "device.h"
+#include "mmio.h"
+
+uint32_t device_read(vgpu_device *dev, uint32_t offset)
+{
+    dev->counters.reads++;
+    return mmio_read(dev->bar, offset);
+}
+
+void device_write(vgpu_device *dev, uint32_t offset, uint32_t value)
+{
+    dev->counters.writes++;
+    mmio_write(dev->bar, offset, value);
+}
+
+static bool offset_is_valid(uint32_t offset)
+{
+    return offset < VGPU_BAR0_SIZE && offset % sizeof(uint32_t) == 0;
+}
+
+int vgpu_read_register(vgpu_device *dev, uint32_t offset, uint32_t *ret_value)
+{
+    if (!offset_is_valid(offset))
+        return -EINVAL;
+
+    *ret_value = device_read(dev, offset);
+    return 0;
+}
+
+int vgpu_write_register(vgpu_device *dev, uint32_t offset, uint32_t value)
+{
+    if (!offset_is_valid(offset))
+        return -EINVAL;
+
+    device_write(dev, offset, value);
+    return 0;
+}
+
+void vgpu_get_counters(const vgpu_device *dev, vgpu_counters *ret)
+{
+    *ret = dev->counters;
+}

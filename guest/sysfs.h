@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The files of a PCI device in sysfs. */
+#ifndef VGPU_GUEST_SYSFS_H
+#define VGPU_GUEST_SYSFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vgpu.h"
+
+/* The two roots, with the defaults filled in. */
+const char *paths_sysfs(const vgpu_paths *paths);
+const char *paths_dev(const vgpu_paths *paths);
+
+/* Open @file of the PCI device. Returns a descriptor, or a negative errno. */
+int sysfs_open(const vgpu_paths *paths, const char *address, const char *file, int flags);
+
+/* Read the number in @file ("0x1af4" or decimal). Returns 0, -EBADMSG when there is none, or
+ * another negative errno. */
+int sysfs_read_u32(const vgpu_paths *paths, const char *address, const char *file,
+                   uint32_t *ret_value);
+
+/* Write @text to an open sysfs file, and close it. Takes what sysfs_open() returned, so that a
+ * failure to open is passed on. Returns 0 or a negative errno. */
+int sysfs_write_close(int fd, const char *text);
+
+/* Is this one of our devices, by what the kernel has read from its configuration space? */
+bool sysfs_is_vgpu(const vgpu_paths *paths, const char *address);
+
+/* Is @driver (not NULL) the device's driver? Returns 1 or 0, or -ENODATA when it has none, or
+ * another negative errno. */
+int sysfs_has_driver(const vgpu_paths *paths, const char *address, const char *driver);
+
+#endif

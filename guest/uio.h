@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The device's interrupt, by way of the kernel's uio_pci_generic driver. */
+#ifndef VGPU_GUEST_UIO_H
+#define VGPU_GUEST_UIO_H
+
+#include "deadline.h"
+#include "vgpu.h"
+
+/* N of the device's /dev/uioN; -ENXIO when it is not bound to uio_pci_generic. */
+int uio_find_number(const vgpu_paths *paths, const char *address);
+
+/* Clear Interrupt Disable in the PCI command register. Returns 0 or a negative errno. */
+int uio_unmask(int config_fd);
+
+/* Sleep until there is an interrupt that nobody has read yet, and read it. Returns 0, -ETIMEDOUT at
+ * @until, or another negative errno. */
+int uio_sleep(int uio_fd, deadline until);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Waiting for the device, by polling or by interrupt.
+ *
+ * The order of an interrupt's steps matters. INTx is a level: the device asserts it while
+ * IRQ_STATUS and IRQ_CTRL are both set. uio_pci_generic answers it by setting Interrupt Disable in
+ * the PCI command register and waking who reads /dev/uioN. So, each time round:
+ *
+ *   1. clear IRQ_STATUS (the device lets go of the line),
+ *   2. clear Interrupt Disable (the next one can get through),
+ *   3. read STATUS, and only if that is BUSY
+ *   4. sleep in /dev/uioN.
+ *
+ * A completion before 3 is seen by 3. One after 3 finds the line free and unmasked, so it wakes 4.
+ * None is lost. One between 1 and 3 is seen and also leaves an event behind, which costs the next
+ * wait one round.
+ */
+#include <errno.h>
+
+#include "device.h"
+#include "uio.h"
+
+#define PAUSE_MAX_NS 1000000u
+
+/* Looks at STATUS once; counts as a poll if the device is BUSY. */
+static uint32_t look(vgpu_device *dev)
+{
+    uint32_t status = device_read(dev, VGPU_REG_STATUS);
+
+    if (status == VGPU_STATUS_BUSY)
+        dev->counters.polls++;
+    return status;
+}
+
+static int wait_polling(vgpu_device *dev, deadline until, uint32_t *ret_status)
+{
+    backoff pause = {0};
+    uint32_t status;
+
+    do {
+        if (!backoff_pause(&pause, until, PAUSE_MAX_NS))
+            return -ETIMEDOUT;
+        status = look(dev);
+    } while (status == VGPU_STATUS_BUSY);
+
+    *ret_status = status;
+    return 0;
+}
+
+static int wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret_status)
+{
+    uint32_t status;
+    int r;
+
+    device_write(dev, VGPU_REG_IRQ_CTRL, VGPU_IRQ_COMPLETION);
+    for (;;) {
+        device_write(dev, VGPU_REG_IRQ_STATUS, VGPU_IRQ_COMPLETION);
+        r = uio_unmask(dev->config_fd);
+        if (r < 0)
+            break;
+
+        status = look(dev);
+        if (status != VGPU_STATUS_BUSY)
+            break;
+
+        r = uio_sleep(dev->uio_fd, until);
+        if (r < 0)
+            break;
+    }
+    /* Off again: a handle that polls must not leave a line asserted that nobody answers. */
+    device_write(dev, VGPU_REG_IRQ_CTRL, 0);
+
+    if (r < 0)
+        return r;
+    *ret_status = status;
+    return 0;
+}
+
+int device_wait_while_busy(vgpu_device *dev, deadline until, uint32_t *ret_status)
+{
+    uint32_t status = look(dev);
+
+    if (status == VGPU_STATUS_BUSY) {
+        int r = dev->uio_fd >= 0 ? wait_interrupt(dev, until, &status)
+                                 : wait_polling(dev, until, &status);
+
+        if (r < 0)
+            return r;
+    }
+
+    if (status == UINT32_MAX)
+        return -ENODEV; /* what reading from a slot without a device gives */
+    if (status > VGPU_STATUS_ERROR)
+        return -EPROTO;
+
+    *ret_status = status;
+    return 0;
+}
+
+int device_wait(vgpu_device *dev, deadline until)
+{
+    uint32_t status;
+    int r;
+
+    if (!dev->locked)
+        return -ENOLCK;
+    if (dev->request == REQUEST_NONE)
+        return -ENOTCONN;
+    if (dev->request == REQUEST_FINISHED)
+        return 0;
+
+    r = device_wait_while_busy(dev, until, &status);
+    if (r < 0)
+        return r;
+    if (status == VGPU_STATUS_IDLE) {
+        dev->request = REQUEST_NONE;
+        return -ECONNRESET;
+    }
+
+    dev->status = status;
+    dev->request = REQUEST_FINISHED;
+    return 0;
+}
+
+int vgpu_wait(vgpu_device *dev, int timeout_ms)
+{
+    return device_wait(dev, deadline_after(timeout_ms));
+}
