@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # most of it is used by those who source it
 #
 # Sourced by the tools: where things are, and how they talk to the reader.
 
@@ -7,10 +8,14 @@
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=$project/.cache
 
+# Seconds since the run began, also when a tool runs itself again.
+export VGPU_STARTED="${VGPU_STARTED:-$(date +%s)}"
+SECONDS=$(($(date +%s) - VGPU_STARTED))
+
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
-    bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
+    bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
 else
-    bold='' dim='' green='' red='' plain=''
+    bold='' green='' red='' plain=''
 fi
 
 # step TEXT - opens a part of the run, with the time since the start

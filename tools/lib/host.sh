@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # common.sh and host.sh, sourced before, set them
 #
 # Sourced by the tools and tests that need a whole host: systemd as PID 1, the
 # system bus, journald, polkit, on the machine's own root file system.
@@ -48,9 +49,9 @@ host_contain() {
 
 # host_groups - the machine's control groups that a container of ours may use
 host_groups() {
-    local id controllers path mount
+    local controllers path mount
 
-    while IFS=: read -r id controllers path; do
+    while IFS=: read -r _ controllers path; do
         case $controllers in
         '') mount=$(findmnt -n -o TARGET -t cgroup2 | head -n 1) ;;
         name=systemd) mount=$(findmnt -n -o TARGET -t cgroup -O name=systemd | head -n 1) ;;

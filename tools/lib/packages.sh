@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # the lists are for those who source it
 #
 # Sourced by the tools: Debian packages, installed only where they are missing.
 
 packages_build=(
-    meson ninja-build gcc libc6-dev pkg-config libsystemd-dev libinih-dev
-    # the device plugin is built against the headers of the distribution's QEMU
-    libglib2.0-dev dpkg-dev python3 patch
+    meson ninja-build gcc libc6-dev pkg-config libsystemd-dev libinih-dev libglib2.0-dev
+    # generating the headers of the distribution's QEMU
+    dpkg-dev python3 python3-venv flex bison libfdt-dev zlib1g-dev
 )
 packages_host=(
-    qemu-system-x86 systemd systemd-container dbus polkitd util-linux
-    # the guest: a shell and the tools that pack its initramfs
-    busybox-static cpio xz-utils zstd
+    qemu-system-x86 systemd systemd-container dbus util-linux procps
+    # packing the guest's initramfs
+    busybox-static cpio
 )
 packages_check=(
     libcmocka-dev clang clang-format shellcheck
@@ -24,12 +25,11 @@ is_installed() {
 
 # install_packages PACKAGE... - installs those that are missing
 #
-# A package's scripts start its services through invoke-rc.d, which asks
-# policy-rc.d, and enable them through deb-systemd-helper. Neither is wanted on a
-# machine that only builds and tests, so the first is told no, and the packages
-# named above are chosen so that the second has nothing to enable.
+# A package that has services starts and enables them. This machine is only to
+# build and test, so it does neither: policy-rc.d says no to the first, and what
+# was enabled is disabled again.
 install_packages() {
-    local missing=() package
+    local missing=() package enabled
 
     for package; do
         is_installed "$package" || missing+=("$package")
@@ -39,8 +39,18 @@ install_packages() {
 
     step "Installing ${missing[*]}"
     quietly apt-update apt-get -q update
+    enabled=$(enabled_units)
     quietly apt-install with_no_services env DEBIAN_FRONTEND=noninteractive \
         apt-get -q install -y --no-install-recommends "${missing[@]}"
+    comm -13 <(printf '%s\n' "$enabled") <(enabled_units) | while read -r link; do
+        note "not enabling ${link##*/}"
+        rm -f "$link"
+    done
+}
+
+# enabled_units - the links that enable this machine's units
+enabled_units() {
+    find /etc/systemd/system -mindepth 2 -type l | sort
 }
 
 # with_no_services COMMAND... - runs it while a policy-rc.d forbids that services
@@ -51,7 +61,7 @@ with_no_services() (
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
         trap 'exit 130' INT TERM HUP
-        printf '#!/bin/sh\n# vgpu-mediator tools/lib/packages.sh: removed again in a moment\nexit 101\n' >"$policy"
+        printf '#!/bin/sh\n# of vgpu-mediator tools/lib/packages.sh: removed again in a moment\nexit 101\n' >"$policy"
         chmod 755 "$policy"
     fi
     "$@"
