@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How the fake driver is told to misbehave: the environment variable
+ * VGPU_FAKE_CUDA, read in cuInit(). Items are separated by commas:
+ *
+ *   devices=N                      how many devices there are (default 1); with 0 cuInit() says so
+ *   fail=FUNCTION:CURESULT:after=K call K + 1 of FUNCTION does nothing and returns CURESULT; if
+ * that is a sticky error, the context is broken from then on hang=FUNCTION:after=K          call K
+ * + 1 of FUNCTION never returns hang=kernel:after=K            launched kernel K + 1 never ends;
+ * other streams go on fault=CURESULT:after=K         launched kernel K + 1 ends with CURESULT; if
+ * that is a sticky error, the context is broken and every stream with it slow=MS every kernel takes
+ * that many milliseconds hold=K                         no kernel starts before K are launched
+ *   trace=FILE                     append a line for each call: FUNCTION, or FUNCTION NUMBER
+ *
+ * ":after=K" may be left out and is then 0. For example:
+ *
+ *   VGPU_FAKE_CUDA="slow=5,fail=cuLaunchKernel:701:after=3"
+ */
+#ifndef FAKE_CUDA_PLAN_H
+#define FAKE_CUDA_PLAN_H
+
+#include <stdbool.h>
+
+#define PLAN_NAME_MAX 48u
+
+typedef struct PlanItem {
+    bool set;
+    char function[PLAN_NAME_MAX]; /* "kernel" for a launched kernel */
+    int result;
+    unsigned after;
+    unsigned seen; /* calls so far */
+} PlanItem;
+
+typedef struct Plan {
+    int devices;
+    unsigned slow_ms;
+    unsigned hold;
+    int trace_fd; /* -1: none */
+    PlanItem fail;
+    PlanItem hang;
+    PlanItem fault;
+} Plan;
+
+/* plan_read() - what VGPU_FAKE_CUDA says; aborts on anything it does not understand */
+Plan plan_read(void);
+
+/* plan_item_is_due() - counts a call of @function; is it the one that @item means? */
+bool plan_item_is_due(PlanItem *item, const char *function);
+
+#endif
