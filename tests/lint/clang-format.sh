@@ -1,0 +1,11 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# clang-format.sh SOURCE-ROOT - is every C file formatted as .clang-format says?
+# The device in qemu-stub/ has QEMU's style, which clang-format does not know.
+set -euo pipefail
+cd "$1"
+
+command -v clang-format >/dev/null || { echo "clang-format is not installed"; exit 77; }
+find bench daemon executor guest protocol tests -name '*.[ch]' -print0 |
+    xargs -0 -r clang-format --dry-run --Werror
