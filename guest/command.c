@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "command.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+void complain(const char *format, ...)
+{
+    va_list args;
+
+    fflush(stdout); /* so that the two come in order on a terminal */
+    va_start(args, format);
+    fputs("vgpu: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+int exit_code_for(int result)
+{
+    if (result > 0)
+        return EXIT_REFUSED;
+
+    switch (result) {
+    case 0:
+        return EXIT_OK;
+    case -ENODEV:
+        return EXIT_NO_DEVICE;
+    case -EBUSY:
+    case -ETIMEDOUT:
+        return EXIT_TIMEOUT;
+    default:
+        return EXIT_SYSTEM;
+    }
+}
+
+int complain_result(const char *what, int result)
+{
+    if (result >= VGPU_N_ERRORS)
+        complain("%s: %s (%d)", what, vgpu_strerror(result), result);
+    else
+        complain("%s: %s", what, vgpu_strerror(result));
+    return exit_code_for(result);
+}
+
+static int enable_interrupts(vgpu_device *dev)
+{
+    int r;
+
+    r = vgpu_enable_interrupts(dev);
+    if (r == -ENXIO) {
+        r = vgpu_bind_uio(NULL, vgpu_get_address(dev));
+        if (r == -ENOENT) {
+            complain("%s: interrupts need the kernel module uio_pci_generic; load it with "
+                     "'modprobe uio_pci_generic'",
+                     vgpu_get_address(dev));
+            return EXIT_SYSTEM;
+        }
+        if (r == -EBUSY) {
+            complain("%s: the device is bound to another driver", vgpu_get_address(dev));
+            return EXIT_SYSTEM;
+        }
+        if (r == 0)
+            r = vgpu_enable_interrupts(dev);
+    }
+    if (r < 0) {
+        complain("%s: cannot use interrupts: %s", vgpu_get_address(dev), strerror(-r));
+        return EXIT_SYSTEM;
+    }
+    return EXIT_OK;
+}
+
+int open_device(const options *o, const char *name, vgpu_device **ret_dev)
+{
+    CLEANUP_VGPU vgpu_device *dev = NULL;
+    int r;
+
+    r = vgpu_open(NULL, name, &dev);
+    if (r == -EINVAL) {
+        complain("invalid device '%s': give a number or a PCI address", name);
+        return EXIT_USAGE;
+    }
+    if (r == -ENODEV && !name) {
+        complain("no vgpu device found");
+        return EXIT_NO_DEVICE;
+    }
+    if (r < 0) {
+        complain("cannot open device '%s': %s", name ? name : "0", vgpu_strerror(r));
+        return exit_code_for(r);
+    }
+
+    if (o->interrupt) {
+        r = enable_interrupts(dev);
+        if (r != EXIT_OK)
+            return r;
+    }
+
+    *ret_dev = dev;
+    dev = NULL;
+    return EXIT_OK;
+}
+
+int parse_u32(const char *text, uint32_t *ret_value)
+{
+    unsigned long long value;
+    char *end;
+
+    if (text[0] < '0' || text[0] > '9') /* strtoull() would take a sign and spaces */
+        return -EINVAL;
+
+    errno = 0;
+    value = strtoull(text, &end, text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
+    if (errno != 0 || *end != '\0' || value > UINT32_MAX)
+        return -EINVAL;
+
+    *ret_value = (uint32_t) value;
+    return 0;
+}
+
+void print_foreign(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        putchar(*p < ' ' || *p > '~' || *p == '"' || *p == '\\' ? '?' : *p);
+}
+
+int finish_output(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+
+    complain("cannot write to the standard output: %s", strerror(errno));
+    return EXIT_SYSTEM;
+}

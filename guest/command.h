@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the subcommands of vgpu have in common. */
+#ifndef VGPU_GUEST_COMMAND_H
+#define VGPU_GUEST_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "vgpu.h"
+
+/* Exit codes, in the manual page too. */
+enum {
+    EXIT_OK = 0,
+    EXIT_REFUSED = 1,   /* the device or the host answered with an error, or a check failed */
+    EXIT_USAGE = 2,     /* options, operands, or input that cannot be used */
+    EXIT_NO_DEVICE = 3, /* none, or not the one that was asked for */
+    EXIT_TIMEOUT = 4,   /* no answer in time, or the device is in use */
+    EXIT_SYSTEM = 5,    /* anything else */
+};
+
+typedef struct options {
+    const char *device; /* NULL: the first */
+    int timeout_ms;
+    bool interrupt;
+    bool json;
+    vgpu_type type;
+    const char *output;
+    uint32_t count;
+} options;
+
+/* The subcommands. @argv holds as many operands as the table in vgpu.c says. Each returns an exit
+ * code and has printed its message by then. */
+int command_info(const options *o, char **argv);
+int command_add(const options *o, char **argv);
+int command_vecadd(const options *o, char **argv);
+int command_selftest(const options *o, char **argv);
+int command_bench(const options *o, char **argv);
+
+/* Print "vgpu: MESSAGE" on the standard error output. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Print "vgpu: @what: reason" and return the exit code for a @result of the library. */
+int complain_result(const char *what, int result);
+
+/* The same without a message. */
+int exit_code_for(int result);
+
+/* Open the device that @o names, with interrupts if it asks for them. Returns an exit code and has
+ * printed the message if that is not 0. Close @ret_dev with vgpu_close(). */
+int open_device(const options *o, const char *name, vgpu_device **ret_dev);
+
+/* Parse a number from 0 to 2^32 - 1, decimal or 0x…. Returns 0 or -EINVAL. */
+int parse_u32(const char *text, uint32_t *ret_value);
+
+/* Print text that came from the host, with anything but printable ASCII and, for JSON, quotes and
+ * backslashes made harmless. */
+void print_foreign(const char *text);
+
+/* Flush the standard output. Returns @code, or EXIT_SYSTEM after a message when that failed. */
+int finish_output(int code);
+
+static inline void cleanup_vgpu(vgpu_device **dev)
+{
+    vgpu_close(*dev);
+}
+
+#define CLEANUP_VGPU __attribute__((cleanup(cleanup_vgpu)))
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "command.h"
+
+/* What is told about a device: its registers, and what the host answers. */
+typedef struct facts {
+    const char *address;
+    int uio;
+    uint32_t protocol, capabilities, pool, priority, vm_id, status, error, extension;
+    int result; /* of GET_DEVICE_INFO */
+    VGPUDeviceInfo info;
+} facts;
+
+static uint32_t read_register(vgpu_device *dev, uint32_t offset)
+{
+    uint32_t value = 0;
+
+    vgpu_read_register(dev, offset, &value); /* cannot fail: the offset is a constant */
+    return value;
+}
+
+static facts gather(const options *o, vgpu_device *dev, int uio)
+{
+    facts f = {
+        .address = vgpu_get_address(dev),
+        .uio = uio,
+        .protocol = read_register(dev, VGPU_REG_PROTOCOL_VER),
+        .capabilities = read_register(dev, VGPU_REG_CAPABILITIES),
+        .pool = read_register(dev, VGPU_REG_POOL_ID),
+        .priority = read_register(dev, VGPU_REG_PRIORITY),
+        .vm_id = read_register(dev, VGPU_REG_VM_ID),
+        .status = read_register(dev, VGPU_REG_STATUS),
+        .error = read_register(dev, VGPU_REG_ERROR_CODE),
+        .extension = read_register(dev, VGPU_REG_EXTENSION),
+    };
+
+    f.result = vgpu_get_device_info(dev, o->timeout_ms, &f.info);
+    return f;
+}
+
+static const char *status_to_string(uint32_t status)
+{
+    static const char *const names[] = {"IDLE", "BUSY", "DONE", "ERROR"};
+
+    return status < ELEMENTSOF(names) ? names[status] : "unknown";
+}
+
+static const char *priority_to_string(uint32_t priority)
+{
+    const char *name = vgpu_priority_to_string(priority);
+
+    return name ? name : "unknown";
+}
+
+static void print_memory(const VGPUDeviceInfo *info)
+{
+    printf("  memory:        %" PRIu64 " MiB, %" PRIu64 " MiB free\n", info->memory_total >> 20,
+           info->memory_free >> 20);
+}
+
+static void print_host_plain(const VGPUDeviceInfo *info)
+{
+    fputs("  backend:       ", stdout);
+    print_foreign(info->backend);
+    fputs("\n  name:          ", stdout);
+    print_foreign(info->name);
+    putchar('\n');
+    print_memory(info);
+    if (strcmp(info->backend, "cuda") == 0) {
+        printf("  processors:    %" PRIu32 " multiprocessors\n", info->multiprocessors);
+        printf("  capability:    %" PRIu32 ".%" PRIu32 "\n", info->compute_major,
+               info->compute_minor);
+        printf("  driver:        CUDA %" PRIu32 ".%" PRIu32 "\n", info->driver_version / 1000,
+               info->driver_version % 1000 / 10);
+    } else {
+        printf("  processors:    %" PRIu32 " CPUs\n", info->multiprocessors);
+    }
+}
+
+static void print_plain(size_t index, const facts *f)
+{
+    printf("device %zu: %s\n", index, f->address);
+    printf("  protocol:      %" PRIu32 ".%" PRIu32 "\n", f->protocol >> 16, f->protocol & 0xffff);
+    printf("  capabilities:  0x%08" PRIx32 "\n", f->capabilities);
+    printf("  extensions:    %s\n", f->extension ? "yes" : "none");
+    printf("  pool:          %c\n", vgpu_pool_is_valid(f->pool) ? (int) f->pool : '?');
+    printf("  priority:      %s\n", priority_to_string(f->priority));
+    printf("  VM:            %" PRIu32 "\n", f->vm_id);
+    printf("  status:        %s", status_to_string(f->status));
+    if (f->status == VGPU_STATUS_ERROR)
+        printf(" (%s)", vgpu_error_to_string(f->error));
+    putchar('\n');
+    if (f->uio >= 0)
+        printf("  interrupt:     /dev/uio%d\n", f->uio);
+    else
+        puts("  interrupt:     not bound to uio_pci_generic");
+    if (f->result == 0)
+        print_host_plain(&f->info);
+}
+
+static void print_json(size_t index, const facts *f)
+{
+    printf("%s{\"index\":%zu,\"address\":\"%s\",\"protocol\":%" PRIu32 ",\"capabilities\":%" PRIu32
+           ",\"extensions\":%s,\"pool\":\"%c\",\"priority\":\"%s\",\"vm_id\":%" PRIu32
+           ",\"status\":\"%s\",\"error_code\":%" PRIu32 ",\"uio\":",
+           index > 0 ? "," : "", index, f->address, f->protocol, f->capabilities,
+           f->extension ? "true" : "false", vgpu_pool_is_valid(f->pool) ? (int) f->pool : '?',
+           priority_to_string(f->priority), f->vm_id, status_to_string(f->status), f->error);
+    if (f->uio >= 0)
+        printf("%d", f->uio);
+    else
+        fputs("null", stdout);
+
+    if (f->result != 0) {
+        printf(",\"host\":null,\"result\":%d}", f->result);
+        return;
+    }
+    fputs(",\"host\":{\"backend\":\"", stdout);
+    print_foreign(f->info.backend);
+    fputs("\",\"name\":\"", stdout);
+    print_foreign(f->info.name);
+    printf("\",\"memory_total\":%" PRIu64 ",\"memory_free\":%" PRIu64
+           ",\"multiprocessors\":%" PRIu32 ",\"compute_major\":%" PRIu32
+           ",\"compute_minor\":%" PRIu32 ",\"driver_version\":%" PRIu32 "},\"result\":0}",
+           f->info.memory_total, f->info.memory_free, f->info.multiprocessors,
+           f->info.compute_major, f->info.compute_minor, f->info.driver_version);
+}
+
+static int show(const options *o, size_t index, const vgpu_found *found)
+{
+    CLEANUP_VGPU vgpu_device *dev = NULL;
+    facts f;
+    int r;
+
+    r = open_device(o, found->address, &dev);
+    if (r != EXIT_OK)
+        return r;
+
+    f = gather(o, dev, found->uio);
+    if (o->json)
+        print_json(index, &f);
+    else
+        print_plain(index, &f);
+
+    return f.result == 0 ? EXIT_OK : complain_result(f.address, f.result);
+}
+
+/* Does @o->device, where given, mean this one? */
+static int chosen_address(const options *o, char ret_address[static VGPU_ADDRESS_MAX])
+{
+    CLEANUP_VGPU vgpu_device *dev = NULL;
+    int r;
+
+    ret_address[0] = '\0';
+    if (!o->device)
+        return EXIT_OK;
+
+    r = open_device(o, o->device, &dev);
+    if (r == EXIT_OK)
+        snprintf(ret_address, VGPU_ADDRESS_MAX, "%s", vgpu_get_address(dev));
+    return r;
+}
+
+int command_info(const options *o, char **argv)
+{
+    CLEANUP_FREE vgpu_found *list = NULL;
+    char only[VGPU_ADDRESS_MAX];
+    int code, r;
+    size_t n;
+
+    (void) argv;
+    code = chosen_address(o, only);
+    if (code != EXIT_OK)
+        return code;
+
+    r = vgpu_find(NULL, &list, &n);
+    if (r < 0)
+        return complain_result("cannot look for devices", r);
+    if (n == 0) {
+        complain("no vgpu device found");
+        return EXIT_NO_DEVICE;
+    }
+
+    if (o->json)
+        putchar('[');
+    for (size_t i = 0; i < n; i++)
+        if (only[0] == '\0' || strcmp(only, list[i].address) == 0) {
+            r = show(o, i, &list[i]);
+            if (code == EXIT_OK)
+                code = r;
+        }
+    if (o->json)
+        puts("]");
+
+    return finish_output(code);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vgpu: the command inside a guest. Options and the choice of the subcommand. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "command.h"
+
+#define TIMEOUT_DEFAULT_MS 30000
+
+/* Options that only some subcommands take. */
+enum {
+    TAKES_JSON = 1 << 0,
+    TAKES_TYPE = 1 << 1,
+    TAKES_OUTPUT = 1 << 2,
+    TAKES_COUNT = 1 << 3,
+};
+
+static const struct command {
+    const char *name;
+    int (*run)(const options *o, char **argv);
+    int operands;
+    unsigned int takes;
+} commands[] = {
+    {"info", command_info, 0, TAKES_JSON},
+    {"add", command_add, 2, 0},
+    {"vecadd", command_vecadd, 2, TAKES_TYPE | TAKES_OUTPUT},
+    {"selftest", command_selftest, 0, 0},
+    {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT},
+};
+
+static const struct option long_options[] = {
+    {"device", required_argument, NULL, 'd'}, {"timeout", required_argument, NULL, 't'},
+    {"interrupt", no_argument, NULL, 'i'},    {"json", no_argument, NULL, 'j'},
+    {"type", required_argument, NULL, 'T'},   {"output", required_argument, NULL, 'o'},
+    {"count", required_argument, NULL, 'n'},  {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},      {0},
+};
+
+static const char help[] =
+    "Usage: vgpu [OPTION]... COMMAND [OPERAND]...\n"
+    "Use the GPU pool behind this virtual machine's vgpu device.\n"
+    "\n"
+    "Commands:\n"
+    "  info                      show the devices and what runs their pools\n"
+    "  add A B                   print the 32-bit sum of two numbers\n"
+    "  vecadd A.bin B.bin -o C.bin\n"
+    "                            add two files of little-endian elements; - is the\n"
+    "                            standard input or output\n"
+    "  selftest                  check the registers, errors and computations of a device\n"
+    "  bench                     measure round trips of the scalar add\n"
+    "\n"
+    "Options:\n"
+    "  -d, --device=DEVICE       number or PCI address of the device; the first without it\n"
+    "  -t, --timeout=SECONDS     how long to wait for each request, 'infinity' for ever;\n"
+    "                            30 without it\n"
+    "  -i, --interrupt           wait by interrupt; binds the device to uio_pci_generic\n"
+    "      --type=TYPE           vecadd: int32, int64, float32 or float64 (int32 without it)\n"
+    "  -o, --output=FILE         vecadd: where the sums go\n"
+    "  -n, --count=N             bench: how many requests, 1 to 10000000 (1000 without it)\n"
+    "      --json                info, bench: print JSON\n"
+    "      --help                print this help\n"
+    "      --version             print the version\n"
+    "\n"
+    "Exit status: 0 success; 1 the host refused or failed a request, or a check failed;\n"
+    "2 bad usage or input; 3 no such device; 4 timed out; 5 any other failure.\n";
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < ELEMENTSOF(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+
+    return NULL;
+}
+
+static int parse_timeout(const char *text, int *ret_ms)
+{
+    double seconds;
+    char *end;
+
+    if (strcmp(text, "infinity") == 0) {
+        *ret_ms = -1;
+        return 0;
+    }
+
+    seconds = strtod(text, &end);
+    if (end == text || *end != '\0' || !(seconds >= 0 && seconds <= 1000000))
+        return -EINVAL;
+
+    *ret_ms = (int) (seconds * 1000);
+    return 0;
+}
+
+static int parse_count(const char *text, uint32_t *ret_count)
+{
+    if (parse_u32(text, ret_count) < 0 || *ret_count < 1 || *ret_count > 10000000)
+        return -EINVAL;
+    return 0;
+}
+
+static int bad_value(const char *option, const char *value)
+{
+    complain("invalid value '%s' for --%s", value, option);
+    return EXIT_USAGE;
+}
+
+__attribute__((noreturn)) static void print_and_exit(const char *text)
+{
+    fputs(text, stdout);
+    exit(finish_output(EXIT_OK));
+}
+
+/* @ret_taken: the TAKES_ bits of the options that were given. Returns an exit code. */
+static int parse_options(int argc, char **argv, options *ret, unsigned int *ret_taken)
+{
+    options o = {.timeout_ms = TIMEOUT_DEFAULT_MS, .type = VGPU_INT32};
+    unsigned int taken = 0;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "d:t:io:n:", long_options, NULL)) != -1)
+        switch (c) {
+        case 'd':
+            o.device = optarg;
+            break;
+        case 't':
+            if (parse_timeout(optarg, &o.timeout_ms) < 0)
+                return bad_value("timeout", optarg);
+            break;
+        case 'i':
+            o.interrupt = true;
+            break;
+        case 'j':
+            o.json = true;
+            taken |= TAKES_JSON;
+            break;
+        case 'T':
+            if (vgpu_type_from_string(optarg, &o.type) < 0)
+                return bad_value("type", optarg);
+            taken |= TAKES_TYPE;
+            break;
+        case 'o':
+            o.output = optarg;
+            taken |= TAKES_OUTPUT;
+            break;
+        case 'n':
+            if (parse_count(optarg, &o.count) < 0)
+                return bad_value("count", optarg);
+            taken |= TAKES_COUNT;
+            break;
+        case 'h':
+            print_and_exit(help);
+        case 'V':
+            print_and_exit("vgpu (vgpu-mediator) " VGPU_MEDIATOR_VERSION "\n");
+        default:
+            fputs("Try 'vgpu --help' for more information.\n", stderr);
+            return EXIT_USAGE;
+        }
+
+    *ret = o;
+    *ret_taken = taken;
+    return EXIT_OK;
+}
+
+__attribute__((format(printf, 1, 2))) static int bad_usage(const char *format, ...)
+{
+    va_list args;
+
+    fputs("vgpu: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    fputs("Try 'vgpu --help' for more information.\n", stderr);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *command;
+    unsigned int taken;
+    options o;
+    int r;
+
+    r = parse_options(argc, argv, &o, &taken);
+    if (r != EXIT_OK)
+        return r;
+
+    argv += optind;
+    argc -= optind;
+    if (argc == 0)
+        return bad_usage("missing command");
+    command = find_command(argv[0]);
+    if (!command)
+        return bad_usage("unknown command '%s'", argv[0]);
+    if (taken & ~command->takes)
+        return bad_usage("an option that was given is not for '%s'", command->name);
+    if (argc - 1 < command->operands)
+        return bad_usage("missing operand for '%s'", command->name);
+    if (argc - 1 > command->operands)
+        return bad_usage("extra operand '%s'", argv[1 + command->operands]);
+
+    return command->run(&o, argv + 1);
+}
