@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The scalar addition over the mediator's socket, beside a floor: the same
+ * client and the same bytes against a bare server of one thread that epolls,
+ * reads and writes back. Both in turn, several times; medians and their ratio.
+ *
+ * What it shows: what the mediator and the executor add to a Unix socket. What
+ * it does not show: the device, the guest, or a GPU (the backend is cpu).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mediator.h"
+#include "wire.h"
+
+#define REPETITIONS 7
+#define ROUNDS_ONE 20000
+#define ROUNDS_MANY 100000
+#define MANY 64
+
+typedef struct Run {
+    double usec_per_request;
+    double requests_per_second;
+} Run;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(EXIT_FAILURE);
+}
+
+static double now_sec(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+/* ---- The floor ---------------------------------------------------------------- */
+
+static void echo_serve(int listener)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = listener};
+    struct epoll_event events[MANY];
+    char buf[4096];
+
+    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &e);
+    for (;;) {
+        int n = epoll_wait(epoll, events, MANY, -1);
+
+        for (int i = 0; i < n; i++) {
+            int fd = events[i].data.fd;
+            ssize_t size;
+
+            if (fd == listener) {
+                e.data.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+                epoll_ctl(epoll, EPOLL_CTL_ADD, e.data.fd, &e);
+                continue;
+            }
+            size = read(fd, buf, sizeof(buf));
+            if (size <= 0 || send(fd, buf, (size_t) size, MSG_NOSIGNAL) != size)
+                close(fd);
+        }
+    }
+}
+
+static pid_t echo_start(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    pid_t pid;
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (fd < 0 || bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 ||
+        listen(fd, SOMAXCONN) < 0)
+        die("cannot start the echo server");
+
+    pid = fork();
+    if (pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        echo_serve(fd);
+    }
+    close(fd);
+    return pid;
+}
+
+/* ---- The client ------------------------------------------------------------------ */
+
+/* The answers are 60 bytes from the mediator and 64 from the echo. */
+static void receive_answer(int fd)
+{
+    char buf[128];
+    ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+    if (n < (ssize_t) sizeof(VGPUSocketHeader))
+        die("no answer");
+}
+
+static void send_one(int fd, uint32_t id)
+{
+    if (!wire_send_add(fd, 1, id, VGPU_PRIORITY_MEDIUM, id, 1))
+        die("cannot send");
+}
+
+static Run run_one(const char *path, unsigned rounds)
+{
+    int fd = wire_connect(path);
+    double begin;
+
+    if (fd < 0)
+        die("cannot connect");
+    for (unsigned i = 0; i < rounds / 10; i++) {
+        send_one(fd, i);
+        receive_answer(fd);
+    }
+
+    begin = now_sec();
+    for (unsigned i = 0; i < rounds; i++) {
+        send_one(fd, i);
+        receive_answer(fd);
+    }
+    double seconds = now_sec() - begin;
+
+    close(fd);
+    return (Run){seconds * 1e6 / rounds, rounds / seconds};
+}
+
+static Run run_many(const char *path, unsigned rounds)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC), fds[MANY];
+    struct epoll_event events[MANY];
+    unsigned done = 0;
+    double begin;
+
+    for (unsigned i = 0; i < MANY; i++) {
+        struct epoll_event e = {.events = EPOLLIN};
+
+        e.data.fd = fds[i] = wire_connect(path);
+        if (fds[i] < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &e) < 0)
+            die("cannot connect");
+        send_one(fds[i], i);
+        receive_answer(fds[i]);
+    }
+
+    begin = now_sec();
+    for (unsigned i = 0; i < MANY; i++)
+        send_one(fds[i], i);
+    while (done < rounds) {
+        int n = epoll_wait(epoll, events, MANY, -1);
+
+        for (int i = 0; i < n; i++) {
+            receive_answer(events[i].data.fd);
+            send_one(events[i].data.fd, done++);
+        }
+    }
+    double seconds = now_sec() - begin;
+
+    for (unsigned i = 0; i < MANY; i++)
+        close(fds[i]);
+    close(epoll);
+    return (Run){seconds * 1e6 / rounds, rounds / seconds};
+}
+
+/* ---- The comparison ----------------------------------------------------------------- */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *) a, y = *(const double *) b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *values)
+{
+    qsort(values, REPETITIONS, sizeof(*values), compare_doubles);
+    return values[REPETITIONS / 2];
+}
+
+int main(void)
+{
+    double floor_one[REPETITIONS], ours_one[REPETITIONS], ratio_one[REPETITIONS];
+    double floor_many[REPETITIONS], ours_many[REPETITIONS], ratio_many[REPETITIONS];
+    TestMediator mediator;
+    char echo_path[104];
+    pid_t echo;
+
+    if (test_mediator_start(&mediator, "[Pool A]\nBackend=cpu\n", "none") < 0)
+        return EXIT_FAILURE;
+    snprintf(echo_path, sizeof(echo_path), "%.64s/echo", mediator.directory);
+    echo = echo_start(echo_path);
+
+    for (unsigned i = 0; i < REPETITIONS; i++) {
+        floor_one[i] = run_one(echo_path, ROUNDS_ONE).usec_per_request;
+        ours_one[i] = run_one(mediator.socket, ROUNDS_ONE).usec_per_request;
+        ratio_one[i] = ours_one[i] / floor_one[i];
+        floor_many[i] = run_many(echo_path, ROUNDS_MANY).requests_per_second;
+        ours_many[i] = run_many(mediator.socket, ROUNDS_MANY).requests_per_second;
+        ratio_many[i] = ours_many[i] / floor_many[i];
+    }
+
+    printf("scalar add, 1 connection:   echo %.1f us, mediator %.1f us, ratio %.2f (aim <= 2.2)\n",
+           median(floor_one), median(ours_one), median(ratio_one));
+    printf("scalar add, %d connections: echo %.0f/s, mediator %.0f/s, ratio %.2f (aim >= 0.4)\n",
+           MANY, median(floor_many), median(ours_many), median(ratio_many));
+
+    (void) kill(echo, SIGKILL);
+    (void) waitpid(echo, NULL, 0);
+    return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Bytes on their way out of a non-blocking socket. Takes no memory while it is
+ * empty.
+ */
+#ifndef VGPU_BUFFER_H
+#define VGPU_BUFFER_H
+
+#include <stddef.h>
+
+typedef struct Buffer {
+    char *data;
+    size_t start; /* of what is not sent yet */
+    size_t end;
+    size_t size;
+} Buffer;
+
+static inline size_t buffer_used(const Buffer *b)
+{
+    return b->end - b->start;
+}
+
+/*
+ * buffer_append() - add @n bytes at the end
+ * @limit: the most bytes that may wait
+ *
+ * Returns 0, -ENOBUFS over the limit, or -ENOMEM; then nothing was added.
+ */
+int buffer_append(Buffer *b, const void *data, size_t n, size_t limit);
+
+/*
+ * buffer_send() - hand to the socket what it takes now
+ *
+ * Returns 0 when the buffer is empty, 1 when bytes are left and the caller
+ * should wait for the socket, or a negative errno (-EPIPE when the peer is gone).
+ */
+int buffer_send(Buffer *b, int fd);
+
+/* buffer_clear() - drop everything and the memory */
+void buffer_clear(Buffer *b);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <ini.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "executor-protocol.h"
+#include "log.h"
+
+#define USEC_PER_SEC UINT64_C(1000000)
+
+typedef struct Reader {
+    Config *config;
+    const char *path;
+    FILE *file;
+    unsigned line;
+} Reader;
+
+/* One key of a section: where it goes and how it is read. */
+typedef struct Key {
+    const char *section; /* NULL: [Pool X] */
+    const char *name;
+    bool (*parse)(const char *value, const struct Key *key, void *target);
+    size_t offset; /* in Config, or in PoolConfig */
+    unsigned min, max;
+} Key;
+
+const char *pool_backend_to_string(PoolBackend backend)
+{
+    static const char *const names[] = {
+        [POOL_BACKEND_AUTO] = "auto",
+        [POOL_BACKEND_CPU] = "cpu",
+        [POOL_BACKEND_CUDA] = "cuda",
+    };
+
+    return names[backend];
+}
+
+static bool parse_unsigned(const char *value, const Key *key, void *target)
+{
+    unsigned long long n;
+    char *end;
+
+    if (value[0] < '0' || value[0] > '9')
+        return false;
+    errno = 0;
+    n = strtoull(value, &end, 10);
+    if (errno != 0 || *end != '\0' || n < key->min || n > key->max)
+        return false;
+
+    *(unsigned *) target = (unsigned) n;
+    return true;
+}
+
+static bool parse_seconds(const char *value, const Key *key, void *target)
+{
+    unsigned seconds;
+
+    if (strcmp(value, "infinity") == 0) {
+        *(uint64_t *) target = UINT64_MAX;
+        return true;
+    }
+    if (!parse_unsigned(value, key, &seconds))
+        return false;
+
+    *(uint64_t *) target = seconds * USEC_PER_SEC;
+    return true;
+}
+
+static bool parse_backend(const char *value, const Key *key, void *target)
+{
+    (void) key;
+
+    for (PoolBackend b = POOL_BACKEND_AUTO; b <= POOL_BACKEND_CUDA; b++)
+        if (strcmp(value, pool_backend_to_string(b)) == 0) {
+            *(PoolBackend *) target = b;
+            return true;
+        }
+
+    return false;
+}
+
+/* A pool's scheduling policy. Strict priority, then arrival, is the only one. */
+static bool parse_policy(const char *value, const Key *key, void *target)
+{
+    (void) key;
+    (void) target;
+
+    return strcmp(value, "fifo") == 0;
+}
+
+static bool parse_unregistered(const char *value, const Key *key, void *target)
+{
+    (void) key;
+
+    if (strcmp(value, "allow") != 0 && strcmp(value, "refuse") != 0)
+        return false;
+
+    *(bool *) target = value[0] == 'a';
+    return true;
+}
+
+static const Key keys[] = {
+    {NULL, "Backend", parse_backend, offsetof(PoolConfig, backend), 0, 0},
+    {NULL, "Device", parse_unsigned, offsetof(PoolConfig, device), 0, 255},
+    {NULL, "InFlight", parse_unsigned, offsetof(PoolConfig, in_flight), 1, EXECUTOR_SLOTS_MAX},
+    {NULL, "QueueLimit", parse_unsigned, offsetof(PoolConfig, queue_limit), 1, 1000000},
+    {NULL, "Policy", parse_policy, 0, 0, 0},
+    {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered_allow), 0, 0},
+    {"Limits", "MaxConnections", parse_unsigned, offsetof(Config, max_connections), 1, 65536},
+    {"Limits", "VMQueueLimit", parse_unsigned, offsetof(Config, vm_queue_limit), 1, 65536},
+    {"Timeouts", "QueueTimeoutSec", parse_seconds, offsetof(Config, queue_timeout_usec), 1,
+     UINT_MAX},
+    {"Timeouts", "RequestTimeoutSec", parse_seconds, offsetof(Config, request_timeout_usec), 1,
+     UINT_MAX},
+    {"Timeouts", "DrainTimeoutSec", parse_seconds, offsetof(Config, drain_timeout_usec), 0,
+     UINT_MAX},
+};
+
+/* "Pool X" names pool X; the answer is its place, or NULL. */
+static PoolConfig *find_pool(Config *config, const char *section)
+{
+    if (strncmp(section, "Pool ", 5) != 0 || strlen(section) != 6 ||
+        !vgpu_pool_is_valid((unsigned char) section[5]))
+        return NULL;
+
+    return &config->pools[section[5] - VGPU_POOL_FIRST];
+}
+
+static int on_key(void *userdata, const char *section, const char *name, const char *value)
+{
+    Reader *reader = userdata;
+    PoolConfig *pool = find_pool(reader->config, section);
+    void *target = pool ? (void *) pool : (void *) reader->config;
+    bool known_section = false;
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const Key *key = &keys[i];
+
+        if (pool ? key->section != NULL : !key->section || strcmp(key->section, section) != 0)
+            continue;
+        known_section = true;
+        if (strcmp(key->name, name) != 0)
+            continue;
+
+        if (!key->parse(value, key, (char *) target + key->offset))
+            log_warning("%s:%u: %s=%s is not a value this setting takes, ignoring it", reader->path,
+                        reader->line, name, value);
+        return 1;
+    }
+
+    if (known_section)
+        log_warning("%s:%u: unknown setting %s=%s in [%s], ignoring it", reader->path, reader->line,
+                    name, value, section);
+    else
+        log_warning("%s:%u: unknown section [%s], ignoring %s=%s", reader->path, reader->line,
+                    section, name, value);
+    return 1;
+}
+
+/* Counts the lines, which the library keeps to itself, and takes note of pools
+ * without settings, for which it makes no call. */
+static char *read_line(char *buf, int size, void *userdata)
+{
+    Reader *reader = userdata;
+    char section[7 + 1];
+    PoolConfig *pool;
+
+    if (!fgets(buf, size, reader->file))
+        return NULL;
+    reader->line++;
+
+    if (sscanf(buf, " [%7[^]]]", section) == 1 && (pool = find_pool(reader->config, section)))
+        pool->configured = true;
+    return buf;
+}
+
+static int load_file(Config *config, const char *path)
+{
+    Reader reader = {.config = config, .path = path};
+    int r;
+
+    reader.file = fopen(path, "re");
+    if (!reader.file)
+        return errno == ENOENT ? 0 : log_errno(-errno, "cannot read %s", path);
+
+    r = ini_parse_stream(read_line, &reader, on_key, &reader);
+    fclose(reader.file);
+
+    if (r > 0)
+        log_warning("%s:%d: neither a [section] nor a Setting=value, ignoring the line", path, r);
+    return r == -2 ? -ENOMEM : 0;
+}
+
+static int is_drop_in(const struct dirent *entry)
+{
+    return fnmatch("?*.conf", entry->d_name, FNM_PERIOD) == 0;
+}
+
+static int load_drop_ins(Config *config, const char *path)
+{
+    struct dirent **entries;
+    char directory[PATH_MAX];
+    int n, r = 0;
+
+    if (snprintf(directory, sizeof(directory), "%s.d", path) >= (int) sizeof(directory))
+        return -ENAMETOOLONG;
+
+    n = scandir(directory, &entries, is_drop_in, alphasort);
+    if (n < 0)
+        return errno == ENOENT ? 0 : log_errno(-errno, "cannot read %s", directory);
+
+    for (int i = 0; i < n; i++) {
+        char file[PATH_MAX + NAME_MAX + 2];
+
+        snprintf(file, sizeof(file), "%s/%s", directory, entries[i]->d_name);
+        if (r == 0)
+            r = load_file(config, file);
+        free(entries[i]);
+    }
+    free(entries);
+
+    return r;
+}
+
+static bool any_pool(const Config *config)
+{
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
+        if (config->pools[i].configured)
+            return true;
+    return false;
+}
+
+int config_load(const char *path, Config *ret)
+{
+    Config config = {
+        .unregistered_allow = true,
+        .max_connections = 4096,
+        .vm_queue_limit = 64,
+        .queue_timeout_usec = UINT64_MAX,
+        .request_timeout_usec = 30 * USEC_PER_SEC,
+        .drain_timeout_usec = 5 * USEC_PER_SEC,
+    };
+    int r;
+
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
+        config.pools[i] = (PoolConfig){.in_flight = 16, .queue_limit = 16384};
+
+    r = load_file(&config, path);
+    if (r < 0)
+        return r;
+    r = load_drop_ins(&config, path);
+    if (r < 0)
+        return r;
+
+    if (!any_pool(&config))
+        config.pools[0].configured = true;
+
+    *ret = config;
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * mediator.conf and its drop-ins, read once into plain data. mediator.conf(5)
+ * describes the keys.
+ */
+#ifndef VGPU_CONFIG_H
+#define VGPU_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vgpu-protocol.h"
+
+#define CONFIG_N_POOLS (VGPU_POOL_LAST - VGPU_POOL_FIRST + 1)
+
+typedef enum PoolBackend {
+    POOL_BACKEND_AUTO, /* cuda where it works, else cpu */
+    POOL_BACKEND_CPU,
+    POOL_BACKEND_CUDA,
+} PoolBackend;
+
+typedef struct PoolConfig {
+    bool configured;
+    PoolBackend backend;
+    unsigned device;      /* CUDA device ordinal */
+    unsigned in_flight;   /* requests on the device at once, 1..EXECUTOR_SLOTS_MAX */
+    unsigned queue_limit; /* requests waiting in the pool, 1..1000000 */
+} PoolConfig;
+
+typedef struct Config {
+    PoolConfig pools[CONFIG_N_POOLS]; /* index 0 is pool A */
+
+    bool unregistered_allow; /* [Unregistered] Policy= */
+
+    unsigned max_connections;      /* 1..65536 */
+    unsigned vm_queue_limit;       /* requests one VM may have waiting, 1..65536 */
+    uint64_t queue_timeout_usec;   /* waiting; UINT64_MAX: never */
+    uint64_t request_timeout_usec; /* on the device */
+    uint64_t drain_timeout_usec;   /* at the end of the service */
+} Config;
+
+/* pool_backend_to_string() - "auto", "cpu" or "cuda"; static */
+const char *pool_backend_to_string(PoolBackend backend);
+
+/*
+ * config_load() - the defaults, then @path, then @path.d/?*.conf by name
+ * @path: a file; may be absent, and so may the directory
+ * @ret: set on success; no memory to release
+ *
+ * A line that cannot be used is a warning with file, line and value, and leaves
+ * the setting as it was. Without any [Pool] section there is pool A.
+ *
+ * Returns 0, or a negative errno when a file that exists can't be read.
+ */
+int config_load(const char *path, Config *ret);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One peer on the socket: a device in a QEMU, or whatever else connected. What
+ * it sends is checked here, and only here; a peer that breaks the protocol
+ * loses this connection and nothing else happens.
+ */
+#ifndef VGPU_CONNECTION_H
+#define VGPU_CONNECTION_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "vm.h"
+
+typedef TAILQ_HEAD(ConnectionList, Connection) ConnectionList;
+
+/*
+ * connection_new() - take over an accepted socket
+ * @fd: non-blocking; owned from here on, also on failure
+ *
+ * The connection belongs to the manager and ends by itself. Returns 0 or a
+ * negative errno.
+ */
+int connection_new(Manager *manager, int fd);
+
+/* connection_free() - close it, drop what its VM has queued. NULL is fine */
+Connection *connection_free(Connection *c);
+
+/* connection_free_all() - every one of the manager's */
+void connection_free_all(Manager *manager);
+
+/* connection_stop_reading_all() - answers still go out; requests stay in the socket */
+void connection_stop_reading_all(Manager *manager);
+
+/*
+ * connection_answer() - send a RESPONSE
+ *
+ * A peer that does not read its answers is closed, from the event loop and not
+ * in this call.
+ */
+void connection_answer(Connection *c, uint32_t request_id, const void *response, uint32_t size);
+
+#endif

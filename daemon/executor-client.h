@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An executor process as the mediator sees it: started, spoken to over a
+ * socketpair, watched, killed when told to, and started again with a growing
+ * pause when it ends. executor-protocol.h is the language.
+ */
+#ifndef VGPU_EXECUTOR_CLIENT_H
+#define VGPU_EXECUTOR_CLIENT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "executor-protocol.h"
+
+typedef struct ExecutorClient ExecutorClient;
+
+typedef enum ExecutorState {
+    EXECUTOR_STARTING, /* the process runs and has not said HELLO */
+    EXECUTOR_READY,
+    EXECUTOR_ENDING,  /* killed or broken, not reaped yet */
+    EXECUTOR_WAITING, /* no process; the next start is due later */
+} ExecutorState;
+
+/* How an executor ended, for the handler. */
+typedef enum ExecutorEnd {
+    EXECUTOR_END_STARTED, /* after it had been ready */
+    EXECUTOR_END_START,   /* before: whatever it needs is not there */
+} ExecutorEnd;
+
+typedef struct ExecutorHandler {
+    /* The executor takes requests from now on. */
+    void (*on_ready)(void *userdata, const ExecutorHello *hello);
+    /* @response passed vgpu_response_check(); @tag is whatever the executor says. Returns false
+     * when it makes no sense: the executor is then ended. */
+    bool (*on_response)(void *userdata, uint64_t tag, const void *response, uint32_t size);
+    /* The process is gone, and every request it had with it. */
+    void (*on_end)(void *userdata, ExecutorEnd end);
+} ExecutorHandler;
+
+typedef struct ExecutorOptions {
+    const char *path;    /* of vgpu-executor */
+    const char *backend; /* "auto", "cpu" or "cuda" */
+    unsigned device;
+    unsigned slots;
+    char pool; /* for log lines */
+} ExecutorOptions;
+
+/*
+ * executor_client_new() - start an executor on @event
+ * @options: copied; the strings must outlive the client
+ * @handler: must outlive the client; called from the event loop only
+ *
+ * A start that fails is tried again like an end. Returns 0, or a negative errno
+ * when the event loop refuses.
+ */
+int executor_client_new(sd_event *event, const ExecutorOptions *options,
+                        const ExecutorHandler *handler, void *userdata, ExecutorClient **ret);
+
+/* executor_client_free() - end the process and forget it; no handler is called. NULL is fine */
+ExecutorClient *executor_client_free(ExecutorClient *c);
+
+ExecutorState executor_client_state(const ExecutorClient *c);
+
+/* executor_client_pid() - of the process, or 0 without one */
+pid_t executor_client_pid(const ExecutorClient *c);
+
+/* executor_client_restarts() - how often a process that had been ready was replaced */
+uint64_t executor_client_restarts(const ExecutorClient *c);
+
+/*
+ * executor_client_submit() - give it a request
+ * @request: passed vgpu_request_check()
+ * @urgent: write it now; otherwise it may share a write with others that
+ *     follow in this round of the event loop
+ *
+ * The state must be EXECUTOR_READY. A failure ends the executor and reaches the
+ * caller through on_end, so there is no result.
+ */
+void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,
+                            uint32_t size, bool urgent);
+
+/* executor_client_kill() - SIGKILL; on_end follows from the event loop */
+void executor_client_kill(ExecutorClient *c);
+
+#endif

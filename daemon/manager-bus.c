@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus.h"
+#include "manager.h"
+#include "names.h"
+#include "version.h"
+
+static int append_vm(sd_bus_message *reply, const VM *vm)
+{
+    char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
+    char pool[2] = {vm->pool, '\0'};
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = sd_bus_message_append(reply, "(susso)", vm->name, vm->id, pool,
+                              vgpu_priority_to_string(vm->priority), path);
+    free(path);
+    return r;
+}
+
+static int list_vms(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+    sd_bus_message *reply = NULL;
+    Manager *m = userdata;
+    VM *vm;
+    int r;
+
+    (void) error;
+
+    r = sd_bus_message_new_method_return(message, &reply);
+    if (r >= 0)
+        r = sd_bus_message_open_container(reply, 'a', "(susso)");
+    TAILQ_FOREACH(vm, &m->vms, link)
+    {
+        if (r >= 0)
+            r = append_vm(reply, vm);
+    }
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    if (r >= 0)
+        r = sd_bus_send(NULL, reply, NULL);
+
+    sd_bus_message_unref(reply);
+    return r;
+}
+
+static int append_pool(sd_bus_message *reply, const Pool *p)
+{
+    char name[2] = {p->name, '\0'};
+    char *path = bus_object_path(VGPU_OBJECT_POOL, name);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = sd_bus_message_append(reply, "(sso)", name, p->device.backend, path);
+    free(path);
+    return r;
+}
+
+static int list_pools(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+    sd_bus_message *reply = NULL;
+    Manager *m = userdata;
+    int r;
+
+    (void) error;
+
+    r = sd_bus_message_new_method_return(message, &reply);
+    if (r >= 0)
+        r = sd_bus_message_open_container(reply, 'a', "(sso)");
+    for (unsigned i = 0; i < CONFIG_N_POOLS && r >= 0; i++)
+        if (m->pools[i])
+            r = append_pool(reply, m->pools[i]);
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    if (r >= 0)
+        r = sd_bus_send(NULL, reply, NULL);
+
+    sd_bus_message_unref(reply);
+    return r;
+}
+
+static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+
+    return sd_bus_message_append(reply, "s", VGPU_VERSION);
+}
+
+static int get_protocol_version(sd_bus *bus, const char *path, const char *interface,
+                                const char *property, sd_bus_message *reply, void *userdata,
+                                sd_bus_error *error)
+{
+    (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+
+    return sd_bus_message_append(reply, "u", VGPU_PROTOCOL_VERSION);
+}
+
+static int get_n_pools(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    Manager *m = userdata;
+    uint32_t n = 0;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
+        n += m->pools[i] != NULL;
+    return sd_bus_message_append(reply, "u", n);
+}
+
+/* The service's counters are the sums over its pools, computed when asked for. */
+static int get_statistics(sd_bus *bus, const char *path, const char *interface,
+                          const char *property, sd_bus_message *reply, void *userdata,
+                          sd_bus_error *error)
+{
+    Statistics sum = manager_statistics(userdata);
+    const struct {
+        const char *property;
+        uint64_t value;
+    } counters[] = {
+        {"RequestsSubmitted", sum.submitted},
+        {"RequestsCompleted", sum.completed},
+        {"RequestsFailed", sum.failed},
+        {"RequestsRejected", sum.rejected},
+    };
+
+    (void) bus, (void) path, (void) interface, (void) error;
+
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+        if (strcmp(property, counters[i].property) == 0)
+            return sd_bus_message_append(reply, "t", counters[i].value);
+    return -ENOENT;
+}
+
+static const sd_bus_vtable manager_vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD_WITH_ARGS("ListVMs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(susso)", vms), list_vms,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListPools", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sso)", pools), list_pools,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_SIGNAL_WITH_ARGS("VMAdded", SD_BUS_ARGS("s", name, "o", path), 0),
+    SD_BUS_SIGNAL_WITH_ARGS("VMRemoved", SD_BUS_ARGS("s", name, "o", path), 0),
+    SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("ProtocolVersion", "u", get_protocol_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("NVMs", "u", NULL, offsetof(Manager, n_vms), 0),
+    SD_BUS_PROPERTY("NPools", "u", get_n_pools, 0, 0),
+    SD_BUS_PROPERTY("NConnections", "u", NULL, offsetof(Manager, n_connections), 0),
+    SD_BUS_PROPERTY("RequestsSubmitted", "t", get_statistics, 0, 0),
+    SD_BUS_PROPERTY("RequestsCompleted", "t", get_statistics, 0, 0),
+    SD_BUS_PROPERTY("RequestsFailed", "t", get_statistics, 0, 0),
+    SD_BUS_PROPERTY("RequestsRejected", "t", get_statistics, 0, 0),
+    SD_BUS_VTABLE_END,
+};
+
+int manager_bus_add_objects(Manager *m, sd_bus *bus)
+{
+    int r = sd_bus_add_object_vtable(bus, NULL, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
+                                     manager_vtable, m);
+
+    return r < 0 ? r : sd_bus_add_object_manager(bus, NULL, VGPU_OBJECT_MANAGER);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "manager.h"
+
+/* Descriptors that are not connections: executors, bus, loop, log. */
+#define RESERVED_FDS 128
+
+#define ACCEPT_PAUSE_USEC UINT64_C(1000000)
+
+Pool *manager_pool(Manager *m, uint32_t name)
+{
+    return vgpu_pool_is_valid(name) ? m->pools[name - VGPU_POOL_FIRST] : NULL;
+}
+
+static void statistics_add(Statistics *sum, const Statistics *s)
+{
+    sum->submitted += s->submitted;
+    sum->completed += s->completed;
+    sum->failed += s->failed;
+    sum->rejected += s->rejected;
+    sum->bytes_in += s->bytes_in;
+    sum->bytes_out += s->bytes_out;
+    sum->wait_usec += s->wait_usec;
+    sum->exec_usec += s->exec_usec;
+    if (s->last_request_usec > sum->last_request_usec)
+        sum->last_request_usec = s->last_request_usec;
+}
+
+Statistics manager_statistics(const Manager *m)
+{
+    Statistics sum = {0};
+
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
+        if (m->pools[i])
+            statistics_add(&sum, &m->pools[i]->statistics);
+    return sum;
+}
+
+/* ---- The end ----------------------------------------------------------------------- */
+
+void manager_check_drained(Manager *m)
+{
+    if (!m->draining)
+        return;
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
+        if (m->pools[i] && !pool_is_idle(m->pools[i]))
+            return;
+
+    (void) sd_event_exit(m->event, 0);
+}
+
+static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    Manager *m = userdata;
+
+    (void) source;
+    (void) usec;
+
+    log_notice("requests are left after the drain timeout; their devices will send them again");
+    return sd_event_exit(m->event, 0);
+}
+
+/* What was accepted is finished. What still stands in the sockets stays there:
+ * the devices see the hang-up and send it to the next mediator. */
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+    Manager *m = userdata;
+
+    (void) source;
+    (void) si;
+
+    if (m->draining)
+        return sd_event_exit(m->event, 0);
+
+    m->draining = true;
+    (void) sd_notify(false, "STOPPING=1\nSTATUS=Finishing what is queued.");
+    m->listen = sd_event_source_disable_unref(m->listen);
+    connection_stop_reading_all(m);
+    (void) sd_event_add_time_relative(m->event, &m->drain, CLOCK_MONOTONIC,
+                                      m->config.drain_timeout_usec, 0, on_drain_timeout, m);
+    manager_check_drained(m);
+    return 0;
+}
+
+/* ---- The socket ----------------------------------------------------------------------- */
+
+static int on_accept_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    Manager *m = userdata;
+
+    (void) source;
+    (void) usec;
+
+    return m->listen ? sd_event_source_set_enabled(m->listen, SD_EVENT_ON) : 0;
+}
+
+/* A host out of descriptors or memory: the queue of connections stays readable,
+ * so looking away for a while is what keeps the loop from spinning. */
+static int pause_accept(Manager *m, int error)
+{
+    log_errno(-error, "cannot accept connections for now");
+    (void) sd_event_source_set_enabled(m->listen, SD_EVENT_OFF);
+    (void) sd_event_source_set_time_relative(m->accept_pause, ACCEPT_PAUSE_USEC);
+    return sd_event_source_set_enabled(m->accept_pause, SD_EVENT_ONESHOT);
+}
+
+static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Manager *m = userdata;
+    int peer, r;
+
+    (void) source;
+    (void) revents;
+
+    peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (peer < 0)
+        return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? 0
+                                                                          : pause_accept(m, errno);
+
+    if (m->n_connections >= m->max_connections) {
+        if (!m->accept_warned)
+            log_warning("turning connections away: there are %u, the limit", m->n_connections);
+        m->accept_warned = true;
+        close(peer);
+        return 0;
+    }
+
+    r = connection_new(m, peer);
+    if (r < 0)
+        log_errno(r, "cannot take a connection");
+    return 0;
+}
+
+int manager_listen(Manager *m, int fd)
+{
+    int r = sd_event_add_io(m->event, &m->listen, fd, EPOLLIN, on_accept, m);
+
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return sd_event_source_set_io_fd_own(m->listen, true);
+}
+
+/* ---- The beginning ---------------------------------------------------------------------- */
+
+/* Every connection costs a descriptor, so the limit of connections keeps within
+ * that of descriptors. */
+static unsigned connections_within_rlimit(unsigned wanted)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return wanted;
+
+    limit.rlim_cur = limit.rlim_max;
+    (void) setrlimit(RLIMIT_NOFILE, &limit);
+
+    if (limit.rlim_cur >= wanted + RESERVED_FDS)
+        return wanted;
+    log_warning("MaxConnections=%u does not fit into this process's limit of %llu open files",
+                wanted, (unsigned long long) limit.rlim_cur);
+    return limit.rlim_cur > 2 * RESERVED_FDS ? (unsigned) limit.rlim_cur - RESERVED_FDS
+                                             : RESERVED_FDS;
+}
+
+static int new_pools(Manager *m)
+{
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
+        int r;
+
+        if (!m->config.pools[i].configured)
+            continue;
+        r = pool_new(m, (char) (VGPU_POOL_FIRST + i), &m->config.pools[i], &m->pools[i]);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int add_sources(Manager *m)
+{
+    int r = sd_event_default(&m->event);
+
+    if (r >= 0)
+        r = sd_event_set_watchdog(m->event, true);
+    if (r >= 0)
+        r = sd_event_add_signal(m->event, NULL, SIGTERM, on_terminate, m);
+    if (r >= 0)
+        r = sd_event_add_signal(m->event, NULL, SIGINT, on_terminate, m);
+    if (r >= 0)
+        r = sd_event_add_time_relative(m->event, &m->accept_pause, CLOCK_MONOTONIC, UINT64_MAX / 2,
+                                       0, on_accept_pause_over, m);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(m->accept_pause, SD_EVENT_OFF);
+    return r;
+}
+
+int manager_new(const Config *config, const char *executor_path, Manager **ret)
+{
+    Manager *m = calloc(1, sizeof(*m));
+    int r;
+
+    if (!m)
+        return -ENOMEM;
+
+    m->config = *config;
+    m->executor_path = executor_path;
+    TAILQ_INIT(&m->vms);
+    TAILQ_INIT(&m->connections);
+    m->max_connections = connections_within_rlimit(config->max_connections);
+
+    r = add_sources(m);
+    if (r >= 0)
+        r = new_pools(m);
+    if (r < 0) {
+        manager_free(m);
+        return r;
+    }
+
+    *ret = m;
+    return 0;
+}
+
+Manager *manager_free(Manager *m)
+{
+    if (!m)
+        return NULL;
+
+    connection_free_all(m);
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
+        pool_free(m->pools[i]);
+    sd_event_source_disable_unref(m->listen);
+    sd_event_source_disable_unref(m->accept_pause);
+    sd_event_source_disable_unref(m->drain);
+    sd_event_source_disable_unref(m->bus_retry);
+    manager_bus_close(m);
+    sd_event_unref(m->event);
+    free(m);
+    return NULL;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The whole: pools, VMs, connections, the loop they share, and the service's
+ * beginning and end.
+ */
+#ifndef VGPU_MANAGER_H
+#define VGPU_MANAGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "bus.h"
+#include "config.h"
+#include "connection.h"
+#include "pool.h"
+#include "vm.h"
+
+#define MANAGER_IN_SIZE (64 * 1024)
+
+struct Manager {
+    sd_event *event;
+    sd_bus *bus; /* NULL while there is none */
+    BusKind bus_kind;
+    sd_event_source *bus_retry;
+    bool bus_warned; /* that there is none, said once until there is */
+    Config config;
+    const char *executor_path;
+
+    Pool *pools[CONFIG_N_POOLS]; /* NULL where none is configured */
+    uint64_t next_arrival;
+
+    VMList vms;
+    void *vms_by_name; /* tsearch(3) */
+    unsigned n_vms;
+
+    ConnectionList connections;
+    unsigned n_connections;
+    unsigned max_connections;
+    bool accept_warned; /* over the limit, said once until one closes */
+
+    sd_event_source *listen;
+    sd_event_source *accept_pause;
+    sd_event_source *drain;
+    bool draining;
+
+    /* Every connection reads into this one; what is left of a message moves to
+     * the connection. */
+    char in[MANAGER_IN_SIZE];
+};
+
+/*
+ * manager_new() - pools with their executors on the way, no socket yet
+ * @config: copied
+ * @executor_path: of vgpu-executor; must outlive the manager
+ *
+ * SIGCHLD, SIGTERM and SIGINT must be blocked: the loop takes them. Returns 0
+ * or a negative errno.
+ */
+int manager_new(const Config *config, const char *executor_path, Manager **ret);
+
+/* manager_free() - closes and ends everything. NULL is fine */
+Manager *manager_free(Manager *m);
+
+/*
+ * manager_listen() - serve a listening socket
+ * @fd: owned from here on, also on failure
+ */
+int manager_listen(Manager *m, int fd);
+
+/* manager_pool() - by letter; NULL when none is configured */
+Pool *manager_pool(Manager *m, uint32_t name);
+
+/* manager_check_drained() - to be called when a request ended: may end the service */
+void manager_check_drained(Manager *m);
+
+/* manager_statistics() - the sum over the pools */
+Statistics manager_statistics(const Manager *m);
+
+#endif

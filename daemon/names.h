@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every name that somebody outside this program may hold on to. Chosen once,
+ * stated here alone.
+ */
+#ifndef VGPU_NAMES_H
+#define VGPU_NAMES_H
+
+#define VGPU_BUS_NAME "org.vgpu.Mediator1"
+#define VGPU_OBJECT_MANAGER "/org/vgpu/Mediator1"
+#define VGPU_OBJECT_POOL "/org/vgpu/Mediator1/pool"
+#define VGPU_OBJECT_VM "/org/vgpu/Mediator1/vm"
+#define VGPU_INTERFACE_MANAGER "org.vgpu.Mediator1.Manager"
+#define VGPU_INTERFACE_POOL "org.vgpu.Mediator1.Pool"
+#define VGPU_INTERFACE_VM "org.vgpu.Mediator1.VM"
+
+#define VGPU_BUS_ERROR_NO_SUCH_VM "org.vgpu.Mediator1.Error.NoSuchVM"
+#define VGPU_BUS_ERROR_NO_SUCH_POOL "org.vgpu.Mediator1.Error.NoSuchPool"
+
+/* FileDescriptorName= of the listening socket in vgpu-mediator.socket. */
+#define VGPU_FDNAME_LISTEN "mediator"
+
+/* Journal fields, beside the usual ones. */
+#define VGPU_FIELD_VM "VGPU_VM"                 /* the VM's name */
+#define VGPU_FIELD_VM_ID "VGPU_VM_ID"           /* its number */
+#define VGPU_FIELD_POOL "VGPU_POOL"             /* a pool's letter */
+#define VGPU_FIELD_REQUEST_ID "VGPU_REQUEST_ID" /* the guest's tag */
+#define VGPU_FIELD_ERROR "VGPU_ERROR"           /* a name from the ABI's error table */
+#define VGPU_FIELD_PEER_PID "VGPU_PEER_PID"
+
+#endif

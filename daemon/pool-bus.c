@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus.h"
+#include "manager.h"
+#include "names.h"
+#include "statistics-bus.h"
+
+static int get_name(sd_bus *bus, const char *path, const char *interface, const char *property,
+                    sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    Pool *p = userdata;
+    char text[2] = {p->name, '\0'};
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "s", text);
+}
+
+static int get_backend(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    Pool *p = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "s", p->device.backend);
+}
+
+static int get_devices(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    Pool *p = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    if (p->device.name[0] == '\0')
+        return sd_bus_message_append(reply, "as", 0);
+    return sd_bus_message_append(reply, "as", 1, p->device.name);
+}
+
+static int get_policy(sd_bus *bus, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+
+    return sd_bus_message_append(reply, "s", "fifo");
+}
+
+static int get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
+                     sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    static const char *const names[] = {
+        [EXECUTOR_STARTING] = "starting",
+        [EXECUTOR_READY] = "ready",
+        [EXECUTOR_ENDING] = "ending",
+        [EXECUTOR_WAITING] = "waiting",
+    };
+    Pool *p = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "s", names[executor_client_state(p->executor)]);
+}
+
+static int get_executor_pid(sd_bus *bus, const char *path, const char *interface,
+                            const char *property, sd_bus_message *reply, void *userdata,
+                            sd_bus_error *error)
+{
+    Pool *p = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "u", (uint32_t) executor_client_pid(p->executor));
+}
+
+static int get_executor_restarts(sd_bus *bus, const char *path, const char *interface,
+                                 const char *property, sd_bus_message *reply, void *userdata,
+                                 sd_bus_error *error)
+{
+    Pool *p = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "t", executor_client_restarts(p->executor));
+}
+
+static const sd_bus_vtable pool_vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Backend", "s", get_backend, 0, 0),
+    SD_BUS_PROPERTY("Devices", "as", get_devices, 0, 0),
+    SD_BUS_PROPERTY("DeviceMemoryTotal", "t", NULL, offsetof(Pool, device.memory_total), 0),
+    SD_BUS_PROPERTY("Policy", "s", get_policy, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("QueueDepthHigh", "u", NULL,
+                    offsetof(Pool, scheduler.depth[VGPU_PRIORITY_HIGH]), 0),
+    SD_BUS_PROPERTY("QueueDepthMedium", "u", NULL,
+                    offsetof(Pool, scheduler.depth[VGPU_PRIORITY_MEDIUM]), 0),
+    SD_BUS_PROPERTY("QueueDepthLow", "u", NULL, offsetof(Pool, scheduler.depth[VGPU_PRIORITY_LOW]),
+                    0),
+    SD_BUS_PROPERTY("QueueLimit", "u", NULL, offsetof(Pool, scheduler.limit), 0),
+    SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(Pool, scheduler.n_running), 0),
+    SD_BUS_PROPERTY("InFlightLimit", "u", NULL, offsetof(Pool, scheduler.max_running), 0),
+    SD_BUS_PROPERTY("ExecutorState", "s", get_state, 0, 0),
+    SD_BUS_PROPERTY("ExecutorPID", "u", get_executor_pid, 0, 0),
+    SD_BUS_PROPERTY("ExecutorRestarts", "t", get_executor_restarts, 0, 0),
+    STATISTICS_PROPERTIES(Pool),
+    SD_BUS_VTABLE_END,
+};
+
+static int find_pool(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                     void **ret_found, sd_bus_error *error)
+{
+    char *name = NULL;
+    int r;
+
+    (void) bus, (void) interface, (void) error;
+
+    r = sd_bus_path_decode(path, VGPU_OBJECT_POOL, &name);
+    if (r <= 0)
+        return r;
+
+    *ret_found = strlen(name) == 1 ? manager_pool(userdata, (unsigned char) name[0]) : NULL;
+    free(name);
+    return *ret_found != NULL;
+}
+
+static int enumerate_pools(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
+                           sd_bus_error *error)
+{
+    Manager *m = userdata;
+    char **nodes = calloc(CONFIG_N_POOLS + 1, sizeof(*nodes));
+    unsigned n = 0;
+
+    (void) bus, (void) prefix, (void) error;
+
+    if (!nodes)
+        return -ENOMEM;
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
+        char name[2] = {(char) (VGPU_POOL_FIRST + i), '\0'};
+
+        if (!m->pools[i])
+            continue;
+        nodes[n] = bus_object_path(VGPU_OBJECT_POOL, name);
+        if (!nodes[n])
+            break;
+        n++;
+    }
+
+    *ret_nodes = nodes;
+    return 1;
+}
+
+int pool_bus_add_objects(Manager *m, sd_bus *bus)
+{
+    int r = sd_bus_add_fallback_vtable(bus, NULL, VGPU_OBJECT_POOL, VGPU_INTERFACE_POOL,
+                                       pool_vtable, find_pool, m);
+
+    return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_POOL, enumerate_pools, m);
+}

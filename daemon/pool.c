@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "manager.h"
+
+/* CUresult values an answer may have to state although no CUDA call gave them:
+ * cuda.h, CUDA Toolkit. */
+#define CUDA_RESULT_NO_DEVICE 100u
+#define CUDA_RESULT_LAUNCH_FAILED 719u
+
+/* Timeouts are seconds: this much late does not matter, and lets timers coincide. */
+#define TIMEOUT_ACCURACY_USEC UINT64_C(250000)
+
+static uint64_t now_usec(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t) ts.tv_sec * UINT64_C(1000000) + (uint64_t) ts.tv_nsec / 1000;
+}
+
+/* ---- Running requests ----------------------------------------------------- */
+
+/* A tag is the slot below and the arrival above, so that an answer given twice
+ * or too late matches nothing. */
+static uint64_t tag_of(unsigned slot, const Request *r)
+{
+    return r->sched.arrival * EXECUTOR_SLOTS_MAX + slot;
+}
+
+static Request *slot_take(Pool *p, unsigned slot)
+{
+    Request *r = p->slot[slot];
+
+    p->slot[slot] = NULL;
+    sched_request_complete(&r->sched);
+    return r;
+}
+
+static unsigned slot_put(Pool *p, Request *r)
+{
+    unsigned slot = 0;
+
+    while (p->slot[slot])
+        slot++;
+    p->slot[slot] = r;
+    return slot;
+}
+
+static void arm_timeout(Pool *p)
+{
+    uint64_t usec = p->manager->config.request_timeout_usec;
+
+    if (p->manager->config.queue_timeout_usec < usec)
+        usec = p->manager->config.queue_timeout_usec;
+    if (usec == UINT64_MAX)
+        return;
+
+    (void) sd_event_source_set_time_relative(p->timeout, usec);
+    (void) sd_event_source_set_enabled(p->timeout, SD_EVENT_ONESHOT);
+}
+
+/* Armed while there are requests, and looked at lazily: the timer is set anew
+ * only when it fires, so a request costs nothing here. */
+static void ensure_timeout(Pool *p)
+{
+    int enabled;
+
+    if (sd_event_source_get_enabled(p->timeout, &enabled) >= 0 && enabled == SD_EVENT_OFF)
+        arm_timeout(p);
+}
+
+static void dispatch(Pool *p)
+{
+    SchedRequest *s;
+    uint64_t now = now_usec();
+
+    while (executor_client_state(p->executor) == EXECUTOR_READY &&
+           (s = scheduler_pick(&p->scheduler, now))) {
+        Request *r = request_from_sched(s);
+        uint64_t wait = now - r->sched.queued_at_usec;
+
+        p->statistics.wait_usec += wait;
+        r->vm->statistics.wait_usec += wait;
+
+        /* Alone, it is sent at once. With others on the executor already, it
+         * waits for the end of this round, to share a write. */
+        executor_client_submit(p->executor, tag_of(slot_put(p, r), r), r->sched.priority,
+                               r->payload, r->size, p->scheduler.n_running == 1);
+    }
+}
+
+/* ---- What the executor says ------------------------------------------------ */
+
+static void on_ready(void *userdata, const ExecutorHello *hello)
+{
+    Pool *p = userdata;
+    LogContext context = {.pool = p->name};
+
+    p->device = hello->device;
+    p->unavailable = false;
+    log_context(LOG_INFO, &context, "pool %c: computing with backend %s on %s", p->name,
+                p->device.backend, p->device.name);
+    dispatch(p);
+}
+
+static bool on_response(void *userdata, uint64_t tag, const void *response, uint32_t size)
+{
+    Pool *p = userdata;
+    unsigned slot = (unsigned) (tag % EXECUTOR_SLOTS_MAX);
+
+    if (!p->slot[slot] || tag_of(slot, p->slot[slot]) != tag)
+        return false;
+
+    request_answer(slot_take(p, slot), response, size);
+    dispatch(p);
+    return true;
+}
+
+static void fail_running(Pool *p, uint32_t error, uint32_t cuda_result)
+{
+    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
+        if (p->slot[i])
+            request_fail(slot_take(p, i), error, cuda_result);
+}
+
+static void fail_queued(Pool *p, uint32_t error, uint32_t cuda_result)
+{
+    for (unsigned priority = 0; priority < VGPU_N_PRIORITIES; priority++) {
+        SchedRequest *s;
+
+        while ((s = TAILQ_FIRST(&p->scheduler.level[priority]))) {
+            sched_request_remove(s);
+            request_fail(request_from_sched(s), error, cuda_result);
+        }
+    }
+}
+
+/* An executor that was at work takes down what it had in hand; the queue waits
+ * for the next one. One that cannot even start would let the queue wait for
+ * ever, so that fails too. */
+static void on_end(void *userdata, ExecutorEnd end)
+{
+    Pool *p = userdata;
+
+    fail_running(p, VGPU_ERROR_CUDA_ERROR, CUDA_RESULT_LAUNCH_FAILED);
+    if (end == EXECUTOR_END_START) {
+        p->unavailable = true;
+        fail_queued(p, VGPU_ERROR_CUDA_ERROR, CUDA_RESULT_NO_DEVICE);
+    }
+}
+
+static const ExecutorHandler executor_handler = {
+    .on_ready = on_ready,
+    .on_response = on_response,
+    .on_end = on_end,
+};
+
+/* ---- Timeouts ---------------------------------------------------------------- */
+
+static void expire_queued(Pool *p, uint64_t now)
+{
+    uint64_t limit = p->manager->config.queue_timeout_usec;
+
+    for (unsigned priority = 0; priority < VGPU_N_PRIORITIES; priority++) {
+        SchedRequest *s;
+
+        while ((s = TAILQ_FIRST(&p->scheduler.level[priority])) &&
+               now - s->queued_at_usec >= limit) {
+            sched_request_remove(s);
+            request_fail(request_from_sched(s), VGPU_ERROR_TIMEOUT, 0);
+        }
+    }
+}
+
+/* A computation cannot be stopped except by ending its process. */
+static void expire_running(Pool *p, uint64_t now)
+{
+    uint64_t limit = p->manager->config.request_timeout_usec;
+    bool expired = false;
+
+    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
+        if (p->slot[i] && now - p->slot[i]->sched.picked_at_usec >= limit) {
+            request_fail(slot_take(p, i), VGPU_ERROR_TIMEOUT, 0);
+            expired = true;
+        }
+
+    if (expired)
+        executor_client_kill(p->executor);
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    Pool *p = userdata;
+    uint64_t now = now_usec();
+
+    (void) source;
+    (void) usec;
+
+    expire_queued(p, now);
+    expire_running(p, now);
+    if (!pool_is_idle(p))
+        arm_timeout(p);
+    return 0;
+}
+
+/* ---- The pool ------------------------------------------------------------------ */
+
+bool pool_is_idle(const Pool *p)
+{
+    return p->scheduler.n_running == 0 && scheduler_queued(&p->scheduler) == 0;
+}
+
+void pool_forget_connection(Pool *p, const Connection *c)
+{
+    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
+        if (p->slot[i] && p->slot[i]->connection == c)
+            p->slot[i]->connection = NULL;
+}
+
+static void count_queued(Statistics *s, uint32_t size, uint64_t realtime_usec)
+{
+    s->submitted++;
+    s->bytes_in += size;
+    s->last_request_usec = realtime_usec;
+}
+
+int pool_push(Pool *p, Request *r, unsigned priority)
+{
+    uint64_t realtime = 0;
+    int outcome;
+
+    outcome = scheduler_push(&p->scheduler, &r->vm->client, &r->sched, priority, now_usec());
+    if (outcome > 0)
+        return outcome;
+
+    (void) sd_event_now(p->manager->event, CLOCK_REALTIME, &realtime);
+    count_queued(&p->statistics, r->size, realtime);
+    count_queued(&r->vm->statistics, r->size, realtime);
+
+    if (p->unavailable) {
+        sched_request_remove(&r->sched);
+        request_fail(r, VGPU_ERROR_CUDA_ERROR, CUDA_RESULT_NO_DEVICE);
+        return 0;
+    }
+
+    ensure_timeout(p);
+    dispatch(p);
+    return 0;
+}
+
+int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret)
+{
+    Pool *p = calloc(1, sizeof(*p));
+    ExecutorOptions options = {
+        .path = manager->executor_path,
+        .backend = pool_backend_to_string(config->backend),
+        .device = config->device,
+        .slots = config->in_flight,
+        .pool = name,
+    };
+    int r;
+
+    if (!p)
+        return -ENOMEM;
+
+    p->manager = manager;
+    p->name = name;
+    p->config = *config;
+    scheduler_init(&p->scheduler, &manager->next_arrival, config->in_flight, config->queue_limit);
+
+    r = sd_event_add_time_relative(manager->event, &p->timeout, CLOCK_MONOTONIC, UINT64_MAX / 2,
+                                   TIMEOUT_ACCURACY_USEC, on_timeout, p);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(p->timeout, SD_EVENT_OFF);
+    if (r >= 0)
+        r = executor_client_new(manager->event, &options, &executor_handler, p, &p->executor);
+    if (r < 0) {
+        pool_free(p);
+        return r;
+    }
+
+    *ret = p;
+    return 0;
+}
+
+Pool *pool_free(Pool *p)
+{
+    if (!p)
+        return NULL;
+
+    executor_client_free(p->executor);
+    sd_event_source_disable_unref(p->timeout);
+    /* Those who would have been answered are gone: the connections end first. */
+    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
+        if (p->slot[i])
+            request_discard(slot_take(p, i));
+    free(p);
+    return NULL;
+}

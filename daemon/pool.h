@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A pool: one queue, one executor, and the requests between the two.
+ */
+#ifndef VGPU_POOL_H
+#define VGPU_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "executor-client.h"
+#include "request.h"
+#include "scheduler.h"
+
+struct Pool {
+    Manager *manager;
+    char name; /* 'A'..'Z' */
+    PoolConfig config;
+    Scheduler scheduler;
+    ExecutorClient *executor;
+    bool unavailable;      /* the executor could not start: requests fail until it does */
+    VGPUDeviceInfo device; /* what it said last; all zero before */
+    Request *slot[EXECUTOR_SLOTS_MAX]; /* on the executor, by tag */
+    sd_event_source *timeout;
+    Statistics statistics;
+};
+
+/*
+ * pool_new() - a pool whose executor is on its way
+ * @config: copied
+ *
+ * Returns 0 or a negative errno.
+ */
+int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret);
+
+/* pool_free() - drops what is queued and running, and ends the executor. NULL is fine */
+Pool *pool_free(Pool *p);
+
+/*
+ * pool_push() - queue a request, and run it when there is room
+ * @r: taken over on 0
+ * @priority: VGPU_PRIORITY_*
+ *
+ * Returns 0, or SCHED_POOL_FULL or SCHED_CLIENT_FULL.
+ */
+int pool_push(Pool *p, Request *r, unsigned priority);
+
+/* pool_forget_connection() - what @c has running will be answered to nobody */
+void pool_forget_connection(Pool *p, const Connection *c);
+
+/* pool_is_idle() - nothing queued, nothing running */
+bool pool_is_idle(const Pool *p);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which request of a pool runs next. Pure: no I/O, no clock of its own, no
+ * allocation. The caller embeds SchedRequest in its request and SchedClient in
+ * whatever submits (a VM), owns both, and passes the time in.
+ *
+ * Order: high before medium before low, and inside a priority by arrival. At
+ * most max_running requests are out of the queue at once, so a high request
+ * waits for no more than these.
+ *
+ * Cost: push, pick, complete and remove are O(1) in the number of clients and
+ * of requests. A change of priority or pool is O(k + m) for the client's own k
+ * queued requests and the m requests at the target that arrived after the
+ * oldest of them; both are bounded by the pool's queue limit. One list for a
+ * priority in arrival order is what makes the frequent operations O(1).
+ */
+#ifndef VGPU_SCHEDULER_H
+#define VGPU_SCHEDULER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "vgpu-protocol.h"
+
+typedef struct Scheduler Scheduler;
+typedef struct SchedClient SchedClient;
+typedef struct SchedRequest SchedRequest;
+
+typedef TAILQ_HEAD(SchedQueue, SchedRequest) SchedQueue;
+
+typedef enum SchedState {
+    SCHED_IDLE, /* not known to any scheduler */
+    SCHED_QUEUED,
+    SCHED_RUNNING, /* picked, not complete */
+} SchedState;
+
+struct SchedRequest {
+    TAILQ_ENTRY(SchedRequest) level_link;
+    TAILQ_ENTRY(SchedRequest) client_link;
+    Scheduler *scheduler;
+    SchedClient *client;
+    uint64_t arrival;        /* position in the order of all pushes */
+    uint64_t queued_at_usec; /* as given to push */
+    uint64_t picked_at_usec; /* as given to pick */
+    SchedState state;
+    uint8_t priority;
+};
+
+struct SchedClient {
+    SchedQueue queued; /* by arrival, over all priorities and schedulers */
+    unsigned n_queued;
+    unsigned n_running;
+    unsigned limit; /* the most requests queued at once */
+};
+
+struct Scheduler {
+    SchedQueue level[VGPU_N_PRIORITIES];
+    unsigned depth[VGPU_N_PRIORITIES];
+    unsigned n_running;
+    unsigned max_running; /* at least 1 */
+    unsigned limit;       /* the most requests queued at once, over all priorities */
+    uint64_t *next_arrival;
+};
+
+/* Outcomes of scheduler_push() beside 0. */
+enum {
+    SCHED_POOL_FULL = 1,
+    SCHED_CLIENT_FULL = 2,
+};
+
+/*
+ * scheduler_init() - an empty scheduler
+ * @next_arrival: the counter that orders arrivals. Schedulers between which
+ *     clients may move share one; it must outlive them.
+ * @max_running: at least 1
+ * @limit: at least 1
+ */
+void scheduler_init(Scheduler *s, uint64_t *next_arrival, unsigned max_running, unsigned limit);
+
+/* sched_client_init() - a client without requests that may queue @limit at once */
+void sched_client_init(SchedClient *c, unsigned limit);
+
+/*
+ * scheduler_push() - queue an idle request
+ * @r: in state SCHED_IDLE; stays the caller's
+ * @priority: VGPU_PRIORITY_*
+ * @now_usec: kept in queued_at_usec
+ *
+ * Returns 0, or SCHED_POOL_FULL or SCHED_CLIENT_FULL with nothing changed.
+ */
+int scheduler_push(Scheduler *s, SchedClient *c, SchedRequest *r, unsigned priority,
+                   uint64_t now_usec);
+
+/*
+ * scheduler_pick() - take the next request out of the queue
+ *
+ * Returns it in state SCHED_RUNNING, or NULL when nothing is queued or
+ * max_running are out already.
+ */
+SchedRequest *scheduler_pick(Scheduler *s, uint64_t now_usec);
+
+/* sched_request_complete() - a running request is over: back to SCHED_IDLE */
+void sched_request_complete(SchedRequest *r);
+
+/* sched_request_remove() - take a queued request out, unrun: back to SCHED_IDLE */
+void sched_request_remove(SchedRequest *r);
+
+/*
+ * sched_client_set_priority() - move all that the client has queued
+ * @priority: VGPU_PRIORITY_*
+ *
+ * What moved stands among the others of its new priority by arrival. Running
+ * requests are not touched.
+ */
+void sched_client_set_priority(SchedClient *c, unsigned priority);
+
+/* scheduler_queued() - requests queued over all priorities */
+static inline unsigned scheduler_queued(const Scheduler *s)
+{
+    unsigned n = 0;
+
+    for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++)
+        n += s->depth[p];
+    return n;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A mediator of a test's own: started in a temporary directory, reached on its
+ * socket there, ended and cleaned up with the test. */
+#ifndef VGPU_TEST_MEDIATOR_H
+#define VGPU_TEST_MEDIATOR_H
+
+#include <sys/types.h>
+
+typedef struct TestMediator {
+    char directory[64];
+    char socket[96];
+    char config[96];
+    char log[96]; /* its standard error */
+    pid_t pid;
+} TestMediator;
+
+/*
+ * test_mediator_start() - run it with a configuration, and wait until it serves
+ * @config: the text of mediator.conf
+ * @bus: for --bus
+ *
+ * The programs are those of the environment: VGPU_MEDIATORD, VGPU_EXECUTOR.
+ * Returns 0, or a negative errno with a word on standard error.
+ */
+int test_mediator_start(TestMediator *m, const char *config, const char *bus);
+
+/* test_mediator_signal_and_wait() - its exit status, or 128 + the signal that ended it */
+int test_mediator_signal_and_wait(TestMediator *m, int signal);
+
+/* test_mediator_stop() - SIGTERM, and remove the directory. Returns the exit status as above */
+int test_mediator_stop(TestMediator *m);
+
+/* test_mediator_log() - all it wrote so far; to be freed */
+char *test_mediator_log(const TestMediator *m);
+
+/* test_mediator_wait_log() - read the log until it holds @text; 0 or -ETIMEDOUT */
+int test_mediator_wait_log(const TestMediator *m, const char *text);
+
+/* test_mediator_executor() - PID of its first child, or 0 */
+pid_t test_mediator_executor(const TestMediator *m);
+
+#endif
