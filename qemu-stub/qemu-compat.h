@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What differs between the QEMU versions the device is built for.
+ *
+ * Include after qemu/osdep.h. Where a header has moved, the file itself says
+ * so; only what cannot be found out that way goes by version number.
+ */
+#ifndef VGPU_QEMU_COMPAT_H
+#define VGPU_QEMU_COMPAT_H
+
+#if __has_include("hw/pci/pci_device.h") /* since 8.0 */
+#include "hw/pci/pci_device.h"
+#else
+#include "hw/pci/pci.h"
+#endif
+
+#if __has_include("hw/core/qdev-properties.h") /* since 10.2 */
+#include "hw/core/qdev-properties.h"
+#include "hw/core/qdev-properties-system.h"
+#else
+#include "hw/qdev-properties.h"
+#include "hw/qdev-properties-system.h"
+#endif
+
+#if __has_include("system/runstate.h") /* since 10.0 */
+#include "system/runstate.h"
+#include "system/system.h"
+#else
+#include "sysemu/runstate.h"
+#include "sysemu/sysemu.h"
+#endif
+
+/*
+ * Functions that not every version has. The plugin must come through the
+ * dynamic linker in all of them to be able to say that it is for another.
+ */
+#ifdef VGPU_STUB_PLUGIN
+#pragma weak device_class_set_legacy_reset
+#pragma weak device_class_set_props
+#pragma weak device_class_set_props_n
+#endif
+
+#define VGPU_QEMU_SINCE(major, minor)       \
+    (QEMU_VERSION_MAJOR > (major) ||        \
+     (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
+
+/* Property lists are constant and know their length. */
+#if VGPU_QEMU_SINCE(10, 0)
+#define VGPU_PROPERTY_LIST static const Property
+#define VGPU_PROPERTY_END
+#else
+#define VGPU_PROPERTY_LIST static Property
+#define VGPU_PROPERTY_END DEFINE_PROP_END_OF_LIST(),
+#endif
+
+#if VGPU_QEMU_SINCE(10, 1)
+#define VGPU_CLASS_DATA const void
+#else
+#define VGPU_CLASS_DATA void
+#endif
+
+/* What a device does at reset, before and after resets had phases. */
+static inline void vgpu_compat_set_reset(DeviceClass *dc,
+                                         void (*reset)(DeviceState *dev))
+{
+#if VGPU_QEMU_SINCE(9, 2)
+    device_class_set_legacy_reset(dc, reset);
+#else
+    dc->reset = reset;
+#endif
+}
+
+#endif

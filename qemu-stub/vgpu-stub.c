@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vgpu-stub: the PCI device through which a guest uses the host's GPU.
+ *
+ * The registers are those of vgpu-protocol.h. This file keeps them and decides
+ * what the guest sees; vgpu-link.c carries requests to the mediator and answers
+ * back.
+ *
+ * Doorbell and completion
+ * -----------------------
+ * The guest fills REQUEST, REQUEST_LEN and REQUEST_ID and writes 1 to DOORBELL.
+ * In IDLE, DONE or ERROR the device then
+ *   1. clears ERROR_CODE and RESPONSE_LEN,
+ *   2. copies the request away: what the guest writes into REQUEST from here on
+ *      belongs to the next request, also when this one has to be sent again,
+ *   3. sets STATUS to BUSY, and hands the copy to the link.
+ * In BUSY the doorbell does nothing. A length that cannot be is answered on the
+ * spot, in the same way as a request that the mediator refuses.
+ *
+ * The link ends each request once. The device then writes RESPONSE, RESPONSE_LEN
+ * and TIMESTAMP, then ERROR_CODE and STATUS, then IRQ_STATUS, and raises the
+ * interrupt if IRQ_CTRL wants one. A guest that reads STATUS other than BUSY may
+ * read all the rest. The interrupt is a level: IRQ_STATUS & IRQ_CTRL.
+ *
+ * Reset
+ * -----
+ * System reset, hot reset and function level reset all end in
+ * vgpu_stub_reset(): every register takes its power-on value. If a request is
+ * pending then the connection is closed with it, so that its answer, which may
+ * be on its way, cannot be taken for the answer to the next one, whatever
+ * REQUEST_ID that has.
+ *
+ * Reconnection and migration
+ * --------------------------
+ * The copy of the pending request is kept until the request ends. The link sends
+ * it again on each new connection, and the copy is part of the migrated state:
+ * the destination sends it to its own mediator when the VM starts there. The
+ * mediator may see a request twice; it is no trouble, as requests are pure.
+ * POOL_ID, PRIORITY and VM_ID are the host's and are not migrated.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/module.h"
+#include "qapi/error.h"
+#include "migration/vmstate.h"
+#include "qemu-compat.h"
+#include "vgpu-link.h"
+#include "vgpu-protocol.h"
+#include "vgpu-stub.h"
+
+#include <sys/un.h>
+
+OBJECT_DECLARE_TYPE(VGPUStub, VGPUStubClass, VGPU_STUB)
+
+struct VGPUStubClass {
+    PCIDeviceClass parent_class;
+    DeviceRealize parent_realize;
+};
+
+struct VGPUStub {
+    PCIDevice parent_obj;
+
+    MemoryRegion bar0;
+    VGPULink link;
+    VGPULinkConfig config;
+
+    /* Properties as given */
+    char *pool_id;
+    char *priority;
+
+    /* Guest accesses to the registers since the device was made */
+    uint64_t mmio_reads;
+    uint64_t mmio_writes;
+
+    /* Registers */
+    uint32_t status;
+    uint32_t error_code;
+    uint32_t request_len;
+    uint32_t response_len;
+    uint32_t irq_ctrl;
+    uint32_t irq_status;
+    uint32_t request_id;
+    uint32_t scratch;
+    uint64_t timestamp;
+    uint8_t request[VGPU_REQUEST_MAX];
+    uint8_t response[VGPU_RESPONSE_MAX];
+
+    /* The pending request; meaningful in BUSY */
+    VGPUInFlight in_flight;
+};
+
+/* ---- Requests ------------------------------------------------------------ */
+
+static void vgpu_stub_update_irq(VGPUStub *s)
+{
+    pci_set_irq(PCI_DEVICE(s), !!(s->irq_status & s->irq_ctrl));
+}
+
+/* The request has ended, by the link or on the spot. */
+static void vgpu_stub_complete(void *opaque, uint32_t error,
+                               const uint8_t *response, uint32_t len)
+{
+    VGPUStub *s = opaque;
+
+    if (len > 0) {
+        memcpy(s->response, response, len);
+    }
+    memset(s->response + len, 0, sizeof(s->response) - len);
+    s->response_len = len;
+    s->timestamp = qemu_clock_get_us(QEMU_CLOCK_REALTIME);
+    s->error_code = error;
+    s->status = error == VGPU_ERROR_NONE ? VGPU_STATUS_DONE
+                                         : VGPU_STATUS_ERROR;
+    s->irq_status |= VGPU_IRQ_COMPLETION;
+    vgpu_stub_update_irq(s);
+}
+
+static void vgpu_stub_ring_doorbell(VGPUStub *s)
+{
+    if (s->status == VGPU_STATUS_BUSY) {
+        return;
+    }
+
+    s->error_code = VGPU_ERROR_NONE;
+    s->response_len = 0;
+    if (s->request_len == 0) {
+        vgpu_stub_complete(s, VGPU_ERROR_INVALID_LENGTH, NULL, 0);
+        return;
+    }
+    if (s->request_len > VGPU_REQUEST_MAX) {
+        vgpu_stub_complete(s, VGPU_ERROR_REQUEST_TOO_LARGE, NULL, 0);
+        return;
+    }
+
+    s->in_flight.id = s->request_id;
+    s->in_flight.len = s->request_len;
+    memcpy(s->in_flight.data, s->request, s->request_len);
+    s->status = VGPU_STATUS_BUSY;
+    vgpu_link_submit(&s->link, &s->in_flight);
+}
+
+static void vgpu_stub_reset(DeviceState *dev)
+{
+    VGPUStub *s = VGPU_STUB(dev);
+
+    vgpu_link_cancel(&s->link);
+    s->status = VGPU_STATUS_IDLE;
+    s->error_code = VGPU_ERROR_NONE;
+    s->request_len = 0;
+    s->response_len = 0;
+    s->irq_ctrl = 0;
+    s->irq_status = 0;
+    s->request_id = 0;
+    s->scratch = 0;
+    s->timestamp = 0;
+    memset(s->request, 0, sizeof(s->request));
+    memset(s->response, 0, sizeof(s->response));
+    memset(&s->in_flight, 0, sizeof(s->in_flight));
+    vgpu_stub_update_irq(s);
+}
+
+/* ---- Registers ----------------------------------------------------------- */
+
+/* The word at @word, a multiple of 4. Reading has no side effect. */
+static uint32_t vgpu_stub_load(VGPUStub *s, hwaddr word)
+{
+    if (word >= VGPU_REG_REQUEST && word < VGPU_REG_RESPONSE) {
+        return ldl_le_p(s->request + (word - VGPU_REG_REQUEST));
+    }
+    if (word >= VGPU_REG_RESPONSE && word < VGPU_REG_EXTENSION) {
+        return ldl_le_p(s->response + (word - VGPU_REG_RESPONSE));
+    }
+
+    switch (word) {
+    case VGPU_REG_STATUS:
+        return s->status;
+    case VGPU_REG_POOL_ID:
+        return s->config.pool_id;
+    case VGPU_REG_PRIORITY:
+        return s->config.priority;
+    case VGPU_REG_VM_ID:
+        return s->config.vm_id;
+    case VGPU_REG_ERROR_CODE:
+        return s->error_code;
+    case VGPU_REG_REQUEST_LEN:
+        return s->request_len;
+    case VGPU_REG_RESPONSE_LEN:
+        return s->response_len;
+    case VGPU_REG_PROTOCOL_VER:
+        return VGPU_PROTOCOL_VERSION;
+    case VGPU_REG_CAPABILITIES:
+        return VGPU_CAP_BASIC;
+    case VGPU_REG_IRQ_CTRL:
+        return s->irq_ctrl;
+    case VGPU_REG_IRQ_STATUS:
+        return s->irq_status;
+    case VGPU_REG_REQUEST_ID:
+        return s->request_id;
+    case VGPU_REG_TIMESTAMP_LO:
+        return s->timestamp;
+    case VGPU_REG_TIMESTAMP_HI:
+        return s->timestamp >> 32;
+    case VGPU_REG_SCRATCH:
+        return s->scratch;
+    default: /* DOORBELL and the extension block */
+        return 0;
+    }
+}
+
+/* Replaces those bits of @old that the access carries. */
+static uint32_t vgpu_stub_merge(uint32_t old, uint32_t value, uint32_t mask)
+{
+    return (old & ~mask) | (value & mask);
+}
+
+/* Writes those bits of the word at @word, a multiple of 4, that @mask has. */
+static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
+                            uint32_t mask)
+{
+    if (word >= VGPU_REG_REQUEST && word < VGPU_REG_RESPONSE) {
+        uint8_t *p = s->request + (word - VGPU_REG_REQUEST);
+
+        stl_le_p(p, vgpu_stub_merge(ldl_le_p(p), value, mask));
+        return;
+    }
+
+    switch (word) {
+    case VGPU_REG_DOORBELL:
+        if ((value & mask) == 1) {
+            vgpu_stub_ring_doorbell(s);
+        }
+        break;
+    case VGPU_REG_REQUEST_LEN:
+        s->request_len = vgpu_stub_merge(s->request_len, value, mask);
+        break;
+    case VGPU_REG_IRQ_CTRL:
+        s->irq_ctrl = vgpu_stub_merge(s->irq_ctrl, value, mask) &
+                      VGPU_IRQ_COMPLETION;
+        vgpu_stub_update_irq(s);
+        break;
+    case VGPU_REG_IRQ_STATUS:
+        s->irq_status &= ~(value & mask);
+        vgpu_stub_update_irq(s);
+        break;
+    case VGPU_REG_REQUEST_ID:
+        s->request_id = vgpu_stub_merge(s->request_id, value, mask);
+        break;
+    case VGPU_REG_SCRATCH:
+        s->scratch = vgpu_stub_merge(s->scratch, value, mask);
+        break;
+    default: /* read-only */
+        break;
+    }
+}
+
+/*
+ * An access of any width at any place is cut into the words it touches; for
+ * each, this many of its bytes.
+ */
+static unsigned vgpu_stub_bytes_in_word(hwaddr addr, unsigned left)
+{
+    return MIN(4 - (addr & 3), left);
+}
+
+static uint64_t vgpu_stub_mmio_read(void *opaque, hwaddr addr, unsigned size)
+{
+    VGPUStub *s = opaque;
+    uint64_t value = 0;
+    unsigned done, n;
+
+    s->mmio_reads++;
+    for (done = 0; done < size; done += n) {
+        hwaddr at = addr + done;
+        unsigned shift = (at & 3) * 8;
+
+        n = vgpu_stub_bytes_in_word(at, size - done);
+        value = deposit64(value, done * 8, n * 8,
+                          vgpu_stub_load(s, at & ~(hwaddr)3) >> shift);
+    }
+    return value;
+}
+
+static void vgpu_stub_mmio_write(void *opaque, hwaddr addr, uint64_t value,
+                                 unsigned size)
+{
+    VGPUStub *s = opaque;
+    unsigned done, n;
+
+    s->mmio_writes++;
+    for (done = 0; done < size; done += n) {
+        hwaddr at = addr + done;
+        unsigned shift = (at & 3) * 8;
+
+        n = vgpu_stub_bytes_in_word(at, size - done);
+        vgpu_stub_store(s, at & ~(hwaddr)3,
+                        extract64(value, done * 8, n * 8) << shift,
+                        MAKE_64BIT_MASK(shift, n * 8));
+    }
+}
+
+static const MemoryRegionOps vgpu_stub_mmio_ops = {
+    .read = vgpu_stub_mmio_read,
+    .write = vgpu_stub_mmio_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+    .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+};
+
+/* ---- Migration ----------------------------------------------------------- */
+
+/* What comes in may have been made by anybody. */
+static bool vgpu_stub_state_is_valid(const VGPUStub *s)
+{
+    if (s->status > VGPU_STATUS_ERROR || s->error_code >= VGPU_N_ERRORS ||
+        s->response_len > VGPU_RESPONSE_MAX ||
+        (s->irq_ctrl | s->irq_status) & ~VGPU_IRQ_COMPLETION) {
+        return false;
+    }
+    return s->status != VGPU_STATUS_BUSY ||
+           (s->in_flight.len > 0 && s->in_flight.len <= VGPU_REQUEST_MAX);
+}
+
+static int vgpu_stub_post_load(void *opaque, int version_id)
+{
+    VGPUStub *s = opaque;
+
+    /* A snapshot may be loaded into a device that waits for something else. */
+    vgpu_link_cancel(&s->link);
+    if (!vgpu_stub_state_is_valid(s)) {
+        return -EINVAL;
+    }
+    vgpu_stub_update_irq(s);
+    if (s->status == VGPU_STATUS_BUSY) {
+        vgpu_link_submit(&s->link, &s->in_flight);
+    }
+    return 0;
+}
+
+static const VMStateDescription vgpu_stub_vmstate = {
+    .name = TYPE_VGPU_STUB,
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .post_load = vgpu_stub_post_load,
+    .fields = (VMStateField[]) {
+        VMSTATE_PCI_DEVICE(parent_obj, VGPUStub),
+        VMSTATE_UINT32(status, VGPUStub),
+        VMSTATE_UINT32(error_code, VGPUStub),
+        VMSTATE_UINT32(request_len, VGPUStub),
+        VMSTATE_UINT32(response_len, VGPUStub),
+        VMSTATE_UINT32(irq_ctrl, VGPUStub),
+        VMSTATE_UINT32(irq_status, VGPUStub),
+        VMSTATE_UINT32(request_id, VGPUStub),
+        VMSTATE_UINT32(scratch, VGPUStub),
+        VMSTATE_UINT64(timestamp, VGPUStub),
+        VMSTATE_UINT8_ARRAY(request, VGPUStub, VGPU_REQUEST_MAX),
+        VMSTATE_UINT8_ARRAY(response, VGPUStub, VGPU_RESPONSE_MAX),
+        VMSTATE_UINT32(in_flight.id, VGPUStub),
+        VMSTATE_UINT32(in_flight.len, VGPUStub),
+        VMSTATE_UINT8_ARRAY(in_flight.data, VGPUStub, VGPU_REQUEST_MAX),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+/* ---- The PCI device ------------------------------------------------------ */
+
+/* Function level reset is a bit in an express device's control register. */
+static void vgpu_stub_config_write(PCIDevice *dev, uint32_t address,
+                                   uint32_t value, int len)
+{
+    pci_default_write_config(dev, address, value, len);
+    if (pci_is_express(dev)) {
+        pcie_cap_flr_write_config(dev, address, value, len);
+    }
+}
+
+static bool vgpu_stub_check_properties(VGPUStub *s, Error **errp)
+{
+    const char *pool = s->pool_id ? s->pool_id : "A";
+    const char *priority = s->priority ? s->priority : "medium";
+    int level = vgpu_priority_from_string(priority);
+
+    if (strlen(pool) != 1 || !vgpu_pool_is_valid((uint8_t)pool[0])) {
+        error_setg(errp, "pool_id must be one letter from %c to %c, not '%s'",
+                   VGPU_POOL_FIRST, VGPU_POOL_LAST, pool);
+        return false;
+    }
+    if (level < 0) {
+        error_setg(errp, "priority must be low, medium or high, not '%s'",
+                   priority);
+        return false;
+    }
+    if (!s->config.socket) {
+        s->config.socket = g_strdup(VGPU_SOCKET_PATH);
+    }
+    if (s->config.socket[0] == '\0') {
+        error_setg(errp, "socket must be a path, not empty");
+        return false;
+    }
+    if (strlen(s->config.socket) >= sizeof_field(struct sockaddr_un, sun_path)) {
+        error_setg(errp, "socket must be shorter than %zu bytes: '%s'",
+                   sizeof_field(struct sockaddr_un, sun_path),
+                   s->config.socket);
+        return false;
+    }
+
+    s->config.pool_id = pool[0];
+    s->config.priority = level;
+    return true;
+}
+
+static void vgpu_stub_realize(PCIDevice *dev, Error **errp)
+{
+    VGPUStub *s = VGPU_STUB(dev);
+
+    if (!vgpu_stub_check_properties(s, errp)) {
+        return;
+    }
+    if (qemu_uuid_is_null(&s->config.uuid) && qemu_uuid_set) {
+        s->config.uuid = qemu_uuid;
+    }
+    if (pci_is_express(dev)) {
+        if (pcie_endpoint_cap_init(dev, 0) < 0) {
+            error_setg(errp, "cannot add the PCI Express capability");
+            return;
+        }
+        pcie_cap_flr_init(dev);
+    }
+
+    pci_config_set_interrupt_pin(dev->config, 1);
+    memory_region_init_io(&s->bar0, OBJECT(s), &vgpu_stub_mmio_ops, s,
+                          TYPE_VGPU_STUB, VGPU_BAR0_SIZE);
+    pci_register_bar(dev, 0, PCI_BASE_ADDRESS_SPACE_MEMORY, &s->bar0);
+
+    s->config.name = dev->qdev.id ? g_strdup(dev->qdev.id)
+                                  : object_get_canonical_path(OBJECT(s));
+    vgpu_link_init(&s->link, &s->config, vgpu_stub_complete, s);
+}
+
+static void vgpu_stub_exit(PCIDevice *dev)
+{
+    VGPUStub *s = VGPU_STUB(dev);
+
+    vgpu_link_cleanup(&s->link);
+    g_free(s->config.name);
+    s->config.name = NULL;
+}
+
+/*
+ * The size of the configuration space is chosen before vgpu_stub_realize(), so
+ * what kind of device this will be has to be said here.
+ */
+static void vgpu_stub_device_realize(DeviceState *dev, Error **errp)
+{
+    PCIDevice *pci = PCI_DEVICE(dev);
+
+    if (pci_bus_is_express(pci_get_bus(pci))) {
+        pci->cap_present |= QEMU_PCI_CAP_EXPRESS;
+    }
+    VGPU_STUB_GET_CLASS(dev)->parent_realize(dev, errp);
+}
+
+static void vgpu_stub_instance_init(Object *obj)
+{
+    VGPUStub *s = VGPU_STUB(obj);
+
+    object_property_add_uint64_ptr(obj, "mmio-reads", &s->mmio_reads,
+                                   OBJ_PROP_FLAG_READ);
+    object_property_add_uint64_ptr(obj, "mmio-writes", &s->mmio_writes,
+                                   OBJ_PROP_FLAG_READ);
+}
+
+VGPU_PROPERTY_LIST vgpu_stub_properties[] = {
+    DEFINE_PROP_STRING("pool_id", VGPUStub, pool_id),
+    DEFINE_PROP_STRING("priority", VGPUStub, priority),
+    DEFINE_PROP_UINT32("vm_id", VGPUStub, config.vm_id, 0),
+    DEFINE_PROP_UUID_NODEFAULT("uuid", VGPUStub, config.uuid),
+    DEFINE_PROP_STRING("socket", VGPUStub, config.socket),
+    DEFINE_PROP_UINT32("reconnect-timeout", VGPUStub, config.timeout_s, 10),
+    VGPU_PROPERTY_END
+};
+
+static void vgpu_stub_class_init(ObjectClass *class, VGPU_CLASS_DATA *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(class);
+    PCIDeviceClass *k = PCI_DEVICE_CLASS(class);
+
+    k->realize = vgpu_stub_realize;
+    k->exit = vgpu_stub_exit;
+    k->config_write = vgpu_stub_config_write;
+    k->vendor_id = VGPU_PCI_VENDOR_ID;
+    k->device_id = VGPU_PCI_DEVICE_ID;
+    k->class_id = VGPU_PCI_CLASS;
+    k->revision = VGPU_PCI_REVISION;
+
+    dc->desc = "GPU of the host through vgpu-mediator";
+    dc->vmsd = &vgpu_stub_vmstate;
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+    device_class_set_props(dc, vgpu_stub_properties);
+    device_class_set_parent_realize(dc, vgpu_stub_device_realize,
+                                    &VGPU_STUB_CLASS(class)->parent_realize);
+    vgpu_compat_set_reset(dc, vgpu_stub_reset);
+}
+
+static const TypeInfo vgpu_stub_info = {
+    .name = TYPE_VGPU_STUB,
+    .parent = TYPE_PCI_DEVICE,
+    .instance_size = sizeof(VGPUStub),
+    .instance_init = vgpu_stub_instance_init,
+    .class_size = sizeof(VGPUStubClass),
+    .class_init = vgpu_stub_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { INTERFACE_PCIE_DEVICE },
+        { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+        { }
+    },
+};
+
+void vgpu_stub_register_types(void)
+{
+    type_register_static(&vgpu_stub_info);
+}
+
+#ifndef VGPU_STUB_PLUGIN
+type_init(vgpu_stub_register_types)
+#endif
