@@ -33,7 +33,7 @@ vm_image() {
     vm_script >"$host_root/var/lib/vgpu-guests/run.sh"
 
     ! kvm_works || accel=kvm
-    version=$(qemu-system-x86_64 -version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
+    version=$(qemu-system-x86_64 -version | sed -n 's/^QEMU emulator version \([0-9]*\.[0-9]*\).*/\1/p')
     vm_qemu=(
         qemu-system-x86_64 -accel "$accel" -m 256 -nodefaults -no-user-config -no-reboot
         -display none -serial stdio -plugin "/usr/lib/vgpu-mediator/qemu-$version/vgpu-stub.so"

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2154
+#
+# What a user of a virtual machine does.
+
+test_vgpu_selftest_passes_in_the_guest() {
+    vm_run a 'vgpu selftest'
+}
+
+test_vgpu_info_names_pool_priority_and_backend() {
+    local info
+
+    info=$(vm_run a 'vgpu info')
+    echo "$info"
+    grep -qE '^ *pool: +A$' <<<"$info"
+    grep -qE '^ *priority: +high$' <<<"$info"
+    equal "the backend" "$(sed -n 's/^ *backend: *//p' <<<"$info")" "$(pool_property Backend)"
+}
+
+# add_files VM TYPE OPTION - vector addition of files, compared with the host's own
+add_files() {
+    vm_run "$1" "vgpu $3 vecadd --type $2 /a-$2.bin /b-$2.bin -o /c.bin"
+    vm_run "$1" 'base64 /c.bin' | base64 -d | cmp - "$vectors/sum-$2.bin"
+}
+
+test_vecadd_of_files_by_polling() {
+    for type in int32 int64 float32 float64; do
+        add_files a "$type" ''
+    done
+}
+
+test_vecadd_of_files_by_interrupt() {
+    local before after
+
+    vm_run a 'vgpu --interrupt add 1 2'
+    before=$(vm_run a "awk '/uio/ { print \$2 }' /proc/interrupts")
+    for type in int32 int64 float32 float64; do
+        add_files a "$type" --interrupt
+    done
+    after=$(vm_run a "awk '/uio/ { print \$2 }' /proc/interrupts")
+    echo "interrupts: $before before, $after after"
+    [ "$after" -gt "$before" ]
+}
+
+test_an_empty_vector_and_operands_of_different_length_are_refused() {
+    ! vm_run a 'vgpu vecadd --type int32 /dev/null /dev/null -o /c.bin' || return 1
+    ! vm_run a 'vgpu vecadd --type int32 /a-int32.bin /b-int64.bin -o /c.bin' || return 1
+    equal "afterwards" "$(vm_run a 'vgpu add 4 5')" 9
+}

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2154
+#
+# The service as systemd and the bus see it, while it serves two machines.
+
+test_no_error_in_the_journal_so_far() {
+    host_run journalctl --no-pager -q -p err -u "$service" -u vgpu-mediator.socket >"$cache/host/journal"
+    cat "$cache/host/journal"
+    [ ! -s "$cache/host/journal" ]
+}
+
+test_the_units_exposure_is_at_most_1_5() {
+    # The score is in tenths.
+    host_run systemd-analyze security --no-pager --threshold=15 "$service" | tail -n 20
+}
+
+test_the_mediators_memory_stays_under_6_MB() {
+    local rss
+
+    rss=$(host_run ps -o rss= -p "$(unit_property "$service" MainPID)")
+    echo "RSS $rss KiB"
+    [ "$rss" -le 6144 ]
+}
+
+test_a_user_outside_group_kvm_cannot_reach_the_socket() {
+    connect_as nobody >"$cache/host/refusal" 2>&1 && return 1
+    cat "$cache/host/refusal"
+    grep -q 'Permission denied' "$cache/host/refusal"
+}
+
+test_a_user_in_group_kvm_can() {
+    connect_as nobody --groups kvm
+}
+
+# connect_as USER [SETPRIV-OPTION...]
+connect_as() {
+    local user=$1
+    shift
+    [ $# -gt 0 ] || set -- --clear-groups
+
+    host_run setpriv --reuid "$user" --regid nogroup "$@" python3 -c \
+        'import socket; socket.socket(socket.AF_UNIX).connect("/run/vgpu/mediator.sock")'
+}
+
+test_everyone_may_read_the_bus_objects() {
+    local path
+
+    for path in "$manager" "$manager/pool/A" $(vm_paths); do
+        host_run setpriv --reuid nobody --regid nogroup --clear-groups \
+            busctl introspect "$bus" "$path" >"$cache/host/objects"
+        grep -q '^org\.vgpu\.Mediator1\.' "$cache/host/objects"
+    done
+}
+
+# live_xml PATH - what the object says of itself
+live_xml() {
+    host_run busctl --xml-interface introspect "$bus" "$1"
+}
+
+test_the_live_interfaces_are_those_of_the_XML_files() {
+    local xml=$tests/../../dbus
+
+    live_xml "$manager" | python3 "$tests/compare-xml.py" "$xml/org.vgpu.Mediator1.Manager.xml"
+    live_xml "$manager/pool/A" | python3 "$tests/compare-xml.py" "$xml/org.vgpu.Mediator1.Pool.xml"
+    live_xml "$(vm_path 1)" | python3 "$tests/compare-xml.py" "$xml/org.vgpu.Mediator1.VM.xml"
+}

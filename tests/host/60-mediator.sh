@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2154
+#
+# The mediator is killed, restarted and stopped under its guests.
+
+# service_is STATE
+service_is() {
+    [ "$(unit_property "$service" ActiveState)" = "$1" ]
+}
+
+test_a_request_survives_the_mediators_death() {
+    local pid
+
+    pid=$(unit_property "$service" MainPID)
+    request_in_flight a
+    host_run kill -KILL "$pid"
+    equal "the guest's answer" "$(answer_of a)" $'42\nexit 0'
+
+    equal restarts "$(unit_property "$service" NRestarts)" 1
+    [ "$(unit_property "$service" MainPID)" != "$pid" ]
+    equal "the neighbour's next" "$(vm_run b 'vgpu add 3 4')" 7
+}
+
+test_a_restart_drains_what_is_in_flight() {
+    local executor pid
+
+    pid=$(unit_property "$service" MainPID)
+    executor=$(pool_property ExecutorPID)
+    request_in_flight a
+    host_run systemctl restart --no-block "$service"
+    eventually 10 service_is deactivating
+    host_run kill -CONT "$executor"
+    equal "the guest's answer" "$(answer_of a)" $'42\nexit 0'
+
+    eventually 20 service_is active
+    [ "$(unit_property "$service" MainPID)" != "$pid" ]
+    equal "the next request" "$(vm_run a 'vgpu add 1 2')" 3
+}
+
+test_a_stop_leaves_the_socket_and_the_next_request_starts_it_again() {
+    host_run systemctl stop "$service"
+    equal "the service" "$(unit_property "$service" ActiveState)" inactive
+    equal "the result" "$(unit_property "$service" Result)" success
+    equal "the socket" "$(unit_property vgpu-mediator.socket ActiveState)" active
+
+    equal "the next request" "$(vm_run b 'vgpu add 5 6')" 11
+    equal "the service" "$(unit_property "$service" ActiveState)" active
+}
+
+test_a_VM_that_is_powered_off_leaves_the_bus() {
+    equal "before" "$(vm_run a 'vgpu add 1 2')" 3
+    vm_stop a
+    eventually 10 vm_is_gone 1
+    equal "the neighbour's next" "$(vm_run b 'vgpu add 3 4')" 7
+}
+
+# vm_is_gone ID
+vm_is_gone() {
+    ! vm_path "$1"
+}
+
+test_nothing_of_ours_has_failed_in_the_end() {
+    local failed
+
+    failed=$(host_run systemctl --failed --plain --no-legend)
+    equal "systemctl --failed" "$failed" ""
+}

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # the files sourced before set them
+#
+# Sourced by run: cases, and what several of them ask.
+
+bus=org.vgpu.Mediator1
+manager=/org/vgpu/Mediator1
+service=vgpu-mediator.service
+n_cases=0
+n_failed=0
+
+# run_cases FILE - runs the cases that FILE has defined. A case fails at the first
+# command that fails, and what it printed is then shown.
+run_cases() {
+    local name rc
+
+    while read -r name; do
+        n_cases=$((n_cases + 1))
+        set +e
+        (
+            set -e
+            "$name"
+        ) >"$cache/host/case" 2>&1 </dev/null
+        rc=$?
+        set -e
+        name=${name#test_}
+        if [ "$rc" -eq 0 ]; then
+            echo "ok $n_cases - ${name//_/ }"
+        else
+            n_failed=$((n_failed + 1))
+            echo "not ok $n_cases - ${name//_/ }"
+            sed 's/^/# /' "$cache/host/case"
+        fi
+    done < <(sed -n 's/^\(test_[a-z0-9_]*\)() {.*/\1/p' "$1")
+}
+
+# finish - the plan, and the service's journal when something failed
+finish() {
+    echo "1..$n_cases"
+    [ "$n_failed" -eq 0 ] || host_run journalctl --no-pager -u "$service" -n 100 | sed 's/^/# /'
+    exit "$((n_failed > 0))"
+}
+
+# equal WHAT ACTUAL EXPECTED
+equal() {
+    [ "$2" = "$3" ] || {
+        echo "$1: '$2' instead of '$3'"
+        return 1
+    }
+}
+
+# eventually SECONDS COMMAND... - repeats a question until its answer is yes, where
+# nobody tells when that happens
+eventually() {
+    local end=$((SECONDS + $1))
+    shift
+
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$end" ] || {
+            echo "still not so: $*"
+            return 1
+        }
+    done
+}
+
+# unit_property UNIT NAME
+unit_property() {
+    host_run systemctl show --property "$2" --value "$1"
+}
+
+# bus_property PATH INTERFACE NAME - the bare value; INTERFACE without the common prefix
+bus_property() {
+    local value
+
+    value=$(host_run busctl get-property "$bus" "$1" "$bus.$2" "$3")
+    value=${value#* }
+    value=${value#\"}
+    printf '%s\n' "${value%\"}"
+}
+
+pool_property() {
+    bus_property "$manager/pool/A" Pool "$1"
+}
+
+pool_property_is() {
+    [ "$(pool_property "$1")" = "$2" ]
+}
+
+# vm_paths - the objects of the VMs that the mediator knows
+vm_paths() {
+    host_run busctl --list tree "$bus" | grep "^$manager/vm/."
+}
+
+# vm_path ID - the object of the VM with that number
+vm_path() {
+    local path
+
+    for path in $(vm_paths); do
+        if [ "$(bus_property "$path" VM VMID)" = "$1" ]; then
+            printf '%s\n' "$path"
+            return
+        fi
+    done
+    echo "no VM has the number $1" >&2
+    return 1
+}
+
+# make_vectors DIR TYPE N - DIR/a.bin, DIR/b.bin, and DIR/sum.bin as it has to be
+make_vectors() {
+    python3 "$tests/make-vectors.py" "$@"
+}
