@@ -22,7 +22,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* Positive outcomes of a step that end the loop. */
+/* Positive outcomes of a step that end the loop. Of the negative ones, -ECANCELED
+ * has been explained on standard error already. */
 enum {
     SERVER_HANGUP = 1, /* the mediator closed the socket between two messages */
     SERVER_LOST = 2,   /* the backend can't go on in this process */
@@ -203,8 +204,10 @@ static int server_take(Server *s)
 
     while (s->free_slots != 0) {
         r = channel_next(&s->channel, &m);
-        if (r == -EPROTO)
+        if (r == -EPROTO) {
             fprintf(stderr, "vgpu-executor: the mediator sent something that is no request\n");
+            return -ECANCELED;
+        }
         if (r <= 0)
             return r;
 
@@ -232,7 +235,7 @@ static int server_receive(Server *s)
         return SERVER_HANGUP;
 
     fprintf(stderr, "vgpu-executor: the mediator hung up in the middle of a message\n");
-    return -EPROTO;
+    return -ECANCELED;
 }
 
 static int server_collect(Server *s)
@@ -331,10 +334,13 @@ static int server_hello(Server *s)
 {
     ExecutorHello hello;
     unsigned char *payload;
+    uint32_t cuda_result = s->ops->device_info(s->backend, &hello.device);
     int r;
 
-    if (s->ops->device_info(s->backend, &hello.device) != 0)
-        return -EIO;
+    if (cuda_result != 0) {
+        fprintf(stderr, "vgpu-executor: device information: CUDA error %u\n", cuda_result);
+        return -ECANCELED;
+    }
 
     r = channel_reserve(&s->channel, EXECUTOR_MSG_HELLO, 0, sizeof(hello), &payload);
     if (r < 0)
@@ -411,7 +417,7 @@ int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, int fd
     if (r == SERVER_HANGUP || r == -EPIPE)
         return EXECUTOR_EXIT_OK;
 
-    if (r != -EPROTO)
+    if (r != -ECANCELED)
         fprintf(stderr, "vgpu-executor: %s\n", strerror(-r));
     return EXECUTOR_EXIT_FAILURE;
 }

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The mediator's side of an executor, for tests and benchmarks: starts the
+ * real program over a socketpair and talks to it. Every failure to do so, and
+ * every wait that takes longer than CLIENT_TIMEOUT_S, ends the process with a
+ * message.
+ */
+#ifndef TEST_EXECUTOR_CLIENT_H
+#define TEST_EXECUTOR_CLIENT_H
+
+#include "executor-protocol.h"
+
+#include <sys/types.h>
+
+#define CLIENT_TIMEOUT_S 60
+
+typedef struct Client {
+    int fd;        /* the socket, blocking; -1 when hung up */
+    int stderr_fd; /* what the executor says */
+    pid_t pid;
+    VGPUDeviceInfo device; /* after client_hello() */
+    size_t in_start, in_end;
+    unsigned char in[65536];
+} Client;
+
+typedef struct ClientOptions {
+    const char *executor;    /* the program */
+    const char *backend;     /* --backend */
+    unsigned slots;          /* --slots; 0: not given */
+    const char *kernels;     /* --kernels; NULL: not given */
+    const char *device;      /* --device; NULL: not given */
+    const char *library_dir; /* LD_LIBRARY_PATH; NULL: as it is */
+    const char *fake;        /* VGPU_FAKE_CUDA; NULL: unset */
+} ClientOptions;
+
+typedef struct ClientResponse {
+    uint64_t tag;
+    size_t size;
+    VGPUResponse header;
+    unsigned char bytes[VGPU_RESPONSE_MAX]; /* header, results, data */
+} ClientResponse;
+
+/* client_start() - start an executor; nothing is read yet */
+Client *client_start(const ClientOptions *options);
+
+/* client_hello() - read the HELLO and check its form */
+void client_hello(Client *c);
+
+/* client_receive() - the next response, well-formed; false at the end of the stream */
+bool client_receive(Client *c, ClientResponse *ret);
+
+/* client_has_input() - would client_receive() find bytes without a system call? */
+bool client_has_input(const Client *c);
+
+/* client_send() - raw bytes; false when the executor is gone */
+bool client_send(Client *c, const void *bytes, size_t size);
+
+/* client_hang_up() - close the socket */
+void client_hang_up(Client *c);
+
+/*
+ * client_end() - wait for the process to end, and free @c
+ * @ret_stderr: what it said, to be freed by the caller; may be NULL
+ *
+ * Returns its exit status, or 128 + the signal that ended it.
+ */
+int client_end(Client *c, char **ret_stderr);
+
+/*
+ * message_*() - one REQUEST message, written to @buf
+ * @buf: sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX bytes
+ *
+ * Returns its size.
+ */
+size_t message_plain(void *buf, uint64_t tag, uint32_t opcode);
+size_t message_scalar(void *buf, uint64_t tag, uint32_t priority, uint32_t a, uint32_t b);
+/* data: @size bytes each of @a and @b */
+size_t message_vector(void *buf, uint64_t tag, uint32_t priority, uint32_t opcode, const void *a,
+                      const void *b, uint32_t size);
+size_t message_raw(void *buf, uint64_t tag, const void *payload, uint32_t size);
+
+#endif

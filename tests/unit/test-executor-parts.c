@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The executor's parts that need no process: messages, responses, error classes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend.h"
+#include "channel.h"
+#include "cuda-driver.h"
+#include "response.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- Responses --------------------------------------------------------------- */
+
+static void test_response_plain(void **state)
+{
+    const Response r = {.status = VGPU_ERROR_UNSUPPORTED_OP};
+    unsigned char buf[VGPU_RESPONSE_MAX];
+    VGPUResponse h;
+
+    (void) state;
+
+    assert_int_equal(response_size(&r), sizeof(h));
+    response_write(&r, buf);
+    assert_true(vgpu_response_check(buf, sizeof(h), &h));
+    assert_int_equal(h.status, VGPU_ERROR_UNSUPPORTED_OP);
+    assert_int_equal(h.result_count, 0);
+    assert_int_equal(h.data_offset, 0);
+    assert_int_equal(h.data_length, 0);
+}
+
+/* At an odd address, and nothing behind it is touched. */
+static void test_response_results_and_data(void **state)
+{
+    const uint32_t results[] = {1, 0xfffffffe};
+    const Response r = {
+        .exec_time_us = 17,
+        .n_results = 2,
+        .results = results,
+        .data = "12345",
+        .data_length = 5,
+    };
+    unsigned char buf[64];
+    VGPUResponse h;
+
+    (void) state;
+
+    memset(buf, 0xcc, sizeof(buf));
+    assert_int_equal(response_size(&r), 32 + 8 + 5);
+    response_write(&r, buf + 1);
+    assert_true(vgpu_response_check(buf + 1, response_size(&r), &h));
+    assert_int_equal(h.status, VGPU_ERROR_NONE);
+    assert_int_equal(h.exec_time_us, 17);
+    assert_int_equal(h.result_count, 2);
+    assert_memory_equal(buf + 1 + 32, results, 8);
+    assert_int_equal(h.data_offset, 40);
+    assert_memory_equal(buf + 1 + 40, "12345", 5);
+    assert_int_equal(buf[0], 0xcc);
+    assert_int_equal(buf[46], 0xcc);
+}
+
+static void test_response_largest(void **state)
+{
+    unsigned char data[VGPU_RESPONSE_DATA_MAX] = {0}, buf[VGPU_RESPONSE_MAX];
+    const Response r = {.data = data, .data_length = sizeof(data)};
+
+    (void) state;
+
+    assert_int_equal(response_size(&r), VGPU_RESPONSE_MAX);
+    response_write(&r, buf);
+    assert_true(vgpu_response_check(buf, sizeof(buf), NULL));
+}
+
+/* ---- The channel --------------------------------------------------------------- */
+
+typedef struct Pair {
+    Channel *channel;
+    int peer;
+} Pair;
+
+static int setup_channel(void **state)
+{
+    Pair *p = calloc(1, sizeof(*p));
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    p->channel = calloc(1, sizeof(*p->channel));
+    p->channel->fd = fds[0];
+    p->peer = fds[1];
+    *state = p;
+    return 0;
+}
+
+static int teardown_channel(void **state)
+{
+    Pair *p = *state;
+
+    close(p->channel->fd);
+    if (p->peer >= 0)
+        close(p->peer);
+    free(p->channel);
+    free(p);
+    return 0;
+}
+
+static void feed(Pair *p, const ExecutorHeader *h, const void *payload, size_t size)
+{
+    assert_int_equal(send(p->peer, h, sizeof(*h), 0), sizeof(*h));
+    if (size > 0)
+        assert_int_equal(send(p->peer, payload, size, 0), size);
+}
+
+static void test_channel_takes_messages(void **state)
+{
+    Pair *p = *state;
+    Channel *c = p->channel;
+    ExecutorHeader h = {.type = EXECUTOR_MSG_REQUEST, .length = 5, .tag = 9, .priority = 2};
+    Message m;
+
+    assert_false(channel_has_message(c));
+    assert_int_equal(channel_next(c, &m), 0);
+
+    feed(p, &h, "hello", 5);
+    h.tag = 10;
+    h.length = 0;
+    feed(p, &h, NULL, 0);
+    h.length = EXECUTOR_PAYLOAD_MAX;
+    feed(p, &h, "part", 4);
+
+    assert_int_equal(channel_receive(c), 3 * sizeof(h) + 9);
+    assert_true(channel_has_message(c));
+    assert_int_equal(channel_next(c, &m), 1);
+    assert_int_equal(m.header.tag, 9);
+    assert_int_equal(m.header.priority, 2);
+    assert_memory_equal(m.payload, "hello", 5);
+    assert_int_equal(channel_next(c, &m), 1);
+    assert_int_equal(m.header.tag, 10);
+    assert_false(channel_has_message(c));
+    assert_true(channel_is_mid_message(c));
+    assert_int_equal(channel_next(c, &m), 0);
+}
+
+static void test_channel_refuses(void **state)
+{
+    static const ExecutorHeader bad[] = {
+        {.type = 0},
+        {.type = EXECUTOR_MSG_RESPONSE},
+        {.type = EXECUTOR_MSG_REQUEST, .length = EXECUTOR_PAYLOAD_MAX + 1},
+        {.type = EXECUTOR_MSG_REQUEST, .priority = VGPU_N_PRIORITIES},
+        {.type = EXECUTOR_MSG_REQUEST, .reserved = 1},
+    };
+    Pair *p = *state;
+    Message m;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        p->channel->in_start = p->channel->in_end = 0;
+        feed(p, &bad[i], NULL, 0);
+        assert_int_equal(channel_receive(p->channel), sizeof(bad[i]));
+        assert_true(channel_has_message(p->channel));
+        assert_int_equal(channel_next(p->channel, &m), -EPROTO);
+    }
+}
+
+static void test_channel_ends(void **state)
+{
+    Pair *p = *state;
+    unsigned char *payload;
+
+    close(p->peer);
+    p->peer = -1;
+    assert_int_equal(channel_receive(p->channel), 0);
+    assert_false(channel_is_mid_message(p->channel));
+    assert_int_equal(channel_reserve(p->channel, EXECUTOR_MSG_RESPONSE, 1, 1, &payload), 0);
+    *payload = 0;
+    assert_int_equal(channel_flush(p->channel), -EPIPE);
+}
+
+/* What was gathered leaves with one write, and one more message than fits sends
+ * the others off by itself. */
+static void test_channel_gathers(void **state)
+{
+    Pair *p = *state;
+    unsigned char *payload, buf[CHANNEL_MESSAGE_MAX];
+    ExecutorHeader h;
+
+    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++) {
+        assert_int_equal(
+            channel_reserve(p->channel, EXECUTOR_MSG_RESPONSE, i, EXECUTOR_PAYLOAD_MAX, &payload),
+            0);
+        memset(payload, (int) i, EXECUTOR_PAYLOAD_MAX);
+    }
+    assert_int_equal(recv(p->peer, buf, sizeof(buf), MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+
+    assert_int_equal(channel_reserve(p->channel, EXECUTOR_MSG_RESPONSE, 99, 0, &payload), 0);
+    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++) {
+        assert_int_equal(recv(p->peer, buf, sizeof(buf), MSG_WAITALL), sizeof(buf));
+        memcpy(&h, buf, sizeof(h));
+        assert_int_equal(h.tag, i);
+        assert_int_equal(buf[sizeof(buf) - 1], i);
+    }
+    assert_int_equal(recv(p->peer, buf, sizeof(buf), MSG_DONTWAIT), -1);
+    assert_int_equal(channel_flush(p->channel), 0);
+    assert_int_equal(recv(p->peer, &h, sizeof(h), MSG_DONTWAIT), sizeof(h));
+    assert_int_equal(h.tag, 99);
+}
+
+/* ---- The CPU backend, and which errors are sticky -------------------------------- */
+
+/* A slot's result stays until its own next job. */
+static void test_cpu_slots_are_apart(void **state)
+{
+    const BackendOptions o = {.n_slots = 2};
+    const uint32_t one = 1, two = 2;
+    char reason[BACKEND_REASON_MAX];
+    Completion first, second;
+    Backend *b;
+    uint32_t c;
+
+    (void) state;
+
+    assert_int_equal(backend_cpu.open(&o, &b, reason), 0);
+    assert_int_equal(backend_cpu.wait_fd(b), -1);
+    assert_true(backend_cpu.submit(
+        b, 0, &(Job){.opcode = VGPU_OP_VECTOR_ADD_INT32, .n = 1, .a = &one, .b = &one}, &first));
+    assert_true(backend_cpu.submit(
+        b, 1, &(Job){.opcode = VGPU_OP_VECTOR_ADD_INT32, .n = 1, .a = &two, .b = &two}, &second));
+    memcpy(&c, first.c, sizeof(c));
+    assert_int_equal(c, 2);
+    memcpy(&c, second.c, sizeof(c));
+    assert_int_equal(c, 4);
+    assert_int_equal(first.slot, 0);
+    assert_int_equal(second.slot, 1);
+    assert_int_equal(backend_cpu.collect(b, &first), 0);
+    assert_int_equal(backend_cpu.lost(b), 0);
+    assert_null(backend_cpu.close(b));
+    assert_null(backend_cpu.close(NULL));
+}
+
+static void test_sticky_errors(void **state)
+{
+    static const int sticky[] = {4,   214, 220, 226, 700, 702, 709, 710, 714,
+                                 715, 716, 717, 718, 719, 810, 911, 999};
+    static const int others[] = {0, 1, 2, 3, 100, 101, 200, 201, 209, 400, 500, 600, 701, 713, 801};
+
+    (void) state;
+
+    for (size_t i = 0; i < sizeof(sticky) / sizeof(sticky[0]); i++)
+        assert_true(cuda_error_is_sticky(sticky[i]));
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_false(cuda_error_is_sticky(others[i]));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_response_plain),
+        cmocka_unit_test(test_response_results_and_data),
+        cmocka_unit_test(test_response_largest),
+        cmocka_unit_test_setup_teardown(test_channel_takes_messages, setup_channel,
+                                        teardown_channel),
+        cmocka_unit_test_setup_teardown(test_channel_refuses, setup_channel, teardown_channel),
+        cmocka_unit_test_setup_teardown(test_channel_ends, setup_channel, teardown_channel),
+        cmocka_unit_test_setup_teardown(test_channel_gathers, setup_channel, teardown_channel),
+        cmocka_unit_test(test_cpu_slots_are_apart),
+        cmocka_unit_test(test_sticky_errors),
+    };
+
+    return cmocka_run_group_tests_name("executor-parts", tests, NULL, NULL);
+}
