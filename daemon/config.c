@@ -190,11 +190,14 @@ static int load_file(Config *config, const char *path)
         return errno == ENOENT ? 0 : log_errno(-errno, "cannot read %s", path);
 
     r = ini_parse_stream(read_line, &reader, on_key, &reader);
+    if (ferror(reader.file))
+        r = log_errno(-EIO, "cannot read %s", path);
     fclose(reader.file);
 
     if (r > 0)
         log_warning("%s:%d: neither a [section] nor a Setting=value, ignoring the line", path, r);
-    return r == -2 ? -ENOMEM : 0;
+    /* The library's own: -2, no memory. */
+    return r == -2 ? -ENOMEM : r < 0 ? r : 0;
 }
 
 static int is_drop_in(const struct dirent *entry)

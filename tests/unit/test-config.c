@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mediator.conf: what is taken, and what is said of the rest. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+
+typedef struct Fixture {
+    char directory[64];
+    char path[96];
+    char drop_in_directory[128];
+    char log[128];
+} Fixture;
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void write_drop_in(const Fixture *f, const char *name, const char *text)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/%s", f->drop_in_directory, name);
+    write_text(path, text);
+}
+
+static int setup(void **state)
+{
+    Fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    strcpy(f->directory, "/tmp/vgpu-config-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    snprintf(f->path, sizeof(f->path), "%s/mediator.conf", f->directory);
+    snprintf(f->drop_in_directory, sizeof(f->drop_in_directory), "%s.d", f->path);
+    snprintf(f->log, sizeof(f->log), "%s/log", f->directory);
+    assert_int_equal(mkdir(f->drop_in_directory, 0700), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Fixture *f = *state;
+    char command[128];
+
+    snprintf(command, sizeof(command), "rm -r %s", f->directory);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+/* Loads with standard error going to a file, whose text is the answer. */
+static const char *load(const Fixture *f, Config *ret)
+{
+    static char text[4096];
+    int saved = dup(STDERR_FILENO);
+    FILE *log = fopen(f->log, "w+e");
+    size_t n;
+    int r;
+
+    assert_non_null(log);
+    assert_true(dup2(fileno(log), STDERR_FILENO) >= 0);
+    r = config_load(f->path, ret);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+
+    rewind(log);
+    n = fread(text, 1, sizeof(text) - 1, log);
+    text[n] = '\0';
+    fclose(log);
+    assert_int_equal(r, 0);
+    return text;
+}
+
+static void test_absent(void **state)
+{
+    Config c;
+
+    assert_string_equal(load(*state, &c), "");
+    assert_true(c.pools[0].configured);
+    assert_false(c.pools[1].configured);
+    assert_int_equal(c.pools[0].backend, POOL_BACKEND_AUTO);
+    assert_true(c.queue_timeout_usec == UINT64_MAX);
+    assert_int_equal(c.request_timeout_usec, 30000000);
+}
+
+static void test_everything(void **state)
+{
+    const Fixture *f = *state;
+    Config c;
+
+    write_text(f->path, "# comment\n"
+                        "[Pool B]\nBackend=cpu\nDevice=3\nInFlight=64\nQueueLimit=9\nPolicy=fifo\n"
+                        "[Pool Z]\n"
+                        "[Unregistered]\nPolicy=refuse\n"
+                        "[Limits]\nMaxConnections=17\nVMQueueLimit=5\n"
+                        "[Timeouts]\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
+                        "DrainTimeoutSec=0\n");
+    assert_string_equal(load(f, &c), "");
+    assert_false(c.pools[0].configured);
+    assert_true(c.pools[1].configured);
+    assert_int_equal(c.pools[1].backend, POOL_BACKEND_CPU);
+    assert_int_equal(c.pools[1].device, 3);
+    assert_int_equal(c.pools[1].in_flight, 64);
+    assert_int_equal(c.pools[1].queue_limit, 9);
+    assert_true(c.pools[25].configured);
+    assert_false(c.unregistered_allow);
+    assert_int_equal(c.max_connections, 17);
+    assert_int_equal(c.vm_queue_limit, 5);
+    assert_int_equal(c.queue_timeout_usec, 2000000);
+    assert_true(c.request_timeout_usec == UINT64_MAX);
+    assert_int_equal(c.drain_timeout_usec, 0);
+}
+
+static void test_drop_ins(void **state)
+{
+    const Fixture *f = *state;
+    Config c;
+
+    write_text(f->path, "[Pool A]\nInFlight=1\nDevice=1\n");
+    write_drop_in(f, "20-b.conf", "[Pool A]\nInFlight=3\n");
+    write_drop_in(f, "10-a.conf", "[Pool A]\nInFlight=2\n");
+    write_drop_in(f, "30-c.conf.bak", "[Pool A]\nInFlight=4\n");
+    write_drop_in(f, ".40-d.conf", "[Pool A]\nInFlight=5\n");
+    assert_string_equal(load(f, &c), "");
+    assert_int_equal(c.pools[0].in_flight, 3);
+    assert_int_equal(c.pools[0].device, 1);
+}
+
+/* Each bad line is named with its file, line and value, and changes nothing. */
+static void test_bad_lines(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *warning;
+    } cases[] = {
+        {"[Pool A]\nInFlight=0\n", ":2: InFlight=0 is not"},
+        {"[Pool A]\nInFlight=65\n", ":2: InFlight=65 is not"},
+        {"[Pool A]\n\nInFlight=-1\n", ":3: InFlight=-1 is not"},
+        {"[Pool A]\nInFlight=\n", ":2: InFlight= is not"},
+        {"[Pool A]\nInFlight=16 apples\n", ":2: InFlight=16 apples is not"},
+        {"[Pool A]\nInFlight=99999999999999999999999\n", ":2: InFlight=99999"},
+        {"[Pool A]\nBackend=rocm\n", ":2: Backend=rocm is not"},
+        {"[Pool A]\nPolicy=lottery\n", ":2: Policy=lottery is not"},
+        {"[Pool A]\nColour=red\n", ":2: unknown setting Colour=red in [Pool A]"},
+        {"[Pool a]\nBackend=cpu\n", ":2: unknown section [Pool a]"},
+        {"[Pool AB]\nBackend=cpu\n", ":2: unknown section [Pool AB]"},
+        {"[Pool]\nBackend=cpu\n", ":2: unknown section [Pool]"},
+        {"[Nonsense]\nX=1\n", ":2: unknown section [Nonsense]"},
+        {"Backend=cpu\n", ":1: unknown section []"},
+        {"[Unregistered]\nPolicy=maybe\n", ":2: Policy=maybe is not"},
+        {"[Timeouts]\nRequestTimeoutSec=0\n", ":2: RequestTimeoutSec=0 is not"},
+        {"[Limits]\nnonsense\n", ":2: neither a [section] nor"},
+    };
+    const Fixture *f = *state;
+    Config defaults;
+
+    load(f, &defaults);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Config c;
+        const char *log;
+
+        write_text(f->path, cases[i].text);
+        log = load(f, &c);
+        if (!strstr(log, cases[i].warning) || !strstr(log, f->path))
+            fail_msg("%s gave: %s", cases[i].text, log);
+        assert_memory_equal(&c, &defaults, sizeof(c));
+    }
+}
+
+static void test_unreadable(void **state)
+{
+    const Fixture *f = *state;
+    Config c;
+
+    assert_int_equal(mkdir(f->path, 0700), 0);
+    assert_true(config_load(f->path, &c) < 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_drop_ins, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
+    };
+
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The scheduler against what its header promises, with a clock of our own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "scheduler.h"
+
+typedef struct Fixture {
+    uint64_t next_arrival;
+    Scheduler scheduler;
+} Fixture;
+
+static Fixture fixture_new(unsigned max_running, unsigned limit)
+{
+    return (Fixture){.scheduler = {.max_running = max_running, .limit = limit}};
+}
+
+/* The fixture must stand still before it is initialised: it links to itself. */
+static void fixture_init(Fixture *f)
+{
+    scheduler_init(&f->scheduler, &f->next_arrival, f->scheduler.max_running, f->scheduler.limit);
+}
+
+static void push(Fixture *f, SchedClient *c, SchedRequest *r, unsigned priority)
+{
+    assert_int_equal(scheduler_push(&f->scheduler, c, r, priority, f->next_arrival * 10), 0);
+}
+
+static void test_empty(void **state)
+{
+    Fixture f = fixture_new(1, 1);
+
+    (void) state;
+    fixture_init(&f);
+    assert_null(scheduler_pick(&f.scheduler, 0));
+    assert_int_equal(scheduler_queued(&f.scheduler), 0);
+}
+
+static void test_priority_before_arrival(void **state)
+{
+    Fixture f = fixture_new(10, 10);
+    SchedRequest r[6] = {0};
+    SchedClient c;
+    static const unsigned priorities[6] = {0, 2, 1, 0, 1, 2};
+    static const unsigned order[6] = {1, 5, 2, 4, 0, 3};
+
+    (void) state;
+    fixture_init(&f);
+    sched_client_init(&c, 10);
+    for (unsigned i = 0; i < 6; i++)
+        push(&f, &c, &r[i], priorities[i]);
+    for (unsigned i = 0; i < 6; i++)
+        assert_ptr_equal(scheduler_pick(&f.scheduler, 100), &r[order[i]]);
+    assert_null(scheduler_pick(&f.scheduler, 100));
+}
+
+/* A high request that arrives late waits for what runs, and for nothing else. */
+static void test_running_is_bounded(void **state)
+{
+    Fixture f = fixture_new(2, 10);
+    SchedRequest r[4] = {0};
+    SchedClient c;
+
+    (void) state;
+    fixture_init(&f);
+    sched_client_init(&c, 10);
+    for (unsigned i = 0; i < 3; i++)
+        push(&f, &c, &r[i], VGPU_PRIORITY_LOW);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 1), &r[0]);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 2), &r[1]);
+    assert_null(scheduler_pick(&f.scheduler, 3));
+
+    push(&f, &c, &r[3], VGPU_PRIORITY_HIGH);
+    assert_null(scheduler_pick(&f.scheduler, 4));
+    sched_request_complete(&r[1]);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 5), &r[3]);
+    assert_int_equal(r[3].picked_at_usec, 5);
+    assert_int_equal(c.n_running, 2);
+}
+
+static void test_limits(void **state)
+{
+    Fixture f = fixture_new(1, 3);
+    SchedRequest r[5] = {0};
+    SchedClient small, other;
+
+    (void) state;
+    fixture_init(&f);
+    sched_client_init(&small, 2);
+    sched_client_init(&other, 9);
+    push(&f, &small, &r[0], 0);
+    push(&f, &small, &r[1], 2);
+    assert_int_equal(scheduler_push(&f.scheduler, &small, &r[2], 2, 0), SCHED_CLIENT_FULL);
+    assert_int_equal(r[2].state, SCHED_IDLE);
+    push(&f, &other, &r[3], 1);
+    assert_int_equal(scheduler_push(&f.scheduler, &other, &r[4], 2, 0), SCHED_POOL_FULL);
+
+    /* What runs does not count. */
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r[1]);
+    push(&f, &small, &r[2], 2);
+}
+
+/* Moved requests stand by arrival among those that are there already. */
+static void test_priority_change_merges(void **state)
+{
+    Fixture f = fixture_new(10, 10);
+    SchedRequest a[3] = {0}, b[3] = {0};
+    SchedClient ca, cb;
+
+    (void) state;
+    fixture_init(&f);
+    sched_client_init(&ca, 10);
+    sched_client_init(&cb, 10);
+    for (unsigned i = 0; i < 3; i++) {
+        push(&f, &ca, &a[i], VGPU_PRIORITY_LOW);
+        push(&f, &cb, &b[i], VGPU_PRIORITY_HIGH);
+    }
+    sched_client_set_priority(&ca, VGPU_PRIORITY_HIGH);
+    assert_int_equal(f.scheduler.depth[VGPU_PRIORITY_HIGH], 6);
+    assert_int_equal(f.scheduler.depth[VGPU_PRIORITY_LOW], 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &a[i]);
+        assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &b[i]);
+    }
+}
+
+static void test_priority_change_leaves_running(void **state)
+{
+    Fixture f = fixture_new(1, 10);
+    SchedRequest r[2] = {0};
+    SchedClient c;
+
+    (void) state;
+    fixture_init(&f);
+    sched_client_init(&c, 10);
+    push(&f, &c, &r[0], VGPU_PRIORITY_LOW);
+    push(&f, &c, &r[1], VGPU_PRIORITY_LOW);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r[0]);
+    sched_client_set_priority(&c, VGPU_PRIORITY_HIGH);
+    assert_int_equal(r[0].priority, VGPU_PRIORITY_LOW);
+    assert_int_equal(r[0].state, SCHED_RUNNING);
+    assert_int_equal(r[1].priority, VGPU_PRIORITY_HIGH);
+}
+
+static void test_remove(void **state)
+{
+    Fixture f = fixture_new(10, 10);
+    SchedRequest r[3] = {0};
+    SchedClient c;
+
+    (void) state;
+    fixture_init(&f);
+    sched_client_init(&c, 10);
+    for (unsigned i = 0; i < 3; i++)
+        push(&f, &c, &r[i], VGPU_PRIORITY_MEDIUM);
+    sched_request_remove(&r[1]);
+    assert_int_equal(r[1].state, SCHED_IDLE);
+    assert_int_equal(c.n_queued, 2);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r[0]);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r[2]);
+}
+
+/* ---- Against a model -------------------------------------------------------------- */
+
+#define MODEL_CLIENTS 12
+#define MODEL_REQUESTS 200
+#define MODEL_STEPS 200000
+
+/* The same rules in the most obvious way: look at every request. */
+static SchedRequest *model_next(SchedRequest *requests)
+{
+    SchedRequest *best = NULL;
+
+    for (unsigned i = 0; i < MODEL_REQUESTS; i++) {
+        SchedRequest *r = &requests[i];
+
+        if (r->state != SCHED_QUEUED)
+            continue;
+        if (!best || r->priority > best->priority ||
+            (r->priority == best->priority && r->arrival < best->arrival))
+            best = r;
+    }
+    return best;
+}
+
+static SchedRequest *any_in_state(SchedRequest *requests, SchedState wanted)
+{
+    unsigned start = (unsigned) rand() % MODEL_REQUESTS;
+
+    for (unsigned i = 0; i < MODEL_REQUESTS; i++) {
+        SchedRequest *r = &requests[(start + i) % MODEL_REQUESTS];
+
+        if (r->state == wanted)
+            return r;
+    }
+    return NULL;
+}
+
+static void check_counts(const Scheduler *s, const SchedRequest *requests)
+{
+    unsigned depth[VGPU_N_PRIORITIES] = {0}, running = 0;
+
+    for (unsigned i = 0; i < MODEL_REQUESTS; i++) {
+        if (requests[i].state == SCHED_QUEUED)
+            depth[requests[i].priority]++;
+        running += requests[i].state == SCHED_RUNNING;
+    }
+    assert_int_equal(s->n_running, running);
+    assert_memory_equal(s->depth, depth, sizeof(depth));
+}
+
+static void model_step(Fixture *f, SchedClient *clients, SchedRequest *requests)
+{
+    SchedRequest *r, *expected;
+
+    switch (rand() % 8) {
+    case 0:
+    case 1:
+    case 2:
+        r = any_in_state(requests, SCHED_IDLE);
+        if (r)
+            push(f, &clients[rand() % MODEL_CLIENTS], r, (unsigned) rand() % VGPU_N_PRIORITIES);
+        break;
+    case 3:
+    case 4:
+        expected = f->scheduler.n_running < f->scheduler.max_running ? model_next(requests) : NULL;
+        assert_ptr_equal(scheduler_pick(&f->scheduler, f->next_arrival), expected);
+        break;
+    case 5:
+        r = any_in_state(requests, SCHED_RUNNING);
+        if (r)
+            sched_request_complete(r);
+        break;
+    case 6:
+        r = any_in_state(requests, SCHED_QUEUED);
+        if (r)
+            sched_request_remove(r);
+        break;
+    default:
+        sched_client_set_priority(&clients[rand() % MODEL_CLIENTS],
+                                  (unsigned) rand() % VGPU_N_PRIORITIES);
+    }
+}
+
+static void test_against_model(void **state)
+{
+    static SchedRequest requests[MODEL_REQUESTS];
+    SchedClient clients[MODEL_CLIENTS];
+    Fixture f = fixture_new(7, MODEL_REQUESTS);
+
+    (void) state;
+    srand(1);
+    fixture_init(&f);
+    for (unsigned i = 0; i < MODEL_CLIENTS; i++)
+        sched_client_init(&clients[i], MODEL_REQUESTS);
+    for (unsigned i = 0; i < MODEL_STEPS; i++) {
+        model_step(&f, clients, requests);
+        if (i % 64 == 0)
+            check_counts(&f.scheduler, requests);
+    }
+}
+
+/* ---- Ten thousand VMs --------------------------------------------------------------- */
+
+#define N_VMS 10000
+#define PER_VM 4
+
+/* Every VM pushes in turn, so every VM is served in turn; a third of them at
+ * each priority, and then all of the low ones are raised. */
+static void test_ten_thousand_vms(void **state)
+{
+    SchedClient *clients = calloc(N_VMS, sizeof(*clients));
+    SchedRequest *requests = calloc((size_t) N_VMS * PER_VM, sizeof(*requests));
+    Fixture f = fixture_new(1, N_VMS * PER_VM);
+    unsigned served[VGPU_N_PRIORITIES] = {0};
+    uint64_t last[VGPU_N_PRIORITIES] = {0};
+    SchedRequest *r;
+
+    (void) state;
+    assert_non_null(clients);
+    assert_non_null(requests);
+    fixture_init(&f);
+    for (unsigned i = 0; i < N_VMS; i++)
+        sched_client_init(&clients[i], PER_VM);
+    for (unsigned i = 0; i < N_VMS * PER_VM; i++)
+        push(&f, &clients[i % N_VMS], &requests[i], (i % N_VMS) % VGPU_N_PRIORITIES);
+
+    for (unsigned i = 0; i < N_VMS; i++)
+        if (i % VGPU_N_PRIORITIES == VGPU_PRIORITY_LOW)
+            sched_client_set_priority(&clients[i], VGPU_PRIORITY_HIGH);
+    assert_int_equal(f.scheduler.depth[VGPU_PRIORITY_LOW], 0);
+
+    while ((r = scheduler_pick(&f.scheduler, f.next_arrival))) {
+        assert_true(r->arrival >= last[r->priority]);
+        assert_true(r->priority != VGPU_PRIORITY_MEDIUM ||
+                    f.scheduler.depth[VGPU_PRIORITY_HIGH] == 0);
+        last[r->priority] = r->arrival;
+        served[r->priority]++;
+        sched_request_complete(r);
+    }
+    assert_int_equal(served[VGPU_PRIORITY_HIGH] + served[VGPU_PRIORITY_MEDIUM], N_VMS * PER_VM);
+    assert_int_equal(served[VGPU_PRIORITY_LOW], 0);
+    for (unsigned i = 0; i < N_VMS; i++)
+        assert_int_equal(clients[i].n_queued + clients[i].n_running, 0);
+
+    free(requests);
+    free(clients);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_priority_before_arrival),
+        cmocka_unit_test(test_running_is_bounded),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_priority_change_merges),
+        cmocka_unit_test(test_priority_change_leaves_running),
+        cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_ten_thousand_vms),
+    };
+
+    return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
+}
