@@ -37,13 +37,6 @@ test_the_service_runs_as_its_own_user() {
         /usr/libexec/vgpu-mediator/vgpu-mediatord
 }
 
-test_the_journal_has_the_VM_in_fields_of_its_own() {
-    host_run journalctl --no-pager -o json -u "$service" VGPU_VM_ID=1 >"$cache/host/journal"
-    grep -q '"VGPU_VM":"' "$cache/host/journal"
-    grep -q '"VGPU_POOL":"A"' "$cache/host/journal"
-    grep -q '"MESSAGE":"' "$cache/host/journal"
-}
-
 test_the_VM_is_on_the_bus_while_it_is_connected() {
     local path
 

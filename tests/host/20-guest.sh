@@ -8,6 +8,16 @@ test_vgpu_selftest_passes_in_the_guest() {
     vm_run a 'vgpu selftest'
 }
 
+test_the_journal_has_VM_request_and_error_in_fields_of_their_own() {
+    # selftest has just provoked some
+    host_run journalctl --no-pager -q -o json -u "$service" VGPU_VM_ID=1 \
+        VGPU_ERROR=INVALID_REQUEST >"$cache/host/journal"
+    head -n 1 "$cache/host/journal"
+    grep -q '"VGPU_VM":"vm1"' "$cache/host/journal"
+    grep -q '"VGPU_REQUEST_ID":"[0-9]' "$cache/host/journal"
+    grep -q '"PRIORITY":"[0-9]' "$cache/host/journal"
+}
+
 test_vgpu_info_names_pool_priority_and_backend() {
     local info
 
@@ -43,8 +53,10 @@ test_vecadd_of_files_by_interrupt() {
     [ "$after" -gt "$before" ]
 }
 
-test_an_empty_vector_and_operands_of_different_length_are_refused() {
-    ! vm_run a 'vgpu vecadd --type int32 /dev/null /dev/null -o /c.bin' || return 1
-    ! vm_run a 'vgpu vecadd --type int32 /a-int32.bin /b-int64.bin -o /c.bin' || return 1
-    equal "afterwards" "$(vm_run a 'vgpu add 4 5')" 9
+test_vecadd_refuses_operands_of_different_length() {
+    local status=0
+
+    vm_run a 'vgpu vecadd --type int32 /a-int32.bin /b-int64.bin -o /c.bin' || status=$?
+    equal "the exit status" "$status" 2
+    equal "the next request" "$(vm_run a 'vgpu add 4 5')" 9
 }

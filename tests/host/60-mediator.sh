@@ -22,6 +22,15 @@ test_a_request_survives_the_mediators_death() {
     equal "the neighbour's next" "$(vm_run b 'vgpu add 3 4')" 7
 }
 
+test_many_deaths_in_a_row_leave_the_guest_its_service() {
+    local i
+
+    for i in 1 2 3 4 5 6 7 8; do
+        host_run kill -KILL "$(unit_property "$service" MainPID)"
+        equal "the answer after death $i" "$(vm_run a "vgpu add $i 1")" "$((i + 1))"
+    done
+}
+
 test_a_restart_drains_what_is_in_flight() {
     local executor pid
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""compare-xml.py FILE < LIVE
+"""compare-xml.py FILE... < LIVE
 
-Compares each interface that FILE, the contract, has with that of the same name
-in the introspection data on standard input, member by member.
+Compares each of the project's interfaces in the introspection data on standard
+input with that of the same name in the FILEs, the contract, member by member.
 """
 
 import sys
@@ -33,12 +33,16 @@ def members_of(root):
     return interfaces
 
 
-def main(path):
-    contract = members_of(ElementTree.parse(path).getroot())
-    live = members_of(ElementTree.fromstring(sys.stdin.read()))
-    bad = not contract
-    for interface, members in contract.items():
-        found = live.get(interface, {})
+def main(paths):
+    contract = {}
+    for path in paths:
+        contract.update(members_of(ElementTree.parse(path).getroot()))
+    live = {name: members
+            for name, members in members_of(ElementTree.fromstring(sys.stdin.read())).items()
+            if name.startswith('org.vgpu.')}
+    bad = not live
+    for interface, found in live.items():
+        members = contract.get(interface, {})
         for member in sorted(members.keys() | found.keys()):
             if members.get(member) != found.get(member):
                 bad = True
@@ -48,4 +52,4 @@ def main(path):
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

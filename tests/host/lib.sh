@@ -32,7 +32,7 @@ run_cases() {
             echo "not ok $n_cases - ${name//_/ }"
             sed 's/^/# /' "$cache/host/case"
         fi
-    done < <(sed -n 's/^\(test_[a-z0-9_]*\)() {.*/\1/p' "$1")
+    done < <(sed -n 's/^\(test_[A-Za-z0-9_]*\)() {.*/\1/p' "$1")
 }
 
 # finish - the plan, and the service's journal when something failed

@@ -12,6 +12,7 @@
 # A VM is a systemd service of the host, vm-NAME.service, whose user is nobody but
 # a member of group kvm, as it is with libvirt. Its serial line is the way in: the
 # guest takes a command a line and ends each answer with a line that has its status.
+# What QEMU itself says is in .cache/host/NAME.qemu.
 
 # What each VM's serial line is read from and written to, by its name.
 declare -A vm_out=() vm_in=()
@@ -28,8 +29,9 @@ vm_qemu=()
 vm_image() {
     local accel=tcg version
 
-    "$project/tools/guest-image" --vgpu "$1/guest/vgpu" "$cache/guest"
-    install -D -m 644 -t "$host_root/var/lib/vgpu-guests" "$cache/guest/vmlinuz" "$cache/guest/initramfs"
+    "$project/tools/guest-image" --vgpu "$1/guest/vgpu" "$cache/guest" || return
+    install -D -m 644 -t "$host_root/var/lib/vgpu-guests" \
+        "$cache/guest/vmlinuz" "$cache/guest/initramfs" || return
     vm_script >"$host_root/var/lib/vgpu-guests/run.sh"
 
     ! kvm_works || accel=kvm
@@ -69,9 +71,9 @@ vm_start() {
             "${vm_qemu[@]}" -kernel "$dir/vmlinuz" -initrd "$dir/$name.initramfs" \
             -append 'console=ttyS0 quiet panic=-1' -name "$name" -device "$device" || true
         echo "$vm_mark $vm_gone"
-    } <"$pipes.in" >"$pipes.out" 2>&1 {in}>&- {out}>&- &
-    vm_answer "$name" >"$cache/host/$name.boot" || {
-        cat "$cache/host/$name.boot" >&2
+    } <"$pipes.in" >"$pipes.out" 2>"$pipes.qemu" {in}>&- {out}>&- &
+    vm_answer "$name" >"$pipes.boot" || {
+        cat "$pipes.boot" "$pipes.qemu" >&2
         die "the VM $name did not boot; what it said is above"
     }
 }

@@ -184,12 +184,12 @@ host_run() {
         HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" SYSTEMD_PAGER='' SYSTEMD_COLORS=0 "$@"
 }
 
-# host_install BUILD - installs the build as a package would
+# host_install BUILD - installs the build and does what a package's scripts do then
 host_install() {
-    meson install -C "$1" --no-rebuild --quiet --destdir "$host_root"
-    host_run systemd-sysusers
-    host_run systemd-tmpfiles --create
-    host_run systemctl daemon-reload
-    host_run busctl --quiet call org.freedesktop.DBus /org/freedesktop/DBus \
-        org.freedesktop.DBus ReloadConfig
+    meson install -C "$1" --no-rebuild --quiet --destdir "$host_root" &&
+        host_run systemd-sysusers vgpu-mediator.conf &&
+        host_run systemd-tmpfiles --create vgpu-mediator.conf &&
+        host_run systemctl daemon-reload &&
+        host_run busctl --quiet call org.freedesktop.DBus /org/freedesktop/DBus \
+            org.freedesktop.DBus ReloadConfig
 }
