@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The CUDA backend on a real GPU against the CPU backend: the same requests
+ * give the same bits. And what real faults do. Environment:
+ *
+ *   VGPU_EXECUTOR       the program
+ *   VGPU_FAULT_KERNELS  faults.cu, compiled
+ *   VGPU_PTX_KERNELS    the built-in kernels as PTX, to be compiled by the driver
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "test-executor-client.h"
+
+#include <signal.h>
+
+#define MESSAGE_MAX (sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX)
+#define N_MIXED 1000000u
+
+static const uint32_t vector_opcodes[] = {
+    VGPU_OP_VECTOR_ADD_INT32,
+    VGPU_OP_VECTOR_ADD_INT64,
+    VGPU_OP_VECTOR_ADD_FLOAT32,
+    VGPU_OP_VECTOR_ADD_FLOAT64,
+};
+
+static ClientOptions options_for(const char *backend, const char *kernels)
+{
+    return (ClientOptions){
+        .executor = getenv("VGPU_EXECUTOR"),
+        .backend = backend,
+        .slots = EXECUTOR_SLOTS_MAX,
+        .kernels = kernels,
+    };
+}
+
+static Client *start(const char *backend, const char *kernels)
+{
+    const ClientOptions o = options_for(backend, kernels);
+    Client *c = client_start(&o);
+
+    client_hello(c);
+    assert_string_equal(c->device.backend, backend);
+    return c;
+}
+
+static void assert_end(Client *c, int status, const char *says)
+{
+    char *text;
+
+    client_hang_up(c);
+    assert_int_equal(client_end(c, &text), status);
+    if (!strstr(text, says) || (*says == '\0' && *text != '\0'))
+        fail_msg("said \"%s\" instead of \"%s\"", text, says);
+    free(text);
+}
+
+/* ---- The same bits ------------------------------------------------------------ */
+
+static uint64_t next_random(uint64_t *seed)
+{
+    uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* Zeros, denormals, infinities, NaNs and the ends of the integers, in both widths */
+static const uint64_t edges[] = {
+    0x0000000000000000, 0x8000000000000000, 0x0000000000000001, 0x8000000000000001,
+    0x000fffffffffffff, 0x0010000000000000, 0x7fefffffffffffff, 0xffefffffffffffff,
+    0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0xffffffffffffffff,
+    0x7fffffffffffffff, 0x3ff0000000000000, 0x3ca0000000000001, 0xbff0000000000000,
+    0x8000000000000001, 0x007fffff807fffff, 0x008000007f7fffff, 0xff7fffff7f800000,
+    0xff8000007fc00000, 0x7f8000013f800000, 0x338000003f800001, 0xbf800000ffffffff,
+};
+#define N_EDGES (sizeof(edges) / sizeof(edges[0]))
+
+/* One operand: random bits, or edges in random order. */
+static void fill(uint64_t *words, size_t n, uint64_t *seed)
+{
+    bool of_edges = next_random(seed) % 4 == 0;
+
+    for (size_t i = 0; i < n; i++)
+        words[i] = of_edges ? edges[next_random(seed) % N_EDGES] : next_random(seed);
+}
+
+/* Request number @tag of the mix; the same one at each call. */
+static size_t mixed_message(void *buf, uint64_t tag)
+{
+    uint64_t a[VGPU_REQUEST_DATA_MAX / 16], b[VGPU_REQUEST_DATA_MAX / 16], seed = tag;
+    uint32_t kind = next_random(&seed) % 16, priority = next_random(&seed) % VGPU_N_PRIORITIES;
+    uint32_t opcode, max;
+
+    if (kind == 0)
+        return message_plain(buf, tag, VGPU_OP_NOP);
+    if (kind < 6)
+        return message_scalar(buf, tag, priority, (uint32_t) next_random(&seed),
+                              (uint32_t) next_random(&seed));
+
+    opcode = vector_opcodes[kind % 4];
+    max = sizeof(a) / vgpu_element_size(opcode);
+    fill(a, sizeof(a) / sizeof(a[0]), &seed);
+    fill(b, sizeof(b) / sizeof(b[0]), &seed);
+    return message_vector(buf, tag, priority, opcode, a, b,
+                          (1 + (uint32_t) next_random(&seed) % max) * vgpu_element_size(opcode));
+}
+
+/* A NaN's payload is free: every NaN becomes the same one. */
+static void canonicalize(uint32_t opcode, unsigned char *data, uint32_t size)
+{
+    for (uint32_t i = 0; opcode == VGPU_OP_VECTOR_ADD_FLOAT32 && i < size; i += 4) {
+        float f;
+
+        memcpy(&f, data + i, sizeof(f));
+        if (__builtin_isnan(f))
+            memset(data + i, 0xff, sizeof(f));
+    }
+    for (uint32_t i = 0; opcode == VGPU_OP_VECTOR_ADD_FLOAT64 && i < size; i += 8) {
+        double d;
+
+        memcpy(&d, data + i, sizeof(d));
+        if (__builtin_isnan(d))
+            memset(data + i, 0xff, sizeof(d));
+    }
+}
+
+static void assert_same_response(uint32_t opcode, ClientResponse *x, ClientResponse *y)
+{
+    VGPUResponse hx = x->header, hy = y->header;
+
+    assert_int_equal(hx.status, VGPU_ERROR_NONE);
+    assert_int_equal(x->tag, y->tag);
+    assert_int_equal(x->size, y->size);
+    hx.exec_time_us = hy.exec_time_us = 0;
+    assert_memory_equal(&hx, &hy, sizeof(hx));
+    canonicalize(opcode, x->bytes + hx.data_offset, hx.data_length);
+    canonicalize(opcode, y->bytes + hy.data_offset, hy.data_length);
+    assert_memory_equal(x->bytes + sizeof(hx), y->bytes + sizeof(hy), x->size - sizeof(hx));
+}
+
+static void assert_same_answer(Client *cpu, Client *cuda, const void *m, size_t size)
+{
+    ClientResponse x, y;
+    VGPURequest request;
+
+    memcpy(&request, (const char *) m + sizeof(ExecutorHeader), sizeof(request));
+    assert_true(client_send(cpu, m, size));
+    assert_true(client_send(cuda, m, size));
+    assert_true(client_receive(cpu, &x));
+    assert_true(client_receive(cuda, &y));
+    assert_same_response(request.opcode, &x, &y);
+}
+
+static void test_every_length(void **state)
+{
+    Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
+    uint64_t a[VGPU_REQUEST_DATA_MAX / 16], b[VGPU_REQUEST_DATA_MAX / 16], seed = 2;
+    unsigned char m[MESSAGE_MAX];
+
+    (void) state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        uint32_t element = vgpu_element_size(vector_opcodes[i]);
+
+        for (uint32_t size = element; size <= sizeof(a); size += element) {
+            for (unsigned round = 0; round < 8; round++) {
+                fill(a, sizeof(a) / sizeof(a[0]), &seed);
+                fill(b, sizeof(b) / sizeof(b[0]), &seed);
+                assert_same_answer(cpu, cuda, m,
+                                   message_vector(m, size, round % VGPU_N_PRIORITIES,
+                                                  vector_opcodes[i], a, b, size));
+            }
+        }
+    }
+
+    assert_end(cpu, EXECUTOR_EXIT_OK, "");
+    assert_end(cuda, EXECUTOR_EXIT_OK, "");
+}
+
+/* Every edge with every other, as each type. */
+static void test_edges(void **state)
+{
+    Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
+    unsigned char m[MESSAGE_MAX];
+    uint64_t b[N_EDGES];
+
+    (void) state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        for (size_t shift = 0; shift < N_EDGES; shift++) {
+            for (size_t k = 0; k < N_EDGES; k++)
+                b[k] = edges[(k + shift) % N_EDGES];
+            assert_same_answer(cpu, cuda, m,
+                               message_vector(m, shift, VGPU_PRIORITY_LOW, vector_opcodes[i], edges,
+                                              b, sizeof(edges)));
+        }
+    }
+
+    assert_end(cpu, EXECUTOR_EXIT_OK, "");
+    assert_end(cuda, EXECUTOR_EXIT_OK, "");
+}
+
+static void assert_mixed_response(Client *cpu, ClientResponse *y)
+{
+    unsigned char m[MESSAGE_MAX];
+    size_t size = mixed_message(m, y->tag);
+    VGPURequest request;
+    ClientResponse x;
+
+    memcpy(&request, m + sizeof(ExecutorHeader), sizeof(request));
+    assert_true(client_send(cpu, m, size));
+    assert_true(client_receive(cpu, &x));
+    assert_same_response(request.opcode, &x, y);
+}
+
+/* All slots stay in flight: an answer is replaced by the next request. */
+static void run_mixed(Client *cpu, Client *cuda, uint64_t n)
+{
+    uint64_t sent = 0, received = 0;
+    static unsigned char m[EXECUTOR_SLOTS_MAX * MESSAGE_MAX];
+
+    while (received < n) {
+        size_t size = 0;
+        ClientResponse y;
+
+        for (; sent < n && sent - received < EXECUTOR_SLOTS_MAX; sent++)
+            size += mixed_message(m + size, sent);
+        assert_true(client_send(cuda, m, size));
+        do {
+            assert_true(client_receive(cuda, &y));
+            assert_mixed_response(cpu, &y);
+            received++;
+        } while (client_has_input(cuda));
+    }
+}
+
+static VGPUDeviceInfo device_info(Client *c)
+{
+    unsigned char m[MESSAGE_MAX];
+    VGPUDeviceInfo info;
+    ClientResponse r;
+
+    assert_true(client_send(c, m, message_plain(m, 0, VGPU_OP_GET_DEVICE_INFO)));
+    assert_true(client_receive(c, &r));
+    assert_int_equal(r.header.status, VGPU_ERROR_NONE);
+    assert_int_equal(r.header.data_length, sizeof(info));
+    memcpy(&info, r.bytes + r.header.data_offset, sizeof(info));
+    return info;
+}
+
+/* A context costs hundreds of megabytes of the device's memory, a stream some
+ * kilobytes. Once every slot has its streams, nothing more is ever made. */
+static void test_a_million_mixed_requests(void **state)
+{
+    Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
+    VGPUDeviceInfo before, after;
+
+    (void) state;
+
+    run_mixed(cpu, cuda, N_MIXED / 10);
+    before = device_info(cuda);
+    run_mixed(cpu, cuda, N_MIXED);
+    after = device_info(cuda);
+
+    assert_memory_equal(&before, &after, sizeof(before));
+    assert_end(cpu, EXECUTOR_EXIT_OK, "");
+    assert_end(cuda, EXECUTOR_EXIT_OK, "");
+}
+
+/* A GPU newer than every architecture of the build runs the PTX. */
+static void test_kernels_from_ptx(void **state)
+{
+    Client *cpu = start("cpu", NULL), *cuda = start("cuda", getenv("VGPU_PTX_KERNELS"));
+
+    (void) state;
+
+    run_mixed(cpu, cuda, 1000);
+    assert_end(cpu, EXECUTOR_EXIT_OK, "");
+    assert_end(cuda, EXECUTOR_EXIT_OK, "");
+}
+
+/* ---- Real faults ----------------------------------------------------------------- */
+
+static size_t fault_message(void *buf, uint64_t tag, uint32_t opcode)
+{
+    const uint64_t zero = 0;
+
+    return message_vector(buf, tag, VGPU_PRIORITY_HIGH, opcode, &zero, &zero, sizeof(zero));
+}
+
+/* Every request in flight is answered with the error, then the process ends. */
+static void assert_faults(uint32_t opcode, uint32_t first_error, uint32_t last_error)
+{
+    Client *c = start("cuda", getenv("VGPU_FAULT_KERNELS"));
+    unsigned char m[8 * MESSAGE_MAX];
+    unsigned answered = 0;
+    size_t size = 0;
+    ClientResponse r;
+
+    for (unsigned i = 0; i < 8; i++)
+        size += fault_message(m + size, i, opcode);
+    assert_true(client_send(c, m, size));
+
+    while (client_receive(c, &r)) {
+        uint32_t error;
+
+        assert_int_equal(r.header.status, VGPU_ERROR_CUDA_ERROR);
+        assert_int_equal(r.header.result_count, 1);
+        memcpy(&error, r.bytes + sizeof(r.header), sizeof(error));
+        assert_in_range(error, first_error, last_error);
+        answered++;
+    }
+    assert_int_equal(answered, 8);
+    assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+}
+
+static void test_illegal_address(void **state)
+{
+    (void) state;
+    assert_faults(VGPU_OP_VECTOR_ADD_INT32, 700, 700);
+}
+
+/* 715 or 719, as the driver's version has it */
+static void test_trap(void **state)
+{
+    (void) state;
+    assert_faults(VGPU_OP_VECTOR_ADD_FLOAT32, 715, 719);
+}
+
+static void test_misaligned_address(void **state)
+{
+    (void) state;
+    assert_faults(VGPU_OP_VECTOR_ADD_FLOAT64, 716, 716);
+}
+
+/* With a kernel that never ends in flight, the answer to a NOP shows that it was
+ * submitted. Then the process ends by the mediator's hang-up, and by SIGKILL. */
+static Client *start_with_hung_kernel(void)
+{
+    Client *c = start("cuda", getenv("VGPU_FAULT_KERNELS"));
+    unsigned char m[2 * MESSAGE_MAX];
+    size_t size = fault_message(m, 1, VGPU_OP_VECTOR_ADD_INT64);
+    ClientResponse r;
+
+    size += message_plain(m + size, 2, VGPU_OP_NOP);
+    assert_true(client_send(c, m, size));
+    assert_true(client_receive(c, &r));
+    assert_int_equal(r.tag, 2);
+    return c;
+}
+
+static void test_hung_kernel_and_hang_up(void **state)
+{
+    (void) state;
+    assert_end(start_with_hung_kernel(), EXECUTOR_EXIT_OK, "");
+}
+
+static void test_hung_kernel_and_kill(void **state)
+{
+    Client *c = start_with_hung_kernel();
+
+    (void) state;
+
+    kill(c->pid, SIGKILL);
+    assert_end(c, 128 + SIGKILL, "");
+}
+
+/* The faults above ended their processes only: the device computes as before. */
+static void test_device_after_faults(void **state)
+{
+    Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
+
+    (void) state;
+
+    run_mixed(cpu, cuda, 1000);
+    assert_end(cpu, EXECUTOR_EXIT_OK, "");
+    assert_end(cuda, EXECUTOR_EXIT_OK, "");
+}
+
+/* ---- main ---------------------------------------------------------------------------- */
+
+static bool gpu_is_there(void)
+{
+    const ClientOptions o = options_for("cuda", NULL);
+    Client *c = client_start(&o);
+    char *text;
+    int status;
+
+    client_hang_up(c);
+    status = client_end(c, &text);
+    if (status != EXECUTOR_EXIT_OK)
+        printf("1..0 # SKIP %s", text);
+    free(text);
+    return status == EXECUTOR_EXIT_OK;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_length),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_a_million_mixed_requests),
+        cmocka_unit_test(test_kernels_from_ptx),
+        cmocka_unit_test(test_illegal_address),
+        cmocka_unit_test(test_trap),
+        cmocka_unit_test(test_misaligned_address),
+        cmocka_unit_test(test_hung_kernel_and_hang_up),
+        cmocka_unit_test(test_hung_kernel_and_kill),
+        cmocka_unit_test(test_device_after_faults),
+    };
+
+    if (!gpu_is_there())
+        return 0;
+
+    return cmocka_run_group_tests_name("gpu", tests, NULL, NULL);
+}
