@@ -166,6 +166,40 @@ int vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret)
     return 0;
 }
 
+/* Of the ways in which the kernel can reset a device, is the one that this device knows among them?
+ * The others are for a whole bus or slot, or do nothing to it. */
+static int check_has_flr(const vgpu_paths *paths, const char *address)
+{
+    CLEANUP_CLOSE int fd = sysfs_open(paths, address, "reset_method", O_RDONLY);
+    char methods[64];
+    ssize_t n;
+
+    if (fd < 0)
+        return fd == -ENOENT ? -EOPNOTSUPP : fd;
+
+    n = read(fd, methods, sizeof(methods) - 1);
+    if (n < 0)
+        return -errno;
+    methods[n] = '\0';
+    return strstr(methods, "flr") ? 0 : -EOPNOTSUPP;
+}
+
+int vgpu_reset(vgpu_device *dev)
+{
+    const vgpu_paths paths = {.sysfs = dev->sysfs, .dev = dev->dev};
+    int r;
+
+    if (!dev->locked)
+        return -ENOLCK;
+
+    r = check_has_flr(&paths, dev->address);
+    if (r < 0)
+        return r;
+
+    dev->request = REQUEST_NONE;
+    return sysfs_write_close(sysfs_open(&paths, dev->address, "reset", O_WRONLY), "1");
+}
+
 vgpu_device *vgpu_close(vgpu_device *dev)
 {
     if (!dev)

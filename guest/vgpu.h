@@ -144,6 +144,21 @@ int vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
 vgpu_device *vgpu_close(vgpu_device *dev);
 
 /*
+ * vgpu_reset() - bring every register back to its power-on value
+ * @dev: a handle that holds the lock
+ *
+ * A function level reset by the kernel. It frees a device that is BUSY for too
+ * long: the answer to the request from before is dropped. Takes about a tenth
+ * of a second.
+ *
+ * Returns 0, or a negative errno:
+ *   -ENOLCK      the lock is not held
+ *   -EOPNOTSUPP  the kernel knows no function level reset of this device
+ *   -EACCES, -EPERM and others from writing to sysfs
+ */
+int vgpu_reset(vgpu_device *dev);
+
+/*
  * vgpu_get_address() - the PCI address, as in sysfs
  *
  * Returns a string that lives as long as @dev.

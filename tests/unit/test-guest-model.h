@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A vgpu-stub device and its host, at the level of single register accesses.
+ *
+ * Takes the place of libvgpu's mmio.c: what the library reads and writes comes here, so a test
+ * decides what happens between two accesses, and nothing depends on time.
+ */
+#ifndef TEST_GUEST_MODEL_H
+#define TEST_GUEST_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vgpu.h"
+
+typedef struct model model;
+
+struct model {
+    uint32_t bar[VGPU_BAR0_SIZE / sizeof(uint32_t)];
+
+    /* How many accesses after the doorbell the request stays BUSY; MODEL_STUCK: until
+     * model_complete(). */
+    uint32_t delay;
+
+    /* Called when a request is complete, to make the host's answer differ from an honest one. */
+    void (*lie)(model *m);
+
+    /* Called after each access. */
+    void (*after)(model *m, bool is_write, uint32_t offset);
+
+    /* Called for each access before it takes effect; may change the value that is written. Returns
+     * false to drop the write. Only for writes. */
+    bool (*filter)(model *m, uint32_t offset, uint32_t *value);
+
+    uint64_t reads, writes, doorbells, status_busy_reads;
+    uint32_t number; /* for the hooks to use */
+
+    /* Interrupts: the FIFO behind /dev/uio0 and the configuration space, or -1. */
+    int uio_fd, config_fd;
+
+    /* Inside. */
+    uint32_t remaining;
+    uint64_t clock;
+};
+
+#define MODEL_STUCK UINT32_MAX
+
+/* Bring a model to its power-on state and make it the one that the library reaches. */
+void model_start(model *m);
+
+/* What the host does when its delay is over. */
+void model_complete(model *m);
+
+/* A function level reset. */
+void model_reset(model *m);
+
+/* End with this code, without an answer. */
+void model_end_with_error(model *m, uint32_t code);
+
+uint32_t model_get(const model *m, uint32_t offset);
+void model_set(model *m, uint32_t offset, uint32_t value);
+VGPURequest *model_request(model *m);
+VGPUResponse *model_response(model *m);
+
+#endif
