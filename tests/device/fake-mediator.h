@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A mediator that does what the test says, right or wrong, step by step.
+ *
+ * Each step waits for the device for at most WIRE_TIMEOUT_MSEC and then fails the
+ * test. One connection at a time.
+ */
+#ifndef VGPU_TEST_FAKE_MEDIATOR_H
+#define VGPU_TEST_FAKE_MEDIATOR_H
+
+#include "wire.h"
+
+typedef struct FakeMediator {
+    char path[108];
+    int listener; /* -1: nobody listens */
+    int peer;     /* the device's connection, or -1 */
+} FakeMediator;
+
+/* fake_listen() - appear on the socket in that directory */
+void fake_listen(FakeMediator *m, const char *directory);
+
+/* fake_stop() - disappear: no connection, no listener, no socket */
+void fake_stop(FakeMediator *m);
+
+/* fake_accept() - take the device's connection, dropping an older one, and its HELLO */
+void fake_accept(FakeMediator *m, WireMessage *ret_hello);
+
+/* fake_accept_raw() - take the connection and read nothing */
+void fake_accept_raw(FakeMediator *m);
+
+/* fake_hang_up() - drop the connection */
+void fake_hang_up(FakeMediator *m);
+
+/* fake_has_caller() - is a connection waiting to be taken? */
+bool fake_has_caller(const FakeMediator *m);
+
+/* fake_expect() - the next message that is not a PING must be of this type */
+void fake_expect(FakeMediator *m, uint32_t type, WireMessage *ret);
+
+/* fake_expect_request() - and this is its id */
+void fake_expect_request(FakeMediator *m, uint32_t id, WireMessage *ret);
+
+/* fake_expect_ping() - the next message of all must be a PING. Returns its id */
+uint32_t fake_expect_ping(FakeMediator *m);
+
+/* fake_expect_hang_up() - the device must close the connection, whatever it says before */
+void fake_expect_hang_up(FakeMediator *m);
+
+/* fake_send() - a message with a good header */
+void fake_send(FakeMediator *m, uint32_t type, uint32_t id, const void *payload, uint32_t size);
+
+/* fake_send_bytes() - anything */
+void fake_send_bytes(FakeMediator *m, const void *bytes, size_t size);
+
+/* fake_welcome() - answer a HELLO */
+void fake_welcome(FakeMediator *m);
+
+/* fake_response() - a response with one result: fills @ret, returns its size */
+uint32_t fake_response(uint32_t status, uint32_t result, char ret[static VGPU_RESPONSE_MAX]);
+
+/* fake_respond() - send it */
+void fake_respond(FakeMediator *m, uint32_t id, uint32_t status, uint32_t result);
+
+/* fake_serve_add() - take the next request, which must have this id, and answer its sum */
+void fake_serve_add(FakeMediator *m, uint32_t id);
+
+#endif
