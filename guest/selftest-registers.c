@@ -118,17 +118,21 @@ static void check_irq_ctrl(selftest *t)
     expect_register(t, VGPU_REG_IRQ_CTRL, 0, "IRQ_CTRL");
 }
 
-/* Each word its own value, so that a write in the wrong place is found. */
+/* Each word its own value, so that a write in the wrong place is found, and then its inverse, so
+ * that each bit is once 0 and once 1. */
 static void check_request_buffer(selftest *t)
 {
+    static const uint32_t masks[] = {0, 0xffffffff};
     uint32_t before[] = {get(t, VGPU_REG_RESPONSE), get(t, VGPU_REG_RESPONSE + 4)};
 
     set(t, VGPU_REG_SCRATCH, 0x5c5c5c5c);
-    for (uint32_t at = VGPU_REG_REQUEST; at <= REQUEST_LAST; at += 4)
-        set(t, at, 0xa5000000 | at);
-    for (uint32_t at = VGPU_REG_REQUEST; at <= REQUEST_LAST; at += 4)
-        if (!expect_register(t, at, 0xa5000000 | at, "request buffer"))
-            break;
+    for (size_t i = 0; i < ELEMENTSOF(masks); i++) {
+        for (uint32_t at = VGPU_REG_REQUEST; at <= REQUEST_LAST; at += 4)
+            set(t, at, (0xa5000000 | at) ^ masks[i]);
+        for (uint32_t at = VGPU_REG_REQUEST; at <= REQUEST_LAST; at += 4)
+            if (!expect_register(t, at, (0xa5000000 | at) ^ masks[i], "request buffer"))
+                break;
+    }
 
     expect_register(t, VGPU_REG_SCRATCH, 0x5c5c5c5c, "the register before the request buffer");
     expect_register(t, VGPU_REG_RESPONSE, before[0], "the word behind the request buffer");

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vgpu selftest: passes on a device that keeps the contract, and finds each way of breaking it.
+ * In place of the machine's own /sys the linker (--wrap) gives it a tree of the test's own.
+ */
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "command.h"
+#include "test-guest-model.h"
+#include "test-guest-sysfs.h"
+
+typedef struct fixture {
+    fake_sysfs sysfs;
+    model model;
+    char output[65536];
+} fixture;
+
+static fixture *fixture_of_test;
+
+int __real_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
+int __wrap_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
+
+int __wrap_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret)
+{
+    return __real_vgpu_open(paths ? paths : &fixture_of_test->sysfs.paths, name, ret);
+}
+
+static int setup(void **state)
+{
+    fixture *f = calloc(1, sizeof(*f));
+
+    model_start(&f->model);
+    fake_sysfs_create(&f->sysfs);
+    fake_sysfs_add(&f->sysfs, FAKE_ADDRESS);
+    fixture_of_test = f;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+
+    fake_sysfs_remove(&f->sysfs);
+    free(f);
+    return 0;
+}
+
+static int run_selftest(fixture *f)
+{
+    const options o = {.timeout_ms = 60000};
+    FILE *caught = tmpfile();
+    int out, err, code;
+    size_t n;
+
+    assert_non_null(caught);
+    fflush(stdout);
+    out = dup(STDOUT_FILENO);
+    err = dup(STDERR_FILENO);
+    dup2(fileno(caught), STDOUT_FILENO);
+    dup2(fileno(caught), STDERR_FILENO);
+    code = command_selftest(&o, (char *[]){NULL});
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    close(out);
+    close(err);
+
+    rewind(caught);
+    n = fread(f->output, 1, sizeof(f->output) - 1, caught);
+    f->output[n] = '\0';
+    fclose(caught);
+    return code;
+}
+
+static bool says(const fixture *f, const char *verdict, const char *check)
+{
+    char line[128];
+
+    for (int number = 1; number < 100; number++) {
+        snprintf(line, sizeof(line), "\n%s %d - %s", verdict, number, check);
+        if (strstr(f->output, line))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Keeping the contract ------------------------------------------------- */
+
+static void reset_if_asked(model *m, bool is_write, uint32_t offset)
+{
+    fixture *f = fixture_of_test;
+
+    (void) is_write;
+    (void) offset;
+    if (strcmp(fake_sysfs_read(&f->sysfs, FAKE_ADDRESS, "reset"), "1") == 0) {
+        fake_sysfs_write(&f->sysfs, FAKE_ADDRESS, "reset", "");
+        model_reset(m);
+    }
+}
+
+static void make_resettable(fixture *f)
+{
+    fake_sysfs_write(&f->sysfs, FAKE_ADDRESS, "reset", "");
+    fake_sysfs_write(&f->sysfs, FAKE_ADDRESS, "reset_method", "flr\n");
+}
+
+static void test_good_device(void **state)
+{
+    fixture *f = *state;
+
+    make_resettable(f);
+    f->model.after = reset_if_asked;
+    assert_int_equal(run_selftest(f), EXIT_OK);
+    assert_null(strstr(f->output, "not ok"));
+    assert_null(strstr(f->output, "SKIP"));
+    assert_non_null(strstr(f->output, "\n1..26\n"));
+}
+
+static void test_slow_device(void **state)
+{
+    fixture *f = *state;
+
+    f->model.delay = 25;
+    assert_int_equal(run_selftest(f), EXIT_OK);
+    assert_true(says(f, "ok", "a function level reset"));
+    assert_non_null(strstr(f->output, "# SKIP the kernel offers no function level reset"));
+}
+
+/* ---- Breaking it ---------------------------------------------------------- */
+
+static bool land(model *m, uint32_t offset, uint32_t *value)
+{
+    if (offset != VGPU_REG_DOORBELL && offset == m->number)
+        model_set(m, offset, *value);
+    return true;
+}
+
+static void test_finds_writable_registers(void **state)
+{
+    static const struct {
+        uint32_t offset;
+        const char *check;
+    } cases[] = {
+        {VGPU_REG_STATUS, "read-only"},        {VGPU_REG_POOL_ID, "read-only"},
+        {VGPU_REG_PRIORITY, "read-only"},      {VGPU_REG_VM_ID, "read-only"},
+        {VGPU_REG_ERROR_CODE, "read-only"},    {VGPU_REG_RESPONSE_LEN, "read-only"},
+        {VGPU_REG_PROTOCOL_VER, "read-only"},  {VGPU_REG_CAPABILITIES, "read-only"},
+        {VGPU_REG_TIMESTAMP_LO, "read-only"},  {VGPU_REG_TIMESTAMP_HI, "read-only"},
+        {VGPU_REG_RESPONSE, "the response"},   {VGPU_REG_EXTENSION - 4, "the response"},
+        {VGPU_REG_EXTENSION, "the extension"}, {VGPU_BAR0_SIZE - 4, "the extension"},
+    };
+    fixture *f = *state;
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        model_start(&f->model);
+        f->model.filter = land;
+        f->model.number = cases[i].offset;
+        assert_int_equal(run_selftest(f), EXIT_REFUSED);
+        assert_true(says(f, "not ok", cases[i].check));
+    }
+}
+
+static bool drop_bit(model *m, uint32_t offset, uint32_t *value)
+{
+    if (offset == m->number)
+        *value &= ~1u;
+    return true;
+}
+
+static bool drop_write(model *m, uint32_t offset, uint32_t *value)
+{
+    (void) value;
+    return offset != m->number;
+}
+
+static void test_finds_forgetful_registers(void **state)
+{
+    static const struct {
+        uint32_t offset;
+        const char *check;
+    } cases[] = {
+        {VGPU_REG_SCRATCH, "read-write"},       {VGPU_REG_REQUEST_ID, "read-write"},
+        {VGPU_REG_REQUEST_LEN, "read-write"},   {VGPU_REG_IRQ_CTRL, "IRQ_CTRL"},
+        {VGPU_REG_IRQ_STATUS, "IRQ_STATUS"},    {VGPU_REG_REQUEST, "the request buffer"},
+        {VGPU_REG_RESPONSE - 4, "the request"}, {VGPU_REG_REQUEST + 512, "the request"},
+    };
+    fixture *f = *state;
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+        for (int dropping = 0; dropping < 2; dropping++) {
+            model_start(&f->model);
+            f->model.filter = dropping ? drop_write : drop_bit;
+            f->model.number = cases[i].offset;
+            assert_int_equal(run_selftest(f), EXIT_REFUSED);
+            assert_true(says(f, "not ok", cases[i].check));
+        }
+}
+
+static bool ring_always(model *m, uint32_t offset, uint32_t *value)
+{
+    if (offset == VGPU_REG_DOORBELL && *value == m->number)
+        *value = 1;
+    return true;
+}
+
+static bool clear_by_anything(model *m, uint32_t offset, uint32_t *value)
+{
+    if (offset == VGPU_REG_IRQ_STATUS && *value == m->number)
+        *value = 1;
+    return true;
+}
+
+static void test_finds_wrong_writes(void **state)
+{
+    static const uint32_t doorbells[] = {0, 2, 3, 0x80000000, 0x80000001, 0xffffffff};
+    fixture *f = *state;
+
+    for (size_t i = 0; i < ELEMENTSOF(doorbells); i++) {
+        model_start(&f->model);
+        f->model.filter = ring_always;
+        f->model.number = doorbells[i];
+        assert_int_equal(run_selftest(f), EXIT_REFUSED);
+        assert_true(says(f, "not ok", "doorbell values"));
+    }
+    for (uint32_t value = 0; value < 2; value++) {
+        model_start(&f->model);
+        f->model.filter = clear_by_anything;
+        f->model.number = value == 0 ? 0 : 0xfffffffe;
+        assert_int_equal(run_selftest(f), EXIT_REFUSED);
+        assert_true(says(f, "not ok", "IRQ_STATUS"));
+    }
+}
+
+static void test_finds_a_reset_that_is_none(void **state)
+{
+    fixture *f = *state;
+
+    make_resettable(f);
+    assert_int_equal(run_selftest(f), EXIT_REFUSED);
+    assert_true(says(f, "not ok", "a function level reset"));
+}
+
+static void wrong_length_code(model *m, bool is_write, uint32_t offset)
+{
+    if (is_write && offset == VGPU_REG_DOORBELL && model_get(m, VGPU_REG_ERROR_CODE) == m->number)
+        model_set(m, VGPU_REG_ERROR_CODE, VGPU_ERROR_INVALID_REQUEST);
+}
+
+static void test_finds_wrong_length_codes(void **state)
+{
+    fixture *f = *state;
+
+    for (uint32_t i = 0; i < 2; i++) {
+        model_start(&f->model);
+        f->model.after = wrong_length_code;
+        f->model.number = i ? VGPU_ERROR_INVALID_LENGTH : VGPU_ERROR_REQUEST_TOO_LARGE;
+        assert_int_equal(run_selftest(f), EXIT_REFUSED);
+        assert_true(says(f, "not ok", "INVALID_LENGTH"));
+    }
+}
+
+/* ---- Hosts that break it -------------------------------------------------- */
+
+static void wrong_code(model *m)
+{
+    if (model_get(m, VGPU_REG_ERROR_CODE) == m->number)
+        model_set(m, VGPU_REG_ERROR_CODE, VGPU_ERROR_CUDA_ERROR);
+}
+
+static void unavailable(model *m)
+{
+    model_end_with_error(m, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+}
+
+static void stop_the_clock(model *m)
+{
+    model_set(m, VGPU_REG_TIMESTAMP_LO, 1);
+}
+
+static void wrong_scalar(model *m)
+{
+    /* The carry out of the lower half is lost. */
+    if (model_request(m)->opcode == VGPU_OP_CUDA_KERNEL) {
+        uint32_t a = model_get(m, VGPU_REG_REQUEST + 32), b = model_get(m, VGPU_REG_REQUEST + 36);
+
+        model_set(m, VGPU_REG_RESPONSE + 32,
+                  ((a & 0xffff0000) + (b & 0xffff0000)) | ((a + b) & 0xffff));
+    }
+}
+
+static void no_backend(model *m)
+{
+    if (model_request(m)->opcode == VGPU_OP_GET_DEVICE_INFO)
+        model_set(m, VGPU_REG_RESPONSE + 32, 0);
+}
+
+static void too_much_free(model *m)
+{
+    if (model_request(m)->opcode == VGPU_OP_GET_DEVICE_INFO)
+        model_set(m, VGPU_REG_RESPONSE + 32 + 92, 1);
+}
+
+/* The last element of a full request is wrong in its lowest bit. */
+static void wrong_last_element(model *m)
+{
+    const VGPURequest *request = model_request(m);
+    uint32_t size = vgpu_element_size(request->opcode);
+
+    if (request->opcode == m->number && request->data_length == 992) {
+        uint32_t offset = VGPU_REG_RESPONSE + 32 + 496 - size;
+
+        model_set(m, offset, model_get(m, offset) ^ 1);
+    }
+}
+
+static void flush_denormals(model *m)
+{
+    const VGPURequest *request = model_request(m);
+    float *f32 = (float *) (model_response(m) + 1);
+    double *f64 = (double *) (model_response(m) + 1);
+
+    if (request->opcode == VGPU_OP_VECTOR_ADD_FLOAT32)
+        for (uint32_t i = 0; i < request->data_length / 8; i++)
+            f32[i] = fabsf(f32[i]) < FLT_MIN ? 0 : f32[i];
+    else if (request->opcode == VGPU_OP_VECTOR_ADD_FLOAT64)
+        for (uint32_t i = 0; i < request->data_length / 16; i++)
+            f64[i] = fabs(f64[i]) < DBL_MIN ? 0 : f64[i];
+}
+
+static void test_finds_hosts_that_err(void **state)
+{
+    static const struct {
+        void (*lie)(model *m);
+        uint32_t number;
+        const char *check;
+    } cases[] = {
+        {unavailable, 0, "NOP"},
+        {stop_the_clock, 0, "completion times"},
+        {wrong_code, VGPU_ERROR_INVALID_REQUEST, "INVALID_REQUEST: shorter"},
+        {wrong_code, VGPU_ERROR_INVALID_REQUEST, "INVALID_REQUEST: version"},
+        {wrong_code, VGPU_ERROR_INVALID_REQUEST, "INVALID_REQUEST: number"},
+        {wrong_code, VGPU_ERROR_INVALID_REQUEST, "INVALID_REQUEST: where"},
+        {wrong_code, VGPU_ERROR_UNSUPPORTED_OP, "UNSUPPORTED_OP"},
+        {wrong_scalar, 0, "scalar add"},
+        {no_backend, 0, "GET_DEVICE_INFO"},
+        {too_much_free, 0, "GET_DEVICE_INFO"},
+        {wrong_last_element, VGPU_OP_VECTOR_ADD_INT32, "vectors of int32"},
+        {wrong_last_element, VGPU_OP_VECTOR_ADD_INT64, "vectors of int64"},
+        {wrong_last_element, VGPU_OP_VECTOR_ADD_FLOAT32, "vectors of float32"},
+        {wrong_last_element, VGPU_OP_VECTOR_ADD_FLOAT64, "vectors of float64"},
+        {flush_denormals, 0, "vectors of float32"},
+        {flush_denormals, 0, "vectors of float64"},
+    };
+    fixture *f = *state;
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        model_start(&f->model);
+        f->model.lie = cases[i].lie;
+        f->model.number = cases[i].number;
+        assert_int_equal(run_selftest(f), EXIT_REFUSED);
+        if (!says(f, "not ok", cases[i].check))
+            fail_msg("%s was not found: %s", cases[i].check, f->output);
+    }
+}
+
+/* What needs no host is checked all the same, and what needs one is not called good. */
+static void test_without_host(void **state)
+{
+    fixture *f = *state;
+
+    f->model.lie = unavailable;
+    assert_int_equal(run_selftest(f), EXIT_REFUSED);
+    assert_true(says(f, "ok", "the request buffer"));
+    assert_true(says(f, "not ok", "NOP"));
+    assert_true(says(f, "ok", "scalar add # SKIP the host does not answer"));
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_good_device),
+        TEST(test_slow_device),
+        TEST(test_finds_writable_registers),
+        TEST(test_finds_forgetful_registers),
+        TEST(test_finds_wrong_writes),
+        TEST(test_finds_a_reset_that_is_none),
+        TEST(test_finds_wrong_length_codes),
+        TEST(test_finds_hosts_that_err),
+        TEST(test_without_host),
+    };
+
+    return cmocka_run_group_tests_name("guest-selftest", tests, NULL, NULL);
+}
