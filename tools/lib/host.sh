@@ -95,6 +95,7 @@ host_up() {
     done
     host_root_prepare
 
+    rm -f "$host_root/.ready"
     mkfifo "$host_root/.ready"
     exec {ready}<>"$host_root/.ready"
 
