@@ -216,6 +216,7 @@ static void test_open_checks_the_device(void **state)
     write_register(f, VGPU_REG_PROTOCOL_VER, UINT32_MAX);
     assert_int_equal(open_and_close(f, NULL), -ENODEV);
 
+    write_register(f, VGPU_REG_PROTOCOL_VER, VGPU_PROTOCOL_VERSION);
     resource = fake_sysfs_path(f, FAKE_ADDRESS, "resource0");
     assert_return_code(truncate(resource, VGPU_BAR0_SIZE - 1), 0);
     assert_int_equal(open_and_close(f, NULL), -ENODEV);
