@@ -47,6 +47,13 @@ bool fake_has_caller(const FakeMediator *m)
     return poll(&p, 1, 0) == 1;
 }
 
+void fake_expect_no_caller(const FakeMediator *m)
+{
+    struct pollfd p = {.fd = m->listener, .events = POLLIN};
+
+    assert_int_equal(poll(&p, 1, 100), 0);
+}
+
 void fake_accept_raw(FakeMediator *m)
 {
     struct pollfd p = {.fd = m->listener, .events = POLLIN};

@@ -34,6 +34,9 @@ void fake_hang_up(FakeMediator *m);
 /* fake_has_caller() - is a connection waiting to be taken? */
 bool fake_has_caller(const FakeMediator *m);
 
+/* fake_expect_no_caller() - the device must not connect by itself. It would do so in 10 ms */
+void fake_expect_no_caller(const FakeMediator *m);
+
 /* fake_expect() - the next message that is not a PING must be of this type */
 void fake_expect(FakeMediator *m, uint32_t type, WireMessage *ret);
 

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "qtest.h"
@@ -34,6 +35,9 @@ struct QTest {
 };
 
 #define MAX_ARGS 64
+
+/* Inputs that PCI interrupts go to. The timers of an idle machine use the others. */
+#define PCI_IRQS 0xff0000u
 
 static __attribute__((noreturn, format(printf, 2, 3))) void die(QTest *q, const char *format, ...)
 {
@@ -368,13 +372,19 @@ bool qtest_irq(QTest *q)
 {
     while (take_irq(q, false))
         ;
-    return q->irqs != 0;
+    return q->irqs & PCI_IRQS;
 }
 
+/* Other interrupts come and go all the while, so waiting for silence would not end. */
 void qtest_wait_irq(QTest *q, bool raised)
 {
-    while (qtest_irq(q) != raised)
+    time_t begin = time(NULL);
+
+    while (qtest_irq(q) != raised) {
         take_irq(q, true);
+        if (time(NULL) - begin > QTEST_TIMEOUT_MSEC / 1000)
+            die(q, "the interrupt is not %s", raised ? "raised" : "lowered");
+    }
 }
 
 /* ---- QMP ----------------------------------------------------------------------- */
@@ -442,26 +452,29 @@ void qtest_qmp_ok(QTest *q, const char *format, ...)
     free(text);
 }
 
-/* Takes the first kept line that names the event. */
-static bool take_event(QTest *q, const char *name)
+/* Takes the first kept line that has both. */
+static bool take_event(QTest *q, const char *name, const char *detail)
 {
     char quoted[64];
-    char *at, *begin, *end;
 
     snprintf(quoted, sizeof(quoted), "\"event\": \"%s\"", name);
-    at = strstr(q->events, quoted);
-    if (!at)
-        return false;
-    for (begin = at; begin > q->events && begin[-1] != '\n'; begin--)
-        ;
-    end = strchr(at, '\n') + 1;
-    memmove(begin, end, strlen(end) + 1);
-    return true;
+    for (char *line = q->events, *end; (end = strchr(line, '\n')); line = end + 1) {
+        bool found;
+
+        *end = '\0';
+        found = strstr(line, quoted) && strstr(line, detail);
+        *end = '\n';
+        if (found) {
+            memmove(line, end + 1, strlen(end + 1) + 1);
+            return true;
+        }
+    }
+    return false;
 }
 
-void qtest_wait_event(QTest *q, const char *name)
+void qtest_wait_event(QTest *q, const char *name, const char *detail)
 {
-    while (!take_event(q, name)) {
+    while (!take_event(q, name, detail)) {
         char *line = qmp_line(q);
 
         keep_event(q, line);

@@ -67,7 +67,7 @@ void qtest_write_buffer(QTest *q, uint64_t address, const void *data, size_t siz
 uint32_t qtest_in32(QTest *q, uint16_t port);
 void qtest_out32(QTest *q, uint16_t port, uint32_t value);
 
-/* qtest_irq() - is any of the I/O APIC's inputs raised, as far as is known? */
+/* qtest_irq() - is any of the I/O APIC's inputs for PCI raised, as far as is known? */
 bool qtest_irq(QTest *q);
 
 /* qtest_wait_irq() - until any is raised, or until none is */
@@ -79,8 +79,11 @@ char *qtest_qmp(QTest *q, const char *format, ...) __attribute__((format(printf,
 /* qtest_qmp_ok() - the same, and its reply must be no error */
 void qtest_qmp_ok(QTest *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* qtest_wait_event() - until QMP reports it; each report is taken once */
-void qtest_wait_event(QTest *q, const char *name);
+/*
+ * qtest_wait_event() - until QMP reports it; each report is taken once
+ * @detail: what the report's line must also have in it, or ""
+ */
+void qtest_wait_event(QTest *q, const char *name, const char *detail);
 
 /* qtest_counter() - a number among a device's properties */
 uint64_t qtest_counter(QTest *q, const char *path, const char *property);

@@ -28,10 +28,10 @@ void world_open_port(World *w, const char *options)
 {
     char device[256];
 
-    snprintf(device, sizeof(device), "vgpu-stub,id=gpu,bus=port,socket=mediator.sock%s", options);
+    snprintf(device, sizeof(device), "vgpu-stub,id=gpu,bus=rp,socket=mediator.sock%s", options);
     world_open_args(w, 1,
                     (const char *const[]){"-machine", "q35", "-device",
-                                          "pcie-root-port,id=port,addr=4,chassis=1", "-device",
+                                          "pcie-root-port,id=rp,addr=4,chassis=1", "-device",
                                           device, NULL});
 }
 

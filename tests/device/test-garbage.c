@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Messages that no mediator may send. Each closes the connection with one warning;
+ * a request that was pending is sent again on the next connection and answered there.
+ */
+#include "world.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The request that is pending has the id 1. */
+static const struct garbage {
+    const char *name;
+    const char *warning;
+    VGPUSocketHeader header; /* its magic is made good where it is 0 */
+    VGPUResponse response;   /* the payload; more of it is zero */
+    bool only_when_busy;
+} garbage[] = {
+    {"magic", "bad magic", {.magic = 0x56475054, .msg_type = VGPU_MSG_PONG}},
+    {"padding", "padding is not zero", {.msg_type = VGPU_MSG_PONG, .pad = 1}},
+    {"payload too large",
+     "payload too large",
+     {.msg_type = VGPU_MSG_RESPONSE, .payload_len = 1025}},
+    {"payload of 4 GiB",
+     "payload too large",
+     {.msg_type = VGPU_MSG_RESPONSE, .payload_len = 0xffffffff}},
+    {"type 0", "unknown message type", {.msg_type = 0}},
+    {"unknown type", "unknown message type", {.msg_type = 0x22}},
+    {"largest type", "unknown message type", {.msg_type = 0xffffffff}},
+    {"PING with payload", "payload where none", {.msg_type = VGPU_MSG_PING, .payload_len = 1}},
+    {"PONG with payload", "payload where none", {.msg_type = VGPU_MSG_PONG, .payload_len = 4}},
+    {"BUSY with payload", "payload where none", {.msg_type = VGPU_MSG_BUSY, .payload_len = 4}},
+    {"QUARANTINED with payload",
+     "payload where none",
+     {.msg_type = VGPU_MSG_QUARANTINED, .payload_len = 4}},
+    {"short WELCOME", "welcome too short", {.msg_type = VGPU_MSG_WELCOME, .payload_len = 7}},
+    {"REQUEST", "only a device sends", {.msg_type = VGPU_MSG_REQUEST, .payload_len = 32}},
+    {"empty REQUEST", "only a device sends", {.msg_type = VGPU_MSG_REQUEST}},
+    {"HELLO", "only a device sends", {.msg_type = VGPU_MSG_HELLO, .payload_len = 24}},
+    {"empty RESPONSE", "shorter than its header", {.msg_type = VGPU_MSG_RESPONSE}},
+    {"short RESPONSE",
+     "shorter than its header",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 1, .payload_len = 31}},
+    {"RESPONSE of another version",
+     "malformed response",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 1, .payload_len = 32},
+     {.version = 0x00020000}},
+    {"RESPONSE with an unknown status",
+     "malformed response",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 1, .payload_len = 32},
+     {.version = VGPU_PROTOCOL_VERSION, .status = VGPU_N_ERRORS}},
+    {"RESPONSE with more results than bytes",
+     "malformed response",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 1, .payload_len = 35},
+     {.version = VGPU_PROTOCOL_VERSION, .result_count = 1}},
+    {"RESPONSE with 2^30 results",
+     "malformed response",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 1, .payload_len = 64},
+     {.version = VGPU_PROTOCOL_VERSION, .result_count = 0x40000000}},
+    {"RESPONSE whose data overlaps its header",
+     "malformed response",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 1, .payload_len = 64},
+     {.version = VGPU_PROTOCOL_VERSION, .data_offset = 16, .data_length = 16}},
+    {"RESPONSE whose data ends outside",
+     "malformed response",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 1, .payload_len = 64},
+     {.version = VGPU_PROTOCOL_VERSION, .data_offset = 32, .data_length = 33}},
+    {"RESPONSE whose data wraps around",
+     "malformed response",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 1, .payload_len = 64},
+     {.version = VGPU_PROTOCOL_VERSION, .data_offset = 0xffffffe0, .data_length = 0x40}},
+    {"RESPONSE to another request",
+     "an answer to another request",
+     {.msg_type = VGPU_MSG_RESPONSE, .request_id = 2, .payload_len = 32},
+     {.version = VGPU_PROTOCOL_VERSION},
+     .only_when_busy = true},
+    {"BUSY for another request",
+     "an answer to another request",
+     {.msg_type = VGPU_MSG_BUSY, .request_id = 0},
+     .only_when_busy = true},
+    {"QUARANTINED for another request",
+     "an answer to another request",
+     {.msg_type = VGPU_MSG_QUARANTINED, .request_id = 0xffffffff},
+     .only_when_busy = true},
+};
+
+#define N_GARBAGE (sizeof(garbage) / sizeof(garbage[0]))
+
+static void send_garbage(FakeMediator *m, const struct garbage *g)
+{
+    char bytes[sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX] = {0};
+    VGPUSocketHeader header = g->header;
+
+    if (header.magic == 0)
+        header.magic = VGPU_SOCKET_MAGIC;
+    memcpy(bytes, &header, sizeof(header));
+    memcpy(bytes + sizeof(header), &g->response, sizeof(g->response));
+    fake_send_bytes(m, bytes,
+                    header.payload_len <= VGPU_PAYLOAD_MAX ? sizeof(header) + header.payload_len
+                                                           : sizeof(bytes));
+}
+
+static void submit(World *w)
+{
+    device_submit_add(&w->device, 1, 100, 200);
+}
+
+static void serve(World *w)
+{
+    fake_serve_add(&w->mediator, 1);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&w->device), 300);
+}
+
+static void test_while_busy(void **state)
+{
+    World *w = *state;
+
+    for (size_t i = 0; i < N_GARBAGE; i++) {
+        unsigned before = qtest_log_count(w->qtest, garbage[i].warning);
+
+        print_message("# %s\n", garbage[i].name);
+        submit(w);
+        if (i == 0)
+            fake_accept(&w->mediator, NULL);
+        fake_expect_request(&w->mediator, 1, NULL);
+        send_garbage(&w->mediator, &garbage[i]);
+        fake_expect_hang_up(&w->mediator);
+        assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+        assert_int_equal(qtest_log_count(w->qtest, garbage[i].warning), before + 1);
+
+        fake_accept(&w->mediator, NULL);
+        serve(w);
+    }
+    assert_int_equal(qtest_log_count(w->qtest, "warning: vgpu-stub gpu"), N_GARBAGE);
+}
+
+static void test_while_idle(void **state)
+{
+    World *w = *state;
+    unsigned n = 0;
+
+    for (size_t i = 0; i < N_GARBAGE; i++) {
+        if (garbage[i].only_when_busy)
+            continue;
+        print_message("# %s\n", garbage[i].name);
+        submit(w);
+        fake_accept(&w->mediator, NULL);
+        serve(w);
+        send_garbage(&w->mediator, &garbage[i]);
+        fake_expect_hang_up(&w->mediator);
+        n++;
+        assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
+    }
+    assert_int_equal(qtest_log_count(w->qtest, "warning: vgpu-stub gpu"), n);
+}
+
+/* Well-formed, but nobody waits: dropped, and the connection lives on. */
+static void test_unsolicited(void **state)
+{
+    World *w = *state;
+
+    submit(w);
+    fake_accept(&w->mediator, NULL);
+    serve(w);
+    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 301);
+    fake_respond(&w->mediator, 2, VGPU_ERROR_CUDA_ERROR, 302);
+    fake_send(&w->mediator, VGPU_MSG_BUSY, 1, NULL, 0);
+    fake_send(&w->mediator, VGPU_MSG_QUARANTINED, 1, NULL, 0);
+    fake_welcome(&w->mediator);
+    fake_send(&w->mediator, VGPU_MSG_PONG, 9, NULL, 0);
+    fake_send(&w->mediator, VGPU_MSG_PING, 9, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* all of it has been taken */
+
+    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
+    assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 0);
+    assert_int_equal(device_result(&w->device), 300);
+    submit(w);
+    serve(w);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+}
+
+/* Behind an answer that was good. */
+static void test_garbage_behind_an_answer(void **state)
+{
+    char bytes[512];
+    char response[VGPU_RESPONSE_MAX];
+    uint32_t size = fake_response(VGPU_ERROR_NONE, 300, response);
+    const VGPUSocketHeader header = wire_header(VGPU_MSG_RESPONSE, 0, 1, 0, size);
+    World *w = *state;
+
+    memset(bytes, 0xff, sizeof(bytes));
+    memcpy(bytes, &header, sizeof(header));
+    memcpy(bytes + sizeof(header), response, size);
+    submit(w);
+    fake_accept(&w->mediator, NULL);
+    fake_expect_request(&w->mediator, 1, NULL);
+    fake_send_bytes(&w->mediator, bytes, sizeof(bytes));
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&w->device), 300);
+    fake_expect_hang_up(&w->mediator);
+
+    submit(w);
+    fake_accept(&w->mediator, NULL);
+    serve(w);
+}
+
+/* A mediator that only ever lies cannot keep a guest waiting for ever. */
+static void test_always_lying(void **state)
+{
+    World *w = *state;
+
+    submit(w);
+    for (int i = 0; i < 8; i++) {
+        fake_accept(&w->mediator, NULL);
+        fake_expect_request(&w->mediator, 1, NULL);
+        send_garbage(&w->mediator, &garbage[0]);
+        fake_expect_hang_up(&w->mediator);
+    }
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
+    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+        CASE(test_while_busy),   CASE(test_while_idle),
+        CASE(test_unsolicited),  CASE(test_garbage_behind_an_answer),
+        CASE(test_always_lying),
+#undef CASE
+    };
+
+    return cmocka_run_group_tests_name("garbage", tests, NULL, NULL);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Mediators that are absent, slow, dying, silent or lying. */
+#include "world.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void assert_unavailable(World *w)
+{
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
+    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), 0);
+}
+
+/* Submits the request 1 and lets the mediator take it. */
+static void submit_and_take(World *w)
+{
+    device_submit_add(&w->device, 1, 100, 200);
+    fake_accept(&w->mediator, NULL);
+    fake_expect_request(&w->mediator, 1, NULL);
+}
+
+/* The request 1 comes again on a new connection, and is answered. */
+static void serve_again(World *w)
+{
+    fake_accept(&w->mediator, NULL);
+    fake_serve_add(&w->mediator, 1);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&w->device), 300);
+}
+
+/* ---- Absent ------------------------------------------------------------------------ */
+
+static void test_absent(void **state)
+{
+    World *w = *state;
+    int64_t begin = now_ms();
+
+    fake_stop(&w->mediator);
+    device_submit_add(&w->device, 1, 1, 1);
+    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    assert_unavailable(w);
+    assert_true(now_ms() - begin >= 1000);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 1);
+
+    /* It is no news the second time. */
+    device_submit_add(&w->device, 1, 1, 1);
+    assert_unavailable(w);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 1);
+    assert_int_equal(qtest_log_count(w->qtest, "vgpu-stub gpu: mediator.sock: No such file"), 1);
+}
+
+static void test_absent_without_patience(void **state)
+{
+    World w;
+
+    (void) state;
+    world_open(&w, ",reconnect-timeout=0");
+    fake_stop(&w.mediator);
+    device_submit_add(&w.device, 1, 1, 1);
+    /* The doorbell's own write has brought the error. */
+    assert_int_equal(device_read(&w.device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
+    assert_unavailable(&w);
+    world_close(&w);
+}
+
+static void test_broken_without_patience(void **state)
+{
+    World w;
+
+    (void) state;
+    world_open(&w, ",reconnect-timeout=0");
+    submit_and_take(&w);
+    fake_hang_up(&w.mediator);
+    assert_unavailable(&w);
+    fake_expect_no_caller(&w.mediator);
+    world_close(&w);
+}
+
+static void test_stalled_without_patience(void **state)
+{
+    World w;
+
+    (void) state;
+    world_open(&w, ",reconnect-timeout=0");
+    submit_and_take(&w);
+    assert_unavailable(&w); /* not at once, but after the second that an answer may take */
+    fake_expect_hang_up(&w.mediator);
+    world_close(&w);
+}
+
+static void test_appears_later(void **state)
+{
+    World *w = *state;
+
+    fake_stop(&w->mediator);
+    device_submit_add(&w->device, 1, 100, 200);
+    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    serve_again(w);
+}
+
+/* A socket whose owner has died: present, but nobody listens. */
+static void test_socket_left_behind(void **state)
+{
+    World *w = *state;
+
+    close(w->mediator.listener);
+    w->mediator.listener = -1;
+    device_submit_add(&w->device, 1, 100, 200);
+    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    unlink(w->mediator.path);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    serve_again(w);
+}
+
+/* connect() says EAGAIN to a socket that does not block. */
+static void test_backlog_is_full(void **state)
+{
+    World *w = *state;
+    int others[2];
+
+    assert_int_equal(listen(w->mediator.listener, 0), 0);
+    others[0] = wire_connect(w->mediator.path);
+    assert_true(others[0] >= 0);
+    device_submit_add(&w->device, 1, 100, 200);
+    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    assert_int_equal(qtest_log_count(w->qtest, "Resource temporarily unavailable"), 1);
+    fake_accept_raw(&w->mediator); /* the other's */
+    serve_again(w);
+    close(others[0]);
+}
+
+/* ---- Dying ------------------------------------------------------------------------- */
+
+static void test_killed_and_back(void **state)
+{
+    World *w = *state;
+
+    submit_and_take(w);
+    fake_stop(&w->mediator);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    serve_again(w);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 1);
+}
+
+static void test_killed_and_gone(void **state)
+{
+    World *w = *state;
+    int64_t begin;
+
+    submit_and_take(w);
+    fake_welcome(&w->mediator);
+    fake_send(&w->mediator, VGPU_MSG_PING, 7, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* WELCOME has been taken */
+    begin = now_ms();
+    fake_stop(&w->mediator);
+    assert_unavailable(w);
+    assert_in_range(now_ms() - begin, 1000, 10000);
+}
+
+static void test_restarted_while_idle(void **state)
+{
+    World *w = *state;
+
+    submit_and_take(w);
+    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    fake_hang_up(&w->mediator);
+    fake_expect_no_caller(&w->mediator);
+    device_submit_add(&w->device, 1, 100, 200);
+    serve_again(w);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0); /* nobody had to wait */
+}
+
+/* A request that kills each mediator it meets shall not do so for ever. */
+static void test_a_request_is_given_up(void **state)
+{
+    World *w = *state;
+
+    device_submit_add(&w->device, 1, 1, 1);
+    for (int i = 0; i < 8; i++) {
+        fake_accept(&w->mediator, NULL);
+        fake_welcome(&w->mediator);
+        fake_expect_request(&w->mediator, 1, NULL);
+        fake_hang_up(&w->mediator);
+    }
+    assert_unavailable(w);
+    fake_expect_no_caller(&w->mediator);
+
+    device_submit_add(&w->device, 1, 100, 200);
+    serve_again(w);
+}
+
+/* ---- Silent ------------------------------------------------------------------------- */
+
+/* It lets others connect, by its backlog, but does nothing. */
+static void test_never_accepts(void **state)
+{
+    World *w = *state;
+
+    device_submit_add(&w->device, 1, 1, 1);
+    assert_unavailable(w);
+    fake_accept_raw(&w->mediator);
+    fake_expect_hang_up(&w->mediator); /* so no late answer can come */
+    assert_int_equal(qtest_log_count(w->qtest, "does not answer"), 1);
+}
+
+static void test_stalls_before_a_sign_of_life(void **state)
+{
+    World *w = *state;
+    int64_t begin = now_ms();
+
+    submit_and_take(w);
+    assert_unavailable(w);
+    assert_in_range(now_ms() - begin, 1000, 10000);
+    fake_expect_hang_up(&w->mediator);
+}
+
+static void test_stalls_after_a_sign_of_life(void **state)
+{
+    World *w = *state;
+
+    submit_and_take(w);
+    fake_welcome(&w->mediator);
+    fake_expect_ping(&w->mediator);
+    fake_expect_hang_up(&w->mediator);
+    serve_again(w);
+}
+
+/* An answer may take longer than the timeout, if the mediator says that it lives. */
+static void test_slow_but_alive(void **state)
+{
+    World *w = *state;
+    int64_t begin = now_ms();
+
+    submit_and_take(w);
+    while (now_ms() - begin < 2500)
+        fake_send(&w->mediator, VGPU_MSG_PONG, fake_expect_ping(&w->mediator), NULL, 0);
+    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+}
+
+static void test_ping_is_answered(void **state)
+{
+    World *w = *state;
+    WireMessage pong;
+
+    submit_and_take(w);
+    fake_send(&w->mediator, VGPU_MSG_PING, 0xabcdef01, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &pong);
+    assert_int_equal(pong.header.request_id, 0xabcdef01);
+    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+
+    /* also while idle */
+    fake_send(&w->mediator, VGPU_MSG_PING, 5, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &pong);
+    assert_int_equal(pong.header.request_id, 5);
+}
+
+/* ---- Fragments ----------------------------------------------------------------------- */
+
+/* A whole answer as bytes: WELCOME, PING, the response to 1. Returns its size. */
+static size_t whole_answer(char ret[static 2048])
+{
+    const VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 0, 3, 0, 0);
+    const VGPUSocketHeader welcome =
+        wire_header(VGPU_MSG_WELCOME, 0, 0, 0, sizeof(VGPUWelcome) + 5); /* may have grown */
+    char response[VGPU_RESPONSE_MAX];
+    uint32_t size = fake_response(VGPU_ERROR_NONE, 300, response);
+    const VGPUSocketHeader header = wire_header(VGPU_MSG_RESPONSE, 0, 1, 0, size);
+    size_t at = 0;
+
+    memset(ret, 0, 2048);
+    memcpy(ret, &welcome, sizeof(welcome));
+    at += sizeof(welcome) + welcome.payload_len;
+    memcpy(ret + at, &ping, sizeof(ping));
+    at += sizeof(ping);
+    memcpy(ret + at, &header, sizeof(header));
+    at += sizeof(header);
+    memcpy(ret + at, response, size);
+    return at + size;
+}
+
+static void test_several_messages_at_once(void **state)
+{
+    World *w = *state;
+    char bytes[2048];
+    size_t size = whole_answer(bytes);
+
+    submit_and_take(w);
+    fake_send_bytes(&w->mediator, bytes, size);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&w->device), 300);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0});
+}
+
+static void test_byte_by_byte(void **state)
+{
+    World *w = *state;
+    char bytes[2048];
+    size_t size = whole_answer(bytes);
+
+    submit_and_take(w);
+    for (size_t i = 0; i < size; i++) {
+        fake_send_bytes(&w->mediator, bytes + i, 1);
+        /* QEMU has gone through its main loop before it answers. */
+        free(qtest_qmp(w->qtest, "{\"execute\": \"query-status\"}"));
+    }
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&w->device), 300);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0});
+}
+
+static void test_half_a_message(void **state)
+{
+    World *w = *state;
+    char bytes[2048];
+    size_t size = whole_answer(bytes);
+    static const size_t cuts[] = {1, 23, 24, 30};
+
+    device_submit_add(&w->device, 1, 100, 200);
+    for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+        fake_accept(&w->mediator, NULL);
+        fake_expect_request(&w->mediator, 1, NULL);
+        fake_send_bytes(&w->mediator, bytes, size - cuts[i]);
+        fake_hang_up(&w->mediator);
+    }
+    serve_again(w); /* nothing of the halves is left over */
+}
+
+/* Half a message and no end: no sign of life. */
+static void test_half_a_message_and_silence(void **state)
+{
+    World *w = *state;
+    char bytes[2048];
+
+    whole_answer(bytes);
+    submit_and_take(w);
+    fake_send_bytes(&w->mediator, bytes, 20);
+    assert_unavailable(w);
+    fake_expect_hang_up(&w->mediator);
+}
+
+/* ---- Without reading ------------------------------------------------------------------- */
+
+/* It asks for signs of life without end and reads none of them. */
+static void test_ping_flood(void **state)
+{
+    const VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 0, 3, 0, 0);
+    World *w = *state;
+    ssize_t n;
+
+    submit_and_take(w);
+    do {
+        struct pollfd p = {.fd = w->mediator.peer, .events = POLLOUT};
+
+        assert_int_equal(poll(&p, 1, WIRE_TIMEOUT_MSEC), 1);
+        n = send(w->mediator.peer, &ping, sizeof(ping), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n > 0 || errno == EAGAIN);
+    assert_int_equal(errno, EPIPE); /* the device has had enough of it */
+    assert_int_equal(qtest_log_count(w->qtest, "does not read"), 1);
+    serve_again(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, world_setup_impatient, world_teardown)
+        IMPATIENT(test_absent),
+        cmocka_unit_test(test_absent_without_patience),
+        cmocka_unit_test(test_broken_without_patience),
+        cmocka_unit_test(test_stalled_without_patience),
+        CASE(test_appears_later),
+        CASE(test_socket_left_behind),
+        CASE(test_backlog_is_full),
+        CASE(test_killed_and_back),
+        IMPATIENT(test_killed_and_gone),
+        CASE(test_restarted_while_idle),
+        CASE(test_a_request_is_given_up),
+        IMPATIENT(test_never_accepts),
+        IMPATIENT(test_stalls_before_a_sign_of_life),
+        IMPATIENT(test_stalls_after_a_sign_of_life),
+        IMPATIENT(test_slow_but_alive),
+        CASE(test_ping_is_answered),
+        CASE(test_several_messages_at_once),
+        CASE(test_byte_by_byte),
+        CASE(test_half_a_message),
+        IMPATIENT(test_half_a_message_and_silence),
+        CASE(test_ping_flood),
+#undef IMPATIENT
+#undef CASE
+    };
+
+    return cmocka_run_group_tests_name("link", tests, NULL, NULL);
+}
