@@ -313,7 +313,7 @@ static double executor_latency(const char *executor, const char *backend)
 /* Requests a second with @window of them outstanding. */
 static double executor_throughput(const char *executor, const char *backend, unsigned window)
 {
-    const uint32_t n = 200000;
+    const uint32_t n = 20000 + 5000 * window;
     Client *c = open_executor(executor, backend, window);
     unsigned char m[64 * 128];
     uint32_t sent = 0, received = 0;

@@ -89,7 +89,7 @@ static void cpu_name(char *ret, size_t size)
     unsigned brand[12];
     const char *name;
 
-    if (__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
+    if ((unsigned) __get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
         for (unsigned i = 0; i < 3; i++)
             __get_cpuid(0x80000002u + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2],
                         &brand[4 * i + 3]);
@@ -156,6 +156,11 @@ static bool cpu_submit(Backend *b, unsigned slot, const Job *job, Completion *re
     return true;
 }
 
+static void cpu_flush(Backend *b)
+{
+    (void) b;
+}
+
 static unsigned cpu_collect(Backend *b, Completion ret[])
 {
     (void) b;
@@ -181,6 +186,7 @@ const BackendOps backend_cpu = {
     .close = cpu_close,
     .device_info = cpu_device_info,
     .submit = cpu_submit,
+    .flush = cpu_flush,
     .collect = cpu_collect,
     .wait_fd = cpu_wait_fd,
     .lost = cpu_lost,

@@ -80,9 +80,17 @@ typedef struct BackendOps {
      * @ret: filled when the job is finished (or failed) already
      *
      * Returns true when it is finished and @ret says how, false when collect()
-     * will say so later.
+     * will say so later, after the next flush().
      */
     bool (*submit)(Backend *backend, unsigned slot, const Job *job, Completion *ret);
+
+    /*
+     * flush() - no more jobs for now
+     *
+     * To be called after a row of submit() and before waiting. What it costs to
+     * learn of a job's end is paid once for the row.
+     */
+    void (*flush)(Backend *backend);
 
     /*
      * collect() - the jobs that finished since the last call; never blocks
@@ -104,7 +112,7 @@ typedef struct BackendOps {
     /*
      * lost() - has the device made this process unusable?
      *
-     * Looked at after submit(), collect() and device_info(). Once it is set,
+     * Looked at after submit(), flush(), collect() and device_info(). Once it is set,
      * no job in flight is ever collected.
      *
      * Returns 0, or the CUresult that did it.

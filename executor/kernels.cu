@@ -36,11 +36,11 @@ __device__ void vector_add(const T *a, const T *b, T *c, uint32_t n, uint64_t *r
 } // namespace
 
 // Integer sums wrap: they are added unsigned, as in the CPU backend.
-#define VECTOR_ADD(name, type)                                                                     \
-    extern "C" __global__ void name(const type *a, const type *b, type *c, uint32_t n,             \
-                                    uint64_t *ret_ns)                                              \
-    {                                                                                              \
-        vector_add(a, b, c, n, ret_ns);                                                            \
+#define VECTOR_ADD(name, type)                                                         \
+    extern "C" __global__ void name(const type *a, const type *b, type *c, uint32_t n, \
+                                    uint64_t *ret_ns)                                  \
+    {                                                                                  \
+        vector_add(a, b, c, n, ret_ns);                                                \
     }
 
 VECTOR_ADD(vgpu_vector_add_int32, uint32_t)

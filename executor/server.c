@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One turn of the loop: take every whole request that was received, submit it
- * or answer it; send all answers with one write; wait.
+ * or answer it; flush the backend; send all answers with one write; wait.
  *
  * Waiting is where the system calls are saved. While no job is in flight, the
  * socket is the only thing that can happen, so the loop blocks in recv() itself
@@ -305,6 +305,10 @@ static int server_turn(Server *s)
 
     if (r != 0)
         return r;
+
+    s->ops->flush(s->backend);
+    if (s->ops->lost(s->backend) != 0)
+        return SERVER_LOST;
 
     r = channel_flush(&s->channel);
     if (r < 0)

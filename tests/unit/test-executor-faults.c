@@ -143,38 +143,28 @@ static void test_launch_fails(void **state)
     assert_fails_third("fail=cuLaunchKernel:701:after=2", LAUNCH_OUT_OF_RESOURCES);
 }
 
-/* The kernel runs, but nobody says when it is done: slow, so that a slot given
- * back too early would be noticed by the fake driver. */
+/* Then the executor waits for the kernel itself, and nothing fails at all: slow, so
+ * that an answer given too early would be noticed. */
 static void test_callback_fails(void **state)
 {
+    Client *c = start("slow=3,fail=cuStreamAddCallback:2:after=2");
+
     (void) state;
-    assert_fails_third("slow=3,fail=cuStreamAddCallback:2:after=2", OUT_OF_MEMORY);
+
+    for (unsigned i = 0; i < 6; i++) {
+        ClientResponse r;
+
+        send_scalar(c, i, VGPU_PRIORITY_HIGH);
+        r = receive(c);
+        assert_sum(&r);
+    }
+    assert_good_end(c);
 }
 
 static void test_kernel_fails(void **state)
 {
     (void) state;
     assert_fails_third("fault=701:after=2", LAUNCH_OUT_OF_RESOURCES);
-}
-
-/* A stream that can't be made is tried again with the next request. */
-static void test_stream_fails(void **state)
-{
-    Client *c = start("fail=cuStreamCreateWithPriority:2:after=1");
-    ClientResponse r;
-
-    (void) state;
-
-    send_scalar(c, 0, VGPU_PRIORITY_LOW);
-    r = receive(c);
-    assert_sum(&r);
-    send_scalar(c, 1, VGPU_PRIORITY_HIGH);
-    r = receive(c);
-    assert_cuda_error(&r, OUT_OF_MEMORY);
-    send_scalar(c, 2, VGPU_PRIORITY_HIGH);
-    r = receive(c);
-    assert_sum(&r);
-    assert_good_end(c);
 }
 
 /* The first cuMemGetInfo is the HELLO's. */
@@ -473,6 +463,7 @@ static void test_every_step_of_opening_fails(void **state)
         {"fail=cuDevicePrimaryCtxRetain:2", EXECUTOR_EXIT_FAILURE},
         {"fail=cuCtxSetCurrent:201", EXECUTOR_EXIT_NO_BACKEND},
         {"fail=cuCtxGetStreamPriorityRange:1", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuStreamCreateWithPriority:2:after=2", EXECUTOR_EXIT_FAILURE},
         {"fail=cuModuleLoadData:209", EXECUTOR_EXIT_NO_BACKEND},
         {"fail=cuModuleGetFunction:500:after=3", EXECUTOR_EXIT_NO_BACKEND},
         {"fail=cuMemHostAlloc:2", EXECUTOR_EXIT_FAILURE},
@@ -554,8 +545,8 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* The context, the memory and the module are made once, a stream for each slot
- * and priority when it is first needed, and a request is two calls. */
+/* The context, the memory, the module and a stream for each priority are made once,
+ * and a request is two calls. */
 static void test_what_is_made_is_kept(void **state)
 {
     char path[] = "/tmp/vgpu-test-XXXXXX", fake[128], *trace;
@@ -594,13 +585,41 @@ static void test_what_is_made_is_kept(void **state)
     unlink(path);
 }
 
+/* Four jobs that came together, in three priorities: three callbacks. */
+static void test_a_row_has_one_callback(void **state)
+{
+    char path[] = "/tmp/vgpu-test-XXXXXX", fake[128], *trace;
+    int fd = mkstemp(path);
+    Client *c;
+
+    (void) state;
+
+    assert_true(fd >= 0);
+    snprintf(fake, sizeof(fake), "trace=%s", path);
+    c = start(fake);
+    send_scalars(c, SLOTS);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        ClientResponse r = receive(c);
+
+        assert_sum(&r);
+    }
+    assert_good_end(c);
+
+    trace = read_file(path);
+    assert_int_equal(count_lines(trace, "cuLaunchKernel "), SLOTS);
+    assert_int_equal(count_lines(trace, "cuStreamAddCallback "), VGPU_N_PRIORITIES);
+
+    free(trace);
+    close(fd);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_launch_fails),
         cmocka_unit_test(test_callback_fails),
         cmocka_unit_test(test_kernel_fails),
-        cmocka_unit_test(test_stream_fails),
         cmocka_unit_test(test_device_info_fails),
         cmocka_unit_test(test_one_of_many_fails),
         cmocka_unit_test(test_kernel_faults),
@@ -617,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_auto),
         cmocka_unit_test(test_kernels_option),
         cmocka_unit_test(test_what_is_made_is_kept),
+        cmocka_unit_test(test_a_row_has_one_callback),
     };
 
     return cmocka_run_group_tests_name("executor-faults", tests, NULL, NULL);
