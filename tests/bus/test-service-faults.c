@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The mediator over its socket, each test with one of its own: order, executors
+ * that fail, limits, the end. A stopped executor (SIGSTOP) holds requests where a
+ * test wants them. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "service.h"
+
+static int start_narrow(void **state)
+{
+    (void) state;
+    return start_with("[Pool A]\nBackend=cpu\nInFlight=1\n"
+                      "[Timeouts]\nRequestTimeoutSec=infinity\nDrainTimeoutSec=20\n");
+}
+
+/* ---- Order ---------------------------------------------------------------------- */
+
+static void test_order(void **state)
+{
+    static const uint8_t priority[8] = {0, 0, 1, 2, 0, 2, 1, 1};
+    static const uint32_t order[8] = {0, 3, 5, 2, 6, 7, 1, 4};
+    pid_t executor = hold_executor();
+    int fd = dial();
+
+    (void) state;
+    for (uint32_t id = 0; id < 8; id++)
+        assert_true(wire_send_add(fd, 3, id, priority[id], id, 1));
+    expect_pong(fd);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    for (uint32_t i = 0; i < 8; i++)
+        expect_sum(fd, order[i], order[i] + 1);
+    close(fd);
+}
+
+/* ---- Executors that fail ----------------------------------------------------------- */
+
+static void test_executor_killed(void **state)
+{
+    pid_t executor = hold_executor();
+    int fd = dial();
+    WireMessage m;
+
+    (void) state;
+    assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
+    assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
+    assert_int_equal(kill(executor, SIGKILL), 0);
+
+    /* The one that was running fails; the one that waited runs on the next. */
+    m = expect_response(fd, 1, VGPU_ERROR_CUDA_ERROR);
+    assert_int_equal(m.response.result_count, 1);
+    assert_int_equal(m.results.results[0], 719);
+    expect_sum(fd, 2, 4);
+    assert_int_not_equal(test_mediator_executor(&mediator), executor);
+    close(fd);
+}
+
+static int start_short_run(void **state)
+{
+    (void) state;
+    return start_with("[Pool A]\nBackend=cpu\nInFlight=1\n[Timeouts]\nRequestTimeoutSec=1\n");
+}
+
+static void test_run_timeout(void **state)
+{
+    hold_executor();
+    int fd = dial();
+
+    (void) state;
+    assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
+    expect_response(fd, 1, VGPU_ERROR_TIMEOUT);
+    assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
+    expect_sum(fd, 2, 4);
+    close(fd);
+}
+
+static int start_short_queue(void **state)
+{
+    (void) state;
+    return start_with("[Pool A]\nBackend=cpu\nInFlight=1\n"
+                      "[Timeouts]\nRequestTimeoutSec=infinity\nQueueTimeoutSec=1\n");
+}
+
+static void test_queue_timeout(void **state)
+{
+    pid_t executor = hold_executor();
+    int fd = dial();
+
+    (void) state;
+    assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
+    assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
+    expect_response(fd, 2, VGPU_ERROR_TIMEOUT);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_sum(fd, 1, 2);
+    close(fd);
+}
+
+static int start_cuda(void **state)
+{
+    (void) state;
+    setenv("LD_LIBRARY_PATH", getenv("VGPU_FAKE_CUDA_DIR"), 1);
+    setenv("VGPU_FAKE_CUDA", "absent", 1);
+    return start_with("[Pool A]\nBackend=cuda\n");
+}
+
+static int stop_cuda(void **state)
+{
+    unsetenv("LD_LIBRARY_PATH");
+    unsetenv("VGPU_FAKE_CUDA");
+    return stop(state);
+}
+
+/* A pool that cannot compute says so, instead of queueing for ever. */
+static void test_no_gpu(void **state)
+{
+    WireMessage m;
+    int fd = dial();
+
+    (void) state;
+    assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
+    m = expect_response(fd, 1, VGPU_ERROR_CUDA_ERROR);
+    assert_int_equal(m.results.results[0], 100);
+    close(fd);
+}
+
+/* ---- The end ---------------------------------------------------------------------- */
+
+static void test_drain(void **state)
+{
+    pid_t executor = hold_executor();
+    int fd = dial();
+
+    (void) state;
+    for (uint32_t id = 0; id < 5; id++)
+        assert_true(wire_send_add(fd, 3, id, 1, id, id));
+    expect_pong(fd);
+
+    assert_int_equal(kill(mediator.pid, SIGTERM), 0);
+    /* Nobody new gets in while it finishes. */
+    for (int stranger; (stranger = wire_connect(mediator.socket)) >= 0;)
+        close(stranger);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    for (uint32_t id = 0; id < 5; id++)
+        expect_sum(fd, id, 2 * id);
+    expect_closed(fd);
+    assert_int_equal(test_mediator_signal_and_wait(&mediator, 0), 0);
+}
+
+static int start_short_drain(void **state)
+{
+    (void) state;
+    return start_with("[Pool A]\nBackend=cpu\n[Timeouts]\nDrainTimeoutSec=1\n");
+}
+
+static void test_drain_timeout(void **state)
+{
+    int fd = dial();
+
+    (void) state;
+    hold_executor();
+    assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
+    expect_pong(fd);
+    assert_int_equal(test_mediator_signal_and_wait(&mediator, SIGTERM), 0);
+    expect_closed(fd);
+}
+
+/* ---- Who may ------------------------------------------------------------------------ */
+
+static int start_refusing(void **state)
+{
+    (void) state;
+    return start_with("[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=refuse\n");
+}
+
+static void test_refuse(void **state)
+{
+    const VGPUHello hello = {0};
+    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 13, 7, 0, sizeof(hello));
+    WireMessage m;
+    int fd = dial();
+
+    (void) state;
+    assert_true(wire_send(fd, &h, &hello));
+    assert_int_equal(wire_receive(fd, &m), 1);
+    assert_int_equal(m.header.msg_type, VGPU_MSG_QUARANTINED);
+    assert_int_equal(m.header.request_id, 7);
+    expect_closed(fd);
+
+    fd = dial();
+    assert_true(wire_send_add(fd, 3, 8, 1, 1, 1));
+    assert_int_equal(wire_receive(fd, &m), 1);
+    assert_int_equal(m.header.msg_type, VGPU_MSG_QUARANTINED);
+    assert_int_equal(m.header.request_id, 8);
+    expect_closed(fd);
+}
+
+static int start_few(void **state)
+{
+    (void) state;
+    return start_with("[Pool A]\nBackend=cpu\n[Limits]\nMaxConnections=2\n");
+}
+
+static void test_max_connections(void **state)
+{
+    int a = dial(), b = dial(), c;
+
+    (void) state;
+    assert_true(wire_send_add(a, 1, 1, 1, 1, 1));
+    expect_sum(a, 1, 2);
+    assert_true(wire_send_add(b, 2, 2, 1, 2, 2));
+    expect_sum(b, 2, 4);
+    expect_closed(dial());
+    assert_int_equal(test_mediator_wait_log(&mediator, "turning connections away"), 0);
+
+    assert_int_equal(shutdown(a, SHUT_WR), 0);
+    expect_closed(a);
+    c = dial();
+    assert_true(wire_send_add(c, 3, 3, 1, 3, 3));
+    expect_sum(c, 3, 6);
+    close(b);
+    close(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_order, start_narrow, stop),
+        cmocka_unit_test_setup_teardown(test_executor_killed, start_narrow, stop),
+        cmocka_unit_test_setup_teardown(test_run_timeout, start_short_run, stop),
+        cmocka_unit_test_setup_teardown(test_queue_timeout, start_short_queue, stop),
+        cmocka_unit_test_setup_teardown(test_no_gpu, start_cuda, stop_cuda),
+        cmocka_unit_test_setup_teardown(test_drain, start_narrow, stop),
+        cmocka_unit_test_setup_teardown(test_drain_timeout, start_short_drain, stop),
+        cmocka_unit_test_setup_teardown(test_refuse, start_refusing, stop),
+        cmocka_unit_test_setup_teardown(test_max_connections, start_few, stop),
+    };
+
+    return cmocka_run_group_tests_name("service-faults", tests, NULL, NULL);
+}
