@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-guest-manual.sh SOURCE-ROOT VGPU CC - do the guest's manual pages say what the code does?
+set -uo pipefail
+
+root=$1
+vgpu=$2
+shift 2
+cc=("$@")
+protocol=$root/protocol/vgpu-protocol.h
+header=$root/guest/vgpu.h
+man=$root/docs/man
+number=0
+failures=0
+missing=
+
+# report NAME - one result; what is in $missing makes it a failure
+report() {
+    number=$((number + 1))
+    if [ -z "$missing" ]; then
+        echo "ok $number - $1"
+    else
+        failures=$((failures + 1))
+        echo "not ok $number - $1"
+        printf '# missing or different: %s\n' "$missing"
+    fi
+    missing=
+}
+
+# want PAGE REGEX - a line of the page matches
+want() {
+    grep -Eq -e "$2" "$man/$1" || missing+=" $2"
+}
+
+# constants PREFIX - "NAME 0xVALUE" of each VGPU_PREFIX_NAME in an enumeration of the protocol
+constants() {
+    sed -nE "s/^ +VGPU_$1_([A-Z0-9_]+) = (0x[0-9a-f]+),.*/\1 \2/p" "$protocol"
+}
+
+while read -r name value; do
+    case $name in
+    TIMESTAMP_LO) want vgpu-stub.7 "^$value, 0x038	TIMESTAMP_LO, _HI	" ;;
+    TIMESTAMP_HI) want vgpu-stub.7 "^0x034, $value	" ;;
+    EXTENSION) want vgpu-stub.7 "^$value	extension block	" ;;
+    *) want vgpu-stub.7 "^$value	$name	" ;;
+    esac
+done < <(constants REG)
+report 'every register is in vgpu-stub(7), at its offset'
+
+while read -r name value; do
+    want vgpu-stub.7 "^$value	$name	"
+done < <(constants ERROR)
+report 'every error code is in vgpu-stub(7)'
+
+while read -r name value; do
+    case $name in
+    MEMORY_* | SYNCHRONIZE) ;; # no host executes them yet
+    *) want vgpu-stub.7 "^$value	$name	" ;;
+    esac
+done < <(constants OP)
+report 'every operation that exists is in vgpu-stub(7)'
+
+functions=$(sed -nE 's/^[a-z].*[ *](vgpu_[a-z_]+)\(.*/\1/p' "$header")
+[ "$(wc -w <<<"$functions")" -ge 25 ] || missing='functions in vgpu.h'
+for name in $functions; do
+    want libvgpu.3 "^\.F[no] $name( |\$)"
+    grep -q "^    $name;" "$root/guest/libvgpu.sym" || missing+=" $name in libvgpu.sym"
+done
+report 'every function is in libvgpu(3) and in the symbol file'
+
+exported=$(sed -nE 's/^    (vgpu_[a-z_]+);/\1/p' "$root/guest/libvgpu.sym")
+for name in $exported; do
+    grep -qw "$name" <<<"$functions" || missing+=" $name in vgpu.h"
+done
+report 'every exported symbol is in the header'
+
+options=$("$vgpu" --help | sed -nE 's/^ .*--([a-z]+).*/\1/p')
+[ "$(wc -w <<<"$options")" -ge 9 ] || missing='options in --help'
+for name in $options; do
+    want vgpu.1 "Fl -$name( |\$)"
+done
+report 'every option is in vgpu(1)'
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+sed -n '/^\.Bd -literal/,/^\.Ed/p' "$man/libvgpu.3" | sed -e '/^\.[BE]d/d' -e 's/\\e/\\/g' >"$work/example.c"
+"${cc[@]}" -std=c17 -Wall -Wextra -Werror -fsyntax-only -I"$root/guest" -I"$root/protocol" "$work/example.c" \
+    >"$work/log" 2>&1 || missing=$(tr '\n' ' ' <"$work/log")
+report 'the example in libvgpu(3) compiles'
+
+if command -v mandoc >/dev/null; then
+    missing=$(mandoc -T lint -W warning "$man"/{vgpu.1,libvgpu.3,vgpu-stub.7} | tr '\n' ' ')
+    report 'the pages are well-formed'
+else
+    number=$((number + 1))
+    echo "ok $number - the pages are well-formed # SKIP mandoc is not installed"
+fi
+
+echo "1..$number"
+exit $((failures > 0))
