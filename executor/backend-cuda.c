@@ -355,7 +355,7 @@ static int cuda_open(const BackendOptions *options, Backend **ret, char *reason)
 
     if (!options->kernels && kernels_image_size == 0) {
         snprintf(reason, BACKEND_REASON_MAX,
-                 "this build has no kernels, since nvcc was not there (--kernels=FILE gives some)");
+                 "this build has no kernels, for lack of nvcc (--kernels=FILE gives some)");
         return -ENODEV;
     }
 

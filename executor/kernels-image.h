@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-/* A fatbin for cuModuleLoadData(). The size is 0 when nvcc was not there. */
+/* A fatbin for cuModuleLoadData(). The size is 0 when no nvcc was there. */
 extern const unsigned char kernels_image[];
 extern const size_t kernels_image_size;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is linked when nvcc was not there: no kernels. */
+/* What is linked when no nvcc was there: no kernels. */
 #include "kernels-image.h"
 
 const unsigned char kernels_image[1] = {0};
