@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libvgpu: requests and answers, waiting, time-outs and lies, against a model of the device. */
+/* libvgpu: requests and answers, waiting, time-outs and interrupts, against a model of the device.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -11,55 +12,8 @@
 
 #include <cmocka.h>
 
-#include "test-guest-model.h"
-#include "test-guest-sysfs.h"
-#include "vgpu.h"
-
-#define ELEMENTSOF(array) (sizeof(array) / sizeof((array)[0]))
-
-/* Long enough never to end in a test that passes. */
-#define LONG_MS 60000
-
-typedef struct fixture {
-    fake_sysfs sysfs;
-    model model;
-    vgpu_device *dev;
-} fixture;
-
-static int setup(void **state)
-{
-    fixture *f = calloc(1, sizeof(*f));
-
-    model_start(&f->model);
-    fake_sysfs_create(&f->sysfs);
-    fake_sysfs_add(&f->sysfs, FAKE_ADDRESS);
-    assert_int_equal(vgpu_open(&f->sysfs.paths, NULL, &f->dev), 0);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture *f = *state;
-
-    vgpu_close(f->dev);
-    fake_sysfs_remove(&f->sysfs);
-    if (f->model.uio_fd >= 0)
-        close(f->model.uio_fd);
-    if (f->model.config_fd >= 0)
-        close(f->model.config_fd);
-    free(f);
-    return 0;
-}
-
-static int add(fixture *f, int timeout_ms)
-{
-    uint32_t sum = 0;
-    int r = vgpu_add(f->dev, 40, 2, timeout_ms, &sum);
-
-    assert_int_equal(sum, r == 0 ? 42 : 0);
-    return r;
-}
+#include "cleanup.h"
+#include "test-guest-fixture.h"
 
 /* ---- Honest hosts --------------------------------------------------------- */
 
@@ -70,7 +24,7 @@ static void test_typed_calls(void **state)
     uint32_t sum;
 
     assert_int_equal(vgpu_nop(f->dev, LONG_MS), 0);
-    assert_int_equal(add(f, LONG_MS), 0);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
     assert_int_equal(vgpu_add(f->dev, UINT32_MAX, 2, -1, &sum), 0);
     assert_int_equal(sum, 1);
     assert_int_equal(vgpu_get_device_info(f->dev, LONG_MS, &info), 0);
@@ -90,7 +44,7 @@ static void test_economy(void **state)
 
         f->model.delay = delays[i];
         vgpu_get_counters(f->dev, &start);
-        assert_int_equal(add(f, LONG_MS), 0);
+        assert_int_equal(fixture_add(f, LONG_MS), 0);
         vgpu_get_counters(f->dev, &end);
 
         polls = f->model.status_busy_reads - polls;
@@ -189,7 +143,7 @@ static void test_steps(void **state)
     assert_int_equal(vgpu_wait(f->dev, 0), -ENOTCONN);
 
     /* Whole calls work under a lock that is held already, and leave it held. */
-    assert_int_equal(add(f, LONG_MS), 0);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
     assert_int_equal(vgpu_lock(f->dev, 0), -EALREADY);
 }
 
@@ -212,11 +166,11 @@ static void test_calls_lock(void **state)
 
     assert_int_equal(vgpu_open(&f->sysfs.paths, NULL, &other), 0);
     assert_int_equal(vgpu_lock(other, 0), 0);
-    assert_int_equal(add(f, 0), -EBUSY);
-    assert_int_equal(add(f, 10), -EBUSY);
+    assert_int_equal(fixture_add(f, 0), -EBUSY);
+    assert_int_equal(fixture_add(f, 10), -EBUSY);
     assert_int_equal(f->model.doorbells, 0);
     vgpu_unlock(other);
-    assert_int_equal(add(f, LONG_MS), 0);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
     assert_int_equal(vgpu_lock(other, 0), 0);
     vgpu_close(other);
 }
@@ -251,7 +205,7 @@ static void test_error_after_error(void **state)
         assert_int_equal(
             vgpu_call(f->dev, &bad, sizeof(bad), LONG_MS, response, sizeof(response), &size),
             VGPU_ERROR_UNSUPPORTED_OP);
-        assert_int_equal(add(f, LONG_MS), 0);
+        assert_int_equal(fixture_add(f, LONG_MS), 0);
     }
 }
 
@@ -262,17 +216,17 @@ static void test_timeout(void **state)
     fixture *f = *state;
 
     f->model.delay = MODEL_STUCK;
-    assert_int_equal(add(f, 0), -ETIMEDOUT);
+    assert_int_equal(fixture_add(f, 0), -ETIMEDOUT);
     assert_int_equal(f->model.doorbells, 1);
-    assert_int_equal(add(f, 0), -EBUSY);
-    assert_int_equal(add(f, 10), -EBUSY);
+    assert_int_equal(fixture_add(f, 0), -EBUSY);
+    assert_int_equal(fixture_add(f, 10), -EBUSY);
     assert_int_equal(f->model.doorbells, 1);
 
     /* The late answer, 42, is not the next request's. */
     model_complete(&f->model);
     f->model.delay = 3;
     assert_int_equal(vgpu_nop(f->dev, LONG_MS), 0);
-    assert_int_equal(add(f, LONG_MS), 0);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
     assert_int_equal(f->model.doorbells, 3);
 }
 
@@ -293,7 +247,7 @@ static void test_submit_waits_for_the_one_before(void **state)
     f->model.delay = MODEL_STUCK;
     assert_int_equal(vgpu_nop(f->dev, 0), -ETIMEDOUT);
     f->model.after = complete_at_20;
-    assert_int_equal(add(f, LONG_MS), 0);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
     assert_int_equal(f->model.doorbells, 2);
 }
 
@@ -329,10 +283,10 @@ static void test_reset(void **state)
 
     f->model.delay = MODEL_STUCK;
     f->model.after = reset_at_20;
-    assert_int_equal(add(f, LONG_MS), -ECONNRESET);
+    assert_int_equal(fixture_add(f, LONG_MS), -ECONNRESET);
     f->model.after = NULL;
     f->model.delay = 0;
-    assert_int_equal(add(f, LONG_MS), 0);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
 }
 
 /* A program that ignores the lock has done a whole request meanwhile. */
@@ -346,223 +300,9 @@ static void test_foreign_answer(void **state)
     fixture *f = *state;
 
     f->model.lie = use_the_device;
-    assert_int_equal(add(f, LONG_MS), -ESTALE);
+    assert_int_equal(fixture_add(f, LONG_MS), -ESTALE);
     f->model.lie = NULL;
-    assert_int_equal(add(f, LONG_MS), 0);
-}
-
-static void status_4(model *m)
-{
-    model_set(m, VGPU_REG_STATUS, 4);
-}
-
-static void all_ones(model *m)
-{
-    memset(m->bar, 0xff, sizeof(m->bar));
-}
-
-static void test_impossible_status(void **state)
-{
-    fixture *f = *state;
-
-    f->model.lie = status_4;
-    assert_int_equal(add(f, LONG_MS), -EPROTO);
-    assert_int_equal(add(f, LONG_MS), -EPROTO);
-    f->model.lie = all_ones;
-    model_reset(&f->model);
-    assert_int_equal(add(f, LONG_MS), -ENODEV);
-    assert_int_equal(add(f, LONG_MS), -ENODEV);
-}
-
-/* ---- Hosts that lie ------------------------------------------------------- */
-
-/* One word of the answer to an addition is wrong. */
-static const struct lie {
-    uint32_t offset, value;
-} lies[] = {
-    {VGPU_REG_RESPONSE_LEN, 0},
-    {VGPU_REG_RESPONSE_LEN, 31},
-    {VGPU_REG_RESPONSE_LEN, 32},
-    {VGPU_REG_RESPONSE_LEN, 35},
-    {VGPU_REG_RESPONSE_LEN, 1025},
-    {VGPU_REG_RESPONSE_LEN, 0x80000000},
-    {VGPU_REG_RESPONSE_LEN, 0xffffffff},
-    {VGPU_REG_RESPONSE + 0, 0},
-    {VGPU_REG_RESPONSE + 0, 0x00020000},
-    {VGPU_REG_RESPONSE + 4, 12},
-    {VGPU_REG_RESPONSE + 4, 0xffffffff},
-    {VGPU_REG_RESPONSE + 8, 0},
-    {VGPU_REG_RESPONSE + 8, 2},
-    {VGPU_REG_RESPONSE + 8, 0x40000001},
-    {VGPU_REG_RESPONSE + 8, 0xffffffff},
-    {VGPU_REG_RESPONSE + 20, 0}, /* exec_time_us is nobody's business: the one that is no lie */
-    {VGPU_REG_RESPONSE + 16, 1},
-    {VGPU_REG_RESPONSE + 16, 0xffffffff},
-    {VGPU_REG_ERROR_CODE, 0},
-};
-
-static void tell_lie(model *m)
-{
-    model_set(m, lies[m->number].offset, lies[m->number].value);
-}
-
-static void test_lies(void **state)
-{
-    fixture *f = *state;
-
-    f->model.lie = tell_lie;
-    for (uint32_t i = 0; i < ELEMENTSOF(lies); i++) {
-        bool harmless =
-            lies[i].offset == VGPU_REG_RESPONSE + 20 || lies[i].offset == VGPU_REG_ERROR_CODE;
-
-        f->model.number = i;
-        assert_int_equal(add(f, LONG_MS), harmless ? 0 : -EPROTO);
-    }
-}
-
-/* Whatever the words of the answer are, nothing outside the buffers is touched (the sanitizers
- * watch) and the result is one of the documented. */
-static void random_answer(model *m)
-{
-    uint32_t fields[] = {
-        VGPU_REG_RESPONSE_LEN, VGPU_REG_RESPONSE,      VGPU_REG_RESPONSE + 4,
-        VGPU_REG_RESPONSE + 8, VGPU_REG_RESPONSE + 12, VGPU_REG_RESPONSE + 16,
-        VGPU_REG_STATUS,       VGPU_REG_ERROR_CODE,
-    };
-    static const uint32_t edges[] = {
-        0, 1, 2, 3, 4, 8, 31, 32, 33, 36, 992, 1023, 1024, 1025, 0x3fffffff, 0x7fffffff, 0xffffffff,
-    };
-
-    for (size_t i = 0; i < ELEMENTSOF(fields); i++) {
-        m->number = m->number * 1103515245u + 12345u;
-        if (m->number >> 30 == 0)
-            model_set(m, fields[i], edges[(m->number >> 8) % ELEMENTSOF(edges)]);
-    }
-    if (model_get(m, VGPU_REG_STATUS) == VGPU_STATUS_BUSY)
-        model_set(m, VGPU_REG_STATUS, VGPU_STATUS_DONE);
-}
-
-static void test_random_answers(void **state)
-{
-    fixture *f = *state;
-    int32_t a[5] = {1, 2, 3, 4, 5}, c[5];
-
-    f->model.lie = random_answer;
-    for (int i = 0; i < 20000; i++) {
-        VGPUDeviceInfo info;
-        uint32_t sum;
-        int r;
-
-        if (i % 3 == 0)
-            r = vgpu_add(f->dev, 1, 2, LONG_MS, &sum);
-        else if (i % 3 == 1)
-            r = vgpu_get_device_info(f->dev, LONG_MS, &info);
-        else
-            r = vgpu_vector_add(f->dev, VGPU_INT32, a, a, 5, 0, c, NULL);
-        assert_true(r >= 0 || r == -EPROTO || r == -ENODEV || r == -ECONNRESET);
-        if (r == 0 && i % 3 == 1)
-            assert_true(strlen(info.name) < sizeof(info.name));
-        if (model_get(&f->model, VGPU_REG_STATUS) > VGPU_STATUS_ERROR)
-            model_set(&f->model, VGPU_REG_STATUS, VGPU_STATUS_IDLE);
-    }
-}
-
-static void error_none(model *m)
-{
-    model_set(m, VGPU_REG_STATUS, VGPU_STATUS_ERROR);
-    model_set(m, VGPU_REG_ERROR_CODE, m->number);
-}
-
-static void test_error_without_code(void **state)
-{
-    fixture *f = *state;
-
-    f->model.lie = error_none;
-    assert_int_equal(add(f, LONG_MS), -EPROTO);
-    f->model.number = 0x80000000;
-    assert_int_equal(add(f, LONG_MS), -EPROTO);
-    f->model.number = VGPU_ERROR_TIMEOUT;
-    assert_int_equal(add(f, LONG_MS), VGPU_ERROR_TIMEOUT);
-}
-
-/* The answer says that it failed while STATUS is DONE. */
-static void failed_but_done(model *m)
-{
-    model_response(m)->status = VGPU_ERROR_CUDA_ERROR;
-}
-
-static void failed_with_answer(model *m)
-{
-    failed_but_done(m);
-    model_set(m, VGPU_REG_STATUS, VGPU_STATUS_ERROR);
-    model_set(m, VGPU_REG_ERROR_CODE, m->number);
-}
-
-static void test_answers_of_errors(void **state)
-{
-    union {
-        VGPUResponse header;
-        uint8_t bytes[VGPU_RESPONSE_MAX];
-    } response;
-    fixture *f = *state;
-    size_t size = 0;
-
-    f->model.lie = failed_but_done;
-    assert_int_equal(
-        vgpu_call(f->dev, &nop, sizeof(nop), LONG_MS, &response, sizeof(response), &size),
-        VGPU_ERROR_CUDA_ERROR);
-    assert_int_equal(size, sizeof(VGPUResponse));
-
-    f->model.lie = failed_with_answer;
-    f->model.number = VGPU_ERROR_CUDA_ERROR;
-    size = 0;
-    assert_int_equal(
-        vgpu_call(f->dev, &nop, sizeof(nop), LONG_MS, &response, sizeof(response), &size),
-        VGPU_ERROR_CUDA_ERROR);
-    assert_int_equal(size, sizeof(VGPUResponse));
-    assert_int_equal(response.header.status, VGPU_ERROR_CUDA_ERROR);
-
-    /* What is left of another request's answer is not handed over. */
-    f->model.number = VGPU_ERROR_TIMEOUT;
-    assert_int_equal(
-        vgpu_call(f->dev, &nop, sizeof(nop), LONG_MS, &response, sizeof(response), &size),
-        VGPU_ERROR_TIMEOUT);
-    assert_int_equal(size, 0);
-}
-
-static void long_strings(model *m)
-{
-    VGPUResponse *response = model_response(m);
-
-    if (response->data_length == sizeof(VGPUDeviceInfo))
-        memset(response + 1, 'x', 80);
-}
-
-static void short_info(model *m)
-{
-    model_response(m)->data_length--;
-}
-
-static void longer_info(model *m)
-{
-    model_response(m)->data_length += 8;
-    model_set(m, VGPU_REG_RESPONSE_LEN, model_get(m, VGPU_REG_RESPONSE_LEN) + 8);
-}
-
-static void test_device_info_lies(void **state)
-{
-    fixture *f = *state;
-    VGPUDeviceInfo info;
-
-    f->model.lie = long_strings;
-    assert_int_equal(vgpu_get_device_info(f->dev, LONG_MS, &info), 0);
-    assert_int_equal(strlen(info.backend), 15);
-    assert_int_equal(strlen(info.name), 63);
-    f->model.lie = short_info;
-    assert_int_equal(vgpu_get_device_info(f->dev, LONG_MS, &info), -EPROTO);
-    f->model.lie = longer_info; /* a later host's */
-    assert_int_equal(vgpu_get_device_info(f->dev, LONG_MS, &info), 0);
-    assert_string_equal(info.backend, "cpu");
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
 }
 
 /* ---- Interrupts ----------------------------------------------------------- */
@@ -614,7 +354,7 @@ static void test_no_wakeup_is_lost(void **state)
             if (masked)
                 mask_interrupt(f);
             f->model.number = n;
-            assert_int_equal(add(f, LONG_MS), 0);
+            assert_int_equal(fixture_add(f, LONG_MS), 0);
             assert_int_equal(model_get(&f->model, VGPU_REG_IRQ_CTRL), 0);
         }
 }
@@ -625,13 +365,13 @@ static void test_interrupt_timeout(void **state)
 
     enable_interrupts(f);
     f->model.delay = MODEL_STUCK;
-    assert_int_equal(add(f, 0), -ETIMEDOUT);
-    assert_int_equal(add(f, 5), -EBUSY);
+    assert_int_equal(fixture_add(f, 0), -ETIMEDOUT);
+    assert_int_equal(fixture_add(f, 5), -EBUSY);
     assert_int_equal(model_get(&f->model, VGPU_REG_IRQ_CTRL), 0);
     model_complete(&f->model);
     f->model.after = complete_after;
     f->model.number = 4;
-    assert_int_equal(add(f, LONG_MS), 0);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
 }
 
 /* Interrupts that are not ours, or that came before, only cost a look. */
@@ -644,7 +384,7 @@ static void test_spurious_interrupts(void **state)
     for (int i = 0; i < 5; i++)
         assert_int_equal(write(f->model.uio_fd, &count, sizeof(count)), sizeof(count));
     f->model.delay = MODEL_STUCK;
-    assert_int_equal(add(f, 5), -ETIMEDOUT);
+    assert_int_equal(fixture_add(f, 5), -ETIMEDOUT);
 }
 
 static void test_without_interrupts_again(void **state)
@@ -654,7 +394,7 @@ static void test_without_interrupts_again(void **state)
     enable_interrupts(f);
     vgpu_disable_interrupts(f->dev);
     f->model.delay = 30;
-    assert_int_equal(add(f, LONG_MS), 0);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
     assert_int_equal(model_get(&f->model, VGPU_REG_IRQ_CTRL), 0);
 }
 
@@ -680,7 +420,7 @@ static void test_error_strings(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_typed_calls),
         TEST(test_economy),
@@ -697,12 +437,6 @@ int main(void)
         TEST(test_wait_again),
         TEST(test_reset),
         TEST(test_foreign_answer),
-        TEST(test_impossible_status),
-        TEST(test_lies),
-        TEST(test_random_answers),
-        TEST(test_error_without_code),
-        TEST(test_answers_of_errors),
-        TEST(test_device_info_lies),
         TEST(test_no_wakeup_is_lost),
         TEST(test_interrupt_timeout),
         TEST(test_spurious_interrupts),
