@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* org.vgpu.Mediator1 on a private system bus. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <systemd/sd-bus.h>
+
+#include "names.h"
+#include "private-bus.h"
+#include "service.h"
+
+#define NOBODY 65534
+
+static TestBus test_bus;
+static sd_bus *bus;
+
+/* ---- Questions ---------------------------------------------------------------------- */
+
+static uint64_t get_u64(const char *path, const char *interface, const char *property)
+{
+    uint64_t value;
+
+    assert_true(sd_bus_get_property_trivial(bus, VGPU_BUS_NAME, path, interface, property, NULL,
+                                            't', &value) >= 0);
+    return value;
+}
+
+static uint32_t get_u32(const char *path, const char *interface, const char *property)
+{
+    uint32_t value;
+
+    assert_true(sd_bus_get_property_trivial(bus, VGPU_BUS_NAME, path, interface, property, NULL,
+                                            'u', &value) >= 0);
+    return value;
+}
+
+static void expect_text(const char *path, const char *interface, const char *property,
+                        const char *expected)
+{
+    char *value = NULL;
+
+    assert_true(sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, interface, property, NULL,
+                                           &value) >= 0);
+    assert_string_equal(value, expected);
+    free(value);
+}
+
+/* Waits for a signal of the Manager, which the match made before lets through. */
+static void expect_vm_signal(const char *member, const char *name)
+{
+    for (;;) {
+        sd_bus_message *m = NULL;
+        const char *vm;
+        int r = sd_bus_process(bus, &m);
+
+        assert_true(r >= 0);
+        if (r == 0)
+            assert_true(sd_bus_wait(bus, UINT64_C(20000000)) > 0);
+        if (m && sd_bus_message_is_signal(m, VGPU_INTERFACE_MANAGER, member) > 0) {
+            assert_true(sd_bus_message_read(m, "s", &vm) > 0);
+            if (strcmp(vm, name) == 0) {
+                sd_bus_message_unref(m);
+                return;
+            }
+        }
+        sd_bus_message_unref(m);
+    }
+}
+
+static void wait_for_name(void)
+{
+    for (;;) {
+        sd_bus_message *reply = NULL;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r = sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                   "org.freedesktop.DBus.Peer", "Ping", &error, &reply, NULL);
+        bool absent = sd_bus_error_has_name(&error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+                      sd_bus_error_has_name(&error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+
+        sd_bus_error_free(&error);
+        sd_bus_message_unref(reply);
+        if (r >= 0)
+            return;
+        assert_true(absent);
+    }
+}
+
+/* ---- The world ------------------------------------------------------------------------- */
+
+static int start(void **state)
+{
+    (void) state;
+    if (test_bus_start(&test_bus) < 0)
+        return -1;
+    if (test_mediator_start(&mediator, "[Pool A]\nBackend=cpu\n[Pool C]\nBackend=cpu\n", "system"))
+        return -1;
+    if (sd_bus_open_system(&bus) < 0)
+        return -1;
+    if (sd_bus_match_signal(bus, NULL, NULL, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, NULL,
+                            NULL, NULL) < 0)
+        return -1;
+    wait_for_name();
+    return 0;
+}
+
+static int end(void **state)
+{
+    bus = sd_bus_flush_close_unref(bus);
+    int r = stop(state);
+
+    test_bus_stop(&test_bus);
+    return r;
+}
+
+/* ---- The tests ------------------------------------------------------------------------- */
+
+static void test_pools(void **state)
+{
+    sd_bus_message *reply = NULL;
+    const char *name, *backend, *path;
+
+    (void) state;
+    expect_add_works();
+    assert_true(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
+                                   "ListPools", NULL, &reply, NULL) >= 0);
+    assert_true(sd_bus_message_enter_container(reply, 'a', "(sso)") > 0);
+    assert_true(sd_bus_message_read(reply, "(sso)", &name, &backend, &path) > 0);
+    assert_string_equal(name, "A");
+    assert_string_equal(backend, "cpu");
+    assert_string_equal(path, VGPU_OBJECT_POOL "/A");
+    assert_true(sd_bus_message_read(reply, "(sso)", &name, &backend, &path) > 0);
+    assert_string_equal(name, "C");
+    assert_int_equal(sd_bus_message_read(reply, "(sso)", &name, &backend, &path), 0);
+    sd_bus_message_unref(reply);
+
+    expect_text(VGPU_OBJECT_POOL "/A", VGPU_INTERFACE_POOL, "Backend", "cpu");
+    expect_text(VGPU_OBJECT_POOL "/A", VGPU_INTERFACE_POOL, "ExecutorState", "ready");
+    assert_int_equal(get_u32(VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "NPools"), 2);
+    assert_true(get_u32(VGPU_OBJECT_POOL "/A", VGPU_INTERFACE_POOL, "ExecutorPID") > 0);
+}
+
+static void test_vm_comes_and_goes(void **state)
+{
+    const char *path = VGPU_OBJECT_VM "/vm42";
+    VGPUHello hello = {.uuid = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4}};
+    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 42, 0, VGPU_PRIORITY_HIGH, sizeof(hello));
+    sd_bus_message *reply = NULL;
+    WireMessage m;
+    int fd = dial();
+
+    (void) state;
+    assert_true(wire_send(fd, &h, &hello));
+    assert_int_equal(wire_receive(fd, &m), 1);
+    expect_vm_signal("VMAdded", "vm42");
+
+    expect_text(path, VGPU_INTERFACE_VM, "Name", "vm42");
+    expect_text(path, VGPU_INTERFACE_VM, "UUID", "12345678-9abc-def0-0102-030400000000");
+    expect_text(path, VGPU_INTERFACE_VM, "Priority", "high");
+    expect_text(path, VGPU_INTERFACE_VM, "Pool", "A");
+    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "VMID"), 42);
+    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "LeaderPID"), getpid());
+    assert_int_equal(get_u32(VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "NVMs"), 1);
+    assert_true(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
+                                   "ListVMs", NULL, &reply, NULL) >= 0);
+    assert_true(sd_bus_message_has_signature(reply, "a(susso)"));
+    sd_bus_message_unref(reply);
+
+    close(fd);
+    expect_vm_signal("VMRemoved", "vm42");
+    assert_true(sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, VGPU_INTERFACE_VM, "Name",
+                                           NULL, &(char *){NULL}) < 0);
+}
+
+static void test_counters(void **state)
+{
+    const char *path = VGPU_OBJECT_VM "/vm7", *pool = VGPU_OBJECT_POOL "/A";
+    uint64_t before = get_u64(pool, VGPU_INTERFACE_POOL, "RequestsCompleted");
+    pid_t executor = hold_executor();
+    int fd = dial();
+
+    (void) state;
+    before++; /* hold_executor() looks whether it works */
+    for (uint32_t id = 0; id < 20; id++)
+        assert_true(wire_send_add(fd, 7, id, VGPU_PRIORITY_LOW, id, 1));
+    assert_true(wire_send_request(fd, 7, 20, 0, VGPU_OP_SYNCHRONIZE, NULL, 0, NULL, 0));
+    expect_response(fd, 20, VGPU_ERROR_UNSUPPORTED_OP);
+
+    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "InFlight"), 16);
+    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "QueueDepth"), 4);
+    assert_int_equal(get_u32(pool, VGPU_INTERFACE_POOL, "QueueDepthLow"), 4);
+    assert_int_equal(get_u32(pool, VGPU_INTERFACE_POOL, "QueueDepthHigh"), 0);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    for (uint32_t id = 0; id < 20; id++)
+        expect_sum(fd, id, id + 1);
+
+    assert_int_equal(get_u64(path, VGPU_INTERFACE_VM, "RequestsSubmitted"), 20);
+    assert_int_equal(get_u64(path, VGPU_INTERFACE_VM, "RequestsCompleted"), 20);
+    assert_int_equal(get_u64(path, VGPU_INTERFACE_VM, "RequestsRejected"), 1);
+    assert_int_equal(get_u64(path, VGPU_INTERFACE_VM, "BytesIn"), 20 * 40);
+    assert_int_equal(get_u64(path, VGPU_INTERFACE_VM, "BytesOut"), 20 * 36);
+    assert_true(get_u64(path, VGPU_INTERFACE_VM, "WaitTimeUSec") > 0);
+    assert_true(get_u64(path, VGPU_INTERFACE_VM, "LastRequestTimestamp") > 0);
+    assert_int_equal(get_u64(pool, VGPU_INTERFACE_POOL, "RequestsCompleted"), before + 20);
+    assert_int_equal(get_u32(pool, VGPU_INTERFACE_POOL, "InFlight"), 0);
+    close(fd);
+}
+
+/* What the service says of itself is what the contract says. */
+static void test_contract(void **state)
+{
+    static const char *const objects[] = {"", "/pool/A", "/vm/vm9"};
+    int fd = dial();
+
+    (void) state;
+    assert_true(wire_send_add(fd, 9, 1, VGPU_PRIORITY_LOW, 1, 1));
+    expect_sum(fd, 1, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        char command[1024];
+
+        snprintf(command, sizeof(command),
+                 "busctl --xml-interface introspect " VGPU_BUS_NAME " " VGPU_OBJECT_MANAGER "%s"
+                 " | python3 %s %s",
+                 objects[i], getenv("VGPU_COMPARE_XML"), getenv("VGPU_BUS_CONTRACT"));
+        assert_int_equal(system(command), 0);
+    }
+    close(fd);
+}
+
+/* As another user, in a process of its own: @call gives the number to exit with. */
+static int as_nobody(int (*call)(sd_bus *))
+{
+    pid_t pid = fork();
+    int status;
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        sd_bus *own = NULL;
+
+        if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0 || sd_bus_open_system(&own) < 0)
+            _exit(100);
+        _exit(call(own));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 101;
+}
+
+static int read_something(sd_bus *own)
+{
+    uint64_t value;
+
+    if (sd_bus_call_method(own, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
+                           "ListVMs", NULL, NULL, NULL) < 0)
+        return 1;
+    return sd_bus_get_property_trivial(own, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                       VGPU_INTERFACE_MANAGER, "RequestsCompleted", NULL, 't',
+                                       &value) < 0;
+}
+
+static int set_something(sd_bus *own)
+{
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+
+    (void) sd_bus_set_property(own, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
+                               "NVMs", &error, "u", 3);
+    return !sd_bus_error_has_name(&error, SD_BUS_ERROR_ACCESS_DENIED);
+}
+
+static int own_name(sd_bus *own)
+{
+    return sd_bus_request_name(own, "org.vgpu.Mediator1", SD_BUS_NAME_REPLACE_EXISTING) != -EACCES;
+}
+
+static void test_nobody(void **state)
+{
+    (void) state;
+    if (getuid() != 0)
+        skip();
+    assert_int_equal(as_nobody(read_something), 0);
+    assert_int_equal(as_nobody(set_something), 0);
+    assert_int_equal(as_nobody(own_name), 0);
+}
+
+static void test_second_mediator(void **state)
+{
+    TestMediator second;
+
+    (void) state;
+    assert_int_equal(test_mediator_start(&second, "[Pool A]\nBackend=cpu\n", "system"), 0);
+    assert_int_equal(test_mediator_signal_and_wait(&second, 0), 1);
+    assert_int_equal(test_mediator_wait_log(&second, "another process owns"), 0);
+    assert_int_equal(test_mediator_stop(&second), 0);
+    expect_add_works();
+}
+
+/* Requests are served without a bus, and the objects come back with it. */
+static void test_bus_dies(void **state)
+{
+    (void) state;
+    test_bus_kill(&test_bus);
+    assert_int_equal(test_mediator_wait_log(&mediator, "no D-Bus"), 0);
+    expect_add_works();
+
+    assert_int_equal(test_bus_run(&test_bus), 0);
+    bus = sd_bus_flush_close_unref(bus);
+    assert_true(sd_bus_open_system(&bus) >= 0);
+    wait_for_name();
+    assert_true(get_u64(VGPU_OBJECT_POOL "/A", VGPU_INTERFACE_POOL, "RequestsCompleted") > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pools),    cmocka_unit_test(test_vm_comes_and_goes),
+        cmocka_unit_test(test_counters), cmocka_unit_test(test_contract),
+        cmocka_unit_test(test_nobody),   cmocka_unit_test(test_second_mediator),
+        cmocka_unit_test(test_bus_dies),
+    };
+
+    return cmocka_run_group_tests_name("bus", tests, start, end);
+}
