@@ -32,41 +32,41 @@
 
 /* ---- The PCI device ------------------------------------------------------ */
 
-#define VGPU_PCI_VENDOR_ID  0x1af4u
-#define VGPU_PCI_DEVICE_ID  0x1111u
-#define VGPU_PCI_CLASS      0x1200u /* base class 0x12: processing accelerator */
+#define VGPU_PCI_VENDOR_ID 0x1af4u
+#define VGPU_PCI_DEVICE_ID 0x1111u
+#define VGPU_PCI_CLASS 0x1200u /* base class 0x12: processing accelerator */
 #define VGPU_PCI_CLASS_CODE 0x120000u
-#define VGPU_PCI_REVISION   0x02u
+#define VGPU_PCI_REVISION 0x02u
 
 #define VGPU_BAR0_SIZE 0x1000u
 
 #define VGPU_PROTOCOL_VERSION 0x00010000u
-#define VGPU_CAP_BASIC        0x00000001u
+#define VGPU_CAP_BASIC 0x00000001u
 
-#define VGPU_REQUEST_MAX  1024u /* bytes, header included */
+#define VGPU_REQUEST_MAX 1024u /* bytes, header included */
 #define VGPU_RESPONSE_MAX 1024u
 
 /* Offsets in BAR0. RO registers ignore writes. */
 enum {
-    VGPU_REG_DOORBELL = 0x000,      /* W: 1 submits; reads 0 */
-    VGPU_REG_STATUS = 0x004,        /* RO: VGPU_STATUS_* */
-    VGPU_REG_POOL_ID = 0x008,       /* RO: ASCII 'A'..'Z' */
-    VGPU_REG_PRIORITY = 0x00c,      /* RO: VGPU_PRIORITY_*, as attached */
-    VGPU_REG_VM_ID = 0x010,         /* RO */
-    VGPU_REG_ERROR_CODE = 0x014,    /* RO: VGPU_ERROR_*, while STATUS is ERROR */
-    VGPU_REG_REQUEST_LEN = 0x018,   /* RW: bytes, 1..VGPU_REQUEST_MAX */
-    VGPU_REG_RESPONSE_LEN = 0x01c,  /* RO: bytes */
-    VGPU_REG_PROTOCOL_VER = 0x020,  /* RO: VGPU_PROTOCOL_VERSION */
-    VGPU_REG_CAPABILITIES = 0x024,  /* RO: VGPU_CAP_BASIC, for ever */
-    VGPU_REG_IRQ_CTRL = 0x028,      /* RW: VGPU_IRQ_COMPLETION enables */
-    VGPU_REG_IRQ_STATUS = 0x02c,    /* RW1C: VGPU_IRQ_COMPLETION */
-    VGPU_REG_REQUEST_ID = 0x030,    /* RW: the guest's tag */
-    VGPU_REG_TIMESTAMP_LO = 0x034,  /* RO: completion, host CLOCK_MONOTONIC µs */
+    VGPU_REG_DOORBELL = 0x000,     /* W: 1 submits; reads 0 */
+    VGPU_REG_STATUS = 0x004,       /* RO: VGPU_STATUS_* */
+    VGPU_REG_POOL_ID = 0x008,      /* RO: ASCII 'A'..'Z' */
+    VGPU_REG_PRIORITY = 0x00c,     /* RO: VGPU_PRIORITY_*, as attached */
+    VGPU_REG_VM_ID = 0x010,        /* RO */
+    VGPU_REG_ERROR_CODE = 0x014,   /* RO: VGPU_ERROR_*, while STATUS is ERROR */
+    VGPU_REG_REQUEST_LEN = 0x018,  /* RW: bytes, 1..VGPU_REQUEST_MAX */
+    VGPU_REG_RESPONSE_LEN = 0x01c, /* RO: bytes */
+    VGPU_REG_PROTOCOL_VER = 0x020, /* RO: VGPU_PROTOCOL_VERSION */
+    VGPU_REG_CAPABILITIES = 0x024, /* RO: VGPU_CAP_BASIC, for ever */
+    VGPU_REG_IRQ_CTRL = 0x028,     /* RW: VGPU_IRQ_COMPLETION enables */
+    VGPU_REG_IRQ_STATUS = 0x02c,   /* RW1C: VGPU_IRQ_COMPLETION */
+    VGPU_REG_REQUEST_ID = 0x030,   /* RW: the guest's tag */
+    VGPU_REG_TIMESTAMP_LO = 0x034, /* RO: completion, host CLOCK_MONOTONIC µs */
     VGPU_REG_TIMESTAMP_HI = 0x038,
-    VGPU_REG_SCRATCH = 0x03c,       /* RW: no meaning */
-    VGPU_REG_REQUEST = 0x040,       /* RW: VGPU_REQUEST_MAX bytes */
-    VGPU_REG_RESPONSE = 0x440,      /* RO: VGPU_RESPONSE_MAX bytes */
-    VGPU_REG_EXTENSION = 0x840,     /* reads 0 where no extension is offered */
+    VGPU_REG_SCRATCH = 0x03c,   /* RW: no meaning */
+    VGPU_REG_REQUEST = 0x040,   /* RW: VGPU_REQUEST_MAX bytes */
+    VGPU_REG_RESPONSE = 0x440,  /* RO: VGPU_RESPONSE_MAX bytes */
+    VGPU_REG_EXTENSION = 0x840, /* reads 0 where no extension is offered */
 };
 
 static_assert(VGPU_REG_REQUEST + VGPU_REQUEST_MAX == VGPU_REG_RESPONSE, "buffers are adjacent");
@@ -90,7 +90,7 @@ enum {
 };
 
 #define VGPU_POOL_FIRST 'A'
-#define VGPU_POOL_LAST  'Z'
+#define VGPU_POOL_LAST 'Z'
 
 /* ERROR_CODE and VGPUResponse.status */
 enum {
@@ -177,16 +177,16 @@ enum {
 };
 
 /* Bytes of data that fit into a request or response without params. */
-#define VGPU_REQUEST_DATA_MAX  (VGPU_REQUEST_MAX - (uint32_t) sizeof(VGPURequest))
+#define VGPU_REQUEST_DATA_MAX (VGPU_REQUEST_MAX - (uint32_t) sizeof(VGPURequest))
 #define VGPU_RESPONSE_DATA_MAX (VGPU_RESPONSE_MAX - (uint32_t) sizeof(VGPUResponse))
 
 /* What runs a pool. Strings are NUL-terminated UTF-8. Later hosts may append
  * fields: take the part you know. */
 typedef struct VGPUDeviceInfo {
-    char backend[16]; /* "cpu" or "cuda" */
-    char name[64];    /* the device's own name */
-    uint64_t memory_total; /* bytes */
-    uint64_t memory_free;  /* bytes, at the time of the request */
+    char backend[16];         /* "cpu" or "cuda" */
+    char name[64];            /* the device's own name */
+    uint64_t memory_total;    /* bytes */
+    uint64_t memory_free;     /* bytes, at the time of the request */
     uint32_t multiprocessors; /* CUDA multiprocessors, or online CPUs */
     uint32_t compute_major;   /* CUDA compute capability; 0.0 on a CPU */
     uint32_t compute_minor;
@@ -204,18 +204,18 @@ static_assert(offsetof(VGPUDeviceInfo, driver_version) == 108, "ABI");
 
 /* ---- The wire between device and mediator -------------------------------- */
 
-#define VGPU_SOCKET_PATH  "/run/vgpu/mediator.sock"
+#define VGPU_SOCKET_PATH "/run/vgpu/mediator.sock"
 #define VGPU_SOCKET_MAGIC 0x56475055u
 
 /* The largest payload any message may announce. */
 #define VGPU_PAYLOAD_MAX 1024u
 
 enum {
-    VGPU_MSG_REQUEST = 1,     /* to the mediator: VGPURequest and what follows it */
-    VGPU_MSG_RESPONSE = 2,    /* to the device: VGPUResponse and what follows it */
-    VGPU_MSG_PING = 3,        /* either way, no payload: answer with PONG and the same request_id */
+    VGPU_MSG_REQUEST = 1,  /* to the mediator: VGPURequest and what follows it */
+    VGPU_MSG_RESPONSE = 2, /* to the device: VGPUResponse and what follows it */
+    VGPU_MSG_PING = 3,     /* either way, no payload: answer with PONG and the same request_id */
     VGPU_MSG_PONG = 4,
-    VGPU_MSG_BUSY = 5,        /* to the device, no payload: the request was not queued, QUEUE_FULL */
+    VGPU_MSG_BUSY = 5, /* to the device, no payload: the request was not queued, QUEUE_FULL */
     VGPU_MSG_QUARANTINED = 6, /* to the device, no payload: the VM may not submit, VM_QUARANTINED */
     VGPU_MSG_HELLO = 0x20,    /* to the mediator, first on a connection: VGPUHello */
     VGPU_MSG_WELCOME = 0x21,  /* to the device, the answer: VGPUWelcome */
@@ -245,7 +245,7 @@ static_assert(offsetof(VGPUSocketHeader, payload_len) == 20, "ABI");
 /* Both may grow at the end: a receiver takes the part it knows and wants at
  * least the part given here. */
 typedef struct VGPUHello {
-    uint8_t uuid[16]; /* the VM's, in RFC 4122 byte order; all zero when it has none */
+    uint8_t uuid[16];  /* the VM's, in RFC 4122 byte order; all zero when it has none */
     uint32_t features; /* no bit is assigned yet: 0 */
     uint32_t reserved; /* 0 */
 } VGPUHello;
@@ -441,8 +441,8 @@ static inline bool vgpu_response_check(const void *buf, size_t size, VGPURespons
         return false;
     if (r.result_count > (size - sizeof(r)) / sizeof(uint32_t))
         return false;
-    if (!vgpu_data_fits(sizeof(r) + r.result_count * sizeof(uint32_t), r.data_offset,
-                        r.data_length, size))
+    if (!vgpu_data_fits(sizeof(r) + r.result_count * sizeof(uint32_t), r.data_offset, r.data_length,
+                        size))
         return false;
 
     if (ret)
