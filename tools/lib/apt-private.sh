@@ -102,3 +102,14 @@ qemu_fetch_source() {
     dpkg-source --no-check -x "$work"/qemu_*.dsc "$dir" >/dev/null || die "dpkg-source failed"
     rm -rf "$work"
 }
+
+# suite_meson SUITE DIR - makes that suite's meson known to python3: a newer
+# QEMU may want a newer one than the machine's
+suite_meson() {
+    local suite=$1 dir=$2
+
+    mkdir "$dir"
+    (cd "$dir" && apt-get -qq -t "$suite" download meson) || die "cannot fetch meson from $suite"
+    dpkg-deb -x "$dir"/meson_*.deb "$dir"
+    export PYTHONPATH=$dir/usr/lib/python3/dist-packages
+}
