@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "test-executor-fake.h"
+
+ClientOptions fake_options(const char *fake)
+{
+    return (ClientOptions){
+        .executor = getenv("VGPU_EXECUTOR"),
+        .backend = "cuda",
+        .slots = SLOTS,
+        .library_dir = getenv("VGPU_FAKE_CUDA_DIR"),
+        .kernels = getenv("VGPU_KERNELS"),
+        .fake = fake,
+    };
+}
+
+Client *start(const char *fake)
+{
+    const ClientOptions o = fake_options(fake);
+    Client *c = client_start(&o);
+
+    client_hello(c);
+    return c;
+}
+
+void assert_end(Client *c, int status, const char *says)
+{
+    char *text;
+
+    assert_int_equal(client_end(c, &text), status);
+    if (!strstr(text, says))
+        fail_msg("said \"%s\" instead of \"%s\"", text, says);
+    free(text);
+}
+
+void assert_good_end(Client *c)
+{
+    client_hang_up(c);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+}
+
+void send_scalar(Client *c, uint64_t tag, uint32_t priority)
+{
+    unsigned char m[MESSAGE_MAX];
+
+    assert_true(client_send(c, m, message_scalar(m, tag, priority, (uint32_t) tag, 1)));
+}
+
+/* One write, so that all of them are submitted before anything is waited for. */
+void send_scalars(Client *c, unsigned n)
+{
+    unsigned char *m = malloc(n * MESSAGE_MAX);
+    size_t size = 0;
+
+    assert_non_null(m);
+    for (unsigned i = 0; i < n; i++)
+        size += message_scalar(m + size, i, i % VGPU_N_PRIORITIES, i, 1);
+    assert_true(client_send(c, m, size));
+    free(m);
+}
+
+void assert_sum(const ClientResponse *r)
+{
+    uint32_t sum;
+
+    assert_int_equal(r->header.status, VGPU_ERROR_NONE);
+    memcpy(&sum, r->bytes + sizeof(r->header), sizeof(sum));
+    assert_int_equal(sum, r->tag + 1);
+}
+
+ClientResponse receive(Client *c)
+{
+    ClientResponse r;
+
+    assert_true(client_receive(c, &r));
+    return r;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How the executor opens CUDA and what it asks of the driver, over the fake one.
+ * Environment as for test-executor.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "test-executor-fake.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/* ---- Opening ------------------------------------------------------------------------ */
+
+static void assert_no_backend(ClientOptions o, int status, const char *says)
+{
+    Client *c = client_start(&o);
+    ClientResponse r;
+
+    assert_false(client_receive(c, &r));
+    assert_end(c, status, says);
+}
+
+static void test_no_device(void **state)
+{
+    ClientOptions o = fake_options("devices=2");
+
+    (void) state;
+
+    assert_no_backend(fake_options("devices=0"), EXECUTOR_EXIT_NO_BACKEND,
+                      "no CUDA: cuInit: CUDA_ERROR_NO_DEVICE (100)\n");
+    o.device = "2";
+    assert_no_backend(o, EXECUTOR_EXIT_NO_BACKEND, "no CUDA: no device 2: this host has 2\n");
+    o.device = "1";
+    assert_good_end(client_start(&o));
+}
+
+static void test_no_driver(void **state)
+{
+    ClientOptions o = fake_options(NULL);
+    char empty[] = "/tmp/vgpu-test-XXXXXX", path[64];
+    int fd;
+
+    (void) state;
+
+    /* A file that is no library is found before any real driver. */
+    assert_non_null(mkdtemp(empty));
+    snprintf(path, sizeof(path), "%s/libcuda.so.1", empty);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    o.library_dir = empty;
+    assert_no_backend(o, EXECUTOR_EXIT_NO_BACKEND, "no CUDA: no driver: ");
+
+    close(fd);
+    unlink(path);
+    rmdir(empty);
+}
+
+/* Everything that is opened is tried once in failing, and given back: the fake
+ * driver aborts on what is left over. */
+static void test_every_step_of_opening_fails(void **state)
+{
+    static const struct {
+        const char *fake;
+        int status;
+    } steps[] = {
+        {"fail=cuInit:999", EXECUTOR_EXIT_FAILURE},
+        {"fail=cuDeviceGetCount:100", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuDeviceGet:101", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuDriverGetVersion:1", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuDeviceGetName:1", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuDeviceGetAttribute:1", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuDeviceGetAttribute:1:after=1", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuDeviceGetAttribute:1:after=2", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuDevicePrimaryCtxSetFlags_v2:1", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuDevicePrimaryCtxRetain:2", EXECUTOR_EXIT_FAILURE},
+        {"fail=cuCtxSetCurrent:201", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuCtxGetStreamPriorityRange:1", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuStreamCreateWithPriority:2:after=2", EXECUTOR_EXIT_FAILURE},
+        {"fail=cuModuleLoadData:209", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuModuleGetFunction:500:after=3", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuMemHostAlloc:2", EXECUTOR_EXIT_FAILURE},
+        {"fail=cuMemHostGetDevicePointer_v2:1", EXECUTOR_EXIT_NO_BACKEND},
+        {"fail=cuMemGetInfo_v2:2", EXECUTOR_EXIT_FAILURE},
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+        assert_no_backend(fake_options(steps[i].fake), steps[i].status, "vgpu-executor: ");
+}
+
+static void test_auto(void **state)
+{
+    static const char *const no_cuda[] = {"devices=0", "fail=cuDevicePrimaryCtxRetain:2",
+                                          "fail=cuModuleLoadData:209"};
+    ClientOptions o = fake_options(NULL);
+    Client *c;
+    ClientResponse r;
+
+    (void) state;
+
+    o.backend = "auto";
+    c = client_start(&o);
+    client_hello(c);
+    assert_string_equal(c->device.backend, "cuda");
+    assert_good_end(c);
+
+    for (size_t i = 0; i < 3; i++) {
+        o.fake = no_cuda[i];
+        c = client_start(&o);
+        client_hello(c);
+        assert_string_equal(c->device.backend, "cpu");
+        send_scalar(c, 5, VGPU_PRIORITY_LOW);
+        r = receive(c);
+        assert_sum(&r);
+        client_hang_up(c);
+        assert_end(c, EXECUTOR_EXIT_OK, "no CUDA, computing on the CPU: ");
+    }
+}
+
+static void test_kernels_option(void **state)
+{
+    ClientOptions o = fake_options(NULL);
+
+    (void) state;
+
+    o.kernels = "/nonexistent/kernels";
+    assert_no_backend(o, EXECUTOR_EXIT_NO_BACKEND, "kernels: /nonexistent/kernels: No such file");
+    o.kernels = "/dev/zero";
+    assert_no_backend(o, EXECUTOR_EXIT_NO_BACKEND, "kernels: /dev/zero: Invalid argument");
+    o.kernels = getenv("VGPU_EXECUTOR");
+    assert_no_backend(o, EXECUTOR_EXIT_NO_BACKEND, "kernels: CUDA_ERROR_INVALID_IMAGE (200)");
+    o.kernels = getenv("VGPU_FAKE_KERNELS");
+    assert_good_end(client_start(&o));
+}
+
+/* ---- What is asked of the driver ------------------------------------------------------ */
+
+static unsigned count_lines(const char *text, const char *line)
+{
+    unsigned n = 0;
+
+    for (const char *p = text; (p = strstr(p, line)) != NULL; p += strlen(line))
+        n++;
+    return n;
+}
+
+static char *read_file(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char *text = NULL;
+    size_t size = 0;
+
+    assert_non_null(f);
+    assert_true(getdelim(&text, &size, '\0', f) > 0);
+    fclose(f);
+    return text;
+}
+
+/* The context, the memory, the module and a stream for each priority are made once,
+ * and a request is two calls. */
+static void test_what_is_made_is_kept(void **state)
+{
+    char path[] = "/tmp/vgpu-test-XXXXXX", fake[128], *trace;
+    int fd = mkstemp(path);
+    Client *c;
+
+    (void) state;
+
+    assert_true(fd >= 0);
+    snprintf(fake, sizeof(fake), "trace=%s", path);
+    c = start(fake);
+    for (unsigned i = 0; i < 300; i++) {
+        ClientResponse r;
+
+        send_scalar(c, i, i % VGPU_N_PRIORITIES);
+        r = receive(c);
+        assert_sum(&r);
+    }
+    assert_good_end(c);
+
+    trace = read_file(path);
+    assert_int_equal(count_lines(trace, "cuDevicePrimaryCtxRetain "), 1);
+    assert_int_equal(count_lines(trace, "cuMemHostAlloc "), 1);
+    assert_int_equal(count_lines(trace, "cuModuleLoadData "), 1);
+    assert_int_equal(count_lines(trace, "cuStreamCreateWithPriority "), VGPU_N_PRIORITIES);
+    assert_int_equal(count_lines(trace, "cuStreamCreateWithPriority 0\n"), 1);
+    assert_int_equal(count_lines(trace, "cuStreamCreateWithPriority -2\n"), 1);
+    assert_int_equal(count_lines(trace, "cuStreamCreateWithPriority -5\n"), 1);
+    assert_int_equal(count_lines(trace, "cuLaunchKernel "), 300);
+    assert_int_equal(count_lines(trace, "cuStreamAddCallback "), 300);
+    assert_int_equal(count_lines(trace, "cuStreamSynchronize "), VGPU_N_PRIORITIES);
+    assert_int_equal(count_lines(trace, "cuDevicePrimaryCtxRelease_v2 "), 1);
+
+    free(trace);
+    close(fd);
+    unlink(path);
+}
+
+/* Four jobs that came together, in three priorities: three callbacks. */
+static void test_a_row_has_one_callback(void **state)
+{
+    char path[] = "/tmp/vgpu-test-XXXXXX", fake[128], *trace;
+    int fd = mkstemp(path);
+    Client *c;
+
+    (void) state;
+
+    assert_true(fd >= 0);
+    snprintf(fake, sizeof(fake), "trace=%s", path);
+    c = start(fake);
+    send_scalars(c, SLOTS);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        ClientResponse r = receive(c);
+
+        assert_sum(&r);
+    }
+    assert_good_end(c);
+
+    trace = read_file(path);
+    assert_int_equal(count_lines(trace, "cuLaunchKernel "), SLOTS);
+    assert_int_equal(count_lines(trace, "cuStreamAddCallback "), VGPU_N_PRIORITIES);
+
+    free(trace);
+    close(fd);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_device),
+        cmocka_unit_test(test_no_driver),
+        cmocka_unit_test(test_every_step_of_opening_fails),
+        cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_kernels_option),
+        cmocka_unit_test(test_what_is_made_is_kept),
+        cmocka_unit_test(test_a_row_has_one_callback),
+    };
+
+    return cmocka_run_group_tests_name("executor-open", tests, NULL, NULL);
+}
