@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# shellcheck.sh SOURCE-ROOT - has shellcheck nothing to say about any shell script?
+# Usage: shellcheck.sh SOURCE-ROOT. Has shellcheck nothing to say about any shell script?
 set -euo pipefail
 cd "$1"
 

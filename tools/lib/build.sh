@@ -10,18 +10,22 @@ prepare_qemu() {
     quietly qemu-headers "$project/tools/qemu-headers" "$cache/qemu/native"
 }
 
-# build_project DIR [MESON-OPTION...] - configures the build directory, anew where
-# it was configured otherwise, and compiles
-build_project() {
-    local dir=$1 name
-    name=${1##*/}
+# configure_project DIR [MESON-OPTION...] - makes the build directory, or configures
+# the one that is there anew
+configure_project() {
+    local dir=$1 name=${1##*/}-setup
     shift
 
-    step "Building in $name/"
     if [ -e "$dir/build.ninja" ]; then
-        quietly "$name-setup" meson setup --reconfigure "$@" "$dir" "$project"
+        quietly "$name" meson setup --reconfigure "$@" "$dir" "$project"
     else
-        quietly "$name-setup" meson setup "$@" "$dir" "$project"
+        quietly "$name" meson setup "$@" "$dir" "$project"
     fi
-    quietly "$name-compile" meson compile -C "$dir"
+}
+
+# build_project DIR [MESON-OPTION...] - configures and compiles
+build_project() {
+    step "Building in ${1##*/}/"
+    configure_project "$@"
+    quietly "${1##*/}-compile" meson compile -C "$1"
 }
