@@ -8,8 +8,7 @@
 #define MESSAGE_MAX (sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX)
 #define SLOTS 4u
 
-/* fake_options() - the CUDA backend with SLOTS slots over the fake driver, told @fake (may be NULL)
- */
+/* fake_options() - SLOTS slots over the fake driver, which is told @fake (may be NULL) */
 ClientOptions fake_options(const char *fake);
 
 /* start() - start it and read its HELLO */
