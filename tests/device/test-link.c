@@ -370,6 +370,45 @@ static void test_ping_flood(void **state)
     serve_again(w);
 }
 
+/* How many messages without payload a socket takes that nobody reads from. */
+static unsigned socket_capacity(void)
+{
+    const VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 0, 0, 0, 0);
+    int fds[2];
+    unsigned n = 0;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    while (send(fds[0], &ping, sizeof(ping), MSG_DONTWAIT) == sizeof(ping))
+        n++;
+    assert_int_equal(errno, EAGAIN);
+    close(fds[0]);
+    close(fds[1]);
+    return n;
+}
+
+/* It reads late: what the device could not write waits, and comes whole and in order. */
+static void test_reads_late(void **state)
+{
+    World *w = *state;
+    unsigned n = socket_capacity() + 8;
+
+    submit_and_take(w);
+    for (unsigned i = 0; i < n; i++)
+        fake_send(&w->mediator, VGPU_MSG_PING, i, NULL, 0);
+    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE); /* it has seen them all */
+    for (unsigned i = 0; i < n; i++) {
+        WireMessage pong;
+
+        fake_expect(&w->mediator, VGPU_MSG_PONG, &pong);
+        assert_int_equal(pong.header.request_id, i);
+    }
+    device_submit_add(&w->device, 2, 1, 1);
+    fake_serve_add(&w->mediator, 2);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +435,7 @@ int main(void)
         CASE(test_half_a_message),
         IMPATIENT(test_half_a_message_and_silence),
         CASE(test_ping_flood),
+        CASE(test_reads_late),
 #undef IMPATIENT
 #undef CASE
     };

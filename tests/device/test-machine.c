@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the machine does to the device: resets, stops, migrates and unplugs it. */
+/* What the machine does to the device: resets, stops and unplugs it. */
 #include "world.h"
 
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* Where the firmware interface of QEMU's i440FX machine takes the slots to be ejected,
  * and the bus they are on. */
@@ -215,96 +214,6 @@ static void test_mediator_restarted_while_stopped(void **state)
     assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
 }
 
-/* ---- Migration --------------------------------------------------------------------------- */
-
-#define STATE_FILE "/tmp/vgpu-device-state.XXXXXX"
-
-static void save(World *w, const char *path)
-{
-    qtest_qmp_ok(w->qtest,
-                 "{\"execute\": \"migrate-set-capabilities\", \"arguments\": {\"capabilities\": "
-                 "[{\"capability\": \"events\", \"state\": true}]}}");
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"exec:cat >%s\"}}",
-                 path);
-    qtest_wait_event(w->qtest, "MIGRATION", "\"status\": \"completed\"");
-}
-
-/* A machine made from the file, which has its own mediator. */
-static void load(World *w, const char *path)
-{
-    memset(w, 0, sizeof(*w));
-    w->qtest = qtest_start((const char *const[]){
-        "-machine", "q35", "-device", "vgpu-stub,id=gpu,addr=3,socket=mediator.sock,priority=high",
-        "-incoming", "defer", NULL});
-    fake_listen(&w->mediator, qtest_directory(w->qtest));
-    qtest_qmp_ok(w->qtest,
-                 "{\"execute\": \"migrate-incoming\", \"arguments\": {\"uri\": \"exec:cat %s\"}}",
-                 path);
-    qtest_wait_event(w->qtest, "RESUME", "");
-    w->device = (Device){.qtest = w->qtest, .bus = 0, .slot = 3};
-}
-
-static void migrate(World *from, World *to)
-{
-    char path[] = STATE_FILE;
-    int fd = mkstemp(path);
-
-    assert_true(fd >= 0);
-    close(fd);
-    save(from, path);
-    load(to, path);
-    unlink(path);
-}
-
-static void test_migration_in_busy(void **state)
-{
-    World *w = *state;
-    WireMessage first, second;
-    World there;
-
-    device_submit_add(&w->device, 42, 100, 200);
-    device_write(&w->device, VGPU_REG_REQUEST, 0xffffffff); /* the next request's */
-    device_write(&w->device, VGPU_REG_SCRATCH, 0x5eed);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 42, &first);
-    migrate(w, &there);
-
-    fake_accept(&there.mediator, NULL);
-    fake_expect_request(&there.mediator, 42, &second);
-    assert_int_equal(second.header.payload_len, first.header.payload_len);
-    assert_memory_equal(second.payload, first.payload, first.header.payload_len);
-    assert_int_equal(second.header.priority, VGPU_PRIORITY_HIGH); /* as attached there */
-    assert_int_equal(device_read(&there.device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    assert_int_equal(device_read(&there.device, VGPU_REG_SCRATCH), 0x5eed);
-    assert_int_equal(device_read(&there.device, VGPU_REG_REQUEST), 0xffffffff);
-    fake_respond(&there.mediator, 42, VGPU_ERROR_NONE, 300);
-    assert_int_equal(device_wait(&there.device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&there.device), 300);
-    world_close(&there);
-}
-
-static void test_migration_in_error_with_interrupt(void **state)
-{
-    World *w = *state;
-    uint32_t before[VGPU_REG_EXTENSION / 4], after[VGPU_REG_EXTENSION / 4];
-    World there;
-
-    submit_and_take(w, 42);
-    fake_respond(&w->mediator, 42, VGPU_ERROR_CUDA_ERROR, 700);
-    qtest_wait_irq(w->qtest, true);
-    qtest_read_buffer(w->qtest, DEVICE_BAR0, before, sizeof(before));
-    migrate(w, &there);
-
-    qtest_read_buffer(there.qtest, DEVICE_BAR0, after, sizeof(after));
-    before[VGPU_REG_PRIORITY / 4] = VGPU_PRIORITY_HIGH;
-    assert_memory_equal(after, before, sizeof(after));
-    assert_true(pci_read32(there.qtest, 0, 3, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT);
-    device_write(&there.device, VGPU_REG_IRQ_STATUS, 1);
-    assert_false(pci_read32(there.qtest, 0, 3, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT);
-    fake_expect_no_caller(&there.mediator); /* nothing to be sent */
-    world_close(&there);
-}
-
 /* ---- Hot plug ------------------------------------------------------------------------------ */
 
 static void open_pc(World *w)
@@ -394,6 +303,21 @@ static void test_bad_properties(void **state)
             fail_msg("%s was answered %s", bad[i].property, reply);
         free(reply);
     }
+    world_close(&w);
+}
+
+static void test_default_socket(void **state)
+{
+    char *reply;
+    World w;
+
+    (void) state;
+    world_open_args(&w, 0,
+                    (const char *const[]){"-machine", "q35", "-device", "vgpu-stub,id=gpu", NULL});
+    reply = qtest_qmp(w.qtest, "{\"execute\": \"qom-get\", \"arguments\": {\"path\": "
+                               "\"/machine/peripheral/gpu\", \"property\": \"socket\"}}");
+    assert_string_equal(reply, "{\"return\": \"/run/vgpu/mediator.sock\"}");
+    free(reply);
     world_close(&w);
 }
 
@@ -522,11 +446,10 @@ int main(void)
         CASE(test_nothing_happens_to_a_stopped_vm),
         IMPATIENT(test_no_deadline_ends_in_a_stopped_vm),
         CASE(test_mediator_restarted_while_stopped),
-        CASE(test_migration_in_busy),
-        CASE(test_migration_in_error_with_interrupt),
         cmocka_unit_test(test_hot_unplug_in_busy),
         cmocka_unit_test(test_hot_unplug_while_reconnecting),
         cmocka_unit_test(test_bad_properties),
+        cmocka_unit_test(test_default_socket),
         cmocka_unit_test(test_good_properties),
         cmocka_unit_test(test_two_devices),
         cmocka_unit_test(test_plugin_for_another_qemu),
