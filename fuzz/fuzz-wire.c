@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a peer may send, through the mediator's real loop: a connection, its
+ * parser, the scheduler, the answers. There is no executor, so a request that is
+ * taken is answered with an error; what is checked is that the mediator stays
+ * whole, that all it says is well-formed, and that nothing is left behind.
+ *
+ * The first byte says in what portions the rest arrives.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "manager.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+/* Instead of the library's: a line for each bad input would be all that one sees. */
+void log_context(int priority, const LogContext *context, const char *format, ...)
+{
+    (void) priority, (void) context, (void) format;
+}
+
+static Manager *manager_of_ours(void)
+{
+    Config config;
+    Manager *m;
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    require(sigprocmask(SIG_BLOCK, &signals, NULL) == 0);
+
+    require(config_load("/nonexistent/mediator.conf", &config) == 0);
+    require(manager_new(&config, "/nonexistent/vgpu-executor", &m) == 0);
+    while (!m->pools[0]->unavailable)
+        require(sd_event_run(m->event, UINT64_MAX) >= 0);
+    return m;
+}
+
+static void run_loop(Manager *m)
+{
+    while (sd_event_run(m->event, 0) > 0)
+        continue;
+}
+
+/* Takes what the mediator said so far; what is left of a message stays. */
+static void check_answers(int fd, uint8_t *buf, size_t *used)
+{
+    ssize_t n = recv(fd, buf + *used, 65536 - *used, MSG_DONTWAIT);
+    size_t at = 0;
+
+    if (n > 0)
+        *used += (size_t) n;
+    while (*used - at >= sizeof(VGPUSocketHeader)) {
+        VGPUSocketHeader h;
+
+        memcpy(&h, buf + at, sizeof(h));
+        require(vgpu_socket_header_check(&h) == NULL);
+        if (*used - at < sizeof(h) + h.payload_len)
+            break;
+        if (h.msg_type == VGPU_MSG_RESPONSE)
+            require(vgpu_response_check(buf + at + sizeof(h), h.payload_len, NULL));
+        at += sizeof(h) + h.payload_len;
+    }
+    memmove(buf, buf + at, *used - at);
+    *used -= at;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static uint8_t answers[65536];
+    static Manager *m;
+    size_t portion, used = 0;
+    int pair[2];
+
+    if (size < 1)
+        return 0;
+    if (!m)
+        m = manager_of_ours();
+    portion = data[0] ? data[0] : 4096;
+    data++, size--;
+
+    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+    require(connection_new(m, pair[0]) == 0);
+    while (size > 0 && m->n_connections > 0) {
+        size_t n = size < portion ? size : portion;
+
+        if (send(pair[1], data, n, MSG_NOSIGNAL) != (ssize_t) n)
+            break;
+        data += n, size -= n;
+        run_loop(m);
+        check_answers(pair[1], answers, &used);
+    }
+    shutdown(pair[1], SHUT_WR);
+    while (m->n_connections > 0) {
+        run_loop(m);
+        check_answers(pair[1], answers, &used);
+    }
+    close(pair[1]);
+
+    require(m->n_vms == 0);
+    require(pool_is_idle(m->pools[0]));
+    return 0;
+}
