@@ -30,19 +30,24 @@
 #include "sysemu/sysemu.h"
 #endif
 
+#define VGPU_QEMU_SINCE(major, minor)       \
+    (QEMU_VERSION_MAJOR > (major) ||        \
+     (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
+
 /*
  * Functions that not every version has. The plugin must come through the
  * dynamic linker in all of them to be able to say that it is for another.
  */
 #ifdef VGPU_STUB_PLUGIN
+#if VGPU_QEMU_SINCE(9, 2)
 #pragma weak device_class_set_legacy_reset
-#pragma weak device_class_set_props
-#pragma weak device_class_set_props_n
 #endif
-
-#define VGPU_QEMU_SINCE(major, minor)       \
-    (QEMU_VERSION_MAJOR > (major) ||        \
-     (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
+#if VGPU_QEMU_SINCE(10, 0)
+#pragma weak device_class_set_props_n
+#else
+#pragma weak device_class_set_props
+#endif
+#endif
 
 /* Property lists are constant and know their length. */
 #if VGPU_QEMU_SINCE(10, 0)

@@ -210,10 +210,13 @@ static uint32_t vgpu_stub_load(VGPUStub *s, hwaddr word)
 /* Replaces those bits of @old that the access carries. */
 static uint32_t vgpu_stub_merge(uint32_t old, uint32_t value, uint32_t mask)
 {
-    return (old & ~mask) | (value & mask);
+    return (old & ~mask) | value;
 }
 
-/* Writes those bits of the word at @word, a multiple of 4, that @mask has. */
+/*
+ * Writes those bits of the word at @word, a multiple of 4, that @mask has;
+ * @value has no others.
+ */
 static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
                             uint32_t mask)
 {
@@ -226,7 +229,7 @@ static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
 
     switch (word) {
     case VGPU_REG_DOORBELL:
-        if ((value & mask) == 1) {
+        if (value == 1) {
             vgpu_stub_ring_doorbell(s);
         }
         break;
@@ -239,7 +242,7 @@ static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
         vgpu_stub_update_irq(s);
         break;
     case VGPU_REG_IRQ_STATUS:
-        s->irq_status &= ~(value & mask);
+        s->irq_status &= ~value;
         vgpu_stub_update_irq(s);
         break;
     case VGPU_REG_REQUEST_ID:

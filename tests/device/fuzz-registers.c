@@ -369,10 +369,10 @@ static void assert_sane(Target *t)
 {
     set_stopped(t, false);
     mediator_vanish(t);
-    mediator_listen(t);
     device_enable(&t->device);
     device_reset(&t->device);
     device_enable(&t->device);
+    mediator_listen(t); /* not before: an older request might be sent there */
     if (device_read(&t->device, VGPU_REG_STATUS) != VGPU_STATUS_IDLE ||
         device_read(&t->device, VGPU_REG_PROTOCOL_VER) != VGPU_PROTOCOL_VERSION)
         fail("the registers are not those of a device that was reset");

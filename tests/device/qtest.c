@@ -280,7 +280,7 @@ static char *qtest_answer(QTest *q)
         if (!take_irq_line(q, line)) {
             if (strncmp(line, "OK", 2) != 0)
                 die(q, "qtest answers: %s", line);
-            memmove(line, line + 2, strlen(line + 2) + 1);
+            memmove(line, line + 2, strlen(line) - 1);
             return line;
         }
         free(line);
