@@ -7,5 +7,8 @@ set -euo pipefail
 cd "$1"
 
 command -v clang-format >/dev/null || { echo "clang-format is not installed"; exit 77; }
-find bench daemon executor guest protocol tests -name '*.[ch]' -print0 |
+# Other versions wrap some lines differently.
+version=$(clang-format --version | grep -oE 'version [0-9]+' | cut -d ' ' -f 2)
+[ "$version" = 14 ] || { echo "the files are formatted by clang-format 14, this is $version"; exit 77; }
+find bench daemon executor fuzz guest protocol tests -name '*.[ch]' -print0 |
     xargs -0 -r clang-format --dry-run --Werror
