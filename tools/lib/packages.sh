@@ -15,7 +15,11 @@ packages_host=(
     # packing the guest's initramfs
     busybox-static cpio
 )
-packages_check=(clang clang-format shellcheck)
+packages_check=(
+    # llvm: names in the sanitizers' reports
+    clang libclang-rt-dev llvm
+    clang-format shellcheck
+)
 
 # is_installed PACKAGE
 is_installed() {
