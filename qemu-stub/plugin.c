@@ -89,6 +89,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id,
     if (!plugin_abi_matches()) {
         return -1;
     }
-    vgpu_stub_register_types();
+    if (!object_class_by_name(TYPE_VGPU_STUB)) { /* loaded twice, or built in */
+        vgpu_stub_register_types();
+    }
     return 0;
 }

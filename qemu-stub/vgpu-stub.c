@@ -323,12 +323,11 @@ static bool vgpu_stub_state_is_valid(const VGPUStub *s)
            (s->in_flight.len > 0 && s->in_flight.len <= VGPU_REQUEST_MAX);
 }
 
+/* QEMU has reset the device before, so nothing is pending. */
 static int vgpu_stub_post_load(void *opaque, int version_id)
 {
     VGPUStub *s = opaque;
 
-    /* A snapshot may be loaded into a device that waits for something else. */
-    vgpu_link_cancel(&s->link);
     if (!vgpu_stub_state_is_valid(s)) {
         return -EINVAL;
     }

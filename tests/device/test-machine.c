@@ -6,6 +6,7 @@
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Where the firmware interface of QEMU's i440FX machine takes the slots to be ejected,
  * and the bus they are on. */
@@ -406,6 +407,28 @@ static void test_plugin_takes_no_arguments(void **state)
     free(log);
 }
 
+/* By a launcher, and by a user who has another copy of it. */
+static void test_plugin_loaded_twice(void **state)
+{
+    char copy[] = "/tmp/vgpu-device-copy.XXXXXX", command[4096], *log;
+    int fd = mkstemp(copy);
+
+    (void) state;
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(command, sizeof(command), "cp '%s' %s", getenv("VGPU_TEST_PLUGIN"), copy);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(
+        qtest_run(getenv("VGPU_TEST_PLUGIN"),
+                  (const char *const[]){"-plugin", copy, "-device", "vgpu-stub,pool_id=9", NULL},
+                  &log),
+        1);
+    if (!strstr(log, "pool_id must be one letter from A to Z, not '9'"))
+        fail_msg("QEMU wrote: %s", log);
+    free(log);
+    unlink(copy);
+}
+
 static void test_bad_property_on_the_command_line(void **state)
 {
     char *log;
@@ -454,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_two_devices),
         cmocka_unit_test(test_plugin_for_another_qemu),
         cmocka_unit_test(test_plugin_takes_no_arguments),
+        cmocka_unit_test(test_plugin_loaded_twice),
         cmocka_unit_test(test_bad_property_on_the_command_line),
 #undef PORT
 #undef IMPATIENT
