@@ -8,10 +8,11 @@ LOGBASE.json and LOGBASE.junit.xml are what `meson test --logbase` leaves in
 meson-logs. Each TAP line is a case; so is a test that has none. A test that
 ended badly without a failed case of its own (it crashed, ran out of time, or
 printed fewer cases than it planned) counts as one more failure. Prints every
-skip with its reason and every failure, then one line "PASSED FAILED SKIPPED".
-Exits with 1 when a case failed, or when there was none at all.
+skip with its reason and every failure with what TAP says of it, then one line
+"PASSED FAILED SKIPPED". Exits with 1 when a case failed, or when there was none at all.
 """
 
+import itertools
 import json
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -33,6 +34,27 @@ def reason_of(case):
     said = text_of(case, 'system-out') or text_of(case, 'system-err')
     last = said.splitlines()[-1] if said else 'no reason given'
     return last.split('# SKIP', 1)[-1].strip()
+
+
+def diagnosis_of(output):
+    """What a test's TAP output says of the cases that failed: the comments after them."""
+    said = []
+    failed = False
+    for line in output.splitlines():
+        if line.startswith(('ok', 'not ok')):
+            failed = line.startswith('not ok')
+        if failed:
+            said.append(line)
+    return said
+
+
+def print_diagnoses(logbase):
+    with open(logbase + '.json', encoding='utf-8') as log:
+        for run in map(json.loads, log):
+            said = diagnosis_of(run.get('stdout', ''))
+            if said:
+                print(run['name'])
+                print(*(f'  {line}' for line in itertools.islice(said, 60)), sep='\n')
 
 
 def cases_of(logbase):
@@ -63,6 +85,8 @@ def main(logbases):
             if outcome != 'passed':
                 print(f"{outcome.upper()}: {' / '.join(filter(None, (test, case)))}"
                       + (f': {reason}' if outcome == 'skipped' else ''))
+    for logbase in logbases:
+        print_diagnoses(logbase)
     print(count['passed'], count['failed'], count['skipped'])
     return 1 if count['failed'] or not sum(count.values()) else 0
 

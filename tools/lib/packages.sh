@@ -18,7 +18,7 @@ packages_host=(
 packages_check=(
     # llvm: names in the sanitizers' reports
     clang libclang-rt-dev llvm
-    clang-format shellcheck
+    clang-format shellcheck mandoc
 )
 
 # is_installed PACKAGE
