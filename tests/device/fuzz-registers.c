@@ -8,7 +8,8 @@
  *   fuzz-registers --seconds N [SEED]    invents strings; one that kills is in the output
  *   fuzz-registers --invent SEED FILE    writes the string that a seed stands for
  *
- * One of two devices is chosen by the first byte: patient for a second, or not at all.
+ * The programs come from the environment, as qtest.h says. One of two devices is chosen by
+ * the first byte: patient for a second, or not at all.
  */
 #include <dirent.h>
 #include <fcntl.h>
