@@ -27,17 +27,17 @@ vm_qemu=()
 
 # vm_image BUILD - puts the guest into the host; BUILD has the vgpu that it gets
 vm_image() {
-    local accel=tcg version
+    local accel=(-accel tcg) version
 
     "$project/tools/guest-image" --vgpu "$1/guest/vgpu" "$cache/guest" || return
     install -D -m 644 -t "$host_root/var/lib/vgpu-guests" \
         "$cache/guest/vmlinuz" "$cache/guest/initramfs" || return
     vm_script >"$host_root/var/lib/vgpu-guests/run.sh"
 
-    ! kvm_works || accel=kvm
+    ! kvm_works || accel=(-accel kvm -accel tcg) # the second where the first is not permitted
     version=$(qemu-system-x86_64 -version | sed -n 's/^QEMU emulator version \([0-9]*\.[0-9]*\).*/\1/p')
     vm_qemu=(
-        qemu-system-x86_64 -accel "$accel" -m 256 -nodefaults -no-user-config -no-reboot
+        qemu-system-x86_64 "${accel[@]}" -m 256 -nodefaults -no-user-config -no-reboot
         -display none -serial stdio -plugin "/usr/lib/vgpu-mediator/qemu-$version/vgpu-stub.so"
     )
 }
