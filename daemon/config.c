@@ -101,7 +101,7 @@ static bool parse_unregistered(const char *value, const Key *key, void *target)
     if (strcmp(value, "allow") != 0 && strcmp(value, "refuse") != 0)
         return false;
 
-    *(bool *) target = value[0] == 'a';
+    *(UnregisteredPolicy *) target = value[0] == 'a' ? UNREGISTERED_ALLOW : UNREGISTERED_REFUSE;
     return true;
 }
 
@@ -111,7 +111,7 @@ static const Key keys[] = {
     {NULL, "InFlight", parse_unsigned, offsetof(PoolConfig, in_flight), 1, EXECUTOR_SLOTS_MAX},
     {NULL, "QueueLimit", parse_unsigned, offsetof(PoolConfig, queue_limit), 1, 1000000},
     {NULL, "Policy", parse_policy, 0, 0, 0},
-    {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered_allow), 0, 0},
+    {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered), 0, 0},
     {"Limits", "MaxConnections", parse_unsigned, offsetof(Config, max_connections), 1, 65536},
     {"Limits", "VMQueueLimit", parse_unsigned, offsetof(Config, vm_queue_limit), 1, 65536},
     {"Timeouts", "QueueTimeoutSec", parse_seconds, offsetof(Config, queue_timeout_usec), 1,
@@ -242,7 +242,6 @@ static bool any_pool(const Config *config)
 int config_load(const char *path, Config *ret)
 {
     Config config = {
-        .unregistered_allow = true,
         .max_connections = 4096,
         .vm_queue_limit = 64,
         .queue_timeout_usec = UINT64_MAX,

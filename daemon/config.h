@@ -19,6 +19,13 @@ typedef enum PoolBackend {
     POOL_BACKEND_CUDA,
 } PoolBackend;
 
+/* What a peer gets that is no registered VM. */
+typedef enum UnregisteredPolicy {
+    UNREGISTERED_DEFAULT, /* refuse; allow where there is no bus to register on */
+    UNREGISTERED_ALLOW,
+    UNREGISTERED_REFUSE,
+} UnregisteredPolicy;
+
 typedef struct PoolConfig {
     bool configured;
     PoolBackend backend;
@@ -30,7 +37,7 @@ typedef struct PoolConfig {
 typedef struct Config {
     PoolConfig pools[CONFIG_N_POOLS]; /* index 0 is pool A */
 
-    bool unregistered_allow; /* [Unregistered] Policy= */
+    UnregisteredPolicy unregistered;
 
     unsigned max_connections;      /* 1..65536 */
     unsigned vm_queue_limit;       /* requests one VM may have waiting, 1..65536 */

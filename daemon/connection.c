@@ -8,6 +8,7 @@
 
 #include "buffer.h"
 #include "connection.h"
+#include "identity.h"
 #include "manager.h"
 
 #define MESSAGE_MAX (sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX)
@@ -22,8 +23,10 @@ struct Connection {
     int fd;
     sd_event_source *io;
     struct ucred peer;
-    VM *vm; /* NULL until the first HELLO or REQUEST */
-    bool hello;
+    VM *vm;               /* NULL until the first HELLO or REQUEST */
+    IdentityCheck *check; /* a HELLO waits for this */
+    uint8_t claimed[16];  /* the UUID in it */
+    uint32_t hello_id;    /* its request_id */
     Buffer out;
     size_t partial_size;
     char *partial; /* the beginning of a message, MESSAGE_MAX bytes of room; NULL when none */
@@ -33,6 +36,7 @@ struct Connection {
 enum {
     MESSAGE_OK = 0,
     MESSAGE_CLOSE = 1, /* the peer is to go; the reason is logged */
+    MESSAGE_WAIT = 2,  /* the next one is not to be looked at yet */
 };
 
 static LogContext log_context_of(const Connection *c)
@@ -60,7 +64,7 @@ static void hang_up(Connection *c)
 static void flush_output(Connection *c)
 {
     int r = buffer_send(&c->out, c->fd);
-    uint32_t in = c->manager->draining ? 0 : EPOLLIN;
+    uint32_t in = c->manager->draining || c->check ? 0 : EPOLLIN;
 
     if (r < 0)
         hang_up(c);
@@ -83,8 +87,8 @@ static void send_message(Connection *c, uint32_t type, uint32_t request_id, cons
         .msg_type = type,
         .vm_id = c->vm ? c->vm->id : 0,
         .request_id = request_id,
-        .pool_id = c->vm ? (uint8_t) c->vm->pool : 0,
-        .priority = c->vm ? c->vm->priority : 0,
+        .pool_id = c->vm ? (uint8_t) c->vm->settings.pool : 0,
+        .priority = c->vm ? c->vm->settings.priority : 0,
         .payload_len = size,
     };
     if (size > 0)
@@ -118,36 +122,108 @@ void connection_answer(Connection *c, uint32_t request_id, const void *response,
 
 /* ---- In ------------------------------------------------------------------------- */
 
-static int refuse(Connection *c, uint32_t request_id)
+static int refuse(Connection *c, uint32_t request_id, const char *reason)
 {
     send_message(c, VGPU_MSG_QUARANTINED, request_id, NULL, 0);
-    return violation(c, "no such VM is registered, and [Unregistered] Policy=refuse");
+    return violation(c, reason);
 }
 
-/* Gives the connection its VM. What the header says counts for nothing but the
- * unregistered, who are let in only where the administrator says so. */
-static int identify(Connection *c, const VGPUSocketHeader *h, const uint8_t uuid[16])
+static void welcome(Connection *c, VM *vm, uint32_t request_id)
+{
+    VGPUWelcome payload = {.vm_id = vm->id};
+
+    c->vm = vm;
+    vm_attach(vm, c, c->peer.pid);
+    if (vm->claimed)
+        memcpy(payload.resume, vm->resume, sizeof(payload.resume));
+    send_message(c, VGPU_MSG_WELCOME, request_id, &payload, sizeof(payload));
+}
+
+/* A VM for a peer that nobody registered. What it says of itself counts, but it
+ * is let in only where the administrator says so. */
+static int admit_unregistered(Connection *c, const VGPUSocketHeader *h, VM **ret)
+{
+    UnregisteredPolicy policy = c->manager->config.unregistered;
+    bool nobody_can_register = c->manager->bus_kind == BUS_NONE;
+
+    if (policy == UNREGISTERED_REFUSE || (policy == UNREGISTERED_DEFAULT && !nobody_can_register))
+        return refuse(c, h->request_id,
+                      "no such VM is registered, and [Unregistered] Policy= refuses others");
+
+    return vm_new_unregistered(c->manager, h->vm_id, (char) h->pool_id, h->priority, ret);
+}
+
+/* Time must not tell how much of a guess was right. */
+static bool is_same_secret(const uint8_t a[16], const uint8_t b[16])
+{
+    uint8_t difference = 0;
+
+    for (unsigned i = 0; i < 16; i++)
+        difference |= a[i] ^ b[i];
+    return difference == 0;
+}
+
+static int parse_rest(Connection *c);
+
+/* systemd-machined has answered, or nobody had to be asked. */
+static void on_identity(void *userdata, const char *reason)
+{
+    Connection *c = userdata;
+    VM *vm = vm_find_registered(c->manager, c->claimed);
+    int r;
+
+    c->check = identity_check_free(c->check);
+    if (!reason && !vm)
+        reason = "the VM was unregistered meanwhile";
+    if (!reason && vm->connection)
+        reason = "the VM's device is connected already";
+
+    if (reason) {
+        (void) refuse(c, c->hello_id, reason);
+        connection_free(c);
+        return;
+    }
+
+    welcome(c, vm, c->hello_id);
+    r = parse_rest(c);
+    if (r < 0)
+        violation(c, strerror(-r));
+    if (r != MESSAGE_OK)
+        connection_free(c);
+    else
+        flush_output(c);
+}
+
+/* A claim to be a registered VM. The secret of the last WELCOME proves it, and then
+ * an older connection is a dead one. Without it, the VM must be free, and the
+ * kernel and systemd-machined must agree. */
+static int claim(Connection *c, VM *vm, const VGPUSocketHeader *h, const VGPUHello *hello)
 {
     int r;
 
-    if (!c->manager->config.unregistered_allow)
-        return refuse(c, h->request_id);
+    if (vm->claimed && is_same_secret(hello->resume, vm->resume)) {
+        if (vm->connection)
+            connection_free(vm->connection);
+        welcome(c, vm, h->request_id);
+        return MESSAGE_OK;
+    }
+    if (vm->connection)
+        return refuse(c, h->request_id, "the VM's device is connected already");
+    if (!c->manager->bus) {
+        welcome(c, vm, h->request_id);
+        return MESSAGE_OK;
+    }
 
-    r = vm_new(c->manager, h->vm_id, (char) h->pool_id, h->priority, &c->vm);
-    if (r < 0)
-        return r;
-
-    if (uuid)
-        memcpy(c->vm->uuid, uuid, sizeof(c->vm->uuid));
-    c->vm->connection = c;
-    c->vm->leader = c->peer.pid;
-    return MESSAGE_OK;
+    memcpy(c->claimed, vm->uuid, sizeof(c->claimed));
+    c->hello_id = h->request_id;
+    r = identity_check_new(c->manager->bus, c->peer.pid, vm->uuid, on_identity, c, &c->check);
+    return r < 0 ? r : MESSAGE_WAIT;
 }
 
 static int on_hello(Connection *c, const VGPUSocketHeader *h, const char *payload)
 {
-    VGPUWelcome welcome = {0};
-    VGPUHello hello;
+    VGPUHello hello = {0};
+    VM *vm;
     int r;
 
     if (c->vm)
@@ -155,13 +231,16 @@ static int on_hello(Connection *c, const VGPUSocketHeader *h, const char *payloa
     if (!vgpu_pool_is_valid(h->pool_id) || h->priority >= VGPU_N_PRIORITIES)
         return violation(c, "no such pool or priority in HELLO");
 
-    memcpy(&hello, payload, sizeof(hello));
-    r = identify(c, h, hello.uuid);
+    memcpy(&hello, payload, h->payload_len < sizeof(hello) ? h->payload_len : sizeof(hello));
+    vm = vm_find_registered(c->manager, hello.uuid);
+    if (vm)
+        return claim(c, vm, h, &hello);
+
+    r = admit_unregistered(c, h, &vm);
     if (r != MESSAGE_OK)
         return r;
-
-    welcome.vm_id = c->vm->id;
-    send_message(c, VGPU_MSG_WELCOME, h->request_id, &welcome, sizeof(welcome));
+    memcpy(vm->uuid, hello.uuid, sizeof(vm->uuid));
+    welcome(c, vm, h->request_id);
     return MESSAGE_OK;
 }
 
@@ -181,20 +260,23 @@ static int reject(Connection *c, uint32_t request_id, uint32_t error)
     c->vm->statistics.rejected++;
     if (error == VGPU_ERROR_QUEUE_FULL)
         send_message(c, VGPU_MSG_BUSY, request_id, NULL, 0);
+    else if (error == VGPU_ERROR_VM_QUARANTINED)
+        send_message(c, VGPU_MSG_QUARANTINED, request_id, NULL, 0);
     else
         send_message(c, VGPU_MSG_RESPONSE, request_id, &response, sizeof(response));
     return MESSAGE_OK;
 }
 
-static int queue_request(Connection *c, Pool *pool, const VGPUSocketHeader *h, const char *payload)
+static int queue_request(Connection *c, Pool *pool, unsigned priority, const VGPUSocketHeader *h,
+                         const char *payload)
 {
-    Request *request = request_new(c->vm, pool, c, h->request_id, payload, h->payload_len);
+    Request *request = request_new(c->vm, c, h->request_id, payload, h->payload_len);
     int r;
 
     if (!request)
         return -ENOMEM;
 
-    r = pool_push(pool, request, h->priority);
+    r = pool_push(pool, request, priority);
     if (r > 0) {
         free(request);
         pool->statistics.rejected++;
@@ -205,27 +287,37 @@ static int queue_request(Connection *c, Pool *pool, const VGPUSocketHeader *h, c
 
 static int on_request(Connection *c, const VGPUSocketHeader *h, const char *payload)
 {
-    Pool *pool = manager_pool(c->manager, h->pool_id);
     uint32_t error;
+    Pool *pool;
     int r;
 
     if (!c->vm) {
-        r = identify(c, h, NULL);
+        r = admit_unregistered(c, h, &c->vm);
         if (r != MESSAGE_OK)
             return r;
+        vm_attach(c->vm, c, c->peer.pid);
     }
 
-    if (!pool)
-        return reject(c, h->request_id, VGPU_ERROR_INVALID_POOL);
-    if (h->priority >= VGPU_N_PRIORITIES)
-        return reject(c, h->request_id, VGPU_ERROR_INVALID_REQUEST);
+    /* Only of those that nobody registered is it asked what they want to be. */
+    if (!c->vm->registered) {
+        if (!manager_pool(c->manager, h->pool_id))
+            return reject(c, h->request_id, VGPU_ERROR_INVALID_POOL);
+        if (h->priority >= VGPU_N_PRIORITIES)
+            return reject(c, h->request_id, VGPU_ERROR_INVALID_REQUEST);
+        c->vm->settings.pool = (char) h->pool_id;
+        c->vm->settings.priority = h->priority;
+    }
+    pool = manager_pool(c->manager, (unsigned char) c->vm->settings.pool);
+
     error = vgpu_request_check(payload, h->payload_len, NULL);
     if (error != VGPU_ERROR_NONE)
         return reject(c, h->request_id, error);
+    if (c->vm->quarantined)
+        return reject(c, h->request_id, VGPU_ERROR_VM_QUARANTINED);
+    if (!vm_take_token(c->vm))
+        return reject(c, h->request_id, VGPU_ERROR_RATE_LIMITED);
 
-    c->vm->pool = (char) h->pool_id;
-    c->vm->priority = h->priority;
-    return queue_request(c, pool, h, payload);
+    return queue_request(c, pool, c->vm->settings.priority, h, payload);
 }
 
 static int on_message(Connection *c, const VGPUSocketHeader *h, const char *payload)
@@ -262,9 +354,11 @@ static int parse(Connection *c, const char *data, size_t size, size_t *ret_used)
         if (size - at < sizeof(h) + h.payload_len)
             break;
         r = on_message(c, &h, data + at + sizeof(h));
-        if (r != MESSAGE_OK)
+        if (r != MESSAGE_OK && r != MESSAGE_WAIT)
             return r;
         at += sizeof(h) + h.payload_len;
+        if (r == MESSAGE_WAIT)
+            break;
     }
 
     *ret_used = at;
@@ -288,14 +382,32 @@ static int keep_partial(Connection *c, const char *data, size_t size)
     return MESSAGE_OK;
 }
 
+/* Goes on with what came behind a HELLO while it waited. */
+static int parse_rest(Connection *c)
+{
+    char data[MESSAGE_MAX];
+    size_t size = c->partial_size, used = 0;
+    int r;
+
+    if (size == 0)
+        return MESSAGE_OK;
+    memcpy(data, c->partial, size);
+    r = parse(c, data, size, &used);
+    return r != MESSAGE_OK ? r : keep_partial(c, data + used, size - used);
+}
+
 static int read_input(Connection *c)
 {
     char *in = c->manager->in;
-    size_t size = c->partial_size, used = 0;
+    size_t size = c->partial_size, used = 0, room = MANAGER_IN_SIZE;
     ssize_t n;
     int r;
 
-    n = recv(c->fd, in + size, MANAGER_IN_SIZE - size, MSG_DONTWAIT);
+    /* What stands behind a HELLO may have to wait, and must not be more than
+     * there is room to keep. */
+    if (!c->vm)
+        room = MESSAGE_MAX;
+    n = recv(c->fd, in + size, room - size, MSG_DONTWAIT);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? MESSAGE_OK : MESSAGE_CLOSE;
     if (n == 0)
@@ -305,7 +417,11 @@ static int read_input(Connection *c)
         memcpy(in, c->partial, size);
     size += (size_t) n;
     r = parse(c, in, size, &used);
-    return r != MESSAGE_OK ? r : keep_partial(c, in + used, size - used);
+    if (r == MESSAGE_OK)
+        r = keep_partial(c, in + used, size - used);
+    if (r == MESSAGE_OK && c->check)
+        (void) sd_event_source_set_io_events(c->io, 0);
+    return r;
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -359,33 +475,14 @@ int connection_new(Manager *manager, int fd)
     return 0;
 }
 
-/* What waits is dropped with the peer that asked; what runs is finished, and
- * nobody is told. The VM goes with its last request. */
-static void forget_vm(Connection *c)
-{
-    VM *vm = c->vm;
-    SchedRequest *s;
-
-    while ((s = TAILQ_FIRST(&vm->client.queued))) {
-        sched_request_remove(s);
-        request_discard(request_from_sched(s));
-    }
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        if (c->manager->pools[i])
-            pool_forget_connection(c->manager->pools[i], c);
-
-    vm->connection = NULL;
-    if (vm->client.n_running == 0)
-        vm_free(vm);
-}
-
 Connection *connection_free(Connection *c)
 {
     if (!c)
         return NULL;
 
+    identity_check_free(c->check);
     if (c->vm)
-        forget_vm(c);
+        vm_detach(c->vm);
     TAILQ_REMOVE(&c->manager->connections, c, link);
     c->manager->n_connections--;
     c->manager->accept_warned = false;

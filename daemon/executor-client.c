@@ -82,6 +82,26 @@ void executor_client_kill(ExecutorClient *c)
     sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
 }
 
+static int arm_timer(ExecutorClient *c, uint64_t usec)
+{
+    int r = sd_event_source_set_time_relative(c->timer, usec);
+
+    return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+}
+
+void executor_client_replace(ExecutorClient *c, const char *backend, unsigned device)
+{
+    c->options.backend = backend;
+    c->options.device = device;
+    c->backoff_usec = 0;
+    /* That it ends is no sign that it cannot start. */
+    c->was_ready = true;
+    if (c->pid > 0)
+        executor_client_kill(c);
+    else
+        (void) arm_timer(c, 0);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     ExecutorClient *c = userdata;
@@ -98,19 +118,14 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
-static int arm_timer(ExecutorClient *c, uint64_t usec)
-{
-    int r = sd_event_source_set_time_relative(c->timer, usec);
-
-    return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
-}
-
 static int wait_before_start(ExecutorClient *c)
 {
     uint64_t pause = c->backoff_usec;
 
     c->state = EXECUTOR_WAITING;
-    c->backoff_usec = pause * 2 > BACKOFF_MAX_USEC ? BACKOFF_MAX_USEC : pause * 2;
+    c->backoff_usec = pause * 2 > BACKOFF_MAX_USEC   ? BACKOFF_MAX_USEC
+                      : pause * 2 < BACKOFF_MIN_USEC ? BACKOFF_MIN_USEC
+                                                     : pause * 2;
     return arm_timer(c, pause);
 }
 

@@ -80,6 +80,12 @@ uint64_t executor_client_restarts(const ExecutorClient *c);
 void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,
                             uint32_t size, bool urgent);
 
+/*
+ * executor_client_replace() - end the process and start one with other options at once
+ * @backend: must outlive the client
+ */
+void executor_client_replace(ExecutorClient *c, const char *backend, unsigned device);
+
 /* executor_client_kill() - SIGKILL; on_end follows from the event loop */
 void executor_client_kill(ExecutorClient *c);
 

@@ -168,7 +168,7 @@ static int run(const Options *o)
     fd = listen_fd(o);
     if (fd < 0)
         return fd;
-    r = manager_new(&config, o->executor, &m);
+    r = manager_new(&config, o->config, o->executor, &m);
     if (r < 0) {
         close(fd);
         return log_errno(r, "cannot start");
@@ -208,6 +208,7 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGCHLD);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     (void) sigprocmask(SIG_BLOCK, &signals, NULL);
 
     return run(&options) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

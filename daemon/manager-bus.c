@@ -7,17 +7,18 @@
 #include "manager.h"
 #include "names.h"
 #include "version.h"
+#include "vm-methods.h"
 
 static int append_vm(sd_bus_message *reply, const VM *vm)
 {
     char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
-    char pool[2] = {vm->pool, '\0'};
+    char pool[2] = {vm->settings.pool, '\0'};
     int r;
 
     if (!path)
         return -ENOMEM;
     r = sd_bus_message_append(reply, "(susso)", vm->name, vm->id, pool,
-                              vgpu_priority_to_string(vm->priority), path);
+                              vgpu_priority_to_string(vm->settings.priority), path);
     free(path);
     return r;
 }
@@ -115,27 +116,113 @@ static int get_n_pools(sd_bus *bus, const char *path, const char *interface, con
 }
 
 /* The service's counters are the sums over its pools, computed when asked for. */
-static int get_statistics(sd_bus *bus, const char *path, const char *interface,
-                          const char *property, sd_bus_message *reply, void *userdata,
-                          sd_bus_error *error)
+static int get_counter(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-    Statistics sum = manager_statistics(userdata);
-    const struct {
+    static const struct {
         const char *property;
-        uint64_t value;
+        size_t offset;
     } counters[] = {
-        {"RequestsSubmitted", sum.submitted},
-        {"RequestsCompleted", sum.completed},
-        {"RequestsFailed", sum.failed},
-        {"RequestsRejected", sum.rejected},
+        {"RequestsSubmitted", offsetof(Statistics, submitted)},
+        {"RequestsCompleted", offsetof(Statistics, completed)},
+        {"RequestsFailed", offsetof(Statistics, failed)},
+        {"RequestsRejected", offsetof(Statistics, rejected)},
     };
 
     (void) bus, (void) path, (void) interface, (void) error;
 
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
         if (strcmp(property, counters[i].property) == 0)
-            return sd_bus_message_append(reply, "t", counters[i].value);
+            return sd_bus_message_append(reply, "t", manager_counter(userdata, counters[i].offset));
     return -ENOENT;
+}
+
+static int reply_path(sd_bus_message *call, const VM *vm)
+{
+    char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = sd_bus_reply_method_return(call, "o", path);
+    free(path);
+    return r;
+}
+
+static int get_vm(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    const char *name;
+    VM *vm;
+    int r;
+
+    r = sd_bus_message_read(call, "s", &name);
+    if (r < 0)
+        return r;
+    vm = vm_find(userdata, name);
+    if (!vm)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM, "No VM '%s' is known.", name);
+    return reply_path(call, vm);
+}
+
+static int get_vm_by_id(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    uint32_t id;
+    VM *vm;
+    int r;
+
+    r = sd_bus_message_read(call, "u", &id);
+    if (r < 0)
+        return r;
+    vm = vm_find_by_id(userdata, id);
+    if (!vm)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM, "No VM has the number %u.", id);
+    return reply_path(call, vm);
+}
+
+static int get_vm_by_pid(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    uint32_t pid;
+    VM *vm;
+    int r;
+
+    r = sd_bus_message_read(call, "u", &pid);
+    if (r < 0)
+        return r;
+    vm = vm_find_by_pid(userdata, (pid_t) pid);
+    if (!vm)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM,
+                                 "No VM's device connected from process %u.", pid);
+    return reply_path(call, vm);
+}
+
+static int reload(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    int r = access_check(userdata, call, NULL, error);
+
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    r = manager_reload(userdata);
+    return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
+}
+
+static int reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    Manager *m = userdata;
+    VM *vm;
+    int r;
+
+    r = access_check(m, call, NULL, error);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+
+    TAILQ_FOREACH(vm, &m->vms, link)
+    {
+        vm->statistics = (Statistics){0};
+    }
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
+        if (m->pools[i])
+            m->pools[i]->statistics = (Statistics){0};
+    return sd_bus_reply_method_return(call, NULL);
 }
 
 static const sd_bus_vtable manager_vtable[] = {
@@ -144,6 +231,35 @@ static const sd_bus_vtable manager_vtable[] = {
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ListPools", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sso)", pools), list_pools,
                             SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetVM", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", path), get_vm,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetVMByID", SD_BUS_ARGS("u", vm_id), SD_BUS_RESULT("o", path),
+                            get_vm_by_id, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetVMByPID", SD_BUS_ARGS("u", pid), SD_BUS_RESULT("o", path),
+                            get_vm_by_pid, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS(
+        "RegisterVM", SD_BUS_ARGS("s", name, "s", uuid, "s", pool, "s", priority, "a{sv}", options),
+        SD_BUS_RESULT("u", vm_id, "o", path), vm_method_register, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("UnregisterVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
+                            vm_method_unregister, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("SetVMPriority", SD_BUS_ARGS("s", name, "s", priority, "b", runtime),
+                            SD_BUS_NO_RESULT, vm_method_set_priority, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("SetVMPool", SD_BUS_ARGS("s", name, "s", pool, "b", runtime),
+                            SD_BUS_NO_RESULT, vm_method_set_pool, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("SetVMLimits", SD_BUS_ARGS("s", name, "a{sv}", limits, "b", runtime),
+                            SD_BUS_NO_RESULT, vm_method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("PauseVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, vm_method_pause,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ResumeVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, vm_method_resume,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("QuarantineVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
+                            vm_method_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ReleaseVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
+                            vm_method_release, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, reload,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ResetStatistics", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, reset_statistics,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("VMAdded", SD_BUS_ARGS("s", name, "o", path), 0),
     SD_BUS_SIGNAL_WITH_ARGS("VMRemoved", SD_BUS_ARGS("s", name, "o", path), 0),
     SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -151,10 +267,10 @@ static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_PROPERTY("NVMs", "u", NULL, offsetof(Manager, n_vms), 0),
     SD_BUS_PROPERTY("NPools", "u", get_n_pools, 0, 0),
     SD_BUS_PROPERTY("NConnections", "u", NULL, offsetof(Manager, n_connections), 0),
-    SD_BUS_PROPERTY("RequestsSubmitted", "t", get_statistics, 0, 0),
-    SD_BUS_PROPERTY("RequestsCompleted", "t", get_statistics, 0, 0),
-    SD_BUS_PROPERTY("RequestsFailed", "t", get_statistics, 0, 0),
-    SD_BUS_PROPERTY("RequestsRejected", "t", get_statistics, 0, 0),
+    SD_BUS_PROPERTY("RequestsSubmitted", "t", get_counter, 0, 0),
+    SD_BUS_PROPERTY("RequestsCompleted", "t", get_counter, 0, 0),
+    SD_BUS_PROPERTY("RequestsFailed", "t", get_counter, 0, 0),
+    SD_BUS_PROPERTY("RequestsRejected", "t", get_counter, 0, 0),
     SD_BUS_VTABLE_END,
 };
 

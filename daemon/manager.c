@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "manager.h"
+#include "vm-state.h"
 
 /* Descriptors that are not connections: executors, bus, loop, log. */
 #define RESERVED_FDS 128
@@ -21,28 +22,21 @@ Pool *manager_pool(Manager *m, uint32_t name)
     return vgpu_pool_is_valid(name) ? m->pools[name - VGPU_POOL_FIRST] : NULL;
 }
 
-static void statistics_add(Statistics *sum, const Statistics *s)
+uint64_t manager_counter(const Manager *m, size_t offset)
 {
-    sum->submitted += s->submitted;
-    sum->completed += s->completed;
-    sum->failed += s->failed;
-    sum->rejected += s->rejected;
-    sum->bytes_in += s->bytes_in;
-    sum->bytes_out += s->bytes_out;
-    sum->wait_usec += s->wait_usec;
-    sum->exec_usec += s->exec_usec;
-    if (s->last_request_usec > sum->last_request_usec)
-        sum->last_request_usec = s->last_request_usec;
-}
-
-Statistics manager_statistics(const Manager *m)
-{
-    Statistics sum = {0};
+    uint64_t sum = 0;
 
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
         if (m->pools[i])
-            statistics_add(&sum, &m->pools[i]->statistics);
+            sum += *(const uint64_t *) ((const char *) &m->pools[i]->statistics + offset);
     return sum;
+}
+
+void manager_dispatch(Manager *m)
+{
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
+        if (m->pools[i])
+            pool_dispatch(m->pools[i]);
 }
 
 /* ---- The end ----------------------------------------------------------------------- */
@@ -173,17 +167,56 @@ static unsigned connections_within_rlimit(unsigned wanted)
                                              : RESERVED_FDS;
 }
 
-static int new_pools(Manager *m)
+/* Also for a configuration that was read again: a pool that is in it no longer
+ * stays, since VMs may be in it. */
+static int apply_pools(Manager *m)
 {
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
+        const PoolConfig *config = &m->config.pools[i];
+        char name = (char) (VGPU_POOL_FIRST + i);
         int r;
 
-        if (!m->config.pools[i].configured)
-            continue;
-        r = pool_new(m, (char) (VGPU_POOL_FIRST + i), &m->config.pools[i], &m->pools[i]);
-        if (r < 0)
-            return r;
+        if (m->pools[i] && config->configured) {
+            pool_reconfigure(m->pools[i], config);
+        } else if (m->pools[i]) {
+            log_warning("pool %c is not configured any more; it stays until the service restarts",
+                        name);
+        } else if (config->configured) {
+            r = pool_new(m, name, config, &m->pools[i]);
+            if (r < 0)
+                return r;
+        }
     }
+    return 0;
+}
+
+int manager_reload(Manager *m)
+{
+    Config config;
+    int r;
+
+    r = config_load(m->config_path, &config);
+    if (r < 0)
+        return r;
+
+    m->config = config;
+    m->max_connections = connections_within_rlimit(config.max_connections);
+    r = apply_pools(m);
+    if (r >= 0)
+        log_info("configuration read again");
+    return r;
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+    Manager *m = userdata;
+
+    (void) source;
+    (void) si;
+
+    (void) sd_notify(false, "RELOADING=1");
+    (void) manager_reload(m);
+    (void) sd_notify(false, "READY=1");
     return 0;
 }
 
@@ -198,6 +231,8 @@ static int add_sources(Manager *m)
     if (r >= 0)
         r = sd_event_add_signal(m->event, NULL, SIGINT, on_terminate, m);
     if (r >= 0)
+        r = sd_event_add_signal(m->event, NULL, SIGHUP, on_reload, m);
+    if (r >= 0)
         r = sd_event_add_time_relative(m->event, &m->accept_pause, CLOCK_MONOTONIC, UINT64_MAX / 2,
                                        0, on_accept_pause_over, m);
     if (r >= 0)
@@ -205,7 +240,16 @@ static int add_sources(Manager *m)
     return r;
 }
 
-int manager_new(const Config *config, const char *executor_path, Manager **ret)
+/* Where the service manager gives several, none is meant for us. */
+static const char *directory_of(const char *variable)
+{
+    const char *value = getenv(variable);
+
+    return value && value[0] == '/' && !strchr(value, ':') ? value : NULL;
+}
+
+int manager_new(const Config *config, const char *config_path, const char *executor_path,
+                Manager **ret)
 {
     Manager *m = calloc(1, sizeof(*m));
     int r;
@@ -214,14 +258,20 @@ int manager_new(const Config *config, const char *executor_path, Manager **ret)
         return -ENOMEM;
 
     m->config = *config;
+    m->config_path = config_path;
     m->executor_path = executor_path;
+    m->runtime_directory = directory_of("RUNTIME_DIRECTORY");
+    m->state_directory = directory_of("STATE_DIRECTORY");
+    TAILQ_INIT(&m->accesses);
     TAILQ_INIT(&m->vms);
     TAILQ_INIT(&m->connections);
     m->max_connections = connections_within_rlimit(config->max_connections);
 
     r = add_sources(m);
     if (r >= 0)
-        r = new_pools(m);
+        r = apply_pools(m);
+    if (r >= 0)
+        vm_state_load_all(m);
     if (r < 0) {
         manager_free(m);
         return r;
@@ -236,14 +286,15 @@ Manager *manager_free(Manager *m)
     if (!m)
         return NULL;
 
+    access_free_all(m);
     connection_free_all(m);
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
         pool_free(m->pools[i]);
     sd_event_source_disable_unref(m->listen);
     sd_event_source_disable_unref(m->accept_pause);
     sd_event_source_disable_unref(m->drain);
-    sd_event_source_disable_unref(m->bus_retry);
     manager_bus_close(m);
+    vm_free_all(m);
     sd_event_unref(m->event);
     free(m);
     return NULL;

@@ -11,6 +11,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "access.h"
 #include "bus.h"
 #include "config.h"
 #include "connection.h"
@@ -24,9 +25,14 @@ struct Manager {
     sd_bus *bus; /* NULL while there is none */
     BusKind bus_kind;
     sd_event_source *bus_retry;
-    bool bus_warned; /* that there is none, said once until there is */
+    bool bus_warned;     /* that there is none, said once until there is */
+    AccessList accesses; /* calls that wait for polkit */
+    unsigned n_accesses;
     Config config;
+    const char *config_path;
     const char *executor_path;
+    const char *runtime_directory; /* NULL: none */
+    const char *state_directory;
 
     Pool *pools[CONFIG_N_POOLS]; /* NULL where none is configured */
     uint64_t next_arrival;
@@ -53,12 +59,15 @@ struct Manager {
 /*
  * manager_new() - pools with their executors on the way, no socket yet
  * @config: copied
- * @executor_path: of vgpu-executor; must outlive the manager
+ * @config_path: where it came from, for a reload
+ * @executor_path: of vgpu-executor; both must outlive the manager
  *
- * SIGCHLD, SIGTERM and SIGINT must be blocked: the loop takes them. Returns 0
- * or a negative errno.
+ * VMs registered with an earlier mediator are known again. SIGCHLD, SIGTERM,
+ * SIGINT and SIGHUP must be blocked: the loop takes them. Returns 0 or a negative
+ * errno.
  */
-int manager_new(const Config *config, const char *executor_path, Manager **ret);
+int manager_new(const Config *config, const char *config_path, const char *executor_path,
+                Manager **ret);
 
 /* manager_free() - closes and ends everything. NULL is fine */
 Manager *manager_free(Manager *m);
@@ -75,7 +84,17 @@ Pool *manager_pool(Manager *m, uint32_t name);
 /* manager_check_drained() - to be called when a request ended: may end the service */
 void manager_check_drained(Manager *m);
 
-/* manager_statistics() - the sum over the pools */
-Statistics manager_statistics(const Manager *m);
+/* manager_dispatch() - run what there is room for in every pool */
+void manager_dispatch(Manager *m);
+
+/* manager_counter() - the sum over the pools of the uint64_t at @offset in Statistics */
+uint64_t manager_counter(const Manager *m, size_t offset);
+
+/*
+ * manager_reload() - read the configuration again; no request is dropped
+ *
+ * Returns 0, or a negative errno with the old configuration in force.
+ */
+int manager_reload(Manager *m);
 
 #endif

@@ -16,6 +16,23 @@
 
 #define VGPU_BUS_ERROR_NO_SUCH_VM "org.vgpu.Mediator1.Error.NoSuchVM"
 #define VGPU_BUS_ERROR_NO_SUCH_POOL "org.vgpu.Mediator1.Error.NoSuchPool"
+#define VGPU_BUS_ERROR_INVALID_PRIORITY "org.vgpu.Mediator1.Error.InvalidPriority"
+#define VGPU_BUS_ERROR_INVALID_NAME "org.vgpu.Mediator1.Error.InvalidName"
+#define VGPU_BUS_ERROR_INVALID_UUID "org.vgpu.Mediator1.Error.InvalidUUID"
+#define VGPU_BUS_ERROR_INVALID_LIMIT "org.vgpu.Mediator1.Error.InvalidLimit"
+#define VGPU_BUS_ERROR_VM_EXISTS "org.vgpu.Mediator1.Error.VMExists"
+#define VGPU_BUS_ERROR_VM_ID_TAKEN "org.vgpu.Mediator1.Error.VMIDTaken"
+#define VGPU_BUS_ERROR_NOT_REGISTERED "org.vgpu.Mediator1.Error.NotRegistered"
+
+/* polkit's actions. */
+#define VGPU_ACTION_MANAGE_VMS "org.vgpu.mediator1.manage-vms"
+#define VGPU_ACTION_REGISTER_VM "org.vgpu.mediator1.register-vm"
+#define VGPU_ACTION_MANAGE_POOLS "org.vgpu.mediator1.manage-pools"
+#define VGPU_ACTION_RELOAD "org.vgpu.mediator1.reload"
+
+/* Other people's. */
+#define VGPU_MACHINED_NAME "org.freedesktop.machine1"
+#define VGPU_POLKIT_NAME "org.freedesktop.PolicyKit1"
 
 /* FileDescriptorName= of the listening socket in vgpu-mediator.socket. */
 #define VGPU_FDNAME_LISTEN "mediator"

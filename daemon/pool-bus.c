@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bus.h"
 #include "manager.h"
 #include "names.h"
+#include "pool-bus.h"
 #include "statistics-bus.h"
 
 static int get_name(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -87,25 +89,96 @@ static int get_executor_restarts(sd_bus *bus, const char *path, const char *inte
     return sd_bus_message_append(reply, "t", executor_client_restarts(p->executor));
 }
 
+static int get_paused(sd_bus *bus, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    Pool *p = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "b", p->scheduler.held);
+}
+
+/* Asks whether the caller may, then does it. */
+static int change(sd_bus_message *call, Pool *p, sd_bus_error *error, void (*make)(Pool *))
+{
+    int r = access_check(p->manager, call, NULL, error);
+
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    make(p);
+    return sd_bus_reply_method_return(call, NULL);
+}
+
+static void pause_pool(Pool *p)
+{
+    pool_set_paused(p, true);
+}
+
+static void resume_pool(Pool *p)
+{
+    pool_set_paused(p, false);
+}
+
+static void reset_statistics(Pool *p)
+{
+    p->statistics = (Statistics){0};
+}
+
+static int method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    return change(call, userdata, error, pause_pool);
+}
+
+static int method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    return change(call, userdata, error, resume_pool);
+}
+
+static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    return change(call, userdata, error, reset_statistics);
+}
+
+static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    Pool *p = userdata;
+
+    (void) error;
+
+    return statistics_bus_reply_histograms(call, &p->statistics);
+}
+
+#define METHOD(name, handler) SD_BUS_METHOD(name, "", "", handler, SD_BUS_VTABLE_UNPRIVILEGED)
+#define CHANGING(name, type, getter, offset) \
+    SD_BUS_PROPERTY(name, type, getter, offset, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+
 static const sd_bus_vtable pool_vtable[] = {
     SD_BUS_VTABLE_START(0),
+    METHOD("Pause", method_pause),
+    METHOD("Resume", method_resume),
+    METHOD("ResetStatistics", method_reset_statistics),
+    SD_BUS_METHOD_WITH_ARGS("GetHistograms", SD_BUS_NO_ARGS,
+                            SD_BUS_RESULT("a(tt)", wait, "a(tt)", execution), method_get_histograms,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Backend", "s", get_backend, 0, 0),
-    SD_BUS_PROPERTY("Devices", "as", get_devices, 0, 0),
-    SD_BUS_PROPERTY("DeviceMemoryTotal", "t", NULL, offsetof(Pool, device.memory_total), 0),
+    CHANGING("Backend", "s", get_backend, 0),
+    CHANGING("Devices", "as", get_devices, 0),
+    CHANGING("DeviceMemoryTotal", "t", NULL, offsetof(Pool, device.memory_total)),
     SD_BUS_PROPERTY("Policy", "s", get_policy, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    CHANGING("Paused", "b", get_paused, 0),
     SD_BUS_PROPERTY("QueueDepthHigh", "u", NULL,
                     offsetof(Pool, scheduler.depth[VGPU_PRIORITY_HIGH]), 0),
     SD_BUS_PROPERTY("QueueDepthMedium", "u", NULL,
                     offsetof(Pool, scheduler.depth[VGPU_PRIORITY_MEDIUM]), 0),
     SD_BUS_PROPERTY("QueueDepthLow", "u", NULL, offsetof(Pool, scheduler.depth[VGPU_PRIORITY_LOW]),
                     0),
-    SD_BUS_PROPERTY("QueueLimit", "u", NULL, offsetof(Pool, scheduler.limit), 0),
+    CHANGING("QueueLimit", "u", NULL, offsetof(Pool, scheduler.limit)),
     SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(Pool, scheduler.n_running), 0),
-    SD_BUS_PROPERTY("InFlightLimit", "u", NULL, offsetof(Pool, scheduler.max_running), 0),
-    SD_BUS_PROPERTY("ExecutorState", "s", get_state, 0, 0),
-    SD_BUS_PROPERTY("ExecutorPID", "u", get_executor_pid, 0, 0),
-    SD_BUS_PROPERTY("ExecutorRestarts", "t", get_executor_restarts, 0, 0),
+    CHANGING("InFlightLimit", "u", NULL, offsetof(Pool, scheduler.max_running)),
+    CHANGING("ExecutorState", "s", get_state, 0),
+    CHANGING("ExecutorPID", "u", get_executor_pid, 0),
+    CHANGING("ExecutorRestarts", "t", get_executor_restarts, 0),
     STATISTICS_PROPERTIES(Pool),
     SD_BUS_VTABLE_END,
 };
@@ -159,4 +232,17 @@ int pool_bus_add_objects(Manager *m, sd_bus *bus)
                                        pool_vtable, find_pool, m);
 
     return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_POOL, enumerate_pools, m);
+}
+
+void pool_bus_properties_changed(Pool *p, const char *const *properties)
+{
+    sd_bus *bus = p->manager->bus;
+    char path[sizeof(VGPU_OBJECT_POOL) + 2];
+
+    if (!bus || sd_bus_is_ready(bus) <= 0)
+        return;
+
+    snprintf(path, sizeof(path), VGPU_OBJECT_POOL "/%c", p->name);
+    (void) sd_bus_emit_properties_changed_strv(bus, path, VGPU_INTERFACE_POOL,
+                                               (char **) properties);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "manager.h"
+#include "pool-bus.h"
 
 /* CUresult values an answer may have to state although no CUDA call gave them:
  * cuda.h, CUDA Toolkit. */
@@ -73,18 +74,18 @@ static void ensure_timeout(Pool *p)
         arm_timeout(p);
 }
 
-static void dispatch(Pool *p)
+void pool_dispatch(Pool *p)
 {
     SchedRequest *s;
     uint64_t now = now_usec();
 
-    while (executor_client_state(p->executor) == EXECUTOR_READY &&
+    while (!p->changing && executor_client_state(p->executor) == EXECUTOR_READY &&
            (s = scheduler_pick(&p->scheduler, now))) {
         Request *r = request_from_sched(s);
         uint64_t wait = now - r->sched.queued_at_usec;
 
-        p->statistics.wait_usec += wait;
-        r->vm->statistics.wait_usec += wait;
+        histogram_add(&p->statistics.wait, wait);
+        histogram_add(&r->vm->statistics.wait, wait);
 
         /* Alone, it is sent at once. With others on the executor already, it
          * waits for the end of this round, to share a write. */
@@ -102,9 +103,21 @@ static void on_ready(void *userdata, const ExecutorHello *hello)
 
     p->device = hello->device;
     p->unavailable = false;
+    pool_bus_changed(p, "Backend", "Devices", "DeviceMemoryTotal", "ExecutorState", "ExecutorPID");
     log_context(LOG_INFO, &context, "pool %c: computing with backend %s on %s", p->name,
                 p->device.backend, p->device.name);
-    dispatch(p);
+    pool_dispatch(p);
+}
+
+/* Not before what runs is finished; what is queued waits for the next one. */
+static void replace_when_idle(Pool *p)
+{
+    if (!p->changing || p->scheduler.n_running > 0)
+        return;
+
+    p->changing = false;
+    executor_client_replace(p->executor, pool_backend_to_string(p->config.backend),
+                            p->config.device);
 }
 
 static bool on_response(void *userdata, uint64_t tag, const void *response, uint32_t size)
@@ -116,7 +129,8 @@ static bool on_response(void *userdata, uint64_t tag, const void *response, uint
         return false;
 
     request_answer(slot_take(p, slot), response, size);
-    dispatch(p);
+    replace_when_idle(p);
+    pool_dispatch(p);
     return true;
 }
 
@@ -146,6 +160,7 @@ static void on_end(void *userdata, ExecutorEnd end)
 {
     Pool *p = userdata;
 
+    pool_bus_changed(p, "ExecutorState", "ExecutorPID", "ExecutorRestarts");
     fail_running(p, VGPU_ERROR_CUDA_ERROR, CUDA_RESULT_LAUNCH_FAILED);
     if (end == EXECUTOR_END_START) {
         p->unavailable = true;
@@ -248,8 +263,39 @@ int pool_push(Pool *p, Request *r, unsigned priority)
     }
 
     ensure_timeout(p);
-    dispatch(p);
+    pool_dispatch(p);
     return 0;
+}
+
+void pool_set_paused(Pool *p, bool paused)
+{
+    if (p->scheduler.held == paused)
+        return;
+
+    p->scheduler.held = paused;
+    pool_bus_changed(p, "Paused");
+    pool_dispatch(p);
+}
+
+void pool_reconfigure(Pool *p, const PoolConfig *config)
+{
+    bool replace = p->config.backend != config->backend || p->config.device != config->device;
+
+    p->config = *config;
+    if (p->scheduler.limit != config->queue_limit) {
+        p->scheduler.limit = config->queue_limit;
+        pool_bus_changed(p, "QueueLimit");
+    }
+    if (p->scheduler.max_running != config->in_flight) {
+        p->scheduler.max_running = config->in_flight;
+        pool_bus_changed(p, "InFlightLimit");
+    }
+
+    if (replace) {
+        p->changing = true;
+        replace_when_idle(p);
+    }
+    pool_dispatch(p);
 }
 
 int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret)
@@ -259,7 +305,8 @@ int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret)
         .path = manager->executor_path,
         .backend = pool_backend_to_string(config->backend),
         .device = config->device,
-        .slots = config->in_flight,
+        /* As many as there can be, so that a change of InFlight= needs no new process. */
+        .slots = EXECUTOR_SLOTS_MAX,
         .pool = name,
     };
     int r;

@@ -19,12 +19,19 @@ struct Pool {
     PoolConfig config;
     Scheduler scheduler;
     ExecutorClient *executor;
+    bool changing;         /* the executor is to be replaced when it has nothing in hand */
     bool unavailable;      /* the executor could not start: requests fail until it does */
     VGPUDeviceInfo device; /* what it said last; all zero before */
     Request *slot[EXECUTOR_SLOTS_MAX]; /* on the executor, by tag */
     sd_event_source *timeout;
     Statistics statistics;
 };
+
+/* request_pool() - where a request is queued or running, or was last */
+static inline Pool *request_pool(const Request *r)
+{
+    return (Pool *) ((char *) r->sched.scheduler - offsetof(Pool, scheduler));
+}
 
 /*
  * pool_new() - a pool whose executor is on its way
@@ -48,6 +55,21 @@ int pool_push(Pool *p, Request *r, unsigned priority);
 
 /* pool_forget_connection() - what @c has running will be answered to nobody */
 void pool_forget_connection(Pool *p, const Connection *c);
+
+/* pool_dispatch() - run what there is room for; to be called when something no longer holds it */
+void pool_dispatch(Pool *p);
+
+/* pool_set_paused() - hold the queue, or let it go on */
+void pool_set_paused(Pool *p, bool paused);
+
+/*
+ * pool_reconfigure() - take over a changed configuration
+ * @config: copied
+ *
+ * Where another backend or device is wanted, what runs is finished first; the
+ * queue waits for the new executor.
+ */
+void pool_reconfigure(Pool *p, const PoolConfig *config);
 
 /* pool_is_idle() - nothing queued, nothing running */
 bool pool_is_idle(const Pool *p);

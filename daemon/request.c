@@ -6,7 +6,7 @@
 #include "manager.h"
 #include "request.h"
 
-Request *request_new(VM *vm, Pool *pool, Connection *connection, uint32_t id, const void *payload,
+Request *request_new(VM *vm, Connection *connection, uint32_t id, const void *payload,
                      uint32_t size)
 {
     Request *r = malloc(sizeof(*r) + size);
@@ -14,7 +14,7 @@ Request *request_new(VM *vm, Pool *pool, Connection *connection, uint32_t id, co
     if (!r)
         return NULL;
 
-    *r = (Request){.vm = vm, .pool = pool, .connection = connection, .id = id, .size = size};
+    *r = (Request){.vm = vm, .connection = connection, .id = id, .size = size};
     memcpy(r->payload, payload, size);
     return r;
 }
@@ -23,22 +23,20 @@ static void count_answer(Statistics *s, const VGPUResponse *response, uint32_t s
 {
     if (response->status == VGPU_ERROR_NONE) {
         s->completed++;
-        s->exec_usec += response->exec_time_us;
+        histogram_add(&s->execution, response->exec_time_us);
     } else {
         s->failed++;
     }
     s->bytes_out += size;
 }
 
-/* A VM without a peer is kept for its last request only. */
 static void request_free(Request *r)
 {
     VM *vm = r->vm;
     Manager *manager = vm->manager;
 
     free(r);
-    if (!vm->connection && vm->client.n_running == 0 && vm->client.n_queued == 0)
-        vm_free(vm);
+    vm_free_if_over(vm);
     manager_check_drained(manager);
 }
 
@@ -49,7 +47,7 @@ static void log_failure(const Request *r, uint32_t error)
     if (!vm_may_log(r->vm))
         return;
 
-    context.pool = r->pool->name;
+    context.pool = request_pool(r)->name;
     context.has_request_id = true;
     context.request_id = r->id;
     context.error = error;
@@ -64,7 +62,7 @@ void request_answer(Request *r, const void *response, uint32_t size)
     if (header.status != VGPU_ERROR_NONE)
         log_failure(r, header.status);
     count_answer(&r->vm->statistics, &header, size);
-    count_answer(&r->pool->statistics, &header, size);
+    count_answer(&request_pool(r)->statistics, &header, size);
 
     if (r->connection)
         connection_answer(r->connection, r->id, response, size);
@@ -94,6 +92,6 @@ void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
 void request_discard(Request *r)
 {
     r->vm->statistics.failed++;
-    r->pool->statistics.failed++;
+    request_pool(r)->statistics.failed++;
     request_free(r);
 }

@@ -16,7 +16,6 @@ typedef struct Pool Pool;
 typedef struct Request {
     SchedRequest sched;
     VM *vm;
-    Pool *pool;
     Connection *connection; /* whom to answer; NULL when nobody waits any more */
     uint32_t id;            /* the guest's tag */
     uint32_t size;
@@ -30,7 +29,7 @@ typedef struct Request {
  *
  * Returns it, to be freed with free(), or NULL without memory.
  */
-Request *request_new(VM *vm, Pool *pool, Connection *connection, uint32_t id, const void *payload,
+Request *request_new(VM *vm, Connection *connection, uint32_t id, const void *payload,
                      uint32_t size);
 
 static inline Request *request_from_sched(SchedRequest *r)

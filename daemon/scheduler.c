@@ -21,21 +21,20 @@ void sched_client_init(SchedClient *c, unsigned limit)
 /* Links @r into its level behind @after, or at the head. */
 static void level_insert(SchedRequest *r, SchedRequest *after)
 {
-    Scheduler *s = r->scheduler;
+    SchedQueue *level = &r->scheduler->level[r->priority];
 
     if (after)
-        TAILQ_INSERT_AFTER(&s->level[r->priority], after, r, level_link);
+        TAILQ_INSERT_AFTER(level, after, r, level_link);
     else
-        TAILQ_INSERT_HEAD(&s->level[r->priority], r, level_link);
-    s->depth[r->priority]++;
+        TAILQ_INSERT_HEAD(level, r, level_link);
+    r->held = false;
 }
 
 static void level_remove(SchedRequest *r)
 {
-    Scheduler *s = r->scheduler;
-
-    TAILQ_REMOVE(&s->level[r->priority], r, level_link);
-    s->depth[r->priority]--;
+    if (!r->held)
+        TAILQ_REMOVE(&r->scheduler->level[r->priority], r, level_link);
+    r->held = true;
 }
 
 static SchedRequest *level_last(const Scheduler *s, unsigned priority)
@@ -57,8 +56,11 @@ int scheduler_push(Scheduler *s, SchedClient *c, SchedRequest *r, unsigned prior
     r->queued_at_usec = now_usec;
     r->priority = (uint8_t) priority;
     r->state = SCHED_QUEUED;
+    r->held = true;
 
-    level_insert(r, level_last(s, priority));
+    if (!c->held)
+        level_insert(r, level_last(s, priority));
+    s->depth[priority]++;
     TAILQ_INSERT_TAIL(&c->queued, r, client_link);
     c->n_queued++;
 
@@ -68,13 +70,14 @@ int scheduler_push(Scheduler *s, SchedClient *c, SchedRequest *r, unsigned prior
 static void unqueue(SchedRequest *r)
 {
     level_remove(r);
+    r->scheduler->depth[r->priority]--;
     TAILQ_REMOVE(&r->client->queued, r, client_link);
     r->client->n_queued--;
 }
 
 SchedRequest *scheduler_pick(Scheduler *s, uint64_t now_usec)
 {
-    if (s->n_running >= s->max_running)
+    if (s->held || s->n_running >= s->max_running)
         return NULL;
 
     for (unsigned p = VGPU_N_PRIORITIES; p-- > 0;) {
@@ -107,27 +110,53 @@ void sched_request_remove(SchedRequest *r)
     r->state = SCHED_IDLE;
 }
 
-void sched_client_set_priority(SchedClient *c, unsigned priority)
+/* Takes every queued request out of its level, gives it @priority (unless
+ * negative) and @to (unless NULL), and puts it in again, unless held.
+ *
+ * Both lists are in order of arrival, so one walk from the youngest to the oldest
+ * of each merges them. A client seldom has requests at more than one place; the
+ * walk along the target starts anew where that changes. */
+static void relocate(SchedClient *c, Scheduler *to, int priority)
 {
-    Scheduler *s = NULL;
     SchedRequest *r, *after = NULL;
+    SchedQueue *level = NULL;
 
-    /* Both lists are in order of arrival, so one walk from the youngest to the
-     * oldest of each merges them. A client seldom has requests in more than one
-     * scheduler; the walk starts anew where it changes. */
     TAILQ_FOREACH_REVERSE(r, &c->queued, SchedQueue, client_link)
     {
-        if (r->priority == priority)
+        if (after == r)
+            after = TAILQ_PREV(r, SchedQueue, level_link);
+        level_remove(r);
+        r->scheduler->depth[r->priority]--;
+        if (to)
+            r->scheduler = to;
+        if (priority >= 0)
+            r->priority = (uint8_t) priority;
+        r->scheduler->depth[r->priority]++;
+        if (c->held)
             continue;
-        if (r->scheduler != s) {
-            s = r->scheduler;
-            after = level_last(s, priority);
+
+        if (level != &r->scheduler->level[r->priority]) {
+            level = &r->scheduler->level[r->priority];
+            after = level_last(r->scheduler, r->priority);
         }
         while (after && after->arrival > r->arrival)
             after = TAILQ_PREV(after, SchedQueue, level_link);
-
-        level_remove(r);
-        r->priority = (uint8_t) priority;
         level_insert(r, after);
     }
+}
+
+void sched_client_set_priority(SchedClient *c, unsigned priority)
+{
+    relocate(c, NULL, (int) priority);
+}
+
+void sched_client_move(SchedClient *c, Scheduler *to)
+{
+    relocate(c, to, -1);
+}
+
+void sched_client_hold(SchedClient *c, bool held)
+{
+    c->held = held;
+    relocate(c, NULL, -1);
 }

@@ -9,10 +9,10 @@
  * waits for no more than these.
  *
  * Cost: push, pick, complete and remove are O(1) in the number of clients and
- * of requests. A change of priority or pool is O(k + m) for the client's own k
- * queued requests and the m requests at the target that arrived after the
- * oldest of them; both are bounded by the pool's queue limit. One list for a
- * priority in arrival order is what makes the frequent operations O(1).
+ * of requests. A change of priority or pool, and the end of a hold, is O(k + m) for the client's
+ * own k queued requests and the m requests at the target that arrived after the oldest of them;
+ * both are bounded by the pool's queue limit. One list for a priority in arrival order is what
+ * makes the frequent operations O(1).
  */
 #ifndef VGPU_SCHEDULER_H
 #define VGPU_SCHEDULER_H
@@ -45,6 +45,7 @@ struct SchedRequest {
     uint64_t picked_at_usec; /* as given to pick */
     SchedState state;
     uint8_t priority;
+    bool held; /* queued, but in its client's list only */
 };
 
 struct SchedClient {
@@ -52,14 +53,16 @@ struct SchedClient {
     unsigned n_queued;
     unsigned n_running;
     unsigned limit; /* the most requests queued at once */
+    bool held;      /* nothing of it is picked */
 };
 
 struct Scheduler {
-    SchedQueue level[VGPU_N_PRIORITIES];
-    unsigned depth[VGPU_N_PRIORITIES];
+    SchedQueue level[VGPU_N_PRIORITIES]; /* what may be picked */
+    unsigned depth[VGPU_N_PRIORITIES];   /* queued, held ones included */
     unsigned n_running;
     unsigned max_running; /* at least 1 */
     unsigned limit;       /* the most requests queued at once, over all priorities */
+    bool held;            /* nothing is picked */
     uint64_t *next_arrival;
 };
 
@@ -114,6 +117,19 @@ void sched_request_remove(SchedRequest *r);
  * requests are not touched.
  */
 void sched_client_set_priority(SchedClient *c, unsigned priority);
+
+/*
+ * sched_client_move() - move all that the client has queued to another scheduler
+ * @to: shares its arrival counter with where the requests are now. Its limit is
+ *     not looked at: nothing is lost by moving.
+ */
+void sched_client_move(SchedClient *c, Scheduler *to);
+
+/*
+ * sched_client_hold() - pick nothing of this client until further notice
+ * @held: false ends it, and what is queued stands by arrival as if never held
+ */
+void sched_client_hold(SchedClient *c, bool held);
 
 /* scheduler_queued() - requests queued over all priorities */
 static inline unsigned scheduler_queued(const Scheduler *s)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The counters that VMs and pools have in common, as D-Bus properties. They tick
- * with every request, so they send no PropertiesChanged.
+ * The counters and times that VMs and pools have in common, as D-Bus properties.
+ * They tick with every request, so they send no PropertiesChanged.
  */
 #ifndef VGPU_STATISTICS_BUS_H
 #define VGPU_STATISTICS_BUS_H
@@ -9,8 +9,34 @@
 #include <stddef.h>
 #include <systemd/sd-bus.h>
 
+#include "statistics.h"
+
+/* Getters of the percentiles of the Histogram that the property's offset leads to. */
+int statistics_bus_get_p50(sd_bus *bus, const char *path, const char *interface,
+                           const char *property, sd_bus_message *reply, void *userdata,
+                           sd_bus_error *error);
+int statistics_bus_get_p95(sd_bus *bus, const char *path, const char *interface,
+                           const char *property, sd_bus_message *reply, void *userdata,
+                           sd_bus_error *error);
+int statistics_bus_get_p99(sd_bus *bus, const char *path, const char *interface,
+                           const char *property, sd_bus_message *reply, void *userdata,
+                           sd_bus_error *error);
+
+/* statistics_bus_reply_histograms() - answer GetHistograms */
+int statistics_bus_reply_histograms(sd_bus_message *call, const Statistics *s);
+
 #define STATISTICS_PROPERTY(name, type, field) \
     SD_BUS_PROPERTY(name, "t", NULL, offsetof(type, statistics.field), 0)
+
+#define HISTOGRAM_PROPERTIES(name, type, field)                      \
+    STATISTICS_PROPERTY(name "USec", type, field.sum),               \
+        SD_BUS_PROPERTY(name "P50USec", "t", statistics_bus_get_p50, \
+                        offsetof(type, statistics.field), 0),        \
+        SD_BUS_PROPERTY(name "P95USec", "t", statistics_bus_get_p95, \
+                        offsetof(type, statistics.field), 0),        \
+        SD_BUS_PROPERTY(name "P99USec", "t", statistics_bus_get_p99, \
+                        offsetof(type, statistics.field), 0),        \
+        STATISTICS_PROPERTY(name "MaxUSec", type, field.max)
 
 #define STATISTICS_PROPERTIES(type)                                \
     STATISTICS_PROPERTY("RequestsSubmitted", type, submitted),     \
@@ -19,8 +45,8 @@
         STATISTICS_PROPERTY("RequestsRejected", type, rejected),   \
         STATISTICS_PROPERTY("BytesIn", type, bytes_in),            \
         STATISTICS_PROPERTY("BytesOut", type, bytes_out),          \
-        STATISTICS_PROPERTY("WaitTimeUSec", type, wait_usec),      \
-        STATISTICS_PROPERTY("ExecutionTimeUSec", type, exec_usec), \
+        HISTOGRAM_PROPERTIES("WaitTime", type, wait),              \
+        HISTOGRAM_PROPERTIES("ExecutionTime", type, execution),    \
         STATISTICS_PROPERTY("LastRequestTimestamp", type, last_request_usec)
 
 #endif

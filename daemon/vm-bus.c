@@ -9,6 +9,7 @@
 #include "names.h"
 #include "statistics-bus.h"
 #include "vm-bus.h"
+#include "vm-methods.h"
 
 static int get_uuid(sd_bus *bus, const char *path, const char *interface, const char *property,
                     sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -25,11 +26,12 @@ static int get_uuid(sd_bus *bus, const char *path, const char *interface, const 
     return sd_bus_message_append(reply, "s", text);
 }
 
-static int get_pool(sd_bus *bus, const char *path, const char *interface, const char *property,
-                    sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int get_pool_letter(sd_bus *bus, const char *path, const char *interface,
+                           const char *property, sd_bus_message *reply, void *userdata,
+                           sd_bus_error *error)
 {
-    VM *vm = userdata;
-    char text[2] = {vm->pool, '\0'};
+    const char *letter = userdata;
+    char text[2] = {*letter, '\0'};
 
     (void) bus, (void) path, (void) interface, (void) property, (void) error;
 
@@ -39,11 +41,21 @@ static int get_pool(sd_bus *bus, const char *path, const char *interface, const 
 static int get_priority(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-    VM *vm = userdata;
+    const uint8_t *priority = userdata;
 
     (void) bus, (void) path, (void) interface, (void) property, (void) error;
 
-    return sd_bus_message_append(reply, "s", vgpu_priority_to_string(vm->priority));
+    return sd_bus_message_append(reply, "s", vgpu_priority_to_string(*priority));
+}
+
+static int get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
+                    sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    const bool *flag = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "b", *flag);
 }
 
 static int get_connected(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -56,15 +68,56 @@ static int get_connected(sd_bus *bus, const char *path, const char *interface, c
     return sd_bus_message_append(reply, "b", vm->connection != NULL);
 }
 
+static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    VM *vm = userdata;
+
+    (void) error;
+
+    return statistics_bus_reply_histograms(call, &vm->statistics);
+}
+
+#define CHANGING(name, type, getter, field) \
+    SD_BUS_PROPERTY(name, type, getter, offsetof(VM, field), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+
 static const sd_bus_vtable vm_vtable[] = {
     SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD_WITH_ARGS("SetPriority", SD_BUS_ARGS("s", priority, "b", runtime),
+                            SD_BUS_NO_RESULT, vm_method_set_priority, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("SetPool", SD_BUS_ARGS("s", pool, "b", runtime), SD_BUS_NO_RESULT,
+                            vm_method_set_pool, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("a{sv}", limits, "b", runtime),
+                            SD_BUS_NO_RESULT, vm_method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Pause", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, vm_method_pause,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Resume", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, vm_method_resume,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Quarantine", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, vm_method_quarantine,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Release", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, vm_method_release,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Unregister", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, vm_method_unregister,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ResetStatistics", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+                            vm_method_reset_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("GetHistograms", SD_BUS_NO_ARGS,
+                            SD_BUS_RESULT("a(tt)", wait, "a(tt)", execution), method_get_histograms,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Name", "s", NULL, offsetof(VM, name), SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("VMID", "u", NULL, offsetof(VM, id), SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Pool", "s", get_pool, 0, 0),
-    SD_BUS_PROPERTY("Priority", "s", get_priority, 0, 0),
-    SD_BUS_PROPERTY("Connected", "b", get_connected, 0, 0),
-    SD_BUS_PROPERTY("LeaderPID", "u", NULL, offsetof(VM, leader), SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Registered", "b", get_flag, offsetof(VM, registered),
+                    SD_BUS_VTABLE_PROPERTY_CONST),
+    CHANGING("Pool", "s", get_pool_letter, settings.pool),
+    CHANGING("ConfiguredPool", "s", get_pool_letter, configured.pool),
+    CHANGING("Priority", "s", get_priority, settings.priority),
+    CHANGING("ConfiguredPriority", "s", get_priority, configured.priority),
+    SD_BUS_PROPERTY("Connected", "b", get_connected, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    CHANGING("LeaderPID", "u", NULL, leader),
+    CHANGING("Paused", "b", get_flag, paused),
+    CHANGING("Quarantined", "b", get_flag, quarantined),
+    CHANGING("QueueLimit", "u", NULL, settings.queue_limit),
+    CHANGING("RequestRateLimit", "u", NULL, settings.rate_limit),
     SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.n_queued), 0),
     SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(VM, client.n_running), 0),
     STATISTICS_PROPERTIES(VM),
@@ -137,5 +190,20 @@ void vm_bus_announce(VM *vm, bool added)
                               added ? "VMAdded" : "VMRemoved", "so", vm->name, path);
     if (!added)
         (void) sd_bus_emit_object_removed(bus, path);
+    free(path);
+}
+
+void vm_bus_properties_changed(VM *vm, const char *const *properties)
+{
+    sd_bus *bus = vm->manager->bus;
+    char *path;
+
+    if (!bus || sd_bus_is_ready(bus) <= 0)
+        return;
+    path = bus_object_path(VGPU_OBJECT_VM, vm->name);
+    if (!path)
+        return;
+
+    (void) sd_bus_emit_properties_changed_strv(bus, path, VGPU_INTERFACE_VM, (char **) properties);
     free(path);
 }

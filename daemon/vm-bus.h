@@ -9,4 +9,9 @@
 /* vm_bus_announce() - tell the bus, where there is one, that a VM is new or about to go */
 void vm_bus_announce(VM *vm, bool added);
 
+/* vm_bus_changed() - the same of properties, named as strings */
+#define vm_bus_changed(vm, ...) \
+    vm_bus_properties_changed((vm), (const char *const[]){__VA_ARGS__, NULL})
+void vm_bus_properties_changed(VM *vm, const char *const *properties);
+
 #endif

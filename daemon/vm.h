@@ -3,8 +3,10 @@
  * A VM as the mediator knows it: its name and number, what it may use, what it
  * has in the queues, and its counters.
  *
- * A VM that nobody registered exists for as long as its connection does. Its
- * pool and priority are what its messages claim.
+ * A registered VM is there until it is unregistered, connected or not, and what
+ * it may use comes from its registration and from the administrator alone. One
+ * that nobody registered exists for as long as its connection does; its pool and
+ * priority are what its messages claim.
  */
 #ifndef VGPU_VM_H
 #define VGPU_VM_H
@@ -16,22 +18,32 @@
 
 #include "log.h"
 #include "scheduler.h"
+#include "statistics.h"
 
 typedef struct Connection Connection;
 typedef struct Manager Manager;
 
-/* What has happened to the requests of a VM or a pool. */
-typedef struct Statistics {
-    uint64_t submitted;         /* well-formed and queued */
-    uint64_t completed;         /* answered with NONE */
-    uint64_t failed;            /* queued, and answered with an error */
-    uint64_t rejected;          /* never queued: malformed, no such pool, a queue full */
-    uint64_t bytes_in;          /* of requests queued */
-    uint64_t bytes_out;         /* of their responses */
-    uint64_t wait_usec;         /* in the queue, over all that left it to run */
-    uint64_t exec_usec;         /* on the device by its own measure, over all that completed */
-    uint64_t last_request_usec; /* CLOCK_REALTIME of the last one queued; 0: none yet */
-} Statistics;
+#define VM_NAME_MAX 255
+#define VM_QUEUE_LIMIT_MAX 65536u
+
+/* What a VM may use. */
+typedef struct VMSettings {
+    char pool;
+    uint8_t priority;
+    uint32_t queue_limit; /* requests waiting, 1..VM_QUEUE_LIMIT_MAX */
+    uint32_t rate_limit;  /* requests a second; 0: any number */
+} VMSettings;
+
+/* A set of settings. */
+enum {
+    VM_SETTING_POOL = 1 << 0,
+    VM_SETTING_PRIORITY = 1 << 1,
+    VM_SETTING_QUEUE_LIMIT = 1 << 2,
+    VM_SETTING_RATE_LIMIT = 1 << 3,
+};
+
+/* vm_settings_take() - copy those of @which, VM_SETTING_*, and leave the others */
+void vm_settings_take(VMSettings *to, const VMSettings *from, unsigned which);
 
 typedef struct VM {
     TAILQ_ENTRY(VM) link;
@@ -39,12 +51,24 @@ typedef struct VM {
     char *name; /* unique */
     uint32_t id;
     uint8_t uuid[16];
-    char pool;
-    uint8_t priority;
-    pid_t leader;           /* the peer's, by the kernel */
-    Connection *connection; /* NULL when its peer is gone */
+    bool registered;
+    VMSettings configured; /* by its registration */
+    VMSettings settings;   /* as they are now */
+    bool forgotten;        /* kept for what it has running only */
+    bool paused;
+    bool quarantined;
+
+    pid_t leader;           /* the process that connected last, by the kernel; 0: none yet */
+    Connection *connection; /* NULL while no device is connected */
+    bool claimed;           /* resume is in some device's hands */
+    uint8_t resume[16];     /* what a device shows to come back as this VM */
+
     SchedClient client;
     Statistics statistics;
+
+    uint64_t rate_usec; /* when rate_tokens was right */
+    double rate_tokens;
+
     uint64_t log_window_usec; /* when the lines counted here began */
     unsigned log_lines;
 } VM;
@@ -52,20 +76,81 @@ typedef struct VM {
 typedef TAILQ_HEAD(VMList, VM) VMList;
 
 /*
- * vm_new() - a VM the manager knows from now on
- * @id: the number its device shows. The name is "vm<id>", with "-2", "-3", …
+ * vm_new_unregistered() - a VM for a connection that nobody announced
+ * @id: the number its device shows. The name is "unregistered-<id>", with "-2", "-3", …
  *     behind it where that is taken.
- * @ret: owned by the manager; vm_free() ends it
+ * @ret: the manager's; vm_detach() ends it
  *
  * Returns 0 or -ENOMEM.
  */
-int vm_new(Manager *manager, uint32_t id, char pool, uint8_t priority, VM **ret);
+int vm_new_unregistered(Manager *manager, uint32_t id, char pool, uint8_t priority, VM **ret);
 
-/* vm_free() - the manager forgets the VM. It must have nothing queued or running. NULL is fine */
-VM *vm_free(VM *vm);
+/* Outcomes of vm_register() beside 0. */
+enum {
+    VM_EXISTS = 1, /* the name has another UUID, or the UUID another name */
+    VM_ID_TAKEN = 2,
+};
 
-/* vm_find() - by name; NULL when there is none */
+/*
+ * vm_register() - make a VM known, or change what a known one is configured with
+ * @name: passed vm_name_is_valid()
+ * @uuid: not all zero
+ * @settings: the pool exists; the rest is in range
+ * @id: the number it shall have, or 0 for one that is free
+ *
+ * What the administrator made last for this name goes on top of @settings.
+ * Returns 0, VM_EXISTS, VM_ID_TAKEN or -ENOMEM.
+ */
+int vm_register(Manager *manager, const char *name, const uint8_t uuid[16],
+                const VMSettings *settings, uint32_t id, VM **ret);
+
+/* vm_unregister() - hang up, drop what is queued, and forget the VM, which is gone after this */
+void vm_unregister(VM *vm);
+
+/* vm_free_all() - forget every VM; their connections are gone already */
+void vm_free_all(Manager *manager);
+
+/* vm_free_if_over() - to be called when a request of the VM ended: frees one that is forgotten */
+void vm_free_if_over(VM *vm);
+
+/* vm_name_is_valid() - 1..VM_NAME_MAX bytes of UTF-8 without control characters */
+bool vm_name_is_valid(const char *name);
+
+/* vm_find() and its like: NULL when there is none */
 VM *vm_find(Manager *manager, const char *name);
+VM *vm_find_by_id(Manager *manager, uint32_t id);
+VM *vm_find_by_pid(Manager *manager, pid_t pid);
+VM *vm_find_registered(Manager *manager, const uint8_t uuid[16]);
+
+/*
+ * vm_attach() - its device is on this connection now
+ * @leader: the peer's process
+ *
+ * A registered VM gets a new resume secret.
+ */
+void vm_attach(VM *vm, Connection *connection, pid_t leader);
+
+/* vm_detach() - its device is gone; what it has queued is dropped. May free the VM */
+void vm_detach(VM *vm);
+
+/* vm_apply() - give it other settings: what it has queued goes along. The pool exists */
+void vm_apply(VM *vm, const VMSettings *settings);
+
+/*
+ * vm_change() - an administrator's change
+ * @which: VM_SETTING_*, the settings to take from @settings
+ * @runtime: false: it holds for later registrations of this name too
+ */
+void vm_change(VM *vm, const VMSettings *settings, unsigned which, bool runtime);
+
+/* vm_set_paused() - hold its queue, or let it go on */
+void vm_set_paused(VM *vm, bool paused);
+
+/* vm_set_quarantined() - true: all that it has queued fails with VM_QUARANTINED */
+void vm_set_quarantined(VM *vm, bool quarantined);
+
+/* vm_take_token() - may one more request be submitted now, by the rate limit? */
+bool vm_take_token(VM *vm);
 
 /* vm_log_context() - for log_context(): which VM a line is about */
 LogContext vm_log_context(const VM *vm);

@@ -39,10 +39,12 @@ static Manager *manager_of_ours(void)
     sigaddset(&signals, SIGCHLD);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     require(sigprocmask(SIG_BLOCK, &signals, NULL) == 0);
 
     require(config_load("/nonexistent/mediator.conf", &config) == 0);
-    require(manager_new(&config, "/nonexistent/vgpu-executor", &m) == 0);
+    require(manager_new(&config, "/nonexistent/mediator.conf", "/nonexistent/vgpu-executor", &m) ==
+            0);
     while (!m->pools[0]->unavailable)
         require(sd_event_run(m->event, UINT64_MAX) >= 0);
     return m;

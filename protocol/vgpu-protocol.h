@@ -242,23 +242,30 @@ static_assert(offsetof(VGPUSocketHeader, priority) == 17, "ABI");
 static_assert(offsetof(VGPUSocketHeader, pad) == 18, "ABI");
 static_assert(offsetof(VGPUSocketHeader, payload_len) == 20, "ABI");
 
-/* Both may grow at the end: a receiver takes the part it knows and wants at
- * least the part given here. */
+/* Both may grow at the end: a receiver takes the part it knows, takes what is
+ * missing for zero, and wants at least what stands before resume. */
 typedef struct VGPUHello {
-    uint8_t uuid[16];  /* the VM's, in RFC 4122 byte order; all zero when it has none */
-    uint32_t features; /* no bit is assigned yet: 0 */
-    uint32_t reserved; /* 0 */
+    uint8_t uuid[16];   /* the VM's, in RFC 4122 byte order; all zero when it has none */
+    uint32_t features;  /* no bit is assigned yet: 0 */
+    uint32_t reserved;  /* 0 */
+    uint8_t resume[16]; /* from the last WELCOME; all zero before the first */
 } VGPUHello;
 
 typedef struct VGPUWelcome {
-    uint32_t vm_id;    /* the number the mediator knows the VM by */
-    uint32_t features; /* the bits of HELLO that the mediator takes up */
+    uint32_t vm_id;     /* the number the mediator knows the VM by */
+    uint32_t features;  /* the bits of HELLO that the mediator takes up */
+    uint8_t resume[16]; /* a secret: whoever shows it comes back as this VM; zero: none */
 } VGPUWelcome;
 
-static_assert(sizeof(VGPUHello) == 24, "ABI");
+#define VGPU_HELLO_SIZE_MIN   ((uint32_t) offsetof(VGPUHello, resume))
+#define VGPU_WELCOME_SIZE_MIN ((uint32_t) offsetof(VGPUWelcome, resume))
+
+static_assert(sizeof(VGPUHello) == 40, "ABI");
 static_assert(offsetof(VGPUHello, features) == 16, "ABI");
-static_assert(sizeof(VGPUWelcome) == 8, "ABI");
+static_assert(offsetof(VGPUHello, resume) == 24, "ABI");
+static_assert(sizeof(VGPUWelcome) == 24, "ABI");
 static_assert(offsetof(VGPUWelcome, features) == 4, "ABI");
+static_assert(offsetof(VGPUWelcome, resume) == 8, "ABI");
 
 /* ---- Validators ----------------------------------------------------------- */
 
@@ -479,9 +486,9 @@ static inline const char *vgpu_socket_header_check(const VGPUSocketHeader *h)
     case VGPU_MSG_QUARANTINED:
         return h->payload_len == 0 ? NULL : "payload where none belongs";
     case VGPU_MSG_HELLO:
-        return h->payload_len >= sizeof(VGPUHello) ? NULL : "hello too short";
+        return h->payload_len >= VGPU_HELLO_SIZE_MIN ? NULL : "hello too short";
     case VGPU_MSG_WELCOME:
-        return h->payload_len >= sizeof(VGPUWelcome) ? NULL : "welcome too short";
+        return h->payload_len >= VGPU_WELCOME_SIZE_MIN ? NULL : "welcome too short";
     default:
         return "unknown message type";
     }

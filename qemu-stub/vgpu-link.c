@@ -233,7 +233,9 @@ static void link_send_hello(VGPULink *link)
     VGPUHello hello = { .features = 0 };
 
     memcpy(hello.uuid, link->config->uuid.data, sizeof(hello.uuid));
-    link_send(link, VGPU_MSG_HELLO, 0, &hello, sizeof(hello));
+    memcpy(hello.resume, link->resume, sizeof(hello.resume));
+    /* A refusal then names the request that it is the answer to. */
+    link_send(link, VGPU_MSG_HELLO, link->request->id, &hello, sizeof(hello));
 }
 
 static void link_send_request(VGPULink *link)
@@ -299,6 +301,16 @@ static const char *link_receive_end(VGPULink *link, uint32_t id,
     return NULL;
 }
 
+/* The secret by which a later connection is known as this VM's. */
+static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
+                              const uint8_t *payload)
+{
+    VGPUWelcome welcome = { .features = 0 };
+
+    memcpy(&welcome, payload, MIN(header->payload_len, sizeof(welcome)));
+    memcpy(link->resume, welcome.resume, sizeof(link->resume));
+}
+
 /*
  * Takes a message whose header has been checked.
  *
@@ -325,8 +337,10 @@ static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
     case VGPU_MSG_PING:
         link_send(link, VGPU_MSG_PONG, header->request_id, NULL, 0);
         return NULL;
-    case VGPU_MSG_PONG:
     case VGPU_MSG_WELCOME:
+        link_take_welcome(link, header, payload);
+        return NULL;
+    case VGPU_MSG_PONG:
         return NULL;
     default:
         return "a message that only a device sends";

@@ -63,6 +63,8 @@ typedef struct VGPULink {
     unsigned sends;              /* how often it was sent */
     int64_t deadline; /* when it fails without a sign of life; 0: never */
 
+    uint8_t resume[16]; /* from the last WELCOME, for the next HELLO */
+
     int fd; /* -1: not connected */
     bool warned;      /* nothing was heard since the last warning */
     unsigned backoff; /* before the next attempt to connect */

@@ -101,7 +101,10 @@ static int start(void **state)
     (void) state;
     if (test_bus_start(&test_bus) < 0)
         return -1;
-    if (test_mediator_start(&mediator, "[Pool A]\nBackend=cpu\n[Pool C]\nBackend=cpu\n", "system"))
+    if (test_mediator_start(
+            &mediator,
+            "[Pool A]\nBackend=cpu\n[Pool C]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n",
+            "system"))
         return -1;
     if (sd_bus_open_system(&bus) < 0)
         return -1;
@@ -150,7 +153,7 @@ static void test_pools(void **state)
 
 static void test_vm_comes_and_goes(void **state)
 {
-    const char *path = VGPU_OBJECT_VM "/vm42";
+    const char *path = VGPU_OBJECT_VM "/unregistered_2d42";
     VGPUHello hello = {.uuid = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4}};
     VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 42, 0, VGPU_PRIORITY_HIGH, sizeof(hello));
     sd_bus_message *reply = NULL;
@@ -160,9 +163,9 @@ static void test_vm_comes_and_goes(void **state)
     (void) state;
     assert_true(wire_send(fd, &h, &hello));
     assert_int_equal(wire_receive(fd, &m), 1);
-    expect_vm_signal("VMAdded", "vm42");
+    expect_vm_signal("VMAdded", "unregistered-42");
 
-    expect_text(path, VGPU_INTERFACE_VM, "Name", "vm42");
+    expect_text(path, VGPU_INTERFACE_VM, "Name", "unregistered-42");
     expect_text(path, VGPU_INTERFACE_VM, "UUID", "12345678-9abc-def0-0102-030400000000");
     expect_text(path, VGPU_INTERFACE_VM, "Priority", "high");
     expect_text(path, VGPU_INTERFACE_VM, "Pool", "A");
@@ -175,14 +178,14 @@ static void test_vm_comes_and_goes(void **state)
     sd_bus_message_unref(reply);
 
     close(fd);
-    expect_vm_signal("VMRemoved", "vm42");
+    expect_vm_signal("VMRemoved", "unregistered-42");
     assert_true(sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, VGPU_INTERFACE_VM, "Name",
                                            NULL, &(char *){NULL}) < 0);
 }
 
 static void test_counters(void **state)
 {
-    const char *path = VGPU_OBJECT_VM "/vm7", *pool = VGPU_OBJECT_POOL "/A";
+    const char *path = VGPU_OBJECT_VM "/unregistered_2d7", *pool = VGPU_OBJECT_POOL "/A";
     uint64_t before = get_u64(pool, VGPU_INTERFACE_POOL, "RequestsCompleted");
     pid_t executor = hold_executor();
     int fd = dial();
@@ -217,7 +220,7 @@ static void test_counters(void **state)
 /* What the service says of itself is what the contract says. */
 static void test_contract(void **state)
 {
-    static const char *const objects[] = {"", "/pool/A", "/vm/vm9"};
+    static const char *const objects[] = {"", "/pool/A", "/vm/unregistered_2d9"};
     int fd = dial();
 
     (void) state;

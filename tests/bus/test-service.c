@@ -165,7 +165,7 @@ static void test_violations(void **state)
     h[5].msg_type = VGPU_MSG_REQUEST, h[5].payload_len = 0xffffffff;
     h[6].msg_type = VGPU_MSG_BUSY;
     h[7].msg_type = VGPU_MSG_HELLO, h[7].payload_len = sizeof(hello), h[7].pool_id = 'x';
-    h[8].msg_type = VGPU_MSG_HELLO, h[8].payload_len = sizeof(hello) - 1;
+    h[8].msg_type = VGPU_MSG_HELLO, h[8].payload_len = VGPU_HELLO_SIZE_MIN - 1;
 
     for (unsigned i = 0; i < 9; i++) {
         int fd = dial();

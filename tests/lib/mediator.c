@@ -10,6 +10,7 @@
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +74,8 @@ static void exec_mediator(const TestMediator *m, const char *bus, const char *no
         _exit(125);
     (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
     setenv("NOTIFY_SOCKET", notify, 1);
+    setenv("RUNTIME_DIRECTORY", m->runtime, 1);
+    setenv("STATE_DIRECTORY", m->state, 1);
     dup2(log, STDERR_FILENO);
 
     snprintf(listen_arg, sizeof(listen_arg), "--listen=%s", m->socket);
@@ -85,8 +88,12 @@ static void exec_mediator(const TestMediator *m, const char *bus, const char *no
 
 int test_mediator_start(TestMediator *m, const char *config, const char *bus)
 {
-    struct sockaddr_un address;
-    int notify, r;
+    int r;
+
+    if (!getenv("VGPU_MEDIATORD") || !getenv("VGPU_EXECUTOR")) {
+        fprintf(stderr, "VGPU_MEDIATORD and VGPU_EXECUTOR must name the programs\n");
+        return -EINVAL;
+    }
 
     *m = (TestMediator){.directory = "/tmp/vgpu-test-XXXXXX"};
     if (!mkdtemp(m->directory))
@@ -95,10 +102,20 @@ int test_mediator_start(TestMediator *m, const char *config, const char *bus)
     snprintf(m->config, sizeof(m->config), "%s/mediator.conf", m->directory);
     snprintf(m->log, sizeof(m->log), "%s/log", m->directory);
 
+    snprintf(m->runtime, sizeof(m->runtime), "%s/run", m->directory);
+    snprintf(m->state, sizeof(m->state), "%s/state", m->directory);
+    if (mkdir(m->runtime, 0700) < 0 || mkdir(m->state, 0700) < 0)
+        return -errno;
+
     r = write_file(m->config, config);
-    if (r < 0)
-        return r;
-    notify = open_notify(m, &address);
+    return r < 0 ? r : test_mediator_run(m, bus);
+}
+
+int test_mediator_run(TestMediator *m, const char *bus)
+{
+    struct sockaddr_un address;
+    int notify = open_notify(m, &address), r;
+
     if (notify < 0)
         return notify;
 
@@ -107,6 +124,7 @@ int test_mediator_start(TestMediator *m, const char *config, const char *bus)
         exec_mediator(m, bus, address.sun_path);
     r = m->pid < 0 ? -errno : wait_ready(notify);
     close(notify);
+    (void) unlink(address.sun_path);
     if (r < 0)
         fprintf(stderr, "the mediator did not become ready: %s\n", strerror(-r));
     return r;

@@ -11,6 +11,8 @@ typedef struct TestMediator {
     char socket[96];
     char config[96];
     char log[96]; /* its standard error */
+    char runtime[96];
+    char state[96];
     pid_t pid;
 } TestMediator;
 
@@ -23,6 +25,9 @@ typedef struct TestMediator {
  * Returns 0, or a negative errno with a word on standard error.
  */
 int test_mediator_start(TestMediator *m, const char *config, const char *bus);
+
+/* test_mediator_run() - start it again, after it ended, with the same files */
+int test_mediator_run(TestMediator *m, const char *bus);
 
 /* test_mediator_signal_and_wait() - its exit status, or 128 + the signal that ended it */
 int test_mediator_signal_and_wait(TestMediator *m, int signal);

@@ -94,6 +94,7 @@ static void test_absent(void **state)
     assert_true(c.pools[0].configured);
     assert_false(c.pools[1].configured);
     assert_int_equal(c.pools[0].backend, POOL_BACKEND_AUTO);
+    assert_int_equal(c.unregistered, UNREGISTERED_DEFAULT);
     assert_true(c.queue_timeout_usec == UINT64_MAX);
     assert_int_equal(c.request_timeout_usec, 30000000);
 }
@@ -118,7 +119,7 @@ static void test_everything(void **state)
     assert_int_equal(c.pools[1].in_flight, 64);
     assert_int_equal(c.pools[1].queue_limit, 9);
     assert_true(c.pools[25].configured);
-    assert_false(c.unregistered_allow);
+    assert_int_equal(c.unregistered, UNREGISTERED_REFUSE);
     assert_int_equal(c.max_connections, 17);
     assert_int_equal(c.vm_queue_limit, 5);
     assert_int_equal(c.queue_timeout_usec, 2000000);

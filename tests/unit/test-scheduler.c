@@ -165,21 +165,105 @@ static void test_remove(void **state)
     assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r[2]);
 }
 
+static void test_hold(void **state)
+{
+    Fixture f = fixture_new(10, 10);
+    SchedRequest a[3] = {0}, b[2] = {0};
+    SchedClient ca, cb;
+
+    (void) state;
+    fixture_init(&f);
+    sched_client_init(&ca, 10);
+    sched_client_init(&cb, 10);
+    push(&f, &ca, &a[0], VGPU_PRIORITY_LOW);
+    push(&f, &cb, &b[0], VGPU_PRIORITY_LOW);
+    sched_client_hold(&ca, true);
+    push(&f, &ca, &a[1], VGPU_PRIORITY_LOW);
+    push(&f, &cb, &b[1], VGPU_PRIORITY_LOW);
+    sched_client_set_priority(&ca, VGPU_PRIORITY_MEDIUM);
+    assert_int_equal(f.scheduler.depth[VGPU_PRIORITY_MEDIUM], 2);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &b[0]);
+
+    sched_client_set_priority(&ca, VGPU_PRIORITY_LOW);
+    sched_client_hold(&ca, false);
+    push(&f, &ca, &a[2], VGPU_PRIORITY_LOW);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &a[0]);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &a[1]);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &b[1]);
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &a[2]);
+}
+
+static void test_hold_all(void **state)
+{
+    Fixture f = fixture_new(10, 10);
+    SchedRequest r = {0};
+    SchedClient c;
+
+    (void) state;
+    fixture_init(&f);
+    sched_client_init(&c, 10);
+    f.scheduler.held = true;
+    push(&f, &c, &r, VGPU_PRIORITY_HIGH);
+    assert_null(scheduler_pick(&f.scheduler, 0));
+    f.scheduler.held = false;
+    assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r);
+}
+
+static void test_move(void **state)
+{
+    Fixture from = fixture_new(10, 10);
+    SchedRequest r[3] = {0}, there[2] = {0};
+    SchedClient c, other;
+    Scheduler to;
+
+    (void) state;
+    fixture_init(&from);
+    scheduler_init(&to, &from.next_arrival, 10, 2);
+    sched_client_init(&c, 10);
+    sched_client_init(&other, 10);
+    push(&from, &c, &r[0], VGPU_PRIORITY_LOW);
+    assert_int_equal(scheduler_push(&to, &other, &there[0], VGPU_PRIORITY_LOW, 0), 0);
+    push(&from, &c, &r[1], VGPU_PRIORITY_HIGH);
+    push(&from, &c, &r[2], VGPU_PRIORITY_LOW);
+    assert_int_equal(scheduler_push(&to, &other, &there[1], VGPU_PRIORITY_LOW, 0), 0);
+
+    sched_client_move(&c, &to);
+    assert_int_equal(scheduler_queued(&from.scheduler), 0);
+    assert_int_equal(scheduler_queued(&to), 5);
+    assert_ptr_equal(scheduler_pick(&to, 0), &r[1]);
+    assert_ptr_equal(scheduler_pick(&to, 0), &r[0]);
+    assert_ptr_equal(scheduler_pick(&to, 0), &there[0]);
+    assert_ptr_equal(scheduler_pick(&to, 0), &r[2]);
+    assert_ptr_equal(scheduler_pick(&to, 0), &there[1]);
+    sched_request_complete(&r[1]);
+    assert_int_equal(to.n_running, 4);
+    assert_int_equal(from.scheduler.n_running, 0);
+}
+
 /* ---- Against a model -------------------------------------------------------------- */
 
 #define MODEL_CLIENTS 12
 #define MODEL_REQUESTS 200
 #define MODEL_STEPS 200000
 
+typedef struct Model {
+    uint64_t next_arrival;
+    Scheduler schedulers[2];
+    SchedClient clients[MODEL_CLIENTS];
+    SchedRequest requests[MODEL_REQUESTS];
+} Model;
+
 /* The same rules in the most obvious way: look at every request. */
-static SchedRequest *model_next(SchedRequest *requests)
+static SchedRequest *model_next(Model *m, const Scheduler *s)
 {
     SchedRequest *best = NULL;
 
+    if (s->held || s->n_running >= s->max_running)
+        return NULL;
     for (unsigned i = 0; i < MODEL_REQUESTS; i++) {
-        SchedRequest *r = &requests[i];
+        SchedRequest *r = &m->requests[i];
 
-        if (r->state != SCHED_QUEUED)
+        if (r->state != SCHED_QUEUED || r->scheduler != s || r->client->held)
             continue;
         if (!best || r->priority > best->priority ||
             (r->priority == best->priority && r->arrival < best->arrival))
@@ -188,12 +272,12 @@ static SchedRequest *model_next(SchedRequest *requests)
     return best;
 }
 
-static SchedRequest *any_in_state(SchedRequest *requests, SchedState wanted)
+static SchedRequest *any_in_state(Model *m, SchedState wanted)
 {
     unsigned start = (unsigned) rand() % MODEL_REQUESTS;
 
     for (unsigned i = 0; i < MODEL_REQUESTS; i++) {
-        SchedRequest *r = &requests[(start + i) % MODEL_REQUESTS];
+        SchedRequest *r = &m->requests[(start + i) % MODEL_REQUESTS];
 
         if (r->state == wanted)
             return r;
@@ -201,67 +285,77 @@ static SchedRequest *any_in_state(SchedRequest *requests, SchedState wanted)
     return NULL;
 }
 
-static void check_counts(const Scheduler *s, const SchedRequest *requests)
+static void check_counts(const Model *m, const Scheduler *s)
 {
     unsigned depth[VGPU_N_PRIORITIES] = {0}, running = 0;
 
     for (unsigned i = 0; i < MODEL_REQUESTS; i++) {
-        if (requests[i].state == SCHED_QUEUED)
-            depth[requests[i].priority]++;
-        running += requests[i].state == SCHED_RUNNING;
+        const SchedRequest *r = &m->requests[i];
+
+        if (r->scheduler != s)
+            continue;
+        if (r->state == SCHED_QUEUED)
+            depth[r->priority]++;
+        running += r->state == SCHED_RUNNING;
     }
     assert_int_equal(s->n_running, running);
     assert_memory_equal(s->depth, depth, sizeof(depth));
 }
 
-static void model_step(Fixture *f, SchedClient *clients, SchedRequest *requests)
+static void model_step(Model *m)
 {
+    SchedClient *client = &m->clients[rand() % MODEL_CLIENTS];
+    Scheduler *s = &m->schedulers[rand() % 2];
+    unsigned priority = (unsigned) rand() % VGPU_N_PRIORITIES;
     SchedRequest *r, *expected;
 
-    switch (rand() % 8) {
-    case 0:
-    case 1:
-    case 2:
-        r = any_in_state(requests, SCHED_IDLE);
+    switch (rand() % 12) {
+    case 0 ... 4:
+        r = any_in_state(m, SCHED_IDLE);
         if (r)
-            push(f, &clients[rand() % MODEL_CLIENTS], r, (unsigned) rand() % VGPU_N_PRIORITIES);
+            assert_int_equal(scheduler_push(s, client, r, priority, m->next_arrival), 0);
         break;
-    case 3:
-    case 4:
-        expected = f->scheduler.n_running < f->scheduler.max_running ? model_next(requests) : NULL;
-        assert_ptr_equal(scheduler_pick(&f->scheduler, f->next_arrival), expected);
+    case 5 ... 6:
+        expected = model_next(m, s);
+        assert_ptr_equal(scheduler_pick(s, m->next_arrival), expected);
         break;
-    case 5:
-        r = any_in_state(requests, SCHED_RUNNING);
+    case 7:
+        r = any_in_state(m, SCHED_RUNNING);
         if (r)
             sched_request_complete(r);
         break;
-    case 6:
-        r = any_in_state(requests, SCHED_QUEUED);
+    case 8:
+        r = any_in_state(m, SCHED_QUEUED);
         if (r)
             sched_request_remove(r);
         break;
+    case 9:
+        sched_client_set_priority(client, priority);
+        break;
+    case 10:
+        sched_client_hold(client, rand() % 2);
+        break;
     default:
-        sched_client_set_priority(&clients[rand() % MODEL_CLIENTS],
-                                  (unsigned) rand() % VGPU_N_PRIORITIES);
+        sched_client_move(client, s);
     }
 }
 
 static void test_against_model(void **state)
 {
-    static SchedRequest requests[MODEL_REQUESTS];
-    SchedClient clients[MODEL_CLIENTS];
-    Fixture f = fixture_new(7, MODEL_REQUESTS);
+    static Model m;
 
     (void) state;
     srand(1);
-    fixture_init(&f);
+    for (unsigned i = 0; i < 2; i++)
+        scheduler_init(&m.schedulers[i], &m.next_arrival, 7, MODEL_REQUESTS);
     for (unsigned i = 0; i < MODEL_CLIENTS; i++)
-        sched_client_init(&clients[i], MODEL_REQUESTS);
+        sched_client_init(&m.clients[i], MODEL_REQUESTS);
     for (unsigned i = 0; i < MODEL_STEPS; i++) {
-        model_step(&f, clients, requests);
-        if (i % 64 == 0)
-            check_counts(&f.scheduler, requests);
+        model_step(&m);
+        if (i % 64 == 0) {
+            check_counts(&m, &m.schedulers[0]);
+            check_counts(&m, &m.schedulers[1]);
+        }
     }
 }
 
@@ -322,6 +416,9 @@ int main(void)
         cmocka_unit_test(test_priority_change_merges),
         cmocka_unit_test(test_priority_change_leaves_running),
         cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_hold_all),
+        cmocka_unit_test(test_move),
         cmocka_unit_test(test_against_model),
         cmocka_unit_test(test_ten_thousand_vms),
     };

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-id128.h>
+
+#include "bus.h"
+#include "manager.h"
+#include "names.h"
+#include "vm-methods.h"
+
+/* ---- Arguments ------------------------------------------------------------------------- */
+
+static int no_such_vm(sd_bus_error *error, const char *name)
+{
+    return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM, "No VM '%s' is known.", name);
+}
+
+/*
+ * Finds the VM that a call is about, and asks whether the caller may. Returns 1
+ * with the VM, 0 when the handler is to return 1 and wait, or a negative errno.
+ */
+static int begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret)
+{
+    bool on_manager = strcmp(sd_bus_message_get_interface(call), VGPU_INTERFACE_MANAGER) == 0;
+    Manager *m = on_manager ? userdata : ((VM *) userdata)->manager;
+    VM *vm = on_manager ? NULL : userdata;
+    const char *name;
+    int r;
+
+    if (on_manager) {
+        r = sd_bus_message_read(call, "s", &name);
+        if (r < 0)
+            return r;
+        vm = vm_find(m, name);
+        if (!vm)
+            return no_such_vm(error, name);
+    }
+
+    *ret = vm;
+    return access_check(m, call, vm->name, error);
+}
+
+static int read_priority(sd_bus_message *call, sd_bus_error *error, uint8_t *ret)
+{
+    const char *text;
+    int priority, r;
+
+    r = sd_bus_message_read(call, "s", &text);
+    if (r < 0)
+        return r;
+    priority = vgpu_priority_from_string(text);
+    if (priority < 0)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_PRIORITY,
+                                 "'%s' is no priority: it is high, medium or low.", text);
+
+    *ret = (uint8_t) priority;
+    return 0;
+}
+
+static int read_pool(sd_bus_message *call, Manager *m, sd_bus_error *error, char *ret)
+{
+    const char *text;
+    int r;
+
+    r = sd_bus_message_read(call, "s", &text);
+    if (r < 0)
+        return r;
+    if (strlen(text) != 1 || !manager_pool(m, (unsigned char) text[0]))
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_POOL, "No pool '%s' is configured.",
+                                 text);
+
+    *ret = text[0];
+    return 0;
+}
+
+static int read_number(sd_bus_message *call, const char *key, uint32_t min, uint32_t max,
+                       sd_bus_error *error, uint32_t *ret)
+{
+    uint32_t value;
+    int r;
+
+    r = sd_bus_message_read(call, "v", "u", &value);
+    if (r == -ENXIO)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                 "%s takes a number of type u.", key);
+    if (r < 0)
+        return r;
+    if (value < min || value > max)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                 "%s is %u, and must be from %u to %u.", key, value, min, max);
+
+    *ret = value;
+    return 0;
+}
+
+/* @ret_id: where a VMID may be asked for, else NULL. */
+static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *ret,
+                       unsigned *ret_which, uint32_t *ret_id)
+{
+    const char *key;
+    int r;
+
+    *ret_which = 0;
+    r = sd_bus_message_enter_container(call, 'a', "{sv}");
+    if (r < 0)
+        return r;
+    while ((r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+        r = sd_bus_message_read(call, "s", &key);
+        if (r < 0)
+            return r;
+
+        if (strcmp(key, "QueueLimit") == 0) {
+            r = read_number(call, key, 1, VM_QUEUE_LIMIT_MAX, error, &ret->queue_limit);
+            *ret_which |= VM_SETTING_QUEUE_LIMIT;
+        } else if (strcmp(key, "RequestRateLimit") == 0) {
+            r = read_number(call, key, 0, UINT32_MAX, error, &ret->rate_limit);
+            *ret_which |= VM_SETTING_RATE_LIMIT;
+        } else if (strcmp(key, "VMID") == 0 && ret_id) {
+            r = read_number(call, key, 1, UINT32_MAX, error, ret_id);
+        } else {
+            return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT, "There is no limit '%s'.",
+                                     key);
+        }
+        if (r >= 0)
+            r = sd_bus_message_exit_container(call);
+        if (r < 0)
+            return r;
+    }
+    return r < 0 ? r : sd_bus_message_exit_container(call);
+}
+
+static int require_registered(const VM *vm, sd_bus_error *error)
+{
+    return vm->registered ? 0
+                          : sd_bus_error_setf(error, VGPU_BUS_ERROR_NOT_REGISTERED,
+                                              "VM '%s' is not registered.", vm->name);
+}
+
+/* ---- Changes --------------------------------------------------------------------------- */
+
+/* Ends a change: reads whether it is to last, makes it, answers. */
+static int change(sd_bus_message *call, VM *vm, const VMSettings *settings, unsigned which,
+                  sd_bus_error *error)
+{
+    int runtime, r;
+
+    r = sd_bus_message_read(call, "b", &runtime);
+    if (r >= 0)
+        r = require_registered(vm, error);
+    if (r < 0)
+        return r;
+
+    vm_change(vm, settings, which, runtime);
+    return sd_bus_reply_method_return(call, NULL);
+}
+
+int vm_method_set_priority(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    VMSettings settings;
+    VM *vm;
+    int r;
+
+    r = begin(call, userdata, error, &vm);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    r = read_priority(call, error, &settings.priority);
+    return r < 0 ? r : change(call, vm, &settings, VM_SETTING_PRIORITY, error);
+}
+
+int vm_method_set_pool(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    VMSettings settings;
+    VM *vm;
+    int r;
+
+    r = begin(call, userdata, error, &vm);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    r = read_pool(call, vm->manager, error, &settings.pool);
+    return r < 0 ? r : change(call, vm, &settings, VM_SETTING_POOL, error);
+}
+
+int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    VMSettings settings;
+    unsigned which;
+    VM *vm;
+    int r;
+
+    r = begin(call, userdata, error, &vm);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    r = read_limits(call, error, &settings, &which, NULL);
+    return r < 0 ? r : change(call, vm, &settings, which, error);
+}
+
+/* A switch that any known VM has. */
+static int turn(sd_bus_message *call, void *userdata, sd_bus_error *error, void (*set)(VM *, bool),
+                bool on)
+{
+    VM *vm;
+    int r;
+
+    r = begin(call, userdata, error, &vm);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+
+    set(vm, on);
+    return sd_bus_reply_method_return(call, NULL);
+}
+
+int vm_method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    return turn(call, userdata, error, vm_set_paused, true);
+}
+
+int vm_method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    return turn(call, userdata, error, vm_set_paused, false);
+}
+
+int vm_method_quarantine(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    return turn(call, userdata, error, vm_set_quarantined, true);
+}
+
+int vm_method_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    return turn(call, userdata, error, vm_set_quarantined, false);
+}
+
+int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    VM *vm;
+    int r;
+
+    r = begin(call, userdata, error, &vm);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    r = require_registered(vm, error);
+    if (r < 0)
+        return r;
+
+    vm_unregister(vm);
+    return sd_bus_reply_method_return(call, NULL);
+}
+
+int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    VM *vm;
+    int r;
+
+    r = begin(call, userdata, error, &vm);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+
+    vm->statistics = (Statistics){0};
+    return sd_bus_reply_method_return(call, NULL);
+}
+
+/* ---- Registration ----------------------------------------------------------------------- */
+
+static int read_name(sd_bus_message *call, sd_bus_error *error, const char **ret)
+{
+    int r = sd_bus_message_read(call, "s", ret);
+
+    if (r < 0)
+        return r;
+    return vm_name_is_valid(*ret)
+               ? 0
+               : sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_NAME,
+                                   "The name of a VM has 1 to %d bytes and no control characters.",
+                                   VM_NAME_MAX);
+}
+
+static int read_uuid(sd_bus_message *call, sd_bus_error *error, uint8_t ret[16])
+{
+    const char *text;
+    sd_id128_t id;
+    int r;
+
+    r = sd_bus_message_read(call, "s", &text);
+    if (r < 0)
+        return r;
+    if (sd_id128_from_string(text, &id) < 0 || sd_id128_is_null(id))
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_UUID, "'%s' is no UUID of a VM.",
+                                 text);
+
+    memcpy(ret, id.bytes, sizeof(id.bytes));
+    return 0;
+}
+
+static int reply_registered(sd_bus_message *call, const VM *vm)
+{
+    char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = sd_bus_reply_method_return(call, "uo", vm->id, path);
+    free(path);
+    return r;
+}
+
+int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    Manager *m = userdata;
+    VMSettings settings = {.queue_limit = m->config.vm_queue_limit};
+    const char *name;
+    uint8_t uuid[16];
+    uint32_t id = 0;
+    unsigned which;
+    VM *vm;
+    int r;
+
+    r = read_name(call, error, &name);
+    if (r >= 0)
+        r = access_check(m, call, name, error);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+
+    r = read_uuid(call, error, uuid);
+    if (r >= 0)
+        r = read_pool(call, m, error, &settings.pool);
+    if (r >= 0)
+        r = read_priority(call, error, &settings.priority);
+    if (r >= 0)
+        r = read_limits(call, error, &settings, &which, &id);
+    if (r < 0)
+        return r;
+
+    r = vm_register(m, name, uuid, &settings, id, &vm);
+    if (r == VM_EXISTS)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
+                                 "VM '%s', or another with its UUID, is known already.", name);
+    if (r == VM_ID_TAKEN)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_ID_TAKEN, "VMID %u is taken.", id);
+    return r < 0 ? r : reply_registered(call, vm);
+}
