@@ -15,7 +15,7 @@
 
 #define START_TIMEOUT_MSEC 20000
 
-/* The rules that a system bus has before any service adds its own. */
+/* The rules that a system bus has before any service adds its own, and polkit's. */
 static const char config_format[] =
     "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"
     " \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
@@ -35,6 +35,15 @@ static const char config_format[] =
     "    <allow receive_type=\"error\"/>\n"
     "    <allow receive_type=\"signal\"/>\n"
     "    <allow send_destination=\"org.freedesktop.DBus\"/>\n"
+    "    <allow send_destination=\"org.freedesktop.PolicyKit1\"/>\n"
+    "  </policy>\n"
+    "  <policy user=\"root\">\n"
+    "    <allow own=\"org.freedesktop.PolicyKit1\"/>\n"
+    "  </policy>\n"
+    /* Who stands in for the services that the mediator asks. */
+    "  <policy user=\"root\">\n"
+    "    <allow own_prefix=\"org.freedesktop\"/>\n"
+    "    <allow send_destination_prefix=\"org.freedesktop\"/>\n"
     "  </policy>\n"
     "  <include>%s</include>\n"
     "</busconfig>\n";
