@@ -12,116 +12,16 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <systemd/sd-bus.h>
 
-#include "names.h"
-#include "private-bus.h"
-#include "service.h"
+#include "world.h"
 
 #define NOBODY 65534
-
-static TestBus test_bus;
-static sd_bus *bus;
-
-/* ---- Questions ---------------------------------------------------------------------- */
-
-static uint64_t get_u64(const char *path, const char *interface, const char *property)
-{
-    uint64_t value;
-
-    assert_true(sd_bus_get_property_trivial(bus, VGPU_BUS_NAME, path, interface, property, NULL,
-                                            't', &value) >= 0);
-    return value;
-}
-
-static uint32_t get_u32(const char *path, const char *interface, const char *property)
-{
-    uint32_t value;
-
-    assert_true(sd_bus_get_property_trivial(bus, VGPU_BUS_NAME, path, interface, property, NULL,
-                                            'u', &value) >= 0);
-    return value;
-}
-
-static void expect_text(const char *path, const char *interface, const char *property,
-                        const char *expected)
-{
-    char *value = NULL;
-
-    assert_true(sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, interface, property, NULL,
-                                           &value) >= 0);
-    assert_string_equal(value, expected);
-    free(value);
-}
-
-/* Waits for a signal of the Manager, which the match made before lets through. */
-static void expect_vm_signal(const char *member, const char *name)
-{
-    for (;;) {
-        sd_bus_message *m = NULL;
-        const char *vm;
-        int r = sd_bus_process(bus, &m);
-
-        assert_true(r >= 0);
-        if (r == 0)
-            assert_true(sd_bus_wait(bus, UINT64_C(20000000)) > 0);
-        if (m && sd_bus_message_is_signal(m, VGPU_INTERFACE_MANAGER, member) > 0) {
-            assert_true(sd_bus_message_read(m, "s", &vm) > 0);
-            if (strcmp(vm, name) == 0) {
-                sd_bus_message_unref(m);
-                return;
-            }
-        }
-        sd_bus_message_unref(m);
-    }
-}
-
-static void wait_for_name(void)
-{
-    for (;;) {
-        sd_bus_message *reply = NULL;
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        int r = sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
-                                   "org.freedesktop.DBus.Peer", "Ping", &error, &reply, NULL);
-        bool absent = sd_bus_error_has_name(&error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                      sd_bus_error_has_name(&error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
-
-        sd_bus_error_free(&error);
-        sd_bus_message_unref(reply);
-        if (r >= 0)
-            return;
-        assert_true(absent);
-    }
-}
-
-/* ---- The world ------------------------------------------------------------------------- */
 
 static int start(void **state)
 {
     (void) state;
-    if (test_bus_start(&test_bus) < 0)
-        return -1;
-    if (test_mediator_start(
-            &mediator,
-            "[Pool A]\nBackend=cpu\n[Pool C]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n",
-            "system"))
-        return -1;
-    if (sd_bus_open_system(&bus) < 0)
-        return -1;
-    if (sd_bus_match_signal(bus, NULL, NULL, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, NULL,
-                            NULL, NULL) < 0)
-        return -1;
-    wait_for_name();
-    return 0;
-}
-
-static int end(void **state)
-{
-    bus = sd_bus_flush_close_unref(bus);
-    int r = stop(state);
-
-    test_bus_stop(&test_bus);
-    return r;
+    return world_start("[Pool A]\nBackend=cpu\n[Pool C]\nBackend=cpu\n"
+                       "[Unregistered]\nPolicy=allow\n");
 }
 
 /* ---- The tests ------------------------------------------------------------------------- */
@@ -163,7 +63,7 @@ static void test_vm_comes_and_goes(void **state)
     (void) state;
     assert_true(wire_send(fd, &h, &hello));
     assert_int_equal(wire_receive(fd, &m), 1);
-    expect_vm_signal("VMAdded", "unregistered-42");
+    expect_signal(NULL, "VMAdded", "unregistered-42");
 
     expect_text(path, VGPU_INTERFACE_VM, "Name", "unregistered-42");
     expect_text(path, VGPU_INTERFACE_VM, "UUID", "12345678-9abc-def0-0102-030400000000");
@@ -178,7 +78,7 @@ static void test_vm_comes_and_goes(void **state)
     sd_bus_message_unref(reply);
 
     close(fd);
-    expect_vm_signal("VMRemoved", "unregistered-42");
+    expect_signal(NULL, "VMRemoved", "unregistered-42");
     assert_true(sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, VGPU_INTERFACE_VM, "Name",
                                            NULL, &(char *){NULL}) < 0);
 }
@@ -328,5 +228,5 @@ int main(void)
         cmocka_unit_test(test_bus_dies),
     };
 
-    return cmocka_run_group_tests_name("bus", tests, start, end);
+    return cmocka_run_group_tests_name("bus", tests, start, world_end);
 }

@@ -188,6 +188,9 @@ host_run() {
 # host_install BUILD - installs the build and does what a package's scripts do then
 host_install() {
     meson install -C "$1" --no-rebuild --quiet --destdir "$host_root" &&
+        # a QEMU that is started by hand is registered by nobody
+        printf '[Unregistered]\nPolicy=allow\n' \
+            >"$host_root/etc/vgpu/mediator.conf.d/10-unregistered.conf" &&
         host_run systemd-sysusers vgpu-mediator.conf &&
         host_run systemd-tmpfiles --create vgpu-mediator.conf &&
         host_run systemctl daemon-reload &&

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Registered VMs: who they are, what is kept of them, and who is taken for them. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fake-machined.h"
+#include "world.h"
+
+static int start(void **state)
+{
+    (void) state;
+    return world_start("[Pool A]\nBackend=cpu\n[Pool B]\nBackend=cpu\n");
+}
+
+static void restart_mediator(int signal)
+{
+    assert_int_equal(test_mediator_signal_and_wait(&mediator, signal),
+                     signal == SIGKILL ? 128 + SIGKILL : 0);
+    assert_int_equal(test_mediator_run(&mediator, "system"), 0);
+    wait_for_name();
+}
+
+static void unregister(const char *name)
+{
+    call_manager(NULL, "UnregisterVM", "s", name);
+}
+
+/* ---- Registering ----------------------------------------------------------------- */
+
+static void test_register(void **state)
+{
+    const char *path = VM("web_2d1");
+    uint32_t id = register_vm("web-1", 0x11, "B", "low");
+
+    (void) state;
+    expect_signal(VGPU_OBJECT_MANAGER, "InterfacesAdded", path);
+    expect_signal(VGPU_OBJECT_MANAGER, "VMAdded", "web-1");
+    expect_text(path, VGPU_INTERFACE_VM, "Name", "web-1");
+    expect_text(path, VGPU_INTERFACE_VM, "UUID", "11111111-1111-1111-1111-111111111111");
+    expect_text(path, VGPU_INTERFACE_VM, "Pool", "B");
+    expect_text(path, VGPU_INTERFACE_VM, "ConfiguredPriority", "low");
+    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "VMID"), id);
+    assert_true(get_bool(path, VGPU_INTERFACE_VM, "Registered"));
+    assert_false(get_bool(path, VGPU_INTERFACE_VM, "Connected"));
+
+    call_manager(NULL, "GetVM", "s", "web-1");
+    call_manager(NULL, "GetVMByID", "u", id);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVMByPID", "u", 1);
+
+    unregister("web-1");
+    expect_signal(VGPU_OBJECT_MANAGER, "VMRemoved", "web-1");
+    expect_signal(VGPU_OBJECT_MANAGER, "InterfacesRemoved", path);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "web-1");
+}
+
+static void test_register_again(void **state)
+{
+    uint32_t id = register_vm("again", 0x21, "A", "low");
+
+    (void) state;
+    assert_int_equal(register_vm("again", 0x21, "B", "high"), id);
+    expect_text(VM("again"), VGPU_INTERFACE_VM, "Pool", "B");
+    expect_text(VM("again"), VGPU_INTERFACE_VM, "Priority", "high");
+
+    call_manager(VGPU_BUS_ERROR_VM_EXISTS, "RegisterVM", "ssssa{sv}", "again",
+                 "22222222222222222222222222222222", "A", "low", 0);
+    call_manager(VGPU_BUS_ERROR_VM_EXISTS, "RegisterVM", "ssssa{sv}", "other",
+                 "21212121212121212121212121212121", "A", "low", 0);
+    call_manager(VGPU_BUS_ERROR_VM_ID_TAKEN, "RegisterVM", "ssssa{sv}", "other",
+                 "22222222222222222222222222222222", "A", "low", 1, "VMID", "u", id);
+    unregister("again");
+}
+
+static void test_names(void **state)
+{
+    char long_name[257];
+
+    (void) state;
+    memset(long_name, 'x', sizeof(long_name) - 1);
+    long_name[256] = '\0';
+    register_vm("größer als 1/2 ;=#[]", 0x31, "A", "low");
+    call_manager(NULL, "GetVM", "s", "größer als 1/2 ;=#[]");
+    restart_mediator(SIGTERM);
+    call_manager(NULL, "GetVM", "s", "größer als 1/2 ;=#[]");
+    unregister("größer als 1/2 ;=#[]");
+
+    for (unsigned i = 0; i < 4; i++) {
+        const char *bad[] = {"", long_name, "two\nlines", "\xc2\x85"};
+
+        call_manager(VGPU_BUS_ERROR_INVALID_NAME, "RegisterVM", "ssssa{sv}", bad[i],
+                     "32323232323232323232323232323232", "A", "low", 0);
+    }
+}
+
+static void test_bad_arguments(void **state)
+{
+    static const char uuid[] = "41414141414141414141414141414141";
+
+    (void) state;
+    call_manager(VGPU_BUS_ERROR_INVALID_UUID, "RegisterVM", "ssssa{sv}", "x", "no uuid", "A", "low",
+                 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_UUID, "RegisterVM", "ssssa{sv}", "x",
+                 "00000000-0000-0000-0000-000000000000", "A", "low", 0);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_POOL, "RegisterVM", "ssssa{sv}", "x", uuid, "C", "low", 0);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_POOL, "RegisterVM", "ssssa{sv}", "x", uuid, "AB", "low", 0);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_POOL, "RegisterVM", "ssssa{sv}", "x", uuid, "", "low", 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_PRIORITY, "RegisterVM", "ssssa{sv}", "x", uuid, "A",
+                 "urgent", 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "x", uuid, "A", "low", 1,
+                 "QueueLimit", "u", 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "x", uuid, "A", "low", 1,
+                 "QueueLimit", "s", "many");
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "x", uuid, "A", "low", 1,
+                 "Colour", "u", 1);
+    call_manager(SD_BUS_ERROR_INVALID_ARGS, "RegisterVM", "s", "x");
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "x");
+
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "UnregisterVM", "s", "x");
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "SetVMPriority", "ssb", "x", "low", 1);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "SetVMPool", "ssb", "x", "A", 1);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "SetVMLimits", "sa{sv}b", "x", 0, 1);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "PauseVM", "s", "x");
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "ResumeVM", "s", "x");
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "QuarantineVM", "s", "x");
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "ReleaseVM", "s", "x");
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVMByID", "u", 12345);
+
+    register_vm("x", 0x41, "A", "low");
+    call_manager(VGPU_BUS_ERROR_INVALID_PRIORITY, "SetVMPriority", "ssb", "x", "HIGH", 1);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_POOL, "SetVMPool", "ssb", "x", "Q", 1);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMLimits", "sa{sv}b", "x", 1, "VMID", "u", 3, 1);
+    call_object(VGPU_BUS_ERROR_INVALID_PRIORITY, VM("x"), VGPU_INTERFACE_VM, "SetPriority", "sb",
+                "", 1);
+    expect_text(VM("x"), VGPU_INTERFACE_VM, "Priority", "low");
+    unregister("x");
+}
+
+/* ---- Who is taken for a VM ------------------------------------------------------------- */
+
+/* What it says of itself counts for nothing. */
+static void test_claims_are_ignored(void **state)
+{
+    uint32_t id = register_vm("claims", 0x51, "B", "low");
+    uint64_t before = get_u64(VGPU_OBJECT_POOL "/B", VGPU_INTERFACE_POOL, "RequestsCompleted");
+    int fd = dial();
+
+    (void) state;
+    hello(fd, 0x51, VGPU_PRIORITY_HIGH, NULL);
+    assert_int_equal(expect_welcome(fd).vm_id, id);
+    assert_true(wire_send_add(fd, 999, 1, VGPU_PRIORITY_HIGH, 2, 3)); /* claims pool A */
+    expect_sum(fd, 1, 5);
+
+    expect_text(VM("claims"), VGPU_INTERFACE_VM, "Priority", "low");
+    assert_true(get_bool(VM("claims"), VGPU_INTERFACE_VM, "Connected"));
+    assert_int_equal(get_u32(VM("claims"), VGPU_INTERFACE_VM, "LeaderPID"), getpid());
+    assert_int_equal(get_u64(VGPU_OBJECT_POOL "/B", VGPU_INTERFACE_POOL, "RequestsCompleted"),
+                     before + 1);
+    call_manager(NULL, "GetVMByPID", "u", getpid());
+
+    unregister("claims");
+    expect_closed(fd);
+}
+
+static void test_unregistered_is_refused(void **state)
+{
+    int fd = dial();
+
+    (void) state;
+    hello(fd, 0x59, VGPU_PRIORITY_HIGH, NULL);
+    expect_quarantined(fd, 70);
+    expect_closed(fd);
+    fd = dial();
+    assert_true(wire_send_add(fd, 1, 3, VGPU_PRIORITY_HIGH, 2, 3));
+    expect_quarantined(fd, 3);
+    expect_closed(fd);
+}
+
+static void test_one_claim(void **state)
+{
+    VGPUWelcome first;
+    uint8_t wrong[16];
+    int a = dial(), b, c;
+
+    (void) state;
+    register_vm("one", 0x61, "A", "low");
+    hello(a, 0x61, 0, NULL);
+    first = expect_welcome(a);
+
+    b = dial();
+    hello(b, 0x61, 0, NULL);
+    expect_quarantined(b, 70);
+    expect_closed(b);
+    memcpy(wrong, first.resume, sizeof(wrong));
+    wrong[15] ^= 1;
+    b = dial();
+    hello(b, 0x61, 0, wrong);
+    expect_quarantined(b, 70);
+    expect_closed(b);
+
+    /* The secret proves it, and is good for one time. */
+    b = dial();
+    hello(b, 0x61, 0, first.resume);
+    assert_memory_not_equal(expect_welcome(b).resume, first.resume, sizeof(first.resume));
+    expect_closed(a);
+    c = dial();
+    hello(c, 0x61, 0, first.resume);
+    expect_quarantined(c, 70);
+    expect_closed(c);
+
+    assert_true(wire_send_add(b, 1, 1, 0, 2, 3));
+    expect_sum(b, 1, 5);
+    close(b);
+    unregister("one");
+}
+
+/* A request that stands right behind the HELLO is not lost while it is checked. */
+static void test_pipelined_behind_hello(void **state)
+{
+    int fd = dial();
+
+    (void) state;
+    register_vm("pipe", 0x71, "A", "low");
+    hello(fd, 0x71, 0, NULL);
+    for (uint32_t id = 1; id <= 40; id++)
+        assert_true(wire_send_add(fd, 1, id, 0, id, 1));
+    expect_welcome(fd);
+    for (uint32_t id = 1; id <= 40; id++)
+        expect_sum(fd, id, id + 1);
+    close(fd);
+    unregister("pipe");
+}
+
+/* systemd-machined knows which machine a process is in. */
+static void test_machined(void **state)
+{
+    FakeMachined machined;
+    uint8_t uuid[16];
+    int fd;
+
+    (void) state;
+    register_vm("machine", 0x81, "A", "low");
+    memset(uuid, 0x99, sizeof(uuid));
+    fake_machined_start(&machined, getpid(), uuid);
+    fd = dial();
+    hello(fd, 0x81, 0, NULL);
+    expect_quarantined(fd, 70);
+    expect_closed(fd);
+    assert_int_equal(test_mediator_wait_log(&mediator, "belongs to another machine"), 0);
+    fake_machined_stop(&machined);
+
+    memset(uuid, 0x81, sizeof(uuid));
+    fake_machined_start(&machined, getpid(), uuid);
+    fd = dial();
+    hello(fd, 0x81, 0, NULL);
+    expect_welcome(fd);
+    close(fd);
+    fake_machined_stop(&machined);
+    unregister("machine");
+}
+
+/* ---- What is kept ------------------------------------------------------------------------- */
+
+static void test_restart(void **state)
+{
+    uint32_t id = register_vm("kept", 0x91, "B", "high");
+    VGPUWelcome welcome;
+    int fd = dial();
+
+    (void) state;
+    hello(fd, 0x91, 0, NULL);
+    welcome = expect_welcome(fd);
+    call_manager(NULL, "SetVMPriority", "ssb", "kept", "low", 1);
+    call_manager(NULL, "PauseVM", "s", "kept");
+
+    restart_mediator(SIGKILL);
+    expect_closed(fd);
+    expect_text(VM("kept"), VGPU_INTERFACE_VM, "Priority", "low");
+    expect_text(VM("kept"), VGPU_INTERFACE_VM, "ConfiguredPriority", "high");
+    expect_text(VM("kept"), VGPU_INTERFACE_VM, "Pool", "B");
+    assert_int_equal(get_u32(VM("kept"), VGPU_INTERFACE_VM, "VMID"), id);
+    assert_true(get_bool(VM("kept"), VGPU_INTERFACE_VM, "Paused"));
+    call_manager(NULL, "ResumeVM", "s", "kept");
+
+    fd = dial();
+    hello(fd, 0x91, 0, welcome.resume);
+    expect_welcome(fd);
+    assert_true(wire_send_add(fd, 1, 1, 0, 2, 3));
+    expect_sum(fd, 1, 5);
+    close(fd);
+
+    unregister("kept");
+    restart_mediator(SIGTERM);
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "kept");
+}
+
+static void test_what_lasts(void **state)
+{
+    (void) state;
+    register_vm("lasts", 0xa1, "A", "high");
+    call_manager(NULL, "SetVMPriority", "ssb", "lasts", "low", 0);
+    call_manager(NULL, "SetVMPool", "ssb", "lasts", "B", 1);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "lasts", 1, "QueueLimit", "u", 7, 0);
+    unregister("lasts");
+
+    register_vm("lasts", 0xa1, "A", "high");
+    expect_text(VM("lasts"), VGPU_INTERFACE_VM, "Priority", "low");
+    expect_text(VM("lasts"), VGPU_INTERFACE_VM, "ConfiguredPriority", "high");
+    expect_text(VM("lasts"), VGPU_INTERFACE_VM, "Pool", "A");
+    assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
+
+    /* What is as configured need not be kept. */
+    call_manager(NULL, "SetVMPriority", "ssb", "lasts", "high", 0);
+    unregister("lasts");
+    register_vm("lasts", 0xa1, "A", "medium");
+    expect_text(VM("lasts"), VGPU_INTERFACE_VM, "Priority", "medium");
+    assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
+    unregister("lasts");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_register),
+        cmocka_unit_test(test_register_again),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_claims_are_ignored),
+        cmocka_unit_test(test_unregistered_is_refused),
+        cmocka_unit_test(test_one_claim),
+        cmocka_unit_test(test_pipelined_behind_hello),
+        cmocka_unit_test(test_machined),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_what_lasts),
+    };
+
+    return cmocka_run_group_tests_name("registration", tests, start, world_end);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the tests of the bus interface share: a private bus with a mediator on it,
+ * and questions to both. A failed expectation fails the test. */
+#ifndef VGPU_TEST_WORLD_H
+#define VGPU_TEST_WORLD_H
+
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+#include "names.h"
+#include "private-bus.h"
+#include "service.h"
+
+extern TestBus test_bus;
+extern sd_bus *bus;
+
+#define POOL_A VGPU_OBJECT_POOL "/A"
+#define VM(name) VGPU_OBJECT_VM "/" name
+
+/* world_start() - for a setup: a bus, a mediator with this mediator.conf, a connection */
+int world_start(const char *config);
+
+/* world_end() - for a teardown: the mediator must end cleanly */
+int world_end(void **state);
+
+/* wait_for_name() - until the mediator owns its name */
+void wait_for_name(void);
+
+/* Properties of an object. */
+uint64_t get_u64(const char *path, const char *interface, const char *property);
+uint32_t get_u32(const char *path, const char *interface, const char *property);
+bool get_bool(const char *path, const char *interface, const char *property);
+void expect_text(const char *path, const char *interface, const char *property,
+                 const char *expected);
+
+/*
+ * call_manager() - call a method of the Manager
+ * @error: NULL when it must work, else the name of the error that must come
+ */
+#define call_manager(error, member, ...) \
+    call_object(error, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, member, __VA_ARGS__)
+void call_object(const char *error, const char *path, const char *interface, const char *member,
+                 const char *types, ...);
+
+/* register_vm() - with a UUID of sixteen bytes @tag; its number */
+uint32_t register_vm(const char *name, uint8_t tag, const char *pool, const char *priority);
+
+/* hello() - say HELLO as the VM with the UUID of @tag, claiming things; @resume may be NULL */
+void hello(int fd, uint8_t tag, uint8_t claimed_priority, const uint8_t resume[16]);
+
+/* expect_welcome() - the answer, with its secret */
+VGPUWelcome expect_welcome(int fd);
+
+/* expect_quarantined() - the next message says so, for @id */
+void expect_quarantined(int fd, uint32_t id);
+
+/*
+ * expect_signal() - wait for a signal of the mediator, passing over others
+ * @path: NULL: any
+ * @first: what its first argument must be
+ */
+void expect_signal(const char *path, const char *member, const char *first);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A systemd-machined for tests, as far as the mediator asks one: a process of its
+ * own on the private bus that knows one machine. */
+#ifndef VGPU_TEST_FAKE_MACHINED_H
+#define VGPU_TEST_FAKE_MACHINED_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct FakeMachined {
+    pid_t pid;
+} FakeMachined;
+
+/* fake_machined_start() - @leader is in the machine with this UUID; returns when it is there */
+void fake_machined_start(FakeMachined *m, pid_t leader, const uint8_t uuid[16]);
+
+/* fake_machined_stop() */
+void fake_machined_stop(FakeMachined *m);
+
+#endif
