@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What an administrator changes while requests wait. The executor computes over
+ * the fake CUDA driver, 30 ms a kernel and one at a time, so that answers come
+ * apart; it can be stopped altogether (SIGSTOP).
+ */
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+static const char config[] = "[Pool A]\nBackend=cuda\nInFlight=1\n[Pool B]\nBackend=cpu\n";
+
+static int start(void **state)
+{
+    (void) state;
+    setenv("LD_LIBRARY_PATH", getenv("VGPU_FAKE_CUDA_DIR"), 1);
+    setenv("VGPU_FAKE_CUDA", "slow=30", 1);
+    return world_start(config);
+}
+
+static int connect_as(const char *name, uint8_t tag, const char *pool, const char *priority)
+{
+    int fd = dial();
+
+    register_vm(name, tag, pool, priority);
+    hello(fd, tag, 0, NULL);
+    expect_welcome(fd);
+    return fd;
+}
+
+static void leave(const char *name, int fd)
+{
+    close(fd);
+    call_manager(NULL, "UnregisterVM", "s", name);
+}
+
+/* Stops the executor of pool A, and gives it something to do first. */
+static pid_t hold_pool_a(int fd)
+{
+    pid_t executor;
+
+    assert_true(wire_send_add(fd, 0, 1000, 0, 1, 1));
+    expect_sum(fd, 1000, 2);
+    executor = (pid_t) get_u32(POOL_A, VGPU_INTERFACE_POOL, "ExecutorPID");
+    assert_true(executor > 0);
+    assert_int_equal(kill(executor, SIGSTOP), 0);
+    return executor;
+}
+
+/* Which of the two answers next. */
+static int next_of(int a, int b)
+{
+    struct pollfd p[2] = {{.fd = a, .events = POLLIN}, {.fd = b, .events = POLLIN}};
+
+    assert_true(poll(p, 2, WIRE_TIMEOUT_MSEC) > 0);
+    return p[0].revents ? 0 : 1;
+}
+
+/* The order in which two connections get @n answers, as a string of their letters. */
+static void expect_order(int a, int b, const char *order)
+{
+    char got[32] = "";
+    unsigned n = (unsigned) strlen(order);
+
+    for (unsigned i = 0; i < n; i++) {
+        WireMessage m;
+        int which = next_of(a, b);
+
+        assert_int_equal(wire_receive(which == 0 ? a : b, &m), 1);
+        assert_int_equal(m.response.status, VGPU_ERROR_NONE);
+        got[i] = (char) ('a' + which);
+    }
+    assert_string_equal(got, order);
+}
+
+static void test_priority_moves_the_queue(void **state)
+{
+    int a = connect_as("a", 1, "A", "low"), b = connect_as("b", 2, "A", "medium");
+    pid_t executor = hold_pool_a(a);
+
+    (void) state;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(wire_send_add(a, 0, i, 0, i, i)); /* the first of them runs */
+        expect_pong(a);
+        assert_true(wire_send_add(b, 0, i, 0, i, i));
+        expect_pong(b);
+    }
+    call_manager(NULL, "SetVMPriority", "ssb", "a", "high", 1);
+    expect_signal(VM("a"), "PropertiesChanged", VGPU_INTERFACE_VM);
+    expect_text(VM("a"), VGPU_INTERFACE_VM, "Priority", "high");
+    assert_int_equal(get_u32(POOL_A, VGPU_INTERFACE_POOL, "QueueDepthHigh"), 2);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_order(a, b, "aaabbb");
+    leave("a", a);
+    leave("b", b);
+}
+
+/* Equals are served by arrival, also when one of them came to be one late. */
+static void test_priority_keeps_arrival(void **state)
+{
+    int a = connect_as("a", 1, "A", "low"), b = connect_as("b", 2, "A", "medium");
+    pid_t executor = hold_pool_a(a);
+
+    (void) state;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(wire_send_add(a, 0, i, 0, i, i));
+        expect_pong(a);
+        assert_true(wire_send_add(b, 0, i, 0, i, i));
+        expect_pong(b);
+    }
+    call_object(NULL, VM("a"), VGPU_INTERFACE_VM, "SetPriority", "sb", "medium", 1);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_order(a, b, "ababab");
+    leave("a", a);
+    leave("b", b);
+}
+
+static void test_pool_moves_the_queue(void **state)
+{
+    int a = connect_as("a", 1, "A", "low");
+    pid_t executor = hold_pool_a(a);
+
+    (void) state;
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(wire_send_add(a, 0, i, 0, i, i));
+    expect_pong(a);
+    call_manager(NULL, "SetVMPool", "ssb", "a", "B", 1);
+    /* Pool A stands still, and what waited there is answered by B. */
+    for (uint32_t i = 1; i < 4; i++)
+        expect_sum(a, i, 2 * i);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_sum(a, 0, 0);
+    assert_true(wire_send_add(a, 0, 9, 0, 9, 9));
+    expect_sum(a, 9, 18);
+    leave("a", a);
+}
+
+static void test_pause(void **state)
+{
+    int a = connect_as("a", 1, "B", "low"), b = connect_as("b", 2, "B", "low");
+
+    (void) state;
+    call_manager(NULL, "PauseVM", "s", "a");
+    assert_true(get_bool(VM("a"), VGPU_INTERFACE_VM, "Paused"));
+    for (uint32_t i = 0; i < 5; i++)
+        assert_true(wire_send_add(a, 0, i, 0, i, 1));
+    expect_pong(a);
+    assert_true(wire_send_add(b, 0, 1, 0, 1, 1));
+    expect_sum(b, 1, 2);
+    assert_int_equal(get_u32(VM("a"), VGPU_INTERFACE_VM, "QueueDepth"), 5);
+    assert_int_equal(get_u32(VGPU_OBJECT_POOL "/B", VGPU_INTERFACE_POOL, "QueueDepthLow"), 5);
+
+    call_manager(NULL, "ResumeVM", "s", "a");
+    for (uint32_t i = 0; i < 5; i++)
+        expect_sum(a, i, i + 1);
+    leave("a", a);
+    leave("b", b);
+}
+
+static void test_pause_pool(void **state)
+{
+    const char *pool = VGPU_OBJECT_POOL "/B";
+    int a = connect_as("a", 1, "B", "low");
+
+    (void) state;
+    call_object(NULL, pool, VGPU_INTERFACE_POOL, "Pause", NULL);
+    expect_signal(pool, "PropertiesChanged", VGPU_INTERFACE_POOL);
+    assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
+    expect_pong(a);
+    assert_int_equal(get_u32(pool, VGPU_INTERFACE_POOL, "QueueDepthLow"), 1);
+    call_object(NULL, pool, VGPU_INTERFACE_POOL, "Resume", NULL);
+    expect_sum(a, 1, 2);
+    leave("a", a);
+}
+
+static void test_quarantine(void **state)
+{
+    int a = connect_as("a", 1, "A", "low");
+    pid_t executor = hold_pool_a(a);
+
+    (void) state;
+    assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
+    assert_true(wire_send_add(a, 0, 2, 0, 2, 2));
+    expect_pong(a);
+    call_manager(NULL, "QuarantineVM", "s", "a");
+    expect_response(a, 2, VGPU_ERROR_VM_QUARANTINED);
+    assert_true(wire_send_add(a, 0, 3, 0, 3, 3));
+    expect_quarantined(a, 3);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_sum(a, 1, 2);
+
+    call_manager(NULL, "ReleaseVM", "s", "a");
+    assert_true(wire_send_add(a, 0, 4, 0, 4, 4));
+    expect_sum(a, 4, 8);
+    leave("a", a);
+}
+
+static void test_queue_limit(void **state)
+{
+    int a = connect_as("a", 1, "A", "low");
+    pid_t executor = hold_pool_a(a);
+    WireMessage m;
+
+    (void) state;
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "a", 1, "QueueLimit", "u", 2, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(wire_send_add(a, 0, i, 0, i, i));
+    assert_int_equal(wire_receive(a, &m), 1);
+    assert_int_equal(m.header.msg_type, VGPU_MSG_BUSY);
+    assert_int_equal(m.header.request_id, 3);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        expect_sum(a, i, 2 * i);
+    leave("a", a);
+}
+
+static void test_rate_limit(void **state)
+{
+    int a = connect_as("a", 1, "B", "low");
+
+    (void) state;
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "a", 1, "RequestRateLimit", "u", 1, 1);
+    assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
+    expect_sum(a, 1, 2);
+    assert_true(wire_send_add(a, 0, 2, 0, 2, 2));
+    expect_response(a, 2, VGPU_ERROR_RATE_LIMITED);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "a", 1, "RequestRateLimit", "u", 0, 1);
+    assert_true(wire_send_add(a, 0, 3, 0, 3, 3));
+    expect_sum(a, 3, 6);
+    assert_int_equal(get_u64(VM("a"), VGPU_INTERFACE_VM, "RequestsRejected"), 1);
+    leave("a", a);
+}
+
+static void test_unregister_drops_the_queue(void **state)
+{
+    int a = connect_as("a", 1, "A", "low");
+    pid_t executor = hold_pool_a(a);
+
+    (void) state;
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(wire_send_add(a, 0, i, 0, i, i));
+    expect_pong(a);
+    call_manager(NULL, "UnregisterVM", "s", "a");
+    expect_closed(a);
+    assert_int_equal(get_u32(POOL_A, VGPU_INTERFACE_POOL, "QueueDepthLow"), 0);
+
+    /* The name is free at once, though one of its requests still runs. */
+    a = connect_as("a", 1, "A", "high");
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    assert_true(wire_send_add(a, 0, 7, 0, 7, 7));
+    expect_sum(a, 7, 14);
+    assert_int_equal(get_u64(VM("a"), VGPU_INTERFACE_VM, "RequestsSubmitted"), 1);
+    leave("a", a);
+}
+
+static void test_statistics(void **state)
+{
+    int a = connect_as("a", 1, "A", "low");
+    uint64_t p50;
+
+    (void) state;
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(wire_send_add(a, 0, i, 0, i, i));
+    for (uint32_t i = 0; i < 4; i++)
+        expect_sum(a, i, 2 * i);
+
+    /* 30 ms each, one after the other: they waited 0, 30, 60 and 90 ms, or more. */
+    p50 = get_u64(VM("a"), VGPU_INTERFACE_VM, "WaitTimeP50USec");
+    assert_true(p50 >= 25000);
+    assert_true(get_u64(VM("a"), VGPU_INTERFACE_VM, "WaitTimeP99USec") >= 80000);
+    assert_true(get_u64(VM("a"), VGPU_INTERFACE_VM, "WaitTimeMaxUSec") >= p50);
+    assert_true(get_u64(VM("a"), VGPU_INTERFACE_VM, "WaitTimeUSec") >= 150000);
+    call_object(NULL, VM("a"), VGPU_INTERFACE_VM, "GetHistograms", NULL);
+
+    call_object(NULL, VM("a"), VGPU_INTERFACE_VM, "ResetStatistics", NULL);
+    assert_int_equal(get_u64(VM("a"), VGPU_INTERFACE_VM, "RequestsCompleted"), 0);
+    assert_int_equal(get_u64(VM("a"), VGPU_INTERFACE_VM, "WaitTimeP50USec"), 0);
+    assert_true(get_u64(POOL_A, VGPU_INTERFACE_POOL, "RequestsCompleted") > 0);
+    call_manager(NULL, "ResetStatistics", NULL);
+    assert_int_equal(get_u64(POOL_A, VGPU_INTERFACE_POOL, "RequestsCompleted"), 0);
+    leave("a", a);
+}
+
+static void write_config(const char *text)
+{
+    FILE *f = fopen(mediator.config, "we");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+/* No request is dropped, whatever the configuration becomes. */
+static void test_reload(void **state)
+{
+    int a = connect_as("a", 1, "A", "low");
+    pid_t executor = hold_pool_a(a);
+
+    (void) state;
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(wire_send_add(a, 0, i, 0, i, i));
+    expect_pong(a);
+
+    write_config("[Pool A]\nBackend=cpu\nInFlight=3\nQueueLimit=77\n[Pool D]\nBackend=cpu\n");
+    call_manager(NULL, "Reload", NULL);
+    assert_int_equal(get_u32(POOL_A, VGPU_INTERFACE_POOL, "QueueLimit"), 77);
+    assert_int_equal(get_u32(POOL_A, VGPU_INTERFACE_POOL, "InFlightLimit"), 3);
+    assert_int_equal(test_mediator_wait_log(&mediator, "pool B is not configured any more"), 0);
+    assert_int_equal(get_u32(VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "NPools"), 3);
+
+    /* What runs is finished by the old executor, the rest by one with the new backend. */
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    for (uint32_t i = 0; i < 4; i++)
+        expect_sum(a, i, 2 * i);
+    expect_text(POOL_A, VGPU_INTERFACE_POOL, "Backend", "cpu");
+
+    write_config("[Pool A]\nInFlight=0\n");
+    assert_int_equal(kill(mediator.pid, SIGHUP), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, ":2: InFlight=0 is not"), 0);
+    assert_true(wire_send_add(a, 0, 9, 0, 9, 9));
+    expect_sum(a, 9, 18);
+    leave("a", a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_priority_moves_the_queue),
+        cmocka_unit_test(test_priority_keeps_arrival),
+        cmocka_unit_test(test_pool_moves_the_queue),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_pause_pool),
+        cmocka_unit_test(test_quarantine),
+        cmocka_unit_test(test_queue_limit),
+        cmocka_unit_test(test_rate_limit),
+        cmocka_unit_test(test_unregister_drops_the_queue),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_reload),
+    };
+
+    return cmocka_run_group_tests_name("control", tests, start, world_end);
+}
