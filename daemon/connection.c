@@ -250,6 +250,7 @@ static int reject(Connection *c, uint32_t request_id, uint32_t error)
     VGPUResponse response = {.version = VGPU_PROTOCOL_VERSION, .status = error};
     LogContext context = log_context_of(c);
 
+    context.pool = c->vm->settings.pool;
     context.has_request_id = true;
     context.request_id = request_id;
     context.error = error;

@@ -24,6 +24,8 @@ static int start(void **state)
 {
     (void) state;
     setenv("LD_LIBRARY_PATH", getenv("VGPU_FAKE_CUDA_DIR"), 1);
+    setenv("VGPU_REAL_EXECUTOR", getenv("VGPU_EXECUTOR"), 1);
+    setenv("VGPU_EXECUTOR", getenv("VGPU_FAKE_CUDA_EXECUTOR"), 1);
     setenv("VGPU_FAKE_CUDA", "slow=30", 1);
     return world_start(config);
 }

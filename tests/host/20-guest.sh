@@ -13,7 +13,7 @@ test_the_journal_has_VM_request_and_error_in_fields_of_their_own() {
     host_run journalctl --no-pager -q -o json -u "$service" VGPU_VM_ID=1 \
         VGPU_ERROR=INVALID_REQUEST >"$cache/host/journal"
     head -n 1 "$cache/host/journal"
-    grep -q '"VGPU_VM":"vm1"' "$cache/host/journal"
+    grep -q '"VGPU_VM":"unregistered-1"' "$cache/host/journal"
     grep -q '"VGPU_REQUEST_ID":"[0-9]' "$cache/host/journal"
     grep -q '"PRIORITY":"[0-9]' "$cache/host/journal"
 }

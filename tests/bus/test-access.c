@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who may call what: the table against the contract, and polkit asked without
+ * anybody else waiting for it. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "access.h"
+#include "fake-polkit.h"
+#include "world.h"
+
+#define NOBODY 65534
+
+/* An exit status that no errno is. */
+#define WANTS_A_PASSWORD 253
+
+static FakePolkit polkit;
+
+static int start(void **state)
+{
+    (void) state;
+    return world_start("[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n");
+}
+
+/* ---- Another user -------------------------------------------------------------------- */
+
+typedef struct Call {
+    const char *path;
+    const char *interface;
+    const char *member;
+    const char *types;
+} Call;
+
+/* Every member that changes something, with arguments that it would take. */
+static const Call calls[] = {
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RegisterVM", "ssssa{sv}"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "UnregisterVM", "s"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMPriority", "ssb"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMPool", "ssb"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMLimits", "sa{sv}b"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "PauseVM", "s"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ResumeVM", "s"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "QuarantineVM", "s"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ReleaseVM", "s"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "Reload", ""},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ResetStatistics", ""},
+    {VM("web"), VGPU_INTERFACE_VM, "SetPriority", "sb"},
+    {VM("web"), VGPU_INTERFACE_VM, "SetPool", "sb"},
+    {VM("web"), VGPU_INTERFACE_VM, "SetLimits", "a{sv}b"},
+    {VM("web"), VGPU_INTERFACE_VM, "Pause", ""},
+    {VM("web"), VGPU_INTERFACE_VM, "Resume", ""},
+    {VM("web"), VGPU_INTERFACE_VM, "Quarantine", ""},
+    {VM("web"), VGPU_INTERFACE_VM, "Release", ""},
+    {VM("web"), VGPU_INTERFACE_VM, "Unregister", ""},
+    {VM("web"), VGPU_INTERFACE_VM, "ResetStatistics", ""},
+    {POOL_A, VGPU_INTERFACE_POOL, "Pause", ""},
+    {POOL_A, VGPU_INTERFACE_POOL, "Resume", ""},
+    {POOL_A, VGPU_INTERFACE_POOL, "ResetStatistics", ""},
+};
+
+#define N_CALLS (sizeof(calls) / sizeof(calls[0]))
+
+static int append_arguments(sd_bus_message *m, const char *types)
+{
+    int r = 0;
+
+    for (const char *t = types; *t && r >= 0; t++) {
+        if (*t == 's')
+            r = sd_bus_message_append(m, "s", "web");
+        else if (*t == 'b')
+            r = sd_bus_message_append(m, "b", 1);
+        else if (*t == 'a') {
+            r = sd_bus_message_append(m, "a{sv}", 0);
+            t += strlen("{sv}");
+        }
+    }
+    return r;
+}
+
+/* In a child that is another user: makes the call, exits with the errno of its error. */
+static void call_and_exit(const Call *call)
+{
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    sd_bus_message *m = NULL;
+    sd_bus *own = NULL;
+    int r;
+
+    if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0 || sd_bus_open_system(&own) < 0 ||
+        sd_bus_message_new_method_call(own, &m, VGPU_BUS_NAME, call->path, call->interface,
+                                       call->member) < 0 ||
+        append_arguments(m, call->types) < 0)
+        _exit(254);
+    r = sd_bus_call(own, m, 0, &error, NULL);
+    if (sd_bus_error_has_name(&error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
+        _exit(WANTS_A_PASSWORD);
+    _exit(r < 0 ? -r : 0);
+}
+
+static pid_t start_as_nobody(const Call *call)
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0)
+        call_and_exit(call);
+    return pid;
+}
+
+static int result_of(pid_t pid)
+{
+    int status;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* ---- The table ------------------------------------------------------------------------ */
+
+static bool only_reads(const char *member)
+{
+    return strncmp(member, "Get", 3) == 0 || strncmp(member, "List", 4) == 0;
+}
+
+/* Every method of the contract that does not only read has its row, and no other has. */
+static void test_table_is_the_contract(void **state)
+{
+    FILE *f = fopen(getenv("VGPU_BUS_CONTRACT"), "re");
+    char line[512], interface[128] = "", member[128];
+    unsigned n = 0;
+
+    (void) state;
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f)) {
+        if (sscanf(line, " <interface name=\"%127[^\"]", interface) == 1 ||
+            sscanf(line, " <method name=\"%127[^\"]", member) != 1)
+            continue;
+        if (only_reads(member) != (access_action(interface, member) == NULL))
+            fail_msg("%s.%s", interface, member);
+        n += !only_reads(member);
+    }
+    fclose(f);
+    assert_int_equal(n, N_CALLS);
+    assert_null(access_action(VGPU_INTERFACE_VM, "Nonsense"));
+}
+
+/* ---- polkit --------------------------------------------------------------------------- */
+
+static void test_without_polkit_nobody_may(void **state)
+{
+    (void) state;
+    register_vm("web", 1, "A", "low");
+    for (unsigned i = 0; i < N_CALLS; i++)
+        if (result_of(start_as_nobody(&calls[i])) != EACCES)
+            fail_msg("%s.%s", calls[i].interface, calls[i].member);
+    call_manager(NULL, "GetVM", "s", "web");
+}
+
+static int start_polkit(void **state)
+{
+    (void) state;
+    return fake_polkit_start(&polkit);
+}
+
+static int stop_polkit(void **state)
+{
+    (void) state;
+    fake_polkit_stop(&polkit);
+    return 0;
+}
+
+/* Each call asks for its own action, and says whom it is about. */
+static void test_polkit_says_no(void **state)
+{
+    (void) state;
+    for (unsigned i = 0; i < N_CALLS; i++) {
+        FakePolkitCall asked;
+
+        assert_int_equal(result_of(start_as_nobody(&calls[i])), EACCES);
+        assert_int_equal(fake_polkit_next_call(&polkit, &asked), 0);
+        assert_string_equal(asked.action, access_action(calls[i].interface, calls[i].member));
+        assert_string_equal(asked.method, calls[i].member);
+        assert_int_equal(asked.uid, NOBODY);
+        if (strcmp(calls[i].path, VM("web")) == 0)
+            assert_string_equal(asked.vm, "web");
+    }
+}
+
+static void test_polkit_says_yes(void **state)
+{
+    static const Call pause = {VM("web"), VGPU_INTERFACE_VM, "Pause", ""};
+    static const Call resume = {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ResumeVM", "s"};
+    static const Call reload = {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "Reload", ""};
+
+    (void) state;
+    assert_int_equal(fake_polkit_set(&polkit, VGPU_ACTION_MANAGE_VMS, NOBODY, FAKE_POLKIT_YES), 0);
+    assert_int_equal(result_of(start_as_nobody(&pause)), 0);
+    assert_true(get_bool(VM("web"), VGPU_INTERFACE_VM, "Paused"));
+    assert_int_equal(result_of(start_as_nobody(&resume)), 0);
+    assert_false(get_bool(VM("web"), VGPU_INTERFACE_VM, "Paused"));
+    assert_int_equal(result_of(start_as_nobody(&reload)), EACCES);
+}
+
+static void test_polkit_wants_a_password(void **state)
+{
+    static const Call reload = {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "Reload", ""};
+
+    (void) state;
+    assert_int_equal(fake_polkit_set(&polkit, VGPU_ACTION_RELOAD, NOBODY, FAKE_POLKIT_CHALLENGE),
+                     0);
+    assert_int_equal(result_of(start_as_nobody(&reload)), WANTS_A_PASSWORD);
+}
+
+/* While somebody types a password, requests are served and others may call. */
+static void test_slow_polkit_holds_up_nobody(void **state)
+{
+    static const Call quarantine = {VM("web"), VGPU_INTERFACE_VM, "Quarantine", ""};
+    FakePolkitCall asked;
+    pid_t pid;
+
+    (void) state;
+    assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_YES), 0);
+    assert_int_equal(fake_polkit_hold(&polkit), 0);
+    pid = start_as_nobody(&quarantine);
+    do
+        assert_int_equal(fake_polkit_next_call(&polkit, &asked), 0);
+    while (strcmp(asked.method, "Quarantine") != 0);
+
+    expect_add_works();
+    call_manager(NULL, "PauseVM", "s", "web");
+    assert_false(get_bool(VM("web"), VGPU_INTERFACE_VM, "Quarantined"));
+    assert_int_equal(fake_polkit_release(&polkit), 0);
+    assert_int_equal(result_of(pid), 0);
+    assert_true(get_bool(VM("web"), VGPU_INTERFACE_VM, "Quarantined"));
+}
+
+/* The VM may be gone when the verdict comes. */
+static void test_vm_goes_while_polkit_thinks(void **state)
+{
+    static const Call release = {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ReleaseVM", "s"};
+    FakePolkitCall asked;
+    pid_t pid;
+
+    (void) state;
+    assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_YES), 0);
+    assert_int_equal(fake_polkit_hold(&polkit), 0);
+    pid = start_as_nobody(&release);
+    do
+        assert_int_equal(fake_polkit_next_call(&polkit, &asked), 0);
+    while (strcmp(asked.method, "ReleaseVM") != 0);
+    call_manager(NULL, "UnregisterVM", "s", "web");
+    assert_int_equal(fake_polkit_release(&polkit), 0);
+    assert_int_not_equal(result_of(pid), 0);
+    expect_add_works();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table_is_the_contract),
+        cmocka_unit_test(test_without_polkit_nobody_may),
+        cmocka_unit_test_setup_teardown(test_polkit_says_no, start_polkit, stop_polkit),
+        cmocka_unit_test_setup_teardown(test_polkit_says_yes, start_polkit, stop_polkit),
+        cmocka_unit_test_setup_teardown(test_polkit_wants_a_password, start_polkit, stop_polkit),
+        cmocka_unit_test_setup_teardown(test_slow_polkit_holds_up_nobody, start_polkit,
+                                        stop_polkit),
+        cmocka_unit_test_setup_teardown(test_vm_goes_while_polkit_thinks, start_polkit,
+                                        stop_polkit),
+    };
+
+    if (getuid() != 0) {
+        printf("1..0 # SKIP needs root, to play another user\n");
+        return EXIT_SUCCESS;
+    }
+    return cmocka_run_group_tests_name("access", tests, start, world_end);
+}
