@@ -6,7 +6,7 @@
 
 packages_build=(
     meson ninja-build gcc libc6-dev pkg-config libsystemd-dev libinih-dev libglib2.0-dev
-    libcmocka-dev
+    libcmocka-dev libxml2-dev libjson-c-dev libvirt-dev
     # generating the headers of the distribution's QEMU
     dpkg-dev python3 python3-venv flex bison libfdt-dev libpixman-1-dev zlib1g-dev
 )

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "attach.h"
+#include "cleanup.h"
+
+static void connect_closep(virConnectPtr *connection)
+{
+    if (*connection)
+        virConnectClose(*connection);
+}
+
+static void domain_freep(virDomainPtr *domain)
+{
+    if (*domain)
+        virDomainFree(*domain);
+}
+
+/* In place of libvirt's default, which prints to stderr what we return. */
+static void say_nothing(void *userdata, virErrorPtr error)
+{
+    (void) userdata;
+    (void) error;
+}
+
+static int fail(char **ret_error)
+{
+    const char *message = virGetLastErrorMessage();
+
+    *ret_error = strdup(message ? message : "libvirt gives no reason");
+    return *ret_error ? ATTACH_FAILED : -ENOMEM;
+}
+
+static int open_domain(const char *uri, const char *name, virConnectPtr *ret_connection,
+                       virDomainPtr *ret_domain, char **ret_error)
+{
+    virSetErrorFunc(NULL, say_nothing);
+    *ret_connection = virConnectOpenAuth(uri, virConnectAuthPtrDefault, 0);
+    if (!*ret_connection)
+        return fail(ret_error);
+
+    *ret_domain = virDomainLookupByName(*ret_connection, name);
+    if (!*ret_domain && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
+        *ret_domain = virDomainLookupByUUIDString(*ret_connection, name);
+    if (!*ret_domain) {
+        if (asprintf(ret_error, "no domain is called '%s'", name) < 0)
+            return -ENOMEM;
+        return ATTACH_FAILED;
+    }
+    return 0;
+}
+
+/* Changes the persistent definition; @attributes is NULL to detach. */
+static int change(const char *uri, const char *name, const DomainAttributes *attributes,
+                  bool *ret_active, char **ret_error)
+{
+    __attribute__((cleanup(connect_closep))) virConnectPtr connection = NULL;
+    __attribute__((cleanup(domain_freep))) virDomainPtr domain = NULL, defined = NULL;
+    CLEANUP_FREE char *before = NULL, *after = NULL;
+    int r, active;
+
+    r = open_domain(uri, name, &connection, &domain, ret_error);
+    if (r != 0)
+        return r;
+    if (virDomainIsPersistent(domain) == 0) {
+        *ret_error = strdup("the domain is transient: it has no definition that stays");
+        return *ret_error ? ATTACH_FAILED : -ENOMEM;
+    }
+    active = virDomainIsActive(domain);
+    before = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+    if (active < 0 || !before)
+        return fail(ret_error);
+
+    r = attributes ? attach_to_xml(before, attributes, &after, ret_error)
+                   : detach_from_xml(before, &after, ret_error);
+    if (r < 0 || r == ATTACH_FAILED)
+        return r;
+    if (r == ATTACH_CHANGED) {
+        defined = virDomainDefineXML(connection, after);
+        if (!defined)
+            return fail(ret_error);
+    }
+    *ret_active = active > 0;
+    return r;
+}
+
+int attach_to_domain(const char *uri, const char *domain, const DomainAttributes *attributes,
+                     bool *ret_active, char **ret_error)
+{
+    return change(uri, domain, attributes, ret_active, ret_error);
+}
+
+int detach_from_domain(const char *uri, const char *domain, bool *ret_active, char **ret_error)
+{
+    return change(uri, domain, NULL, ret_active, ret_error);
+}

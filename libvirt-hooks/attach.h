@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Giving a libvirt domain the vgpu device and taking it away: what "vgpuctl
+ * attach" and "vgpuctl detach" do. The first two work on a definition's text, the
+ * others on a domain of a running libvirt.
+ */
+#ifndef VGPU_HOOKS_ATTACH_H
+#define VGPU_HOOKS_ATTACH_H
+
+#include <stdbool.h>
+
+#include "domain.h"
+
+enum {
+    ATTACH_UNCHANGED = 0,
+    ATTACH_CHANGED = 1,
+    ATTACH_FAILED = 2, /* *ret_error says why */
+};
+
+/*
+ * attach_to_xml() - put the element into a domain's <metadata>, and our launcher into <emulator>
+ * @xml: an inactive domain's definition
+ * @attributes: what the element is to say; emulator must be NULL. What is NULL is
+ *              not in it afterwards, whatever was there
+ * @ret: the definition as it is to be, to be freed; not with ATTACH_FAILED
+ * @ret_error: one line, to be freed; with ATTACH_FAILED only
+ *
+ * What stood in <emulator> is kept in the element for detach_from_xml(). All else
+ * stays as it is. Doing it twice changes nothing.
+ *
+ * Returns ATTACH_UNCHANGED, ATTACH_CHANGED, ATTACH_FAILED (attributes that are
+ * wrong, a domain that cannot have the device), or -ENOMEM.
+ */
+int attach_to_xml(const char *xml, const DomainAttributes *attributes, char **ret,
+                  char **ret_error);
+
+/* detach_from_xml() - takes both out again; parameters and answers as attach_to_xml() */
+int detach_from_xml(const char *xml, char **ret, char **ret_error);
+
+/*
+ * attach_to_domain() - attach_to_xml() for a domain's persistent definition
+ * @uri: of libvirt, or NULL for its default
+ * @domain: the domain's name or UUID
+ * @ret_active: whether it runs, so that the change waits for its next start
+ * @ret_error: one line, to be freed; with ATTACH_FAILED only
+ *
+ * May ask on the terminal for what libvirt's authentication wants. Nothing is
+ * printed. Returns as attach_to_xml(); a program built without libvirt has
+ * ATTACH_FAILED as its only answer.
+ */
+int attach_to_domain(const char *uri, const char *domain, const DomainAttributes *attributes,
+                     bool *ret_active, char **ret_error);
+
+/* detach_from_domain() - detach_from_xml() likewise */
+int detach_from_domain(const char *uri, const char *domain, bool *ret_active, char **ret_error);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What has to be known of QEMU's machine types. */
+#ifndef VGPU_HOOKS_MACHINE_H
+#define VGPU_HOOKS_MACHINE_H
+
+/*
+ * machine_root_bus() - the name of the bus that the device can be put on
+ * @type: a machine type, "pc-q35-7.2" for example; need not be terminated
+ * @length: its characters
+ *
+ * Returns a static string, or NULL for a type without PCI, or an unknown one.
+ */
+const char *machine_root_bus(const char *type, unsigned length);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <systemd/sd-bus.h>
+
+#include "cleanup.h"
+#include "mediator-client.h"
+#include "names.h"
+#include "vgpu-protocol.h"
+
+/* What the mediator itself answers with; all else comes from the bus. */
+#define MEDIATOR_ERROR_PREFIX VGPU_BUS_NAME ".Error."
+
+struct MediatorClient {
+    sd_bus *bus;
+    uint64_t deadline_usec;
+    char *error; /* of the last call that failed */
+};
+
+static void message_unrefp(sd_bus_message **m)
+{
+    sd_bus_message_unref(*m);
+}
+
+#define CLEANUP_MESSAGE CLEANUP(message_unrefp)
+
+int mediator_client_new(uint64_t deadline_usec, MediatorClient **ret)
+{
+    MediatorClient *c = calloc(1, sizeof(*c));
+    int r;
+
+    if (!c)
+        return -ENOMEM;
+    c->deadline_usec = deadline_usec;
+    r = sd_bus_open_system(&c->bus);
+    if (r < 0) {
+        mediator_client_free(c);
+        return r;
+    }
+
+    *ret = c;
+    return 0;
+}
+
+MediatorClient *mediator_client_free(MediatorClient *c)
+{
+    if (c) {
+        /* No flush: it would wait for a bus that reads nothing. */
+        sd_bus_close_unref(c->bus);
+        free(c->error);
+    }
+    free(c);
+    return NULL;
+}
+
+/* ---- One call -------------------------------------------------------------------------- */
+
+static uint64_t time_left(const MediatorClient *c)
+{
+    struct timespec now;
+    uint64_t usec;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    usec = (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+    return usec < c->deadline_usec ? c->deadline_usec - usec : 0;
+}
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+    sd_bus_message **reply = userdata;
+
+    (void) error;
+    *reply = sd_bus_message_ref(m);
+    return 0;
+}
+
+/*
+ * sd_bus_call() has a timeout, but it counts from when the bus has let us in: one
+ * that is stopped would be waited for much longer. Here every wait is bounded.
+ */
+static int call(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
+{
+    CLEANUP_MESSAGE sd_bus_message *reply = NULL;
+    int r;
+
+    r = sd_bus_call_async(c->bus, NULL, m, on_reply, &reply, time_left(c));
+    if (r < 0)
+        return r;
+
+    while (!reply) {
+        r = sd_bus_process(c->bus, NULL);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            continue;
+        if (time_left(c) == 0)
+            return -ETIMEDOUT;
+        r = sd_bus_wait(c->bus, time_left(c));
+        if (r < 0 && r != -EINTR)
+            return r;
+    }
+
+    *ret_reply = reply;
+    reply = NULL;
+    return 0;
+}
+
+static int fail(MediatorClient *c, int r, const char *message)
+{
+    free(c->error);
+    c->error = strdup(message);
+    return c->error ? r : -ENOMEM;
+}
+
+const char *mediator_client_error(const MediatorClient *c)
+{
+    return c->error ? c->error : "unknown";
+}
+
+/* Calls, and sorts the answers: taken, refused, or not from the mediator at all. */
+static int ask(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
+{
+    CLEANUP_MESSAGE sd_bus_message *reply = NULL;
+    const sd_bus_error *error;
+    const char *message;
+    int r;
+
+    r = call(c, m, &reply);
+    if (r < 0)
+        return fail(c, r, r == -ETIMEDOUT ? "no answer in time" : strerror(-r));
+
+    error = sd_bus_message_get_error(reply);
+    if (!error) {
+        *ret_reply = reply;
+        reply = NULL;
+        return 0;
+    }
+    message = error->message ? error->message : error->name;
+    if (strncmp(error->name, MEDIATOR_ERROR_PREFIX, strlen(MEDIATOR_ERROR_PREFIX)) == 0)
+        return fail(c, MEDIATOR_REFUSED, message);
+    r = sd_bus_error_get_errno(error);
+    return fail(c, r > 0 ? -r : -EIO, message);
+}
+
+static int new_call(MediatorClient *c, const char *path, const char *interface, const char *member,
+                    sd_bus_message **ret)
+{
+    return sd_bus_message_new_method_call(c->bus, ret, VGPU_BUS_NAME, path, interface, member);
+}
+
+/* ---- The methods ----------------------------------------------------------------------- */
+
+static int append_options(sd_bus_message *m, const DomainDevice *device, const uint32_t *vm_id)
+{
+    int r;
+
+    r = sd_bus_message_open_container(m, 'a', "{sv}");
+    if (r >= 0 && device->has_queue_limit)
+        r = sd_bus_message_append(m, "{sv}", "QueueLimit", "u", device->queue_limit);
+    if (r >= 0 && device->has_request_rate_limit)
+        r = sd_bus_message_append(m, "{sv}", "RequestRateLimit", "u", device->request_rate_limit);
+    if (r >= 0 && vm_id)
+        r = sd_bus_message_append(m, "{sv}", "VMID", "u", *vm_id);
+    if (r >= 0)
+        r = sd_bus_message_close_container(m);
+    return r;
+}
+
+int mediator_client_register(MediatorClient *c, const char *name, const char *uuid,
+                             const DomainDevice *device, const uint32_t *vm_id, uint32_t *ret_vm_id)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
+    const char pool[] = {device->pool, '\0'};
+    int r;
+
+    r = new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RegisterVM", &m);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "ssss", name, uuid, pool,
+                                  vgpu_priority_to_string((uint32_t) device->priority));
+    if (r >= 0)
+        r = append_options(m, device, vm_id);
+    if (r < 0)
+        return fail(c, r, strerror(-r));
+
+    r = ask(c, m, &reply);
+    if (r != 0)
+        return r;
+    r = sd_bus_message_read(reply, "uo", ret_vm_id, NULL);
+    return r < 0 ? fail(c, r, "its answer makes no sense") : 0;
+}
+
+/* Returns as ask() does; the path is in the reply. */
+static int get_vm(MediatorClient *c, const char *name, sd_bus_message **ret_reply,
+                  const char **ret_path)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL;
+    int r;
+
+    r = new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "GetVM", &m);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "s", name);
+    if (r < 0)
+        return fail(c, r, strerror(-r));
+
+    r = ask(c, m, ret_reply);
+    if (r != 0)
+        return r;
+    r = sd_bus_message_read(*ret_reply, "o", ret_path);
+    return r < 0 ? fail(c, r, "its answer makes no sense") : 0;
+}
+
+/* Likewise. */
+static int get_uuid(MediatorClient *c, const char *path, sd_bus_message **ret_reply,
+                    const char **ret_uuid)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL;
+    int r;
+
+    r = new_call(c, path, "org.freedesktop.DBus.Properties", "Get", &m);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "ss", VGPU_INTERFACE_VM, "UUID");
+    if (r < 0)
+        return fail(c, r, strerror(-r));
+
+    r = ask(c, m, ret_reply);
+    if (r != 0)
+        return r;
+    r = sd_bus_message_read(*ret_reply, "v", "s", ret_uuid);
+    return r < 0 ? fail(c, r, "its answer makes no sense") : 0;
+}
+
+int mediator_client_has(MediatorClient *c, const char *name, const char *uuid, bool *ret)
+{
+    CLEANUP_MESSAGE sd_bus_message *vm = NULL, *property = NULL;
+    const char *path, *known = "";
+    int r;
+
+    r = get_vm(c, name, &vm, &path);
+    if (r == 0)
+        r = get_uuid(c, path, &property, &known);
+    if (r < 0)
+        return r;
+
+    *ret = r == 0 && strcasecmp(known, uuid) == 0;
+    return 0;
+}
+
+int mediator_client_unregister(MediatorClient *c, const char *name)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
+    int r;
+
+    r = new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "UnregisterVM", &m);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "s", name);
+    if (r < 0)
+        return fail(c, r, strerror(-r));
+    return ask(c, m, &reply);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The hook's side of org.vgpu.Mediator1. One deadline holds for all that is done
+ * with a client: connecting, starting the service, its answers. Nothing here
+ * blocks longer, whatever the bus and the service do.
+ */
+#ifndef VGPU_HOOKS_MEDIATOR_CLIENT_H
+#define VGPU_HOOKS_MEDIATOR_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "domain.h"
+
+typedef struct MediatorClient MediatorClient;
+
+enum {
+    MEDIATOR_REFUSED = 1, /* it works, and says no */
+};
+
+/*
+ * mediator_client_new() - connect to the system bus
+ * @deadline_usec: on CLOCK_MONOTONIC
+ *
+ * Returns 0 or a negative errno.
+ */
+int mediator_client_new(uint64_t deadline_usec, MediatorClient **ret);
+
+/* mediator_client_free() - drops the connection without waiting; takes NULL. Returns NULL */
+MediatorClient *mediator_client_free(MediatorClient *c);
+
+/* mediator_client_error() - what was wrong with the last call that failed; owned by @c */
+const char *mediator_client_error(const MediatorClient *c);
+
+/*
+ * mediator_client_register() - RegisterVM
+ * @vm_id: the number to ask for, or NULL
+ * @ret_vm_id: the number that the VM has
+ *
+ * Returns 0, MEDIATOR_REFUSED, or a negative errno when it could not be asked.
+ */
+int mediator_client_register(MediatorClient *c, const char *name, const char *uuid,
+                             const DomainDevice *device, const uint32_t *vm_id,
+                             uint32_t *ret_vm_id);
+
+/*
+ * mediator_client_has() - does it know a VM of this name and UUID?
+ * @ret: written when the answer is 0
+ *
+ * Returns 0, or a negative errno when it could not be asked.
+ */
+int mediator_client_has(MediatorClient *c, const char *name, const char *uuid, bool *ret);
+
+/* mediator_client_unregister() - UnregisterVM; returns as mediator_client_register() */
+int mediator_client_unregister(MediatorClient *c, const char *name);
+
+#endif

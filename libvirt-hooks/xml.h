@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Domain XML as a tree, read with distrust. */
+#ifndef VGPU_HOOKS_XML_H
+#define VGPU_HOOKS_XML_H
+
+#include <stddef.h>
+
+#include <libxml/tree.h>
+
+/* The most bytes of XML that are looked at. A domain has some thousands. */
+#define XML_SIZE_MAX (8u * 1024 * 1024)
+
+/*
+ * xml_parse() - parse a document whose root is <domain>
+ * @text: the document, not terminated
+ * @size: its bytes
+ * @ret: the document, freed with xmlFreeDoc()
+ * @ret_error: a message in words, to be freed, when the answer is positive
+ *
+ * Fetches nothing and knows no document types: one with a DOCTYPE is refused
+ * before its entities mean anything. Errors are not printed.
+ *
+ * Returns 0, a positive number for what is no domain, or a negative errno.
+ */
+int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error);
+
+/* xml_child() - the first child element of @parent with that name and no namespace, or NULL */
+xmlNode *xml_child(const xmlNode *parent, const char *name);
+
+/* xml_text() - the text in @node, or NULL; freed with xmlFree(). @node may be NULL */
+char *xml_text(const xmlNode *node);
+
+void xml_doc_freep(xmlDoc **doc);
+void xml_stringp(char **string);
+
+#define CLEANUP_XML_DOC __attribute__((cleanup(xml_doc_freep)))
+#define CLEANUP_XML_STRING __attribute__((cleanup(xml_stringp)))
+
+#endif
