@@ -14,6 +14,14 @@
  *             answered with NONE.
  *   RESPONSE  executor to mediator: a VGPUResponse, with the request's tag.
  *             In any order.
+ *   WINDOW_ADD      mediator to executor: ExecutorWindow, and with its first byte
+ *             the memfd of a VM's window (SCM_RIGHTS). Mapped whole.
+ *   WINDOW_REMOVE   mediator to executor: ExecutorWindow. No COMPUTE of that window
+ *             is in flight then.
+ *   COMPUTE   mediator to executor: ExecutorCompute, a submission that passed
+ *             vgpu_submission_check(). Takes a slot like a REQUEST.
+ *   RESULT    executor to mediator: ExecutorResult, with the tag of a COMPUTE. In
+ *             any order.
  *
  * The mediator sends no more requests than it said with --slots. End of file
  * from the mediator ends the executor; from the executor, it is dead.
@@ -22,11 +30,16 @@
 #define VGPU_EXECUTOR_PROTOCOL_H
 
 #include "vgpu-protocol.h"
+#include "vgpu-ring.h"
 
 enum {
     EXECUTOR_MSG_HELLO = 1,
     EXECUTOR_MSG_REQUEST = 2,
     EXECUTOR_MSG_RESPONSE = 3,
+    EXECUTOR_MSG_WINDOW_ADD = 4,
+    EXECUTOR_MSG_WINDOW_REMOVE = 5,
+    EXECUTOR_MSG_COMPUTE = 6,
+    EXECUTOR_MSG_RESULT = 7,
 };
 
 #define EXECUTOR_PAYLOAD_MAX 1024u
@@ -44,6 +57,25 @@ typedef struct ExecutorHeader {
 typedef struct ExecutorHello {
     VGPUDeviceInfo device;
 } ExecutorHello;
+
+typedef struct ExecutorWindow {
+    uint32_t id; /* the mediator's choice */
+    uint32_t reserved;
+} ExecutorWindow;
+
+typedef struct ExecutorCompute {
+    uint32_t window;
+    uint32_t reserved;
+    VGPUSubmission submission; /* its state, status and so on mean nothing here */
+} ExecutorCompute;
+
+typedef struct ExecutorResult {
+    uint64_t result; /* as in VGPUSubmission */
+    uint32_t status; /* VGPU_ERROR_* */
+    uint32_t exec_time_us;
+    uint32_t cuda_result;
+    uint32_t reserved;
+} ExecutorResult;
 
 static_assert(sizeof(ExecutorHeader) == 24, "no padding");
 static_assert(sizeof(ExecutorHello) <= EXECUTOR_PAYLOAD_MAX, "fits");

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The fast lane: a data window in shared memory, and in it a ring on which many
+ * requests can be outstanding. Beside vgpu-protocol.h, which it does not change.
+ *
+ * The window is BAR2: RAM to the guest, a sealed memfd that the device hands to
+ * the mediator and the mediator to the executor, so bulk data is copied by
+ * nobody. Where it lies in guest memory is the guest's affair; every offset here
+ * counts from its beginning.
+ *
+ * The ring lies where the guest puts it: a header, the submission entries, and the
+ * completion entries behind them. Indices run freely through 32 bits; entry i
+ * stands in slot i modulo the number of entries.
+ *
+ *   guest     fills a free submission entry with state NEW, then publishes it by
+ *             moving sq_tail (release)
+ *   mediator  copies the entry once, checks the copy, uses only the copy; sets
+ *             state STARTED when it is given to an executor
+ *   mediator  when it is done: fills in status, result and cq_index and sets state
+ *             DONE (release), writes the completion entry, moves cq_tail (release),
+ *             and moves sq_head over all leading entries that are DONE
+ *   guest     takes completions up to cq_tail (acquire), then moves cq_head
+ *
+ * A submission slot is free again when sq_head has passed it. The mediator starts no
+ * entry while (completions not taken) + (entries started) would exceed the number of
+ * entries, so the completion ring cannot overflow.
+ *
+ * Doorbell: after moving sq_tail from old to new the guest rings it only when
+ * vgpu_ring_must_notify(sq_event, new, old). The mediator writes sq_event = what it
+ * has seen before it goes to sleep, and looks at sq_tail once more after that.
+ * Interrupt: the same the other way round with cq_event and cq_tail. This is the
+ * event index of virtio 1.2, section 2.7.10; a full memory barrier stands between
+ * writing one's own index or event and reading the other's.
+ *
+ * A mediator that starts anew finds in the entries from sq_head to sq_tail what was
+ * NEW (to do), STARTED (done again if vgpu_submission_check() calls it repeatable, else completed
+ * with an error), and DONE (nothing left, or, when its cq_index is cq_tail, its completion still to
+ * be written). So nothing is lost, and nothing is done twice that must not be.
+ *
+ * What the guest writes here is hostile: a sq_tail further than the ring is long, or a
+ * cq_head that is not between the last one and cq_tail, ends the ring (RING_FAILED).
+ */
+#ifndef VGPU_RING_H
+#define VGPU_RING_H
+
+#include "vgpu-protocol.h"
+
+/* ---- Registers: the extension block of BAR0 ---------------------------------- */
+
+#define VGPU_EXT_MAGIC 0x58555056u /* "VPUX" */
+#define VGPU_EXT_VERSION 1u
+
+#define VGPU_EXT_FEATURE_WINDOW 0x1u
+#define VGPU_EXT_FEATURE_RING 0x2u
+#define VGPU_EXT_FEATURE_MSIX 0x4u /* vector 0: v1 completions, vector 1: the ring's */
+
+enum {
+    VGPU_REG_EXT_MAGIC = 0x840,      /* RO */
+    VGPU_REG_EXT_VERSION = 0x844,    /* RO */
+    VGPU_REG_EXT_FEATURES = 0x848,   /* RO */
+    VGPU_REG_WINDOW_SIZE_LO = 0x850, /* RO: bytes */
+    VGPU_REG_WINDOW_SIZE_HI = 0x854,
+    VGPU_REG_RING_OFFSET_LO = 0x858, /* RW while the ring is off: multiple of 4096 */
+    VGPU_REG_RING_OFFSET_HI = 0x85c,
+    VGPU_REG_RING_ENTRIES = 0x860,    /* RW while off: a power of two */
+    VGPU_REG_RING_CTRL = 0x864,       /* W: 1 turns it on, 0 off; reads VGPU_RING_* */
+    VGPU_REG_RING_ERROR = 0x868,      /* RO: VGPU_ERROR_*, while VGPU_RING_FAILED */
+    VGPU_REG_RING_IRQ_CTRL = 0x86c,   /* RW: VGPU_IRQ_COMPLETION enables */
+    VGPU_REG_RING_IRQ_STATUS = 0x870, /* RW1C */
+    VGPU_REG_RING_DOORBELL = 0xf00,   /* W: any value; alone in its place, for an ioeventfd */
+};
+
+/* RING_CTRL as read. Turning on is asynchronous: STARTING until the mediator has
+ * agreed. Off drops what is outstanding. */
+enum {
+    VGPU_RING_OFF = 0,
+    VGPU_RING_ON = 1,
+    VGPU_RING_STARTING = 2,
+    VGPU_RING_FAILED = 3,
+};
+
+#define VGPU_RING_ENTRIES_MIN 4u
+#define VGPU_RING_ENTRIES_MAX 1024u
+#define VGPU_RING_ALIGNMENT 4096u
+
+#define VGPU_WINDOW_SIZE_MIN (UINT64_C(1) << 16)
+#define VGPU_WINDOW_SIZE_DEFAULT (UINT64_C(16) << 20)
+#define VGPU_WINDOW_SIZE_MAX (UINT64_C(1) << 40)
+
+/* ---- The ring in the window ------------------------------------------------------ */
+
+/* Each index on a cache line of the side that writes it. */
+typedef struct VGPURingHeader {
+    uint32_t sq_tail;  /* guest */
+    uint32_t cq_head;  /* guest */
+    uint32_t cq_event; /* guest */
+    uint32_t guest_reserved[13];
+    uint32_t sq_head;  /* mediator */
+    uint32_t cq_tail;  /* mediator */
+    uint32_t sq_event; /* mediator */
+    uint32_t mediator_reserved[13];
+} VGPURingHeader;
+
+enum {
+    VGPU_ENTRY_NEW = 0,
+    VGPU_ENTRY_STARTED = 1,
+    VGPU_ENTRY_DONE = 2,
+};
+
+enum {
+    VGPU_TYPE_INT32 = 0,
+    VGPU_TYPE_INT64 = 1,
+    VGPU_TYPE_FLOAT32 = 2,
+    VGPU_TYPE_FLOAT64 = 3,
+    VGPU_N_TYPES = 4,
+};
+
+/* An operand: @count elements (the operation's), @stride elements apart. */
+typedef struct VGPUOperand {
+    uint64_t offset; /* bytes into the window; a multiple of the element's size */
+    uint32_t stride; /* elements, at least 1; of a matrix: from row to row, at least the columns */
+    uint32_t reserved;
+} VGPUOperand;
+
+typedef struct VGPUSubmission {
+    /* guest */
+    uint64_t tag;    /* returned with the completion */
+    uint32_t opcode; /* VGPU_OP_RING_* */
+    uint32_t type;   /* VGPU_TYPE_* */
+    uint64_t count;  /* elements; of a matrix product: rows of a and c (m) */
+    uint32_t n;      /* matrix product: columns of b and c; else 0 */
+    uint32_t k;      /* matrix product: columns of a, rows of b; else 0 */
+    double scalar;   /* AXPY: alpha */
+    VGPUOperand a, b, c;
+    /* mediator; NEW and 0 from the guest */
+    uint32_t state;
+    uint32_t status; /* VGPU_ERROR_* */
+    uint64_t result; /* DOT, SUM, MIN, MAX: the value's bytes, in the element's type */
+    uint32_t exec_time_us;
+    uint32_t cq_index;
+    uint32_t cuda_result; /* with VGPU_ERROR_CUDA_ERROR: the CUresult */
+    uint32_t reserved[3];
+} VGPUSubmission;
+
+typedef struct VGPUCompletion {
+    uint64_t tag;
+    uint64_t result;
+    uint32_t status;
+    uint32_t exec_time_us;
+    uint32_t cuda_result;
+    uint32_t reserved;
+} VGPUCompletion;
+
+static_assert(sizeof(VGPURingHeader) == 128, "ABI");
+static_assert(offsetof(VGPURingHeader, sq_head) == 64, "ABI");
+static_assert(sizeof(VGPUOperand) == 16, "ABI");
+static_assert(sizeof(VGPUSubmission) == 128, "ABI");
+static_assert(offsetof(VGPUSubmission, scalar) == 32, "ABI");
+static_assert(offsetof(VGPUSubmission, a) == 40, "ABI");
+static_assert(offsetof(VGPUSubmission, state) == 88, "ABI");
+static_assert(offsetof(VGPUSubmission, result) == 96, "ABI");
+static_assert(offsetof(VGPUSubmission, cuda_result) == 112, "ABI");
+static_assert(sizeof(VGPUCompletion) == 32, "ABI");
+
+enum {
+    VGPU_OP_RING_NOP = 0x0200,
+    VGPU_OP_RING_ADD = 0x0201,  /* c[i] = a[i] + b[i] */
+    VGPU_OP_RING_MUL = 0x0202,  /* c[i] = a[i] * b[i] */
+    VGPU_OP_RING_AXPY = 0x0203, /* c[i] = scalar * a[i] + b[i]; floating point only */
+    VGPU_OP_RING_DOT = 0x0204,  /* result = sum of a[i] * b[i] */
+    VGPU_OP_RING_SUM = 0x0205,  /* result = sum of a[i] */
+    VGPU_OP_RING_MIN = 0x0206,  /* result = smallest a[i] */
+    VGPU_OP_RING_MAX = 0x0207,
+    VGPU_OP_RING_MATMUL = 0x0208, /* c (m x n) = a (m x k) times b (k x n), row-major; floating */
+};
+
+/* ---- Small helpers that all sides share --------------------------------------------- */
+
+/* vgpu_ring_must_notify() - does moving from @old to @new pass @event? */
+static inline bool vgpu_ring_must_notify(uint32_t event, uint32_t new_index, uint32_t old_index)
+{
+    return (uint32_t) (new_index - event - 1) < (uint32_t) (new_index - old_index);
+}
+
+/* vgpu_ring_size() - bytes of a ring with this many entries */
+static inline uint64_t vgpu_ring_size(uint32_t entries)
+{
+    return sizeof(VGPURingHeader) +
+           (uint64_t) entries * (sizeof(VGPUSubmission) + sizeof(VGPUCompletion));
+}
+
+/* vgpu_ring_is_valid() - may a ring lie there? */
+static inline bool vgpu_ring_is_valid(uint64_t window_size, uint64_t offset, uint32_t entries)
+{
+    return entries >= VGPU_RING_ENTRIES_MIN && entries <= VGPU_RING_ENTRIES_MAX &&
+           (entries & (entries - 1)) == 0 && offset % VGPU_RING_ALIGNMENT == 0 &&
+           offset <= window_size && vgpu_ring_size(entries) <= window_size - offset;
+}
+
+static inline uint32_t vgpu_type_size(uint32_t type)
+{
+    return type == VGPU_TYPE_INT32 || type == VGPU_TYPE_FLOAT32   ? 4
+           : type == VGPU_TYPE_INT64 || type == VGPU_TYPE_FLOAT64 ? 8
+                                                                  : 0;
+}
+
+/* The bytes [*ret_begin, *ret_end) that @rows rows of @columns elements at @o take,
+ * or false when they do not lie in the window. */
+static inline bool vgpu_operand_range(const VGPUOperand *o, uint64_t rows, uint64_t columns,
+                                      uint32_t element, uint64_t window_size, uint64_t *ret_begin,
+                                      uint64_t *ret_end)
+{
+    uint64_t last, bytes;
+
+    if (rows == 0 || columns == 0 || o->stride == 0 || o->offset % element != 0)
+        return false;
+    if (__builtin_mul_overflow(rows - 1, (uint64_t) o->stride, &last) ||
+        __builtin_add_overflow(last, columns, &last) ||
+        __builtin_mul_overflow(last, (uint64_t) element, &bytes) || o->offset > window_size ||
+        bytes > window_size - o->offset)
+        return false;
+
+    *ret_begin = o->offset;
+    *ret_end = o->offset + bytes;
+    return true;
+}
+
+/* What an operation reads and writes. A vector is a matrix of one column. */
+typedef struct VGPUShape {
+    bool has_b, has_c;
+    uint64_t rows[3], columns[3]; /* of a, b, c */
+} VGPUShape;
+
+/* Returns false for an opcode that there is not, or that the type does not go with. */
+static inline bool vgpu_submission_shape(const VGPUSubmission *s, VGPUShape *ret)
+{
+    bool floating = s->type == VGPU_TYPE_FLOAT32 || s->type == VGPU_TYPE_FLOAT64;
+    VGPUShape shape = {
+        .rows = {s->count, s->count, s->count},
+        .columns = {1, 1, 1},
+    };
+
+    switch (s->opcode) {
+    case VGPU_OP_RING_AXPY:
+        if (!floating)
+            return false;
+        shape.has_b = shape.has_c = true;
+        break;
+    case VGPU_OP_RING_ADD:
+    case VGPU_OP_RING_MUL:
+        shape.has_b = shape.has_c = true;
+        break;
+    case VGPU_OP_RING_DOT:
+        shape.has_b = true;
+        break;
+    case VGPU_OP_RING_SUM:
+    case VGPU_OP_RING_MIN:
+    case VGPU_OP_RING_MAX:
+        break;
+    case VGPU_OP_RING_MATMUL:
+        if (!floating)
+            return false;
+        shape.has_b = shape.has_c = true;
+        shape.columns[0] = s->k;
+        shape.rows[1] = s->k;
+        shape.columns[1] = shape.columns[2] = s->n;
+        break;
+    default:
+        return false;
+    }
+
+    *ret = shape;
+    return true;
+}
+
+/*
+ * vgpu_submission_check() - may this be computed?
+ * @s: a copy that nobody else can write
+ * @window_size: bytes
+ * @ret_repeatable: set with NONE: does doing it twice do what doing it once does? Not when
+ *     c shares bytes with a or b
+ *
+ * Returns VGPU_ERROR_NONE, UNSUPPORTED_OP (no such opcode for this type), or
+ * INVALID_REQUEST (an operand outside the window, misaligned, or too narrow a stride).
+ */
+static inline uint32_t vgpu_submission_check(const VGPUSubmission *s, uint64_t window_size,
+                                             bool *ret_repeatable)
+{
+    const VGPUOperand *operands[3] = {&s->a, &s->b, &s->c};
+    uint64_t begin[3] = {0}, end[3] = {0};
+    uint32_t element;
+    VGPUShape shape;
+
+    *ret_repeatable = true;
+    if (s->opcode == VGPU_OP_RING_NOP)
+        return VGPU_ERROR_NONE;
+    element = vgpu_type_size(s->type);
+    if (element == 0 || !vgpu_submission_shape(s, &shape))
+        return VGPU_ERROR_UNSUPPORTED_OP;
+
+    for (unsigned i = 0; i < 3; i++) {
+        if ((i == 1 && !shape.has_b) || (i == 2 && !shape.has_c))
+            continue;
+        if (operands[i]->stride < shape.columns[i] ||
+            !vgpu_operand_range(operands[i], shape.rows[i], shape.columns[i], element, window_size,
+                                &begin[i], &end[i]))
+            return VGPU_ERROR_INVALID_REQUEST;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        if (shape.has_c && begin[2] < end[i] && begin[i] < end[2])
+            *ret_repeatable = false;
+    return VGPU_ERROR_NONE;
+}
+
+/* ---- The wire ---------------------------------------------------------------------------- */
+
+/*
+ * Device to mediator, after HELLO, when the guest turns the ring on. Three
+ * descriptors come with the first byte (SCM_RIGHTS): the window's memfd, the
+ * doorbell's eventfd (the mediator reads), the completion's eventfd (it writes).
+ * The mediator maps the window itself and believes fstat() alone about its size; the
+ * memfd must be sealed against shrinking. Answered with RING_READY.
+ */
+enum {
+    VGPU_MSG_RING_SETUP = 0x22, /* VGPURingSetup */
+    VGPU_MSG_RING_READY = 0x23, /* to the device: VGPURingReady; also later, when a ring fails */
+    VGPU_MSG_RING_OFF = 0x24,   /* no payload: drop what is outstanding, touch the window no more */
+    VGPU_MSG_RING_STOPPED = 0x25, /* to the device, no payload: the answer */
+};
+
+typedef struct VGPURingSetup {
+    uint64_t offset;
+    uint32_t entries;
+    uint32_t flags; /* 0 */
+} VGPURingSetup;
+
+typedef struct VGPURingReady {
+    uint32_t error; /* VGPU_ERROR_NONE, or why not */
+    uint32_t reserved;
+} VGPURingReady;
+
+static_assert(sizeof(VGPURingSetup) == 16, "ABI");
+static_assert(sizeof(VGPURingReady) == 8, "ABI");
+
+#define VGPU_RING_N_FDS 3
+
+#endif
