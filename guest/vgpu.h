@@ -69,6 +69,7 @@
 #include <stdint.h>
 
 #include "vgpu-protocol.h"
+#include "vgpu-ring.h"
 
 /* An open device. */
 typedef struct vgpu_device vgpu_device;
@@ -228,15 +229,13 @@ int vgpu_add(vgpu_device *dev, uint32_t a, uint32_t b, int timeout_ms, uint32_t 
  */
 int vgpu_get_device_info(vgpu_device *dev, int timeout_ms, VGPUDeviceInfo *ret);
 
-/* What a vector is made of. */
+/* What a vector is made of. There are VGPU_N_TYPES. */
 typedef enum vgpu_type {
-    VGPU_INT32,
-    VGPU_INT64,
-    VGPU_FLOAT32,
-    VGPU_FLOAT64,
+    VGPU_INT32 = VGPU_TYPE_INT32,
+    VGPU_INT64 = VGPU_TYPE_INT64,
+    VGPU_FLOAT32 = VGPU_TYPE_FLOAT32,
+    VGPU_FLOAT64 = VGPU_TYPE_FLOAT64,
 } vgpu_type;
-
-#define VGPU_N_TYPES 4
 
 /*
  * vgpu_type_to_string() - "int32", "int64", "float32" or "float64"

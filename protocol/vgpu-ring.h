@@ -23,7 +23,13 @@
  *
  * A submission slot is free again when sq_head has passed it. The mediator starts no
  * entry while (completions not taken) + (entries started) would exceed the number of
- * entries, so the completion ring cannot overflow.
+ * entries, so the completion ring cannot overflow. A guest that keeps no more requests than
+ * that between submitting them and taking their completions never meets this limit; one that
+ * does rings the doorbell after moving cq_head, for nothing else wakes the mediator then.
+ *
+ * Before it turns the ring on, the guest sets all four indices to one number, 0 as a rule, and
+ * sq_event to the same. The window may be mapped write-combining in the guest, where no store
+ * is ordered with another but by a full barrier: the guest has one before it moves sq_tail.
  *
  * Doorbell: after moving sq_tail from old to new the guest rings it only when
  * vgpu_ring_must_notify(sq_event, new, old). The mediator writes sq_event = what it
@@ -197,7 +203,8 @@ static inline bool vgpu_ring_is_valid(uint64_t window_size, uint64_t offset, uin
            offset <= window_size && vgpu_ring_size(entries) <= window_size - offset;
 }
 
-static inline uint32_t vgpu_type_size(uint32_t type)
+/* vgpu_ring_type_size() - bytes of an element of VGPU_TYPE_*; 0 for a number that is none */
+static inline uint32_t vgpu_ring_type_size(uint32_t type)
 {
     return type == VGPU_TYPE_INT32 || type == VGPU_TYPE_FLOAT32   ? 4
            : type == VGPU_TYPE_INT64 || type == VGPU_TYPE_FLOAT64 ? 8
@@ -294,7 +301,7 @@ static inline uint32_t vgpu_submission_check(const VGPUSubmission *s, uint64_t w
     *ret_repeatable = true;
     if (s->opcode == VGPU_OP_RING_NOP)
         return VGPU_ERROR_NONE;
-    element = vgpu_type_size(s->type);
+    element = vgpu_ring_type_size(s->type);
     if (element == 0 || !vgpu_submission_shape(s, &shape))
         return VGPU_ERROR_UNSUPPORTED_OP;
 
