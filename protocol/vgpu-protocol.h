@@ -246,7 +246,7 @@ static_assert(offsetof(VGPUSocketHeader, payload_len) == 20, "ABI");
  * missing for zero, and wants at least what stands before resume. */
 typedef struct VGPUHello {
     uint8_t uuid[16];   /* the VM's, in RFC 4122 byte order; all zero when it has none */
-    uint32_t features;  /* no bit is assigned yet: 0 */
+    uint32_t features;  /* VGPU_FEATURE_* of vgpu-ring.h; no other bit is assigned yet */
     uint32_t reserved;  /* 0 */
     uint8_t resume[16]; /* from the last WELCOME; all zero before the first */
 } VGPUHello;

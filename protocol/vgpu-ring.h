@@ -45,6 +45,18 @@
  *
  * What the guest writes here is hostile: a sq_tail further than the ring is long, or a
  * cq_head that is not between the last one and cq_tail, ends the ring (RING_FAILED).
+ *
+ * The device sets the ring up with the mediator again by itself whenever it has to: after a
+ * break of the connection, when a stopped VM goes on, where a migrated VM arrives. Before a VM
+ * stops, it asks the mediator to let go of the window (RING_OFF, answered with RING_STOPPED),
+ * so that what is saved or sent elsewhere is whole. RING_CTRL reads ON all the while.
+ *
+ * RING_IRQ_STATUS is set for completions as asked for by cq_event, and also when RING_CTRL
+ * leaves STARTING, when the ring fails, and after each new setup, as the last mediator
+ * may have died between moving cq_tail and saying so. So: on an interrupt look at
+ * cq_tail and at RING_CTRL, and be content when nothing is new. With MSI-X every such
+ * event sends a message while RING_IRQ_CTRL enables it, whether RING_IRQ_STATUS was cleared
+ * or not; INTx is a level, RING_IRQ_STATUS & RING_IRQ_CTRL (or that of vgpu-protocol.h).
  */
 #ifndef VGPU_RING_H
 #define VGPU_RING_H
@@ -69,7 +81,7 @@ enum {
     VGPU_REG_RING_OFFSET_LO = 0x858, /* RW while the ring is off: multiple of 4096 */
     VGPU_REG_RING_OFFSET_HI = 0x85c,
     VGPU_REG_RING_ENTRIES = 0x860,    /* RW while off: a power of two */
-    VGPU_REG_RING_CTRL = 0x864,       /* W: 1 turns it on, 0 off; reads VGPU_RING_* */
+    VGPU_REG_RING_CTRL = 0x864,       /* W: 1 turns it on, 0 off, else ignored; reads VGPU_RING_* */
     VGPU_REG_RING_ERROR = 0x868,      /* RO: VGPU_ERROR_*, while VGPU_RING_FAILED */
     VGPU_REG_RING_IRQ_CTRL = 0x86c,   /* RW: VGPU_IRQ_COMPLETION enables */
     VGPU_REG_RING_IRQ_STATUS = 0x870, /* RW1C */
@@ -77,12 +89,16 @@ enum {
 };
 
 /* RING_CTRL as read. Turning on is asynchronous: STARTING until the mediator has
- * agreed. Off drops what is outstanding. */
+ * agreed, or FAILED. Off drops what is outstanding; STOPPING until the mediator and its
+ * executors have let go of the window, which is then the guest's alone. In STOPPING and FAILED
+ * the ring's registers may be written and it may be turned on again, as in OFF; what the
+ * last one still does is waited for then. */
 enum {
     VGPU_RING_OFF = 0,
     VGPU_RING_ON = 1,
     VGPU_RING_STARTING = 2,
     VGPU_RING_FAILED = 3,
+    VGPU_RING_STOPPING = 4,
 };
 
 #define VGPU_RING_ENTRIES_MIN 4u
@@ -321,19 +337,30 @@ static inline uint32_t vgpu_submission_check(const VGPUSubmission *s, uint64_t w
 
 /* ---- The wire ---------------------------------------------------------------------------- */
 
+/* In the features of HELLO: the device has a window. In those of WELCOME: the mediator
+ * knows the messages below. A device sends none of them to a mediator that did not say so. */
+#define VGPU_FEATURE_RING 0x1u
+
 /*
- * Device to mediator, after HELLO, when the guest turns the ring on. Three
+ * Device to mediator, after WELCOME, when the guest turns the ring on. Three
  * descriptors come with the first byte (SCM_RIGHTS): the window's memfd, the
  * doorbell's eventfd (the mediator reads), the completion's eventfd (it writes).
  * The mediator maps the window itself and believes fstat() alone about its size; the
  * memfd must be sealed against shrinking. Answered with RING_READY.
  */
 enum {
-    VGPU_MSG_RING_SETUP = 0x22, /* VGPURingSetup */
-    VGPU_MSG_RING_READY = 0x23, /* to the device: VGPURingReady; also later, when a ring fails */
-    VGPU_MSG_RING_OFF = 0x24,   /* no payload: drop what is outstanding, touch the window no more */
+    VGPU_MSG_RING_SETUP = 0x22,   /* VGPURingSetup */
+    VGPU_MSG_RING_READY = 0x23,   /* to the device: VGPURingReady; also later, when a ring fails */
+    VGPU_MSG_RING_OFF = 0x24,     /* no payload: start nothing more, and let go of the window */
     VGPU_MSG_RING_STOPPED = 0x25, /* to the device, no payload: the answer */
 };
+
+/*
+ * RING_OFF may be followed by another RING_SETUP of the same window. So an entry that is NEW stays
+ * as it is, and one that was STARTED is finished and completed like any other; then, when no
+ * executor has the window any more, RING_STOPPED is sent. It is sent for each RING_OFF, also
+ * when the ring failed or never came to be. End of file means RING_OFF too, without an answer.
+ */
 
 typedef struct VGPURingSetup {
     uint64_t offset;
@@ -350,5 +377,36 @@ static_assert(sizeof(VGPURingSetup) == 16, "ABI");
 static_assert(sizeof(VGPURingReady) == 8, "ABI");
 
 #define VGPU_RING_N_FDS 3
+
+/*
+ * vgpu_ring_header_check() - as vgpu_socket_header_check(), and knows the messages above
+ * @h: a header as received
+ *
+ * Returns NULL when it may open a message, else a static string that says what is wrong.
+ */
+static inline const char *vgpu_ring_header_check(const VGPUSocketHeader *h)
+{
+    VGPUSocketHeader common = *h;
+
+    switch (h->msg_type) {
+    case VGPU_MSG_RING_SETUP:
+        if (h->payload_len < sizeof(VGPURingSetup))
+            return "ring setup too short";
+        break;
+    case VGPU_MSG_RING_READY:
+        if (h->payload_len < sizeof(VGPURingReady))
+            return "ring ready too short";
+        break;
+    case VGPU_MSG_RING_OFF:
+    case VGPU_MSG_RING_STOPPED:
+        if (h->payload_len != 0)
+            return "payload where none belongs";
+        break;
+    default:
+        return vgpu_socket_header_check(h);
+    }
+    common.msg_type = VGPU_MSG_REQUEST; /* a type whose payload may have any length */
+    return vgpu_socket_header_check(&common);
+}
 
 #endif
