@@ -41,7 +41,10 @@
  * A mediator that starts anew finds in the entries from sq_head to sq_tail what was
  * NEW (to do), STARTED (done again if vgpu_submission_check() calls it repeatable, else completed
  * with an error), and DONE (nothing left, or, when its cq_index is cq_tail, its completion still to
- * be written). So nothing is lost, and nothing is done twice that must not be.
+ * be written). So nothing is lost, and nothing is done twice that must not be. It signals the
+ * completion once at the beginning, since its predecessor may have ended between writing a
+ * completion and signalling it. An entry that is not NEW when it is published later than that is
+ * INVALID_REQUEST.
  *
  * What the guest writes here is hostile: a sq_tail further than the ring is long, or a
  * cq_head that is not between the last one and cq_tail, ends the ring (RING_FAILED).
@@ -346,7 +349,15 @@ static inline uint32_t vgpu_submission_check(const VGPUSubmission *s, uint64_t w
  * descriptors come with the first byte (SCM_RIGHTS): the window's memfd, the
  * doorbell's eventfd (the mediator reads), the completion's eventfd (it writes).
  * The mediator maps the window itself and believes fstat() alone about its size; the
- * memfd must be sealed against shrinking. Answered with RING_READY.
+ * memfd must be sealed against shrinking; against growing and further seals the mediator
+ * seals it, where the device did not (F_SEAL_SHRINK with F_SEAL_SEAL, but without F_SEAL_GROW, is
+ * refused). Answered with RING_READY.
+ *
+ * From RING_OFF, and from the end of the connection, on nothing more is written into the ring. The
+ * executors may still write into the operands of what was STARTED; RING_STOPPED, and the
+ * RING_READY of a later ring in the same window, come only when that is over. After a ring
+ * failed (RING_READY with an error, unasked) the device sends RING_OFF, or RING_SETUP for the
+ * next one. RING_SETUP while there is a ring, or before RING_STOPPED, breaks the protocol.
  */
 enum {
     VGPU_MSG_RING_SETUP = 0x22,   /* VGPURingSetup */
@@ -377,6 +388,37 @@ static_assert(sizeof(VGPURingSetup) == 16, "ABI");
 static_assert(sizeof(VGPURingReady) == 8, "ABI");
 
 #define VGPU_RING_N_FDS 3
+
+/*
+ * vgpu_ring_message_check() - vgpu_socket_header_check() for who knows the ring's messages too
+ *
+ * Returns NULL when this header may open a message, else a static string that says what is wrong.
+ */
+static inline const char *vgpu_ring_message_check(const VGPUSocketHeader *h)
+{
+    uint32_t length;
+
+    switch (h->msg_type) {
+    case VGPU_MSG_RING_SETUP:
+        length = sizeof(VGPURingSetup);
+        break;
+    case VGPU_MSG_RING_READY:
+        length = sizeof(VGPURingReady);
+        break;
+    case VGPU_MSG_RING_OFF:
+    case VGPU_MSG_RING_STOPPED:
+        length = 0;
+        break;
+    default:
+        return vgpu_socket_header_check(h);
+    }
+
+    if (h->magic != VGPU_SOCKET_MAGIC)
+        return "bad magic";
+    if (h->pad != 0)
+        return "padding is not zero";
+    return h->payload_len == length ? NULL : "a ring's message of another length than it has";
+}
 
 /*
  * vgpu_ring_header_check() - as vgpu_socket_header_check(), and knows the messages above
