@@ -352,12 +352,6 @@ static inline uint32_t vgpu_submission_check(const VGPUSubmission *s, uint64_t w
  * memfd must be sealed against shrinking; against growing and further seals the mediator
  * seals it, where the device did not (F_SEAL_SHRINK with F_SEAL_SEAL, but without F_SEAL_GROW, is
  * refused). Answered with RING_READY.
- *
- * From RING_OFF, and from the end of the connection, on nothing more is written into the ring. The
- * executors may still write into the operands of what was STARTED; RING_STOPPED, and the
- * RING_READY of a later ring in the same window, come only when that is over. After a ring
- * failed (RING_READY with an error, unasked) the device sends RING_OFF, or RING_SETUP for the
- * next one. RING_SETUP while there is a ring, or before RING_STOPPED, breaks the protocol.
  */
 enum {
     VGPU_MSG_RING_SETUP = 0x22,   /* VGPURingSetup */
@@ -370,7 +364,13 @@ enum {
  * RING_OFF may be followed by another RING_SETUP of the same window. So an entry that is NEW stays
  * as it is, and one that was STARTED is finished and completed like any other; then, when no
  * executor has the window any more, RING_STOPPED is sent. It is sent for each RING_OFF, also
- * when the ring failed or never came to be. End of file means RING_OFF too, without an answer.
+ * when the ring failed or never came to be. RING_SETUP while the ring is on breaks the protocol.
+ *
+ * After the end of the connection nothing more is written into the ring: nobody would know when
+ * its memory may be used for something else. What was STARTED is finished all the same and may
+ * be written into its operands; an executor that computes for a mediator that is gone is
+ * killed with it. RING_READY for a later ring in the same window, which the mediator knows by its
+ * inode, comes only when that is over.
  */
 
 typedef struct VGPURingSetup {
@@ -388,37 +388,6 @@ static_assert(sizeof(VGPURingSetup) == 16, "ABI");
 static_assert(sizeof(VGPURingReady) == 8, "ABI");
 
 #define VGPU_RING_N_FDS 3
-
-/*
- * vgpu_ring_message_check() - vgpu_socket_header_check() for who knows the ring's messages too
- *
- * Returns NULL when this header may open a message, else a static string that says what is wrong.
- */
-static inline const char *vgpu_ring_message_check(const VGPUSocketHeader *h)
-{
-    uint32_t length;
-
-    switch (h->msg_type) {
-    case VGPU_MSG_RING_SETUP:
-        length = sizeof(VGPURingSetup);
-        break;
-    case VGPU_MSG_RING_READY:
-        length = sizeof(VGPURingReady);
-        break;
-    case VGPU_MSG_RING_OFF:
-    case VGPU_MSG_RING_STOPPED:
-        length = 0;
-        break;
-    default:
-        return vgpu_socket_header_check(h);
-    }
-
-    if (h->magic != VGPU_SOCKET_MAGIC)
-        return "bad magic";
-    if (h->pad != 0)
-        return "padding is not zero";
-    return h->payload_len == length ? NULL : "a ring's message of another length than it has";
-}
 
 /*
  * vgpu_ring_header_check() - as vgpu_socket_header_check(), and knows the messages above
