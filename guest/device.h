@@ -26,6 +26,7 @@ struct vgpu_device {
     vgpu_counters counters;
 
     bool locked;
+    bool ring_locked; /* does it have a ring? */
     request_state request;
     uint32_t tag;    /* REQUEST_ID of the last request */
     uint32_t status; /* STATUS that ended it */
@@ -40,6 +41,8 @@ void device_write(vgpu_device *dev, uint32_t offset, uint32_t value);
 
 /* The steps of a request as in vgpu.h, up to a point in time. */
 int device_lock(vgpu_device *dev, deadline until);
+int device_lock_ring(vgpu_device *dev, deadline until);
+void device_unlock_ring(vgpu_device *dev);
 int device_submit(vgpu_device *dev, const void *request, size_t size, deadline until);
 int device_wait(vgpu_device *dev, deadline until);
 int device_call(vgpu_device *dev, const void *request, size_t size, deadline until, void *response,

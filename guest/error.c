@@ -27,12 +27,16 @@ static const struct {
     int result;
     const char *text;
 } failures[] = {
+    {-EAGAIN, "there is no room for another request"},
     {-EBUSY, "the device is in use"},
+    {-ECANCELED, "the ring was closed"},
     {-ECONNRESET, "the device was reset during the request"},
     {-EMSGSIZE, "the request is empty or too large"},
     {-ENODEV, "no such vgpu device"},
     {-ENOLCK, "the device is not locked by this handle"},
+    {-ENOSPC, "there is not enough memory free in the data window"},
     {-ENOTCONN, "no request was submitted"},
+    {-EOPNOTSUPP, "the host is too old: the device does not offer this"},
     {-EPROTO, "the host's answer is malformed"},
     {-EPROTONOSUPPORT, "the device speaks another protocol version"},
     {-ESTALE, "another program has used the device during the request"},

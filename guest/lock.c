@@ -6,6 +6,9 @@
  * Two bytes are locked. GATE is held while waiting for DEVICE, so that a handle that unlocks and at
  * once locks again comes behind the one that has been waiting: fcntl(2) cannot wait with a time
  * limit, and one that only tries from time to time would hardly ever meet the free moment.
+ *
+ * The ring has a byte of its own: it is held for as long as the ring is on, and the registers are
+ * for everybody meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +18,7 @@
 enum {
     BYTE_DEVICE = 0,
     BYTE_GATE = 1,
+    BYTE_RING = 2,
 };
 
 #define PAUSE_MAX_NS 1000000u
@@ -74,6 +78,25 @@ int device_lock(vgpu_device *dev, deadline until)
 int vgpu_lock(vgpu_device *dev, int timeout_ms)
 {
     return device_lock(dev, deadline_after(timeout_ms));
+}
+
+int device_lock_ring(vgpu_device *dev, deadline until)
+{
+    int r;
+
+    if (dev->ring_locked)
+        return -EALREADY;
+
+    r = byte_lock(dev, BYTE_RING, until);
+    if (r == 0)
+        dev->ring_locked = true;
+    return r;
+}
+
+void device_unlock_ring(vgpu_device *dev)
+{
+    byte_set(dev, F_OFD_SETLK, F_UNLCK, BYTE_RING);
+    dev->ring_locked = false;
 }
 
 void vgpu_unlock(vgpu_device *dev)

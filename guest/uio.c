@@ -91,15 +91,12 @@ int vgpu_bind_uio(const vgpu_paths *paths, const char *address)
     return r;
 }
 
-int vgpu_enable_interrupts(vgpu_device *dev)
+int uio_open(const vgpu_device *dev, int *ret_uio_fd, int *ret_config_fd)
 {
     const vgpu_paths paths = {.sysfs = dev->sysfs, .dev = dev->dev};
     CLEANUP_CLOSE int uio_fd = -1, config_fd = -1;
     char path[PATH_MAX];
     int n, number;
-
-    if (dev->uio_fd >= 0)
-        return 0;
 
     number = uio_find_number(&paths, dev->address);
     if (number < 0)
@@ -115,9 +112,14 @@ int vgpu_enable_interrupts(vgpu_device *dev)
     if (config_fd < 0)
         return config_fd;
 
-    dev->uio_fd = TAKE_FD(uio_fd);
-    dev->config_fd = TAKE_FD(config_fd);
+    *ret_uio_fd = TAKE_FD(uio_fd);
+    *ret_config_fd = TAKE_FD(config_fd);
     return 0;
+}
+
+int vgpu_enable_interrupts(vgpu_device *dev)
+{
+    return dev->uio_fd >= 0 ? 0 : uio_open(dev, &dev->uio_fd, &dev->config_fd);
 }
 
 void vgpu_disable_interrupts(vgpu_device *dev)

@@ -9,6 +9,10 @@
 /* N of the device's /dev/uioN; -ENXIO when it is not bound to uio_pci_generic. */
 int uio_find_number(const vgpu_paths *paths, const char *address);
 
+/* Open the device's /dev/uioN and its PCI configuration space. Returns 0, or as
+ * vgpu_enable_interrupts(). */
+int uio_open(const vgpu_device *dev, int *ret_uio_fd, int *ret_config_fd);
+
 /* Clear Interrupt Disable in the PCI command register. Returns 0 or a negative errno. */
 int uio_unmask(int config_fd);
 

@@ -45,7 +45,7 @@
  *   (vgpu_submit(), vgpu_wait(), vgpu_collect()) want it held. The lock is
  *   advisory: a program that maps the registers by itself is not kept out, but
  *   the library recognises its own answer by REQUEST_ID and returns -ESTALE
- *   for any other.
+ *   for any other. The ring has a lock of its own: see vgpu_ring_open().
  *
  * Time-outs leave the device busy
  *
@@ -368,6 +368,415 @@ int vgpu_enable_interrupts(vgpu_device *dev);
 
 /* vgpu_disable_interrupts() - wait by polling again, as after vgpu_open() */
 void vgpu_disable_interrupts(vgpu_device *dev);
+
+/* ---- The fast lane: what a device offers ----------------------------------- */
+
+/*
+ * Beside the registers, through which one request of at most a kibibyte goes at a
+ * time, a device can have a data window and a ring. The window is memory that the
+ * guest shares with the host's executor: operands and results lie in it and are
+ * copied by nobody. The ring holds up to 1024 requests on that memory, which are
+ * computed by priority and completed in any order.
+ *
+ * A host or a mediator that is older has none of this. Programs that can do with
+ * the registers fall back on them then.
+ */
+
+/* What the extension block of the registers says. */
+typedef struct vgpu_extension {
+    uint32_t version;     /* at least 1 */
+    uint32_t features;    /* VGPU_EXT_FEATURE_* */
+    uint64_t window_size; /* bytes; 0 without VGPU_EXT_FEATURE_WINDOW */
+} vgpu_extension;
+
+/*
+ * vgpu_get_extension() - what the device offers beside protocol version 1
+ *
+ * Returns 0, or -EOPNOTSUPP: it offers nothing, and everything else works.
+ */
+int vgpu_get_extension(vgpu_device *dev, vgpu_extension *ret);
+
+/* ---- The ring --------------------------------------------------------------- */
+
+/* A ring that is on, and the window it lies in. */
+typedef struct vgpu_ring vgpu_ring;
+
+#define VGPU_RING_ENTRIES_DEFAULT 256u
+
+/*
+ * vgpu_ring_open() - map the window and turn the ring on
+ * @dev: a handle; must stay open until the ring is closed. The lock is not needed,
+ *       and the registers can be used by this handle and by others meanwhile
+ * @entries: how many requests can be outstanding: a power of two from 4 to 1024,
+ *           or 0 for VGPU_RING_ENTRIES_DEFAULT
+ * @timeout_ms: for the ring of another handle to be closed, and for the host to
+ *              agree
+ * @ret: close it with vgpu_ring_close()
+ *
+ * There is one ring and one window to a device, for one handle at a time: they
+ * have a lock of their own, which the kernel releases when the handle is closed or
+ * its process ends. What its last owner left running is dropped then. The content
+ * of the window is not cleared.
+ *
+ * Completions are waited for by interrupt if vgpu_enable_interrupts() was called
+ * before, else by polling: see vgpu_ring_set_wait().
+ *
+ * A ring, and the memory of its window, are for one thread at a time, as handles
+ * are; nothing in here takes a lock. A program with several threads lets one of
+ * them have the ring, or puts a lock of its own around every call.
+ *
+ * Returns 0, a positive VGPU_ERROR_* when the host refused, or a negative errno:
+ *   -EOPNOTSUPP  the device has no window or no ring: an older host
+ *   -EINVAL      @entries is not possible
+ *   -ENOSPC      the window is too small for a ring of @entries
+ *   -EALREADY    this handle has a ring already
+ *   -EBUSY       another handle had it for the whole of @timeout_ms
+ *   -ETIMEDOUT   the host has not answered in time
+ *   -ECONNRESET  the device was reset meanwhile
+ *   -EPROTO      what the device says about itself makes no sense
+ *   -ENODEV, -ENOMEM, and others from opening and mapping files
+ */
+int vgpu_ring_open(vgpu_device *dev, uint32_t entries, int timeout_ms, vgpu_ring **ret);
+
+/*
+ * vgpu_ring_close() - turn the ring off and unmap the window
+ * @ring: a ring, or NULL
+ *
+ * What is outstanding is dropped, whether the host has begun with it or not; its
+ * callbacks run with -ECANCELED. Waits for the host to let go of the window, for a
+ * second at most. Must not be called in a callback.
+ *
+ * Returns NULL.
+ */
+vgpu_ring *vgpu_ring_close(vgpu_ring *ring);
+
+/* ---- Memory in the window ----------------------------------------------------- */
+
+/*
+ * vgpu_window_alloc() - get memory in the window
+ * @size: bytes, not 0
+ * @alignment: a power of two up to 4096; 0 for 64, which every type is content with
+ * @ret: ordinary memory to this program, not cleared; free it with vgpu_window_free().
+ *       It goes away with the ring
+ *
+ * The host can write anywhere in the window: what a program reads there it checks
+ * as it would check a file. Where the hypervisor does not make the processor
+ * cache the window, reading it is slower than other memory; copy what is needed
+ * more than once.
+ *
+ * Returns 0, or -EINVAL, -ENOSPC when no free range is large enough, or -ENOMEM.
+ */
+int vgpu_window_alloc(vgpu_ring *ring, size_t size, size_t alignment, void **ret);
+
+/*
+ * vgpu_window_free() - give memory back
+ * @memory: from vgpu_window_alloc(), or NULL; no outstanding request uses it
+ *
+ * After a ring has failed the host may still be at work on what was outstanding:
+ * close the ring and open it anew before its memory is used again.
+ *
+ * Returns 0, or -EINVAL when it is nothing that vgpu_window_alloc() has returned.
+ */
+int vgpu_window_free(vgpu_ring *ring, void *memory);
+
+/* vgpu_window_largest() - bytes of the largest range that is free */
+uint64_t vgpu_window_largest(const vgpu_ring *ring);
+
+/*
+ * vgpu_window_offset() - where memory lies, as requests name it
+ * @memory: a pointer into the window
+ * @size: bytes from there on, possibly 0
+ * @ret_offset: bytes from the beginning of the window
+ *
+ * Returns 0, or -ERANGE when that is not wholly in the window.
+ */
+int vgpu_window_offset(const vgpu_ring *ring, const void *memory, size_t size,
+                       uint64_t *ret_offset);
+
+/* ---- Requests on the window: what to do ----------------------------------------- */
+
+/* A value of any type; that of the request says which member counts. */
+typedef union vgpu_value {
+    int32_t int32;
+    int64_t int64;
+    float float32;
+    double float64;
+    uint64_t bits;
+} vgpu_value;
+
+/* How a request ended. */
+typedef struct vgpu_completion {
+    uint64_t id;           /* as in its vgpu_job */
+    void *userdata;        /* likewise */
+    int result;            /* 0, VGPU_ERROR_*, or a negative errno: see vgpu_ring_submit() */
+    uint32_t exec_time_us; /* on the device that computed it; 0xffffffff when longer */
+    uint32_t cuda_result;  /* with VGPU_ERROR_CUDA_ERROR: the CUresult */
+    vgpu_value value;      /* of DOT, SUM, MIN and MAX, when result is 0 */
+} vgpu_completion;
+
+/*
+ * Called when a request has ended, by whichever function takes completions, in
+ * its thread. It may submit, and use the window's memory; what takes or waits for
+ * completions returns -EDEADLK in it.
+ */
+typedef void (*vgpu_callback)(vgpu_ring *ring, const vgpu_completion *completion);
+
+/* A request. */
+typedef struct vgpu_job {
+    VGPUSubmission submission; /* vgpu-ring.h; the tag and the host's fields do not matter */
+    vgpu_callback callback;    /* or NULL: its completion is taken by the functions below */
+    void *userdata;            /* the program's own */
+    uint64_t id;               /* set by vgpu_ring_submit(): never twice the same in a ring */
+} vgpu_job;
+
+/*
+ * vgpu_job_vector() - fill in a request for c[i] = ... of @n elements
+ * @opcode: VGPU_OP_RING_ADD: a[i] + b[i]; _MUL: a[i] * b[i]; _AXPY, of floating-point
+ *          types: scalar * a[i] + b[i]
+ * @scalar: for AXPY; rounded to the type
+ * @a, @b, @c: packed elements in the window
+ * @n: at least 1
+ * @ret: without callback and userdata. For elements that are further apart, change
+ *       submission.a.stride and so on afterwards: in elements, at least 1
+ *
+ * c may be a or b. A request that writes where it reads is not begun a second time
+ * when the host's mediator is restarted in the middle of it, but ends with an error.
+ *
+ * Returns 0; -EINVAL for an @opcode or a @type that there is not, or that do not go
+ * together; -ERANGE when an operand is not wholly in the window or not aligned to its
+ * elements, or @n is 0.
+ */
+int vgpu_job_vector(const vgpu_ring *ring, uint32_t opcode, vgpu_type type, double scalar,
+                    const void *a, const void *b, void *c, uint64_t n, vgpu_job *ret);
+
+/*
+ * vgpu_job_reduce() - fill in a request for one value from @n elements
+ * @opcode: VGPU_OP_RING_DOT: the sum of a[i] * b[i]; _SUM, _MIN, _MAX: of a[i]
+ * @b: NULL unless it is DOT
+ *
+ * As vgpu_job_vector() otherwise.
+ */
+int vgpu_job_reduce(const vgpu_ring *ring, uint32_t opcode, vgpu_type type, const void *a,
+                    const void *b, uint64_t n, vgpu_job *ret);
+
+/*
+ * vgpu_job_matmul() - fill in a request for a product of matrices, c = a b
+ * @type: floating
+ * @a: @m rows of @k elements
+ * @b: @k rows of @n elements
+ * @c: @m rows of @n elements
+ *
+ * Rows follow each other without a gap; for longer rows change submission.a.stride
+ * and so on: elements from row to row. As vgpu_job_vector() otherwise.
+ */
+int vgpu_job_matmul(const vgpu_ring *ring, vgpu_type type, const void *a, const void *b, void *c,
+                    uint64_t m, uint32_t n, uint32_t k, vgpu_job *ret);
+
+/* vgpu_job_nop() - fill in a request that does nothing: there and back */
+void vgpu_job_nop(vgpu_job *ret);
+
+/* ---- Requests on the window: submitting and waiting ------------------------------- */
+
+/*
+ * vgpu_ring_submit() - put requests on the ring
+ * @jobs: the id of each that is taken is filled in; may be freed at once
+ * @n: how many
+ * @ret_n: how many of them were taken, from the first on: fewer than @n when there
+ *         is no room for more. NULL: all or none. Written also with -EAGAIN, as 0
+ *
+ * All of them together cost one doorbell at most, and none while the host is awake.
+ * Room is one entry for each request from its submission until its completion was
+ * taken: by its callback, vgpu_ring_poll() or vgpu_ring_wait_for().
+ *
+ * Nothing is checked here. A request that the host refuses ends with
+ *   VGPU_ERROR_UNSUPPORTED_OP   it does not know this opcode for this type
+ *   VGPU_ERROR_INVALID_REQUEST  an operand is not in the window, misaligned, or its
+ *                               stride too narrow
+ *   other VGPU_ERROR_*          as in the registers
+ * When the ring ends under a request, it ends with the reason for that:
+ *   -ECONNRESET  the device was reset
+ *   -EPROTO      the host broke the rules of the ring
+ *   -ENODEV      the device is gone
+ *   -ECANCELED   vgpu_ring_close()
+ *   VGPU_ERROR_* what the host said when it turned the ring off
+ *
+ * Returns 0; -EAGAIN when there is no room, nothing was submitted then; or, for a
+ * ring that has ended, the reason for that. Only vgpu_ring_close() is left to call.
+ */
+int vgpu_ring_submit(vgpu_ring *ring, vgpu_job *jobs, size_t n, size_t *ret_n);
+
+/*
+ * vgpu_ring_poll() - take completions, without waiting
+ * @ret: room for @max completions of requests without callback, in the order in
+ *       which they ended
+ * @max: may be 0, with @ret NULL: only callbacks are run then
+ * @ret_n: how many were taken
+ *
+ * Runs the callbacks of requests that have them.
+ *
+ * Returns 0, also when the ring has ended: every outstanding request then has a
+ * completion; or -EDEADLK.
+ */
+int vgpu_ring_poll(vgpu_ring *ring, vgpu_completion *ret, size_t max, size_t *ret_n);
+
+/*
+ * vgpu_ring_wait() - wait until completions can be taken
+ * @n: how many: at least that many requests have ended that vgpu_ring_poll() has not
+ *     handed over yet, or had callbacks that ran in this call. SIZE_MAX waits
+ *     for all that are outstanding
+ *
+ * Takes none, but runs callbacks. With interrupts the host is asked for one when
+ * the last of @n is complete, not for one each.
+ *
+ * Returns 0, also at once when nothing is outstanding; -ETIMEDOUT; -EDEADLK; or
+ * another negative errno from waiting for interrupts.
+ */
+int vgpu_ring_wait(vgpu_ring *ring, size_t n, int timeout_ms);
+
+/*
+ * vgpu_ring_wait_for() - wait for one request, and take its completion
+ * @id: of a vgpu_job that was submitted without callback
+ *
+ * Completions of others stay for vgpu_ring_poll(); callbacks run. After -ETIMEDOUT the
+ * request is still outstanding and uses its memory.
+ *
+ * Returns 0 when @ret is filled in, whatever is in it; -ENOENT when no such request is
+ * outstanding or waits to be taken; otherwise as vgpu_ring_wait().
+ */
+int vgpu_ring_wait_for(vgpu_ring *ring, uint64_t id, int timeout_ms, vgpu_completion *ret);
+
+/*
+ * vgpu_ring_wait_room() - wait until at least one request can be submitted
+ *
+ * Runs callbacks. Returns 0; -ETIMEDOUT; -EAGAIN when room comes only by taking
+ * completions that are there; the reason, for a ring that has ended; otherwise as
+ * vgpu_ring_wait().
+ */
+int vgpu_ring_wait_room(vgpu_ring *ring, int timeout_ms);
+
+/*
+ * vgpu_ring_run() - one request, and how it ended
+ * @job: its callback must be NULL
+ * @ret: may be NULL
+ *
+ * Returns the completion's result, or as vgpu_ring_wait_room() and vgpu_ring_wait_for().
+ */
+int vgpu_ring_run(vgpu_ring *ring, vgpu_job *job, int timeout_ms, vgpu_completion *ret);
+
+/* How to wait. */
+typedef enum vgpu_wait_mode {
+    VGPU_WAIT_POLL,      /* look at memory, with pauses of up to a millisecond */
+    VGPU_WAIT_INTERRUPT, /* sleep until the device interrupts */
+} vgpu_wait_mode;
+
+#define VGPU_SPIN_DEFAULT_US 20u
+
+/*
+ * vgpu_ring_set_wait() - choose how to wait
+ * @spin_us: look at memory without a pause for that long first, in microseconds. What a
+ *           short request needs is less than a pause or an interrupt costs; in
+ *           longer waits it is lost. After vgpu_ring_open() it is VGPU_SPIN_DEFAULT_US,
+ *           and 0 with interrupts
+ *
+ * In both modes a ring that has ended is noticed after a quarter of a second.
+ *
+ * Returns 0, or, for VGPU_WAIT_INTERRUPT, as vgpu_enable_interrupts(); that function
+ * need not have been called.
+ */
+int vgpu_ring_set_wait(vgpu_ring *ring, vgpu_wait_mode mode, uint32_t spin_us);
+
+/*
+ * vgpu_ring_get_fd() - a descriptor for a program's own event loop
+ *
+ * Becomes readable when completions may be there: /dev/uioN, so it is level-triggered
+ * for poll(2) and epoll(7), and reading it is vgpu_ring_arm()'s business. The loop is:
+ *
+ *     for (;;) {
+ *         do
+ *             vgpu_ring_poll(ring, ...);
+ *         while (vgpu_ring_arm(ring) == -EAGAIN);
+ *         poll() on the descriptor, among others
+ *     }
+ *
+ * A ring that the host ends interrupts too; one that ends by a reset of the device does
+ * not. A loop that has to notice that calls vgpu_ring_poll() from time to time.
+ *
+ * Returns the descriptor, which belongs to @ring, or -ENXIO without VGPU_WAIT_INTERRUPT.
+ */
+int vgpu_ring_get_fd(const vgpu_ring *ring);
+
+/*
+ * vgpu_ring_arm() - ask for an interrupt at the next completion
+ *
+ * Returns 0: it is safe to sleep on the descriptor; -EAGAIN: there are completions to
+ * take, or callbacks to run, so do not sleep; -ENXIO as above; or another negative
+ * errno.
+ */
+int vgpu_ring_arm(vgpu_ring *ring);
+
+/* vgpu_ring_get_outstanding() - requests that were submitted and have not ended */
+uint32_t vgpu_ring_get_outstanding(const vgpu_ring *ring);
+
+/* What a ring did since it was opened. */
+typedef struct vgpu_ring_counters {
+    uint64_t submitted;  /* requests */
+    uint64_t completed;  /* completions that the host wrote */
+    uint64_t doorbells;  /* register writes: each wakes the host */
+    uint64_t interrupts; /* that woke this side; each takes one register write */
+} vgpu_ring_counters;
+
+void vgpu_ring_get_counters(const vgpu_ring *ring, vgpu_ring_counters *ret);
+
+/* ---- Computing on ordinary memory --------------------------------------------------- */
+
+/*
+ * These copy operands into the window and results out of it, piece by piece, while
+ * the host computes other pieces; they take whatever is free in the window for the
+ * time of the call. Callbacks of other requests run meanwhile. Pieces that the host
+ * turns away for the moment (QUEUE_FULL, RATE_LIMITED) are repeated. They return as the
+ * typed calls do, and
+ *   -ENOSPC     the window has too little memory free
+ *   -EINVAL     as vgpu_job_vector()
+ *   -EAGAIN     completions that vgpu_ring_poll() would take fill the ring
+ *   -EDEADLK    called in a callback
+ *   -ETIMEDOUT  the host made no progress for @timeout_ms. What it still has is left
+ *               to it, and the memory is given back when it has ended
+ */
+
+/*
+ * vgpu_compute_vector() - c[i] = ... of @n elements
+ * @opcode, @type, @scalar: as in vgpu_job_vector()
+ * @a, @b: any alignment; never NULL unless @n is 0
+ * @n: any number; 0 does nothing
+ * @c: may be @a or @b, but must not overlap them otherwise
+ * @ret_done: may be NULL; how many elements of @c are complete, on failure too
+ */
+int vgpu_compute_vector(vgpu_ring *ring, uint32_t opcode, vgpu_type type, double scalar,
+                        const void *a, const void *b, size_t n, int timeout_ms, void *c,
+                        size_t *ret_done);
+
+/*
+ * vgpu_compute_reduce() - one value from @n elements
+ * @opcode, @type, @b: as in vgpu_job_reduce()
+ * @n: at least 1, else -ERANGE
+ *
+ * Integers wrap. Sums of floating-point pieces are added in the order of the pieces, in
+ * double precision.
+ */
+int vgpu_compute_reduce(vgpu_ring *ring, uint32_t opcode, vgpu_type type, const void *a,
+                        const void *b, size_t n, int timeout_ms, vgpu_value *ret);
+
+/*
+ * vgpu_compute_matmul() - c (m x n) = a (m x k) times b (k x n), packed by rows
+ * @type: floating
+ * @m, @n, @k: at least 1, else -ERANGE
+ * @c: must not overlap @a or @b
+ *
+ * Matrices that are larger than the window are cut into blocks of whole rows of a and
+ * whole columns of b; one of each and its result have to fit, else -ENOSPC.
+ */
+int vgpu_compute_matmul(vgpu_ring *ring, vgpu_type type, const void *a, const void *b, size_t m,
+                        size_t n, size_t k, int timeout_ms, void *c);
 
 /* ---- Registers ------------------------------------------------------------ */
 

@@ -14,6 +14,9 @@
  * A completion before 3 is seen by 3. One after 3 finds the line free and unmasked, so it wakes 4.
  * None is lost. One between 1 and 3 is seen and also leaves an event behind, which costs the next
  * wait one round.
+ *
+ * The ring's interrupt has the same line. One of another handle's that is not answered at once
+ * would wake us as fast as we can go round; so pauses begin when many in a row were not ours.
  */
 #include <errno.h>
 
@@ -49,6 +52,7 @@ static int wait_polling(vgpu_device *dev, deadline until, uint32_t *ret_status)
 
 static int wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret_status)
 {
+    backoff pause = {0};
     uint32_t status;
     int r;
 
@@ -66,6 +70,7 @@ static int wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret_status
         r = uio_sleep(dev->uio_fd, until);
         if (r < 0)
             break;
+        backoff_pause(&pause, until, PAUSE_MAX_NS); /* at first none */
     }
     /* Off again: a handle that polls must not leave a line asserted that nobody answers. */
     device_write(dev, VGPU_REG_IRQ_CTRL, 0);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "heap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int heap_init(heap *h, uint64_t offset, uint64_t size)
+{
+    heap_block *block = malloc(sizeof(*block));
+
+    if (!block)
+        return -ENOMEM;
+
+    *block = (heap_block){.offset = offset, .size = size};
+    h->first = block;
+    return 0;
+}
+
+void heap_destroy(heap *h)
+{
+    while (h->first) {
+        heap_block *next = h->first->next;
+
+        free(h->first);
+        h->first = next;
+    }
+}
+
+/* Make @block end after @size bytes, and let a free one follow. */
+static int split(heap_block *block, uint64_t size)
+{
+    heap_block *rest;
+
+    if (size == block->size)
+        return 0;
+
+    rest = malloc(sizeof(*rest));
+    if (!rest)
+        return -ENOMEM;
+
+    *rest = (heap_block){
+        .previous = block,
+        .next = block->next,
+        .offset = block->offset + size,
+        .size = block->size - size,
+    };
+    if (rest->next)
+        rest->next->previous = rest;
+    block->next = rest;
+    block->size = size;
+    return 0;
+}
+
+/* Merge @block with the free one behind it, if that is what follows. */
+static void merge_next(heap_block *block)
+{
+    heap_block *next = block->next;
+
+    if (!next || next->used || block->used)
+        return;
+
+    block->size += next->size;
+    block->next = next->next;
+    if (block->next)
+        block->next->previous = block;
+    free(next);
+}
+
+/* Bytes from the beginning of @block to the first aligned address in it. */
+static uint64_t gap_of(const heap_block *block, uint64_t alignment)
+{
+    return -block->offset & (alignment - 1);
+}
+
+static bool fits(const heap_block *block, uint64_t size, uint64_t alignment)
+{
+    uint64_t gap = gap_of(block, alignment);
+
+    return !block->used && gap <= block->size && size <= block->size - gap;
+}
+
+int heap_alloc(heap *h, uint64_t size, uint64_t alignment, uint64_t *ret_offset)
+{
+    heap_block *block = h->first;
+    uint64_t gap;
+
+    if (size > UINT64_MAX - HEAP_UNIT)
+        return -ENOSPC;
+    size = (size + HEAP_UNIT - 1) & ~(uint64_t) (HEAP_UNIT - 1);
+    if (alignment < HEAP_UNIT)
+        alignment = HEAP_UNIT;
+
+    while (block && !fits(block, size, alignment))
+        block = block->next;
+    if (!block)
+        return -ENOSPC;
+
+    gap = gap_of(block, alignment);
+    if (gap > 0) {
+        if (split(block, gap) < 0)
+            return -ENOMEM;
+        block = block->next;
+    }
+    if (split(block, size) < 0) {
+        if (gap > 0)
+            merge_next(block->previous);
+        return -ENOMEM;
+    }
+
+    block->used = true;
+    *ret_offset = block->offset;
+    return 0;
+}
+
+int heap_free(heap *h, uint64_t offset)
+{
+    heap_block *block = h->first;
+
+    while (block && block->offset < offset)
+        block = block->next;
+    if (!block || block->offset != offset || !block->used)
+        return -EINVAL;
+
+    block->used = false;
+    merge_next(block);
+    if (block->previous)
+        merge_next(block->previous);
+    return 0;
+}
+
+uint64_t heap_largest(const heap *h)
+{
+    uint64_t largest = 0;
+
+    for (const heap_block *block = h->first; block; block = block->next)
+        if (!block->used && block->size > largest)
+            largest = block->size;
+    return largest;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An allocator of ranges of numbers: first fit, in order of address.
+ *
+ * What it knows of its blocks is in memory of its own, not in the range that it hands out: that is
+ * the data window, where the host can write.
+ */
+#ifndef VGPU_GUEST_HEAP_H
+#define VGPU_GUEST_HEAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Each block begins at a multiple of this and is a multiple of this long: a cache line. */
+#define HEAP_UNIT 64u
+
+typedef struct heap_block {
+    struct heap_block *previous, *next; /* by address; together they cover the range */
+    uint64_t offset, size;
+    bool used;
+} heap_block;
+
+typedef struct heap {
+    heap_block *first;
+} heap;
+
+/* heap_init() - begin with one free block. @offset is a multiple of HEAP_UNIT, @size too and not 0.
+ * Returns 0 or -ENOMEM. */
+int heap_init(heap *h, uint64_t offset, uint64_t size);
+
+/* heap_destroy() - forget all blocks; a heap that is all zero is allowed. */
+void heap_destroy(heap *h);
+
+/* heap_alloc() - take the first free range that is large enough. @size: not 0; @alignment: a power
+ * of two. Returns 0, -ENOSPC, or -ENOMEM when there is no memory to note it in. */
+int heap_alloc(heap *h, uint64_t size, uint64_t alignment, uint64_t *ret_offset);
+
+/* heap_free() - give back what heap_alloc() returned. Returns 0, or -EINVAL for anything else. */
+int heap_free(heap *h, uint64_t offset);
+
+/* heap_largest() - the size of the largest free block, possibly 0 */
+uint64_t heap_largest(const heap *h);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Taking completions from the ring. The order of things is explained in ring.h. */
+#include <errno.h>
+#include <limits.h>
+
+#include "ring.h"
+#include "shared.h"
+
+/* Between two looks at RING_CTRL: rare enough to cost nothing. */
+#define CHECK_INTERVAL_NS 250000000u
+
+static void end(vgpu_ring *ring, slot *s)
+{
+    s->state = SLOT_ENDED;
+    ring->outstanding--;
+    slot_queue_push(s->callback ? &ring->to_call : &ring->to_take, s);
+}
+
+void ring_fail(vgpu_ring *ring, int result)
+{
+    if (ring->failure != 0)
+        return;
+
+    ring->failure = result;
+    for (uint32_t i = 0; i < ring->entries && ring->outstanding > 0; i++)
+        if (ring->slots[i].state == SLOT_OUTSTANDING) {
+            ring->slots[i].completion.result = result;
+            end(ring, &ring->slots[i]);
+        }
+
+    /* Who breaks the rules shall at least stop. */
+    if (result == -EPROTO)
+        device_write(ring->dev, VGPU_REG_RING_CTRL, 0);
+}
+
+/* The slot that a tag of the host's means, or NULL. */
+static slot *find_outstanding(vgpu_ring *ring, uint64_t tag)
+{
+    uint32_t number = tag & UINT16_MAX;
+    slot *s;
+
+    if (number >= ring->entries)
+        return NULL;
+    s = &ring->slots[number];
+    return s->state == SLOT_OUTSTANDING && s->completion.id == tag ? s : NULL;
+}
+
+static bool take_entry(vgpu_ring *ring, uint32_t index)
+{
+    VGPUCompletion entry;
+    slot *s;
+
+    shared_copy_in(&entry, &ring->completions[index & (ring->entries - 1)], sizeof(entry));
+    s = find_outstanding(ring, entry.tag);
+    if (!s)
+        return false;
+
+    s->completion.result = entry.status > INT_MAX ? -EPROTO : (int) entry.status;
+    s->completion.exec_time_us = entry.exec_time_us;
+    s->completion.cuda_result = entry.cuda_result;
+    s->completion.value.bits = entry.result;
+    ring->counters.completed++;
+    end(ring, s);
+    return true;
+}
+
+bool ring_has_new(const vgpu_ring *ring)
+{
+    return shared_load(&ring->header->cq_tail) != ring->cq_head;
+}
+
+uint32_t ring_harvest(vgpu_ring *ring)
+{
+    uint32_t before = ring->outstanding, n;
+
+    if (ring->failure != 0)
+        return 0;
+
+    n = shared_load(&ring->header->cq_tail) - ring->cq_head;
+    if (n == 0)
+        return 0;
+    if (n > ring->entries) {
+        ring_fail(ring, -EPROTO);
+        return before;
+    }
+
+    shared_barrier();
+    for (uint32_t i = 0; i < n; i++)
+        if (!take_entry(ring, ring->cq_head + i)) {
+            ring_fail(ring, -EPROTO);
+            return before;
+        }
+
+    /* All of it is copied before the host may write there again. */
+    shared_barrier();
+    ring->cq_head += n;
+    shared_store(&ring->header->cq_head, ring->cq_head);
+    return n;
+}
+
+static int failure_of(vgpu_device *dev, uint32_t state)
+{
+    uint32_t error;
+
+    switch (state) {
+    case VGPU_RING_ON:
+    case VGPU_RING_STARTING:
+        return 0;
+    case VGPU_RING_OFF:
+    case VGPU_RING_STOPPING:
+        return -ECONNRESET;
+    case VGPU_RING_FAILED:
+        error = device_read(dev, VGPU_REG_RING_ERROR);
+        return error == VGPU_ERROR_NONE || error > INT_MAX ? -EPROTO : (int) error;
+    case UINT32_MAX:
+        return -ENODEV;
+    default:
+        return -EPROTO;
+    }
+}
+
+uint32_t ring_check(vgpu_ring *ring, bool now)
+{
+    uint64_t clock = clock_now();
+    uint32_t before = ring->outstanding;
+    int failure;
+
+    if (ring->failure != 0 || (!now && clock < ring->next_check))
+        return 0;
+
+    ring->next_check = clock + CHECK_INTERVAL_NS;
+    failure = failure_of(ring->dev, device_read(ring->dev, VGPU_REG_RING_CTRL));
+    if (failure != 0) {
+        ring_harvest(ring); /* what was complete before that is so */
+        ring_fail(ring, failure);
+    }
+    return before - ring->outstanding;
+}
+
+size_t ring_call_back(vgpu_ring *ring)
+{
+    size_t n = 0;
+    slot *s;
+
+    ring->calling = true;
+    while ((s = slot_queue_pop(&ring->to_call))) {
+        vgpu_completion completion = s->completion;
+        vgpu_callback callback = s->callback;
+
+        slot_release(ring, s); /* so that it can submit */
+        callback(ring, &completion);
+        n++;
+    }
+    ring->calling = false;
+    return n;
+}
+
+int vgpu_ring_poll(vgpu_ring *ring, vgpu_completion *ret, size_t max, size_t *ret_n)
+{
+    size_t n = 0;
+    slot *s;
+
+    if (ring->calling)
+        return -EDEADLK;
+
+    if (ring_harvest(ring) == 0 && ring->outstanding > 0)
+        ring_check(ring, false);
+    ring_call_back(ring);
+    while (n < max && (s = slot_queue_pop(&ring->to_take))) {
+        ret[n++] = s->completion;
+        slot_release(ring, s);
+    }
+    if (ret_n)
+        *ret_n = n;
+    return 0;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Turning the ring on and off. */
+#include "ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "shared.h"
+#include "sysfs.h"
+
+#define PAUSE_MAX_NS 1000000u
+#define CLOSE_TIMEOUT_MS 1000
+
+/* Bits of a tag that are the slot's index. */
+static_assert(VGPU_RING_ENTRIES_MAX <= UINT16_MAX, "an index fits");
+
+static void cleanup_ring(vgpu_ring **ring)
+{
+    vgpu_ring_close(*ring);
+}
+
+/* Write-combining, where the kernel offers it for a prefetchable BAR: for memory it is never slower
+ * than uncached, which is what the other file gives. */
+static int open_window(const vgpu_paths *paths, const char *address)
+{
+    int fd = sysfs_open(paths, address, "resource2_wc", O_RDWR);
+
+    return fd == -ENOENT ? sysfs_open(paths, address, "resource2", O_RDWR) : fd;
+}
+
+static int map_window(vgpu_ring *ring, uint64_t size)
+{
+    const vgpu_paths paths = {.sysfs = ring->dev->sysfs, .dev = ring->dev->dev};
+    CLEANUP_CLOSE int fd = -1;
+    struct stat st;
+    void *window;
+
+    if (size < VGPU_WINDOW_SIZE_MIN || size > VGPU_WINDOW_SIZE_MAX || size > SIZE_MAX ||
+        size % HEAP_UNIT != 0)
+        return -EPROTO;
+
+    fd = open_window(&paths, ring->dev->address);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (st.st_size < 0 || (uint64_t) st.st_size < size)
+        return -EPROTO;
+
+    window = mmap(NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (window == MAP_FAILED)
+        return -errno;
+    ring->window = window;
+    ring->window_size = size;
+    return 0;
+}
+
+/* The ring lies at the beginning of the window, and the rest is to be had. */
+static int divide_window(vgpu_ring *ring)
+{
+    uint64_t size = vgpu_ring_size(ring->entries);
+    uint64_t begin = (size + VGPU_RING_ALIGNMENT - 1) & ~(uint64_t) (VGPU_RING_ALIGNMENT - 1);
+
+    if (!vgpu_ring_is_valid(ring->window_size, 0, ring->entries) || begin >= ring->window_size)
+        return -ENOSPC;
+
+    ring->offset = 0;
+    ring->header = (VGPURingHeader *) ring->window;
+    ring->submissions = (VGPUSubmission *) (ring->window + sizeof(VGPURingHeader));
+    ring->completions = (VGPUCompletion *) (ring->submissions + ring->entries);
+    return heap_init(&ring->heap, begin, ring->window_size - begin);
+}
+
+static int make_slots(vgpu_ring *ring)
+{
+    ring->slots = calloc(ring->entries, sizeof(*ring->slots));
+    if (!ring->slots)
+        return -ENOMEM;
+
+    for (uint32_t i = ring->entries; i > 0; i--)
+        slot_release(ring, &ring->slots[i - 1]);
+    return 0;
+}
+
+/* Wait until RING_CTRL reads as something else than @state. */
+static int leave_state(vgpu_device *dev, uint32_t state, deadline until, uint32_t *ret_state)
+{
+    backoff pause = {0};
+    uint32_t now;
+
+    while ((now = device_read(dev, VGPU_REG_RING_CTRL)) == state)
+        if (!backoff_pause(&pause, until, PAUSE_MAX_NS))
+            return -ETIMEDOUT;
+
+    *ret_state = now;
+    return 0;
+}
+
+/* Stop what an owner before us has left, or we ourselves. */
+static int turn_off(vgpu_device *dev, deadline until)
+{
+    backoff pause = {0};
+    uint32_t state;
+
+    device_write(dev, VGPU_REG_RING_IRQ_CTRL, 0);
+    if (device_read(dev, VGPU_REG_RING_CTRL) != VGPU_RING_OFF) {
+        device_write(dev, VGPU_REG_RING_CTRL, 0);
+        while ((state = device_read(dev, VGPU_REG_RING_CTRL)) != VGPU_RING_OFF) {
+            if (state == UINT32_MAX)
+                return -ENODEV;
+            if (!backoff_pause(&pause, until, PAUSE_MAX_NS))
+                return -ETIMEDOUT;
+        }
+    }
+    device_write(dev, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
+    return 0;
+}
+
+/* All that the ring has of content, before anybody looks at it. */
+static void prepare(vgpu_ring *ring, uint32_t first_index)
+{
+    memset(ring->window + ring->offset, 0, (size_t) vgpu_ring_size(ring->entries));
+    ring->sq_tail = ring->sq_head = ring->cq_head = first_index;
+    shared_store(&ring->header->sq_head, first_index);
+    shared_store(&ring->header->cq_tail, first_index);
+    shared_store(&ring->header->sq_event, first_index);
+    shared_store(&ring->header->cq_event, first_index + (UINT32_C(1) << 31));
+    shared_store(&ring->header->sq_tail, first_index);
+    shared_store(&ring->header->cq_head, first_index);
+    shared_barrier();
+}
+
+static int turn_on(vgpu_ring *ring, deadline until)
+{
+    vgpu_device *dev = ring->dev;
+    uint32_t state, error;
+    int r;
+
+    device_write(dev, VGPU_REG_RING_OFFSET_LO, (uint32_t) ring->offset);
+    device_write(dev, VGPU_REG_RING_OFFSET_HI, (uint32_t) (ring->offset >> 32));
+    device_write(dev, VGPU_REG_RING_ENTRIES, ring->entries);
+    device_write(dev, VGPU_REG_RING_CTRL, 1);
+    ring->on = true;
+
+    r = leave_state(dev, VGPU_RING_STARTING, until, &state);
+    if (r < 0)
+        return r;
+    switch (state) {
+    case VGPU_RING_ON:
+        return 0;
+    case VGPU_RING_OFF:
+        return -ECONNRESET;
+    case VGPU_RING_FAILED:
+        error = device_read(dev, VGPU_REG_RING_ERROR);
+        return error == VGPU_ERROR_NONE || error > INT_MAX ? -EPROTO : (int) error;
+    case UINT32_MAX:
+        return -ENODEV;
+    default:
+        return -EPROTO;
+    }
+}
+
+static bool entries_are_valid(uint32_t entries)
+{
+    return entries >= VGPU_RING_ENTRIES_MIN && entries <= VGPU_RING_ENTRIES_MAX &&
+           (entries & (entries - 1)) == 0;
+}
+
+static int take_ring(vgpu_device *dev, uint32_t entries, deadline until, vgpu_ring **ret)
+{
+    CLEANUP_FREE vgpu_ring *ring = calloc(1, sizeof(*ring));
+    int r;
+
+    if (!ring)
+        return -ENOMEM;
+
+    r = device_lock_ring(dev, until);
+    if (r < 0)
+        return r;
+    ring->dev = dev;
+    ring->entries = entries;
+    ring->uio_fd = ring->config_fd = -1;
+    ring->spin_us = VGPU_SPIN_DEFAULT_US;
+    *ret = TAKE_PTR(ring);
+    return 0;
+}
+
+int ring_open_at(vgpu_device *dev, uint32_t entries, int timeout_ms, uint32_t first_index,
+                 vgpu_ring **ret)
+{
+    const uint32_t needed = VGPU_EXT_FEATURE_WINDOW | VGPU_EXT_FEATURE_RING;
+    __attribute__((cleanup(cleanup_ring))) vgpu_ring *ring = NULL;
+    deadline until = deadline_after(timeout_ms);
+    vgpu_extension extension;
+    int r;
+
+    if (entries == 0)
+        entries = VGPU_RING_ENTRIES_DEFAULT;
+    if (!entries_are_valid(entries))
+        return -EINVAL;
+    r = vgpu_get_extension(dev, &extension);
+    if (r < 0)
+        return r;
+    if ((extension.features & needed) != needed)
+        return -EOPNOTSUPP;
+
+    r = take_ring(dev, entries, until, &ring);
+    if (r < 0)
+        return r;
+    r = map_window(ring, extension.window_size);
+    if (r == 0)
+        r = divide_window(ring);
+    if (r == 0)
+        r = make_slots(ring);
+    if (r == 0)
+        r = turn_off(dev, until);
+    if (r < 0)
+        return r;
+
+    prepare(ring, first_index);
+    r = turn_on(ring, until);
+    if (r == 0 && dev->uio_fd >= 0)
+        r = vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0);
+    if (r != 0)
+        return r;
+
+    *ret = TAKE_PTR(ring);
+    return 0;
+}
+
+int vgpu_ring_open(vgpu_device *dev, uint32_t entries, int timeout_ms, vgpu_ring **ret)
+{
+    return ring_open_at(dev, entries, timeout_ms, 0, ret);
+}
+
+vgpu_ring *vgpu_ring_close(vgpu_ring *ring)
+{
+    if (!ring)
+        return NULL;
+
+    ring_close_interrupt(ring);
+    if (ring->on)
+        turn_off(ring->dev, deadline_after(CLOSE_TIMEOUT_MS));
+    ring_fail(ring, -ECANCELED);
+    ring_call_back(ring);
+
+    if (ring->window)
+        munmap(ring->window, (size_t) ring->window_size);
+    heap_destroy(&ring->heap);
+    free(ring->slots);
+    device_unlock_ring(ring->dev);
+    free(ring);
+    return NULL;
+}
+
+void vgpu_ring_get_counters(const vgpu_ring *ring, vgpu_ring_counters *ret)
+{
+    *ret = ring->counters;
+}
+
+uint32_t vgpu_ring_get_outstanding(const vgpu_ring *ring)
+{
+    return ring->outstanding;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The extension block, and memory in the window. */
+#include <errno.h>
+
+#include "ring.h"
+
+#define ALIGNMENT_MAX 4096u
+
+int vgpu_get_extension(vgpu_device *dev, vgpu_extension *ret)
+{
+    vgpu_extension e = {0};
+
+    if (device_read(dev, VGPU_REG_EXT_MAGIC) != VGPU_EXT_MAGIC)
+        return -EOPNOTSUPP;
+    e.version = device_read(dev, VGPU_REG_EXT_VERSION);
+    if (e.version < VGPU_EXT_VERSION)
+        return -EOPNOTSUPP;
+
+    e.features = device_read(dev, VGPU_REG_EXT_FEATURES);
+    if (e.features & VGPU_EXT_FEATURE_WINDOW)
+        e.window_size = (uint64_t) device_read(dev, VGPU_REG_WINDOW_SIZE_HI) << 32 |
+                        device_read(dev, VGPU_REG_WINDOW_SIZE_LO);
+    *ret = e;
+    return 0;
+}
+
+int vgpu_window_alloc(vgpu_ring *ring, size_t size, size_t alignment, void **ret)
+{
+    uint64_t offset;
+    int r;
+
+    if (size == 0 || alignment > ALIGNMENT_MAX || (alignment & (alignment - 1)) != 0)
+        return -EINVAL;
+
+    r = heap_alloc(&ring->heap, size, alignment, &offset);
+    if (r < 0)
+        return r;
+
+    *ret = ring->window + offset;
+    return 0;
+}
+
+int vgpu_window_free(vgpu_ring *ring, void *memory)
+{
+    uint64_t offset;
+
+    if (!memory)
+        return 0;
+    if (vgpu_window_offset(ring, memory, 0, &offset) < 0)
+        return -EINVAL;
+
+    return heap_free(&ring->heap, offset);
+}
+
+uint64_t vgpu_window_largest(const vgpu_ring *ring)
+{
+    return heap_largest(&ring->heap);
+}
+
+int vgpu_window_offset(const vgpu_ring *ring, const void *memory, size_t size, uint64_t *ret_offset)
+{
+    uintptr_t base = (uintptr_t) ring->window, p = (uintptr_t) memory;
+
+    if (p < base || p - base > ring->window_size || size > ring->window_size - (p - base))
+        return -ERANGE;
+
+    *ret_offset = p - base;
+    return 0;
+}
