@@ -2,15 +2,19 @@
 /*
  * The device's connection to the mediator.
  *
- * Three waits exist while a request is pending, all served by one timer:
+ * Three waits exist while a request is pending or a ring is on, all served by one
+ * timer:
  *
  *  - retry_at: without a connection, the next attempt to connect. Attempts are
  *    10 ms apart at first and 1 s in the end.
- *  - ping_at: on a connection, the next PING. A connection on which nothing
- *    valid was heard for the timeout is dead, and broken off.
- *  - deadline: the request's own. It runs from the doorbell and from each break,
- *    and any valid message stops it. When it runs out the guest is told that
- *    there is no mediator.
+ *  - ping_at: on a connection where an answer is expected, the next PING. A
+ *    connection on which nothing valid was heard for the timeout is dead, and
+ *    broken off. Nothing is expected while a ring is merely on.
+ *  - deadline: the request's own, and that of a ring which no mediator has taken
+ *    up yet. It runs from the doorbell and from each break, and any valid message
+ *    stops it. When it runs out the guest is told that there is no mediator.
+ *    A ring that was on stays on however long there is none: what the guest has
+ *    asked for is in the window, and waits there.
  *
  * The timer may ring too early: it is never moved back nor removed when a
  * request ends, because a request should not cost a system call for that.
@@ -21,22 +25,35 @@
  * but runs at another speed than the mediator's where instructions are counted.
  *
  * A pending request that meets break after break is given up after some sends:
- * a mediator that dies of a request shall not die of it for ever.
+ * a mediator that dies of a request shall not die of it for ever. So is a ring,
+ * unless the connection has stood for a while in between.
+ *
+ * The ring
+ * --------
+ * The mediator of each new connection is told of the ring after its WELCOME, if
+ * that says that it knows rings. It writes into the guest's memory then, and QEMU
+ * cannot see where. So when the VM stops it is told to let go, and QEMU waits
+ * here until it has: the memory may be saved next, or be sent to another host.
+ * vhost-user devices wait in the same way. A mediator that takes longer than the
+ * timeout loses the connection, after which it must not write into the ring. The
+ * other wait, for a reset, is a moment only, as long as PCI Express gives a
+ * function to be reset. When the VM goes on the mediator is told of the ring anew.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "migration/misc.h"
 #include "vgpu-link.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <poll.h>
 
 #define BACKOFF_MIN_MS 10
 #define BACKOFF_MAX_MS 1000
 #define PING_MIN_MS 250
 #define PING_MAX_MS 1000
 #define SENDS_MAX 8
+#define RESET_WAIT_MS 100
 
 static void link_readable(void *opaque);
 static void link_writable(void *opaque);
@@ -61,15 +78,45 @@ static int64_t link_ping_interval(const VGPULink *link)
     return MIN(MAX(link_patience(link) / 4, PING_MIN_MS), PING_MAX_MS);
 }
 
+static bool link_is_open(const VGPULink *link)
+{
+    return link->channel.fd >= 0;
+}
+
+/* Must there be a connection? */
+static bool link_is_wanted(const VGPULink *link)
+{
+    return link->request || link->ring;
+}
+
+static bool link_ring_is_new(const VGPULink *link)
+{
+    return link->ring && !link->ring_agreed;
+}
+
+/* Does something fail at the deadline? */
+static bool link_has_deadline(const VGPULink *link)
+{
+    return link->deadline && (link->request || link_ring_is_new(link));
+}
+
+/* Must the mediator at the other end have something to say? */
+static bool link_is_expecting(const VGPULink *link)
+{
+    return link->request || link->peer_ring == PEER_RING_OFF ||
+           (link->ring && link->peer_ring != PEER_RING_READY);
+}
+
 /* Lets the timer ring at the next wait's end, or before. */
 static void link_arm(VGPULink *link)
 {
-    int64_t next = link->fd < 0 ? link->retry_at : link->ping_at;
+    int64_t next = link_is_open(link) ? link->ping_at : link->retry_at;
 
-    if (!link->request || !link->running) {
+    if (!link->running || !(link_is_open(link) ? link_is_expecting(link)
+                                               : link_is_wanted(link))) {
         return;
     }
-    if (link->deadline) {
+    if (link_has_deadline(link)) {
         next = MIN(next, link->deadline);
     }
     timer_mod_anticipate(&link->timer, next);
@@ -78,27 +125,35 @@ static void link_arm(VGPULink *link)
 /* Asks the main loop for what the connection waits for. */
 static void link_watch(VGPULink *link)
 {
-    if (link->fd < 0) {
+    if (!link_is_open(link)) {
         return;
     }
-    link->tx_watched = link->tx_len > 0;
+    link->tx_watched = link->channel.tx_len > 0;
     if (link->running) {
-        qemu_set_fd_handler(link->fd, link_readable,
+        qemu_set_fd_handler(link->channel.fd, link_readable,
                             link->tx_watched ? link_writable : NULL, link);
     } else {
-        qemu_set_fd_handler(link->fd, NULL, NULL, NULL);
+        qemu_set_fd_handler(link->channel.fd, NULL, NULL, NULL);
+    }
+}
+
+/* The mediator does not have the window now. */
+static void link_release(VGPULink *link)
+{
+    if (link->peer_ring != PEER_RING_NONE) {
+        link->peer_ring = PEER_RING_NONE;
+        link->ops->ring_released(link->opaque);
     }
 }
 
 static void link_close(VGPULink *link)
 {
-    if (link->fd >= 0) {
-        qemu_set_fd_handler(link->fd, NULL, NULL, NULL);
-        close(link->fd);
-        link->fd = -1;
+    if (link_is_open(link)) {
+        qemu_set_fd_handler(link->channel.fd, NULL, NULL, NULL);
     }
-    link->tx_len = 0;
-    link->rx_len = 0;
+    vgpu_channel_close(&link->channel);
+    link->welcomed = false;
+    link_release(link);
 }
 
 static void link_end_request(VGPULink *link, uint32_t error,
@@ -106,32 +161,19 @@ static void link_end_request(VGPULink *link, uint32_t error,
 {
     link->request = NULL;
     link->deadline = 0;
-    link->complete(link->opaque, error, response, len);
+    link->ops->complete(link->opaque, error, response, len);
 }
 
-/* No late answer may come: the connection goes first. */
-static void link_give_up(VGPULink *link)
+static void link_end_ring(VGPULink *link, uint32_t error)
 {
-    link_close(link);
-    link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
+    link->ring = NULL;
+    link->ops->ring_ready(link->opaque, error);
 }
 
-static void link_warn(VGPULink *link, const char *what)
+/* Sees to it that there will be a connection again, if one is wanted. */
+static void link_retry(VGPULink *link)
 {
-    warn_report("vgpu-stub %s: %s: %s", link->config->name,
-                link->config->socket, what);
-    link->warned = true;
-}
-
-/* There is no connection now. What becomes of the request? */
-static void link_lost(VGPULink *link)
-{
-    link_close(link);
-    if (!link->request) {
-        return;
-    }
-    if (link->config->timeout_s == 0 || link->sends >= SENDS_MAX) {
-        link_give_up(link);
+    if (!link_is_wanted(link)) {
         return;
     }
     if (!link->deadline) {
@@ -142,13 +184,55 @@ static void link_lost(VGPULink *link)
     link_arm(link);
 }
 
+/* No late answer may come: the connection goes first. */
+static void link_give_up(VGPULink *link)
+{
+    link_close(link);
+    if (link_ring_is_new(link)) {
+        link_end_ring(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    }
+    if (link->request) {
+        link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
+    }
+    link->deadline = 0;
+    link_retry(link);
+}
+
+static void link_warn(VGPULink *link, const char *what)
+{
+    warn_report("vgpu-stub %s: %s: %s", link->config->name,
+                link->config->socket, what);
+    link->warned = true;
+}
+
+/* There is no connection now. What becomes of those who wait? */
+static void link_lost(VGPULink *link)
+{
+    bool impatient = link->config->timeout_s == 0;
+
+    if (link->peer_ring == PEER_RING_READY &&
+        link_now() >= link->ring_ready_at + BACKOFF_MAX_MS) {
+        link->backoff = BACKOFF_MIN_MS; /* it was a good one while it lasted */
+        link->ring_sends = 0;
+    }
+    link_close(link);
+    if (link->ring_sends >= SENDS_MAX ? link->ring != NULL
+                                      : impatient && link_ring_is_new(link)) {
+        link_end_ring(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    }
+    if (link->request && (impatient || link->sends >= SENDS_MAX)) {
+        link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
+    }
+    link_retry(link);
+}
+
 /*
  * The connection broke or could not be made: @what says why. Silent when
  * nobody waits, and when the administrator has been told already.
  */
 static void link_break(VGPULink *link, const char *what)
 {
-    if (link->request && !link->warned) {
+    if (link_is_wanted(link) && !link->warned) {
         link_warn(link, what);
     }
     link_lost(link);
@@ -167,34 +251,18 @@ static void link_violation(VGPULink *link, const char *what)
 /* Writes what waits, as far as it goes. May break the connection. */
 static void link_flush(VGPULink *link)
 {
-    size_t done = 0;
+    int r = vgpu_channel_flush(&link->channel);
 
-    while (done < link->tx_len) {
-        ssize_t n = send(link->fd, link->tx + done, link->tx_len - done,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0 && errno == EAGAIN) {
-            break;
-        }
-        if (n < 0) {
-            link_break(link, strerror(errno));
-            return;
-        }
-        done += n;
-    }
-
-    link->tx_len -= done;
-    memmove(link->tx, link->tx + done, link->tx_len);
-    if (link->tx_watched != (link->tx_len > 0)) {
+    if (r < 0) {
+        link_break(link, strerror(-r));
+    } else if (link->tx_watched != (link->channel.tx_len > 0)) {
         link_watch(link);
     }
 }
 
-/* Queues a message, when there is room for it. */
-static bool link_put(VGPULink *link, uint32_t type, uint32_t request_id,
-                     const void *payload, uint32_t len)
+/* Sends a message, or breaks the connection of a mediator that never reads. */
+static void link_send_fds(VGPULink *link, uint32_t type, uint32_t request_id,
+                          const void *payload, uint32_t len, const int *fds)
 {
     const VGPUSocketHeader header = {
         .magic = VGPU_SOCKET_MAGIC,
@@ -206,36 +274,33 @@ static bool link_put(VGPULink *link, uint32_t type, uint32_t request_id,
         .payload_len = len,
     };
 
-    if (sizeof(link->tx) - link->tx_len < sizeof(header) + len) {
-        return false;
-    }
-    memcpy(link->tx + link->tx_len, &header, sizeof(header));
-    if (len > 0) {
-        memcpy(link->tx + link->tx_len + sizeof(header), payload, len);
-    }
-    link->tx_len += sizeof(header) + len;
-    return true;
-}
-
-/* Sends a message, or breaks the connection of a mediator that never reads. */
-static void link_send(VGPULink *link, uint32_t type, uint32_t request_id,
-                      const void *payload, uint32_t len)
-{
-    if (!link_put(link, type, request_id, payload, len)) {
+    if (!vgpu_channel_put(&link->channel, &header, payload, fds)) {
         link_break(link, "the mediator does not read");
         return;
     }
     link_flush(link);
 }
 
+static void link_send(VGPULink *link, uint32_t type, uint32_t request_id,
+                      const void *payload, uint32_t len)
+{
+    link_send_fds(link, type, request_id, payload, len, NULL);
+}
+
+/* A refusal then names the request that it is the answer to. */
+static uint32_t link_request_id(const VGPULink *link)
+{
+    return link->request ? link->request->id : 0;
+}
+
 static void link_send_hello(VGPULink *link)
 {
-    VGPUHello hello = { .features = 0 };
+    VGPUHello hello = { .features = link->config->features };
 
     memcpy(hello.uuid, link->config->uuid.data, sizeof(hello.uuid));
     memcpy(hello.resume, link->resume, sizeof(hello.resume));
-    /* A refusal then names the request that it is the answer to. */
-    link_send(link, VGPU_MSG_HELLO, link->request->id, &hello, sizeof(hello));
+    link_send(link, VGPU_MSG_HELLO, link_request_id(link), &hello,
+              sizeof(hello));
 }
 
 static void link_send_request(VGPULink *link)
@@ -243,48 +308,142 @@ static void link_send_request(VGPULink *link)
     const VGPUInFlight *request = link->request;
 
     link->sends++;
-    link->heard_at = link_now();
-    link->ping_at = link->heard_at + link_ping_interval(link);
     link_send(link, VGPU_MSG_REQUEST, request->id, request->data,
               request->len);
 }
 
-/* A Unix socket connects or fails, it never keeps one waiting. */
-static int link_open(const char *path)
+/* From now on a sign of life is waited for. */
+static void link_expect(VGPULink *link)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd;
-
-    /* The device has checked that it fits. */
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-        int error = errno;
-
-        close(fd);
-        return -error;
-    }
-    return fd;
+    link->heard_at = link_now();
+    link->ping_at = link->heard_at + link_ping_interval(link);
 }
 
 static void link_connect(VGPULink *link)
 {
-    int fd = link_open(link->config->socket);
+    int r = vgpu_channel_open(&link->channel, link->config->socket);
 
-    if (fd < 0) {
-        link_break(link, strerror(-fd));
+    if (r < 0) {
+        link_break(link, strerror(-r));
         return;
     }
-    link->fd = fd;
     link_watch(link);
+    link_expect(link);
     link_send_hello(link);
-    if (link->fd >= 0) {
+    if (link_is_open(link) && link->request) {
         link_send_request(link);
     }
 }
+
+/* ---- The ring ------------------------------------------------------------ */
+
+/*
+ * Tells the mediator of the ring, if that can be done now. While a migrated VM's
+ * memory still arrives (postcopy), a mediator must not look at the window:
+ * it would find zeros, and keep what comes later from getting there.
+ */
+static void link_ring_advance(VGPULink *link)
+{
+    if (!link->ring || !link->welcomed || !link->running ||
+        link->peer_ring != PEER_RING_NONE || migration_in_incoming_postcopy()) {
+        return;
+    }
+    if (!(link->features & VGPU_FEATURE_RING)) {
+        link_end_ring(link, VGPU_ERROR_UNSUPPORTED_OP);
+        return;
+    }
+    link->ring_sends++;
+    link->peer_ring = PEER_RING_SETUP;
+    link_expect(link);
+    link_send_fds(link, VGPU_MSG_RING_SETUP, 0, &link->ring->setup,
+                  sizeof(link->ring->setup), link->ring->fds);
+    link_arm(link);
+}
+
+/* Tells the mediator to let go of the window, if it has it. */
+static void link_ring_off(VGPULink *link)
+{
+    if (link->peer_ring != PEER_RING_SETUP &&
+        link->peer_ring != PEER_RING_READY) {
+        return;
+    }
+    if (link->channel.fds) { /* it has not even read where the window is */
+        link_break(link, "the mediator does not read");
+        return;
+    }
+    link->peer_ring = PEER_RING_OFF;
+    link_expect(link);
+    link_send(link, VGPU_MSG_RING_OFF, 0, NULL, 0);
+    link_arm(link);
+}
+
+/* The same, and waits until it has done so, or is gone, or is shown the door. */
+static void link_ring_let_go(VGPULink *link, int64_t wait_ms)
+{
+    int64_t end = link_now() + wait_ms;
+
+    link_ring_off(link);
+    while (link->peer_ring == PEER_RING_OFF) {
+        struct pollfd p = {
+            .fd = link->channel.fd,
+            .events = POLLIN | (link->channel.tx_len > 0 ? POLLOUT : 0),
+        };
+        int n = poll(&p, 1, MAX(end - link_now(), 0));
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            link_break(link, "the mediator does not let go of the window");
+        } else if (p.revents & POLLOUT) {
+            link_flush(link);
+        } else {
+            link_readable(link);
+        }
+    }
+}
+
+static const char *link_receive_ring_ready(VGPULink *link,
+                                           const uint8_t *payload)
+{
+    VGPURingReady ready;
+
+    memcpy(&ready, payload, sizeof(ready));
+    if (ready.error >= VGPU_N_ERRORS) {
+        return "an error code that there is not";
+    }
+    if (link->peer_ring == PEER_RING_OFF) {
+        return NULL; /* it was on its way when the ring was taken back */
+    }
+    if (link->peer_ring == PEER_RING_NONE ||
+        (link->peer_ring == PEER_RING_READY &&
+         ready.error == VGPU_ERROR_NONE)) {
+        return "a ring that it was not told of";
+    }
+
+    if (ready.error != VGPU_ERROR_NONE) {
+        link_ring_off(link); /* what it has begun may still be running */
+        link_end_ring(link, ready.error);
+        return NULL;
+    }
+    link->peer_ring = PEER_RING_READY;
+    link->ring_agreed = true;
+    link->ring_ready_at = link_now();
+    link->ops->ring_ready(link->opaque, VGPU_ERROR_NONE);
+    return NULL;
+}
+
+static const char *link_receive_ring_stopped(VGPULink *link)
+{
+    if (link->peer_ring != PEER_RING_OFF) {
+        return "a ring has stopped that should not";
+    }
+    link_release(link);
+    link_ring_advance(link);
+    return NULL;
+}
+
+/* ---- Messages ------------------------------------------------------------ */
 
 /* Something that ends the request was received for request @id. */
 static const char *link_receive_end(VGPULink *link, uint32_t id,
@@ -309,6 +468,18 @@ static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
 
     memcpy(&welcome, payload, MIN(header->payload_len, sizeof(welcome)));
     memcpy(link->resume, welcome.resume, sizeof(link->resume));
+    link->welcomed = true;
+    link->features = welcome.features & link->config->features;
+    link_ring_advance(link);
+}
+
+/* This VM may not submit, or is not even let in: then a ring need not hope. */
+static const char *link_receive_quarantined(VGPULink *link, uint32_t id)
+{
+    if (link_ring_is_new(link) && !link->welcomed) {
+        link_end_ring(link, VGPU_ERROR_VM_QUARANTINED);
+    }
+    return link_receive_end(link, id, VGPU_ERROR_VM_QUARANTINED, NULL, 0);
 }
 
 /*
@@ -332,8 +503,7 @@ static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
         return link_receive_end(link, header->request_id,
                                 VGPU_ERROR_QUEUE_FULL, NULL, 0);
     case VGPU_MSG_QUARANTINED:
-        return link_receive_end(link, header->request_id,
-                                VGPU_ERROR_VM_QUARANTINED, NULL, 0);
+        return link_receive_quarantined(link, header->request_id);
     case VGPU_MSG_PING:
         link_send(link, VGPU_MSG_PONG, header->request_id, NULL, 0);
         return NULL;
@@ -342,43 +512,42 @@ static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
         return NULL;
     case VGPU_MSG_PONG:
         return NULL;
+    case VGPU_MSG_RING_READY:
+        return link_receive_ring_ready(link, payload);
+    case VGPU_MSG_RING_STOPPED:
+        return link_receive_ring_stopped(link);
     default:
         return "a message that only a device sends";
     }
 }
 
-/* Takes the first message in the buffer. Returns false when it is not whole. */
+/* Takes the first message that was read. Returns false when it is not whole. */
 static bool link_take_message(VGPULink *link)
 {
     VGPUSocketHeader header;
-    const char *problem;
-    size_t size;
+    const uint8_t *payload;
+    const char *problem = vgpu_channel_peek(&link->channel, &header, &payload);
 
-    if (link->rx_len < sizeof(header)) {
-        return false;
-    }
-    memcpy(&header, link->rx, sizeof(header));
-    problem = vgpu_socket_header_check(&header);
-    size = sizeof(header) + header.payload_len;
-    if (!problem && link->rx_len < size) {
+    if (!problem && !payload) {
         return false;
     }
     if (!problem) {
-        problem = link_receive(link, &header, link->rx + sizeof(header));
+        link->heard_at = link_now();
+        problem = link_receive(link, &header, payload);
     }
     if (problem) {
         link_violation(link, problem);
         return false;
     }
-    if (link->fd < 0) {
+    if (!link_is_open(link)) {
         return false; /* closed on the way; the buffer is void */
     }
 
-    link->heard_at = link_now();
     link->deadline = 0;
-    link->warned = false;
-    link->rx_len -= size;
-    memmove(link->rx, link->rx + size, link->rx_len);
+    if (header.msg_type != VGPU_MSG_QUARANTINED) {
+        link->warned = false; /* all is well again */
+    }
+    vgpu_channel_drop(&link->channel, &header);
     return true;
 }
 
@@ -386,17 +555,15 @@ static bool link_take_message(VGPULink *link)
 static void link_readable(void *opaque)
 {
     VGPULink *link = opaque;
-    ssize_t n = recv(link->fd, link->rx + link->rx_len,
-                     sizeof(link->rx) - link->rx_len, MSG_DONTWAIT);
+    ssize_t n = vgpu_channel_fill(&link->channel);
 
-    if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+    if (n == -EAGAIN) {
         return;
     }
     if (n <= 0) {
-        link_break(link, n == 0 ? "closed by the mediator" : strerror(errno));
+        link_break(link, n == 0 ? "closed by the mediator" : strerror(-n));
         return;
     }
-    link->rx_len += n;
     while (link_take_message(link)) {
         /* next */
     }
@@ -412,37 +579,44 @@ static void link_tick(void *opaque)
     VGPULink *link = opaque;
     int64_t now = link_now();
 
-    if (!link->request || !link->running) {
+    if (!link->running) {
         return;
     }
-    if (link->deadline && now >= link->deadline) {
+    if (link_has_deadline(link) && now >= link->deadline) {
         if (!link->warned) {
             link_warn(link, "the mediator does not answer");
         }
         link_give_up(link);
         return;
     }
-    if (link->fd < 0 && now >= link->retry_at) {
-        link_connect(link);
-    } else if (link->fd >= 0 && now >= link->heard_at + link_patience(link)) {
-        link_break(link, "the mediator does not answer");
-    } else if (link->fd >= 0 && now >= link->ping_at) {
-        link->ping_at = now + link_ping_interval(link);
-        link_send(link, VGPU_MSG_PING, link->request->id, NULL, 0);
+    if (!link_is_open(link)) {
+        if (link_is_wanted(link) && now >= link->retry_at) {
+            link_connect(link);
+        }
+    } else if (link_is_expecting(link)) {
+        if (now >= link->heard_at + link_patience(link)) {
+            link_break(link, "the mediator does not answer");
+        } else if (now >= link->ping_at) {
+            link->ping_at = now + link_ping_interval(link);
+            link_send(link, VGPU_MSG_PING, link_request_id(link), NULL, 0);
+            link_ring_advance(link);
+        }
     }
     link_arm(link);
 }
 
-/* Begins the pending request's waits, and sends it if it was not yet. */
+/* Begins the waits of what is pending, and sends what was not sent yet. */
 static void link_start(VGPULink *link)
 {
     link->deadline = link_now() + link_patience(link);
-    if (link->fd < 0) {
+    if (!link_is_open(link)) {
         link_connect(link);
-    } else if (link->sends == 0) {
-        link_send_request(link);
     } else {
-        link->heard_at = link_now();
+        link_expect(link);
+        if (link->request && link->sends == 0) {
+            link_send_request(link);
+        }
+        link_ring_advance(link);
     }
     link_arm(link);
 }
@@ -452,10 +626,14 @@ static void link_vm_state_changed(void *opaque, bool running, RunState state)
     VGPULink *link = opaque;
 
     link->running = running;
+    if (!running) {
+        link_ring_let_go(link, link_patience(link));
+        link->ring_sends = 0;
+    }
     link_watch(link);
     if (!running) {
         timer_del(&link->timer);
-    } else if (link->request) {
+    } else if (link_is_wanted(link)) {
         link_start(link);
     }
 }
@@ -470,23 +648,46 @@ void vgpu_link_submit(VGPULink *link, const VGPUInFlight *request)
     }
 }
 
-void vgpu_link_cancel(VGPULink *link)
+void vgpu_link_ring_start(VGPULink *link, const VGPULinkRing *ring,
+                          bool agreed)
 {
-    if (link->request) {
-        link->request = NULL;
-        link->deadline = 0;
+    link->ring = ring;
+    link->ring_agreed = agreed;
+    link->ring_sends = 0;
+    link->backoff = BACKOFF_MIN_MS;
+    if (link->running) {
+        link_start(link);
+    }
+}
+
+bool vgpu_link_ring_stop(VGPULink *link)
+{
+    link->ring = NULL;
+    link_ring_off(link);
+    return link->peer_ring != PEER_RING_NONE;
+}
+
+void vgpu_link_reset(VGPULink *link)
+{
+    bool was_used = link->request || link->peer_ring != PEER_RING_NONE;
+
+    link->request = NULL;
+    link->ring = NULL;
+    link->deadline = 0;
+    if (was_used) {
+        link_ring_let_go(link, RESET_WAIT_MS);
         link_close(link);
     }
 }
 
 void vgpu_link_init(VGPULink *link, const VGPULinkConfig *config,
-                    VGPULinkComplete *complete, void *opaque)
+                    const VGPULinkOps *ops, void *opaque)
 {
     memset(link, 0, sizeof(*link));
     link->config = config;
-    link->complete = complete;
+    link->ops = ops;
     link->opaque = opaque;
-    link->fd = -1;
+    vgpu_channel_init(&link->channel);
     link->running = runstate_is_running();
     timer_init_ms(&link->timer, QEMU_CLOCK_REALTIME, link_tick, link);
     link->vm_state =
@@ -495,6 +696,7 @@ void vgpu_link_init(VGPULink *link, const VGPULinkConfig *config,
 
 void vgpu_link_cleanup(VGPULink *link)
 {
+    vgpu_link_reset(link);
     link_close(link);
     timer_del(&link->timer);
     qemu_del_vm_change_state_handler(link->vm_state);

@@ -4,7 +4,9 @@
  *
  * The registers are those of vgpu-protocol.h. This file keeps them and decides
  * what the guest sees; vgpu-link.c carries requests to the mediator and answers
- * back.
+ * back. The extension block and the data window, vgpu-ring.h, are vgpu-lane.c's;
+ * with window-size=0 there are neither, and the device is as it was before it
+ * had them.
  *
  * Doorbell and completion
  * -----------------------
@@ -20,7 +22,9 @@
  * The link ends each request once. The device then writes RESPONSE, RESPONSE_LEN
  * and TIMESTAMP, then ERROR_CODE and STATUS, then IRQ_STATUS, and raises the
  * interrupt if IRQ_CTRL wants one. A guest that reads STATUS other than BUSY may
- * read all the rest. The interrupt is a level: IRQ_STATUS & IRQ_CTRL.
+ * read all the rest. INTx is a level: IRQ_STATUS & IRQ_CTRL, of this or of the
+ * lane. A guest that switches MSI-X on gets a message for each event instead,
+ * and need not clear IRQ_STATUS for it.
  *
  * Reset
  * -----
@@ -28,7 +32,7 @@
  * vgpu_stub_reset(): every register takes its power-on value. If a request is
  * pending then the connection is closed with it, so that its answer, which may
  * be on its way, cannot be taken for the answer to the next one, whatever
- * REQUEST_ID that has.
+ * REQUEST_ID that has. So is one on which the mediator has the window.
  *
  * Reconnection and migration
  * --------------------------
@@ -36,19 +40,35 @@
  * it again on each new connection, and the copy is part of the migrated state:
  * the destination sends it to its own mediator when the VM starts there. The
  * mediator may see a request twice; it is no trouble, as requests are pure.
- * POOL_ID, PRIORITY and VM_ID are the host's and are not migrated.
+ * POOL_ID, PRIORITY and VM_ID are the host's and are not migrated. The lane is a
+ * subsection, so a stream from before there was one is one of window-size=0. Its
+ * window is RAM like any other, and a ring that is on is set up with the
+ * destination's mediator.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/module.h"
 #include "qapi/error.h"
+#include "hw/pci/msix.h"
 #include "migration/vmstate.h"
 #include "qemu-compat.h"
+#include "vgpu-lane.h"
 #include "vgpu-link.h"
 #include "vgpu-protocol.h"
 #include "vgpu-stub.h"
 
 #include <sys/un.h>
+
+/* BAR2 is 64 bits wide, and BAR3 its upper half. */
+#define BAR_REGISTERS 0
+#define BAR_WINDOW 2
+#define BAR_MSIX 4
+
+enum {
+    VECTOR_REQUEST,
+    VECTOR_RING,
+    N_VECTORS,
+};
 
 OBJECT_DECLARE_TYPE(VGPUStub, VGPUStubClass, VGPU_STUB)
 
@@ -63,6 +83,7 @@ struct VGPUStub {
     MemoryRegion bar0;
     VGPULink link;
     VGPULinkConfig config;
+    VGPULane lane;
 
     /* Properties as given */
     char *pool_id;
@@ -89,12 +110,42 @@ struct VGPUStub {
     VGPUInFlight in_flight;
 };
 
-/* ---- Requests ------------------------------------------------------------ */
+static bool vgpu_stub_has_lane(const VGPUStub *s)
+{
+    return s->lane.window_size > 0;
+}
+
+/* ---- Interrupts ---------------------------------------------------------- */
+
+static bool vgpu_stub_irq(const VGPUStub *s)
+{
+    return s->irq_status & s->irq_ctrl;
+}
 
 static void vgpu_stub_update_irq(VGPUStub *s)
 {
-    pci_set_irq(PCI_DEVICE(s), !!(s->irq_status & s->irq_ctrl));
+    pci_set_irq(PCI_DEVICE(s),
+                (vgpu_stub_irq(s) || vgpu_lane_irq(&s->lane)) &&
+                !msix_enabled(PCI_DEVICE(s)));
 }
+
+/* The guest wants an interrupt, if it @wants one, for something that is new. */
+static void vgpu_stub_interrupt(VGPUStub *s, unsigned vector, bool wants)
+{
+    vgpu_stub_update_irq(s);
+    if (wants && msix_enabled(PCI_DEVICE(s))) {
+        msix_notify(PCI_DEVICE(s), vector);
+    }
+}
+
+static void vgpu_stub_lane_event(void *opaque)
+{
+    VGPUStub *s = opaque;
+
+    vgpu_stub_interrupt(s, VECTOR_RING, vgpu_lane_irq(&s->lane));
+}
+
+/* ---- Requests ------------------------------------------------------------ */
 
 /* The request has ended, by the link or on the spot. */
 static void vgpu_stub_complete(void *opaque, uint32_t error,
@@ -112,8 +163,28 @@ static void vgpu_stub_complete(void *opaque, uint32_t error,
     s->status = error == VGPU_ERROR_NONE ? VGPU_STATUS_DONE
                                          : VGPU_STATUS_ERROR;
     s->irq_status |= VGPU_IRQ_COMPLETION;
-    vgpu_stub_update_irq(s);
+    vgpu_stub_interrupt(s, VECTOR_REQUEST, vgpu_stub_irq(s));
 }
+
+static void vgpu_stub_ring_ready(void *opaque, uint32_t error)
+{
+    VGPUStub *s = opaque;
+
+    vgpu_lane_ring_ready(&s->lane, error);
+}
+
+static void vgpu_stub_ring_released(void *opaque)
+{
+    VGPUStub *s = opaque;
+
+    vgpu_lane_ring_released(&s->lane);
+}
+
+static const VGPULinkOps vgpu_stub_link_ops = {
+    .complete = vgpu_stub_complete,
+    .ring_ready = vgpu_stub_ring_ready,
+    .ring_released = vgpu_stub_ring_released,
+};
 
 static void vgpu_stub_ring_doorbell(VGPUStub *s)
 {
@@ -143,7 +214,8 @@ static void vgpu_stub_reset(DeviceState *dev)
 {
     VGPUStub *s = VGPU_STUB(dev);
 
-    vgpu_link_cancel(&s->link);
+    vgpu_link_reset(&s->link);
+    vgpu_lane_reset(&s->lane);
     s->status = VGPU_STATUS_IDLE;
     s->error_code = VGPU_ERROR_NONE;
     s->request_len = 0;
@@ -169,6 +241,9 @@ static uint32_t vgpu_stub_load(VGPUStub *s, hwaddr word)
     }
     if (word >= VGPU_REG_RESPONSE && word < VGPU_REG_EXTENSION) {
         return ldl_le_p(s->response + (word - VGPU_REG_RESPONSE));
+    }
+    if (word >= VGPU_REG_EXTENSION) {
+        return vgpu_stub_has_lane(s) ? vgpu_lane_load(&s->lane, word) : 0;
     }
 
     switch (word) {
@@ -202,7 +277,7 @@ static uint32_t vgpu_stub_load(VGPUStub *s, hwaddr word)
         return s->timestamp >> 32;
     case VGPU_REG_SCRATCH:
         return s->scratch;
-    default: /* DOORBELL and the extension block */
+    default: /* DOORBELL */
         return 0;
     }
 }
@@ -213,6 +288,18 @@ static uint32_t vgpu_stub_merge(uint32_t old, uint32_t value, uint32_t mask)
     return (old & ~mask) | value;
 }
 
+static void vgpu_stub_store_extension(VGPUStub *s, hwaddr word, uint32_t value,
+                                      uint32_t mask)
+{
+    bool had_irq = vgpu_lane_irq(&s->lane);
+
+    vgpu_lane_store(&s->lane, word, value, mask);
+    if (word == VGPU_REG_RING_IRQ_CTRL || word == VGPU_REG_RING_IRQ_STATUS) {
+        vgpu_stub_interrupt(s, VECTOR_RING,
+                            !had_irq && vgpu_lane_irq(&s->lane));
+    }
+}
+
 /*
  * Writes those bits of the word at @word, a multiple of 4, that @mask has;
  * @value has no others.
@@ -220,10 +307,18 @@ static uint32_t vgpu_stub_merge(uint32_t old, uint32_t value, uint32_t mask)
 static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
                             uint32_t mask)
 {
+    bool had_irq = vgpu_stub_irq(s);
+
     if (word >= VGPU_REG_REQUEST && word < VGPU_REG_RESPONSE) {
         uint8_t *p = s->request + (word - VGPU_REG_REQUEST);
 
         stl_le_p(p, vgpu_stub_merge(ldl_le_p(p), value, mask));
+        return;
+    }
+    if (word >= VGPU_REG_EXTENSION) {
+        if (vgpu_stub_has_lane(s)) {
+            vgpu_stub_store_extension(s, word, value, mask);
+        }
         return;
     }
 
@@ -239,7 +334,7 @@ static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
     case VGPU_REG_IRQ_CTRL:
         s->irq_ctrl = vgpu_stub_merge(s->irq_ctrl, value, mask) &
                       VGPU_IRQ_COMPLETION;
-        vgpu_stub_update_irq(s);
+        vgpu_stub_interrupt(s, VECTOR_REQUEST, !had_irq && vgpu_stub_irq(s));
         break;
     case VGPU_REG_IRQ_STATUS:
         s->irq_status &= ~value;
@@ -331,12 +426,41 @@ static int vgpu_stub_post_load(void *opaque, int version_id)
     if (!vgpu_stub_state_is_valid(s)) {
         return -EINVAL;
     }
+    if (vgpu_stub_has_lane(s)) {
+        int r = vgpu_lane_post_load(&s->lane);
+
+        if (r < 0) {
+            return r;
+        }
+    }
     vgpu_stub_update_irq(s);
     if (s->status == VGPU_STATUS_BUSY) {
         vgpu_link_submit(&s->link, &s->in_flight);
     }
     return 0;
 }
+
+static bool vgpu_stub_lane_needed(void *opaque)
+{
+    return vgpu_stub_has_lane(opaque);
+}
+
+static const VMStateDescription vgpu_stub_lane_vmstate = {
+    .name = TYPE_VGPU_STUB "/lane",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = vgpu_stub_lane_needed,
+    .fields = (VMStateField[]) {
+        VMSTATE_MSIX(parent_obj, VGPUStub),
+        VMSTATE_UINT64(lane.offset, VGPUStub),
+        VMSTATE_UINT32(lane.entries, VGPUStub),
+        VMSTATE_UINT32(lane.state, VGPUStub),
+        VMSTATE_UINT32(lane.error, VGPUStub),
+        VMSTATE_UINT32(lane.irq_ctrl, VGPUStub),
+        VMSTATE_UINT32(lane.irq_status, VGPUStub),
+        VMSTATE_END_OF_LIST()
+    },
+};
 
 static const VMStateDescription vgpu_stub_vmstate = {
     .name = TYPE_VGPU_STUB,
@@ -361,6 +485,10 @@ static const VMStateDescription vgpu_stub_vmstate = {
         VMSTATE_UINT8_ARRAY(in_flight.data, VGPUStub, VGPU_REQUEST_MAX),
         VMSTATE_END_OF_LIST()
     },
+    .subsections = (const VMStateDescription *[]) {
+        &vgpu_stub_lane_vmstate,
+        NULL
+    },
 };
 
 /* ---- The PCI device ------------------------------------------------------ */
@@ -370,6 +498,7 @@ static void vgpu_stub_config_write(PCIDevice *dev, uint32_t address,
                                    uint32_t value, int len)
 {
     pci_default_write_config(dev, address, value, len);
+    vgpu_stub_update_irq(VGPU_STUB(dev)); /* MSI-X may have come or gone */
     if (pci_is_express(dev)) {
         pcie_cap_flr_write_config(dev, address, value, len);
     }
@@ -410,6 +539,30 @@ static bool vgpu_stub_check_properties(VGPUStub *s, Error **errp)
     return true;
 }
 
+/* The window and MSI-X. */
+static bool vgpu_stub_realize_lane(VGPUStub *s, Error **errp)
+{
+    PCIDevice *dev = PCI_DEVICE(s);
+
+    if (!vgpu_lane_init(&s->lane, DEVICE(s), &s->link, &s->bar0,
+                        vgpu_stub_lane_event, s, errp)) {
+        return false;
+    }
+    pci_register_bar(dev, BAR_WINDOW,
+                     PCI_BASE_ADDRESS_SPACE_MEMORY |
+                     PCI_BASE_ADDRESS_MEM_TYPE_64 |
+                     PCI_BASE_ADDRESS_MEM_PREFETCH, &s->lane.window);
+
+    /* Not on a machine that has none; INTx serves there. */
+    s->lane.has_msix =
+        msix_init_exclusive_bar(dev, N_VECTORS, BAR_MSIX, NULL) == 0;
+    for (unsigned i = 0; s->lane.has_msix && i < N_VECTORS; i++) {
+        msix_vector_use(dev, i);
+    }
+    s->config.features |= VGPU_FEATURE_RING;
+    return true;
+}
+
 static void vgpu_stub_realize(PCIDevice *dev, Error **errp)
 {
     VGPUStub *s = VGPU_STUB(dev);
@@ -431,11 +584,15 @@ static void vgpu_stub_realize(PCIDevice *dev, Error **errp)
     pci_config_set_interrupt_pin(dev->config, 1);
     memory_region_init_io(&s->bar0, OBJECT(s), &vgpu_stub_mmio_ops, s,
                           TYPE_VGPU_STUB, VGPU_BAR0_SIZE);
-    pci_register_bar(dev, 0, PCI_BASE_ADDRESS_SPACE_MEMORY, &s->bar0);
+    pci_register_bar(dev, BAR_REGISTERS, PCI_BASE_ADDRESS_SPACE_MEMORY,
+                     &s->bar0);
+    if (vgpu_stub_has_lane(s) && !vgpu_stub_realize_lane(s, errp)) {
+        return;
+    }
 
     s->config.name = dev->qdev.id ? g_strdup(dev->qdev.id)
                                   : object_get_canonical_path(OBJECT(s));
-    vgpu_link_init(&s->link, &s->config, vgpu_stub_complete, s);
+    vgpu_link_init(&s->link, &s->config, &vgpu_stub_link_ops, s);
 }
 
 static void vgpu_stub_exit(PCIDevice *dev)
@@ -443,6 +600,10 @@ static void vgpu_stub_exit(PCIDevice *dev)
     VGPUStub *s = VGPU_STUB(dev);
 
     vgpu_link_cleanup(&s->link);
+    if (vgpu_stub_has_lane(s)) {
+        vgpu_lane_cleanup(&s->lane, DEVICE(s));
+        msix_uninit_exclusive_bar(dev);
+    }
     g_free(s->config.name);
     s->config.name = NULL;
 }
@@ -478,6 +639,9 @@ VGPU_PROPERTY_LIST vgpu_stub_properties[] = {
     DEFINE_PROP_UUID_NODEFAULT("uuid", VGPUStub, config.uuid),
     DEFINE_PROP_STRING("socket", VGPUStub, config.socket),
     DEFINE_PROP_UINT32("reconnect-timeout", VGPUStub, config.timeout_s, 10),
+    DEFINE_PROP_SIZE("window-size", VGPUStub, lane.window_size,
+                     VGPU_WINDOW_SIZE_DEFAULT),
+    DEFINE_PROP_BOOL("hugepages", VGPUStub, lane.hugepages, false),
     VGPU_PROPERTY_END
 };
 

@@ -5,6 +5,7 @@
 
 #include "qtest.h"
 #include "vgpu-protocol.h"
+#include "vgpu-ring.h"
 
 /* Where tests put BAR0 */
 #define DEVICE_BAR0 0xe0000000u

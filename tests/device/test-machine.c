@@ -29,7 +29,7 @@ static void assert_power_on(World *w)
 
     device_enable(&w->device);
     qtest_read_buffer(w->qtest, DEVICE_BAR0, all, sizeof(all));
-    for (size_t i = VGPU_REG_REQUEST_LEN; i < sizeof(all); i++)
+    for (size_t i = VGPU_REG_REQUEST_LEN; i < VGPU_REG_EXTENSION; i++)
         if ((i & ~3u) != VGPU_REG_PROTOCOL_VER && (i & ~3u) != VGPU_REG_CAPABILITIES)
             assert_int_equal(all[i], 0);
     assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);

@@ -2,6 +2,9 @@
 /*
  * The register table of the ABI, row by row, and accesses of every width at every
  * kind of place. One QEMU serves all cases; each begins with a reset.
+ *
+ * The device has no window, and must be the device that there was before windows. Called with
+ * the argument "window" it has one, and must differ in nothing that guests of that time look at.
  */
 #include "world.h"
 
@@ -44,13 +47,26 @@ static const struct row {
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-static int open_all(void **state)
+#define PROPERTIES ",pool_id=B,priority=high,vm_id=0xfedcba98"
+
+static int open_without_window(void **state)
 {
     World *w = malloc(sizeof(*w));
 
     if (!w)
         return -1;
-    world_open(w, ",pool_id=B,priority=high,vm_id=0xfedcba98");
+    world_open(w, PROPERTIES ",window-size=0");
+    *state = w;
+    return 0;
+}
+
+static int open_with_window(void **state)
+{
+    World *w = malloc(sizeof(*w));
+
+    if (!w)
+        return -1;
+    world_open(w, PROPERTIES);
     *state = w;
     return 0;
 }
@@ -91,9 +107,18 @@ static void test_pci_identity(void **state)
     assert_int_equal(pci_read32(q, 0, slot, PCI_CLASS_REVISION), 0x12000002);
     assert_int_equal(pci_read32(q, 0, slot, PCI_INTERRUPT_LINE) >> 8 & 0xff, 1); /* pin A */
 
-    /* 4 KiB of 32-bit memory that is not prefetchable, and no other BAR */
+    /* 4 KiB of 32-bit memory that is not prefetchable */
     pci_write32(q, 0, slot, PCI_BASE_ADDRESS_0, 0xffffffff);
     assert_int_equal(pci_read32(q, 0, slot, PCI_BASE_ADDRESS_0), 0xfffff000);
+}
+
+static void test_no_other_bar_and_no_msix(void **state)
+{
+    World *w = *state;
+    QTest *q = w->qtest;
+    uint8_t slot = w->device.slot;
+
+    assert_int_equal(pci_capability(q, 0, slot, PCI_CAP_ID_MSIX), 0);
     for (uint8_t bar = PCI_BASE_ADDRESS_1; bar <= PCI_BASE_ADDRESS_5; bar += 4) {
         pci_write32(q, 0, slot, bar, 0xffffffff);
         assert_int_equal(pci_read32(q, 0, slot, bar), 0);
@@ -124,7 +149,7 @@ static void test_power_on_values(void **state)
             fail_msg("%s is 0x%x", rows[i].name, device_read(&w->device, rows[i].reg));
 
     qtest_read_buffer(w->qtest, DEVICE_BAR0, all, sizeof(all));
-    for (size_t i = VGPU_REG_REQUEST; i < sizeof(all); i++)
+    for (size_t i = VGPU_REG_REQUEST; i < VGPU_REG_EXTENSION; i++)
         assert_int_equal(all[i], 0);
 }
 
@@ -167,6 +192,9 @@ static void test_extension_block_is_empty(void **state)
     World *w = *state;
     uint8_t bytes[VGPU_BAR0_SIZE - VGPU_REG_EXTENSION];
 
+    qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        assert_int_equal(bytes[i], 0);
     memset(bytes, 0xff, sizeof(bytes));
     qtest_write_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
     qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
@@ -290,6 +318,11 @@ static void test_accesses_across_the_buffers_edges(void **state)
     /* from REQUEST into RESPONSE, which takes nothing */
     write_n(w, VGPU_REG_RESPONSE - 3, 8, UINT64_MAX);
     assert_int_equal(read_n(w, VGPU_REG_RESPONSE - 4, 8), UINT64_C(0xffffff00));
+}
+
+static void test_accesses_at_the_empty_extension_blocks_edges(void **state)
+{
+    World *w = *state;
 
     /* from RESPONSE into the extension block, and the last bytes of the BAR */
     write_n(w, VGPU_REG_EXTENSION - 2, 4, UINT32_MAX);
@@ -335,16 +368,14 @@ static void test_interrupt_status_by_every_width(void **state)
 }
 
 /* Thousands of accesses of any width anywhere behind SCRATCH, against an array of bytes. */
-static void test_random_accesses(void **state)
+static void check_random_accesses(World *w, uint32_t end)
 {
-    World *w = *state;
     uint8_t model[VGPU_BAR0_SIZE + 8] = {0}, found[VGPU_BAR0_SIZE];
     unsigned seed = 20260101;
 
     for (unsigned i = 0; i < 4000; i++) {
         unsigned size = 1u << (rand_r(&seed) % 4);
-        uint32_t at = VGPU_REG_SCRATCH +
-                      (uint32_t) rand_r(&seed) % (VGPU_BAR0_SIZE - VGPU_REG_SCRATCH - size);
+        uint32_t at = VGPU_REG_SCRATCH + (uint32_t) rand_r(&seed) % (end - VGPU_REG_SCRATCH - size);
         uint64_t value = (uint64_t) rand_r(&seed) << 40 ^ (uint64_t) rand_r(&seed) << 20 ^
                          (uint64_t) rand_r(&seed);
 
@@ -361,8 +392,17 @@ static void test_random_accesses(void **state)
         }
     }
     qtest_read_buffer(w->qtest, DEVICE_BAR0, found, sizeof(found));
-    assert_memory_equal(found + VGPU_REG_SCRATCH, model + VGPU_REG_SCRATCH,
-                        VGPU_BAR0_SIZE - VGPU_REG_SCRATCH);
+    assert_memory_equal(found + VGPU_REG_SCRATCH, model + VGPU_REG_SCRATCH, end - VGPU_REG_SCRATCH);
+}
+
+static void test_random_accesses(void **state)
+{
+    check_random_accesses(*state, VGPU_REG_EXTENSION);
+}
+
+static void test_random_accesses_to_the_end(void **state)
+{
+    check_random_accesses(*state, VGPU_BAR0_SIZE);
 }
 
 /* ---- Counters ------------------------------------------------------------------ */
@@ -395,27 +435,39 @@ static void test_accesses_are_counted(void **state)
     assert_int_equal(qtest_counter(w->qtest, path, "mmio-reads"), reads + 8);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_pci_identity, reset),
-        cmocka_unit_test_setup(test_interrupt_disable_bit, reset),
-        cmocka_unit_test_setup(test_power_on_values, reset),
-        cmocka_unit_test_setup(test_access_of_each_register, reset),
-        cmocka_unit_test_setup(test_doorbell_ignores_other_values, reset),
-        cmocka_unit_test_setup(test_extension_block_is_empty, reset),
-        cmocka_unit_test_setup(test_response_is_read_only, reset),
-        cmocka_unit_test_setup(test_reset_returns_power_on_values, reset),
-        cmocka_unit_test_setup(test_every_width_in_the_request_buffer, reset),
-        cmocka_unit_test_setup(test_every_width_reads_a_register, reset),
-        cmocka_unit_test_setup(test_narrow_writes_to_registers, reset),
-        cmocka_unit_test_setup(test_quad_write_to_registers, reset),
-        cmocka_unit_test_setup(test_accesses_across_the_buffers_edges, reset),
-        cmocka_unit_test_setup(test_doorbell_by_every_width, reset),
-        cmocka_unit_test_setup(test_interrupt_status_by_every_width, reset),
-        cmocka_unit_test_setup(test_random_accesses, reset),
-        cmocka_unit_test_setup(test_accesses_are_counted, reset),
-    };
+#define COMMON                                                                 \
+    cmocka_unit_test_setup(test_pci_identity, reset),                          \
+        cmocka_unit_test_setup(test_interrupt_disable_bit, reset),             \
+        cmocka_unit_test_setup(test_power_on_values, reset),                   \
+        cmocka_unit_test_setup(test_access_of_each_register, reset),           \
+        cmocka_unit_test_setup(test_doorbell_ignores_other_values, reset),     \
+        cmocka_unit_test_setup(test_response_is_read_only, reset),             \
+        cmocka_unit_test_setup(test_reset_returns_power_on_values, reset),     \
+        cmocka_unit_test_setup(test_every_width_in_the_request_buffer, reset), \
+        cmocka_unit_test_setup(test_every_width_reads_a_register, reset),      \
+        cmocka_unit_test_setup(test_narrow_writes_to_registers, reset),        \
+        cmocka_unit_test_setup(test_quad_write_to_registers, reset),           \
+        cmocka_unit_test_setup(test_accesses_across_the_buffers_edges, reset), \
+        cmocka_unit_test_setup(test_doorbell_by_every_width, reset),           \
+        cmocka_unit_test_setup(test_interrupt_status_by_every_width, reset),   \
+        cmocka_unit_test_setup(test_random_accesses, reset),                   \
+        cmocka_unit_test_setup(test_accesses_are_counted, reset)
 
-    return cmocka_run_group_tests_name("registers", tests, open_all, world_teardown);
+    const struct CMUnitTest without_window[] = {
+        COMMON,
+        cmocka_unit_test_setup(test_no_other_bar_and_no_msix, reset),
+        cmocka_unit_test_setup(test_extension_block_is_empty, reset),
+        cmocka_unit_test_setup(test_accesses_at_the_empty_extension_blocks_edges, reset),
+        cmocka_unit_test_setup(test_random_accesses_to_the_end, reset),
+    };
+    const struct CMUnitTest with_window[] = {COMMON};
+
+#undef COMMON
+    if (argc > 1 && strcmp(argv[1], "window") == 0)
+        return cmocka_run_group_tests_name("registers beside a window", with_window,
+                                           open_with_window, world_teardown);
+    return cmocka_run_group_tests_name("registers without a window", without_window,
+                                       open_without_window, world_teardown);
 }
