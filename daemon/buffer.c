@@ -8,9 +8,15 @@
 
 #define SIZE_MIN 4096
 
+struct BufferFd {
+    uint64_t position; /* of its byte, counted as Buffer.sent is */
+    int fd;
+};
+
 void buffer_clear(Buffer *b)
 {
     free(b->data);
+    free(b->fds);
     *b = (Buffer){0};
 }
 
@@ -55,16 +61,75 @@ int buffer_append(Buffer *b, const void *data, size_t n, size_t limit)
     return 0;
 }
 
+int buffer_append_fd(Buffer *b, int fd)
+{
+    BufferFd *fds = reallocarray(b->fds, b->n_fds + 1, sizeof(*fds));
+
+    if (!fds)
+        return -ENOMEM;
+
+    fds[b->n_fds] = (BufferFd){.position = b->sent + buffer_used(b), .fd = fd};
+    b->fds = fds;
+    b->n_fds++;
+    return 0;
+}
+
+static ssize_t send_with_fd(int fd, const void *data, size_t n, int carried)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec iov = {.iov_base = (void *) data, .iov_len = n};
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &carried, sizeof(carried));
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* What goes in one piece: up to the byte that the next descriptor goes with. */
+static size_t piece(const Buffer *b, size_t skip)
+{
+    size_t n = buffer_used(b);
+
+    if (b->n_fds > skip && b->fds[skip].position - b->sent < n)
+        n = (size_t) (b->fds[skip].position - b->sent);
+    return n;
+}
+
+static ssize_t send_piece(Buffer *b, int fd)
+{
+    ssize_t n;
+
+    if (b->n_fds == 0 || b->fds[0].position != b->sent)
+        return send(fd, b->data + b->start, piece(b, 0), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    n = send_with_fd(fd, b->data + b->start, piece(b, 1), b->fds[0].fd);
+    if (n > 0)
+        memmove(b->fds, b->fds + 1, --b->n_fds * sizeof(*b->fds));
+    return n;
+}
+
 int buffer_send(Buffer *b, int fd)
 {
     while (buffer_used(b) > 0) {
-        ssize_t n = send(fd, b->data + b->start, buffer_used(b), MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send_piece(b, fd);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return errno == EAGAIN ? 1 : -errno;
         b->start += (size_t) n;
+        b->sent += (size_t) n;
     }
 
     b->start = b->end = 0;

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bytes on their way out of a non-blocking socket. Takes no memory while it is
- * empty.
+ * Bytes on their way out of a non-blocking socket, and descriptors among them. Takes no
+ * memory while it is empty.
  */
 #ifndef VGPU_BUFFER_H
 #define VGPU_BUFFER_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+typedef struct BufferFd BufferFd;
 
 typedef struct Buffer {
     char *data;
     size_t start; /* of what is not sent yet */
     size_t end;
     size_t size;
+    uint64_t sent; /* bytes, ever */
+    BufferFd *fds; /* of what is not sent yet, by position */
+    size_t n_fds;
 } Buffer;
 
 static inline size_t buffer_used(const Buffer *b)
@@ -27,6 +33,14 @@ static inline size_t buffer_used(const Buffer *b)
  * Returns 0, -ENOBUFS over the limit, or -ENOMEM; then nothing was added.
  */
 int buffer_append(Buffer *b, const void *data, size_t n, size_t limit);
+
+/*
+ * buffer_append_fd() - let a descriptor go with the next byte that is appended
+ * @fd: stays the caller's, who keeps it open until it has been sent or the buffer is cleared
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int buffer_append_fd(Buffer *b, int fd);
 
 /*
  * buffer_send() - hand to the socket what it takes now

@@ -10,6 +10,7 @@
 #include "connection.h"
 #include "identity.h"
 #include "manager.h"
+#include "passed-fds.h"
 
 #define MESSAGE_MAX (sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX)
 
@@ -27,6 +28,8 @@ struct Connection {
     IdentityCheck *check; /* a HELLO waits for this */
     uint8_t claimed[16];  /* the UUID in it */
     uint32_t hello_id;    /* its request_id */
+    uint32_t features;    /* and what it offers */
+    PassedFds fds;        /* came with a message that is not handled yet */
     Buffer out;
     size_t partial_size;
     char *partial; /* the beginning of a message, MESSAGE_MAX bytes of room; NULL when none */
@@ -120,6 +123,18 @@ void connection_answer(Connection *c, uint32_t request_id, const void *response,
     send_message(c, VGPU_MSG_RESPONSE, request_id, response, size);
 }
 
+void connection_ring_ready(Connection *c, uint32_t request_id, uint32_t error)
+{
+    const VGPURingReady ready = {.error = error};
+
+    send_message(c, VGPU_MSG_RING_READY, request_id, &ready, sizeof(ready));
+}
+
+void connection_ring_stopped(Connection *c, uint32_t request_id)
+{
+    send_message(c, VGPU_MSG_RING_STOPPED, request_id, NULL, 0);
+}
+
 /* ---- In ------------------------------------------------------------------------- */
 
 static int refuse(Connection *c, uint32_t request_id, const char *reason)
@@ -130,7 +145,7 @@ static int refuse(Connection *c, uint32_t request_id, const char *reason)
 
 static void welcome(Connection *c, VM *vm, uint32_t request_id)
 {
-    VGPUWelcome payload = {.vm_id = vm->id};
+    VGPUWelcome payload = {.vm_id = vm->id, .features = c->features & VGPU_FEATURE_RING};
 
     c->vm = vm;
     vm_attach(vm, c, c->peer.pid);
@@ -232,6 +247,7 @@ static int on_hello(Connection *c, const VGPUSocketHeader *h, const char *payloa
         return violation(c, "no such pool or priority in HELLO");
 
     memcpy(&hello, payload, h->payload_len < sizeof(hello) ? h->payload_len : sizeof(hello));
+    c->features = hello.features;
     vm = vm_find_registered(c->manager, hello.uuid);
     if (vm)
         return claim(c, vm, h, &hello);
@@ -321,6 +337,31 @@ static int on_request(Connection *c, const VGPUSocketHeader *h, const char *payl
     return queue_request(c, pool, c->vm->settings.priority, h, payload);
 }
 
+static int on_ring_setup(Connection *c, const VGPUSocketHeader *h, const char *payload)
+{
+    int fds[VGPU_RING_N_FDS];
+    VGPURingSetup setup;
+
+    if (!c->vm)
+        return violation(c, "RING_SETUP before HELLO");
+    if (!passed_fds_take(&c->fds, fds, VGPU_RING_N_FDS))
+        return violation(c, "RING_SETUP without its descriptors");
+
+    memcpy(&setup, payload, sizeof(setup));
+    if (!lane_setup(c->vm, fds, &setup, h->request_id))
+        return violation(c, "RING_SETUP while there is a ring");
+    return MESSAGE_OK;
+}
+
+static int on_ring_off(Connection *c, const VGPUSocketHeader *h)
+{
+    if (!c->vm)
+        return violation(c, "RING_OFF before HELLO");
+    if (!lane_stop(c->vm, h->request_id))
+        return violation(c, "RING_OFF before RING_STOPPED");
+    return MESSAGE_OK;
+}
+
 static int on_message(Connection *c, const VGPUSocketHeader *h, const char *payload)
 {
     switch (h->msg_type) {
@@ -333,6 +374,10 @@ static int on_message(Connection *c, const VGPUSocketHeader *h, const char *payl
         return MESSAGE_OK;
     case VGPU_MSG_PONG:
         return MESSAGE_OK;
+    case VGPU_MSG_RING_SETUP:
+        return on_ring_setup(c, h, payload);
+    case VGPU_MSG_RING_OFF:
+        return on_ring_off(c, h);
     default:
         return violation(c, "a message that only the mediator sends");
     }
@@ -349,7 +394,7 @@ static int parse(Connection *c, const char *data, size_t size, size_t *ret_used)
         int r;
 
         memcpy(&h, data + at, sizeof(h));
-        wrong = vgpu_socket_header_check(&h);
+        wrong = vgpu_ring_header_check(&h);
         if (wrong)
             return violation(c, wrong);
         if (size - at < sizeof(h) + h.payload_len)
@@ -383,6 +428,25 @@ static int keep_partial(Connection *c, const char *data, size_t size)
     return MESSAGE_OK;
 }
 
+/* Descriptors belong to a RING_SETUP. While one may still be under way they are kept; when all
+ * is handled, or another message began with them, they came where they should not. */
+static int check_fds(const Connection *c)
+{
+    VGPUSocketHeader h;
+
+    if (passed_fds_are_empty(&c->fds) || c->check)
+        return MESSAGE_OK;
+    if (c->partial_size == 0)
+        return violation(c, "descriptors without a message that takes them");
+    if (c->partial_size < sizeof(h))
+        return MESSAGE_OK;
+
+    memcpy(&h, c->partial, sizeof(h));
+    return h.msg_type == VGPU_MSG_RING_SETUP
+               ? MESSAGE_OK
+               : violation(c, "descriptors with a message that takes none");
+}
+
 /* Goes on with what came behind a HELLO while it waited. */
 static int parse_rest(Connection *c)
 {
@@ -390,11 +454,12 @@ static int parse_rest(Connection *c)
     size_t size = c->partial_size, used = 0;
     int r;
 
-    if (size == 0)
-        return MESSAGE_OK;
-    memcpy(data, c->partial, size);
+    if (size > 0)
+        memcpy(data, c->partial, size);
     r = parse(c, data, size, &used);
-    return r != MESSAGE_OK ? r : keep_partial(c, data + used, size - used);
+    if (r == MESSAGE_OK)
+        r = keep_partial(c, data + used, size - used);
+    return r != MESSAGE_OK ? r : check_fds(c);
 }
 
 static int read_input(Connection *c)
@@ -408,9 +473,11 @@ static int read_input(Connection *c)
      * there is room to keep. */
     if (!c->vm)
         room = MESSAGE_MAX;
-    n = recv(c->fd, in + size, room - size, MSG_DONTWAIT);
+    n = passed_fds_receive(&c->fds, c->fd, in + size, room - size);
+    if (n == -EPROTO)
+        return violation(c, "more descriptors than any message takes");
     if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? MESSAGE_OK : MESSAGE_CLOSE;
+        return n == -EAGAIN || n == -EINTR ? MESSAGE_OK : MESSAGE_CLOSE;
     if (n == 0)
         return size > 0 ? violation(c, "it hung up in the middle of a message") : MESSAGE_CLOSE;
 
@@ -420,6 +487,8 @@ static int read_input(Connection *c)
     r = parse(c, in, size, &used);
     if (r == MESSAGE_OK)
         r = keep_partial(c, in + used, size - used);
+    if (r == MESSAGE_OK)
+        r = check_fds(c);
     if (r == MESSAGE_OK && c->check)
         (void) sd_event_source_set_io_events(c->io, 0);
     return r;
@@ -489,6 +558,7 @@ Connection *connection_free(Connection *c)
     c->manager->accept_warned = false;
     sd_event_source_disable_unref(c->io);
     close(c->fd);
+    passed_fds_close(&c->fds);
     buffer_clear(&c->out);
     free(c->partial);
     free(c);

@@ -40,4 +40,10 @@ void connection_stop_reading_all(Manager *manager);
  */
 void connection_answer(Connection *c, uint32_t request_id, const void *response, uint32_t size);
 
+/* connection_ring_ready() - send RING_READY; @error: VGPU_ERROR_* */
+void connection_ring_ready(Connection *c, uint32_t request_id, uint32_t error);
+
+/* connection_ring_stopped() - send RING_STOPPED */
+void connection_ring_stopped(Connection *c, uint32_t request_id);
+
 #endif

@@ -171,6 +171,20 @@ static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata
     return r;
 }
 
+static bool on_result(ExecutorClient *c, const ExecutorHeader *h, const char *payload)
+{
+    ExecutorResult result;
+
+    if (c->state != EXECUTOR_READY || h->length != sizeof(result))
+        return false;
+    memcpy(&result, payload, sizeof(result));
+    if (result.status >= VGPU_N_ERRORS)
+        return false;
+
+    c->backoff_usec = BACKOFF_MIN_USEC;
+    return c->handler->on_result(c->userdata, h->tag, &result);
+}
+
 /* Returns false when the message makes no sense. */
 static bool on_message(ExecutorClient *c, const ExecutorHeader *h, const char *payload)
 {
@@ -195,6 +209,9 @@ static bool on_message(ExecutorClient *c, const ExecutorHeader *h, const char *p
             return false;
         c->backoff_usec = BACKOFF_MIN_USEC;
         return c->handler->on_response(c->userdata, h->tag, payload, h->length);
+
+    case EXECUTOR_MSG_RESULT:
+        return on_result(c, h, payload);
 
     default:
         return false;
@@ -258,6 +275,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         log_pool(c, LOG_ERR, "sent a message that makes no sense, killing it");
         executor_client_kill(c);
     }
+    c->handler->on_round(c->userdata);
     return 0;
 }
 
@@ -390,21 +408,69 @@ ExecutorClient *executor_client_free(ExecutorClient *c)
     return NULL;
 }
 
-void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,
-                            uint32_t size, bool urgent)
+static void fail_output(ExecutorClient *c)
 {
-    ExecutorHeader h = {
-        .type = EXECUTOR_MSG_REQUEST, .length = size, .tag = tag, .priority = priority};
+    log_pool(c, LOG_ERR, "does not read its requests, killing it");
+    executor_client_kill(c);
+}
 
-    if (buffer_append(&c->out, &h, sizeof(h), OUT_MAX) < 0 ||
-        buffer_append(&c->out, request, size, OUT_MAX) < 0) {
-        log_pool(c, LOG_ERR, "does not read its requests, killing it");
-        executor_client_kill(c);
+static void queue_message(ExecutorClient *c, const ExecutorHeader *h, const void *payload)
+{
+    if (buffer_append(&c->out, h, sizeof(*h), OUT_MAX) < 0 ||
+        buffer_append(&c->out, payload, h->length, OUT_MAX) < 0)
+        fail_output(c);
+}
+
+static void send_soon(ExecutorClient *c, bool urgent)
+{
+    if (c->state != EXECUTOR_READY)
         return;
-    }
 
     if (urgent)
         flush_output(c);
     else
         sd_event_source_set_enabled(c->flush, SD_EVENT_ONESHOT);
+}
+
+void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,
+                            uint32_t size, bool urgent)
+{
+    const ExecutorHeader h = {
+        .type = EXECUTOR_MSG_REQUEST, .length = size, .tag = tag, .priority = priority};
+
+    queue_message(c, &h, request);
+    send_soon(c, urgent);
+}
+
+void executor_client_add_window(ExecutorClient *c, uint32_t id, int fd)
+{
+    const ExecutorWindow window = {.id = id};
+    const ExecutorHeader h = {.type = EXECUTOR_MSG_WINDOW_ADD, .length = sizeof(window)};
+
+    if (buffer_append_fd(&c->out, fd) < 0)
+        fail_output(c);
+    else
+        queue_message(c, &h, &window);
+}
+
+void executor_client_remove_window(ExecutorClient *c, uint32_t id)
+{
+    const ExecutorWindow window = {.id = id};
+    const ExecutorHeader h = {.type = EXECUTOR_MSG_WINDOW_REMOVE, .length = sizeof(window)};
+
+    if (c->state != EXECUTOR_READY)
+        return;
+    queue_message(c, &h, &window);
+    send_soon(c, false);
+}
+
+void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority, uint32_t window,
+                             const VGPUSubmission *submission, bool urgent)
+{
+    const ExecutorCompute compute = {.window = window, .submission = *submission};
+    const ExecutorHeader h = {
+        .type = EXECUTOR_MSG_COMPUTE, .length = sizeof(compute), .tag = tag, .priority = priority};
+
+    queue_message(c, &h, &compute);
+    send_soon(c, urgent);
 }

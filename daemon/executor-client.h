@@ -34,6 +34,10 @@ typedef struct ExecutorHandler {
     /* @response passed vgpu_response_check(); @tag is whatever the executor says. Returns false
      * when it makes no sense: the executor is then ended. */
     bool (*on_response)(void *userdata, uint64_t tag, const void *response, uint32_t size);
+    /* The same for a COMPUTE; @result is in range, whatever it means. */
+    bool (*on_result)(void *userdata, uint64_t tag, const ExecutorResult *result);
+    /* All that came with one read has been handled. */
+    void (*on_round)(void *userdata);
     /* The process is gone, and every request it had with it. */
     void (*on_end)(void *userdata, ExecutorEnd end);
 } ExecutorHandler;
@@ -79,6 +83,29 @@ uint64_t executor_client_restarts(const ExecutorClient *c);
  */
 void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,
                             uint32_t size, bool urgent);
+
+/*
+ * executor_client_add_window() - hand over a window for the COMPUTEs that follow
+ * @id: in use for no other window
+ * @fd: stays the caller's, who keeps it open until one of those is answered or on_end
+ *
+ * Goes out with the next request. States and failures as in executor_client_submit().
+ */
+void executor_client_add_window(ExecutorClient *c, uint32_t id, int fd);
+
+/*
+ * executor_client_remove_window() - take it back; no COMPUTE of it is in flight
+ *
+ * Does nothing while no executor is ready.
+ */
+void executor_client_remove_window(ExecutorClient *c, uint32_t id);
+
+/*
+ * executor_client_compute() - as executor_client_submit(), for an entry of a ring
+ * @submission: passed vgpu_submission_check() for the window @window
+ */
+void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority, uint32_t window,
+                             const VGPUSubmission *submission, bool urgent);
 
 /*
  * executor_client_replace() - end the process and start one with other options at once

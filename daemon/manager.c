@@ -147,8 +147,10 @@ int manager_listen(Manager *m, int fd)
 
 /* ---- The beginning ---------------------------------------------------------------------- */
 
-/* Every connection costs a descriptor, so the limit of connections keeps within
- * that of descriptors. */
+/* Every connection costs a descriptor, and with a ring those of the ring, so the
+ * limit of connections keeps within that of descriptors. */
+#define FDS_PER_CONNECTION (1 + VGPU_RING_N_FDS)
+
 static unsigned connections_within_rlimit(unsigned wanted)
 {
     struct rlimit limit;
@@ -159,12 +161,13 @@ static unsigned connections_within_rlimit(unsigned wanted)
     limit.rlim_cur = limit.rlim_max;
     (void) setrlimit(RLIMIT_NOFILE, &limit);
 
-    if (limit.rlim_cur >= wanted + RESERVED_FDS)
+    if (limit.rlim_cur >= (rlim_t) wanted * FDS_PER_CONNECTION + RESERVED_FDS)
         return wanted;
     log_warning("MaxConnections=%u does not fit into this process's limit of %llu open files",
                 wanted, (unsigned long long) limit.rlim_cur);
-    return limit.rlim_cur > 2 * RESERVED_FDS ? (unsigned) limit.rlim_cur - RESERVED_FDS
-                                             : RESERVED_FDS;
+    return limit.rlim_cur > 2 * RESERVED_FDS
+               ? (unsigned) (limit.rlim_cur - RESERVED_FDS) / FDS_PER_CONNECTION
+               : RESERVED_FDS / FDS_PER_CONNECTION;
 }
 
 /* Also for a configuration that was read again: a pool that is in it no longer
@@ -267,7 +270,10 @@ int manager_new(const Config *config, const char *config_path, const char *execu
     TAILQ_INIT(&m->connections);
     m->max_connections = connections_within_rlimit(config->max_connections);
 
+    TAILQ_INIT(&m->windows);
     r = add_sources(m);
+    if (r >= 0)
+        r = lanes_init(m);
     if (r >= 0)
         r = apply_pools(m);
     if (r >= 0)
@@ -289,10 +295,11 @@ Manager *manager_free(Manager *m)
     access_free_all(m);
     connection_free_all(m);
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        pool_free(m->pools[i]);
+        m->pools[i] = pool_free(m->pools[i]);
     sd_event_source_disable_unref(m->listen);
     sd_event_source_disable_unref(m->accept_pause);
     sd_event_source_disable_unref(m->drain);
+    sd_event_source_disable_unref(m->lanes_source);
     manager_bus_close(m);
     vm_free_all(m);
     sd_event_unref(m->event);

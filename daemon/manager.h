@@ -15,8 +15,10 @@
 #include "bus.h"
 #include "config.h"
 #include "connection.h"
+#include "lane.h"
 #include "pool.h"
 #include "vm.h"
+#include "window.h"
 
 #define MANAGER_IN_SIZE (64 * 1024)
 
@@ -40,6 +42,12 @@ struct Manager {
     VMList vms;
     void *vms_by_name; /* tsearch(3) */
     unsigned n_vms;
+
+    WindowList windows;
+    uint32_t next_window;
+    LaneList lanes_kicked;
+    LaneList lanes_waiting; /* for a quiet window */
+    sd_event_source *lanes_source;
 
     ConnectionList connections;
     unsigned n_connections;

@@ -38,6 +38,8 @@ static Request *slot_take(Pool *p, unsigned slot)
 
     p->slot[slot] = NULL;
     sched_request_complete(&r->sched);
+    if (r->window)
+        window_end(r->window);
     return r;
 }
 
@@ -74,6 +76,24 @@ static void ensure_timeout(Pool *p)
         arm_timeout(p);
 }
 
+/* Alone, it is sent at once. With others on the executor already, it waits for the
+ * end of this round, to share a write. */
+static void hand_over(Pool *p, Request *r)
+{
+    uint64_t tag = tag_of(slot_put(p, r), r);
+    bool urgent = p->scheduler.n_running == 1;
+
+    if (!r->window) {
+        executor_client_submit(p->executor, tag, r->sched.priority, r->payload, r->size, urgent);
+        return;
+    }
+
+    lane_start_request(r);
+    window_begin(r->window, p->name, p->executor);
+    executor_client_compute(p->executor, tag, r->sched.priority, r->window->id,
+                            request_submission(r), urgent);
+}
+
 void pool_dispatch(Pool *p)
 {
     SchedRequest *s;
@@ -86,12 +106,10 @@ void pool_dispatch(Pool *p)
 
         histogram_add(&p->statistics.wait, wait);
         histogram_add(&r->vm->statistics.wait, wait);
-
-        /* Alone, it is sent at once. With others on the executor already, it
-         * waits for the end of this round, to share a write. */
-        executor_client_submit(p->executor, tag_of(slot_put(p, r), r), r->sched.priority,
-                               r->payload, r->size, p->scheduler.n_running == 1);
+        hand_over(p, r);
+        lane_has_room(r->vm->lane);
     }
+    lanes_have_room(p);
 }
 
 /* ---- What the executor says ------------------------------------------------ */
@@ -120,25 +138,67 @@ static void replace_when_idle(Pool *p)
                             p->config.device);
 }
 
+/* Takes the request with that tag out of its slot; NULL when there is none, or one of the
+ * other kind. */
+static Request *slot_take_by_tag(Pool *p, uint64_t tag, bool compute)
+{
+    unsigned slot = (unsigned) (tag % EXECUTOR_SLOTS_MAX);
+    const Request *r = p->slot[slot];
+
+    if (!r || tag_of(slot, r) != tag || (r->window != NULL) != compute)
+        return NULL;
+    return slot_take(p, slot);
+}
+
 static bool on_response(void *userdata, uint64_t tag, const void *response, uint32_t size)
 {
     Pool *p = userdata;
-    unsigned slot = (unsigned) (tag % EXECUTOR_SLOTS_MAX);
+    Request *r = slot_take_by_tag(p, tag, false);
 
-    if (!p->slot[slot] || tag_of(slot, p->slot[slot]) != tag)
+    if (!r)
         return false;
 
-    request_answer(slot_take(p, slot), response, size);
+    request_answer(r, response, size);
     replace_when_idle(p);
     pool_dispatch(p);
     return true;
 }
 
+static bool on_result(void *userdata, uint64_t tag, const ExecutorResult *result)
+{
+    Pool *p = userdata;
+    Request *r = slot_take_by_tag(p, tag, true);
+    const RingResult ours = {
+        .value = result->result,
+        .status = result->status,
+        .exec_time_us = result->exec_time_us,
+        .cuda_result = result->cuda_result,
+    };
+
+    if (!r)
+        return false;
+
+    request_complete(r, &ours);
+    replace_when_idle(p);
+    pool_dispatch(p);
+    return true;
+}
+
+static void on_round(void *userdata)
+{
+    Pool *p = userdata;
+
+    lanes_run(p->manager);
+}
+
 static void fail_running(Pool *p, uint32_t error, uint32_t cuda_result)
 {
     for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
-        if (p->slot[i])
-            request_fail(slot_take(p, i), error, cuda_result);
+        if (p->slot[i]) {
+            Request *r = slot_take(p, i);
+
+            request_fail(r, r->timed_out ? VGPU_ERROR_TIMEOUT : error, cuda_result);
+        }
 }
 
 static void fail_queued(Pool *p, uint32_t error, uint32_t cuda_result)
@@ -161,6 +221,7 @@ static void on_end(void *userdata, ExecutorEnd end)
     Pool *p = userdata;
 
     pool_bus_changed(p, "ExecutorState", "ExecutorPID", "ExecutorRestarts");
+    window_forget_executor(p->manager, p->name);
     fail_running(p, VGPU_ERROR_CUDA_ERROR, CUDA_RESULT_LAUNCH_FAILED);
     if (end == EXECUTOR_END_START) {
         p->unavailable = true;
@@ -171,6 +232,8 @@ static void on_end(void *userdata, ExecutorEnd end)
 static const ExecutorHandler executor_handler = {
     .on_ready = on_ready,
     .on_response = on_response,
+    .on_result = on_result,
+    .on_round = on_round,
     .on_end = on_end,
 };
 
@@ -191,17 +254,24 @@ static void expire_queued(Pool *p, uint64_t now)
     }
 }
 
-/* A computation cannot be stopped except by ending its process. */
+/* A computation cannot be stopped except by ending its process. Until that is gone it
+ * may write into a window, so an entry of a ring is answered only then. */
 static void expire_running(Pool *p, uint64_t now)
 {
     uint64_t limit = p->manager->config.request_timeout_usec;
     bool expired = false;
 
-    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
-        if (p->slot[i] && now - p->slot[i]->sched.picked_at_usec >= limit) {
+    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++) {
+        Request *r = p->slot[i];
+
+        if (!r || now - r->sched.picked_at_usec < limit)
+            continue;
+        if (r->window)
+            r->timed_out = true;
+        else
             request_fail(slot_take(p, i), VGPU_ERROR_TIMEOUT, 0);
-            expired = true;
-        }
+        expired = true;
+    }
 
     if (expired)
         executor_client_kill(p->executor);
@@ -236,7 +306,19 @@ void pool_forget_connection(Pool *p, const Connection *c)
             p->slot[i]->connection = NULL;
 }
 
-static void count_queued(Statistics *s, uint32_t size, uint64_t realtime_usec)
+void pool_forget_lane(Pool *p, const Lane *l)
+{
+    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
+        if (p->slot[i] && p->slot[i]->lane == l)
+            p->slot[i]->lane = NULL;
+}
+
+bool pool_is_full(const Pool *p)
+{
+    return scheduler_queued(&p->scheduler) >= p->scheduler.limit;
+}
+
+static void count_queued(Statistics *s, uint64_t size, uint64_t realtime_usec)
 {
     s->submitted++;
     s->bytes_in += size;
@@ -253,8 +335,8 @@ int pool_push(Pool *p, Request *r, unsigned priority)
         return outcome;
 
     (void) sd_event_now(p->manager->event, CLOCK_REALTIME, &realtime);
-    count_queued(&p->statistics, r->size, realtime);
-    count_queued(&r->vm->statistics, r->size, realtime);
+    count_queued(&p->statistics, r->bytes_in, realtime);
+    count_queued(&r->vm->statistics, r->bytes_in, realtime);
 
     if (p->unavailable) {
         sched_request_remove(&r->sched);
@@ -317,6 +399,7 @@ int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret)
     p->manager = manager;
     p->name = name;
     p->config = *config;
+    TAILQ_INIT(&p->lanes);
     scheduler_init(&p->scheduler, &manager->next_arrival, config->in_flight, config->queue_limit);
 
     r = sd_event_add_time_relative(manager->event, &p->timeout, CLOCK_MONOTONIC, UINT64_MAX / 2,

@@ -23,6 +23,7 @@ struct Pool {
     bool unavailable;      /* the executor could not start: requests fail until it does */
     VGPUDeviceInfo device; /* what it said last; all zero before */
     Request *slot[EXECUTOR_SLOTS_MAX]; /* on the executor, by tag */
+    LaneList lanes;                    /* that wait for a place in the queue */
     sd_event_source *timeout;
     Statistics statistics;
 };
@@ -55,6 +56,12 @@ int pool_push(Pool *p, Request *r, unsigned priority);
 
 /* pool_forget_connection() - what @c has running will be answered to nobody */
 void pool_forget_connection(Pool *p, const Connection *c);
+
+/* pool_forget_lane() - the same of what @l has running */
+void pool_forget_lane(Pool *p, const Lane *l);
+
+/* pool_is_full() - would pool_push() say SCHED_POOL_FULL? */
+bool pool_is_full(const Pool *p);
 
 /* pool_dispatch() - run what there is room for; to be called when something no longer holds it */
 void pool_dispatch(Pool *p);

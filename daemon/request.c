@@ -14,28 +14,75 @@ Request *request_new(VM *vm, Connection *connection, uint32_t id, const void *pa
     if (!r)
         return NULL;
 
-    *r = (Request){.vm = vm, .connection = connection, .id = id, .size = size};
+    *r = (Request){.vm = vm, .connection = connection, .id = id, .size = size, .bytes_in = size};
     memcpy(r->payload, payload, size);
     return r;
 }
 
-static void count_answer(Statistics *s, const VGPUResponse *response, uint32_t size)
+/* The operands' own bytes, not those that a stride passes over. */
+static void count_operands(const VGPUSubmission *s, uint64_t *ret_in, uint64_t *ret_out)
 {
-    if (response->status == VGPU_ERROR_NONE) {
+    uint64_t element = vgpu_ring_type_size(s->type);
+    VGPUShape shape;
+
+    if (!vgpu_submission_shape(s, &shape))
+        return;
+
+    *ret_in = shape.rows[0] * shape.columns[0] * element;
+    if (shape.has_b)
+        *ret_in += shape.rows[1] * shape.columns[1] * element;
+    *ret_out = shape.has_c ? shape.rows[2] * shape.columns[2] * element : element;
+}
+
+Request *request_new_compute(VM *vm, Lane *lane, Window *window, uint32_t index,
+                             const VGPUSubmission *submission)
+{
+    Request *r = malloc(sizeof(*r) + sizeof(*submission));
+
+    if (!r)
+        return NULL;
+
+    *r = (Request){.vm = vm,
+                   .lane = lane,
+                   .window = window_ref(window),
+                   .id = index,
+                   .size = sizeof(*submission)};
+    memcpy(r->payload, submission, sizeof(*submission));
+    count_operands(submission, &r->bytes_in, &r->bytes_out);
+    return r;
+}
+
+void request_free(Request *r)
+{
+    window_unref(r->window);
+    free(r);
+}
+
+static void count_end(Statistics *s, uint32_t status, uint32_t exec_time_us, uint64_t bytes_out)
+{
+    if (status == VGPU_ERROR_NONE) {
         s->completed++;
-        histogram_add(&s->execution, response->exec_time_us);
+        histogram_add(&s->execution, exec_time_us);
     } else {
         s->failed++;
     }
-    s->bytes_out += size;
+    s->bytes_out += bytes_out;
 }
 
-static void request_free(Request *r)
+static void count(const Request *r, uint32_t status, uint32_t exec_time_us, uint64_t bytes_out)
+{
+    count_end(&r->vm->statistics, status, exec_time_us, bytes_out);
+    count_end(&request_pool(r)->statistics, status, exec_time_us, bytes_out);
+}
+
+/* One that was queued, and is over. */
+static void forget(Request *r)
 {
     VM *vm = r->vm;
     Manager *manager = vm->manager;
 
-    free(r);
+    request_free(r);
+    lane_has_room(vm->lane);
     vm_free_if_over(vm);
     manager_check_drained(manager);
 }
@@ -61,12 +108,24 @@ void request_answer(Request *r, const void *response, uint32_t size)
     memcpy(&header, response, sizeof(header));
     if (header.status != VGPU_ERROR_NONE)
         log_failure(r, header.status);
-    count_answer(&r->vm->statistics, &header, size);
-    count_answer(&request_pool(r)->statistics, &header, size);
+    count(r, header.status, header.exec_time_us, size);
 
     if (r->connection)
         connection_answer(r->connection, r->id, response, size);
-    request_free(r);
+    forget(r);
+}
+
+void request_complete(Request *r, const RingResult *result)
+{
+    bool done = result->status == VGPU_ERROR_NONE;
+
+    if (!done)
+        log_failure(r, result->status);
+    count(r, result->status, result->exec_time_us, done ? r->bytes_out : 0);
+
+    if (r->lane)
+        lane_complete_request(r, result);
+    forget(r);
 }
 
 void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
@@ -78,8 +137,16 @@ void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
         .header.version = VGPU_PROTOCOL_VERSION,
         .header.status = error,
     };
+    const RingResult result = {
+        .status = error,
+        .cuda_result = error == VGPU_ERROR_CUDA_ERROR ? cuda_result : 0,
+    };
     uint32_t size = sizeof(response.header);
 
+    if (r->window) {
+        request_complete(r, &result);
+        return;
+    }
     if (error == VGPU_ERROR_CUDA_ERROR) {
         response.header.result_count = 1;
         response.result = cuda_result;
@@ -93,5 +160,5 @@ void request_discard(Request *r)
 {
     r->vm->statistics.failed++;
     request_pool(r)->statistics.failed++;
-    request_free(r);
+    forget(r);
 }

@@ -68,6 +68,28 @@ static int get_connected(sd_bus *bus, const char *path, const char *interface, c
     return sd_bus_message_append(reply, "b", vm->connection != NULL);
 }
 
+static int get_ring_entries(sd_bus *bus, const char *path, const char *interface,
+                            const char *property, sd_bus_message *reply, void *userdata,
+                            sd_bus_error *error)
+{
+    const VM *vm = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "u", lane_entries(vm->lane));
+}
+
+static int get_window_size(sd_bus *bus, const char *path, const char *interface,
+                           const char *property, sd_bus_message *reply, void *userdata,
+                           sd_bus_error *error)
+{
+    const VM *vm = userdata;
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "t", lane_window_size(vm->lane));
+}
+
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     VM *vm = userdata;
@@ -118,6 +140,8 @@ static const sd_bus_vtable vm_vtable[] = {
     CHANGING("Quarantined", "b", get_flag, quarantined),
     CHANGING("QueueLimit", "u", NULL, settings.queue_limit),
     CHANGING("RequestRateLimit", "u", NULL, settings.rate_limit),
+    SD_BUS_PROPERTY("RingEntries", "u", get_ring_entries, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("WindowSize", "t", get_window_size, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.n_queued), 0),
     SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(VM, client.n_running), 0),
     STATISTICS_PROPERTIES(VM),

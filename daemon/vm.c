@@ -247,6 +247,7 @@ void vm_attach(VM *vm, Connection *connection, pid_t leader)
  * nobody is told. */
 void vm_detach(VM *vm)
 {
+    lane_free(vm->lane);
     drop_queued(vm, VGPU_ERROR_NONE);
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
         if (vm->manager->pools[i])
@@ -295,6 +296,7 @@ void vm_apply(VM *vm, const VMSettings *settings)
 
     if (settings->pool != before.pool)
         manager_dispatch(vm->manager);
+    lane_kick(vm->lane);
 }
 
 void vm_change(VM *vm, const VMSettings *settings, unsigned which, bool runtime)
@@ -319,6 +321,7 @@ void vm_set_paused(VM *vm, bool paused)
     vm_bus_changed(vm, "Paused");
     if (!paused)
         manager_dispatch(vm->manager);
+    lane_kick(vm->lane);
 }
 
 void vm_set_quarantined(VM *vm, bool quarantined)
@@ -331,6 +334,7 @@ void vm_set_quarantined(VM *vm, bool quarantined)
     vm_bus_changed(vm, "Quarantined");
     if (quarantined)
         drop_queued(vm, VGPU_ERROR_VM_QUARANTINED);
+    lane_kick(vm->lane);
 }
 
 /* A bucket that holds one second's worth and fills by the clock. */
@@ -352,6 +356,11 @@ bool vm_take_token(VM *vm)
         return false;
     vm->rate_tokens -= 1;
     return true;
+}
+
+uint64_t vm_token_delay_usec(const VM *vm)
+{
+    return (uint64_t) ((1 - vm->rate_tokens) * 1e6 / vm->settings.rate_limit) + 1;
 }
 
 /* ---- Logging ------------------------------------------------------------------------------ */

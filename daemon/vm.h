@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "lane.h"
 #include "log.h"
 #include "scheduler.h"
 #include "statistics.h"
@@ -60,6 +61,7 @@ typedef struct VM {
 
     pid_t leader;           /* the process that connected last, by the kernel; 0: none yet */
     Connection *connection; /* NULL while no device is connected */
+    Lane *lane;             /* NULL without a ring */
     bool claimed;           /* resume is in some device's hands */
     uint8_t resume[16];     /* what a device shows to come back as this VM */
 
@@ -151,6 +153,9 @@ void vm_set_quarantined(VM *vm, bool quarantined);
 
 /* vm_take_token() - may one more request be submitted now, by the rate limit? */
 bool vm_take_token(VM *vm);
+
+/* vm_token_delay_usec() - after vm_take_token() said no: how long until it may say yes? */
+uint64_t vm_token_delay_usec(const VM *vm);
 
 /* vm_log_context() - for log_context(): which VM a line is about */
 LogContext vm_log_context(const VM *vm);
