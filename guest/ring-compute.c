@@ -10,6 +10,8 @@
  * cache, in which it is copied and computed. */
 #define PIECE_MAX (UINT64_C(256) << 10)
 
+#define UNIT_MASK ((uint64_t) HEAP_UNIT - 1)
+
 typedef struct work {
     uint32_t opcode;
     vgpu_type type;
@@ -125,16 +127,20 @@ static int finish_piece(work *w, stage *s, size_t first, size_t n, int timeout_m
     return 0;
 }
 
+static uint32_t n_operands(const work *w)
+{
+    return w->c ? 3 : w->b ? 2 : 1;
+}
+
 /* As large as the window allows, and several of them if there is more than one. */
 static int divide(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages)
 {
-    uint64_t operands = w->c ? 3 : w->b ? 2 : 1, most = (uint64_t) n * w->element, room;
-    uint32_t stages;
+    uint64_t each = vgpu_window_largest(ring) / n_operands(w), most = (uint64_t) n * w->element;
+    uint64_t room = most < PIECE_MAX ? (most + HEAP_UNIT - 1) & ~UNIT_MASK : PIECE_MAX;
+    uint32_t stages = most <= room && room <= each ? 1 : PIPELINE_STAGES;
 
-    room = most < PIECE_MAX ? (most + HEAP_UNIT - 1) & ~(uint64_t) (HEAP_UNIT - 1) : PIECE_MAX;
-    stages = most <= room ? 1 : PIPELINE_STAGES;
-    if (room > vgpu_window_largest(ring) / (stages * operands))
-        room = vgpu_window_largest(ring) / (stages * operands) & ~(uint64_t) (HEAP_UNIT - 1);
+    if (room > each / stages)
+        room = each / stages & ~UNIT_MASK;
     if (room == 0)
         return -ENOSPC;
 
@@ -153,7 +159,7 @@ static int compute(vgpu_ring *ring, work *w, size_t n, int timeout_ms, size_t *r
 
     r = divide(ring, n, w, &stages);
     if (r == 0)
-        r = pipeline_new(ring, stages, w->room * (w->c ? 3 : w->b ? 2 : 1), &p);
+        r = pipeline_new(ring, stages, w->room * n_operands(w), &p);
 
     while (r == 0 && done < n) {
         while (r == 0 && next < n && started - finished < stages) {

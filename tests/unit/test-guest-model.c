@@ -45,6 +45,12 @@ void model_reset(model *m)
     model_set(m, VGPU_REG_VM_ID, 3);
     model_set(m, VGPU_REG_PROTOCOL_VER, VGPU_PROTOCOL_VERSION);
     model_set(m, VGPU_REG_CAPABILITIES, VGPU_CAP_BASIC);
+    ring_model_reset(m);
+}
+
+model *model_current(void)
+{
+    return current;
 }
 
 void model_start(model *m)
@@ -58,13 +64,20 @@ void model_start(model *m)
 
 /* ---- Interrupts ----------------------------------------------------------- */
 
+static bool is_asserted(const model *m)
+{
+    return ((model_get(m, VGPU_REG_IRQ_STATUS) & model_get(m, VGPU_REG_IRQ_CTRL)) |
+            (model_get(m, VGPU_REG_RING_IRQ_STATUS) & model_get(m, VGPU_REG_RING_IRQ_CTRL))) &
+           VGPU_IRQ_COMPLETION;
+}
+
 /* What the kernel's handler does while the line is asserted and not masked. */
-static void update_line(model *m)
+void model_update_line(model *m)
 {
     const uint32_t count = 1;
     uint16_t command;
 
-    if (m->uio_fd < 0 || !(model_get(m, VGPU_REG_IRQ_STATUS) & model_get(m, VGPU_REG_IRQ_CTRL) & 1))
+    if (m->uio_fd < 0 || !is_asserted(m))
         return;
 
     assert_int_equal(pread(m->config_fd, &command, sizeof(command), PCI_COMMAND), 2);
@@ -84,7 +97,7 @@ static void finish(model *m, uint32_t status)
     model_set(m, VGPU_REG_TIMESTAMP_LO, (uint32_t) m->clock);
     model_set(m, VGPU_REG_TIMESTAMP_HI, (uint32_t) (m->clock >> 32));
     model_set(m, VGPU_REG_IRQ_STATUS, VGPU_IRQ_COMPLETION);
-    update_line(m);
+    model_update_line(m);
 }
 
 void model_end_with_error(model *m, uint32_t code)
@@ -193,7 +206,7 @@ static void ring(model *m)
 /* Time passes with each access. */
 static void tick(model *m)
 {
-    update_line(m);
+    model_update_line(m);
     if (model_get(m, VGPU_REG_STATUS) != VGPU_STATUS_BUSY || m->delay == MODEL_STUCK)
         return;
     if (m->remaining > 0)
@@ -218,7 +231,9 @@ uint32_t mmio_read(const volatile uint32_t *bar, uint32_t offset)
     check_access(m, offset);
     m->reads++;
     tick(m);
-    value = offset == VGPU_REG_DOORBELL ? 0 : model_get(m, offset);
+    value = offset == VGPU_REG_DOORBELL    ? 0
+            : offset >= VGPU_REG_EXTENSION ? ring_model_read(m, offset)
+                                           : model_get(m, offset);
     if (offset == VGPU_REG_STATUS && value == VGPU_STATUS_BUSY)
         m->status_busy_reads++;
     if (m->after)
@@ -247,8 +262,10 @@ static void write_register(model *m, uint32_t offset, uint32_t value)
     default:
         if (offset >= VGPU_REG_REQUEST && offset < VGPU_REG_RESPONSE)
             model_set(m, offset, value);
+        else if (offset >= VGPU_REG_EXTENSION)
+            ring_model_write(m, offset, value);
     }
-    update_line(m);
+    model_update_line(m);
 }
 
 void mmio_write(volatile uint32_t *bar, uint32_t offset, uint32_t value)

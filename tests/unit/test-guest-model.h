@@ -11,9 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "test-guest-ring-model.h"
 #include "vgpu.h"
-
-typedef struct model model;
 
 struct model {
     uint32_t bar[VGPU_BAR0_SIZE / sizeof(uint32_t)];
@@ -35,6 +34,9 @@ struct model {
     uint64_t reads, writes, doorbells, status_busy_reads;
     uint32_t number; /* for the hooks to use */
 
+    /* The extension block; none unless ring_model_add() was called. */
+    ring_model ring;
+
     /* Interrupts: the FIFO behind /dev/uio0 and the configuration space, or -1. */
     int uio_fd, config_fd;
 
@@ -47,6 +49,12 @@ struct model {
 
 /* Bring a model to its power-on state and make it the one that the library reaches. */
 void model_start(model *m);
+
+/* The one that the library reaches. */
+model *model_current(void);
+
+/* What the kernel does when the device may have asserted its interrupt. */
+void model_update_line(model *m);
 
 /* What the host does when its delay is over. */
 void model_complete(model *m);

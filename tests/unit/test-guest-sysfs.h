@@ -9,12 +9,14 @@
 
 #define FAKE_ADDRESS "0000:00:04.0"
 
-typedef struct fake_sysfs {
+typedef struct fake_sysfs fake_sysfs;
+
+struct fake_sysfs {
     char root[64];
     char sys[80];
     char dev[80];
     vgpu_paths paths;
-} fake_sysfs;
+};
 
 /* An empty tree, and its end. Both fail the test if they cannot do it. */
 void fake_sysfs_create(fake_sysfs *f);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The window, the ring, and the mediator behind them, of the model of a device.
+ *
+ * Takes the place of libvgpu's shared.c, so a test can act as the mediator between any two accesses
+ * to the ring. The window is a memfd, which both sides map.
+ */
+#ifndef TEST_GUEST_RING_MODEL_H
+#define TEST_GUEST_RING_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vgpu-ring.h"
+
+typedef struct model model;
+typedef struct fake_sysfs fake_sysfs;
+
+typedef struct ring_model {
+    /* Does it wait for the test to act? Otherwise a doorbell has everything done at once. */
+    bool manual;
+    /* Complete what was taken in the opposite order. */
+    bool backwards;
+    /* How many reads of RING_CTRL find it STARTING, and STOPPING; UINT32_MAX: all. */
+    uint32_t start_delay, stop_delay;
+    /* What turning the ring on ends with instead. */
+    uint32_t start_error;
+    /* Called before each access of the library to the ring. */
+    void (*between)(model *m);
+    /* May change what the mediator is about to write. */
+    void (*lie)(model *m, VGPUCompletion *completion);
+
+    uint64_t doorbells, interrupts, accesses;
+
+    /* Inside. */
+    uint64_t size; /* of the window; 0: there is no extension block */
+    int fd;
+    uint8_t *window;
+    uint32_t features, delay;
+    uint32_t taken, sq_head, cq_tail; /* the mediator's */
+    uint32_t notified;                /* cq_tail when it last looked at cq_event */
+    bool asleep, acting;
+    uint32_t pending[VGPU_RING_ENTRIES_MAX]; /* indices of what was taken and is not complete */
+    size_t n_pending;
+} ring_model;
+
+/* Give the model an extension block and a window of @size bytes, with a resource2 in @sysfs. */
+void ring_model_add(model *m, fake_sysfs *sysfs, uint64_t size);
+void ring_model_remove(model *m);
+
+/* Registers of the extension block. */
+void ring_model_reset(model *m);
+uint32_t ring_model_read(model *m, uint32_t offset);
+void ring_model_write(model *m, uint32_t offset, uint32_t value);
+
+/* ---- What a mediator does, in steps ---------------------------------------------- */
+
+VGPURingHeader *ring_model_header(const model *m);
+VGPUSubmission *ring_model_submission(const model *m, uint32_t index);
+VGPUCompletion *ring_model_completion(const model *m, uint32_t index);
+
+/* Take what is new. Fails the test if the guest breaks the rules. Returns how many were taken. */
+size_t ring_model_take(model *m);
+
+/* Write the completion of the @nth of what was taken, and move the indices. */
+void ring_model_finish(model *m, size_t nth);
+
+/* Look at cq_event, and interrupt if it was passed since the last look. */
+void ring_model_notify(model *m);
+
+/* Both. */
+void ring_model_complete(model *m, size_t nth);
+
+/* Say where it will sleep; then look once more, and sleep if nothing is new. */
+void ring_model_write_event(model *m);
+void ring_model_fall_asleep(model *m);
+
+/* Do everything there is to do, and sleep. */
+void ring_model_run(model *m);
+
+/* End the ring as a host does that does not like it. */
+void ring_model_fail(model *m, uint32_t error);
+
+/* Interrupt without a completion. */
+void ring_model_interrupt(model *m);
+
+#endif
