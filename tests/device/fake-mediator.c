@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-mediator.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ void fake_hang_up(FakeMediator *m)
     if (m->peer >= 0)
         close(m->peer);
     m->peer = -1;
+    fake_close_fds(m);
 }
 
 void fake_stop(FakeMediator *m)
@@ -73,14 +75,68 @@ void fake_accept(FakeMediator *m, WireMessage *ret_hello)
     fake_expect(m, VGPU_MSG_HELLO, ret_hello ? ret_hello : &message);
 }
 
+void fake_close_fds(FakeMediator *m)
+{
+    while (m->n_fds > 0)
+        close(m->fds[--m->n_fds]);
+}
+
+/* Takes the descriptors that came with it. */
+static void keep_fds(FakeMediator *m, struct msghdr *message)
+{
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
+    unsigned n;
+
+    assert_false(message->msg_flags & MSG_CTRUNC);
+    if (!cmsg)
+        return;
+    assert_int_equal(cmsg->cmsg_level, SOL_SOCKET);
+    assert_int_equal(cmsg->cmsg_type, SCM_RIGHTS);
+    n = (unsigned) ((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    assert_true(m->n_fds + n <= sizeof(m->fds) / sizeof(m->fds[0]));
+    memcpy(m->fds + m->n_fds, CMSG_DATA(cmsg), n * sizeof(int));
+    m->n_fds += n;
+}
+
+static void receive_all(FakeMediator *m, void *buf, size_t size)
+{
+    size_t at = 0;
+
+    while (at < size) {
+        union {
+            char bytes[CMSG_SPACE(sizeof(m->fds))];
+            struct cmsghdr align;
+        } control;
+        struct pollfd p = {.fd = m->peer, .events = POLLIN};
+        struct iovec iov = {(char *) buf + at, size - at};
+        struct msghdr message = {
+            .msg_iov = &iov,
+            .msg_iovlen = 1,
+            .msg_control = control.bytes,
+            .msg_controllen = sizeof(control.bytes),
+        };
+        ssize_t n;
+
+        if (poll(&p, 1, WIRE_TIMEOUT_MSEC) != 1)
+            fail_msg("the device says nothing");
+        n = recvmsg(m->peer, &message, MSG_CMSG_CLOEXEC);
+        if (n == 0)
+            fail_msg("the device has closed the connection");
+        if (n < 0)
+            fail_msg("receiving from the device: %s", strerror(errno));
+        keep_fds(m, &message);
+        at += (size_t) n;
+    }
+}
+
 static void receive(FakeMediator *m, WireMessage *ret)
 {
-    int r = wire_receive(m->peer, ret);
-
-    if (r == 0)
-        fail_msg("the device has closed the connection");
-    if (r < 0)
-        fail_msg("receiving from the device: %s", strerror(-r));
+    fake_close_fds(m);
+    receive_all(m, &ret->header, sizeof(ret->header));
+    assert_null(vgpu_ring_header_check(&ret->header));
+    if (ret->header.msg_type != VGPU_MSG_RING_SETUP)
+        assert_int_equal(m->n_fds, 0); /* they must come with their message's first byte */
+    receive_all(m, ret->payload, ret->header.payload_len);
 }
 
 void fake_expect(FakeMediator *m, uint32_t type, WireMessage *ret)

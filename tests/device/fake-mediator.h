@@ -8,12 +8,15 @@
 #ifndef VGPU_TEST_FAKE_MEDIATOR_H
 #define VGPU_TEST_FAKE_MEDIATOR_H
 
+#include "vgpu-ring.h"
 #include "wire.h"
 
 typedef struct FakeMediator {
     char path[108];
-    int listener; /* -1: nobody listens */
-    int peer;     /* the device's connection, or -1 */
+    int listener;                 /* -1: nobody listens */
+    int peer;                     /* the device's connection, or -1 */
+    int fds[VGPU_RING_N_FDS + 1]; /* that came with the message received last */
+    unsigned n_fds;               /* the test takes them, or fake-mediator.c closes them */
 } FakeMediator;
 
 /* fake_listen() - appear on the socket in that directory */
@@ -27,6 +30,9 @@ void fake_accept(FakeMediator *m, WireMessage *ret_hello);
 
 /* fake_accept_raw() - take the connection and read nothing */
 void fake_accept_raw(FakeMediator *m);
+
+/* fake_close_fds() - of the message received last */
+void fake_close_fds(FakeMediator *m);
 
 /* fake_hang_up() - drop the connection */
 void fake_hang_up(FakeMediator *m);

@@ -128,6 +128,11 @@ unsigned qtest_log_count(const QTest *q, const char *text)
     return n;
 }
 
+pid_t qtest_pid(const QTest *q)
+{
+    return q->pid;
+}
+
 const char *qtest_directory(const QTest *q)
 {
     return q->directory;
@@ -402,9 +407,8 @@ static void keep_event(QTest *q, const char *line)
     sprintf(q->events + old, "%s\n", line);
 }
 
-static char *qmp_send(QTest *q, const char *text)
+static char *qmp_reply(QTest *q)
 {
-    channel_send(q, &q->qmp, text, strlen(text));
     for (;;) {
         char *line = qmp_line(q);
 
@@ -413,6 +417,26 @@ static char *qmp_send(QTest *q, const char *text)
         keep_event(q, line);
         free(line);
     }
+}
+
+static char *qmp_send(QTest *q, const char *text)
+{
+    channel_send(q, &q->qmp, text, strlen(text));
+    return qmp_reply(q);
+}
+
+void qtest_qmp_begin(QTest *q, const char *command)
+{
+    channel_send(q, &q->qmp, command, strlen(command));
+}
+
+void qtest_qmp_end(QTest *q)
+{
+    char *reply = qmp_reply(q);
+
+    if (!strstr(reply, "\"return\":"))
+        die(q, "QMP answered %s", reply);
+    free(reply);
 }
 
 static char *qmp_format(const char *format, va_list ap)

@@ -80,6 +80,17 @@ char *qtest_qmp(QTest *q, const char *format, ...) __attribute__((format(printf,
 void qtest_qmp_ok(QTest *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
+ * qtest_qmp_begin() - only send it, for what QEMU does while the test does something else
+ *
+ * To be followed by qtest_qmp_end(), which waits until it is done; it must be no error.
+ */
+void qtest_qmp_begin(QTest *q, const char *command);
+void qtest_qmp_end(QTest *q);
+
+/* qtest_pid() - of QEMU */
+pid_t qtest_pid(const QTest *q);
+
+/*
  * qtest_wait_event() - until QMP reports it; each report is taken once
  * @detail: what the report's line must also have in it, or ""
  */

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "device-ring.h"
+
+#include <linux/pci_regs.h>
+#include <stdlib.h>
+
+void device_map_window(Device *d)
+{
+    pci_write32(d->qtest, d->bus, d->slot, PCI_BASE_ADDRESS_2, (uint32_t) DEVICE_BAR2);
+    pci_write32(d->qtest, d->bus, d->slot, PCI_BASE_ADDRESS_3, (uint32_t) (DEVICE_BAR2 >> 32));
+    pci_write32(d->qtest, d->bus, d->slot, PCI_BASE_ADDRESS_4, DEVICE_BAR4);
+}
+
+void device_ring_place(Device *d, uint64_t offset, uint32_t entries)
+{
+    device_write(d, VGPU_REG_RING_OFFSET_LO, (uint32_t) offset);
+    device_write(d, VGPU_REG_RING_OFFSET_HI, (uint32_t) (offset >> 32));
+    device_write(d, VGPU_REG_RING_ENTRIES, entries);
+}
+
+void device_ring_start(Device *d)
+{
+    device_ring_place(d, RING_OFFSET, RING_ENTRIES);
+    device_write(d, VGPU_REG_RING_IRQ_CTRL, VGPU_IRQ_COMPLETION);
+    device_write(d, VGPU_REG_RING_CTRL, 1);
+}
+
+uint32_t device_wait_ring(Device *d)
+{
+    qtest_wait_irq(d->qtest, true);
+    assert_int_equal(device_read(d, VGPU_REG_RING_IRQ_STATUS), VGPU_IRQ_COMPLETION);
+    device_write(d, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
+    qtest_wait_irq(d->qtest, false);
+    return device_read(d, VGPU_REG_RING_CTRL);
+}
+
+void ring_open(World *w, FakeRing *ret)
+{
+    device_ring_start(&w->device);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_CTRL), VGPU_RING_STARTING);
+    if (w->mediator.peer < 0)
+        fake_accept_setup(&w->mediator, ret);
+    else
+        fake_expect_setup(&w->mediator, ret);
+    assert_int_equal(ret->setup.offset, RING_OFFSET);
+    assert_int_equal(ret->setup.entries, RING_ENTRIES);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+}
+
+void ring_take_up(World *w, FakeRing *ring)
+{
+    VGPURingSetup setup = ring->setup;
+
+    fake_ring_close(ring);
+    fake_accept_setup(&w->mediator, ring);
+    assert_memory_equal(&ring->setup, &setup, sizeof(setup));
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+}
+
+/* Operands of the entry @index, behind the ring */
+static uint64_t data_offset(uint32_t index)
+{
+    return 0x8000 + 12 * (uint64_t) (index % RING_ENTRIES);
+}
+
+void ring_submit_add(Device *d, uint32_t index, int32_t a, int32_t b)
+{
+    const uint64_t ring = DEVICE_BAR2 + RING_OFFSET, data = data_offset(index);
+    const VGPUSubmission s = {
+        .tag = index,
+        .opcode = VGPU_OP_RING_ADD,
+        .type = VGPU_TYPE_INT32,
+        .count = 1,
+        .a = {.offset = data, .stride = 1},
+        .b = {.offset = data + 4, .stride = 1},
+        .c = {.offset = data + 8, .stride = 1},
+    };
+    uint32_t event;
+
+    qtest_write(d->qtest, DEVICE_BAR2 + data, 4, (uint32_t) a);
+    qtest_write(d->qtest, DEVICE_BAR2 + data + 4, 4, (uint32_t) b);
+    qtest_write_buffer(d->qtest, ring + sizeof(VGPURingHeader) + index % RING_ENTRIES * sizeof(s),
+                       &s, sizeof(s));
+    qtest_write(d->qtest, ring + offsetof(VGPURingHeader, sq_tail), 4, index + 1);
+    event = (uint32_t) qtest_read(d->qtest, ring + offsetof(VGPURingHeader, sq_event), 4);
+    if (vgpu_ring_must_notify(event, index + 1, index))
+        device_write(d, VGPU_REG_RING_DOORBELL, 1);
+}
+
+int32_t ring_take_sum(Device *d, uint32_t index)
+{
+    const uint64_t ring = DEVICE_BAR2 + RING_OFFSET;
+    VGPUCompletion c;
+
+    assert_true(qtest_read(d->qtest, ring + offsetof(VGPURingHeader, cq_tail), 4) > index);
+    qtest_read_buffer(d->qtest,
+                      ring + sizeof(VGPURingHeader) + RING_ENTRIES * sizeof(VGPUSubmission) +
+                          index % RING_ENTRIES * sizeof(c),
+                      &c, sizeof(c));
+    assert_int_equal(c.tag, index);
+    assert_int_equal(c.status, VGPU_ERROR_NONE);
+    qtest_write(d->qtest, ring + offsetof(VGPURingHeader, cq_head), 4, index + 1);
+    qtest_write(d->qtest, ring + offsetof(VGPURingHeader, cq_event), 4, index + 1);
+    return (int32_t) qtest_read(d->qtest, DEVICE_BAR2 + data_offset(index) + 8, 4);
+}
+
+static void msix_write_flags(Device *d, uint32_t flags)
+{
+    uint8_t at = pci_capability(d->qtest, d->bus, d->slot, PCI_CAP_ID_MSIX);
+    uint32_t header = pci_read32(d->qtest, d->bus, d->slot, at);
+
+    assert_int_not_equal(at, 0);
+    pci_write32(d->qtest, d->bus, d->slot, at, (header & 0x3fffffff) | flags << 16);
+}
+
+void msix_enable(Device *d, uint32_t address, uint32_t value)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint64_t entry = DEVICE_BAR4 + i * PCI_MSIX_ENTRY_SIZE;
+
+        qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_LOWER_ADDR, 4, address + 4 * i);
+        qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_UPPER_ADDR, 4, 0);
+        qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_DATA, 4, value + i);
+        qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 4, 0);
+    }
+    msix_write_flags(d, PCI_MSIX_FLAGS_ENABLE);
+}
+
+void msix_disable(Device *d)
+{
+    msix_write_flags(d, 0);
+}
+
+int ring_setup(void **state)
+{
+    int r = world_setup(state);
+
+    if (r == 0)
+        device_map_window(&((World *) *state)->device);
+    return r;
+}
+
+int ring_setup_impatient(void **state)
+{
+    int r = world_setup_impatient(state);
+
+    if (r == 0)
+        device_map_window(&((World *) *state)->device);
+    return r;
+}

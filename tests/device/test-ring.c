@@ -1,0 +1,697 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The ring's registers, and mediators that refuse it, break off, or are not there. */
+#include "device-ring.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static uint32_t ring_state(World *w)
+{
+    return device_read(&w->device, VGPU_REG_RING_CTRL);
+}
+
+static void assert_failed(World *w, uint32_t error)
+{
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_FAILED);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_ERROR), error);
+}
+
+/* ---- Registers ------------------------------------------------------------------------ */
+
+static const struct row {
+    const char *name;
+    uint32_t reg;
+    uint32_t power_on;
+    uint32_t writable; /* these bits, while the ring is off */
+} rows[] = {
+    {"EXT_MAGIC", VGPU_REG_EXT_MAGIC, 0x58555056, 0},
+    {"EXT_VERSION", VGPU_REG_EXT_VERSION, 1, 0},
+    {"EXT_FEATURES", VGPU_REG_EXT_FEATURES, 7, 0},
+    {"nothing", 0x84c, 0, 0},
+    {"WINDOW_SIZE_LO", VGPU_REG_WINDOW_SIZE_LO, 16 << 20, 0},
+    {"WINDOW_SIZE_HI", VGPU_REG_WINDOW_SIZE_HI, 0, 0},
+    {"RING_OFFSET_LO", VGPU_REG_RING_OFFSET_LO, 0, UINT32_MAX},
+    {"RING_OFFSET_HI", VGPU_REG_RING_OFFSET_HI, 0, UINT32_MAX},
+    {"RING_ENTRIES", VGPU_REG_RING_ENTRIES, 0, UINT32_MAX},
+    {"RING_ERROR", VGPU_REG_RING_ERROR, 0, 0},
+    {"RING_IRQ_CTRL", VGPU_REG_RING_IRQ_CTRL, 0, 1},
+    {"RING_IRQ_STATUS", VGPU_REG_RING_IRQ_STATUS, 0, 0},
+    {"nothing behind", 0x874, 0, 0},
+    {"RING_DOORBELL", VGPU_REG_RING_DOORBELL, 0, 0},
+    {"the last word", 0xffc, 0, 0},
+};
+
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static void assert_power_on(World *w)
+{
+    for (size_t i = 0; i < N_ROWS; i++)
+        if (device_read(&w->device, rows[i].reg) != rows[i].power_on)
+            fail_msg("%s is 0x%x", rows[i].name, device_read(&w->device, rows[i].reg));
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+}
+
+static void test_registers(void **state)
+{
+    static const uint32_t patterns[] = {0xffffffff, 0xa5a5a5a4, 0x5a5a5a5b, 0};
+    World *w = *state;
+
+    assert_power_on(w);
+    for (size_t i = 0; i < N_ROWS; i++)
+        for (size_t j = 0; j < sizeof(patterns) / sizeof(patterns[0]); j++) {
+            device_write(&w->device, rows[i].reg, patterns[j]);
+            assert_int_equal(device_read(&w->device, rows[i].reg),
+                             (rows[i].power_on & ~rows[i].writable) |
+                                 (patterns[j] & rows[i].writable));
+        }
+    assert_power_on(w);
+
+    for (size_t i = 0; i < N_ROWS; i++)
+        device_write(&w->device, rows[i].reg, 0xffffffff);
+    device_reset(&w->device);
+    device_enable(&w->device);
+    assert_power_on(w);
+    fake_expect_no_caller(&w->mediator);
+}
+
+static void test_narrow_writes(void **state)
+{
+    static const uint32_t regs[] = {VGPU_REG_RING_OFFSET_LO, VGPU_REG_RING_OFFSET_HI,
+                                    VGPU_REG_RING_ENTRIES};
+    World *w = *state;
+
+    for (size_t i = 0; i < sizeof(regs) / sizeof(regs[0]); i++) {
+        device_write(&w->device, regs[i], 0x44332211);
+        qtest_write(w->qtest, DEVICE_BAR0 + regs[i] + 1, 1, 0xaa);
+        assert_int_equal(device_read(&w->device, regs[i]), 0x4433aa11);
+        qtest_write(w->qtest, DEVICE_BAR0 + regs[i] + 1, 2, 0xddee);
+        assert_int_equal(device_read(&w->device, regs[i]), 0x44ddee11);
+    }
+    qtest_write(w->qtest, DEVICE_BAR0 + VGPU_REG_RING_OFFSET_LO, 8, UINT64_C(0x123456789abcdef0));
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_OFFSET_LO), 0x9abcdef0);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_OFFSET_HI), 0x12345678);
+}
+
+/* ---- On and off ------------------------------------------------------------------------- */
+
+static void test_on_and_off(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_ERROR), 0);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_STOPPING);
+    fake_expect_off(&w->mediator);
+    assert_int_equal(ring_state(w), VGPU_RING_STOPPING);
+    fake_stopped(&w->mediator);
+    fake_send(&w->mediator, VGPU_MSG_PING, 1, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* so that has been taken */
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+    fake_ring_close(&r);
+
+    /* Again, on the same connection, elsewhere */
+    device_ring_place(&w->device, 0x200000, VGPU_RING_ENTRIES_MAX);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 1);
+    fake_expect_setup(&w->mediator, &r);
+    assert_int_equal(r.setup.offset, 0x200000);
+    assert_int_equal(r.setup.entries, VGPU_RING_ENTRIES_MAX);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    fake_ring_close(&r);
+}
+
+/* A ring that is on stays where it is, and only 0 turns it off. */
+static void test_nothing_changes_while_on(void **state)
+{
+    static const uint32_t values[] = {1, 2, 3, 0x100, 0x80000000, 0xffffffff};
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    device_ring_place(&w->device, 0x200000, 64);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_OFFSET_LO), RING_OFFSET);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_ENTRIES), RING_ENTRIES);
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        device_write(&w->device, VGPU_REG_RING_CTRL, values[i]);
+    for (unsigned shift = 1; shift < 4; shift++)
+        qtest_write(w->qtest, DEVICE_BAR0 + VGPU_REG_RING_CTRL + shift, 1, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_ON);
+    fake_send(&w->mediator, VGPU_MSG_PING, 1, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* and no RING_ message */
+    qtest_write(w->qtest, DEVICE_BAR0 + VGPU_REG_RING_CTRL, 1, 0);
+    fake_expect_off(&w->mediator);
+    fake_ring_close(&r);
+}
+
+static void test_bad_places(void **state)
+{
+    static const struct {
+        uint64_t offset;
+        uint32_t entries;
+    } bad[] = {
+        {0, 0},
+        {0, 2},
+        {0, 3},
+        {0, 12},
+        {0, 2048},
+        {0, UINT32_MAX},
+        {2048, 8},
+        {1, 8},
+        {16 << 20, 8},
+        {UINT64_C(1) << 32, 8},
+        {UINT64_MAX & ~UINT64_C(4095), 8},
+        {(16 << 20) - 4096, 32}, /* 128 + 32 * 160 bytes */
+    };
+    World *w = *state;
+    FakeRing r;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        device_ring_place(&w->device, bad[i].offset, bad[i].entries);
+        device_write(&w->device, VGPU_REG_RING_CTRL, 1);
+        assert_int_equal(ring_state(w), VGPU_RING_FAILED);
+        assert_int_equal(device_read(&w->device, VGPU_REG_RING_ERROR), VGPU_ERROR_INVALID_REQUEST);
+    }
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_ERROR), VGPU_ERROR_NONE);
+    fake_expect_no_caller(&w->mediator);
+
+    device_ring_place(&w->device, (16 << 20) - 4096, 16); /* 128 + 16 * 160: it just fits */
+    device_write(&w->device, VGPU_REG_RING_CTRL, 1);
+    fake_accept_setup(&w->mediator, &r);
+    fake_ring_close(&r);
+}
+
+/* The next ring waits for the last one, whose mediator may still write into the window. */
+static void test_on_again_while_stopping(void **state)
+{
+    World *w = *state;
+    FakeRing r, next;
+
+    ring_open(w, &r);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 1);
+    assert_int_equal(ring_state(w), VGPU_RING_STARTING);
+    fake_expect_off(&w->mediator);
+    fake_send(&w->mediator, VGPU_MSG_PING, 1, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* and no RING_SETUP before it */
+    fake_stopped(&w->mediator);
+    fake_expect_setup(&w->mediator, &next);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+
+    /* The last one's eventfds are dead. */
+    device_write(&w->device, VGPU_REG_RING_DOORBELL, 1);
+    fake_wait_rung(&next);
+    assert_int_equal(fake_rung(&r), 0);
+    fake_signal(&r);
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"query-status\"}");
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_IRQ_STATUS), 0);
+    fake_ring_close(&r);
+    fake_ring_close(&next);
+}
+
+static void test_off_while_starting(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    device_ring_start(&w->device);
+    fake_accept_setup(&w->mediator, &r);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_STOPPING);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE); /* they cross */
+    fake_expect_off(&w->mediator);
+    fake_stopped(&w->mediator);
+    fake_send(&w->mediator, VGPU_MSG_PING, 1, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0});
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+    fake_ring_close(&r);
+}
+
+static void test_off_before_anybody_was_told(void **state)
+{
+    World *w = *state;
+
+    device_ring_start(&w->device);
+    fake_accept(&w->mediator, NULL);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+    fake_welcome_ring(&w->mediator);
+    fake_send(&w->mediator, VGPU_MSG_PING, 1, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0});
+}
+
+static void test_mediator_dies_while_stopping(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    fake_expect_off(&w->mediator);
+    fake_hang_up(&w->mediator);
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"query-status\"}");
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+    fake_expect_no_caller(&w->mediator);
+    fake_ring_close(&r);
+}
+
+/* ---- Refused ---------------------------------------------------------------------------- */
+
+static void test_refused(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    device_ring_start(&w->device);
+    fake_accept_setup(&w->mediator, &r);
+    fake_ready(&w->mediator, VGPU_ERROR_QUEUE_FULL);
+    assert_failed(w, VGPU_ERROR_QUEUE_FULL);
+    fake_expect_off(&w->mediator);
+    fake_stopped(&w->mediator);
+    fake_ring_close(&r);
+    ring_open(w, &r);
+    fake_ring_close(&r);
+}
+
+static void test_fails_later(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    fake_ready(&w->mediator, VGPU_ERROR_INVALID_REQUEST);
+    assert_failed(w, VGPU_ERROR_INVALID_REQUEST);
+    fake_expect_off(&w->mediator);
+    device_write(&w->device, VGPU_REG_RING_DOORBELL, 1);
+    assert_int_equal(fake_rung(&r), 0);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_STOPPING);
+    fake_stopped(&w->mediator);
+    fake_ring_close(&r);
+    ring_open(w, &r);
+    fake_ring_close(&r);
+}
+
+/* One from before there were rings: it hears no word of one, and serves what it knows. */
+static void test_old_mediator(void **state)
+{
+    World *w = *state;
+
+    device_ring_start(&w->device);
+    fake_accept(&w->mediator, NULL);
+    fake_welcome(&w->mediator);
+    assert_failed(w, VGPU_ERROR_UNSUPPORTED_OP);
+    device_submit_add(&w->device, 1, 100, 200);
+    fake_serve_add(&w->mediator, 1);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 1); /* the connection's mediator is known */
+    assert_failed(w, VGPU_ERROR_UNSUPPORTED_OP);
+}
+
+static void test_quarantined(void **state)
+{
+    World *w = *state;
+
+    device_ring_start(&w->device);
+    fake_accept(&w->mediator, NULL);
+    fake_send(&w->mediator, VGPU_MSG_QUARANTINED, 0, NULL, 0);
+    fake_hang_up(&w->mediator);
+    assert_failed(w, VGPU_ERROR_VM_QUARANTINED);
+    fake_expect_no_caller(&w->mediator);
+}
+
+/* ---- Absent ------------------------------------------------------------------------------- */
+
+static void test_absent(void **state)
+{
+    World *w = *state;
+    int64_t begin = now_ms();
+
+    fake_stop(&w->mediator);
+    device_ring_start(&w->device);
+    assert_int_equal(ring_state(w), VGPU_RING_STARTING);
+    assert_failed(w, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    assert_true(now_ms() - begin >= 1000);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    fake_expect_no_caller(&w->mediator);
+}
+
+static void test_absent_without_patience(void **state)
+{
+    World w;
+
+    (void) state;
+    world_open(&w, ",reconnect-timeout=0");
+    fake_stop(&w.mediator);
+    device_ring_start(&w.device);
+    assert_failed(&w, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    world_close(&w);
+}
+
+static void test_never_welcomes(void **state)
+{
+    World *w = *state;
+
+    device_ring_start(&w->device);
+    fake_accept(&w->mediator, NULL);
+    assert_failed(w, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    fake_expect_hang_up(&w->mediator);
+}
+
+static void test_appears_later(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    fake_stop(&w->mediator);
+    device_ring_start(&w->device);
+    assert_int_equal(ring_state(w), VGPU_RING_STARTING);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    fake_accept_setup(&w->mediator, &r);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    fake_ring_close(&r);
+}
+
+/* One that says that it lives may take longer than the timeout: it waits for the last ring. */
+static void test_slow_but_alive(void **state)
+{
+    World *w = *state;
+    int64_t begin = now_ms();
+    FakeRing r;
+
+    device_ring_start(&w->device);
+    fake_accept_setup(&w->mediator, &r);
+    while (now_ms() - begin < 2500)
+        fake_send(&w->mediator, VGPU_MSG_PONG, fake_expect_ping(&w->mediator), NULL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_STARTING);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+    fake_ring_close(&r);
+}
+
+static void test_stalls_while_starting(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    device_ring_start(&w->device);
+    fake_accept_setup(&w->mediator, &r);
+    fake_expect_ping(&w->mediator);
+    fake_expect_hang_up(&w->mediator);
+    fake_ring_close(&r);
+    fake_accept_setup(&w->mediator, &r); /* the next one is better */
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    fake_ring_close(&r);
+}
+
+/* ---- Breaks ---------------------------------------------------------------------------------- */
+
+static void test_mediator_restarted(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    fake_stop(&w->mediator);
+    device_write(&w->device, VGPU_REG_RING_DOORBELL, 1); /* nobody hears it yet */
+    assert_int_equal(ring_state(w), VGPU_RING_ON);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    ring_take_up(w, &r);
+    fake_wait_rung(&r);
+    fake_signal(&r);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 1);
+    fake_ring_close(&r);
+}
+
+/* Whatever the guest has asked for waits in the window, for as long as it takes. */
+static void test_absent_for_longer_than_the_timeout(void **state)
+{
+    World *w = *state;
+    int64_t begin;
+    FakeRing r;
+
+    ring_open(w, &r);
+    fake_stop(&w->mediator);
+    ring_submit_add(&w->device, 0, 20, 22);
+    for (begin = now_ms(); now_ms() - begin < 2500;)
+        assert_int_equal(ring_state(w), VGPU_RING_ON);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    ring_take_up(w, &r);
+    assert_int_equal(fake_compute(&r), 1);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(ring_take_sum(&w->device, 0), 42);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 1);
+    fake_ring_close(&r);
+}
+
+/* The same where requests get no patience at all. */
+static void test_break_without_patience(void **state)
+{
+    FakeRing r;
+    World w;
+
+    (void) state;
+    world_open(&w, ",reconnect-timeout=0");
+    ring_open(&w, &r);
+    fake_hang_up(&w.mediator);
+    ring_take_up(&w, &r);
+    fake_ring_close(&r);
+    world_close(&w);
+}
+
+static void test_off_while_there_is_no_mediator(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    fake_stop(&w->mediator);
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"query-status\"}");
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    fake_expect_no_caller(&w->mediator);
+    fake_ring_close(&r);
+}
+
+/* Another mediator came, and does not want it. */
+static void test_refused_after_a_break(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    fake_ring_close(&r);
+    fake_hang_up(&w->mediator);
+    fake_accept_setup(&w->mediator, &r);
+    fake_ready(&w->mediator, VGPU_ERROR_VM_QUARANTINED);
+    assert_failed(w, VGPU_ERROR_VM_QUARANTINED);
+    fake_ring_close(&r);
+}
+
+static void test_old_mediator_after_a_break(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    fake_ring_close(&r);
+    fake_hang_up(&w->mediator);
+    fake_accept(&w->mediator, NULL);
+    fake_welcome(&w->mediator);
+    assert_failed(w, VGPU_ERROR_UNSUPPORTED_OP);
+}
+
+/* A ring whose content kills each mediator that looks at it shall not do so for ever. */
+static void test_a_ring_is_given_up(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    for (int i = 1; i < 8; i++) {
+        fake_hang_up(&w->mediator);
+        ring_take_up(w, &r);
+    }
+    fake_hang_up(&w->mediator);
+    assert_failed(w, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    fake_expect_no_caller(&w->mediator);
+    fake_ring_close(&r);
+}
+
+/* It breaks the protocol: the connection ends, and the ring goes on with the next. */
+static void test_ready_twice(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    fake_expect_hang_up(&w->mediator);
+    assert_int_equal(qtest_log_count(w->qtest, "a ring that it was not told of"), 1);
+    ring_take_up(w, &r);
+    fake_stopped(&w->mediator);
+    fake_expect_hang_up(&w->mediator);
+    assert_int_equal(qtest_log_count(w->qtest, "a ring has stopped that should not"), 1);
+    ring_take_up(w, &r);
+    fake_ring_close(&r);
+}
+
+/* ---- Work --------------------------------------------------------------------------------------
+ */
+
+static void test_sums(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    for (uint32_t i = 0; i < 5 * RING_ENTRIES; i++) {
+        ring_submit_add(&w->device, i, (int32_t) i, 1000);
+        fake_wait_rung(&r);
+        assert_int_equal(fake_compute(&r), 1);
+        assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+        assert_int_equal(ring_take_sum(&w->device, i), 1000 + i);
+    }
+    fake_ring_close(&r);
+}
+
+/* One doorbell and one interrupt for a ring full. */
+static void test_a_batch(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    for (uint32_t i = 0; i < RING_ENTRIES; i++)
+        ring_submit_add(&w->device, i, (int32_t) i, 7);
+    assert_int_equal(fake_rung(&r), 1);
+    assert_int_equal(fake_compute(&r), RING_ENTRIES);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    for (uint32_t i = 0; i < RING_ENTRIES; i++)
+        assert_int_equal(ring_take_sum(&w->device, i), 7 + i);
+    assert_false(qtest_irq(w->qtest));
+    fake_ring_close(&r);
+}
+
+/* Requests of the old kind and the ring share the connection and disturb each other in nothing. */
+static void test_both_lanes(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    for (uint32_t i = 0; i < 20; i++) {
+        ring_submit_add(&w->device, i, (int32_t) i, 5);
+        device_submit_add(&w->device, i, 3, i);
+        fake_serve_add(&w->mediator, i);
+        assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+        assert_int_equal(device_result(&w->device), 3 + i);
+        assert_int_equal(device_read(&w->device, VGPU_REG_RING_IRQ_STATUS), 0);
+
+        fake_wait_rung(&r);
+        fake_compute(&r);
+        assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+        assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 0);
+        assert_int_equal(ring_take_sum(&w->device, i), 5 + i);
+    }
+    assert_false(fake_has_caller(&w->mediator));
+    fake_ring_close(&r);
+}
+
+/* A break with both under way brings both back. */
+static void test_both_lanes_over_a_break(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    ring_submit_add(&w->device, 0, 20, 22);
+    device_submit_add(&w->device, 9, 100, 200);
+    fake_expect_request(&w->mediator, 9, NULL);
+    fake_hang_up(&w->mediator);
+    fake_ring_close(&r);
+    fake_accept(&w->mediator, NULL);
+    fake_serve_add(&w->mediator, 9);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    fake_welcome_ring(&w->mediator);
+    fake_expect_setup(&w->mediator, &r);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(fake_compute(&r), 1);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(ring_take_sum(&w->device, 0), 42);
+    fake_ring_close(&r);
+}
+
+/* Requests fail at their deadline, and the ring does not. */
+static void test_request_gives_up_and_ring_does_not(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    fake_stop(&w->mediator);
+    device_submit_add(&w->device, 1, 1, 1);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
+    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    assert_int_equal(ring_state(w), VGPU_RING_ON);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    ring_take_up(w, &r);
+    fake_ring_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, ring_setup, world_teardown)
+#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, ring_setup_impatient, world_teardown)
+        CASE(test_registers),
+        CASE(test_narrow_writes),
+        CASE(test_on_and_off),
+        CASE(test_nothing_changes_while_on),
+        CASE(test_bad_places),
+        CASE(test_on_again_while_stopping),
+        CASE(test_off_while_starting),
+        CASE(test_off_before_anybody_was_told),
+        CASE(test_mediator_dies_while_stopping),
+        CASE(test_refused),
+        CASE(test_fails_later),
+        CASE(test_old_mediator),
+        CASE(test_quarantined),
+        IMPATIENT(test_absent),
+        cmocka_unit_test(test_absent_without_patience),
+        IMPATIENT(test_never_welcomes),
+        CASE(test_appears_later),
+        IMPATIENT(test_slow_but_alive),
+        IMPATIENT(test_stalls_while_starting),
+        CASE(test_mediator_restarted),
+        IMPATIENT(test_absent_for_longer_than_the_timeout),
+        cmocka_unit_test(test_break_without_patience),
+        CASE(test_off_while_there_is_no_mediator),
+        CASE(test_refused_after_a_break),
+        CASE(test_old_mediator_after_a_break),
+        CASE(test_a_ring_is_given_up),
+        CASE(test_ready_twice),
+        CASE(test_sums),
+        CASE(test_a_batch),
+        CASE(test_both_lanes),
+        CASE(test_both_lanes_over_a_break),
+        IMPATIENT(test_request_gives_up_and_ring_does_not),
+#undef IMPATIENT
+#undef CASE
+    };
+
+    return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
+}

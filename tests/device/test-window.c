@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The data window: BAR2 to the guest, a sealed memfd to the mediator. */
+#include "device-ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void open_window(World *w, FakeRing *r, const char *options)
+{
+    world_open(w, options);
+    device_map_window(&w->device);
+    ring_open(w, r);
+}
+
+static void close_window(World *w, FakeRing *r)
+{
+    fake_ring_close(r);
+    world_close(w);
+}
+
+/* ---- The memory --------------------------------------------------------------------- */
+
+/* At a place, a byte and eight, from either side. */
+static void check_shared(World *w, FakeRing *r, uint64_t at)
+{
+    uint64_t found;
+
+    qtest_write(w->qtest, DEVICE_BAR2 + at, 1, 0xa5);
+    assert_int_equal(r->window[at], 0xa5);
+    r->window[at] = 0x5a;
+    assert_int_equal(qtest_read(w->qtest, DEVICE_BAR2 + at, 1), 0x5a);
+    at &= ~UINT64_C(7);
+    qtest_write(w->qtest, DEVICE_BAR2 + at, 8, UINT64_C(0x1122334455667788) ^ at);
+    memcpy(&found, r->window + at, sizeof(found));
+    assert_int_equal(found, UINT64_C(0x1122334455667788) ^ at);
+    memset(r->window + at, 0xee, 8);
+    assert_int_equal(qtest_read(w->qtest, DEVICE_BAR2 + at, 8), UINT64_C(0xeeeeeeeeeeeeeeee));
+}
+
+static void check_bar(World *w, uint64_t size)
+{
+    QTest *q = w->qtest;
+    uint8_t slot = w->device.slot;
+    uint64_t mask;
+
+    pci_write32(q, 0, slot, PCI_BASE_ADDRESS_2, 0xffffffff);
+    pci_write32(q, 0, slot, PCI_BASE_ADDRESS_3, 0xffffffff);
+    mask = pci_read32(q, 0, slot, PCI_BASE_ADDRESS_2) |
+           (uint64_t) pci_read32(q, 0, slot, PCI_BASE_ADDRESS_3) << 32;
+    assert_int_equal(mask & 0xf, PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
+    assert_int_equal(mask & ~UINT64_C(0xf), -size);
+    device_map_window(&w->device);
+}
+
+static void check_size(const char *option, uint64_t size)
+{
+    char options[64];
+    FakeRing r;
+    World w;
+
+    snprintf(options, sizeof(options), ",window-size=%s", option);
+    open_window(&w, &r, options);
+    assert_int_equal(r.size, size);
+    assert_int_equal(device_read(&w.device, VGPU_REG_WINDOW_SIZE_LO), (uint32_t) size);
+    assert_int_equal(device_read(&w.device, VGPU_REG_WINDOW_SIZE_HI), size >> 32);
+    check_bar(&w, size);
+    check_shared(&w, &r, 0);
+    check_shared(&w, &r, size / 2);
+    check_shared(&w, &r, size - 1);
+    close_window(&w, &r);
+}
+
+static void test_smallest(void **state)
+{
+    (void) state;
+    check_size("64K", 64 << 10);
+}
+
+static void test_16_mib(void **state)
+{
+    (void) state;
+    check_size("16777216", 16 << 20);
+}
+
+static void test_1_gib(void **state)
+{
+    (void) state;
+    check_size("1G", 1 << 30);
+}
+
+static void test_4_gib(void **state)
+{
+    (void) state;
+    check_size("4G", UINT64_C(1) << 32);
+}
+
+static void test_default_size(void **state)
+{
+    World w;
+
+    (void) state;
+    world_open(&w, "");
+    assert_int_equal(device_read(&w.device, VGPU_REG_WINDOW_SIZE_LO), VGPU_WINDOW_SIZE_DEFAULT);
+    world_close(&w);
+}
+
+/* Nobody who maps it can be hurt by its getting smaller, and nobody can change that. */
+static void test_seals(void **state)
+{
+    FakeRing r;
+    World w;
+
+    (void) state;
+    open_window(&w, &r, "");
+    assert_int_equal(fcntl(r.window_fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    assert_int_equal(ftruncate(r.window_fd, (off_t) r.size - 4096), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(ftruncate(r.window_fd, (off_t) r.size + 4096), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(fcntl(r.window_fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+    assert_int_equal(errno, EPERM);
+    close_window(&w, &r);
+}
+
+static void test_zero_at_power_on(void **state)
+{
+    uint8_t bytes[4096];
+    FakeRing r;
+    World w;
+
+    (void) state;
+    open_window(&w, &r, ",window-size=64K");
+    for (uint64_t at = 0; at < r.size; at += sizeof(bytes)) {
+        qtest_read_buffer(w.qtest, DEVICE_BAR2 + at, bytes, sizeof(bytes));
+        for (size_t i = 0; i < sizeof(bytes); i++)
+            assert_int_equal(bytes[i], 0);
+    }
+    close_window(&w, &r);
+}
+
+/* As a card keeps its memory. */
+static void test_content_outlives_resets(void **state)
+{
+    FakeRing r;
+    World w;
+
+    (void) state;
+    world_open(&w, "");
+    device_map_window(&w.device);
+    qtest_write(w.qtest, DEVICE_BAR2 + 0x123450, 8, UINT64_C(0xfeedfacecafebeef));
+    device_reset(&w.device);
+    device_enable(&w.device);
+    device_map_window(&w.device);
+    assert_int_equal(qtest_read(w.qtest, DEVICE_BAR2 + 0x123450, 8), UINT64_C(0xfeedfacecafebeef));
+    qtest_qmp_ok(w.qtest, "{\"execute\": \"system_reset\"}");
+    qtest_wait_event(w.qtest, "RESET", "");
+    device_enable(&w.device);
+    device_map_window(&w.device);
+    ring_open(&w, &r);
+    assert_memory_equal(r.window + 0x123450, "\xef\xbe\xfe\xca\xce\xfa\xed\xfe", 8);
+    close_window(&w, &r);
+}
+
+static void test_two_devices_have_two_windows(void **state)
+{
+    Device second;
+    World w;
+
+    (void) state;
+    world_open_args(&w, 0,
+                    (const char *const[]){"-machine", "q35", "-device",
+                                          "vgpu-stub,addr=3,socket=mediator.sock", "-device",
+                                          "vgpu-stub,addr=4,socket=mediator.sock", NULL});
+    device_map_window(&w.device);
+    qtest_write(w.qtest, DEVICE_BAR2, 4, 1234);
+    pci_write32(w.qtest, 0, 3, PCI_COMMAND, 0);
+    second = (Device){.qtest = w.qtest, .bus = 0, .slot = 4};
+    device_enable(&second);
+    device_map_window(&second);
+    assert_int_equal(qtest_read(w.qtest, DEVICE_BAR2, 4), 0);
+    world_close(&w);
+}
+
+/* ---- Properties ---------------------------------------------------------------------------- */
+
+static void test_bad_sizes(void **state)
+{
+    static const char *const bad[] = {
+        "1", "4096", "32768", "65535", "65537", "98304", "2199023255552",
+    };
+    World w;
+
+    (void) state;
+    world_open_args(
+        &w, 0,
+        (const char *const[]){"-machine", "pc", "-device", "vgpu-stub,socket=mediator.sock", NULL});
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char *reply = qtest_qmp(w.qtest,
+                                "{\"execute\": \"device_add\", \"arguments\": {\"driver\": "
+                                "\"vgpu-stub\", \"window-size\": %s}}",
+                                bad[i]);
+
+        if (!strstr(reply, "window-size must be 0 or a power of two from 65536 to 1099511627776") ||
+            !strstr(reply, bad[i]))
+            fail_msg("%s was answered %s", bad[i], reply);
+        free(reply);
+    }
+    world_close(&w);
+}
+
+/* Where a host has none to spare, QEMU says so and does not start. */
+static void test_hugepages(void **state)
+{
+    unsigned long available = 0;
+    char line[128], *log;
+    FILE *f = fopen("/proc/meminfo", "re");
+
+    (void) state;
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f))
+        (void) !sscanf(line, "HugePages_Free: %lu", &available);
+    fclose(f);
+
+    if (available >= 8) {
+        FakeRing r;
+        World w;
+
+        open_window(&w, &r, ",hugepages=on");
+        check_shared(&w, &r, r.size - 1);
+        close_window(&w, &r);
+        return;
+    }
+    assert_int_equal(qtest_run(getenv("VGPU_TEST_PLUGIN"),
+                               (const char *const[]){"-device", "vgpu-stub,hugepages=on", NULL},
+                               &log),
+                     1);
+    if (!strstr(log, "-device vgpu-stub,hugepages=on: "))
+        fail_msg("QEMU wrote: %s", log);
+    free(log);
+}
+
+/* The mediator is not even told that there could be a ring. */
+static void test_no_window(void **state)
+{
+    VGPUHello payload;
+    WireMessage hello;
+    World w;
+
+    (void) state;
+    world_open(&w, ",window-size=0");
+    device_ring_start(&w.device);
+    assert_int_equal(device_read(&w.device, VGPU_REG_RING_CTRL), 0);
+    fake_expect_no_caller(&w.mediator);
+    device_submit_add(&w.device, 1, 100, 200);
+    fake_accept(&w.mediator, &hello);
+    memcpy(&payload, hello.payload, sizeof(payload));
+    assert_int_equal(payload.features, 0);
+    fake_welcome_ring(&w.mediator); /* it does not ask */
+    fake_serve_add(&w.mediator, 1);
+    assert_int_equal(device_wait(&w.device), VGPU_STATUS_DONE);
+    world_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_smallest),
+        cmocka_unit_test(test_16_mib),
+        cmocka_unit_test(test_1_gib),
+        cmocka_unit_test(test_4_gib),
+        cmocka_unit_test(test_default_size),
+        cmocka_unit_test(test_seals),
+        cmocka_unit_test(test_zero_at_power_on),
+        cmocka_unit_test(test_content_outlives_resets),
+        cmocka_unit_test(test_two_devices_have_two_windows),
+        cmocka_unit_test(test_bad_sizes),
+        cmocka_unit_test(test_hugepages),
+        cmocka_unit_test(test_no_window),
+    };
+
+    return cmocka_run_group_tests_name("window", tests, NULL, NULL);
+}
