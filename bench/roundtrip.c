@@ -9,7 +9,6 @@
  * What it shows: what the mediator and the executor add to a Unix socket. What
  * it does not show: the device, the guest, or a GPU (the backend is cpu).
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +18,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
 #include "mediator.h"
 #include "wire.h"
 
@@ -34,20 +33,6 @@ typedef struct Run {
     double usec_per_request;
     double requests_per_second;
 } Run;
-
-static void die(const char *what)
-{
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(EXIT_FAILURE);
-}
-
-static double now_sec(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
 
 /* ---- The floor ---------------------------------------------------------------- */
 
@@ -226,19 +211,6 @@ static Run run_many(const char *path, unsigned rounds)
 
 /* ---- The comparison ----------------------------------------------------------------- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-    qsort(values, REPETITIONS, sizeof(*values), compare_doubles);
-    return values[REPETITIONS / 2];
-}
-
 int main(void)
 {
     double floor_one[REPETITIONS], ours_one[REPETITIONS], ratio_one[REPETITIONS];
@@ -267,11 +239,13 @@ int main(void)
     }
 
     printf("scalar add, 1 connection:   echo %.1f us, mediator %.1f us, ratio %.2f (aim <= 2.2)\n",
-           median(floor_one), median(ours_one), median(ratio_one));
-    printf("  beside an echo through two processes: %.1f us, ratio %.2f\n", median(relay_one),
-           median(over_relay));
+           median(floor_one, REPETITIONS), median(ours_one, REPETITIONS),
+           median(ratio_one, REPETITIONS));
+    printf("  beside an echo through two processes: %.1f us, ratio %.2f\n",
+           median(relay_one, REPETITIONS), median(over_relay, REPETITIONS));
     printf("scalar add, %d connections: echo %.0f/s, mediator %.0f/s, ratio %.2f (aim >= 0.4)\n",
-           MANY, median(floor_many), median(ours_many), median(ratio_many));
+           MANY, median(floor_many, REPETITIONS), median(ours_many, REPETITIONS),
+           median(ratio_many, REPETITIONS));
 
     (void) kill(echo, SIGKILL);
     (void) waitpid(echo, NULL, 0);

@@ -9,7 +9,6 @@
  * What it shows: the whole machine's cost; where there are few cores, the reader
  * and the bus daemon take their share of them too.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +17,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
 #include "mediator.h"
 #include "names.h"
 #include "private-bus.h"
@@ -34,33 +33,6 @@
 
 #define DEEP_VMS 10
 #define DEEP_PER_VM 1000
-
-static void die(const char *what)
-{
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(EXIT_FAILURE);
-}
-
-static double now_sec(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, unsigned n)
-{
-    qsort(values, n, sizeof(*values), compare_doubles);
-    return values[n / 2];
-}
 
 static void register_vm(sd_bus *bus, unsigned i)
 {
