@@ -15,6 +15,7 @@
 #include "bus.h"
 #include "config.h"
 #include "connection.h"
+#include "peers.h"
 #include "pool.h"
 #include "vm.h"
 
@@ -42,6 +43,7 @@ struct Manager {
     unsigned n_vms;
 
     ConnectionList connections;
+    Peers *peers;
     unsigned n_connections;
     unsigned max_connections;
     bool accept_warned; /* over the limit, said once until one closes */
