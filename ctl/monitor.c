@@ -13,6 +13,11 @@
 #include "names.h"
 #include "text.h"
 
+typedef struct Monitor {
+    sd_event *event;
+    bool json;
+} Monitor;
+
 /* How a line starts: when, and what happened to whom. */
 static void begin(bool json, const char *kind, const char *name, const char *event)
 {
@@ -155,8 +160,7 @@ static int on_properties(sd_bus_message *m, bool json)
 
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-    const Context *c = userdata;
-    bool json = c->options.table.json != JSON_OFF;
+    bool json = ((const Monitor *) userdata)->json;
     int r = 0;
 
     (void) error;
@@ -174,8 +178,7 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-    const Context *c = userdata;
-    bool json = c->options.table.json != JSON_OFF;
+    bool json = ((const Monitor *) userdata)->json;
     const char *name, *before, *after;
 
     (void) error;
@@ -195,37 +198,39 @@ static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-    (void) userdata, (void) error;
+    Monitor *monitor = userdata;
+
+    (void) m, (void) error;
 
     print_error("The connection to the system bus is lost.");
-    return sd_event_exit(sd_bus_get_event(sd_bus_message_get_bus(m)), -ECONNRESET);
+    return sd_event_exit(monitor->event, -ECONNRESET);
 }
 
 /* ---- The verb ----------------------------------------------------------------------------- */
 
-static int add_matches(Context *c, sd_bus *bus)
+static int add_matches(Monitor *m, sd_bus *bus)
 {
     int r;
 
     r = sd_bus_add_match(bus, NULL,
                          "type='signal',sender='" VGPU_BUS_NAME
                          "',path_namespace='" VGPU_OBJECT_MANAGER "'",
-                         on_signal, c);
+                         on_signal, m);
     if (r >= 0)
         r = sd_bus_add_match(bus, NULL,
                              "type='signal',sender='org.freedesktop.DBus',"
                              "member='NameOwnerChanged',arg0='" VGPU_BUS_NAME "'",
-                             on_owner, c);
+                             on_owner, m);
     if (r >= 0)
         r = sd_bus_match_signal(bus, NULL, "org.freedesktop.DBus.Local", NULL,
-                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, c);
+                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, m);
     return r;
 }
 
 int verb_monitor(Context *c, int argc, char **argv)
 {
     sd_bus *bus = bus_client_bus(c->client);
-    sd_event *event = NULL;
+    Monitor m = {.json = c->options.table.json != JSON_OFF};
     sigset_t signals;
     int r;
 
@@ -236,23 +241,23 @@ int verb_monitor(Context *c, int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     (void) sigprocmask(SIG_BLOCK, &signals, NULL);
 
-    r = sd_event_new(&event);
+    r = sd_event_new(&m.event);
     if (r >= 0)
-        r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
+        r = sd_event_add_signal(m.event, NULL, SIGINT, NULL, NULL);
     if (r >= 0)
-        r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
+        r = sd_event_add_signal(m.event, NULL, SIGTERM, NULL, NULL);
     if (r >= 0)
-        r = sd_bus_attach_event(bus, event, 0);
+        r = sd_bus_attach_event(bus, m.event, 0);
     if (r >= 0)
-        r = add_matches(c, bus);
+        r = add_matches(&m, bus);
     if (r >= 0) {
         if (!c->options.table.no_legend)
             fputs("Showing changes as they happen.\n", stderr);
-        r = sd_event_loop(event);
+        r = sd_event_loop(m.event);
         (void) sd_bus_detach_event(bus);
     } else {
         print_error("Failed to watch the mediator: %s", strerror(-r));
     }
-    sd_event_unref(event);
+    sd_event_unref(m.event);
     return r;
 }

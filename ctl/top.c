@@ -40,6 +40,7 @@ typedef struct Top {
     const Sort *sort;
     bool reversed;
     size_t scrolled; /* VMs */
+    char sequence;   /* the last byte of an escape sequence that has begun, or 0 */
     uint64_t interval_usec;
 } Top;
 
@@ -167,7 +168,10 @@ static int write_tables(FILE *f, const Top *t)
     fputc('\n', f);
     write_table(f, pools, 0);
     fputc('\n', f);
-    write_table(f, vms, t->scrolled);
+    if (s->n_vms > 0)
+        write_table(f, vms, t->scrolled);
+    else
+        fputs("No VMs.\n", f);
     return 0;
 }
 
@@ -298,6 +302,21 @@ static int press(Top *t, char key)
     return draw(t);
 }
 
+/* The arrows are ESC [ A and ESC [ B, or with an O; their bytes may come one by one. */
+static int take_byte(Top *t, char byte)
+{
+    char before = t->sequence;
+
+    t->sequence = byte == '\033' || (before == '\033' && (byte == '[' || byte == 'O')) ? byte : 0;
+    if (t->sequence)
+        return 0;
+    if (!before || before == '\033')
+        return press(t, byte);
+
+    scroll_by(t, byte == 'A' ? -1 : byte == 'B' ? 1 : 0);
+    return draw(t);
+}
+
 static int on_keys(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
     Top *t = userdata;
@@ -314,13 +333,7 @@ static int on_keys(sd_event_source *source, int fd, uint32_t events, void *userd
         return sd_event_exit(t->event, 0);
 
     for (ssize_t i = 0; i < n && r >= 0; i++)
-        if (keys[i] == '\033' && i + 2 < n && (keys[i + 1] == '[' || keys[i + 1] == 'O')) {
-            scroll_by(t, keys[i + 2] == 'A' ? -1 : keys[i + 2] == 'B' ? 1 : 0);
-            i += 2;
-            r = draw(t);
-        } else {
-            r = press(t, keys[i]);
-        }
+        r = take_byte(t, keys[i]);
     return r < 0 ? sd_event_exit(t->event, r) : 0;
 }
 
@@ -444,7 +457,7 @@ int verb_top(Context *c, int argc, char **argv)
     else if (t.interval_usec < INTERVAL_MIN_USEC)
         t.interval_usec = INTERVAL_MIN_USEC;
 
-    r = prepare(&t);
+    r = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) ? prepare(&t) : -ENOTTY;
     if (r >= 0)
         r = terminal_enter(&t.terminal);
     if (r >= 0)
@@ -453,7 +466,9 @@ int verb_top(Context *c, int argc, char **argv)
 
     if (r == -ENOTTY)
         print_error("'top' needs a terminal. See 'list'.");
+    else if (r == -ECONNRESET)
+        print_error("The connection to the system bus is lost.");
     else if (r < 0)
-        print_error("Ended: %s", strerror(-r));
+        print_error("Failed to show VMs: %s", strerror(-r));
     return r;
 }

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,7 +22,7 @@
 #include "test-ctl-run.h"
 
 #define MAX_ARGUMENTS 32
-#define TIMEOUT_MSEC 20000
+#define TIMEOUT_MSEC 10000
 
 typedef struct Arguments {
     char *v[MAX_ARGUMENTS + 1];
@@ -237,11 +238,15 @@ static void forget(CtlProcess *p, size_t n)
 
 void ctl_wait_for(CtlProcess *p, const char *text)
 {
+    time_t start = time(NULL);
     const char *found;
 
-    while (!p->seen || !(found = strstr(p->seen, text)))
+    while (!p->seen || !(found = strstr(p->seen, text))) {
         if (!read_more(p))
             fail_msg("vgpuctl ended without writing '%s', but: %s", text, p->seen);
+        if (time(NULL) - start > TIMEOUT_MSEC / 1000)
+            fail_msg("vgpuctl does not write '%s', but: %.3000s", text, p->seen);
+    }
     forget(p, (size_t) (found - p->seen) + strlen(text));
 }
 
