@@ -69,7 +69,7 @@ static void usage(void)
            "  register VM UUID [LIMIT=N...] Make a VM known, and print its number\n"
            "  unregister VM...              Forget VMs\n"
 #if VGPU_HAVE_LIBVIRT
-           "  attach DOMAIN [LIMIT=N...]    Give a libvirt domain a GPU, from its next start on\n"
+           "  attach DOMAIN [LIMIT=N...]    Give a libvirt domain a GPU at its next start\n"
            "  detach DOMAIN                 Take it from the domain again\n"
 #endif
            "\nThe service:\n"
@@ -85,14 +85,14 @@ static void usage(void)
            "     --no-pager                 Do not go through a pager\n"
            "     --no-ask-password          Do not ask for a password\n"
            "     --runtime                  Change until the VM is unregistered only\n"
-           "     --pool=POOL                With register, attach, reset-statistics: the pool\n"
+           "     --pool=POOL                With register, attach, reset-statistics\n"
            "     --priority=PRIORITY        With register, attach: high, medium or low\n"
 #if VGPU_HAVE_LIBVIRT
            "  -c --connect=URI              With attach, detach: which libvirt\n"
 #endif
            "     --all                      With reset-statistics: of all VMs and pools\n"
-           "  -i --interval=SECONDS         With top: between two looks; with list and pools:\n"
-           "                                to measure the rate, 0: do not\n\n"
+           "  -i --interval=SECONDS         With top: the time between two looks; with list,\n"
+           "                                pools: to measure the rate in; 0: do not\n\n"
            "See vgpuctl(1) for details.\n");
 }
 
