@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The scalar addition over the mediator's socket, beside a floor: the same
+ * The scalar addition over the mediator's socket, beside two floors: the same
  * client and the same bytes against a bare server of one thread that epolls,
- * reads and writes back. Both in turn, several times; medians and their ratio.
+ * reads and writes back, and against the same server with a second process behind
+ * it that does the writing back, as the mediator has its executor. All in turn,
+ * several times; medians, and the medians of the ratios.
  *
  * What it shows: what the mediator and the executor add to a Unix socket. What
  * it does not show: the device, the guest, or a GPU (the backend is cpu).
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
 #include "mediator.h"
 #include "wire.h"
 
@@ -32,20 +33,6 @@ typedef struct Run {
     double usec_per_request;
     double requests_per_second;
 } Run;
-
-static void die(const char *what)
-{
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(EXIT_FAILURE);
-}
-
-static double now_sec(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
 
 /* ---- The floor ---------------------------------------------------------------- */
 
@@ -76,7 +63,56 @@ static void echo_serve(int listener)
     }
 }
 
-static pid_t echo_start(const char *path)
+/* The second process: what comes in goes out. */
+static int worker_start(void)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        die("cannot make a socketpair");
+    if (fork() == 0) {
+        char buf[4096];
+        ssize_t n;
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while ((n = recv(pair[1], buf, sizeof(buf), 0)) > 0 &&
+               send(pair[1], buf, (size_t) n, MSG_NOSIGNAL) == n)
+            continue;
+        _exit(EXIT_SUCCESS);
+    }
+    close(pair[1]);
+    return pair[0];
+}
+
+/* For one connection: it is enough to know whom the worker's answer is for. */
+static void relay_serve(int listener)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC), worker = worker_start(), client = -1;
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = listener};
+    char buf[4096];
+
+    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &e);
+    e.data.fd = worker;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, worker, &e);
+    while (epoll_wait(epoll, &e, 1, -1) > 0) {
+        int fd = e.data.fd;
+        ssize_t size;
+
+        if (fd == listener) {
+            client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+            e = (struct epoll_event){.events = EPOLLIN, .data.fd = client};
+            epoll_ctl(epoll, EPOLL_CTL_ADD, client, &e);
+            continue;
+        }
+        size = read(fd, buf, sizeof(buf));
+        if (size <= 0)
+            close(fd);
+        else
+            (void) send(fd == worker ? client : worker, buf, (size_t) size, MSG_NOSIGNAL);
+    }
+}
+
+static pid_t server_start(const char *path, void (*serve)(int))
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -85,12 +121,12 @@ static pid_t echo_start(const char *path)
     snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     if (fd < 0 || bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 ||
         listen(fd, SOMAXCONN) < 0)
-        die("cannot start the echo server");
+        die("cannot start a server");
 
     pid = fork();
     if (pid == 0) {
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-        echo_serve(fd);
+        serve(fd);
     }
     close(fd);
     return pid;
@@ -175,47 +211,45 @@ static Run run_many(const char *path, unsigned rounds)
 
 /* ---- The comparison ----------------------------------------------------------------- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-    qsort(values, REPETITIONS, sizeof(*values), compare_doubles);
-    return values[REPETITIONS / 2];
-}
-
 int main(void)
 {
     double floor_one[REPETITIONS], ours_one[REPETITIONS], ratio_one[REPETITIONS];
+    double relay_one[REPETITIONS], over_relay[REPETITIONS];
     double floor_many[REPETITIONS], ours_many[REPETITIONS], ratio_many[REPETITIONS];
     TestMediator mediator;
-    char echo_path[104];
-    pid_t echo;
+    char echo_path[104], relay_path[104];
+    pid_t echo, relay;
 
     if (test_mediator_start(&mediator, "[Pool A]\nBackend=cpu\n", "none") < 0)
         return EXIT_FAILURE;
     snprintf(echo_path, sizeof(echo_path), "%.64s/echo", mediator.directory);
-    echo = echo_start(echo_path);
+    snprintf(relay_path, sizeof(relay_path), "%.64s/relay", mediator.directory);
+    echo = server_start(echo_path, echo_serve);
+    relay = server_start(relay_path, relay_serve);
 
     for (unsigned i = 0; i < REPETITIONS; i++) {
         floor_one[i] = run_one(echo_path, ROUNDS_ONE).usec_per_request;
+        relay_one[i] = run_one(relay_path, ROUNDS_ONE).usec_per_request;
         ours_one[i] = run_one(mediator.socket, ROUNDS_ONE).usec_per_request;
         ratio_one[i] = ours_one[i] / floor_one[i];
+        over_relay[i] = ours_one[i] / relay_one[i];
         floor_many[i] = run_many(echo_path, ROUNDS_MANY).requests_per_second;
         ours_many[i] = run_many(mediator.socket, ROUNDS_MANY).requests_per_second;
         ratio_many[i] = ours_many[i] / floor_many[i];
     }
 
     printf("scalar add, 1 connection:   echo %.1f us, mediator %.1f us, ratio %.2f (aim <= 2.2)\n",
-           median(floor_one), median(ours_one), median(ratio_one));
+           median(floor_one, REPETITIONS), median(ours_one, REPETITIONS),
+           median(ratio_one, REPETITIONS));
+    printf("  beside an echo through two processes: %.1f us, ratio %.2f\n",
+           median(relay_one, REPETITIONS), median(over_relay, REPETITIONS));
     printf("scalar add, %d connections: echo %.0f/s, mediator %.0f/s, ratio %.2f (aim >= 0.4)\n",
-           MANY, median(floor_many), median(ours_many), median(ratio_many));
+           MANY, median(floor_many, REPETITIONS), median(ours_many, REPETITIONS),
+           median(ratio_many, REPETITIONS));
 
     (void) kill(echo, SIGKILL);
     (void) waitpid(echo, NULL, 0);
+    (void) kill(relay, SIGKILL);
+    (void) waitpid(relay, NULL, 0);
     return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -10,20 +10,12 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "measure.h"
 #include "scheduler.h"
 
 #define REPETITIONS 9
 #define REQUESTS 2000000
-
-static double now_nsec(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
-}
 
 static void *allocate(size_t n, size_t size)
 {
@@ -51,7 +43,7 @@ static double run(unsigned n_vms)
             exit(EXIT_FAILURE);
     }
 
-    begin = now_nsec();
+    begin = now_sec();
     for (unsigned i = 0; i < REQUESTS; i++) {
         SchedRequest *r = scheduler_pick(&s, i);
 
@@ -59,7 +51,7 @@ static double run(unsigned n_vms)
         if (scheduler_push(&s, r->client, r, i % VGPU_N_PRIORITIES, i) != 0)
             exit(EXIT_FAILURE);
     }
-    double per_request = (now_nsec() - begin) / REQUESTS;
+    double per_request = (now_sec() - begin) * 1e9 / REQUESTS;
 
     free(requests);
     free(clients);
@@ -87,26 +79,13 @@ static double run_set_priority(void)
             exit(EXIT_FAILURE);
     }
 
-    begin = now_nsec();
+    begin = now_sec();
     sched_client_set_priority(&clients[0], VGPU_PRIORITY_HIGH);
-    spent = now_nsec() - begin;
+    spent = (now_sec() - begin) * 1e6;
 
     free(requests);
     free(clients);
-    return spent / 1000;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-    qsort(values, REPETITIONS, sizeof(*values), compare_doubles);
-    return values[REPETITIONS / 2];
+    return spent;
 }
 
 int main(void)
@@ -121,12 +100,13 @@ int main(void)
         move[i] = run_set_priority();
     }
 
-    double base = median(one);
+    double base = median(one, REPETITIONS);
     printf("scheduler, 1 VM:       %.1f ns a request\n", base);
-    printf("scheduler, 100 VMs:    %.1f ns a request, ratio %.2f (aim <= 1.5)\n", median(hundred),
-           median(hundred) / base);
-    printf("scheduler, 10000 VMs:  %.1f ns a request, ratio %.2f (aim <= 1.5)\n", median(many),
-           median(many) / base);
-    printf("set-priority of 1,000 requests among 10,000: %.0f us (aim < 1000)\n", median(move));
+    printf("scheduler, 100 VMs:    %.1f ns a request, ratio %.2f (aim <= 1.5)\n",
+           median(hundred, REPETITIONS), median(hundred, REPETITIONS) / base);
+    printf("scheduler, 10000 VMs:  %.1f ns a request, ratio %.2f (aim <= 1.5)\n",
+           median(many, REPETITIONS), median(many, REPETITIONS) / base);
+    printf("set-priority of 1,000 requests among 10,000: %.0f us (aim < 1000)\n",
+           median(move, REPETITIONS));
     return EXIT_SUCCESS;
 }

@@ -22,7 +22,7 @@ struct Connection {
     TAILQ_ENTRY(Connection) link;
     Manager *manager;
     int fd;
-    sd_event_source *io;
+    uint32_t watched; /* epoll events */
     struct ucred peer;
     VM *vm;               /* NULL until the first HELLO or REQUEST */
     IdentityCheck *check; /* a HELLO waits for this */
@@ -64,15 +64,24 @@ static void hang_up(Connection *c)
     (void) shutdown(c->fd, SHUT_RDWR);
 }
 
+/* Waits for what there is to do: room for what is left to send, and, unless it is
+ * not to be looked at now, what comes in. */
+static void watch(Connection *c)
+{
+    uint32_t events = c->manager->draining || c->check ? 0 : EPOLLIN;
+
+    if (buffer_used(&c->out) > 0)
+        events |= EPOLLOUT;
+    if (events != c->watched)
+        peers_watch(c->manager->peers, c->fd, c, events);
+    c->watched = events;
+}
+
 static void flush_output(Connection *c)
 {
-    int r = buffer_send(&c->out, c->fd);
-    uint32_t in = c->manager->draining || c->check ? 0 : EPOLLIN;
-
-    if (r < 0)
+    if (buffer_send(&c->out, c->fd) < 0)
         hang_up(c);
-    else
-        (void) sd_event_source_set_io_events(c->io, r > 0 ? in | EPOLLOUT : in);
+    watch(c);
 }
 
 static void send_message(Connection *c, uint32_t type, uint32_t request_id, const void *payload,
@@ -206,7 +215,7 @@ static void on_identity(void *userdata, const char *reason)
     if (r != MESSAGE_OK)
         connection_free(c);
     else
-        flush_output(c);
+        watch(c);
 }
 
 /* A claim to be a registered VM. The secret of the last WELCOME proves it, and then
@@ -490,17 +499,13 @@ static int read_input(Connection *c)
     if (r == MESSAGE_OK)
         r = check_fds(c);
     if (r == MESSAGE_OK && c->check)
-        (void) sd_event_source_set_io_events(c->io, 0);
+        watch(c);
     return r;
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+void connection_on_ready(Connection *c, uint32_t revents)
 {
-    Connection *c = userdata;
     int r = MESSAGE_OK;
-
-    (void) source;
-    (void) fd;
 
     if (revents & EPOLLOUT)
         flush_output(c);
@@ -514,7 +519,6 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         violation(c, strerror(-r));
     if (r != MESSAGE_OK)
         connection_free(c);
-    return 0;
 }
 
 /* ---- The connection --------------------------------------------------------------- */
@@ -532,12 +536,13 @@ int connection_new(Manager *manager, int fd)
 
     c->manager = manager;
     c->fd = fd;
+    c->watched = EPOLLIN;
     TAILQ_INSERT_TAIL(&manager->connections, c, link);
     manager->n_connections++;
 
     r = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) < 0 ? -errno : 0;
     if (r >= 0)
-        r = sd_event_add_io(manager->event, &c->io, fd, EPOLLIN, on_io, c);
+        r = peers_add(manager->peers, fd, c);
     if (r < 0) {
         connection_free(c);
         return r;
@@ -556,7 +561,7 @@ Connection *connection_free(Connection *c)
     TAILQ_REMOVE(&c->manager->connections, c, link);
     c->manager->n_connections--;
     c->manager->accept_warned = false;
-    sd_event_source_disable_unref(c->io);
+    peers_remove(c->manager->peers, c->fd, c);
     close(c->fd);
     passed_fds_close(&c->fds);
     buffer_clear(&c->out);
@@ -577,8 +582,6 @@ void connection_stop_reading_all(Manager *manager)
 
     TAILQ_FOREACH(c, &manager->connections, link)
     {
-        uint32_t out = buffer_used(&c->out) > 0 ? EPOLLOUT : 0;
-
-        (void) sd_event_source_set_io_events(c->io, out);
+        watch(c);
     }
 }

@@ -23,13 +23,17 @@ typedef TAILQ_HEAD(ConnectionList, Connection) ConnectionList;
  */
 int connection_new(Manager *manager, int fd);
 
+/* connection_on_ready() - handle epoll events of its socket; may free it */
+void connection_on_ready(Connection *c, uint32_t events);
+
 /* connection_free() - close it, drop what its VM has queued. NULL is fine */
 Connection *connection_free(Connection *c);
 
 /* connection_free_all() - every one of the manager's */
 void connection_free_all(Manager *manager);
 
-/* connection_stop_reading_all() - answers still go out; requests stay in the socket */
+/* connection_stop_reading_all() - once the manager drains: answers still go out; requests stay in
+ * the socket */
 void connection_stop_reading_all(Manager *manager);
 
 /*

@@ -230,6 +230,8 @@ static int add_sources(Manager *m)
     if (r >= 0)
         r = sd_event_set_watchdog(m->event, true);
     if (r >= 0)
+        r = peers_new(m->event, connection_on_ready, &m->peers);
+    if (r >= 0)
         r = sd_event_add_signal(m->event, NULL, SIGTERM, on_terminate, m);
     if (r >= 0)
         r = sd_event_add_signal(m->event, NULL, SIGINT, on_terminate, m);
@@ -302,6 +304,7 @@ Manager *manager_free(Manager *m)
     sd_event_source_disable_unref(m->lanes_source);
     manager_bus_close(m);
     vm_free_all(m);
+    peers_free(m->peers);
     sd_event_unref(m->event);
     free(m);
     return NULL;

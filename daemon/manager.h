@@ -16,6 +16,7 @@
 #include "config.h"
 #include "connection.h"
 #include "lane.h"
+#include "peers.h"
 #include "pool.h"
 #include "vm.h"
 #include "window.h"
@@ -50,6 +51,7 @@ struct Manager {
     sd_event_source *lanes_source;
 
     ConnectionList connections;
+    Peers *peers;
     unsigned n_connections;
     unsigned max_connections;
     bool accept_warned; /* over the limit, said once until one closes */

@@ -58,7 +58,7 @@ static int path_of(const char *directory, const char *name, char ret[PATH_MAX])
     return n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-static int write_whole(const char *path, const char *text)
+static int write_whole(const char *path, const char *text, bool sync)
 {
     char temporary[PATH_MAX];
     ssize_t size = (ssize_t) strlen(text);
@@ -70,9 +70,10 @@ static int write_whole(const char *path, const char *text)
     if (fd < 0)
         return -errno;
 
-    /* A few hundred bytes: the one place where the loop waits for a disk, at an
-     * administrator's command. */
-    if (write(fd, text, (size_t) size) != size || fsync(fd) < 0)
+    /* A few hundred bytes. What must outlive the host's power is the one thing for
+     * which the loop waits for a disk, at an administrator's command. */
+    errno = 0;
+    if (write(fd, text, (size_t) size) != size || (sync && fsync(fd) < 0))
         r = errno ? -errno : -EIO;
     close(fd);
     if (r >= 0 && rename(temporary, path) < 0)
@@ -89,7 +90,7 @@ static void save_text(const VM *vm, const char *directory, const char *text)
     int r = path_of(directory, vm->name, path);
 
     if (r >= 0)
-        r = write_whole(path, text);
+        r = write_whole(path, text, directory == vm->manager->state_directory);
     if (r < 0)
         log_context(LOG_ERR, &context, "cannot keep the state of VM %s: %s", vm->name,
                     strerror(-r));

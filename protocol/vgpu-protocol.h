@@ -257,7 +257,7 @@ typedef struct VGPUWelcome {
     uint8_t resume[16]; /* a secret: whoever shows it comes back as this VM; zero: none */
 } VGPUWelcome;
 
-#define VGPU_HELLO_SIZE_MIN   ((uint32_t) offsetof(VGPUHello, resume))
+#define VGPU_HELLO_SIZE_MIN ((uint32_t) offsetof(VGPUHello, resume))
 #define VGPU_WELCOME_SIZE_MIN ((uint32_t) offsetof(VGPUWelcome, resume))
 
 static_assert(sizeof(VGPUHello) == 40, "ABI");

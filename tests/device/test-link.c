@@ -196,6 +196,58 @@ static void test_a_request_is_given_up(void **state)
     serve_again(w);
 }
 
+/* ---- Coming back as the same VM -------------------------------------------------------- */
+
+/* The secret of the last WELCOME is shown in the next HELLO, and a WELCOME of a
+ * mediator that knows of none takes it back. */
+static void test_resume_secret(void **state)
+{
+    static const uint8_t none[16];
+    VGPUWelcome welcome = {.resume = {1, 2, 3, 250, [15] = 9}};
+    World *w = *state;
+    WireMessage message;
+    VGPUHello hello;
+
+    device_submit_add(&w->device, 1, 100, 200);
+    fake_accept(&w->mediator, &message);
+    memcpy(&hello, message.payload, sizeof(hello));
+    assert_memory_equal(hello.resume, none, sizeof(none));
+    fake_send(&w->mediator, VGPU_MSG_WELCOME, 1, &welcome, sizeof(welcome));
+    fake_expect_request(&w->mediator, 1, NULL);
+    fake_send(&w->mediator, VGPU_MSG_PING, 7, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &message); /* WELCOME has been taken */
+    fake_hang_up(&w->mediator);
+
+    fake_accept(&w->mediator, &message);
+    memcpy(&hello, message.payload, sizeof(hello));
+    assert_memory_equal(hello.resume, welcome.resume, sizeof(welcome.resume));
+    fake_send(&w->mediator, VGPU_MSG_WELCOME, 1, &welcome, VGPU_WELCOME_SIZE_MIN);
+    fake_expect_request(&w->mediator, 1, NULL);
+    fake_send(&w->mediator, VGPU_MSG_PING, 8, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &message);
+    fake_hang_up(&w->mediator);
+
+    fake_accept(&w->mediator, &message);
+    memcpy(&hello, message.payload, sizeof(hello));
+    assert_memory_equal(hello.resume, none, sizeof(none));
+}
+
+/* A mediator that does not want the VM answers its HELLO, which has the number of
+ * the request behind it. */
+static void test_hello_is_refused(void **state)
+{
+    World *w = *state;
+    WireMessage hello;
+
+    device_submit_add(&w->device, 41, 100, 200);
+    fake_accept(&w->mediator, &hello);
+    assert_int_equal(hello.header.request_id, 41);
+    fake_send(&w->mediator, VGPU_MSG_QUARANTINED, hello.header.request_id, NULL, 0);
+    fake_hang_up(&w->mediator);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
+    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_VM_QUARANTINED);
+}
+
 /* ---- Silent ------------------------------------------------------------------------- */
 
 /* It lets others connect, by its backlog, but does nothing. */
@@ -425,6 +477,8 @@ int main(void)
         IMPATIENT(test_killed_and_gone),
         CASE(test_restarted_while_idle),
         CASE(test_a_request_is_given_up),
+        CASE(test_resume_secret),
+        CASE(test_hello_is_refused),
         IMPATIENT(test_never_accepts),
         IMPATIENT(test_stalls_before_a_sign_of_life),
         IMPATIENT(test_stalls_after_a_sign_of_life),

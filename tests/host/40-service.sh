@@ -10,6 +10,10 @@ test_no_error_in_the_journal_so_far() {
     [ ! -s "$cache/host/journal" ]
 }
 
+test_the_units_are_without_fault() {
+    host_run systemd-analyze verify --man=no vgpu-mediator.socket "$service"
+}
+
 test_the_units_exposure_is_at_most_15_tenths() {
     host_run systemd-analyze security --no-pager --threshold=15 "$service" | tail -n 20
 }

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The device in a libvirt domain's definition. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attach.h"
+#include "ctl.h"
+#include "text.h"
+
+/* The same names as set-limits has. */
+static int read_limits(DomainAttributes *a, int n, char **settings)
+{
+    for (int i = 0; i < n; i++)
+        if (strncmp(settings[i], "QueueLimit=", 11) == 0)
+            a->queue_limit = settings[i] + 11;
+        else if (strncmp(settings[i], "RequestRateLimit=", 17) == 0)
+            a->request_rate_limit = settings[i] + 17;
+        else {
+            print_error("'%s' is no limit: it is QueueLimit= or RequestRateLimit= and a number.",
+                        settings[i]);
+            return -EINVAL;
+        }
+    return 0;
+}
+
+/* Takes @error. */
+static int conclude(int r, const char *what, const char *domain, bool active, char *error)
+{
+    CLEANUP_FREE char *reason = error;
+
+    if (r < 0 || r == ATTACH_FAILED) {
+        print_error("Failed to %s domain %s: %s", what, domain, reason ? reason : strerror(-r));
+        return r < 0 ? r : -EIO;
+    }
+    if (r == ATTACH_CHANGED && active)
+        print_error("Domain %s is running: the change takes effect at its next start.", domain);
+    return 0;
+}
+
+int verb_attach(Context *c, int argc, char **argv)
+{
+    const Options *o = &c->options;
+    DomainAttributes attributes = {
+        .pool = o->pool ? o->pool : "A",
+        .priority = o->priority ? o->priority : "medium",
+    };
+    char *error = NULL;
+    bool active = false;
+    int r;
+
+    r = read_limits(&attributes, argc - 2, argv + 2);
+    if (r < 0)
+        return r;
+    r = attach_to_domain(o->connect, argv[1], &attributes, &active, &error);
+    return conclude(r, "attach a GPU to", argv[1], active, error);
+}
+
+int verb_detach(Context *c, int argc, char **argv)
+{
+    char *error = NULL;
+    bool active = false;
+    int r;
+
+    (void) argc;
+
+    r = detach_from_domain(c->options.connect, argv[1], &active, &error);
+    return conclude(r, "detach the GPU of", argv[1], active, error);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The verbs that change something: a method call each. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "names.h"
+#include "text.h"
+
+/* ---- Calls -------------------------------------------------------------------------------- */
+
+/* Sends a call and says, on failure, that @what could not be done to @whom. */
+static int send_call(Context *c, sd_bus_message *m, const char *what, const char *whom,
+                     sd_bus_message **ret_reply)
+{
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    int r;
+
+    bus_client_authorize(c->client);
+    r = sd_bus_call(bus_client_bus(c->client), m, 0, &error, ret_reply);
+    if (r < 0)
+        print_error("Failed to %s%s%s: %s", what, *whom ? " " : "", whom,
+                    bus_client_strerror(&error, r));
+    return r;
+}
+
+static int report(const char *what, const char *whom, int r)
+{
+    print_error("Failed to %s%s%s: %s", what, *whom ? " " : "", whom, strerror(-r));
+    return r;
+}
+
+static int manager_call(Context *c, const char *member, sd_bus_message **ret)
+{
+    return sd_bus_message_new_method_call(bus_client_bus(c->client), ret, VGPU_BUS_NAME,
+                                          VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, member);
+}
+
+/* A call of the Manager with arguments, and its outcome. */
+static int call(Context *c, const char *what, const char *whom, const char *member,
+                const char *types, ...)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL;
+    va_list ap;
+    int r;
+
+    r = manager_call(c, member, &m);
+    if (r >= 0 && types) {
+        va_start(ap, types);
+        r = sd_bus_message_appendv(m, types, ap);
+        va_end(ap);
+    }
+    return r < 0 ? report(what, whom, r) : send_call(c, m, what, whom, NULL);
+}
+
+/* ---- VMs ---------------------------------------------------------------------------------- */
+
+int verb_set_priority(Context *c, int argc, char **argv)
+{
+    (void) argc;
+
+    return call(c, "set priority of VM", argv[1], "SetVMPriority", "ssb", argv[1], argv[2],
+                (int) c->options.runtime);
+}
+
+int verb_set_pool(Context *c, int argc, char **argv)
+{
+    (void) argc;
+
+    return call(c, "set pool of VM", argv[1], "SetVMPool", "ssb", argv[1], argv[2],
+                (int) c->options.runtime);
+}
+
+static int append_limits(sd_bus_message *m, char *const *settings, int n)
+{
+    int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+    for (int i = 0; i < n && r >= 0; i++) {
+        const char *equals = strchr(settings[i], '=');
+        char key[64];
+        uint32_t value;
+
+        if (!equals || equals == settings[i] || equals - settings[i] >= (int) sizeof(key) ||
+            text_number(equals + 1, &value) < 0) {
+            print_error("'%s' is no limit: it is a name, '=' and a number.", settings[i]);
+            return -EINVAL;
+        }
+        snprintf(key, sizeof(key), "%.*s", (int) (equals - settings[i]), settings[i]);
+        r = sd_bus_message_append(m, "{sv}", key, "u", value);
+    }
+    if (r >= 0)
+        r = sd_bus_message_close_container(m);
+    return r < 0 ? report("make the call", "", r) : 0;
+}
+
+int verb_set_limits(Context *c, int argc, char **argv)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL;
+    int r;
+
+    r = manager_call(c, "SetVMLimits", &m);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "s", argv[1]);
+    if (r < 0)
+        return report("set limits of VM", argv[1], r);
+    r = append_limits(m, argv + 2, argc - 2);
+    if (r < 0)
+        return r;
+    r = sd_bus_message_append(m, "b", (int) c->options.runtime);
+    return r < 0 ? report("set limits of VM", argv[1], r)
+                 : send_call(c, m, "set limits of VM", argv[1], NULL);
+}
+
+/* Of several, each is tried, and the first failure is the outcome. */
+int verb_change_vms(Context *c, int argc, char **argv)
+{
+    static const struct {
+        const char *verb, *member, *what;
+    } verbs[] = {
+        {"pause", "PauseVM", "pause VM"},
+        {"resume", "ResumeVM", "resume VM"},
+        {"quarantine", "QuarantineVM", "quarantine VM"},
+        {"release", "ReleaseVM", "release VM"},
+        {"unregister", "UnregisterVM", "unregister VM"},
+    };
+    size_t v = 0;
+    int failure = 0;
+
+    while (strcmp(verbs[v].verb, argv[0]) != 0)
+        v++;
+    for (int i = 1; i < argc; i++) {
+        int r = call(c, verbs[v].what, argv[i], verbs[v].member, "s", argv[i]);
+
+        failure = failure < 0 ? failure : r;
+    }
+    return failure;
+}
+
+/* ---- Pools -------------------------------------------------------------------------------- */
+
+/* What the pool has, the Manager has not: called on the object itself. */
+static int call_pool(Context *c, const char *what, const char *pool, const char *member)
+{
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    CLEANUP_FREE char *path = NULL;
+    int r;
+
+    r = sd_bus_path_encode(VGPU_OBJECT_POOL, pool, &path);
+    if (r < 0)
+        return report(what, pool, r);
+
+    bus_client_authorize(c->client);
+    r = sd_bus_call_method(bus_client_bus(c->client), VGPU_BUS_NAME, path, VGPU_INTERFACE_POOL,
+                           member, &error, NULL, NULL);
+    if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
+        print_error("Failed to %s %s: No pool '%s' is configured.", what, pool, pool);
+    else if (r < 0)
+        print_error("Failed to %s %s: %s", what, pool, bus_client_strerror(&error, r));
+    return r;
+}
+
+int verb_change_pools(Context *c, int argc, char **argv)
+{
+    bool pause = strcmp(argv[0], "pause-pool") == 0;
+    int failure = 0;
+
+    for (int i = 1; i < argc; i++) {
+        int r =
+            call_pool(c, pause ? "pause pool" : "resume pool", argv[i], pause ? "Pause" : "Resume");
+
+        failure = failure < 0 ? failure : r;
+    }
+    return failure;
+}
+
+/* ---- The service -------------------------------------------------------------------------- */
+
+int verb_reload(Context *c, int argc, char **argv)
+{
+    (void) argc, (void) argv;
+
+    return call(c, "reload the configuration", "", "Reload", NULL);
+}
+
+static int reset_vm(Context *c, const char *name)
+{
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    CLEANUP_FREE char *path = NULL;
+    int r;
+
+    r = sd_bus_path_encode(VGPU_OBJECT_VM, name, &path);
+    if (r < 0)
+        return report("reset statistics of VM", name, r);
+
+    bus_client_authorize(c->client);
+    r = sd_bus_call_method(bus_client_bus(c->client), VGPU_BUS_NAME, path, VGPU_INTERFACE_VM,
+                           "ResetStatistics", &error, NULL, NULL);
+    if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
+        print_error("Failed to reset statistics of VM %s: No VM '%s' is known.", name, name);
+    else if (r < 0)
+        print_error("Failed to reset statistics of VM %s: %s", name,
+                    bus_client_strerror(&error, r));
+    return r;
+}
+
+int verb_reset_statistics(Context *c, int argc, char **argv)
+{
+    int failure = 0;
+
+    if (c->options.all && (argc > 1 || c->options.pool)) {
+        print_error("--all goes without VMs and without --pool=.");
+        return -EINVAL;
+    }
+    if (c->options.all)
+        return call(c, "reset all statistics", "", "ResetStatistics", NULL);
+    if (argc < 2 && !c->options.pool) {
+        print_error("Name VMs, or a pool with --pool=, or say --all.");
+        return -EINVAL;
+    }
+
+    if (c->options.pool)
+        failure = call_pool(c, "reset statistics of pool", c->options.pool, "ResetStatistics");
+    for (int i = 1; i < argc; i++) {
+        int r = reset_vm(c, argv[i]);
+
+        failure = failure < 0 ? failure : r;
+    }
+    return failure;
+}
+
+/* ---- Registration -------------------------------------------------------------------------- */
+
+static int read_registered(sd_bus_message *reply, const char *name)
+{
+    const char *path;
+    uint32_t id;
+    int r = sd_bus_message_read(reply, "uo", &id, &path);
+
+    if (r < 0)
+        return report("register VM", name, r);
+    printf("%" PRIu32 "\n", id);
+    return 0;
+}
+
+int verb_register(Context *c, int argc, char **argv)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
+    const Options *o = &c->options;
+    int r;
+
+    r = manager_call(c, "RegisterVM", &m);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "ssss", argv[1], argv[2], o->pool ? o->pool : "A",
+                                  o->priority ? o->priority : "medium");
+    if (r < 0)
+        return report("register VM", argv[1], r);
+    r = append_limits(m, argv + 3, argc - 3);
+    if (r >= 0)
+        r = send_call(c, m, "register VM", argv[1], &reply);
+    return r < 0 ? r : read_registered(reply, argv[1]);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vgpuctl: what its verbs have in common. */
+#ifndef VGPU_CTL_H
+#define VGPU_CTL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus-client.h"
+#include "cleanup.h"
+#include "pager.h"
+#include "table.h"
+
+#define USEC_PER_MSEC UINT64_C(1000)
+#define USEC_PER_SEC UINT64_C(1000000)
+
+/* What the options said. */
+typedef struct Options {
+    TableOptions table;
+    bool no_pager;
+    bool no_ask_password;
+    bool runtime;
+    bool all;
+    const char *pool;       /* NULL: not given */
+    const char *priority;   /* NULL: not given */
+    const char *connect;    /* libvirt's URI; NULL: its default */
+    uint64_t interval_usec; /* UINT64_MAX: not given */
+} Options;
+
+typedef struct Context {
+    Options options;
+    BusClient *client;
+    Pager pager;
+} Context;
+
+/*
+ * A verb. @argc and @argv are its arguments, the verb itself first; their number is
+ * within what main.c allows. On failure it has said what is wrong on standard
+ * error, and returns a negative errno.
+ */
+typedef int Verb(Context *c, int argc, char **argv);
+
+Verb verb_list;
+Verb verb_pools;
+Verb verb_status;
+Verb verb_set_priority;
+Verb verb_set_pool;
+Verb verb_set_limits;
+Verb verb_change_vms;   /* pause, resume, quarantine, release, unregister */
+Verb verb_change_pools; /* pause-pool, resume-pool */
+Verb verb_register;
+Verb verb_reload;
+Verb verb_reset_statistics;
+Verb verb_top;
+Verb verb_monitor;
+Verb verb_metrics;
+Verb verb_attach;
+Verb verb_detach;
+
+/* open_pager() - standard output goes through the pager from here on, where one is wanted */
+void open_pager(Context *c);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "list.h"
+#include "text.h"
+
+/* Long enough for a rate that says something, short enough to wait for. */
+#define RATE_INTERVAL_USEC (200 * USEC_PER_MSEC)
+
+#define VM(title, key, type, member)               \
+    {                                              \
+        title, key, type, offsetof(VMInfo, member) \
+    }
+#define POOL(title, key, type, member)               \
+    {                                                \
+        title, key, type, offsetof(PoolInfo, member) \
+    }
+
+const Column list_vm_columns[LIST_VM_COLUMNS] = {
+    VM("NAME", "name", COLUMN_STRING, name),
+    VM("ID", "id", COLUMN_UINT, id),
+    VM("POOL", "pool", COLUMN_STRING, pool),
+    VM("PRIORITY", "priority", COLUMN_STRING, priority),
+    VM("STATE", "state", COLUMN_STATE, state),
+    VM("QUEUE", "queue_depth", COLUMN_UINT, queue_depth),
+    VM("RUNNING", "in_flight", COLUMN_UINT, counters.in_flight),
+    VM("REQUESTS", "requests_completed", COLUMN_COUNT, counters.completed),
+    VM("FAILED", "requests_failed", COLUMN_COUNT, counters.failed),
+    VM("RATE", "requests_per_second", COLUMN_RATE, counters.rate),
+    VM("WAIT-P50", "wait_p50_usec", COLUMN_USEC, counters.wait_p50),
+    VM("WAIT-P99", "wait_p99_usec", COLUMN_USEC, counters.wait_p99),
+    VM("RUN-P50", "execution_p50_usec", COLUMN_USEC, counters.execution_p50),
+    VM("RUN-P99", "execution_p99_usec", COLUMN_USEC, counters.execution_p99),
+    VM(NULL, "requests_rejected", COLUMN_COUNT, counters.rejected),
+};
+
+const Column list_pool_columns[LIST_POOL_COLUMNS] = {
+    POOL("POOL", "name", COLUMN_STRING, name),
+    POOL("BACKEND", "backend", COLUMN_STRING, backend),
+    POOL("STATE", "state", COLUMN_STATE, state),
+    POOL("HIGH", "queue_depth_high", COLUMN_UINT, queue_high),
+    POOL("MEDIUM", "queue_depth_medium", COLUMN_UINT, queue_medium),
+    POOL("LOW", "queue_depth_low", COLUMN_UINT, queue_low),
+    POOL("RUNNING", "in_flight", COLUMN_UINT, counters.in_flight),
+    POOL("REQUESTS", "requests_completed", COLUMN_COUNT, counters.completed),
+    POOL("FAILED", "requests_failed", COLUMN_COUNT, counters.failed),
+    POOL("RATE", "requests_per_second", COLUMN_RATE, counters.rate),
+    POOL("WAIT-P50", "wait_p50_usec", COLUMN_USEC, counters.wait_p50),
+    POOL("WAIT-P99", "wait_p99_usec", COLUMN_USEC, counters.wait_p99),
+    POOL("RUN-P50", "execution_p50_usec", COLUMN_USEC, counters.execution_p50),
+    POOL("RUN-P99", "execution_p99_usec", COLUMN_USEC, counters.execution_p99),
+    POOL("DEVICES", "devices", COLUMN_STRING, devices),
+    POOL(NULL, "policy", COLUMN_STRING, policy),
+    POOL(NULL, "device_memory_bytes", COLUMN_BYTES, memory_total),
+    POOL(NULL, "executor_restarts", COLUMN_COUNT, executor_restarts),
+};
+
+static void hide_empty_times(Counters *c)
+{
+    if (c->completed > 0 || c->failed > 0)
+        return;
+    c->wait_p50 = c->wait_p95 = c->wait_p99 = c->wait_max = UINT64_MAX;
+    c->execution_p50 = c->execution_p95 = c->execution_p99 = c->execution_max = UINT64_MAX;
+}
+
+void list_hide_empty_times(Snapshot *s)
+{
+    for (size_t i = 0; i < s->n_vms; i++)
+        hide_empty_times(&s->vms[i].counters);
+    for (size_t i = 0; i < s->n_pools; i++)
+        hide_empty_times(&s->pools[i].counters);
+}
+
+/* Two snapshots, a moment apart: the later one, with rates. */
+static int measure(BusClient *client, uint64_t interval_usec, sd_bus_error *error, Snapshot **ret)
+{
+    CLEANUP(cleanup_snapshot) Snapshot *first = NULL;
+    int r;
+
+    r = snapshot_get(bus_client_bus(client), error, &first);
+    if (r < 0)
+        return r;
+    if (interval_usec == 0 || (first->n_vms == 0 && first->n_pools == 0)) {
+        *ret = first;
+        first = NULL;
+        return 0;
+    }
+
+    (void) usleep((useconds_t) interval_usec);
+    r = snapshot_get(bus_client_bus(client), error, ret);
+    if (r >= 0)
+        snapshot_set_rates(*ret, first);
+    return r;
+}
+
+static int take_snapshot(Context *c, Snapshot **ret)
+{
+    uint64_t interval = c->options.interval_usec;
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    int r;
+
+    r = measure(c->client, interval == UINT64_MAX ? RATE_INTERVAL_USEC : interval, &error, ret);
+    if (r < 0)
+        print_error("Failed to list VMs and pools: %s", bus_client_strerror(&error, r));
+    else
+        list_hide_empty_times(*ret);
+    return r;
+}
+
+int verb_list(Context *c, int argc, char **argv)
+{
+    CLEANUP(cleanup_snapshot) Snapshot *s = NULL;
+    int r;
+
+    (void) argc, (void) argv;
+
+    r = take_snapshot(c, &s);
+    if (r < 0)
+        return r;
+    open_pager(c);
+    return table_print(&c->options.table, "vms", "VMs", list_vm_columns, LIST_VM_COLUMNS, s->vms,
+                       s->n_vms, sizeof(*s->vms));
+}
+
+int verb_pools(Context *c, int argc, char **argv)
+{
+    CLEANUP(cleanup_snapshot) Snapshot *s = NULL;
+    int r;
+
+    (void) argc, (void) argv;
+
+    r = take_snapshot(c, &s);
+    if (r < 0)
+        return r;
+    open_pager(c);
+    return table_print(&c->options.table, "pools", "pools", list_pool_columns, LIST_POOL_COLUMNS,
+                       s->pools, s->n_pools, sizeof(*s->pools));
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The columns of the lists of VMs and pools, which "top" has too. */
+#ifndef VGPU_CTL_LIST_H
+#define VGPU_CTL_LIST_H
+
+#include "snapshot.h"
+#include "table.h"
+
+#define LIST_VM_COLUMNS 15
+#define LIST_POOL_COLUMNS 18
+
+extern const Column list_vm_columns[LIST_VM_COLUMNS];     /* of VMInfo */
+extern const Column list_pool_columns[LIST_POOL_COLUMNS]; /* of PoolInfo */
+
+/* list_hide_empty_times() - no times where no request has given one: they would read as 0 */
+void list_hide_empty_times(Snapshot *s);
+
+#endif

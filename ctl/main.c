@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "text.h"
+
+#define ANY INT_MAX
+
+static const struct {
+    const char *name;
+    int min, max; /* arguments */
+    bool on_bus;
+    Verb *run;
+} verbs[] = {
+    {"list", 0, 0, true, verb_list},
+    {"status", 1, ANY, true, verb_status},
+    {"pools", 0, 0, true, verb_pools},
+    {"top", 0, 0, true, verb_top},
+    {"monitor", 0, 0, true, verb_monitor},
+    {"metrics", 0, 0, true, verb_metrics},
+    {"set-priority", 2, 2, true, verb_set_priority},
+    {"set-pool", 2, 2, true, verb_set_pool},
+    {"set-limits", 2, ANY, true, verb_set_limits},
+    {"pause", 1, ANY, true, verb_change_vms},
+    {"resume", 1, ANY, true, verb_change_vms},
+    {"quarantine", 1, ANY, true, verb_change_vms},
+    {"release", 1, ANY, true, verb_change_vms},
+    {"register", 2, ANY, true, verb_register},
+    {"unregister", 1, ANY, true, verb_change_vms},
+    {"pause-pool", 1, ANY, true, verb_change_pools},
+    {"resume-pool", 1, ANY, true, verb_change_pools},
+    {"reset-statistics", 0, ANY, true, verb_reset_statistics},
+    {"reload", 0, 0, true, verb_reload},
+#if VGPU_HAVE_LIBVIRT
+    {"attach", 1, ANY, false, verb_attach},
+    {"detach", 1, 1, false, verb_detach},
+#endif
+};
+
+#define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static void usage(void)
+{
+    printf("vgpuctl [OPTIONS...] COMMAND ...\n\n"
+           "Watch and steer what virtual machines may use of the GPU.\n\n"
+           "Looking:\n"
+           "  list                          List VMs (the default)\n"
+           "  status VM...                  Show all about VMs\n"
+           "  pools                         List GPU pools\n"
+           "  top                           Show VMs as they work\n"
+           "  monitor                       Show changes as they happen\n"
+           "  metrics                       Write everything as OpenMetrics text\n\n"
+           "Virtual machines:\n"
+           "  set-priority VM high|medium|low\n"
+           "                                Change a VM's priority\n"
+           "  set-pool VM POOL              Move a VM to another pool\n"
+           "  set-limits VM LIMIT=N...      Change limits: QueueLimit, RequestRateLimit\n"
+           "  pause|resume VM...            Hold what VMs have queued, or let it run\n"
+           "  quarantine|release VM...      Refuse what VMs submit, or accept it again\n"
+           "  register VM UUID [LIMIT=N...] Make a VM known, and print its number\n"
+           "  unregister VM...              Forget VMs\n"
+#if VGPU_HAVE_LIBVIRT
+           "  attach DOMAIN [LIMIT=N...]    Give a libvirt domain a GPU at its next start\n"
+           "  detach DOMAIN                 Take it from the domain again\n"
+#endif
+           "\nThe service:\n"
+           "  pause-pool|resume-pool POOL...\n"
+           "                                Hold the queue of pools, or let it run\n"
+           "  reset-statistics [VM...]      Set counters and times to zero\n"
+           "  reload                        Read the configuration again\n\n"
+           "Options:\n"
+           "  -h --help                     Show this help\n"
+           "     --version                  Show the version\n"
+           "     --json=pretty|short|off    Write JSON\n"
+           "     --no-legend                No headings and no totals\n"
+           "     --no-pager                 Do not go through a pager\n"
+           "     --no-ask-password          Do not ask for a password\n"
+           "     --runtime                  Change until the VM is unregistered only\n"
+           "     --pool=POOL                With register, attach, reset-statistics\n"
+           "     --priority=PRIORITY        With register, attach: high, medium or low\n"
+#if VGPU_HAVE_LIBVIRT
+           "  -c --connect=URI              With attach, detach: which libvirt\n"
+#endif
+           "     --all                      With reset-statistics: of all VMs and pools\n"
+           "  -i --interval=SECONDS         With top: the time between two looks; with list,\n"
+           "                                pools: to measure the rate in; 0: do not\n\n"
+           "See vgpuctl(1) for details.\n");
+}
+
+/* ---- The outside -------------------------------------------------------------------------- */
+
+/* As systemd's programs decide. */
+static bool want_colors(void)
+{
+    const char *e = getenv("SYSTEMD_COLORS"), *term = getenv("TERM");
+
+    if (e && *e)
+        return strcmp(e, "0") != 0 && strcasecmp(e, "no") != 0 && strcasecmp(e, "false") != 0 &&
+               strcasecmp(e, "off") != 0;
+    e = getenv("NO_COLOR");
+    return !(e && *e) && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
+void open_pager(Context *c)
+{
+    if (!c->options.no_pager)
+        pager_open(&c->pager);
+}
+
+/* ---- Options ------------------------------------------------------------------------------ */
+
+static int parse_json(const char *value, JSONMode *ret)
+{
+    if (strcmp(value, "pretty") == 0)
+        *ret = JSON_PRETTY;
+    else if (strcmp(value, "short") == 0)
+        *ret = JSON_SHORT;
+    else if (strcmp(value, "off") == 0)
+        *ret = JSON_OFF;
+    else {
+        print_error("--json= takes pretty, short or off, not '%s'.", value);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int parse_interval(const char *value, uint64_t *ret)
+{
+    double seconds;
+    char *end;
+
+    errno = 0;
+    seconds = strtod(value, &end);
+    if (errno != 0 || end == value || *end || !isfinite(seconds) || seconds < 0 || seconds > 3600) {
+        print_error("--interval= takes a number of seconds up to 3600, not '%s'.", value);
+        return -EINVAL;
+    }
+    *ret = (uint64_t) (seconds * (double) USEC_PER_SEC);
+    return 0;
+}
+
+/* Returns 1 to go on, 0 when all is said, or a negative errno. */
+static int parse_options(int argc, char **argv, Options *o)
+{
+    enum {
+        OPT_VERSION = 256,
+        OPT_JSON,
+        OPT_NO_LEGEND,
+        OPT_NO_PAGER,
+        OPT_NO_ASK_PASSWORD,
+        OPT_RUNTIME,
+        OPT_POOL,
+        OPT_PRIORITY,
+        OPT_ALL,
+    };
+    static const struct option options[] = {
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, OPT_VERSION},
+        {"json", required_argument, NULL, OPT_JSON},
+        {"no-legend", no_argument, NULL, OPT_NO_LEGEND},
+        {"no-pager", no_argument, NULL, OPT_NO_PAGER},
+        {"no-ask-password", no_argument, NULL, OPT_NO_ASK_PASSWORD},
+        {"runtime", no_argument, NULL, OPT_RUNTIME},
+        {"pool", required_argument, NULL, OPT_POOL},
+        {"priority", required_argument, NULL, OPT_PRIORITY},
+        {"connect", required_argument, NULL, 'c'},
+        {"all", no_argument, NULL, OPT_ALL},
+        {"interval", required_argument, NULL, 'i'},
+        {0},
+    };
+    int c, r = 0;
+
+    while ((c = getopt_long(argc, argv, "hc:i:", options, NULL)) >= 0 && r >= 0)
+        switch (c) {
+        case 'h':
+            usage();
+            return 0;
+        case OPT_VERSION:
+            puts("vgpu-mediator " VGPU_VERSION);
+            return 0;
+        case OPT_JSON:
+            r = parse_json(optarg, &o->table.json);
+            break;
+        case OPT_NO_LEGEND:
+            o->table.no_legend = true;
+            break;
+        case OPT_NO_PAGER:
+            o->no_pager = true;
+            break;
+        case OPT_NO_ASK_PASSWORD:
+            o->no_ask_password = true;
+            break;
+        case OPT_RUNTIME:
+            o->runtime = true;
+            break;
+        case OPT_POOL:
+            o->pool = optarg;
+            break;
+        case OPT_PRIORITY:
+            o->priority = optarg;
+            break;
+        case OPT_ALL:
+            o->all = true;
+            break;
+        case 'c':
+            o->connect = optarg;
+            break;
+        case 'i':
+            r = parse_interval(optarg, &o->interval_usec);
+            break;
+        default:
+            print_error("See vgpuctl --help.");
+            return -EINVAL;
+        }
+    return r < 0 ? r : 1;
+}
+
+/* ---- Verbs -------------------------------------------------------------------------------- */
+
+static int find_verb(const char *name, size_t *ret)
+{
+    const char *names[N_VERBS], *nearest;
+
+    for (size_t i = 0; i < N_VERBS; i++) {
+        if (strcmp(verbs[i].name, name) == 0) {
+            *ret = i;
+            return 0;
+        }
+        names[i] = verbs[i].name;
+    }
+
+    nearest = text_nearest(name, names, N_VERBS);
+    if (nearest)
+        print_error("Unknown command '%s', did you mean '%s'?", name, nearest);
+    else
+        print_error("Unknown command '%s'. See vgpuctl --help.", name);
+    return -EINVAL;
+}
+
+static int run(Context *c, int argc, char **argv)
+{
+    static char *const default_verb[] = {"list", NULL};
+    size_t v;
+    int r;
+
+    if (argc == 0) {
+        argc = 1;
+        argv = (char **) default_verb;
+    }
+    r = find_verb(argv[0], &v);
+    if (r < 0)
+        return r;
+    if (argc - 1 < verbs[v].min || argc - 1 > verbs[v].max) {
+        print_error("Too %s arguments for '%s'. See vgpuctl --help.",
+                    argc - 1 < verbs[v].min ? "few" : "many", argv[0]);
+        return -EINVAL;
+    }
+
+    if (verbs[v].on_bus) {
+        r = bus_client_new(!c->options.no_ask_password, &c->client);
+        if (r < 0)
+            return r;
+    }
+    return verbs[v].run(c, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    Context c = {.options.interval_usec = UINT64_MAX};
+    int r;
+
+    (void) setlocale(LC_ALL, "");
+    /* Numbers are for programs too. */
+    (void) setlocale(LC_NUMERIC, "C");
+
+    r = parse_options(argc, argv, &c.options);
+    if (r <= 0)
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    c.options.table.colors = want_colors();
+
+    r = run(&c, argc - optind, argv + optind);
+    if (r == -ENOMEM)
+        print_error("Out of memory.");
+
+    c.client = bus_client_free(c.client);
+    pager_close(&c.pager);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

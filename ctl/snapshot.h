@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All that the mediator says of its VMs and pools, as of one moment. */
+#ifndef VGPU_CTL_SNAPSHOT_H
+#define VGPU_CTL_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <systemd/sd-bus.h>
+
+/* What VMs and pools have in common; see org.vgpu.Mediator1(5). Times in µs. */
+typedef struct Counters {
+    uint32_t in_flight;
+    uint64_t submitted, completed, failed, rejected;
+    uint64_t bytes_in, bytes_out;
+    uint64_t wait, wait_p50, wait_p95, wait_p99, wait_max;
+    uint64_t execution, execution_p50, execution_p95, execution_p99, execution_max;
+    uint64_t last_request;
+    double rate; /* completed requests a second; NAN: not known */
+} Counters;
+
+typedef struct VMInfo {
+    char *path;
+    char *name;
+    char *uuid;
+    char *pool, *configured_pool;
+    char *priority, *configured_priority;
+    const char *state; /* "quarantined", "paused", "connected" or "waiting" */
+    uint32_t id, leader_pid, queue_depth, queue_limit, rate_limit;
+    bool registered, connected, paused, quarantined;
+    Counters counters;
+} VMInfo;
+
+typedef struct PoolInfo {
+    char *path;
+    char *name;
+    char *backend;
+    char *devices; /* their names, with commas between them */
+    char *policy;
+    char *executor_state;
+    const char *state; /* "paused", or that of the executor */
+    uint64_t memory_total, executor_restarts;
+    uint32_t queue_high, queue_medium, queue_low, queue_limit, in_flight_limit, executor_pid;
+    bool paused;
+    Counters counters;
+} PoolInfo;
+
+typedef struct Snapshot {
+    VMInfo *vms; /* by name */
+    size_t n_vms;
+    PoolInfo *pools; /* by name */
+    size_t n_pools;
+    uint64_t usec; /* CLOCK_MONOTONIC */
+} Snapshot;
+
+/*
+ * snapshot_call() - make the call whose reply snapshot_parse() reads
+ * @ret: to be sent, and unreferenced
+ *
+ * Returns 0 or a negative errno.
+ */
+int snapshot_call(sd_bus *bus, sd_bus_message **ret);
+int snapshot_parse(sd_bus_message *reply, Snapshot **ret);
+
+/*
+ * snapshot_get() - both, and wait for the reply
+ * @ret: to be freed
+ *
+ * Returns 0, or a negative errno with @error set.
+ */
+int snapshot_get(sd_bus *bus, sd_bus_error *error, Snapshot **ret);
+
+/* snapshot_free() - takes NULL. Returns NULL */
+Snapshot *snapshot_free(Snapshot *s);
+
+/* snapshot_set_rates() - compute the rates in @s from an earlier one; where the
+ * counters have been reset in between, there is no rate */
+void snapshot_set_rates(Snapshot *s, const Snapshot *earlier);
+
+/*
+ * vm_info_get() - one VM
+ * @ret: to be released with vm_info_release()
+ *
+ * Returns 0, or a negative errno with @error set.
+ */
+int vm_info_get(sd_bus *bus, const char *name, sd_bus_error *error, VMInfo *ret);
+
+/* vm_info_release() - free what it holds */
+void vm_info_release(VMInfo *vm);
+
+static inline void cleanup_snapshot(Snapshot **s)
+{
+    snapshot_free(*s);
+}
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "ctl.h"
+#include "snapshot.h"
+#include "text.h"
+
+#define LABEL_WIDTH 15
+
+#define VM(key, type, member)                     \
+    {                                             \
+        NULL, key, type, offsetof(VMInfo, member) \
+    }
+
+/* Everything, for programs. */
+static const Column columns[] = {
+    VM("name", COLUMN_STRING, name),
+    VM("uuid", COLUMN_STRING, uuid),
+    VM("id", COLUMN_UINT, id),
+    VM("registered", COLUMN_BOOL, registered),
+    VM("state", COLUMN_STRING, state),
+    VM("connected", COLUMN_BOOL, connected),
+    VM("paused", COLUMN_BOOL, paused),
+    VM("quarantined", COLUMN_BOOL, quarantined),
+    VM("leader_pid", COLUMN_UINT, leader_pid),
+    VM("pool", COLUMN_STRING, pool),
+    VM("configured_pool", COLUMN_STRING, configured_pool),
+    VM("priority", COLUMN_STRING, priority),
+    VM("configured_priority", COLUMN_STRING, configured_priority),
+    VM("queue_limit", COLUMN_UINT, queue_limit),
+    VM("request_rate_limit", COLUMN_UINT, rate_limit),
+    VM("queue_depth", COLUMN_UINT, queue_depth),
+    VM("in_flight", COLUMN_UINT, counters.in_flight),
+    VM("requests_submitted", COLUMN_COUNT, counters.submitted),
+    VM("requests_completed", COLUMN_COUNT, counters.completed),
+    VM("requests_failed", COLUMN_COUNT, counters.failed),
+    VM("requests_rejected", COLUMN_COUNT, counters.rejected),
+    VM("bytes_in", COLUMN_COUNT, counters.bytes_in),
+    VM("bytes_out", COLUMN_COUNT, counters.bytes_out),
+    VM("wait_usec", COLUMN_COUNT, counters.wait),
+    VM("wait_p50_usec", COLUMN_COUNT, counters.wait_p50),
+    VM("wait_p95_usec", COLUMN_COUNT, counters.wait_p95),
+    VM("wait_p99_usec", COLUMN_COUNT, counters.wait_p99),
+    VM("wait_max_usec", COLUMN_COUNT, counters.wait_max),
+    VM("execution_usec", COLUMN_COUNT, counters.execution),
+    VM("execution_p50_usec", COLUMN_COUNT, counters.execution_p50),
+    VM("execution_p95_usec", COLUMN_COUNT, counters.execution_p95),
+    VM("execution_p99_usec", COLUMN_COUNT, counters.execution_p99),
+    VM("execution_max_usec", COLUMN_COUNT, counters.execution_max),
+    VM("last_request_usec", COLUMN_COUNT, counters.last_request),
+};
+
+__attribute__((format(printf, 2, 3))) static void line(const char *label, const char *format, ...)
+{
+    va_list ap;
+
+    printf("%*s: ", LABEL_WIDTH, label);
+    va_start(ap, format);
+    vprintf(format, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+/* What is now, and what the registration says where that is something else. */
+static void print_setting(const char *label, const char *now, const char *configured)
+{
+    if (strcmp(now, configured) == 0 || !*configured)
+        line(label, "%s", now);
+    else
+        line(label, "%s (configured: %s)", now, configured);
+}
+
+static void print_state(const VMInfo *vm, bool colors)
+{
+    const char *color = !colors           ? ""
+                        : vm->quarantined ? "\033[31m"
+                        : vm->paused      ? "\033[33m"
+                        : vm->connected   ? "\033[32m"
+                                          : "";
+
+    line("State", "%s%s%s%s", color, vm->state, *color ? "\033[0m" : "",
+         vm->registered ? "" : " (not registered)");
+}
+
+/* The name in /proc is the process's own choice. */
+static void print_leader(uint32_t pid)
+{
+    CLEANUP_FREE char *escaped = NULL;
+    char path[32], comm[32] = "";
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%" PRIu32 "/comm", pid);
+    f = fopen(path, "re");
+    if (f) {
+        if (!fgets(comm, sizeof(comm), f))
+            comm[0] = '\0';
+        comm[strcspn(comm, "\n")] = '\0';
+        fclose(f);
+    }
+    escaped = text_escape(comm);
+    if (escaped && *escaped)
+        line("Leader PID", "%" PRIu32 " (%s)", pid, escaped);
+    else
+        line("Leader PID", "%" PRIu32, pid);
+}
+
+static void print_times(const char *label, uint64_t p50, uint64_t p95, uint64_t p99, uint64_t max,
+                        uint64_t total)
+{
+    char b[5][TEXT_SIZE];
+
+    line(label, "p50 %s, p95 %s, p99 %s, max %s, total %s", text_usec(p50, b[0]),
+         text_usec(p95, b[1]), text_usec(p99, b[2]), text_usec(max, b[3]), text_usec(total, b[4]));
+}
+
+static void print_last_request(uint64_t usec)
+{
+    char when[TEXT_SIZE], ago[TEXT_SIZE];
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
+
+    line("Last request", "%s; %s ago", text_timestamp(usec, when),
+         text_usec(now_usec > usec ? now_usec - usec : 0, ago));
+}
+
+static void print_counters(const Counters *c)
+{
+    char in[TEXT_SIZE], out[TEXT_SIZE];
+
+    line("Requests",
+         "%" PRIu64 " submitted, %" PRIu64 " completed, %" PRIu64 " failed, %" PRIu64 " rejected",
+         c->submitted, c->completed, c->failed, c->rejected);
+    line("Data", "%s in, %s out", text_bytes(c->bytes_in, in), text_bytes(c->bytes_out, out));
+    if (c->completed > 0 || c->failed > 0) {
+        print_times("Wait", c->wait_p50, c->wait_p95, c->wait_p99, c->wait_max, c->wait);
+        print_times("Run", c->execution_p50, c->execution_p95, c->execution_p99, c->execution_max,
+                    c->execution);
+    }
+    if (c->last_request > 0)
+        print_last_request(c->last_request);
+}
+
+static void print_status(const VMInfo *vm, bool colors)
+{
+    CLEANUP_FREE char *name = text_escape(vm->name);
+
+    printf("%s (%" PRIu32 ")\n", name ? name : "", vm->id);
+    if (*vm->uuid)
+        line("UUID", "%s", vm->uuid);
+    print_state(vm, colors);
+    if (vm->leader_pid > 0)
+        print_leader(vm->leader_pid);
+    print_setting("Pool", vm->pool, vm->configured_pool);
+    print_setting("Priority", vm->priority, vm->configured_priority);
+    line("Queue", "%" PRIu32 " of %" PRIu32, vm->queue_depth, vm->queue_limit);
+    if (vm->rate_limit > 0)
+        line("Rate limit", "%" PRIu32 "/s", vm->rate_limit);
+    line("Running", "%" PRIu32, vm->counters.in_flight);
+    print_counters(&vm->counters);
+}
+
+static int print_all(Context *c, const VMInfo *vms, size_t n)
+{
+    if (n == 0)
+        return 0;
+    open_pager(c);
+    if (c->options.table.json != JSON_OFF)
+        return table_print(&c->options.table, "vms", "VMs", columns,
+                           sizeof(columns) / sizeof(columns[0]), vms, n, sizeof(*vms));
+
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            putchar('\n');
+        print_status(&vms[i], c->options.table.colors);
+    }
+    return 0;
+}
+
+int verb_status(Context *c, int argc, char **argv)
+{
+    CLEANUP_FREE VMInfo *vms = calloc((size_t) argc, sizeof(*vms));
+    size_t n = 0;
+    int failure = 0, r;
+
+    if (!vms)
+        return -ENOMEM;
+
+    for (int i = 1; i < argc; i++) {
+        CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        r = vm_info_get(bus_client_bus(c->client), argv[i], &error, &vms[n]);
+        if (r >= 0) {
+            n++;
+            continue;
+        }
+        print_error("Failed to get status of VM %s: %s", argv[i], bus_client_strerror(&error, r));
+        failure = failure < 0 ? failure : r;
+    }
+
+    r = print_all(c, vms, n);
+    for (size_t i = 0; i < n; i++)
+        vm_info_release(&vms[i]);
+    return failure < 0 ? failure : r;
+}

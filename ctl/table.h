@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Rows of a struct as a table for people, or as JSON for programs: one
+ * description of the columns serves both.
+ */
+#ifndef VGPU_CTL_TABLE_H
+#define VGPU_CTL_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef enum JSONMode {
+    JSON_OFF,
+    JSON_PRETTY,
+    JSON_SHORT,
+} JSONMode;
+
+typedef struct TableOptions {
+    JSONMode json;
+    bool no_legend; /* without headings and without the line that counts */
+    bool colors;
+} TableOptions;
+
+typedef enum ColumnType {
+    COLUMN_STRING, /* char *; empty: nothing */
+    COLUMN_STATE,  /* char *, coloured by its word */
+    COLUMN_BOOL,   /* bool */
+    COLUMN_UINT,   /* uint32_t */
+    COLUMN_COUNT,  /* uint64_t */
+    COLUMN_BYTES,  /* uint64_t */
+    COLUMN_USEC,   /* uint64_t; UINT64_MAX: nothing */
+    COLUMN_RATE,   /* double; NAN: nothing */
+} ColumnType;
+
+typedef struct Column {
+    const char *title; /* NULL: in JSON only */
+    const char *key;   /* JSON's name for it */
+    ColumnType type;
+    size_t offset; /* in the row's struct */
+} Column;
+
+/*
+ * table_render() - a table of @n_rows structs
+ * @name: the key of the array in JSON: { "name": [ … ] }
+ * @rows: of @row_size bytes each
+ * @width: of the terminal, in columns; 0: as wide as the table is
+ * @ret: the text; to be freed
+ *
+ * What the locale cannot print is written as \xNN. Returns 0 or a negative errno.
+ */
+int table_render(const TableOptions *options, const char *name, const Column *columns,
+                 size_t n_columns, const void *rows, size_t n_rows, size_t row_size, size_t width,
+                 char **ret);
+
+/*
+ * table_print() - the same to standard output, and how many there are
+ * @noun: in the plural, for the line that counts
+ */
+int table_print(const TableOptions *options, const char *name, const char *noun,
+                const Column *columns, size_t n_columns, const void *rows, size_t n_rows,
+                size_t row_size);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "terminal.h"
+
+/* The other screen; no cursor; long lines are cut off instead of wrapped. */
+#define ENTER "\033[?1049h\033[?25l\033[?7l"
+#define LEAVE "\033[?7h\033[?25h\033[?1049l"
+
+static void write_all(const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(STDOUT_FILENO, text, size);
+
+        if (n < 0 && errno != EINTR)
+            return; /* a terminal that is gone: its hang-up comes as a signal */
+        if (n > 0) {
+            text += n;
+            size -= (size_t) n;
+        }
+    }
+}
+
+int terminal_enter(Terminal *t)
+{
+    struct termios raw;
+
+    if (!isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &t->before) < 0)
+        return -ENOTTY;
+
+    raw = t->before;
+    raw.c_lflag &= ~(tcflag_t) (ICANON | ECHO);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
+        return -errno;
+    write_all(ENTER, strlen(ENTER));
+    t->entered = true;
+    return 0;
+}
+
+void terminal_leave(Terminal *t)
+{
+    if (!t->entered)
+        return;
+    write_all(LEAVE, strlen(LEAVE));
+    (void) tcsetattr(STDIN_FILENO, TCSADRAIN, &t->before);
+    t->entered = false;
+}
+
+void terminal_size(size_t *ret_rows, size_t *ret_columns)
+{
+    struct winsize size = {0};
+
+    (void) ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    *ret_rows = size.ws_row > 0 ? size.ws_row : 24;
+    *ret_columns = size.ws_col > 0 ? size.ws_col : 80;
+}
+
+void terminal_draw(const char *text, const char *footer)
+{
+    CLEANUP_FREE char *frame = NULL;
+    size_t rows, columns, size;
+    FILE *f = open_memstream(&frame, &size);
+
+    if (!f)
+        return;
+    terminal_size(&rows, &columns);
+
+    /* Over what is there, and clear what is left: nothing flickers. */
+    fputs("\033[H", f);
+    for (size_t row = 1; row < rows && *text; row++) {
+        size_t n = strcspn(text, "\n");
+
+        fprintf(f, "%.*s\033[K\r\n", (int) n, text);
+        text += n + (text[n] == '\n');
+    }
+    fprintf(f, "\033[J\033[%zuH%s\033[K", rows, footer);
+    if (fclose(f) == 0)
+        write_all(frame, size);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <wchar.h>
+#include <wctype.h>
+
+#include "cleanup.h"
+#include "text.h"
+
+#define USEC_PER_SEC UINT64_C(1000000)
+
+/* The bytes of the character at @text that can be printed as they are, or 0. */
+static size_t printable(const char *text, mbstate_t *state)
+{
+    wchar_t c;
+    size_t n = mbrtowc(&c, text, strlen(text), state);
+
+    if (n == (size_t) -1 || n == (size_t) -2) {
+        *state = (mbstate_t){0};
+        return 0;
+    }
+    return iswprint((wint_t) c) ? n : 0;
+}
+
+/* How long a character is, printable or not. */
+static size_t length(const char *text)
+{
+    mbstate_t state = {0};
+    size_t n = mbrlen(text, strlen(text), &state);
+
+    return n == (size_t) -1 || n == (size_t) -2 ? 1 : n;
+}
+
+char *text_escape(const char *text)
+{
+    char *escaped = malloc(strlen(text) * 4 + 1), *p = escaped;
+    mbstate_t state = {0};
+
+    if (!escaped)
+        return NULL;
+    while (*text) {
+        size_t n = printable(text, &state), m = n > 0 ? n : length(text);
+
+        if (n > 0)
+            p = mempcpy(p, text, n);
+        else
+            for (size_t i = 0; i < m; i++)
+                p += sprintf(p, "\\x%02x", (unsigned char) text[i]);
+        text += m;
+    }
+    *p = '\0';
+    return escaped;
+}
+
+/* Three digits of a number below 1000. */
+static void three_digits(double value, const char *unit, char *buffer)
+{
+    int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+    int n = snprintf(buffer, TEXT_SIZE, "%.*f", decimals, value);
+
+    /* 1.50 is 1.5, and 2.00 is 2. */
+    if (decimals > 0) {
+        while (buffer[n - 1] == '0')
+            n--;
+        if (buffer[n - 1] == '.')
+            n--;
+    }
+    snprintf(buffer + n, TEXT_SIZE - (size_t) n, "%s", unit);
+}
+
+static void two_units(uint64_t seconds, uint64_t small, const char *small_unit, uint64_t large,
+                      const char *large_unit, char *buffer)
+{
+    uint64_t rest = seconds % large / small;
+    int n = snprintf(buffer, TEXT_SIZE, "%" PRIu64 "%s", seconds / large, large_unit);
+
+    if (rest > 0)
+        snprintf(buffer + n, TEXT_SIZE - (size_t) n, " %" PRIu64 "%s", rest, small_unit);
+}
+
+char *text_usec(uint64_t usec, char *buffer)
+{
+    uint64_t seconds = (usec + USEC_PER_SEC / 2) / USEC_PER_SEC;
+
+    if (usec == 0)
+        snprintf(buffer, TEXT_SIZE, "0");
+    else if (usec < 1000)
+        snprintf(buffer, TEXT_SIZE, "%" PRIu64 "us", usec);
+    else if (usec < 999500)
+        three_digits((double) usec / 1e3, "ms", buffer);
+    else if (seconds < 60)
+        three_digits((double) usec / 1e6, "s", buffer);
+    else if (seconds < 3600)
+        two_units(seconds, 1, "s", 60, "min", buffer);
+    else if (seconds < 86400)
+        two_units(seconds, 60, "min", 3600, "h", buffer);
+    else
+        two_units(seconds, 3600, "h", 86400, "d", buffer);
+    return buffer;
+}
+
+char *text_bytes(uint64_t bytes, char *buffer)
+{
+    static const char units[] = "BKMGTPE";
+    double value = (double) bytes;
+    unsigned unit = 0;
+
+    while (value >= 1024 && units[unit + 1]) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(buffer, TEXT_SIZE, "%.*f%c", unit > 0, value, units[unit]);
+    return buffer;
+}
+
+char *text_rate(double rate, char *buffer)
+{
+    if (rate < 1000)
+        three_digits(rate, "", buffer);
+    else
+        snprintf(buffer, TEXT_SIZE, "%.0f", rate);
+    return buffer;
+}
+
+char *text_timestamp(uint64_t realtime_usec, char *buffer)
+{
+    time_t seconds = (time_t) (realtime_usec / USEC_PER_SEC);
+    struct tm tm;
+
+    if (!localtime_r(&seconds, &tm) ||
+        strftime(buffer, TEXT_SIZE, "%a %Y-%m-%d %H:%M:%S %Z", &tm) == 0)
+        snprintf(buffer, TEXT_SIZE, "-");
+    return buffer;
+}
+
+int text_number(const char *text, uint32_t *ret)
+{
+    unsigned long long value;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return -EINVAL;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (errno != 0 || *end != '\0' || value > UINT32_MAX)
+        return -EINVAL;
+
+    *ret = (uint32_t) value;
+    return 0;
+}
+
+/* Levenshtein's distance of two short words. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t n = strlen(b), row[33];
+
+    if (strlen(a) > 32 || n > 32)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i]; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i + 1;
+        for (size_t j = 0; j < n; j++) {
+            size_t least = diagonal + (a[i] != b[j]);
+
+            diagonal = row[j + 1];
+            if (row[j] + 1 < least)
+                least = row[j] + 1;
+            if (row[j + 1] + 1 < least)
+                least = row[j + 1] + 1;
+            row[j + 1] = least;
+        }
+    }
+    return row[n];
+}
+
+const char *text_nearest(const char *text, const char *const *words, size_t n)
+{
+    const char *nearest = NULL;
+    size_t least = 4; /* what is further off was not meant */
+
+    for (size_t i = 0; i < n; i++) {
+        size_t d = distance(text, words[i]);
+
+        if (d < least && d * 2 <= strlen(text)) {
+            least = d;
+            nearest = words[i];
+        }
+    }
+    return nearest;
+}
+
+void print_error(const char *format, ...)
+{
+    CLEANUP_FREE char *line = NULL, *escaped = NULL;
+    va_list ap;
+    int n;
+
+    va_start(ap, format);
+    n = vasprintf(&line, format, ap);
+    va_end(ap);
+    if (n < 0) {
+        line = NULL;
+        fputs("Out of memory.\n", stderr);
+        return;
+    }
+
+    escaped = text_escape(line);
+    fprintf(stderr, "%s\n", escaped ? escaped : "Out of memory.");
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Text for people. Names come from elsewhere, from libvirt or from a guest, and
+ * must not reach the terminal as they are.
+ */
+#ifndef VGPU_CTL_TEXT_H
+#define VGPU_CTL_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TEXT_SIZE 64
+
+/*
+ * text_escape() - @text with each byte of what the locale cannot print as \xNN
+ *
+ * Returns a new string, or NULL without memory.
+ */
+char *text_escape(const char *text);
+
+/*
+ * text_usec() - a time span as systemd writes it, in three digits: "12us",
+ * "1.23ms", "45.6s", "2min 3s", "1h 5min", "3d 4h"
+ *
+ * Returns @buffer, of TEXT_SIZE bytes.
+ */
+char *text_usec(uint64_t usec, char *buffer);
+
+/* text_bytes() - a size as systemd writes it: "512B", "1.5K", "24.0G". Returns @buffer */
+char *text_bytes(uint64_t bytes, char *buffer);
+
+/* text_rate() - a rate a second, in three digits or more: "0.5", "12.3", "4567". Returns @buffer */
+char *text_rate(double rate, char *buffer);
+
+/* text_timestamp() - local time: "Tue 2026-11-24 09:42:31 UTC". Returns @buffer */
+char *text_timestamp(uint64_t realtime_usec, char *buffer);
+
+/* text_number() - a whole number from 0 to UINT32_MAX. Returns 0 or -EINVAL */
+int text_number(const char *text, uint32_t *ret);
+
+/* text_nearest() - the one of @n @words that @text may have been meant to be, or NULL */
+const char *text_nearest(const char *text, const char *const *words, size_t n);
+
+/* print_error() - a line on standard error, with what cannot be printed escaped */
+void print_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

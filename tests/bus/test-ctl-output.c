@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What vgpuctl writes, and where: help, JSON, metrics, pager, colours, completion. */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <json.h>
+
+#include "test-ctl-run.h"
+#include "world.h"
+
+static int start(void **state)
+{
+    (void) state;
+    unsetenv("PAGER");
+    unsetenv("SYSTEMD_PAGER");
+    unsetenv("NO_COLOR");
+    unsetenv("SYSTEMD_COLORS");
+    if (world_start("[Pool A]\nBackend=cpu\n[Pool C]\nBackend=cpu\n") < 0)
+        return -1;
+    register_vm("web1", 1, "A", "high");
+    register_vm("web2", 2, "C", "low");
+    register_vm("back\\slash \"quoted\"", 3, "A", "medium");
+    return 0;
+}
+
+/* ---- Words on the command line --------------------------------------------------------------- */
+
+static void test_help(void **state)
+{
+    static const char *const verbs[] = {
+        "list",         "status",   "pools",      "top",        "monitor",     "metrics",
+        "set-priority", "set-pool", "set-limits", "pause",      "resume",      "quarantine",
+        "release",      "register", "unregister", "pause-pool", "resume-pool", "reset-statistics",
+        "reload",
+    };
+    Ctl c = ctl_run("--help", NULL), v;
+
+    (void) state;
+    assert_int_equal(c.status, 0);
+    assert_string_equal(c.err, "");
+    for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        assert_non_null(strstr(c.out, verbs[i]));
+    for (const char *line = c.out; *line; line = strchr(line, '\n') + 1)
+        assert_true(strcspn(line, "\n") <= 80);
+    ctl_release(&c);
+
+    v = ctl_run("--version", NULL);
+    assert_int_equal(v.status, 0);
+    assert_true(strncmp(v.out, "vgpu-mediator 0.", 16) == 0);
+    ctl_release(&v);
+}
+
+static void test_usage(void **state)
+{
+    Ctl c;
+
+    (void) state;
+    ctl_refuse("Unknown command 'lst', did you mean 'list'?", "lst");
+    ctl_refuse("Unknown command 'set-prio', did you mean 'set-pool'?", "set-prio");
+    ctl_refuse("Unknown command 'frobnicate'. See vgpuctl --help.", "frobnicate");
+    ctl_refuse("Unknown command '\\x1b[2J'. See vgpuctl --help.", "\033[2J");
+    ctl_refuse("Too few arguments for 'status'. See vgpuctl --help.", "status");
+    ctl_refuse("Too few arguments for 'set-priority'. See vgpuctl --help.", "set-priority", "web1");
+    ctl_refuse("Too many arguments for 'set-priority'. See vgpuctl --help.", "set-priority", "web1",
+               "high", "low");
+    ctl_refuse("Too many arguments for 'list'. See vgpuctl --help.", "list", "web1");
+    ctl_refuse("--json= takes pretty, short or off, not 'long'.", "--json=long");
+    ctl_refuse("--interval= takes a number of seconds up to 3600, not '1s'.", "--interval=1s");
+    ctl_refuse("--interval= takes a number of seconds up to 3600, not '-1'.", "--interval=-1");
+    ctl_refuse("--interval= takes a number of seconds up to 3600, not 'nan'.", "--interval=nan");
+    ctl_refuse("vgpuctl: unrecognized option '--frob'\nSee vgpuctl --help.", "--frob");
+    ctl_refuse("vgpuctl: option '--json' requires an argument\nSee vgpuctl --help.", "--json");
+
+    /* What follows "--" is no option. */
+    c = ctl_run("status", "--", "--json", NULL);
+    assert_int_equal(c.status, 1);
+    assert_string_equal(c.err, "Failed to get status of VM --json: No VM '--json' is known.\n");
+    ctl_release(&c);
+}
+
+/* libvirt's own test driver has a domain "test", of a type that has no QEMU. */
+static void test_attach(void **state)
+{
+    Ctl c = ctl_run("--help", NULL);
+    bool there = strstr(c.out, "attach DOMAIN") != NULL;
+    const char *refusal = "Failed to attach a GPU to domain test: ";
+
+    (void) state;
+    ctl_release(&c);
+    if (!there) {
+        print_message("# vgpuctl is built without libvirt\n");
+        skip();
+    }
+    c = ctl_run("attach", "test", "--connect=test:///default", NULL);
+    assert_int_equal(c.status, 1);
+    assert_true(strncmp(c.err, refusal, strlen(refusal)) == 0);
+    assert_non_null(strstr(c.err, "'test'"));
+    ctl_release(&c);
+    c = ctl_run("attach", "test", "--priority=urgent", "-c", "test:///default", NULL);
+    assert_int_equal(c.status, 1);
+    assert_non_null(strstr(c.err, "'urgent'"));
+    ctl_release(&c);
+    c = ctl_run("attach", "test", "QueueLimit=0", "-c", "test:///default", NULL);
+    assert_int_equal(c.status, 1);
+    assert_non_null(strstr(c.err, "'0'"));
+    ctl_release(&c);
+    ctl_refuse("'Speed=1' is no limit: it is QueueLimit= or RequestRateLimit= and a number.",
+               "attach", "test", "Speed=1", "-c", "test:///default");
+    ctl_refuse("Failed to detach the GPU of domain none: no domain is called 'none'", "detach",
+               "none", "-c", "test:///default");
+    c = ctl_run("detach", "test", "-c", "test:///default", NULL);
+    assert_int_equal(c.status, 0);
+    ctl_release(&c);
+}
+
+/* One question to the mediator, however many VMs there are: seen by an eavesdropper. */
+static void test_one_call(void **state)
+{
+    sd_bus_message *m = NULL;
+    sd_bus *eavesdropper = NULL;
+    char *address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
+    unsigned calls = 0;
+    Ctl c;
+
+    (void) state;
+    assert_true(sd_bus_new(&eavesdropper) >= 0);
+    assert_true(sd_bus_set_address(eavesdropper, address) >= 0);
+    assert_true(sd_bus_set_bus_client(eavesdropper, true) >= 0);
+    assert_true(sd_bus_set_monitor(eavesdropper, true) >= 0);
+    assert_true(sd_bus_start(eavesdropper) >= 0);
+    assert_true(sd_bus_call_method(eavesdropper, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                   "org.freedesktop.DBus.Monitoring", "BecomeMonitor", NULL, NULL,
+                                   "asu", 1, "type='method_call',destination='" VGPU_BUS_NAME "'",
+                                   0) >= 0);
+
+    c = ctl_run("list", "--interval=0", NULL);
+    assert_int_equal(c.status, 0);
+    ctl_release(&c);
+    call_manager(NULL, "GetVM", "s", "web1"); /* what comes after the list's */
+    for (bool last = false; !last;) {
+        int r = sd_bus_process(eavesdropper, &m);
+
+        assert_true(r >= 0);
+        if (r == 0)
+            assert_true(sd_bus_wait(eavesdropper, UINT64_C(10000000)) > 0);
+        if (m && sd_bus_message_get_member(m)) {
+            last = sd_bus_message_is_method_call(m, NULL, "GetVM") > 0;
+            if (!last && sd_bus_message_is_method_call(m, NULL, NULL) > 0) {
+                assert_string_equal(sd_bus_message_get_member(m), "GetManagedObjects");
+                calls++;
+            }
+        }
+        m = sd_bus_message_unref(m);
+    }
+    assert_int_equal(calls, 1);
+    sd_bus_flush_close_unref(eavesdropper);
+}
+
+/* ---- JSON --------------------------------------------------------------------------------- */
+
+/* Parses strictly, and takes the array that is the one member. */
+static struct json_object *parse(const Ctl *c, const char *name)
+{
+    struct json_tokener *tokener = json_tokener_new();
+    struct json_object *o, *array = NULL;
+
+    assert_int_equal(c->status, 0);
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+    o = json_tokener_parse_ex(tokener, c->out, (int) strlen(c->out));
+    if (!o)
+        fail_msg("%s in: %s", json_tokener_error_desc(json_tokener_get_error(tokener)), c->out);
+    json_tokener_free(tokener);
+    assert_int_equal(json_object_object_length(o), 1);
+    assert_true(json_object_object_get_ex(o, name, &array));
+    array = json_object_get(array);
+    json_object_put(o);
+    return array;
+}
+
+static struct json_object *member(struct json_object *o, const char *key, enum json_type type)
+{
+    struct json_object *value = NULL;
+
+    assert_true(json_object_object_get_ex(o, key, &value));
+    assert_int_equal(json_object_get_type(value), type);
+    return value;
+}
+
+static void expect_member(struct json_object *o, const char *key, const char *expected)
+{
+    assert_string_equal(json_object_get_string(member(o, key, json_type_string)), expected);
+}
+
+static void test_json_list(void **state)
+{
+    static const char *const modes[] = {"--json=short", "--json=pretty"};
+
+    (void) state;
+    for (unsigned i = 0; i < 2; i++) {
+        Ctl c = ctl_run("list", modes[i], NULL);
+        struct json_object *vms = parse(&c, "vms"), *vm;
+
+        assert_int_equal(json_object_array_length(vms), 3);
+        vm = json_object_array_get_idx(vms, 0);
+        expect_member(vm, "name", "back\\slash \"quoted\"");
+        vm = json_object_array_get_idx(vms, 1);
+        expect_member(vm, "name", "web1");
+        expect_member(vm, "pool", "A");
+        expect_member(vm, "priority", "high");
+        expect_member(vm, "state", "waiting");
+        assert_int_equal(json_object_get_int(member(vm, "queue_depth", json_type_int)), 0);
+        member(vm, "requests_per_second", json_type_double);
+        member(vm, "wait_p99_usec", json_type_null);
+        /* The short form is one line. */
+        assert_int_equal(strchr(c.out, '\n') + 1 - c.out == (ptrdiff_t) strlen(c.out), i == 0);
+        json_object_put(vms);
+        ctl_release(&c);
+    }
+}
+
+static void test_json_others(void **state)
+{
+    struct json_object *list, *o;
+    Ctl c;
+
+    (void) state;
+    c = ctl_run("pools", "--json=pretty", NULL);
+    list = parse(&c, "pools");
+    assert_int_equal(json_object_array_length(list), 2);
+    o = json_object_array_get_idx(list, 1);
+    expect_member(o, "name", "C");
+    expect_member(o, "backend", "cpu");
+    assert_true(json_object_get_int64(member(o, "device_memory_bytes", json_type_int)) > 0);
+    json_object_put(list);
+    ctl_release(&c);
+
+    c = ctl_run("status", "web2", "--json=short", NULL);
+    list = parse(&c, "vms");
+    assert_int_equal(json_object_array_length(list), 1);
+    o = json_object_array_get_idx(list, 0);
+    expect_member(o, "name", "web2");
+    expect_member(o, "uuid", "02020202-0202-0202-0202-020202020202");
+    expect_member(o, "configured_priority", "low");
+    assert_true(json_object_get_boolean(member(o, "registered", json_type_boolean)));
+    assert_false(json_object_get_boolean(member(o, "connected", json_type_boolean)));
+    assert_int_equal(json_object_get_int(member(o, "queue_limit", json_type_int)), 64);
+    json_object_put(list);
+    ctl_release(&c);
+}
+
+/* ---- Metrics ------------------------------------------------------------------------------ */
+
+/* Writes @text to a file of this name in the mediator's directory. */
+static void save(const char *name, const char *text, char path[128])
+{
+    FILE *f;
+
+    snprintf(path, 128, "%s/%s", mediator.directory, name);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+/* By the reference implementation's parser, which is strict. */
+static void test_metrics_are_valid(void **state)
+{
+    char path[128], script[1024];
+    Ctl c, parsed;
+
+    (void) state;
+    parsed = ctl_shell("/usr/bin/python3 -c 'import prometheus_client.openmetrics.parser'");
+    if (parsed.status != 0) {
+        ctl_release(&parsed);
+        print_message("# python3-prometheus-client is not installed\n");
+        skip();
+    }
+    ctl_release(&parsed);
+
+    c = ctl_run("metrics", NULL);
+    assert_int_equal(c.status, 0);
+    assert_string_equal(c.err, "");
+    save("metrics", c.out, path);
+    snprintf(
+        script, sizeof(script),
+        "/usr/bin/python3 - %s <<'END'\n"
+        "import sys\n"
+        "from prometheus_client.openmetrics.parser import text_string_to_metric_families\n"
+        "families = list(text_string_to_metric_families(open(sys.argv[1]).read()))\n"
+        "assert all(f.documentation for f in families)\n"
+        "kinds = {f.name: f.type for f in families}\n"
+        "assert kinds['vgpu_vm_wait_seconds'] == 'histogram', kinds\n"
+        "assert kinds['vgpu_pool_requests_completed'] == 'counter', kinds\n"
+        "names = {s.labels['vm'] for f in families if f.name == 'vgpu_vm' for s in f.samples}\n"
+        "assert names == {'web1', 'web2', 'back\\\\slash \"quoted\"'}, names\n"
+        "print(len(families))\n"
+        "END\n",
+        path);
+    parsed = ctl_shell(script);
+    if (parsed.status != 0)
+        fail_msg("%s", parsed.err);
+    assert_true(atoi(parsed.out) >= 35);
+    ctl_release(&parsed);
+    ctl_release(&c);
+}
+
+/* The value of a sample, the whole name given; fails where it is not there. */
+static double sample(const Ctl *c, const char *name)
+{
+    for (const char *line = c->out; *line; line = strchr(line, '\n') + 1)
+        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ' ')
+            return strtod(line + strlen(name) + 1, NULL);
+    fail_msg("no sample %s", name);
+    return 0;
+}
+
+static void test_metrics_say_what_is(void **state)
+{
+    uint64_t wait;
+    double before = 0, sum;
+    int fd = dial();
+    Ctl c;
+
+    (void) state;
+    hello(fd, 1, VGPU_PRIORITY_HIGH, NULL);
+    expect_welcome(fd);
+    for (uint32_t id = 0; id < 100; id++)
+        assert_true(wire_send_add(fd, 1, id, VGPU_PRIORITY_HIGH, id, 1));
+    for (uint32_t id = 0, answers = 0; answers < 100; answers++) {
+        WireMessage m;
+
+        assert_int_equal(wire_receive(fd, &m), 1);
+        id += m.response.status == VGPU_ERROR_NONE;
+    }
+
+    c = ctl_run("metrics", NULL);
+    assert_true(strcmp(c.out + strlen(c.out) - 6, "# EOF\n") == 0);
+    assert_float_equal(sample(&c, "vgpu_vm_connected{vm=\"web1\"}"), 1, 0);
+    assert_float_equal(sample(&c, "vgpu_vm_connected{vm=\"web2\"}"), 0, 0);
+    assert_float_equal(sample(&c, "vgpu_vm_requests_completed_total{vm=\"web1\"}") +
+                           sample(&c, "vgpu_vm_requests_rejected_total{vm=\"web1\"}"),
+                       100, 0);
+    assert_float_equal(sample(&c, "vgpu_vm_wait_seconds_count{vm=\"web1\"}"),
+                       sample(&c, "vgpu_vm_requests_completed_total{vm=\"web1\"}"), 0);
+    assert_float_equal(sample(&c, "vgpu_vm_wait_seconds_bucket{vm=\"web1\",le=\"+Inf\"}"),
+                       sample(&c, "vgpu_vm_wait_seconds_count{vm=\"web1\"}"), 0);
+    wait = get_u64(VM("web1"), VGPU_INTERFACE_VM, "WaitTimeUSec");
+    sum = sample(&c, "vgpu_vm_wait_seconds_sum{vm=\"web1\"}");
+    assert_float_equal(sum, (double) wait / 1e6, 1e-9);
+
+    /* Counts grow with the bounds. */
+    for (const char *p = c.out; (p = strstr(p, "vgpu_vm_wait_seconds_bucket{vm=\"web1\""));) {
+        double count = strtod(strchr(p, ' ') + 1, NULL);
+
+        assert_true(count >= before);
+        before = count;
+        p = strchr(p, '\n');
+    }
+    assert_true(before > 0);
+    assert_non_null(strstr(c.out, "{vm=\"back\\\\slash \\\"quoted\\\"\"}"));
+    ctl_release(&c);
+    close(fd);
+    ctl_refuse("'metrics' has a format of its own, and takes no --json=.", "metrics",
+               "--json=pretty");
+}
+
+/* ---- Pager and colours ---------------------------------------------------------------------- */
+
+/* What is to be seen on a terminal. */
+static char *on_terminal(const char *option)
+{
+    CtlProcess p;
+    char *text;
+
+    ctl_start_terminal(&p, 0, "list", "--interval=0", option, NULL);
+    assert_int_equal(ctl_end(&p, &text), 0);
+    return text;
+}
+
+static void expect_on_terminal(const char *option, const char *text, bool there)
+{
+    char *seen = on_terminal(option);
+
+    if ((strstr(seen, text) != NULL) != there)
+        fail_msg("%s'%s' in: %s", there ? "no " : "", text, seen);
+    free(seen);
+}
+
+static void test_pager(void **state)
+{
+    (void) state;
+    setenv("SYSTEMD_PAGERSECURE", "0", 1);
+    setenv("PAGER", "sed 's/^/wrong: /'", 1);
+    setenv("SYSTEMD_PAGER", "sed 's/^/paged: /'", 1);
+    expect_on_terminal("--no-legend", "paged: web1", true);
+    expect_on_terminal("--no-pager", "paged: ", false);
+    unsetenv("SYSTEMD_PAGER");
+    expect_on_terminal("--no-legend", "wrong: web1", true);
+    setenv("SYSTEMD_PAGER", "", 1);
+    expect_on_terminal("--no-legend", "wrong: ", false);
+    setenv("SYSTEMD_PAGER", "cat", 1);
+    expect_on_terminal("--no-legend", "wrong: ", false);
+
+    /* One that reads nothing ends it quietly. */
+    setenv("SYSTEMD_PAGER", "true", 1);
+    expect_on_terminal("--no-legend", "web1", false);
+
+    /* Who is told to be careful takes less, whatever others say. */
+    setenv("SYSTEMD_PAGERSECURE", "1", 1);
+    setenv("SYSTEMD_PAGER", "echo secure: $LESSSECURE, options: $LESS", 1);
+    expect_on_terminal("--no-legend", "secure: 1, options: FRSXMK", true);
+    setenv("SYSTEMD_LESS", "FX", 1);
+    expect_on_terminal("--no-legend", "secure: 1, options: FX", true);
+    unsetenv("SYSTEMD_LESS");
+    unsetenv("SYSTEMD_PAGERSECURE");
+    unsetenv("SYSTEMD_PAGER");
+    unsetenv("PAGER");
+}
+
+static void test_colors(void **state)
+{
+    Ctl c;
+
+    (void) state;
+    call_manager(NULL, "QuarantineVM", "s", "web2");
+    expect_on_terminal("--no-pager", "\033[31mquarantined\033[0m", true);
+    setenv("NO_COLOR", "1", 1);
+    expect_on_terminal("--no-pager", "\033[31m", false);
+    setenv("SYSTEMD_COLORS", "1", 1);
+    c = ctl_run("list", NULL);
+    assert_non_null(strstr(c.out, "\033[31mquarantined"));
+    ctl_release(&c);
+    c = ctl_run("status", "web2", NULL);
+    assert_non_null(strstr(c.out, "State: \033[31mquarantined\033[0m"));
+    ctl_release(&c);
+    c = ctl_run("list", "--json=short", NULL);
+    assert_null(strstr(c.out, "\033"));
+    ctl_release(&c);
+    setenv("SYSTEMD_COLORS", "0", 1);
+    unsetenv("NO_COLOR");
+    expect_on_terminal("--no-pager", "\033[31m", false);
+    unsetenv("SYSTEMD_COLORS");
+    call_manager(NULL, "ReleaseVM", "s", "web2");
+}
+
+/* ---- Completion --------------------------------------------------------------------------- */
+
+/* What bash offers for a line, sorted, with a space behind each; | stands for the cursor's word. */
+static void expect_offers(const char *words, const char *offers)
+{
+    char script[2048];
+    Ctl c;
+
+    snprintf(script, sizeof(script),
+             "set -euo pipefail\n"
+             "vgpuctl() { \"$VGPU_CTL\" \"$@\"; }\n"
+             "source \"$VGPU_CTL_COMPLETION\"\n"
+             "COMP_WORDS=(vgpuctl %s) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
+             "_vgpuctl || :\n"
+             "printf '%%s\\n' \"${COMPREPLY[@]}\" | sort | tr '\\n' ' '\n",
+             words);
+    c = ctl_shell(script);
+    if (c.status != 0 || strcmp(c.out, offers) != 0)
+        fail_msg("for '%s' bash offers '%s' instead of '%s'; %s", words, c.out, offers, c.err);
+    ctl_release(&c);
+}
+
+static void test_completion(void **state)
+{
+    (void) state;
+    expect_offers("se", "set-limits set-pool set-priority ");
+    expect_offers("--json=short po", "pools ");
+    expect_offers("status we", "web1 web2 ");
+    expect_offers("status web1 ''", "web1 web2 ");
+    expect_offers("set-priority web2", "web2 ");
+    expect_offers("set-priority web1 ''", "high low medium ");
+    expect_offers("set-pool web1 ''", "A C ");
+    expect_offers("set-limits web1 Q", "QueueLimit= ");
+    expect_offers("pause-pool ''", "A C ");
+    expect_offers("register new uuid --pool ''", "A C ");
+    expect_offers("register new uuid --pool = ''", "A C ");
+    expect_offers("--priority = hi", "high ");
+    expect_offers("--json = ''", "off pretty short ");
+    expect_offers("--no-", "--no-ask-password --no-legend --no-pager ");
+    expect_offers("list ''", " ");
+}
+
+/* A name is offered so that the shell takes it as it is, and does nothing that it says. */
+static void test_completion_of_evil_names(void **state)
+{
+    char name[256], path[128];
+
+    (void) state;
+    snprintf(path, sizeof(path), "%s/touched", mediator.directory);
+    snprintf(name, sizeof(name), "x$(touch %s);y z", path);
+    register_vm(name, 9, "A", "low");
+    snprintf(name, sizeof(name), "x\\$\\(touch\\ %s\\)\\;y\\ z ", path);
+    expect_offers("status x", name);
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_attach),
+        cmocka_unit_test(test_one_call),
+        cmocka_unit_test(test_json_list),
+        cmocka_unit_test(test_json_others),
+        cmocka_unit_test(test_metrics_are_valid),
+        cmocka_unit_test(test_metrics_say_what_is),
+        cmocka_unit_test(test_pager),
+        cmocka_unit_test(test_colors),
+        cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_completion_of_evil_names),
+    };
+
+    return cmocka_run_group_tests_name("ctl-output", tests, start, world_end);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Putting the element into a domain's definition, and taking it out again. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <libxml/parser.h>
+
+#include "attach.h"
+#include "hooks-config.h"
+
+#define UUID "6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d11"
+#define ELEMENT "<vgpu:device xmlns:vgpu=\"urn:vgpu-mediator:domain:1\" "
+
+static const DomainAttributes high = {.pool = "A", .priority = "high"};
+static const DomainAttributes low = {.pool = "B", .priority = "low", .queue_limit = "8"};
+
+/* As libvirt writes it, with all that libxml2 could spoil. */
+static const char plain[] = "<domain type='kvm'>\n"
+                            "  <name>w\xc3\xa4"
+                            "b &amp; &lt;1&gt;</name>\n"
+                            "  <uuid>" UUID "</uuid>\n"
+                            "  <memory unit='KiB'>1048576</memory>\n"
+                            "  <os>\n"
+                            "    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>\n"
+                            "  </os>\n"
+                            "  <!-- somebody's comment -->\n"
+                            "  <devices>\n"
+                            "    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n"
+                            "    <controller type='usb' index='0'/>\n"
+                            "  </devices>\n"
+                            "  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/"
+                            "qemu/1.0'>\n"
+                            "    <qemu:arg value='-no-hpet'/>\n"
+                            "  </qemu:commandline>\n"
+                            "</domain>\n";
+
+static char *attach(const char *xml, const DomainAttributes *attributes, int expected)
+{
+    char *after = NULL, *error = NULL;
+    int r = attach_to_xml(xml, attributes, &after, &error);
+
+    if (r != expected)
+        fail_msg("%d: %s", r, error ? error : "");
+    return after;
+}
+
+static char *detach(const char *xml, int expected)
+{
+    char *after = NULL, *error = NULL;
+    int r = detach_from_xml(xml, &after, &error);
+
+    if (r != expected)
+        fail_msg("%d: %s", r, error ? error : "");
+    return after;
+}
+
+static void expect_in(const char *xml, const char *text)
+{
+    if (!strstr(xml, text))
+        fail_msg("'%s' is not in:\n%s", text, xml);
+}
+
+/* libxml2 writes attributes in double quotes: the text once it has been through that. */
+static char *normal(const char *xml)
+{
+    char *copy = strdup(xml);
+
+    assert_non_null(copy);
+    for (char *p = copy; *p; p++)
+        if (*p == '\'' && !(p > copy && p[-1] == 'y'))
+            *p = '"';
+    return copy;
+}
+
+static void test_attach(void **state)
+{
+    char *after = attach(plain, &high, ATTACH_CHANGED), *error;
+    Domain *d;
+
+    (void) state;
+    expect_in(after, "  <uuid>" UUID "</uuid>\n"
+                     "  <metadata>\n"
+                     "    " ELEMENT "pool=\"A\" priority=\"high\""
+                     " emulator=\"/usr/bin/qemu-system-x86_64\"/>\n"
+                     "  </metadata>\n"
+                     "  <memory unit=");
+    expect_in(after, "    <emulator>" LAUNCHER_PATH "</emulator>\n");
+    assert_int_equal(domain_parse(after, strlen(after), &d, &error), 0);
+    assert_true(d->has_device);
+    domain_free(d);
+    free(after);
+}
+
+static void test_detach_undoes_attach(void **state)
+{
+    char *attached = attach(plain, &high, ATTACH_CHANGED);
+    char *after = detach(attached, ATTACH_CHANGED), *expected = normal(plain);
+
+    (void) state;
+    assert_string_equal(after, expected);
+    free(attached);
+    free(after);
+    free(expected);
+}
+
+static void test_twice_is_once(void **state)
+{
+    char *attached = attach(plain, &high, ATTACH_CHANGED);
+    char *again = attach(attached, &high, ATTACH_UNCHANGED);
+    char *detached = detach(again, ATTACH_CHANGED);
+    char *detached_again = detach(detached, ATTACH_UNCHANGED);
+
+    (void) state;
+    assert_string_equal(again, attached);
+    assert_string_equal(detached_again, detached);
+    free(attached);
+    free(again);
+    free(detached);
+    free(detached_again);
+}
+
+static void test_attach_replaces_and_keeps_the_former_emulator(void **state)
+{
+    char *first = attach(plain, &low, ATTACH_CHANGED), *second, *after, *expected = normal(plain);
+
+    (void) state;
+    expect_in(first, "queue-limit=\"8\"");
+    second = attach(first, &high, ATTACH_CHANGED);
+    expect_in(second, "emulator=\"/usr/bin/qemu-system-x86_64\"");
+    expect_in(second, "priority=\"high\"");
+    assert_null(strstr(second, "queue-limit"));
+
+    after = detach(second, ATTACH_CHANGED);
+    assert_string_equal(after, expected);
+    free(first);
+    free(second);
+    free(after);
+    free(expected);
+}
+
+static void test_other_metadata_stays(void **state)
+{
+    static const char xml[] = "<domain type=\"qemu\">\n"
+                              "  <name>a</name>\n"
+                              "  <metadata>\n"
+                              "    <x:y xmlns:x=\"urn:x\">\n      <x:z/>\n    </x:y>\n"
+                              "  </metadata>\n"
+                              "  <devices>\n"
+                              "    <emulator>/opt/qemu</emulator>\n"
+                              "  </devices>\n"
+                              "</domain>";
+    char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
+
+    (void) state;
+    expect_in(attached, "    </x:y>\n    " ELEMENT);
+    expect_in(attached, "emulator=\"/opt/qemu\"/>\n  </metadata>\n");
+    after = detach(attached, ATTACH_CHANGED);
+    assert_string_equal(after, xml);
+    free(attached);
+    free(after);
+}
+
+static void test_no_emulator_before_none_after(void **state)
+{
+    static const char xml[] = "<domain type=\"qemu\">\n"
+                              "  <name>a</name>\n"
+                              "  <devices>\n"
+                              "    <console type=\"pty\"/>\n"
+                              "  </devices>\n"
+                              "</domain>\n";
+    char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
+
+    (void) state;
+    expect_in(attached, "    <emulator>" LAUNCHER_PATH "</emulator>\n  </devices>");
+    assert_null(strstr(attached, "emulator="));
+    after = detach(attached, ATTACH_CHANGED);
+    assert_string_equal(after, xml);
+    free(attached);
+    free(after);
+}
+
+static void test_one_line(void **state)
+{
+    static const char xml[] = "<domain type=\"kvm\"><name>a</name><devices/></domain>";
+    char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
+    char *error;
+    Domain *d;
+
+    (void) state;
+    after = detach(attached, ATTACH_CHANGED);
+    expect_in(after, "<name>a</name>");
+    assert_null(strstr(after, "metadata"));
+    assert_null(strstr(after, "emulator"));
+    assert_int_equal(domain_parse(after, strlen(after), &d, &error), DOMAIN_INVALID_XML);
+    expect_in(error, "no proper UUID");
+    free(error);
+    free(attached);
+    free(after);
+}
+
+static void test_an_emulator_changed_since_then_is_left_alone(void **state)
+{
+    static const char xml[] =
+        "<domain type=\"kvm\">\n  <name>a</name>\n  <metadata>\n    " ELEMENT
+        "pool=\"A\" priority=\"low\" emulator=\"/usr/bin/kvm\"/>\n  </metadata>\n"
+        "  <devices>\n    <emulator>/opt/mine</emulator>\n  </devices>\n</domain>\n";
+    char *after = detach(xml, ATTACH_CHANGED);
+
+    (void) state;
+    expect_in(after, "<emulator>/opt/mine</emulator>");
+    assert_null(strstr(after, "metadata"));
+    free(after);
+}
+
+static void test_a_declaration_stays(void **state)
+{
+    static const char xml[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                              "<!-- made by hand -->\n"
+                              "<domain type=\"kvm\"><name>\xc3\xa4</name><devices/></domain>\n";
+    char *after = detach(xml, ATTACH_UNCHANGED);
+
+    (void) state;
+    assert_string_equal(after, xml);
+    free(after);
+}
+
+static void expect_failure(const char *xml, const DomainAttributes *attributes, const char *message)
+{
+    char *after = NULL, *error = NULL;
+
+    assert_int_equal(attach_to_xml(xml, attributes, &after, &error), ATTACH_FAILED);
+    assert_null(after);
+    expect_in(error, message);
+    free(error);
+}
+
+static void test_wrong_attributes(void **state)
+{
+    (void) state;
+    expect_failure(plain, &(DomainAttributes){.priority = "high"}, "pool is missing");
+    expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "now"}, "priority is 'now'");
+    expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "low", .queue_limit = "0"},
+                   "queue-limit is '0'");
+}
+
+static void test_domains_that_cannot_have_it(void **state)
+{
+    (void) state;
+    expect_failure("<domain type='lxc'><devices/></domain>", &high, "type is 'lxc'");
+    expect_failure("<domain><devices/></domain>", &high, "type is ''");
+    expect_failure("<domain type='kvm'/>", &high, "no <devices>");
+    expect_failure("<domain type='kvm'><os><type arch='aarch64' machine='virt'>hvm</type></os>"
+                   "<devices/></domain>",
+                   &high, "architecture is 'aarch64'");
+    expect_failure(
+        "<domain type='kvm'><os><type machine='isapc'>hvm</type></os><devices/></domain>", &high,
+        "machine type is 'isapc'");
+    expect_failure("<domain type='kvm'><metadata>" ELEMENT "/>" ELEMENT
+                   "/></metadata><devices/></domain>",
+                   &high, "twice");
+    expect_failure("<!DOCTYPE domain><domain type='kvm'><devices/></domain>", &high, "DOCTYPE");
+    expect_failure("", &high, "no domain XML");
+}
+
+static void test_an_element_that_is_wrong_is_put_right(void **state)
+{
+    static const char xml[] = "<domain type='kvm'>\n  <metadata>\n    " ELEMENT
+                              "pool='wrong'/>\n  </metadata>\n  <devices/>\n</domain>\n";
+    char *after = attach(xml, &high, ATTACH_CHANGED);
+
+    (void) state;
+    expect_in(after, ELEMENT "pool=\"A\" priority=\"high\"/>");
+    free(after);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_attach),
+        cmocka_unit_test(test_detach_undoes_attach),
+        cmocka_unit_test(test_twice_is_once),
+        cmocka_unit_test(test_attach_replaces_and_keeps_the_former_emulator),
+        cmocka_unit_test(test_other_metadata_stays),
+        cmocka_unit_test(test_no_emulator_before_none_after),
+        cmocka_unit_test(test_one_line),
+        cmocka_unit_test(test_an_emulator_changed_since_then_is_left_alone),
+        cmocka_unit_test(test_a_declaration_stays),
+        cmocka_unit_test(test_wrong_attributes),
+        cmocka_unit_test(test_domains_that_cannot_have_it),
+        cmocka_unit_test(test_an_element_that_is_wrong_is_put_right),
+    };
+    int r = cmocka_run_group_tests(tests, NULL, NULL);
+
+    xmlCleanupParser();
+    return r;
+}

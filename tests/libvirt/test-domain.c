@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Our element in a domain's XML. Each case about the element alone is also shown
+ * to the schema, which must be of the same opinion.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <libxml/parser.h>
+#include <libxml/relaxng.h>
+
+#include "domain.h"
+#include "vgpu-protocol.h"
+#include "xml.h"
+
+#define UUID "6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d11"
+#define XMLNS "xmlns:vgpu='urn:vgpu-mediator:domain:1'"
+#define GOOD "pool='A' priority='high'"
+
+/* ---- Helpers ------------------------------------------------------------------------------ */
+
+static char *domain_with(const char *metadata)
+{
+    char *xml;
+
+    assert_true(asprintf(&xml,
+                         "<domain type='kvm'>\n  <name>web1</name>\n  <uuid>" UUID "</uuid>\n"
+                         "  <metadata>%s</metadata>\n</domain>\n",
+                         metadata) > 0);
+    return xml;
+}
+
+/* Parses a domain with this in its metadata; the caller frees both results. */
+static int parse(const char *metadata, Domain **ret, char **ret_error)
+{
+    char *xml = domain_with(metadata);
+    int r;
+
+    *ret = NULL;
+    *ret_error = NULL;
+    r = domain_parse(xml, strlen(xml), ret, ret_error);
+    free(xml);
+    return r;
+}
+
+static void expect_invalid(const char *metadata, const char *message)
+{
+    char *error;
+    Domain *d;
+
+    assert_int_equal(parse(metadata, &d, &error), DOMAIN_INVALID_DEVICE);
+    assert_non_null(error);
+    if (!strstr(error, message))
+        fail_msg("'%s' says '%s', not '%s'", metadata, error, message);
+    assert_null(strchr(error, '\n'));
+    /* The hook has to know whom to clean up after. */
+    assert_non_null(d);
+    assert_string_equal(d->uuid, UUID);
+    assert_false(d->has_device);
+    domain_free(d);
+    free(error);
+}
+
+static void expect_valid(const char *metadata, const DomainDevice *expected)
+{
+    char *error;
+    Domain *d;
+
+    if (parse(metadata, &d, &error) != 0)
+        fail_msg("'%s' is refused: %s", metadata, error);
+    assert_null(error);
+    assert_true(d->has_device);
+    assert_int_equal(d->device.pool, expected->pool);
+    assert_int_equal(d->device.priority, expected->priority);
+    assert_int_equal(d->device.has_queue_limit, expected->has_queue_limit);
+    assert_int_equal(d->device.queue_limit, expected->queue_limit);
+    assert_int_equal(d->device.has_request_rate_limit, expected->has_request_rate_limit);
+    assert_int_equal(d->device.request_rate_limit, expected->request_rate_limit);
+    domain_free(d);
+}
+
+/* ---- The element ---------------------------------------------------------------------------- */
+
+/* What stands between "<vgpu:device xmlns:vgpu=..." and the end; message NULL: valid. */
+static const struct {
+    const char *element;
+    const char *message;
+} elements[] = {
+    {GOOD "/>", NULL},
+    {"priority='low' pool='Z'/>", NULL},
+    {GOOD "></vgpu:device>", NULL},
+    {GOOD ">\n   <!-- a comment -->\n </vgpu:device>", NULL},
+    {GOOD "><![CDATA[  ]]></vgpu:device>", NULL},
+    {GOOD " queue-limit='1'/>", NULL},
+    {GOOD " queue-limit='64' request-rate-limit='0'/>", NULL},
+    {GOOD " queue-limit='65536' request-rate-limit='4294967295'/>", NULL},
+    {GOOD " queue-limit='0064' request-rate-limit='00'/>", NULL},
+    {GOOD " emulator='/usr/bin/qemu-system-x86_64'/>", NULL},
+    {"pool='&#x41;' priority='high'/>", NULL},
+
+    {"/>", "pool is missing: it must be one letter from A to Z"},
+    {"priority='high'/>", "pool is missing"},
+    {"pool='' priority='high'/>", "pool is ''"},
+    {"pool='a' priority='high'/>", "pool is 'a'"},
+    {"pool='AB' priority='high'/>", "pool is 'AB'"},
+    {"pool=' A' priority='high'/>", "pool is ' A'"},
+    {"pool='\xc3\x84' priority='high'/>", "pool is '\xc3\x84'"},
+    {"pool='A\n' priority='high'/>", "pool is 'A '"},
+    {"pool='A&#10;' priority='high'/>", "pool is 'A?'"},
+    {"pool='A'/>", "priority is missing: it must be high, medium or low"},
+    {"pool='A' priority='urgent'/>", "priority is 'urgent': it must be high, medium or low"},
+    {"pool='A' priority='HIGH'/>", "priority is 'HIGH'"},
+    {"pool='A' priority=' high '/>", "priority is ' high '"},
+    {"pool='A' priority='2'/>", "priority is '2'"},
+    {GOOD " queue-limit='0'/>", "queue-limit is '0': it must be a number from 1 to 65536"},
+    {GOOD " queue-limit='65537'/>", "queue-limit is '65537'"},
+    {GOOD " queue-limit='4294967297'/>", "queue-limit is '4294967297'"},
+    {GOOD " queue-limit='18446744073709551617'/>", "queue-limit is '18446744073709551617'"},
+    {GOOD " queue-limit='-1'/>", "queue-limit is '-1'"},
+    {GOOD " queue-limit='+1'/>", "queue-limit is '+1'"},
+    {GOOD " queue-limit='0x10'/>", "queue-limit is '0x10'"},
+    {GOOD " queue-limit='64 '/>", "queue-limit is '64 '"},
+    {GOOD " queue-limit=''/>", "queue-limit is ''"},
+    {GOOD " request-rate-limit='4294967296'/>", "request-rate-limit is '4294967296'"},
+    {GOOD " request-rate-limit='9999999999'/>", "request-rate-limit is '9999999999'"},
+    {GOOD " request-rate-limit='many'/>", "request-rate-limit is 'many'"},
+    {GOOD " emulator='qemu'/>", "emulator is 'qemu': it must be an absolute path"},
+    {GOOD " emulator=''/>", "emulator is ''"},
+    {GOOD " emulator='/usr&#10;/bin'/>", "emulator is '/usr?/bin'"},
+    {GOOD " vm-id='3'/>", "vm-id is no attribute"},
+    {GOOD " Pool='A'/>", "Pool is no attribute"},
+    {"vgpu:pool='A' priority='high'/>", "pool is no attribute"},
+    {GOOD " x:pool='A' xmlns:x='urn:x'/>", "pool is no attribute"},
+    {GOOD ">A</vgpu:device>", "<device> must be empty"},
+    {GOOD "><![CDATA[A]]></vgpu:device>", "<device> must be empty"},
+    {GOOD "><vgpu:device/></vgpu:device>", "<device> must be empty"},
+    {GOOD "><x/></vgpu:device>", "<device> must be empty"},
+};
+
+static void test_each_element_alone(void **state)
+{
+    (void) state;
+    for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
+        char *error, *metadata;
+        Domain *d;
+
+        assert_true(asprintf(&metadata, "<vgpu:device " XMLNS " %s", elements[i].element) > 0);
+        if (elements[i].message) {
+            expect_invalid(metadata, elements[i].message);
+        } else {
+            if (parse(metadata, &d, &error) != 0)
+                fail_msg("'%s' is refused: %s", metadata, error);
+            assert_true(d->has_device);
+            domain_free(d);
+        }
+        free(metadata);
+    }
+}
+
+static void ignore_error(void *userdata, xmlError *error)
+{
+    (void) userdata;
+    (void) error;
+}
+
+static xmlRelaxNG *load_schema(void)
+{
+    xmlRelaxNGParserCtxt *parser = xmlRelaxNGNewParserCtxt(getenv("VGPU_DOMAIN_SCHEMA"));
+    xmlRelaxNG *schema = xmlRelaxNGParse(parser);
+
+    assert_non_null(schema);
+    xmlRelaxNGFreeParserCtxt(parser);
+    return schema;
+}
+
+static void test_the_schema_agrees(void **state)
+{
+    xmlRelaxNG *schema = load_schema();
+
+    (void) state;
+    for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
+        xmlRelaxNGValidCtxt *validator = xmlRelaxNGNewValidCtxt(schema);
+        char *text;
+        xmlDoc *doc;
+
+        assert_true(asprintf(&text, "<vgpu:device " XMLNS " %s", elements[i].element) > 0);
+        doc = xmlReadMemory(text, (int) strlen(text), NULL, NULL, XML_PARSE_NONET);
+        assert_non_null(doc);
+        xmlRelaxNGSetValidStructuredErrors(validator, (xmlStructuredErrorFunc) ignore_error, NULL);
+        if ((xmlRelaxNGValidateDoc(validator, doc) == 0) != (elements[i].message == NULL))
+            fail_msg("the schema has another opinion about '%s'", text);
+        xmlRelaxNGFreeValidCtxt(validator);
+        xmlFreeDoc(doc);
+        free(text);
+    }
+    xmlRelaxNGFree(schema);
+}
+
+static void test_values(void **state)
+{
+    (void) state;
+    expect_valid("<vgpu:device " XMLNS " " GOOD "/>",
+                 &(DomainDevice){.pool = 'A', .priority = VGPU_PRIORITY_HIGH});
+    expect_valid("<device xmlns='urn:vgpu-mediator:domain:1' pool='C' priority='low'"
+                 " queue-limit='65536' request-rate-limit='4294967295'/>",
+                 &(DomainDevice){.pool = 'C',
+                                 .priority = VGPU_PRIORITY_LOW,
+                                 .has_queue_limit = true,
+                                 .queue_limit = 65536,
+                                 .has_request_rate_limit = true,
+                                 .request_rate_limit = UINT32_MAX});
+    expect_valid("<x:y xmlns:x='urn:x'><x:z/></x:y><!-- --><q:device xmlns:q='urn:vgpu-mediator:"
+                 "domain:1' pool='B' priority='medium' request-rate-limit='0'/>text",
+                 &(DomainDevice){.pool = 'B',
+                                 .priority = VGPU_PRIORITY_MEDIUM,
+                                 .has_request_rate_limit = true});
+}
+
+static void test_a_long_value_is_cut_short_in_the_message(void **state)
+{
+    char metadata[4096] = "<vgpu:device " XMLNS " priority='high' pool='", *error;
+    Domain *d;
+
+    (void) state;
+    memset(metadata + strlen(metadata), 'A', 3000);
+    strcat(metadata, "'/>");
+    assert_int_equal(parse(metadata, &d, &error), DOMAIN_INVALID_DEVICE);
+    assert_true(strlen(error) < 200);
+    domain_free(d);
+    free(error);
+}
+
+/* ---- Where it stands ------------------------------------------------------------------------ */
+
+static void test_two_elements(void **state)
+{
+    (void) state;
+    expect_invalid("<vgpu:device " XMLNS " " GOOD "/><vgpu:device " XMLNS " " GOOD "/>", "twice");
+}
+
+static void test_what_is_ours_and_unknown(void **state)
+{
+    (void) state;
+    expect_invalid("<vgpu:devices " XMLNS "/>", "<devices> is unknown");
+    expect_invalid("<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:2' " GOOD "/>",
+                   "namespace 'urn:vgpu-mediator:domain:2'");
+}
+
+static void test_what_is_not_ours(void **state)
+{
+    static const char *const metadata[] = {
+        "",
+        "<device " GOOD "/>",
+        "<vgpu:device xmlns:vgpu='urn:other' pool='nonsense'/>",
+        "<vgpu:device xmlns:vgpu='URN:vgpu-mediator:domain:1' pool='nonsense'/>",
+        "<!-- <vgpu:device " XMLNS " pool='nonsense'/> -->",
+        "<![CDATA[<vgpu:device " XMLNS " pool='nonsense'/>]]>",
+        "<x:a xmlns:x='urn:x'><vgpu:device " XMLNS " pool='nonsense'/></x:a>",
+    };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++) {
+        char *error;
+        Domain *d;
+
+        assert_int_equal(parse(metadata[i], &d, &error), 0);
+        assert_false(d->has_device);
+        assert_string_equal(d->name, "web1");
+        assert_string_equal(d->uuid, UUID);
+        domain_free(d);
+    }
+}
+
+static void test_metadata_elsewhere_is_none(void **state)
+{
+    static const char xml[] =
+        "<domain><name>n</name><uuid>" UUID "</uuid><devices><metadata><vgpu:device " XMLNS " " GOOD
+        "/></metadata></devices></domain>";
+    char *error;
+    Domain *d;
+
+    (void) state;
+    assert_int_equal(domain_parse(xml, strlen(xml), &d, &error), 0);
+    assert_false(d->has_device);
+    domain_free(d);
+}
+
+/* ---- The domain ------------------------------------------------------------------------------ */
+
+static void expect_no_domain(const char *xml, size_t size, const char *message)
+{
+    char *error = NULL;
+    Domain *d = NULL;
+
+    assert_int_equal(domain_parse(xml, size, &d, &error), DOMAIN_INVALID_XML);
+    assert_null(d);
+    if (!strstr(error, message))
+        fail_msg("it says '%s', not '%s'", error, message);
+    assert_null(strchr(error, '\n'));
+    free(error);
+}
+
+static void test_what_is_no_domain(void **state)
+{
+    static const struct {
+        const char *xml, *message;
+    } cases[] = {
+        {"", "there is no domain XML"},
+        {"nonsense", "cannot parse"},
+        {"<domain>", "cannot parse"},
+        {"<domain><name>a</name></domain", "cannot parse"},
+        {"<network/>", "not <domain>"},
+        {"<x:domain xmlns:x='urn:x'/>", "not <domain>"},
+        {"<domain/>", "no name"},
+        {"<domain><name/><uuid>" UUID "</uuid></domain>", "no name"},
+        {"<domain><name>a</name></domain>", "no proper UUID"},
+        {"<domain><name>a</name><uuid>../../etc/passwd</uuid></domain>", "no proper UUID"},
+        {"<domain><name>a</name><uuid>6f1d8c1e2a474d0b9f0e0c5b7a1e4d11</uuid></domain>",
+         "no proper UUID"},
+        {"<domain><name>&undeclared;</name><uuid>" UUID "</uuid></domain>", "cannot parse"},
+        {"<domain a='1' a='2'/>", "cannot parse"},
+    };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_no_domain(cases[i].xml, strlen(cases[i].xml), cases[i].message);
+}
+
+static void test_an_upper_case_uuid_is_normalized(void **state)
+{
+    static const char xml[] =
+        "<domain><name>a</name><uuid>6F1D8C1E-2A47-4D0B-9F0E-0C5B7A1E4D11</uuid></domain>";
+    char *error;
+    Domain *d;
+
+    (void) state;
+    assert_int_equal(domain_parse(xml, strlen(xml), &d, &error), 0);
+    assert_string_equal(d->uuid, UUID);
+    domain_free(d);
+}
+
+/* ---- Hostile input --------------------------------------------------------------------------- */
+
+static void test_a_doctype_is_refused(void **state)
+{
+    static const char *const doctypes[] = {
+        "<!DOCTYPE domain>",
+        "<!DOCTYPE domain SYSTEM 'http://192.0.2.1/x.dtd'>",
+        "<!DOCTYPE domain [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>",
+        /* a billion laughs */
+        "<!DOCTYPE domain [<!ENTITY a 'ha'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>"
+        "<!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'><!ENTITY d '&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;'>"
+        "<!ENTITY e '&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;'><!ENTITY f '&e;&e;&e;&e;&e;&e;&e;&e;&e;&e;'>"
+        "<!ENTITY g '&f;&f;&f;&f;&f;&f;&f;&f;&f;&f;'><!ENTITY h '&g;&g;&g;&g;&g;&g;&g;&g;&g;&g;'>"
+        "<!ENTITY x '&h;&h;&h;&h;&h;&h;&h;&h;&h;&h;'>]>",
+    };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof(doctypes) / sizeof(doctypes[0]); i++) {
+        char *xml;
+
+        assert_true(asprintf(&xml,
+                             "<?xml version='1.0'?>%s<domain><name>%s</name><uuid>" UUID
+                             "</uuid></domain>",
+                             doctypes[i], i >= 2 ? "&x;" : "a") > 0);
+        expect_no_domain(xml, strlen(xml), "has a DOCTYPE");
+        free(xml);
+    }
+}
+
+/* @size bytes, of which the first are @start, the last @end and all others @c. */
+static char *filled(size_t size, const char *start, char c, const char *end)
+{
+    char *xml = malloc(size + 1);
+
+    assert_non_null(xml);
+    memset(xml, c, size);
+    memcpy(xml, start, strlen(start));
+    memcpy(xml + size - strlen(end), end, strlen(end) + 1);
+    return xml;
+}
+
+static void test_size_has_a_limit(void **state)
+{
+    static const char start[] = "<domain><name>a</name><uuid>" UUID "</uuid><!--";
+    char *xml = filled(XML_SIZE_MAX, start, 'x', "--></domain>"), *error;
+    Domain *d;
+
+    (void) state;
+    assert_int_equal(domain_parse(xml, XML_SIZE_MAX, &d, &error), 0);
+    domain_free(d);
+    free(xml);
+
+    xml = filled(XML_SIZE_MAX + 1, start, 'x', "--></domain>");
+    expect_no_domain(xml, XML_SIZE_MAX + 1, "too large");
+    free(xml);
+}
+
+static void test_depth_has_a_limit(void **state)
+{
+    size_t n = 100000;
+    char *xml = malloc(n * 3 + 64);
+
+    (void) state;
+    assert_non_null(xml);
+    strcpy(xml, "<domain>");
+    for (size_t i = 0; i < n; i++)
+        memcpy(xml + 8 + i * 3, "<a>", 3);
+    expect_no_domain(xml, 8 + n * 3, "cannot parse");
+    free(xml);
+}
+
+static void test_bytes_that_are_no_text(void **state)
+{
+    static const char zero[] = "<domain><name>a\0b</name></domain>";
+    static const char latin1[] = "<domain><name>\xe4</name></domain>";
+
+    (void) state;
+    expect_no_domain(zero, sizeof(zero) - 1, "cannot parse");
+    expect_no_domain(latin1, sizeof(latin1) - 1, "cannot parse");
+}
+
+/* Any prefix and any single wrong byte of a good domain ends well or in a message. */
+static void test_mutilated_domains(void **state)
+{
+    char *xml = domain_with("<vgpu:device " XMLNS " " GOOD " queue-limit='64'/>");
+    size_t size = strlen(xml) - 1; /* without the last line's end, which may be missing */
+
+    (void) state;
+    for (size_t i = 0; i < size; i++) {
+        char *copy = malloc(size), *error = NULL;
+        Domain *d = NULL;
+
+        memcpy(copy, xml, i);
+        assert_int_not_equal(domain_parse(copy, i, &d, &error), 0);
+        domain_free(d);
+        free(error);
+
+        d = NULL;
+        error = NULL;
+        memcpy(copy, xml, size);
+        copy[i] = (char) (copy[i] ^ 0x15);
+        assert_true((domain_parse(copy, size, &d, &error) == 0) == (error == NULL));
+        domain_free(d);
+        free(error);
+        free(copy);
+    }
+    free(xml);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_element_alone),
+        cmocka_unit_test(test_the_schema_agrees),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_a_long_value_is_cut_short_in_the_message),
+        cmocka_unit_test(test_two_elements),
+        cmocka_unit_test(test_what_is_ours_and_unknown),
+        cmocka_unit_test(test_what_is_not_ours),
+        cmocka_unit_test(test_metadata_elsewhere_is_none),
+        cmocka_unit_test(test_what_is_no_domain),
+        cmocka_unit_test(test_an_upper_case_uuid_is_normalized),
+        cmocka_unit_test(test_a_doctype_is_refused),
+        cmocka_unit_test(test_size_has_a_limit),
+        cmocka_unit_test(test_depth_has_a_limit),
+        cmocka_unit_test(test_bytes_that_are_no_text),
+        cmocka_unit_test(test_mutilated_domains),
+    };
+    int r = cmocka_run_group_tests(tests, NULL, NULL);
+
+    xmlCleanupParser();
+    return r;
+}

@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-launcher-program.sh LAUNCHER FAKE-QEMU WORK-DIRECTORY
+#
+# The emulator launcher, built for a fake QEMU, with records and plugins in the
+# work directory. Prints TAP.
+set -euo pipefail
+launcher=$1 qemu=$2 work=$3
+uuid=6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d11
+record=$work/domains/$uuid
+plugin=$work/plugins/qemu-99.7/vgpu-stub.so
+machine=(-machine "pc-q35-7.2,usb=off" -uuid "$uuid")
+n=0
+failed=0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "1..0 # SKIP needs root: a record must be root's"
+    exit 0
+fi
+
+# check NAME - the launcher's output and standard error are as expected
+check() {
+    n=$((n + 1))
+    if [ "$output" = "$expected" ] && [ "$error" = "$expected_error" ]; then
+        echo "ok $n - $1"
+    else
+        failed=1
+        echo "not ok $n - $1"
+        printf '%s\n' "output:" "$output" "error:" "$error" "expected:" "$expected" "$expected_error" | sed 's/^/# /'
+    fi
+}
+
+# run ARGUMENT... - the launcher, as libvirt runs it: with a descriptor for QEMU
+run() {
+    local argument
+
+    output=$(TEST_VARIABLE='a b' "$launcher" "$@" 9>/dev/null 2>"$work/error") || output+=" status $?"
+    error=$(cat "$work/error")
+    expected="argument $qemu"
+    for argument; do
+        expected+=$'\n'"argument $argument"
+    done
+    tail=$'\n''TEST_VARIABLE=a b, descriptor yes'
+    expected_error=
+}
+
+# without REASON - what it says when it leaves the device out
+without() {
+    expected+=$tail
+    expected_error="vgpu-mediator: the domain starts without its vgpu device: $1"
+}
+
+fresh() {
+    rm -rf "$work"
+    mkdir -p "$work/domains" "${plugin%/*}"
+    printf 'POOL=B\nPRIORITY=medium\nVM_ID=3\n' >"$record"
+    : >"$plugin"
+}
+
+fresh
+run "${machine[@]}" -name 'two words' ''
+expected+=$'\n'"argument -plugin"$'\n'"argument $plugin"$'\n'"argument -device"$'\n'
+expected+='argument {"driver":"vgpu-stub","id":"vgpu0","pool_id":"B","priority":"medium","vm_id":3,"uuid":"'
+expected+="$uuid"'","bus":"pcie.0","addr":"0x1e"}'$tail
+check "a domain with a record gets the device"
+
+run -S -no-user-config -nodefaults -nographic -machine none,accel=kvm:tcg -daemonize
+expected+=$tail
+check "a probe passes through"
+
+rm "$record"
+run "${machine[@]}"
+expected+=$tail
+check "a domain without a record passes through"
+
+fresh
+chown 65534 "$record"
+run "${machine[@]}"
+without "cannot use $record: Operation not permitted"
+check "a record of another user is not believed"
+
+fresh
+echo nonsense >"$record"
+run "${machine[@]}"
+without "cannot use $record: Bad message"
+check "a record that makes no sense costs the device"
+
+fresh
+rm "$plugin"
+run "${machine[@]}"
+without "no plugin for QEMU 99.7: $plugin: No such file or directory"
+check "so does a QEMU without a plugin"
+
+fresh
+run -machine microvm -uuid "$uuid"
+without "its machine type is none with a PCI bus that is known here"
+check "so does a machine without PCI"
+
+rm -rf "$work"
+echo "1..$n"
+exit "$failed"
