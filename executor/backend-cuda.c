@@ -2,17 +2,16 @@
 /*
  * The backend for NVIDIA GPUs.
  *
- * A job is one kernel launch in the stream of its priority. The operands are
+ * This file opens it and computes requests; cuda-compute.c computes in windows.
+ *
+ * A request is one kernel launch in the stream of its priority. The operands are
  * copied into pinned host memory that is mapped into the device; the kernel
  * reads them and writes the result there. One stream callback follows all jobs
  * that flush() finds new in a stream.
  *
  * Completion comes from a thread of the CUDA driver, which runs cuda_done().
- * That function writes its own batch's status, sets the bits of the batch's slots
- * in one atomic word, and signals an eventfd if the word was empty. The loop's
- * thread takes the whole word at once and then reads the statuses; release and
- * acquire on the word order the two. Nothing else is shared. No signal is lost: a
- * bit that is set while others are set is taken together with them.
+ * That function writes its own batch's status and adds the batch's slots to those
+ * that are done (done.h). Nothing else is shared.
  *
  * Measured on an H100 in a virtual machine (bench/cuda-floor.c; medians of two
  * runs; the machine's noise between runs is large wherever a thread is woken up):
@@ -32,68 +31,18 @@
  *   outside the noise. This one blocks; with a kernel that never ends in flight
  *   the process uses no processor time.
  */
-#include "backend.h"
-
-#include "cuda-driver.h"
+#include "cuda-backend.h"
 #include "kernels-image.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdalign.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define N_KERNELS 4u
 #define BLOCK_THREADS 128u
 #define IMAGE_FILE_MAX (64u << 20)
-
-/* What the device sees of a slot. Each part starts a cache line of its own. */
-typedef struct SlotMemory {
-    alignas(128) unsigned char a[BACKEND_OPERAND_MAX];
-    alignas(128) unsigned char b[BACKEND_OPERAND_MAX];
-    alignas(128) unsigned char c[BACKEND_OPERAND_MAX];
-    alignas(128) uint64_t exec_time_ns;
-} SlotMemory;
-
-typedef struct CudaSlot {
-    SlotMemory *host;
-    CUdeviceptr device; /* host, as the device sees it */
-    struct CudaBatch *batch;
-} CudaSlot;
-
-/* The jobs that one callback announces. A batch has at least one slot, so there
- * are never more batches than slots, and it is known by the index of one of them. */
-typedef struct CudaBatch {
-    Backend *backend;
-    uint64_t slots;
-    CUresult status; /* valid when the slots' bits are taken */
-} CudaBatch;
-
-typedef struct CudaStream {
-    CUstream handle;
-    uint64_t unannounced; /* slots with jobs behind which there is no callback yet */
-} CudaStream;
-
-struct Backend {
-    CudaDriver driver;
-    CUdevice device;
-    CUcontext context;
-    CUmodule module;
-    CUfunction kernels[N_KERNELS];
-    CudaStream streams[VGPU_N_PRIORITIES];
-    SlotMemory *memory;
-    VGPUDeviceInfo info; /* all but memory_free */
-    CUresult lost;
-    int event_fd;
-    atomic_uint_least64_t done; /* bit i: slot i */
-    unsigned n_slots;
-    CudaSlot slots[EXECUTOR_SLOTS_MAX];
-    CudaBatch batches[EXECUTOR_SLOTS_MAX];
-};
 
 /* By opcode, from VGPU_OP_VECTOR_ADD_INT32 on */
 static const char *const kernel_names[N_KERNELS] = {
@@ -214,6 +163,7 @@ static int open_streams(Backend *b, char *reason)
         /* "Greatest" is the lower number. A device without priorities gives 0 and 0. */
         int priority = least + (greatest - least) * p / VGPU_PRIORITY_HIGH;
 
+        b->streams[p].priority = priority;
         r = check(b,
                   b->driver.stream_create_with_priority(&b->streams[p].handle,
                                                         CU_STREAM_NON_BLOCKING, priority),
@@ -263,6 +213,7 @@ fail:
 static int open_kernels(Backend *b, const char *path, char *reason)
 {
     __attribute__((cleanup(freep))) unsigned char *file = NULL;
+    const char *name = NULL;
     int r = path ? read_image(path, &file, reason) : 0;
 
     if (r == 0)
@@ -271,8 +222,10 @@ static int open_kernels(Backend *b, const char *path, char *reason)
     for (unsigned i = 0; r == 0 && i < N_KERNELS; i++)
         r = check(b, b->driver.module_get_function(&b->kernels[i], b->module, kernel_names[i]),
                   kernel_names[i], reason);
+    if (r < 0)
+        return r;
 
-    return r;
+    return check(b, cuda_kernels_load(b, &name), name, reason);
 }
 
 static int open_slots(Backend *b, char *reason)
@@ -300,8 +253,8 @@ static int open_slots(Backend *b, char *reason)
             .device = device + i * sizeof(SlotMemory),
         };
 
-    b->event_fd = eventfd(0, EFD_CLOEXEC);
-    if (b->event_fd < 0) {
+    b->done.event_fd = eventfd(0, EFD_CLOEXEC);
+    if (b->done.event_fd < 0) {
         snprintf(reason, BACKEND_REASON_MAX, "eventfd: %s", strerror(errno));
         return -errno;
     }
@@ -316,18 +269,22 @@ static Backend *cuda_close(Backend *b)
         return NULL;
 
     for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++) {
+        cuda_pipeline_close(b, &b->streams[p].pipeline);
         if (!b->streams[p].handle)
             continue;
         b->driver.stream_synchronize(b->streams[p].handle);
         b->driver.stream_destroy(b->streams[p].handle);
     }
+    cuda_blas_close(&b->blas);
+    if (b->reports)
+        b->driver.mem_free_host(b->reports);
     if (b->memory)
         b->driver.mem_free_host(b->memory);
     if (b->module)
         b->driver.module_unload(b->module);
     if (b->context)
         b->driver.primary_ctx_release(b->device);
-    close_fdp(&b->event_fd);
+    close_fdp(&b->done.event_fd);
     cuda_driver_close(&b->driver);
     free(b);
     return NULL;
@@ -365,7 +322,7 @@ static int cuda_open(const BackendOptions *options, Backend **ret, char *reason)
         return -ENOMEM;
     }
     b->n_slots = options->n_slots;
-    b->event_fd = -1;
+    b->done.event_fd = -1;
 
     set_environment();
     r = cuda_driver_open(&b->driver, reason, BACKEND_REASON_MAX);
@@ -390,7 +347,7 @@ static int cuda_open(const BackendOptions *options, Backend **ret, char *reason)
 /* ---- Computing ----------------------------------------------------------- */
 
 /* Remembers that the process is unusable, if that is what @result says. */
-static uint32_t note(Backend *b, CUresult result)
+uint32_t cuda_note(Backend *b, CUresult result)
 {
     if (cuda_error_is_sticky(result) && b->lost == CUDA_SUCCESS)
         b->lost = result;
@@ -402,7 +359,7 @@ static uint32_t cuda_device_info(Backend *b, VGPUDeviceInfo *ret)
 {
     VGPUDeviceInfo info = b->info;
     size_t free_bytes, total_bytes;
-    uint32_t r = note(b, b->driver.mem_get_info(&free_bytes, &total_bytes));
+    uint32_t r = cuda_note(b, b->driver.mem_get_info(&free_bytes, &total_bytes));
 
     if (r != 0)
         return r;
@@ -413,16 +370,6 @@ static uint32_t cuda_device_info(Backend *b, VGPUDeviceInfo *ret)
     return 0;
 }
 
-/* Says that a batch is done, whose status is set. */
-static void announce(CudaBatch *batch)
-{
-    Backend *b = batch->backend;
-    int event_fd = b->event_fd;
-
-    if (atomic_fetch_or_explicit(&b->done, batch->slots, memory_order_acq_rel) == 0)
-        eventfd_write(event_fd, 1);
-}
-
 /* Runs on a thread of the driver, which forbids calls into CUDA here. */
 static void cuda_done(CUstream stream, CUresult status, void *user_data)
 {
@@ -431,7 +378,7 @@ static void cuda_done(CUstream stream, CUresult status, void *user_data)
     (void) stream;
 
     batch->status = status;
-    announce(batch);
+    done_add(&batch->backend->done, batch->slots);
 }
 
 static CUresult launch(Backend *b, const CudaSlot *slot, CUstream stream, const Job *job)
@@ -449,15 +396,16 @@ static CUresult launch(Backend *b, const CudaSlot *slot, CUstream stream, const 
 
 static bool cuda_submit(Backend *b, unsigned index, const Job *job, Completion *ret)
 {
-    const CudaSlot *slot = &b->slots[index];
+    CudaSlot *slot = &b->slots[index];
     CudaStream *stream = &b->streams[job->priority];
     size_t size = job->n * vgpu_element_size(job->opcode);
     uint32_t r;
 
+    slot->in_window = false;
     memcpy(slot->host->a, job->a, size);
     memcpy(slot->host->b, job->b, size);
 
-    r = note(b, launch(b, slot, stream->handle, job));
+    r = cuda_note(b, launch(b, slot, stream->handle, job));
     if (r != 0) {
         *ret = (Completion){.slot = index, .cuda_result = r};
         return true;
@@ -478,13 +426,13 @@ static void flush_stream(Backend *b, CudaStream *stream)
     stream->unannounced = 0;
 
     r = b->driver.stream_add_callback(stream->handle, cuda_done, batch, 0);
-    note(b, r);
+    cuda_note(b, r);
     if (r == CUDA_SUCCESS || cuda_error_is_sticky(r))
         return;
 
     /* The jobs run, but nobody would say when they are done: wait for them here. */
     batch->status = b->driver.stream_synchronize(stream->handle);
-    announce(batch);
+    done_add(&b->done, batch->slots);
 }
 
 static void cuda_flush(Backend *b)
@@ -494,7 +442,7 @@ static void cuda_flush(Backend *b)
             flush_stream(b, &b->streams[p]);
 }
 
-static uint32_t ns_to_us(uint64_t ns)
+uint32_t cuda_ns_to_us(uint64_t ns)
 {
     uint64_t us = ns / 1000 + (ns % 1000 != 0);
 
@@ -503,18 +451,24 @@ static uint32_t ns_to_us(uint64_t ns)
 
 static unsigned cuda_collect(Backend *b, Completion ret[])
 {
-    uint64_t done = atomic_exchange_explicit(&b->done, 0, memory_order_acq_rel);
+    uint64_t done = done_take(&b->done);
     unsigned n = 0;
 
     for (; done != 0; done &= done - 1) {
         unsigned index = (unsigned) __builtin_ctzll(done);
         const CudaSlot *slot = &b->slots[index];
-        uint32_t r = note(b, slot->batch->status);
+        CUresult status = slot->batch ? slot->batch->status : CUDA_SUCCESS;
+        uint32_t r;
 
+        if (slot->in_window) {
+            n += cuda_compute_collect(b, index, status, &ret[n]);
+            continue;
+        }
+        r = cuda_note(b, status);
         ret[n++] = (Completion){
             .slot = index,
             .cuda_result = r,
-            .exec_time_us = r == 0 ? ns_to_us(slot->host->exec_time_ns) : 0,
+            .exec_time_us = r == 0 ? cuda_ns_to_us(slot->host->exec_time_ns) : 0,
             .c = r == 0 ? slot->host->c : NULL,
         };
     }
@@ -524,7 +478,7 @@ static unsigned cuda_collect(Backend *b, Completion ret[])
 
 static int cuda_wait_fd(Backend *b)
 {
-    return b->event_fd;
+    return b->done.event_fd;
 }
 
 static uint32_t cuda_lost(Backend *b)
@@ -538,6 +492,9 @@ const BackendOps backend_cuda = {
     .close = cuda_close,
     .device_info = cuda_device_info,
     .submit = cuda_submit,
+    .window_add = cuda_window_add,
+    .window_remove = cuda_window_remove,
+    .compute = cuda_compute,
     .flush = cuda_flush,
     .collect = cuda_collect,
     .wait_fd = cuda_wait_fd,

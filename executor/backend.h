@@ -3,7 +3,8 @@
  * What computes: the interface between the executor's loop (server.c) and a
  * backend (backend-cpu.c, backend-cuda.c).
  *
- * A backend has a number of slots, each of which runs one job at a time. The
+ * A backend has a number of slots, each of which runs one job at a time: a Job, whose
+ * operands came with the request, or a Compute, whose operands lie in a window. The
  * loop owns the slots: it knows which are free, and hands a job to a free one.
  * A backend either finishes a job while it is submitted or finishes it later;
  * then its wait_fd becomes ready and collect() tells which slots are done.
@@ -14,6 +15,7 @@
 #define VGPU_EXECUTOR_BACKEND_H
 
 #include "executor-protocol.h"
+#include "window.h"
 
 /* The most bytes of one operand, and so of one result. */
 #define BACKEND_OPERAND_MAX (VGPU_REQUEST_DATA_MAX / 2)
@@ -38,11 +40,19 @@ typedef struct Job {
     const void *b;
 } Job;
 
+/* A job whose operands lie in a window. */
+typedef struct Compute {
+    uint32_t priority; /* VGPU_PRIORITY_* */
+    const Window *window;
+    VGPUSubmission submission; /* passed vgpu_submission_check(); no NOP */
+} Compute;
+
 typedef struct Completion {
     unsigned slot;
     uint32_t cuda_result;  /* CUresult; 0 when the job succeeded */
     uint32_t exec_time_us; /* rounded up; UINT32_MAX when longer */
     const void *c;         /* the n results, until the slot's next submit(); NULL on failure */
+    uint64_t result;       /* of a Compute, as in VGPUSubmission; 0 for one without a result */
 } Completion;
 
 typedef struct BackendOps {
@@ -85,9 +95,26 @@ typedef struct BackendOps {
     bool (*submit)(Backend *backend, unsigned slot, const Job *job, Completion *ret);
 
     /*
+     * window_add() - make a window known to the device
+     * @window: its members for the backend are set; stays the caller's
+     *
+     * Where the device can't be told, the window's jobs will fail with the error.
+     */
+    void (*window_add)(Backend *backend, Window *window);
+
+    /* window_remove() - undo it; no job is in flight in the window */
+    void (*window_remove)(Backend *backend, Window *window);
+
+    /*
+     * compute() - as submit(), for a job in a window
+     * @compute: need not outlive the call, its window must outlive the job
+     */
+    bool (*compute)(Backend *backend, unsigned slot, const Compute *compute, Completion *ret);
+
+    /*
      * flush() - no more jobs for now
      *
-     * To be called after a row of submit() and before waiting. What it costs to
+     * To be called after a row of submit() and compute() and before waiting. What it costs to
      * learn of a job's end is paid once for the row.
      */
     void (*flush)(Backend *backend);
@@ -104,15 +131,14 @@ typedef struct BackendOps {
      * wait_fd() - what to wait on while jobs are in flight
      *
      * Returns a file descriptor that belongs to the backend, to be watched
-     * edge-triggered (EPOLLIN | EPOLLET) and never read; or -1 for a backend
-     * that finishes every job in submit().
+     * edge-triggered (EPOLLIN | EPOLLET) and never read.
      */
     int (*wait_fd)(Backend *backend);
 
     /*
      * lost() - has the device made this process unusable?
      *
-     * Looked at after submit(), flush(), collect() and device_info(). Once it is set,
+     * Looked at after every function but open() and close(). Once it is set,
      * no job in flight is ever collected.
      *
      * Returns 0, or the CUresult that did it.

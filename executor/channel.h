@@ -13,8 +13,14 @@
  * responses leave with one write. */
 #define CHANNEL_BUFFER_SIZE (EXECUTOR_SLOTS_MAX * CHANNEL_MESSAGE_MAX)
 
+/* A read ends behind the first message that carries a descriptor. So at most one more
+ * is behind that of a message of which only a part is here. */
+#define CHANNEL_FDS_MAX 2u
+
 typedef struct Channel {
     int fd;
+    unsigned n_fds; /* descriptors received and not yet taken, in the order of their messages */
+    int fds[CHANNEL_FDS_MAX];
     size_t in_start, in_end; /* bytes received and not yet taken: in[in_start..in_end) */
     size_t out_end;          /* bytes not yet sent: out[0..out_end) */
     unsigned char in[CHANNEL_BUFFER_SIZE];
@@ -25,6 +31,7 @@ typedef struct Channel {
 typedef struct Message {
     ExecutorHeader header;
     const unsigned char *payload; /* header.length bytes, any alignment */
+    int fd;                       /* of a WINDOW_ADD, to be closed by whoever took it; else -1 */
 } Message;
 
 /*
@@ -34,16 +41,18 @@ typedef struct Message {
  * said that no whole message is left, so that there is always room.
  *
  * Returns the number of bytes, 0 at the end of the stream (also when the
- * mediator is gone abruptly), or negative errno.
+ * mediator is gone abruptly), -EPROTO for descriptors that belong to no message, or
+ * another negative errno.
  */
 int channel_receive(Channel *c);
 
 /*
  * channel_next() - take the next whole message out of what was received
- * @ret: the message, a request with a known priority
+ * @ret: the message, one that a mediator sends, with a known priority; of the size
+ *       that its type has, and with a descriptor for a WINDOW_ADD
  *
  * Returns 1 and a message, 0 when none is there yet, -EPROTO when what is there
- * can't be a request.
+ * can't be one.
  */
 int channel_next(Channel *c, Message *ret);
 
@@ -52,6 +61,9 @@ bool channel_has_message(const Channel *c);
 
 /* channel_is_mid_message() - is a part of a message left over? */
 bool channel_is_mid_message(const Channel *c);
+
+/* channel_close_fds() - close the descriptors that were not taken */
+void channel_close_fds(Channel *c);
 
 /*
  * channel_reserve() - room for a message to be sent by the next flush

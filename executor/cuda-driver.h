@@ -6,7 +6,7 @@
  *
  * Types, constants and prototypes are facts from the "CUDA Driver API"
  * reference manual (docs.nvidia.com/cuda/cuda-driver-api), version 13.0; none of
- * them has changed since CUDA 5.5. Where a function has versions, the name here
+ * them has changed since CUDA 6.5. Where a function has versions, the name here
  * is the one of its current 64-bit ABI (*_v2), which the header <cuda.h> hides
  * behind a macro.
  */
@@ -64,10 +64,34 @@ enum {
     CU_CTX_SCHED_BLOCKING_SYNC = 0x04,
     CU_STREAM_NON_BLOCKING = 0x1,
     CU_MEMHOSTALLOC_DEVICEMAP = 0x02,
+    CU_MEMHOSTREGISTER_PORTABLE = 0x01,
+    CU_MEMHOSTREGISTER_DEVICEMAP = 0x02,
+    CU_MEMORYTYPE_HOST = 1,
+    CU_MEMORYTYPE_DEVICE = 2,
     CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
 };
+
+/* A copy's pitch at most: CU_DEVICE_ATTRIBUTE_MAX_PITCH of every device so far */
+#define CUDA_PITCH_MAX UINT64_C(0x7fffffff)
+
+/* CUDA_MEMCPY2D_v2 */
+typedef struct CudaCopy2D {
+    size_t src_x_bytes, src_y;
+    int src_type; /* CU_MEMORYTYPE_* */
+    const void *src_host;
+    CUdeviceptr src_device;
+    void *src_array;
+    size_t src_pitch;
+    size_t dst_x_bytes, dst_y;
+    int dst_type;
+    void *dst_host;
+    CUdeviceptr dst_device;
+    void *dst_array;
+    size_t dst_pitch;
+    size_t width_bytes, height;
+} CudaCopy2D;
 
 /* Every function used: X(member of CudaDriver, symbol, parameters). */
 #define CUDA_DRIVER_FUNCTIONS(X)                                                                  \
@@ -88,6 +112,15 @@ enum {
     X(mem_host_get_device_pointer, cuMemHostGetDevicePointer_v2,                                  \
       (CUdeviceptr * device, void *host, unsigned flags))                                         \
     X(mem_free_host, cuMemFreeHost, (void *host))                                                 \
+    X(mem_host_register, cuMemHostRegister_v2, (void *host, size_t size, unsigned flags))         \
+    X(mem_host_unregister, cuMemHostUnregister, (void *host))                                     \
+    X(mem_alloc, cuMemAlloc_v2, (CUdeviceptr * device, size_t size))                              \
+    X(mem_free, cuMemFree_v2, (CUdeviceptr device))                                               \
+    X(memcpy_h_to_d_async, cuMemcpyHtoDAsync_v2,                                                  \
+      (CUdeviceptr device, const void *host, size_t size, CUstream stream))                       \
+    X(memcpy_d_to_h_async, cuMemcpyDtoHAsync_v2,                                                  \
+      (void *host, CUdeviceptr device, size_t size, CUstream stream))                             \
+    X(memcpy_2d_async, cuMemcpy2DAsync_v2, (const CudaCopy2D *copy, CUstream stream))             \
     X(module_load_data, cuModuleLoadData, (CUmodule * module, const void *image))                 \
     X(module_unload, cuModuleUnload, (CUmodule module))                                           \
     X(module_get_function, cuModuleGetFunction,                                                   \

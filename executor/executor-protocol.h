@@ -15,9 +15,12 @@
  *   RESPONSE  executor to mediator: a VGPUResponse, with the request's tag.
  *             In any order.
  *   WINDOW_ADD      mediator to executor: ExecutorWindow, and with its first byte
- *             the memfd of a VM's window (SCM_RIGHTS). Mapped whole.
+ *             the memfd of a VM's window (SCM_RIGHTS). Mapped whole. There is no answer: in
+ *             a window that the executor can't map (not sealed against shrinking, of no
+ *             window's size, no room) every COMPUTE is INVALID_REQUEST, in one that CUDA
+ *             can't register it is CUDA_ERROR.
  *   WINDOW_REMOVE   mediator to executor: ExecutorWindow. No COMPUTE of that window
- *             is in flight then.
+ *             is in flight then. (Should one be, the window stays mapped until it ends.)
  *   COMPUTE   mediator to executor: ExecutorCompute, a submission that passed
  *             vgpu_submission_check(). Takes a slot like a REQUEST.
  *   RESULT    executor to mediator: ExecutorResult, with the tag of a COMPUTE. In
@@ -49,8 +52,8 @@ enum {
 typedef struct ExecutorHeader {
     uint32_t type;
     uint32_t length;   /* payload bytes, at most EXECUTOR_PAYLOAD_MAX */
-    uint64_t tag;      /* REQUEST: the mediator's; RESPONSE: the same */
-    uint32_t priority; /* REQUEST: VGPU_PRIORITY_*, for the stream's priority; else 0 */
+    uint64_t tag;      /* REQUEST, COMPUTE: the mediator's; RESPONSE, RESULT: the same */
+    uint32_t priority; /* REQUEST, COMPUTE: VGPU_PRIORITY_*, for the stream's; else 0 */
     uint32_t reserved;
 } ExecutorHeader;
 

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The built-in kernels. A request is at most a kilobyte, so one block computes
-// it. Operands and result lie in the host's memory, mapped into the device
-// (backend-cuda.c says why).
+// The built-in kernels. Those of requests come first: a request is at most a
+// kilobyte, so one block computes it. Operands and result lie in the host's memory,
+// mapped into the device (backend-cuda.c says why). ret_ns is the time from the
+// block's first instruction to the last element's store, in nanoseconds of the
+// device's own timer.
 //
-// ret_ns is the time from the block's first instruction to the last element's
-// store, in nanoseconds of the device's own timer.
+// Those of windows are included (cuda-compute.c launches them).
 
-#include <cstdint>
+#include "kernels-window.cuh"
 
 namespace
 {
-
-__device__ uint64_t device_time_ns()
-{
-    uint64_t t;
-
-    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
-    return t;
-}
 
 template <typename T>
 __device__ void vector_add(const T *a, const T *b, T *c, uint32_t n, uint64_t *ret_ns)

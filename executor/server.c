@@ -6,7 +6,7 @@
  * Waiting is where the system calls are saved. While no job is in flight, the
  * socket is the only thing that can happen, so the loop blocks in recv() itself
  * and a request costs two system calls, recv and send. (The CPU backend finishes
- * every job at once and knows nothing else.) Only while jobs are in flight is
+ * every request at once and knows nothing else.) Only while jobs are in flight is
  * there a second source, and then epoll waits for both: for the socket
  * level-triggered, for the backend's descriptor edge-triggered, so that it
  * never has to be read.
@@ -33,6 +33,7 @@ typedef struct Slot {
     uint64_t tag;
     uint32_t opcode; /* the request's, which decides the response's form */
     uint32_t size;   /* bytes of the result */
+    Window *window;  /* of a COMPUTE; NULL for a REQUEST */
 } Slot;
 
 typedef struct Server {
@@ -42,6 +43,7 @@ typedef struct Server {
     int epoll_fd;
     bool watching_socket;
     Slot slots[EXECUTOR_SLOTS_MAX];
+    Window *windows;
     Channel channel;
 } Server;
 
@@ -51,9 +53,11 @@ static void close_fdp(int *fd)
         close(*fd);
 }
 
-static void freep(void *p)
+static void server_freep(Server **s)
 {
-    free(*(void **) p);
+    if (*s)
+        channel_close_fds(&(*s)->channel);
+    free(*s);
 }
 
 /* ---- Answers ------------------------------------------------------------- */
@@ -94,6 +98,40 @@ static int server_answer_device_info(Server *s, uint64_t tag)
     return server_answer(s, tag, &response);
 }
 
+static int server_answer_compute(Server *s, uint64_t tag, const ExecutorResult *result)
+{
+    unsigned char *payload;
+    int r = channel_reserve(&s->channel, EXECUTOR_MSG_RESULT, tag, sizeof(*result), &payload);
+
+    if (r < 0)
+        return r;
+
+    memcpy(payload, result, sizeof(*result));
+    return 0;
+}
+
+static int server_answer_compute_error(Server *s, uint64_t tag, uint32_t cuda_result)
+{
+    const ExecutorResult result = {.status = VGPU_ERROR_CUDA_ERROR, .cuda_result = cuda_result};
+
+    return server_answer_compute(s, tag, &result);
+}
+
+static int server_complete_compute(Server *s, const Slot *slot, const Completion *completion)
+{
+    const ExecutorResult result = {
+        .result = completion->result,
+        .exec_time_us = completion->exec_time_us,
+    };
+
+    if (completion->cuda_result != 0)
+        return server_answer_compute_error(s, slot->tag, completion->cuda_result);
+
+    return server_answer_compute(s, slot->tag, &result);
+}
+
+static void server_release_window(Server *s, Window *window);
+
 static int server_answer_completion(Server *s, const Completion *completion)
 {
     const Slot *slot = &s->slots[completion->slot];
@@ -102,6 +140,10 @@ static int server_answer_completion(Server *s, const Completion *completion)
 
     s->free_slots |= UINT64_C(1) << completion->slot;
 
+    if (slot->window) {
+        server_release_window(s, slot->window);
+        return server_complete_compute(s, slot, completion);
+    }
     if (completion->cuda_result != 0)
         return server_answer_cuda_error(s, slot->tag, completion->cuda_result);
 
@@ -115,6 +157,112 @@ static int server_answer_completion(Server *s, const Completion *completion)
     }
 
     return server_answer(s, slot->tag, &response);
+}
+
+/* ---- Windows --------------------------------------------------------------- */
+
+static void server_drop_window(Server *s, Window **link)
+{
+    Window *w = *link;
+
+    *link = w->next;
+    s->ops->window_remove(s->backend, w);
+    window_free(w);
+}
+
+/* A job of the window has ended. */
+static void server_release_window(Server *s, Window *window)
+{
+    Window **link = &s->windows;
+
+    if (--window->n_jobs > 0 || !window->removed)
+        return;
+
+    while (*link != window)
+        link = &(*link)->next;
+    server_drop_window(s, link);
+}
+
+/* A window that this process has no room for is not there, and what is to be computed
+ * in it is refused: other VMs' work goes on. */
+static int server_add_window(Server *s, const Message *m)
+{
+    __attribute__((cleanup(close_fdp))) int fd = m->fd;
+    ExecutorWindow message;
+    Window *w;
+    int r;
+
+    memcpy(&message, m->payload, sizeof(message));
+    if (window_find(&s->windows, message.id)) {
+        fprintf(stderr, "vgpu-executor: the mediator added window %u twice\n", message.id);
+        return -ECANCELED;
+    }
+    r = window_new(message.id, fd, &w);
+    if (r < 0) {
+        fprintf(stderr, "vgpu-executor: window %u: %s\n", message.id, strerror(-r));
+        return 0;
+    }
+
+    w->next = s->windows;
+    s->windows = w;
+    s->ops->window_add(s->backend, w);
+    if (w->cuda_result != 0)
+        fprintf(stderr, "vgpu-executor: window %u: CUDA error %u\n", message.id, w->cuda_result);
+    return 0;
+}
+
+/* The mediator removes no window with a job in it. If it does, the window stays until
+ * the job is done: memory that a device works on must not be unmapped. */
+static int server_remove_window(Server *s, const Message *m)
+{
+    ExecutorWindow message;
+    Window **link;
+
+    memcpy(&message, m->payload, sizeof(message));
+    link = window_find(&s->windows, message.id);
+    if (!link)
+        return 0; /* one that there was no room for */
+
+    (*link)->removed = true;
+    if ((*link)->n_jobs == 0)
+        server_drop_window(s, link);
+    return 0;
+}
+
+/* With no job in flight. */
+static void server_drop_windows(Server *s)
+{
+    while (s->windows)
+        server_drop_window(s, &s->windows);
+}
+
+/* To be called only while a slot is free. */
+static int server_compute(Server *s, const Message *m)
+{
+    unsigned slot = (unsigned) __builtin_ctzll(s->free_slots);
+    ExecutorCompute message;
+    ExecutorResult refusal = {.status = VGPU_ERROR_INVALID_REQUEST};
+    Completion completion;
+    Compute compute;
+    Window **link;
+    bool repeatable;
+
+    memcpy(&message, m->payload, sizeof(message));
+    link = window_find(&s->windows, message.window);
+    if (link)
+        refusal.status = vgpu_submission_check(&message.submission, (*link)->size, &repeatable);
+    if (refusal.status != VGPU_ERROR_NONE || message.submission.opcode == VGPU_OP_RING_NOP)
+        return server_answer_compute(s, m->header.tag, &refusal);
+
+    s->free_slots &= ~(UINT64_C(1) << slot);
+    s->slots[slot] = (Slot){.tag = m->header.tag, .window = *link};
+    (*link)->n_jobs++;
+    compute = (Compute){m->header.priority, *link, message.submission};
+
+    if (s->ops->compute(s->backend, slot, &compute, &completion))
+        return server_answer_completion(s, &completion);
+
+    return 0;
 }
 
 /* ---- Requests ------------------------------------------------------------ */
@@ -169,7 +317,7 @@ static int server_submit_vector(Server *s, const Message *m, const VGPURequest *
 
 /* The mediator checked the request already; a second look is cheap and keeps a
  * bug there from becoming one here. */
-static int server_dispatch(Server *s, const Message *m)
+static int server_request(Server *s, const Message *m)
 {
     VGPURequest request;
     Response response = {0};
@@ -196,6 +344,26 @@ static int server_dispatch(Server *s, const Message *m)
     }
 }
 
+static int server_complain(void)
+{
+    fprintf(stderr, "vgpu-executor: the mediator sent something that is no request\n");
+    return -ECANCELED;
+}
+
+static int server_dispatch(Server *s, const Message *m)
+{
+    switch (m->header.type) {
+    case EXECUTOR_MSG_WINDOW_ADD:
+        return server_add_window(s, m);
+    case EXECUTOR_MSG_WINDOW_REMOVE:
+        return server_remove_window(s, m);
+    case EXECUTOR_MSG_COMPUTE:
+        return server_compute(s, m);
+    default:
+        return server_request(s, m);
+    }
+}
+
 /* Takes what was received, as far as slots are free. */
 static int server_take(Server *s)
 {
@@ -204,10 +372,8 @@ static int server_take(Server *s)
 
     while (s->free_slots != 0) {
         r = channel_next(&s->channel, &m);
-        if (r == -EPROTO) {
-            fprintf(stderr, "vgpu-executor: the mediator sent something that is no request\n");
-            return -ECANCELED;
-        }
+        if (r == -EPROTO)
+            return server_complain();
         if (r <= 0)
             return r;
 
@@ -229,6 +395,8 @@ static int server_receive(Server *s)
 
     if (r > 0)
         return 0;
+    if (r == -EPROTO)
+        return server_complain();
     if (r < 0)
         return r;
     if (!channel_is_mid_message(&s->channel))
@@ -366,13 +534,21 @@ static int server_answer_lost(Server *s)
     fprintf(stderr, "vgpu-executor: CUDA error %u made this process unusable\n", cuda_result);
 
     for (; in_flight != 0; in_flight &= in_flight - 1) {
-        r = server_answer_cuda_error(s, s->slots[__builtin_ctzll(in_flight)].tag, cuda_result);
+        const Slot *slot = &s->slots[__builtin_ctzll(in_flight)];
+
+        r = slot->window ? server_answer_compute_error(s, slot->tag, cuda_result)
+                         : server_answer_cuda_error(s, slot->tag, cuda_result);
         if (r < 0)
             return r;
     }
 
     while (channel_next(&s->channel, &m) > 0) {
-        r = server_answer_cuda_error(s, m.header.tag, cuda_result);
+        r = 0;
+        close_fdp(&m.fd);
+        if (m.header.type == EXECUTOR_MSG_REQUEST)
+            r = server_answer_cuda_error(s, m.header.tag, cuda_result);
+        else if (m.header.type == EXECUTOR_MSG_COMPUTE)
+            r = server_answer_compute_error(s, m.header.tag, cuda_result);
         if (r < 0)
             return r;
     }
@@ -382,8 +558,7 @@ static int server_answer_lost(Server *s)
 
 static int server_serve(Server *s)
 {
-    int backend_fd = s->ops->wait_fd(s->backend);
-    int r = backend_fd >= 0 ? server_watch(s, backend_fd) : 0;
+    int r = server_watch(s, s->ops->wait_fd(s->backend));
 
     if (r == 0)
         r = server_hello(s);
@@ -395,7 +570,7 @@ static int server_serve(Server *s)
 
 int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, int fd, bool *ret_idle)
 {
-    __attribute__((cleanup(freep))) Server *s = calloc(1, sizeof(*s));
+    __attribute__((cleanup(server_freep))) Server *s = calloc(1, sizeof(*s));
     __attribute__((cleanup(close_fdp))) int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int r;
 
@@ -413,7 +588,8 @@ int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, int fd
 
     r = server_serve(s);
     *ret_idle = s->free_slots == s->all_slots && r != SERVER_LOST;
-
+    if (*ret_idle)
+        server_drop_windows(s);
     if (r == SERVER_LOST) {
         (void) server_answer_lost(s); /* whoever is not there to hear it knows from the hang-up */
         return EXECUTOR_EXIT_STICKY;

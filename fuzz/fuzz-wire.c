@@ -5,7 +5,8 @@
  * taken is answered with an error; what is checked is that the mediator stays
  * whole, that all it says is well-formed, and that nothing is left behind.
  *
- * The first byte says in what portions the rest arrives.
+ * The first byte says in what portions the rest arrives, and with its highest bit, that
+ * the descriptors of a ring come with each portion that begins like a RING_SETUP.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include "manager.h"
+#include "ring-guest.h"
+#include "wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -68,7 +71,7 @@ static void check_answers(int fd, uint8_t *buf, size_t *used)
         VGPUSocketHeader h;
 
         memcpy(&h, buf + at, sizeof(h));
-        require(vgpu_socket_header_check(&h) == NULL);
+        require(vgpu_ring_header_check(&h) == NULL);
         if (*used - at < sizeof(h) + h.payload_len)
             break;
         if (h.msg_type == VGPU_MSG_RESPONSE)
@@ -79,26 +82,59 @@ static void check_answers(int fd, uint8_t *buf, size_t *used)
     *used -= at;
 }
 
+/* The lowest number that is free: higher than before, when a descriptor was left open. */
+static int next_descriptor(void)
+{
+    int fd = dup(STDIN_FILENO);
+
+    require(fd >= 0);
+    close(fd);
+    return fd;
+}
+
+static bool send_portion(int fd, const RingGuest *guest, const uint8_t *data, size_t n)
+{
+    VGPUSocketHeader h;
+
+    if (guest && n >= sizeof(h)) {
+        memcpy(&h, data, sizeof(h));
+        if (h.msg_type == VGPU_MSG_RING_SETUP)
+            return wire_send_bytes(fd, data, n, guest->fds, VGPU_RING_N_FDS);
+    }
+    return wire_send_bytes(fd, data, n, NULL, 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t answers[65536];
+    static RingGuest guest;
     static Manager *m;
     size_t portion, used = 0;
-    int pair[2];
+    bool with_ring;
+    int pair[2], free_descriptor;
 
     if (size < 1)
         return 0;
-    if (!m)
+    if (!m) {
         m = manager_of_ours();
-    portion = data[0] ? data[0] : 4096;
+        require(ring_guest_open(&guest, VGPU_WINDOW_SIZE_MIN, 0, 16, 0) == 0);
+        for (uint64_t tag = 0; tag < 4; tag++) {
+            const VGPUSubmission nop = ring_guest_nop(tag);
+
+            ring_guest_submit(&guest, &nop);
+        }
+    }
+    with_ring = data[0] & 0x80;
+    portion = data[0] & 0x7f ? data[0] & 0x7f : 4096;
     data++, size--;
+    free_descriptor = next_descriptor();
 
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     require(connection_new(m, pair[0]) == 0);
     while (size > 0 && m->n_connections > 0) {
         size_t n = size < portion ? size : portion;
 
-        if (send(pair[1], data, n, MSG_NOSIGNAL) != (ssize_t) n)
+        if (!send_portion(pair[1], with_ring ? &guest : NULL, data, n))
             break;
         data += n, size -= n;
         run_loop(m);
@@ -113,5 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     require(m->n_vms == 0);
     require(pool_is_idle(m->pools[0]));
+    require(TAILQ_EMPTY(&m->windows) && TAILQ_EMPTY(&m->lanes_waiting));
+    require(next_descriptor() == free_descriptor);
     return 0;
 }

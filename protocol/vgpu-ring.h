@@ -160,7 +160,7 @@ typedef struct VGPUSubmission {
     /* mediator; NEW and 0 from the guest */
     uint32_t state;
     uint32_t status; /* VGPU_ERROR_* */
-    uint64_t result; /* DOT, SUM, MIN, MAX: the value's bytes, in the element's type */
+    uint64_t result; /* DOT, SUM, MIN, MAX: the value's bytes, in the element's type, then 0 */
     uint32_t exec_time_us;
     uint32_t cq_index;
     uint32_t cuda_result; /* with VGPU_ERROR_CUDA_ERROR: the CUresult */
@@ -187,6 +187,33 @@ static_assert(offsetof(VGPUSubmission, result) == 96, "ABI");
 static_assert(offsetof(VGPUSubmission, cuda_result) == 112, "ABI");
 static_assert(sizeof(VGPUCompletion) == 32, "ABI");
 
+/*
+ * Where operands overlap: c may be exactly a or b (same offset, same stride) in ADD, MUL and
+ * AXPY, and vectors may lie between each other's elements. Otherwise, and where c of a matrix
+ * product shares bytes with a or b, or the guest writes to them meanwhile, what c or the
+ * result is, is undefined; nothing but the elements of c is ever written.
+ *
+ * Integers: every result is taken modulo 2^32 or 2^64, so it wraps; MIN and MAX are signed.
+ *
+ * Floating-point numbers are IEEE 754's, rounded to nearest, with denormals:
+ *
+ * - ADD, MUL, AXPY: each operation is rounded by itself; AXPY's scalar is first rounded to the
+ *   type, then the product, then the sum. The same bits on every host, a NaN's payload aside.
+ * - DOT, SUM: terms (for DOT, products) are added up in float64, in an order that depends on
+ *   the host's kind of device, count, stride and type only, so the same vector gives the same
+ *   bits again there. With T the sum of the terms' magnitudes,
+ *       |result - exact| <= 2^-44 T + count 2^-1074                 for float64
+ *       |result - exact| <= 2^-24 |exact| + 2^-43 T + 2^-150        for float32
+ *   for every vector that fits in a window, provided that T does not overflow float64 (for
+ *   float32 it can't). Infinities and NaNs among the terms act as in any sum. A sum of zeros
+ *   alone is +0.
+ * - MIN, MAX: exact. NaN, as 0x7fc00000 or 0x7ff8000000000000, when any element is NaN;
+ *   else -0 counts as smaller than +0.
+ * - MATMUL: sums of k products in any order, fused or not, in the operands' type. With u the
+ *   unit roundoff, 2^-24 or 2^-53, |c[i][j] - exact| <= 2 k u (sum over l of
+ *   |a[i][l] b[l][j]|) while 2 k u < 1 and nothing overflows or underflows. Infinities and NaNs
+ *   in row i of a or column j of b act as in any such sum. What c held before counts for nothing.
+ */
 enum {
     VGPU_OP_RING_NOP = 0x0200,
     VGPU_OP_RING_ADD = 0x0201,  /* c[i] = a[i] + b[i] */

@@ -90,8 +90,11 @@ static bool obey(FakeMediator *m, const FakeRing *ring)
     while (header.msg_type == VGPU_MSG_PING);
     if (header.msg_type != VGPU_MSG_RING_OFF)
         return false;
-    if (ring && eventfd_write(ring->completion, 1) < 0)
-        return false;
+    if (ring) { /* shared memory: the parent's too */
+        ring->window[ring->size - 1] = FAKE_LAST_WORD;
+        if (eventfd_write(ring->completion, 1) < 0)
+            return false;
+    }
     return wire_send(m->peer, &stopped, NULL);
 }
 

@@ -38,10 +38,13 @@ void fake_expect_off(FakeMediator *m);
 /* fake_stopped() - RING_STOPPED */
 void fake_stopped(FakeMediator *m);
 
+#define FAKE_LAST_WORD 0x77
+
 /*
  * fake_obey_meanwhile() - a process that waits for RING_OFF and answers it, while the test waits
  * for QEMU
- * @ring: whose completion to signal before the answer, or NULL
+ * @ring: finishes something on it first: writes FAKE_LAST_WORD into the window's last byte, and
+ *     signals; or NULL
  *
  * To be followed by fake_obeyed(), which fails the test if no RING_OFF came.
  */

@@ -1,50 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The device's state in a file: migrated, restored from a snapshot, tampered with. */
-#include "world.h"
+#include "stream.h"
 
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define STATE_FILE "/tmp/vgpu-device-state.XXXXXX"
-
-static void save(World *w, const char *path)
-{
-    qtest_qmp_ok(w->qtest,
-                 "{\"execute\": \"migrate-set-capabilities\", \"arguments\": {\"capabilities\": "
-                 "[{\"capability\": \"events\", \"state\": true}]}}");
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"exec:cat >%s\"}}",
-                 path);
-    qtest_wait_event(w->qtest, "MIGRATION", "\"status\": \"completed\"");
-}
-
-/* A machine made from the file, which has its own mediator. */
-static void load(World *w, const char *path)
-{
-    memset(w, 0, sizeof(*w));
-    w->qtest = qtest_start((const char *const[]){
-        "-machine", "q35", "-device", "vgpu-stub,id=gpu,addr=3,socket=mediator.sock,priority=high",
-        "-incoming", "defer", NULL});
-    fake_listen(&w->mediator, qtest_directory(w->qtest));
-    qtest_qmp_ok(w->qtest,
-                 "{\"execute\": \"migrate-incoming\", \"arguments\": {\"uri\": \"exec:cat %s\"}}",
-                 path);
-    qtest_wait_event(w->qtest, "RESUME", "");
-    w->device = (Device){.qtest = w->qtest, .bus = 0, .slot = 3};
-}
-
-static void migrate(World *from, World *to)
-{
-    char path[] = STATE_FILE;
-    int fd = mkstemp(path);
-
-    assert_true(fd >= 0);
-    close(fd);
-    save(from, path);
-    load(to, path);
-    unlink(path);
-}
 
 static void test_migration_in_busy(void **state)
 {
@@ -57,7 +18,7 @@ static void test_migration_in_busy(void **state)
     device_write(&w->device, VGPU_REG_SCRATCH, 0x5eed);
     fake_accept(&w->mediator, NULL);
     fake_expect_request(&w->mediator, 42, &first);
-    migrate(w, &there);
+    stream_migrate(w, &there, ",priority=high");
 
     fake_accept(&there.mediator, NULL);
     fake_expect_request(&there.mediator, 42, &second);
@@ -85,7 +46,7 @@ static void test_migration_in_error_with_interrupt(void **state)
     fake_respond(&w->mediator, 42, VGPU_ERROR_CUDA_ERROR, 700);
     qtest_wait_irq(w->qtest, true);
     qtest_read_buffer(w->qtest, DEVICE_BAR0, before, sizeof(before));
-    migrate(w, &there);
+    stream_migrate(w, &there, ",priority=high");
 
     qtest_read_buffer(there.qtest, DEVICE_BAR0, after, sizeof(after));
     before[VGPU_REG_PRIORITY / 4] = VGPU_PRIORITY_HIGH;
@@ -110,50 +71,6 @@ enum {
     AT_IN_FLIGHT_LEN = VGPU_REQUEST_MAX + VGPU_RESPONSE_MAX + 4,
 };
 
-static char *read_file(const char *path, size_t *ret_size)
-{
-    FILE *f = fopen(path, "rb");
-    char *bytes;
-    long size;
-
-    assert_non_null(f);
-    assert_int_equal(fseek(f, 0, SEEK_END), 0);
-    size = ftell(f);
-    rewind(f);
-    bytes = malloc((size_t) size);
-    assert_non_null(bytes);
-    assert_int_equal(fread(bytes, (size_t) size, 1, f), 1);
-    fclose(f);
-    *ret_size = (size_t) size;
-    return bytes;
-}
-
-static void write_file(const char *path, const char *bytes, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, size, 1, f), 1);
-    assert_int_equal(fclose(f), 0);
-}
-
-/* QEMU must refuse the stream, and say which device it is about. */
-static void assert_refused(const char *path)
-{
-    char uri[64], *log;
-
-    snprintf(uri, sizeof(uri), "exec:cat %s", path);
-    assert_int_equal(
-        qtest_run(getenv("VGPU_TEST_PLUGIN"),
-                  (const char *const[]){"-machine", "q35", "-bios", "firmware", "-device",
-                                        "vgpu-stub,addr=3", "-incoming", uri, NULL},
-                  &log),
-        1);
-    if (!strstr(log, "vgpu-stub"))
-        fail_msg("QEMU wrote: %s", log);
-    free(log);
-}
-
 static void test_tampered_stream(void **state)
 {
     static const struct {
@@ -170,7 +87,7 @@ static void test_tampered_stream(void **state)
         {AT_IN_FLIGHT_LEN, VGPU_REQUEST_MAX + 1},
         {AT_IN_FLIGHT_LEN, 0xffffffff},
     };
-    char path[] = STATE_FILE, mark[64], *bytes, *at;
+    char path[] = STREAM_FILE, mark[64], *bytes, *at;
     World *w = *state;
     size_t size;
     int fd = mkstemp(path);
@@ -181,9 +98,9 @@ static void test_tampered_stream(void **state)
     fake_accept(&w->mediator, NULL);
     memset(mark, 0xa7, sizeof(mark));
     qtest_write_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_REQUEST, mark, sizeof(mark));
-    save(w, path);
+    stream_save(w, path);
 
-    bytes = read_file(path, &size);
+    bytes = stream_read(path, &size);
     at = memmem(bytes, size, mark, sizeof(mark));
     assert_non_null(at);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -191,8 +108,8 @@ static void test_tampered_stream(void **state)
 
         memcpy(&good, at + bad[i].at, sizeof(good));
         memcpy(at + bad[i].at, &value, sizeof(value));
-        write_file(path, bytes, size);
-        assert_refused(path);
+        stream_write(path, bytes, size);
+        stream_assert_refused(path, "");
         memcpy(at + bad[i].at, &good, sizeof(good));
     }
     free(bytes);
@@ -201,28 +118,6 @@ static void test_tampered_stream(void **state)
 
 /* ---- Snapshots ------------------------------------------------------------------------ */
 
-/* Runs a job to its end. The command's arguments name it "job". */
-static void run_job(QTest *q, const char *command, const char *arguments)
-{
-    qtest_qmp_ok(q, "{\"execute\": \"%s\", \"arguments\": {\"job-id\": \"job\", %s}}", command,
-                 arguments);
-    qtest_wait_event(q, "JOB_STATUS_CHANGE", "\"status\": \"concluded\"");
-    qtest_qmp_ok(q, "{\"execute\": \"job-dismiss\", \"arguments\": {\"id\": \"job\"}}");
-}
-
-/* An empty disk that snapshots of the machine can be kept on. */
-static void add_disk(QTest *q)
-{
-    run_job(q, "blockdev-create",
-            "\"options\": {\"driver\": \"file\", \"filename\": \"disk\", \"size\": 0}");
-    qtest_qmp_ok(q, "{\"execute\": \"blockdev-add\", \"arguments\": {\"driver\": \"file\", "
-                    "\"node-name\": \"file\", \"filename\": \"disk\"}}");
-    run_job(q, "blockdev-create",
-            "\"options\": {\"driver\": \"qcow2\", \"file\": \"file\", \"size\": 1048576}");
-    qtest_qmp_ok(q, "{\"execute\": \"blockdev-add\", \"arguments\": {\"driver\": \"qcow2\", "
-                    "\"node-name\": \"disk\", \"file\": \"file\"}}");
-}
-
 /* Back to a request that was pending then, while another one is pending now. */
 static void test_snapshot_in_busy(void **state)
 {
@@ -230,18 +125,18 @@ static void test_snapshot_in_busy(void **state)
         "\"tag\": \"then\", \"vmstate\": \"disk\", \"devices\": [\"disk\"]";
     World *w = *state;
 
-    add_disk(w->qtest);
+    stream_add_disk(w->qtest);
     device_submit_add(&w->device, 1, 100, 200);
     fake_accept(&w->mediator, NULL);
     fake_expect_request(&w->mediator, 1, NULL);
-    run_job(w->qtest, "snapshot-save", snapshot);
+    stream_run_job(w->qtest, "snapshot-save", snapshot);
     fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
     assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
 
     device_submit_add(&w->device, 2, 1, 2);
     fake_expect_request(&w->mediator, 2, NULL);
     qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
-    run_job(w->qtest, "snapshot-load", snapshot);
+    stream_run_job(w->qtest, "snapshot-load", snapshot);
     assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
     assert_int_equal(device_read(&w->device, VGPU_REG_REQUEST_ID), 1);
     fake_expect_hang_up(&w->mediator); /* the answer to 2 must never come */

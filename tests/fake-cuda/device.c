@@ -14,12 +14,14 @@
 
 typedef struct Work {
     struct Work *next;
-    CUstreamCallback callback; /* NULL: a kernel */
+    enum { WORK_KERNEL, WORK_COPY, WORK_CALLBACK } kind;
+    CUstreamCallback callback;
     void *user_data;
+    FakeCopy copy;
     FakeLaunch launch;
     CUresult fault;
     bool hang;
-    unsigned char *operands; /* a and b as they were at launch */
+    unsigned char *operands; /* of a request: a and b as they were at launch */
 } Work;
 
 struct CUstream_st {
@@ -31,6 +33,7 @@ struct CUstream_st {
 
 typedef struct Memory {
     struct Memory *next;
+    enum { MEMORY_PINNED, MEMORY_REGISTERED, MEMORY_DEVICE } kind;
     unsigned char *host;
     size_t size;
 } Memory;
@@ -42,6 +45,7 @@ static struct {
     bool stop;
     unsigned slow_ms, hold, launched;
     unsigned random;
+    bool running; /* a kernel or a copy */
     CUresult error;
     struct CUstream_st *streams; /* destroyed ones too, so that their use is noticed */
     Memory *memory;
@@ -78,39 +82,6 @@ bool fake_error_is_sticky(CUresult error)
            error == CUDA_ERROR_CONTAINED;
 }
 
-/* ---- Kernels -------------------------------------------------------------- */
-
-#define DEFINE_ADD(name, type)                                        \
-    static void name(const void *a, const void *b, void *c, size_t n) \
-    {                                                                 \
-        const type *x = a, *y = b;                                    \
-        type *z = c;                                                  \
-                                                                      \
-        for (size_t i = 0; i < n; i++)                                \
-            z[i] = x[i] + y[i];                                       \
-    }
-
-DEFINE_ADD(add_int32, uint32_t)
-DEFINE_ADD(add_int64, uint64_t)
-DEFINE_ADD(add_float32, float)
-DEFINE_ADD(add_float64, double)
-
-const FakeKernel *fake_kernel_find(const char *name)
-{
-    static const FakeKernel kernels[] = {
-        {"vgpu_vector_add_int32", 4, add_int32},
-        {"vgpu_vector_add_int64", 8, add_int64},
-        {"vgpu_vector_add_float32", 4, add_float32},
-        {"vgpu_vector_add_float64", 8, add_float64},
-    };
-
-    for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++)
-        if (strcmp(name, kernels[i].name) == 0)
-            return &kernels[i];
-
-    return NULL;
-}
-
 /* ---- Memory (under the lock) ---------------------------------------------- */
 
 static unsigned char *resolve(CUdeviceptr address, size_t size, size_t alignment, const char *what)
@@ -131,20 +102,59 @@ static unsigned char *resolve(CUdeviceptr address, size_t size, size_t alignment
     fake_misuse("%s: 0x%llx is no device address", what, address);
 }
 
-void *fake_memory_alloc(size_t size)
+void *fake_resolve(CUdeviceptr address, size_t size, size_t alignment, const char *what)
+{
+    void *p;
+
+    pthread_mutex_lock(&device.lock);
+    p = resolve(address, size, alignment, what);
+    pthread_mutex_unlock(&device.lock);
+    return p;
+}
+
+static void memory_add(int kind, void *host, size_t size)
 {
     Memory *m = calloc(1, sizeof(*m));
 
-    if (!m || posix_memalign((void **) &m->host, 4096, size) != 0)
+    if (!m)
         abort();
-    memset(m->host, 0xa5, size);
+    m->kind = kind;
+    m->host = host;
     m->size = size;
 
     pthread_mutex_lock(&device.lock);
+    for (const Memory *other = device.memory; other; other = other->next)
+        if (m->host < other->host + other->size && other->host < m->host + m->size)
+            fake_misuse("memory at %p is registered already", host);
     m->next = device.memory;
     device.memory = m;
     pthread_mutex_unlock(&device.lock);
-    return m->host;
+}
+
+static unsigned char *allocate(int kind, size_t size)
+{
+    void *host;
+
+    if (posix_memalign(&host, 4096, size) != 0)
+        abort();
+    memset(host, 0xa5, size);
+    memory_add(kind, host, size);
+    return host;
+}
+
+void *fake_memory_alloc(size_t size)
+{
+    return allocate(MEMORY_PINNED, size);
+}
+
+void fake_memory_register(void *host, size_t size)
+{
+    memory_add(MEMORY_REGISTERED, host, size);
+}
+
+CUdeviceptr fake_device_memory_alloc(size_t size)
+{
+    return (CUdeviceptr) (uintptr_t) allocate(MEMORY_DEVICE, size) + DEVICE_ADDRESS_OFFSET;
 }
 
 /* Returns the link that leads to it. */
@@ -157,21 +167,48 @@ static Memory **memory_find(const void *host, const char *what)
     fake_misuse("%s: %p was not allocated", what, host);
 }
 
-void fake_memory_free(void *host)
+/* Takes it away when the device does nothing, as the driver does. What is queued and needs
+ * it will be misuse. Returns what is to be freed. */
+static void *memory_remove(const void *host, int kind, const char *what)
 {
     Memory **link, *m;
+    void *to_free;
 
+    pthread_mutex_lock(&device.lock);
+    while (device.running && device.error == CUDA_SUCCESS)
+        pthread_cond_wait(&device.progress, &device.lock);
+    link = memory_find(host, what);
+    m = *link;
+    if ((int) m->kind != kind)
+        fake_misuse("%s: memory of another kind", what);
+    *link = m->next;
+    pthread_mutex_unlock(&device.lock);
+
+    to_free = kind == MEMORY_REGISTERED ? NULL : m->host;
+    free(m);
+    return to_free;
+}
+
+void fake_memory_free(void *host)
+{
     pthread_mutex_lock(&device.lock);
     for (const struct CUstream_st *s = device.streams; s; s = s->next)
         if (s->first || s->busy)
             fake_misuse("cuMemFreeHost: there is work in flight");
-    link = memory_find(host, "cuMemFreeHost");
-    m = *link;
-    *link = m->next;
     pthread_mutex_unlock(&device.lock);
 
-    free(m->host);
-    free(m);
+    free(memory_remove(host, MEMORY_PINNED, "cuMemFreeHost"));
+}
+
+void fake_memory_unregister(void *host)
+{
+    memory_remove(host, MEMORY_REGISTERED, "cuMemHostUnregister");
+}
+
+void fake_device_memory_free(CUdeviceptr address)
+{
+    free(memory_remove((void *) (uintptr_t) (address - DEVICE_ADDRESS_OFFSET), MEMORY_DEVICE,
+                       "cuMemFree_v2"));
 }
 
 CUdeviceptr fake_memory_device_address(void *host)
@@ -180,6 +217,30 @@ CUdeviceptr fake_memory_device_address(void *host)
     memory_find(host, "cuMemHostGetDevicePointer_v2");
     pthread_mutex_unlock(&device.lock);
     return (CUdeviceptr) (uintptr_t) host + DEVICE_ADDRESS_OFFSET;
+}
+
+/* Under the lock: all rows lie in one pinned piece of the host's memory. */
+static void check_host_rows(const FakeCopy *c, const char *what)
+{
+    size_t size = (c->height - 1) * c->host_pitch + c->width;
+
+    for (const Memory *m = device.memory; m; m = m->next)
+        if (m->kind != MEMORY_DEVICE && c->host >= m->host && c->host < m->host + m->size &&
+            size <= m->size - (size_t) (c->host - m->host))
+            return;
+
+    fake_misuse("%s: %zu bytes at %p are not pinned", what, size, (void *) c->host);
+}
+
+/* Under the lock; returns where the device's rows are. */
+static unsigned char *check_copy(const FakeCopy *c, const char *what)
+{
+    if (c->width == 0 || c->height == 0 || c->host_pitch < c->width || c->device_pitch < c->width ||
+        c->host_pitch > CUDA_PITCH_MAX)
+        fake_misuse("%s: %zu by %zu bytes, %zu and %zu apart", what, c->width, c->height,
+                    c->device_pitch, c->host_pitch);
+    check_host_rows(c, what);
+    return resolve(c->device, (c->height - 1) * c->device_pitch + c->width, 1, what);
 }
 
 /* ---- The device's thread --------------------------------------------------- */
@@ -227,24 +288,17 @@ static void pass_time(void)
     nanosleep(&t, NULL);
 }
 
-static void compute(const Work *w)
+/* The operands of a request are the executor's own: nobody may change them meanwhile. */
+static void check_operands(const Work *w)
 {
-    const FakeLaunch *l = &w->launch;
-    size_t element = l->kernel->element, size = l->n * element;
-    const unsigned char *a, *b;
-    unsigned char *c;
-    uint64_t ns = 1500 + (uint64_t) device.slow_ms * 1000000;
+    size_t element = fake_kernel_element(w->launch.kernel);
+    size_t size = w->launch.request.n * element;
 
-    pthread_mutex_lock(&device.lock);
-    a = resolve(l->a, size, element, "kernel, a");
-    b = resolve(l->b, size, element, "kernel, b");
-    c = resolve(l->c, size, element, "kernel, c");
-    memcpy(resolve(l->ret_ns, sizeof(ns), sizeof(ns), "kernel, ret_ns"), &ns, sizeof(ns));
-    pthread_mutex_unlock(&device.lock);
-
-    if (memcmp(a, w->operands, size) != 0 || memcmp(b, w->operands + size, size) != 0)
+    if (memcmp(fake_resolve(w->launch.request.a, size, element, "kernel, a"), w->operands, size) !=
+            0 ||
+        memcmp(fake_resolve(w->launch.request.b, size, element, "kernel, b"), w->operands + size,
+               size) != 0)
         fake_misuse("operands changed between launch and execution");
-    l->kernel->add(a, b, c, l->n);
 }
 
 static void run_kernel(CUstream s, Work *w)
@@ -256,16 +310,43 @@ static void run_kernel(CUstream s, Work *w)
         return;
     }
 
+    device.running = true;
     pthread_mutex_unlock(&device.lock);
     if (device.slow_ms > 0)
         pass_time();
+    if (w->operands)
+        check_operands(w);
     if (w->fault == CUDA_SUCCESS)
-        compute(w);
+        fake_kernel_run(&w->launch, 1500 + (uint64_t) device.slow_ms * 1000000);
     pthread_mutex_lock(&device.lock);
+    device.running = false;
 
     s->status = w->fault;
     if (fake_error_is_sticky(w->fault) && device.error == CUDA_SUCCESS)
         device.error = w->fault;
+}
+
+static void run_copy(const Work *w)
+{
+    const FakeCopy *c = &w->copy;
+    unsigned char *rows;
+
+    if (device.error != CUDA_SUCCESS)
+        return;
+
+    rows = check_copy(c, "copy");
+    device.running = true;
+    pthread_mutex_unlock(&device.lock);
+    for (size_t i = 0; i < c->height; i++) {
+        unsigned char *host = c->host + i * c->host_pitch, *row = rows + i * c->device_pitch;
+
+        if (c->to_device)
+            memcpy(row, host, c->width);
+        else
+            memcpy(host, row, c->width);
+    }
+    pthread_mutex_lock(&device.lock);
+    device.running = false;
 }
 
 static void run_callback(CUstream s, const Work *w)
@@ -295,8 +376,10 @@ static void *device_thread(void *unused)
 
         w = stream_pop(s);
         s->busy = true;
-        if (w->callback)
+        if (w->kind == WORK_CALLBACK)
             run_callback(s, w);
+        else if (w->kind == WORK_COPY)
+            run_copy(w);
         else
             run_kernel(s, w);
         work_free(w);
@@ -336,7 +419,8 @@ void fake_device_stop(void)
         Memory *m = device.memory;
 
         device.memory = m->next;
-        free(m->host);
+        if (m->kind != MEMORY_REGISTERED)
+            free(m->host);
         free(m);
     }
 }
@@ -431,25 +515,50 @@ static void stream_push(CUstream s, Work *w)
     pthread_cond_signal(&device.work);
 }
 
+/* Under the lock: what the operands of a request are. */
+static unsigned char *copy_operands(const FakeLaunch *launch)
+{
+    size_t element = fake_kernel_element(launch->kernel), size = launch->request.n * element;
+    unsigned char *operands = malloc(2 * size);
+
+    if (launch->request.n == 0 || size > FAKE_KERNEL_OPERAND_MAX)
+        fake_misuse("cuLaunchKernel: n is %u", launch->request.n);
+    if (!operands)
+        abort();
+    memcpy(operands, resolve(launch->request.a, size, element, "cuLaunchKernel, a"), size);
+    memcpy(operands + size, resolve(launch->request.b, size, element, "cuLaunchKernel, b"), size);
+    return operands;
+}
+
 void fake_stream_launch(CUstream stream, const FakeLaunch *launch, CUresult fault, bool hang)
 {
-    size_t element = launch->kernel->element, size = launch->n * element;
     Work *w = calloc(1, sizeof(*w));
 
+    if (!w)
+        abort();
     stream_lock(stream, "cuLaunchKernel");
-    if (!w || launch->n == 0 || size > FAKE_KERNEL_OPERAND_MAX)
-        fake_misuse("cuLaunchKernel: n is %u", launch->n);
-
+    w->kind = WORK_KERNEL;
     w->launch = *launch;
     w->fault = fault;
     w->hang = hang;
-    w->operands = malloc(2 * size);
-    if (!w->operands)
-        abort();
-    memcpy(w->operands, resolve(launch->a, size, element, "cuLaunchKernel, a"), size);
-    memcpy(w->operands + size, resolve(launch->b, size, element, "cuLaunchKernel, b"), size);
+    if (fake_kernel_kind(launch->kernel) == FAKE_REQUEST)
+        w->operands = copy_operands(launch);
     stream_push(stream, w);
     device.launched++;
+    pthread_mutex_unlock(&device.lock);
+}
+
+void fake_stream_copy(CUstream stream, const FakeCopy *copy, const char *what)
+{
+    Work *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        abort();
+    stream_lock(stream, what);
+    w->kind = WORK_COPY;
+    w->copy = *copy;
+    check_copy(copy, what);
+    stream_push(stream, w);
     pthread_mutex_unlock(&device.lock);
 }
 
@@ -460,6 +569,7 @@ void fake_stream_callback(CUstream stream, CUstreamCallback callback, void *user
     stream_lock(stream, "cuStreamAddCallback");
     if (!w || !callback)
         fake_misuse("cuStreamAddCallback: no callback");
+    w->kind = WORK_CALLBACK;
     w->callback = callback;
     w->user_data = user_data;
     stream_push(stream, w);

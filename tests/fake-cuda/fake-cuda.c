@@ -36,7 +36,7 @@ struct CUfunc_st {
 struct CUmod_st {
     bool loaded;
     char *ptx; /* NULL: a binary */
-    struct CUfunc_st functions[4];
+    struct CUfunc_st functions[64];
     unsigned n_functions;
 };
 
@@ -284,6 +284,94 @@ CUresult cuMemFreeHost(void *host)
     return CUDA_SUCCESS;
 }
 
+CUresult cuMemHostRegister_v2(void *host, size_t size, unsigned flags)
+{
+    ENTER_NUMBER(CONTEXT, (int) size);
+    if (flags != (CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP) || size == 0)
+        fake_misuse("cuMemHostRegister_v2: size %zu, flags %u", size, flags);
+    fake_memory_register(host, size);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemHostUnregister(void *host)
+{
+    ENTER(CONTEXT);
+    fake_memory_unregister(host);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemAlloc_v2(CUdeviceptr *device, size_t size)
+{
+    ENTER_NUMBER(CONTEXT, (int) size);
+    if (size == 0)
+        fake_misuse("cuMemAlloc_v2: no bytes");
+    *device = fake_device_memory_alloc(size);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemFree_v2(CUdeviceptr device)
+{
+    ENTER(CONTEXT);
+    fake_device_memory_free(device);
+    return CUDA_SUCCESS;
+}
+
+/* ---- Copies --------------------------------------------------------------------- */
+
+static FakeCopy plain_copy(CUdeviceptr device, const void *host, size_t size, bool to_device)
+{
+    return (FakeCopy){
+        .device = device,
+        .host = (unsigned char *) host,
+        .device_pitch = size,
+        .host_pitch = size,
+        .width = size,
+        .height = 1,
+        .to_device = to_device,
+    };
+}
+
+CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr device, const void *host, size_t size, CUstream stream)
+{
+    FakeCopy copy = plain_copy(device, host, size, true);
+
+    ENTER_NUMBER(CONTEXT, (int) size);
+    fake_stream_copy(stream, &copy, __func__);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemcpyDtoHAsync_v2(void *host, CUdeviceptr device, size_t size, CUstream stream)
+{
+    FakeCopy copy = plain_copy(device, host, size, false);
+
+    ENTER_NUMBER(CONTEXT, (int) size);
+    fake_stream_copy(stream, &copy, __func__);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemcpy2DAsync_v2(const CudaCopy2D *c, CUstream stream)
+{
+    bool in = c->src_type == CU_MEMORYTYPE_HOST;
+    FakeCopy copy = {
+        .device = in ? c->dst_device : c->src_device,
+        .host = in ? (unsigned char *) c->src_host : c->dst_host,
+        .device_pitch = in ? c->dst_pitch : c->src_pitch,
+        .host_pitch = in ? c->src_pitch : c->dst_pitch,
+        .width = c->width_bytes,
+        .height = c->height,
+        .to_device = in,
+    };
+
+    ENTER_NUMBER(CONTEXT, (int) c->height);
+    if (c->src_type + c->dst_type != CU_MEMORYTYPE_HOST + CU_MEMORYTYPE_DEVICE ||
+        c->src_type < CU_MEMORYTYPE_HOST || c->src_type > CU_MEMORYTYPE_DEVICE ||
+        c->src_x_bytes != 0 || c->src_y != 0 || c->dst_x_bytes != 0 || c->dst_y != 0 ||
+        c->src_array || c->dst_array)
+        fake_misuse("cuMemcpy2DAsync_v2: types %d and %d", c->src_type, c->dst_type);
+    fake_stream_copy(stream, &copy, __func__);
+    return CUDA_SUCCESS;
+}
+
 /* ---- Modules -------------------------------------------------------------------- */
 
 CUresult cuModuleLoadData(CUmodule *module, const void *image)
@@ -388,19 +476,44 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
     if (function < fake.module.functions ||
         function >= fake.module.functions + fake.module.n_functions || !fake.module.loaded)
         fake_misuse("cuLaunchKernel: no function");
-    if (grid_x != 1 || grid_y != 1 || grid_z != 1 || block_x == 0 || block_x > 1024 ||
-        block_y != 1 || block_z != 1 || shared_bytes != 0 || !params || extra)
-        fake_misuse("cuLaunchKernel: the built-in kernels run in one block");
+    launch = (FakeLaunch){.kernel = function->kernel, .grid_x = grid_x, .grid_y = grid_y};
+    if (grid_x == 0 || grid_x > INT32_MAX || grid_y == 0 || grid_y > 65535 || grid_z != 1 ||
+        block_x == 0 || block_x > 1024 || block_y != 1 || block_z != 1 || shared_bytes != 0 ||
+        !params || extra)
+        fake_misuse("cuLaunchKernel: %u by %u by %u blocks", grid_x, grid_y, grid_z);
 
-    launch.kernel = function->kernel;
-    memcpy(&launch.a, params[0], sizeof(launch.a));
-    memcpy(&launch.b, params[1], sizeof(launch.b));
-    memcpy(&launch.c, params[2], sizeof(launch.c));
-    memcpy(&launch.n, params[3], sizeof(launch.n));
-    memcpy(&launch.ret_ns, params[4], sizeof(launch.ret_ns));
+    switch (fake_kernel_kind(launch.kernel)) {
+    case FAKE_REQUEST:
+        if (grid_x != 1 || grid_y != 1)
+            fake_misuse("cuLaunchKernel: the kernels of requests run in one block");
+        memcpy(&launch.request.a, params[0], sizeof(launch.request.a));
+        memcpy(&launch.request.b, params[1], sizeof(launch.request.b));
+        memcpy(&launch.request.c, params[2], sizeof(launch.request.c));
+        memcpy(&launch.request.n, params[3], sizeof(launch.request.n));
+        memcpy(&launch.request.ret_ns, params[4], sizeof(launch.request.ret_ns));
+        break;
+    case FAKE_VECTOR:
+        memcpy(&launch.vector, params[0], sizeof(launch.vector));
+        break;
+    case FAKE_MATMUL:
+        memcpy(&launch.matmul, params[0], sizeof(launch.matmul));
+        break;
+    }
+    if (fake_kernel_kind(launch.kernel) != FAKE_REQUEST && block_x != KERNEL_THREADS)
+        fake_misuse("cuLaunchKernel: the kernels of windows have %u threads", KERNEL_THREADS);
 
     if (plan_item_is_due(&fake.plan.fault, "kernel"))
         fault = fake.plan.fault.result;
     fake_stream_launch(stream, &launch, fault, plan_item_is_due(&fake.plan.hang, "kernel"));
     return CUDA_SUCCESS;
+}
+
+CUresult fake_enter_blas(const char *function)
+{
+    return enter(function, CONTEXT, 0);
+}
+
+bool fake_has_blas(void)
+{
+    return fake.plan.blas;
 }

@@ -54,6 +54,8 @@ static void parse(Plan *plan, char *item)
 
     if (strcmp(item, "devices") == 0) {
         plan->devices = atoi(value);
+    } else if (strcmp(item, "blas") == 0) {
+        plan->blas = atoi(value) != 0;
     } else if (strcmp(item, "slow") == 0) {
         plan->slow_ms = (unsigned) atoi(value);
     } else if (strcmp(item, "hold") == 0) {
@@ -75,7 +77,7 @@ static void parse(Plan *plan, char *item)
 
 Plan plan_read(void)
 {
-    Plan plan = {.devices = 1, .trace_fd = -1};
+    Plan plan = {.devices = 1, .blas = true, .trace_fd = -1};
     const char *env = getenv("VGPU_FAKE_CUDA");
     char *copy = strdup(env ? env : "");
     char *save = NULL;

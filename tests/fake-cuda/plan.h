@@ -3,14 +3,26 @@
  * How the fake driver is told to misbehave: the environment variable
  * VGPU_FAKE_CUDA, read in cuInit(). Items are separated by commas:
  *
- *   devices=N                      how many devices there are (default 1); with 0 cuInit() says so
- *   fail=FUNCTION:CURESULT:after=K call K + 1 of FUNCTION does nothing and returns CURESULT; if
- * that is a sticky error, the context is broken from then on hang=FUNCTION:after=K          call K
- * + 1 of FUNCTION never returns hang=kernel:after=K            launched kernel K + 1 never ends;
- * other streams go on fault=CURESULT:after=K         launched kernel K + 1 ends with CURESULT; if
- * that is a sticky error, the context is broken and every stream with it slow=MS every kernel takes
- * that many milliseconds hold=K                         no kernel starts before K are launched
- *   trace=FILE                     append a line for each call: FUNCTION, or FUNCTION NUMBER
+ *   devices=N
+ *       how many devices there are (default 1); with 0 cuInit() says so
+ *   blas=0
+ *       the fake cuBLAS makes no handles
+ *   fail=FUNCTION:CURESULT:after=K
+ *       call K + 1 of FUNCTION does nothing and returns CURESULT; if that is a sticky
+ *       error, the context is broken from then on
+ *   hang=FUNCTION:after=K
+ *       call K + 1 of FUNCTION never returns
+ *   hang=kernel:after=K
+ *       launched kernel K + 1 never ends; other streams go on
+ *   fault=CURESULT:after=K
+ *       launched kernel K + 1 ends with CURESULT; if that is a sticky error, the
+ *       context is broken and every stream with it
+ *   slow=MS
+ *       every kernel takes that many milliseconds
+ *   hold=K
+ *       no kernel starts before K are launched
+ *   trace=FILE
+ *       append a line for each call: FUNCTION, or FUNCTION NUMBER
  *
  * ":after=K" may be left out and is then 0. For example:
  *
@@ -33,6 +45,7 @@ typedef struct PlanItem {
 
 typedef struct Plan {
     int devices;
+    bool blas;
     unsigned slow_ms;
     unsigned hold;
     int trace_fd; /* -1: none */

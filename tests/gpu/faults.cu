@@ -3,7 +3,12 @@
 // Kernels under the built-in ones' names that misbehave on a real GPU. The
 // tests give them to the executor with --kernels.
 
-#include <cstdint>
+// All others are the built-in ones.
+#define vgpu_ring_add_int32 good_ring_add_int32
+#define vgpu_ring_sum_int32 good_ring_sum_int32
+#include "../../executor/kernels-window.cuh"
+#undef vgpu_ring_add_int32
+#undef vgpu_ring_sum_int32
 
 // Writes to an address that nothing is mapped at.
 extern "C" __global__ void vgpu_vector_add_int32(const uint32_t *, const uint32_t *, uint32_t *,
@@ -35,4 +40,20 @@ extern "C" __global__ void vgpu_vector_add_float64(const double *, const double 
                                                    uint32_t, uint64_t *)
 {
     *reinterpret_cast<volatile double *>(reinterpret_cast<char *>(c) + 1) = 1.0;
+}
+
+// As the first one above, in a window.
+extern "C" __global__ void vgpu_ring_add_int32(KernelVector v)
+{
+    *reinterpret_cast<volatile uint64_t *>(uintptr_t{16}) = v.n;
+}
+
+// Never ends.
+extern "C" __global__ void vgpu_ring_sum_int32(KernelVector v)
+{
+    volatile uint64_t *never = reinterpret_cast<volatile uint64_t *>(v.reports);
+
+    *never = 0;
+    while (*never == 0)
+        ;
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -41,16 +40,43 @@ VGPUSocketHeader wire_header(uint32_t type, uint32_t vm_id, uint32_t request_id,
     };
 }
 
+bool wire_send_bytes(int fd, const void *bytes, size_t size, const int *fds, unsigned n)
+{
+    union {
+        char bytes[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
+        struct cmsghdr header;
+    } control = {.header = {
+                     .cmsg_len = CMSG_LEN(n * sizeof(int)),
+                     .cmsg_level = SOL_SOCKET,
+                     .cmsg_type = SCM_RIGHTS,
+                 }};
+    struct iovec iov = {(void *) bytes, size};
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = n ? &control : NULL,
+        .msg_controllen = n ? CMSG_SPACE(n * sizeof(int)) : 0,
+    };
+
+    if (n > 0)
+        memcpy(CMSG_DATA(&control.header), fds, n * sizeof(int));
+    return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t) size;
+}
+
+bool wire_send_fds(int fd, const VGPUSocketHeader *header, const void *payload, const int *fds,
+                   unsigned n)
+{
+    char message[sizeof(*header) + VGPU_PAYLOAD_MAX];
+
+    memcpy(message, header, sizeof(*header));
+    if (header->payload_len > 0)
+        memcpy(message + sizeof(*header), payload, header->payload_len);
+    return wire_send_bytes(fd, message, sizeof(*header) + header->payload_len, fds, n);
+}
+
 bool wire_send(int fd, const VGPUSocketHeader *header, const void *payload)
 {
-    struct iovec iov[] = {
-        {(void *) header, sizeof(*header)},
-        {(void *) payload, header->payload_len},
-    };
-    struct msghdr message = {.msg_iov = iov, .msg_iovlen = header->payload_len ? 2 : 1};
-    ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
-
-    return n == (ssize_t) (sizeof(*header) + header->payload_len);
+    return wire_send_fds(fd, header, payload, NULL, 0);
 }
 
 bool wire_send_request(int fd, uint32_t vm_id, uint32_t request_id, uint8_t priority,
@@ -114,7 +140,7 @@ int wire_receive(int fd, WireMessage *ret)
 
     if (r <= 0)
         return r;
-    if (vgpu_socket_header_check(&ret->header))
+    if (vgpu_ring_header_check(&ret->header))
         return -EBADMSG;
     if (ret->header.payload_len == 0)
         return 1;

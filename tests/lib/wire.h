@@ -7,9 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vgpu-protocol.h"
+#include "vgpu-ring.h"
 
 #define WIRE_TIMEOUT_MSEC 20000
+#define WIRE_FDS_MAX 16
 
 typedef struct WireMessage {
     VGPUSocketHeader header;
@@ -32,6 +33,13 @@ VGPUSocketHeader wire_header(uint32_t type, uint32_t vm_id, uint32_t request_id,
 
 /* wire_send() - all of it; false when the peer is gone */
 bool wire_send(int fd, const VGPUSocketHeader *header, const void *payload);
+
+/* wire_send_bytes() - any bytes, with @n descriptors at the first; false when the peer is gone */
+bool wire_send_bytes(int fd, const void *bytes, size_t size, const int *fds, unsigned n);
+
+/* wire_send_fds() - the same, and @n descriptors with its first byte */
+bool wire_send_fds(int fd, const VGPUSocketHeader *header, const void *payload, const int *fds,
+                   unsigned n);
 
 /* wire_send_request() - a request with params and data behind its header */
 bool wire_send_request(int fd, uint32_t vm_id, uint32_t request_id, uint8_t priority,

@@ -205,15 +205,22 @@ bool client_receive(Client *c, ClientResponse *ret)
     if (!fill(c, sizeof(h)))
         return false;
     memcpy(&h, c->in + c->in_start, sizeof(h));
-    if (h.type != EXECUTOR_MSG_RESPONSE || h.length > sizeof(ret->bytes) || h.priority != 0 ||
-        h.reserved != 0)
+    if ((h.type != EXECUTOR_MSG_RESPONSE && h.type != EXECUTOR_MSG_RESULT) ||
+        h.length > sizeof(ret->bytes) || h.priority != 0 || h.reserved != 0)
         die("a message that is no response");
     fill(c, sizeof(h) + h.length);
 
     take(c, &h, sizeof(h));
     take(c, ret->bytes, h.length);
+    ret->type = h.type;
     ret->tag = h.tag;
     ret->size = h.length;
+    if (h.type == EXECUTOR_MSG_RESULT) {
+        if (h.length != sizeof(ret->result))
+            die("an ill-formed result");
+        memcpy(&ret->result, ret->bytes, sizeof(ret->result));
+        return true;
+    }
     if (!vgpu_response_check(ret->bytes, ret->size, &ret->header))
         die("an ill-formed response");
     return true;
@@ -239,6 +246,30 @@ bool client_send(Client *c, const void *bytes, size_t size)
     }
 
     return true;
+}
+
+bool client_send_with_fds(Client *c, const void *bytes, size_t size, const int fds[], unsigned n)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {0};
+    struct iovec iov = {(void *) bytes, size};
+    struct msghdr m = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = CMSG_SPACE(n * sizeof(int)),
+    };
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(n * sizeof(int));
+    memcpy(CMSG_DATA(h), fds, n * sizeof(int));
+
+    if (sendmsg(c->fd, &m, MSG_NOSIGNAL) == (ssize_t) size)
+        return true;
+    if (errno != EPIPE && errno != ECONNRESET)
+        die("sendmsg: %s", strerror(errno));
+    return false;
 }
 
 static size_t message(void *buf, uint64_t tag, uint32_t priority, const VGPURequest *request,
@@ -289,11 +320,34 @@ size_t message_vector(void *buf, uint64_t tag, uint32_t priority, uint32_t opcod
     return message(buf, tag, priority, &r, a, size, b, size);
 }
 
+static size_t message_of(void *buf, ExecutorHeader h, const void *payload)
+{
+    memcpy(buf, &h, sizeof(h));
+    memcpy((unsigned char *) buf + sizeof(h), payload, h.length);
+    return sizeof(h) + h.length;
+}
+
+size_t message_window(void *buf, uint32_t type, uint32_t id)
+{
+    const ExecutorWindow w = {.id = id};
+
+    return message_of(buf, (ExecutorHeader){.type = type, .length = sizeof(w)}, &w);
+}
+
+size_t message_compute(void *buf, uint64_t tag, uint32_t priority, uint32_t window,
+                       const VGPUSubmission *submission)
+{
+    const ExecutorCompute m = {.window = window, .submission = *submission};
+
+    return message_of(
+        buf,
+        (ExecutorHeader){
+            .type = EXECUTOR_MSG_COMPUTE, .length = sizeof(m), .tag = tag, .priority = priority},
+        &m);
+}
+
 size_t message_raw(void *buf, uint64_t tag, const void *payload, uint32_t size)
 {
-    const ExecutorHeader h = {.type = EXECUTOR_MSG_REQUEST, .length = size, .tag = tag};
-
-    memcpy(buf, &h, sizeof(h));
-    memcpy((unsigned char *) buf + sizeof(h), payload, size);
-    return sizeof(h) + size;
+    return message_of(
+        buf, (ExecutorHeader){.type = EXECUTOR_MSG_REQUEST, .length = size, .tag = tag}, payload);
 }

@@ -34,10 +34,12 @@ typedef struct ClientOptions {
 } ClientOptions;
 
 typedef struct ClientResponse {
+    uint32_t type; /* EXECUTOR_MSG_RESPONSE or _RESULT */
     uint64_t tag;
     size_t size;
-    VGPUResponse header;
-    unsigned char bytes[VGPU_RESPONSE_MAX]; /* header, results, data */
+    VGPUResponse header;                    /* of a RESPONSE */
+    ExecutorResult result;                  /* of a RESULT */
+    unsigned char bytes[VGPU_RESPONSE_MAX]; /* of a RESPONSE: header, results, data */
 } ClientResponse;
 
 /* client_start() - start an executor; nothing is read yet */
@@ -46,7 +48,7 @@ Client *client_start(const ClientOptions *options);
 /* client_hello() - read the HELLO and check its form */
 void client_hello(Client *c);
 
-/* client_receive() - the next response, well-formed; false at the end of the stream */
+/* client_receive() - the next response or result, well-formed; false at the end of the stream */
 bool client_receive(Client *c, ClientResponse *ret);
 
 /* client_has_input() - would client_receive() find bytes without a system call? */
@@ -54,6 +56,9 @@ bool client_has_input(const Client *c);
 
 /* client_send() - raw bytes; false when the executor is gone */
 bool client_send(Client *c, const void *bytes, size_t size);
+
+/* client_send_with_fds() - the same in one write, with descriptors at its first byte */
+bool client_send_with_fds(Client *c, const void *bytes, size_t size, const int fds[], unsigned n);
 
 /* client_hang_up() - close the socket */
 void client_hang_up(Client *c);
@@ -67,7 +72,7 @@ void client_hang_up(Client *c);
 int client_end(Client *c, char **ret_stderr);
 
 /*
- * message_*() - one REQUEST message, written to @buf
+ * message_*() - one message, a REQUEST if nothing else is said, written to @buf
  * @buf: sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX bytes
  *
  * Returns its size.
@@ -77,6 +82,10 @@ size_t message_scalar(void *buf, uint64_t tag, uint32_t priority, uint32_t a, ui
 /* data: @size bytes each of @a and @b */
 size_t message_vector(void *buf, uint64_t tag, uint32_t priority, uint32_t opcode, const void *a,
                       const void *b, uint32_t size);
+/* @type: EXECUTOR_MSG_WINDOW_ADD or _REMOVE */
+size_t message_window(void *buf, uint32_t type, uint32_t id);
+size_t message_compute(void *buf, uint64_t tag, uint32_t priority, uint32_t window,
+                       const VGPUSubmission *submission);
 size_t message_raw(void *buf, uint64_t tag, const void *payload, uint32_t size);
 
 #endif

@@ -156,6 +156,14 @@ static void test_channel_refuses(void **state)
         {.type = EXECUTOR_MSG_REQUEST, .length = EXECUTOR_PAYLOAD_MAX + 1},
         {.type = EXECUTOR_MSG_REQUEST, .priority = VGPU_N_PRIORITIES},
         {.type = EXECUTOR_MSG_REQUEST, .reserved = 1},
+        {.type = EXECUTOR_MSG_RESULT, .length = sizeof(ExecutorResult)},
+        {.type = EXECUTOR_MSG_RESULT + 1},
+        {.type = EXECUTOR_MSG_WINDOW_ADD, .length = sizeof(ExecutorWindow) - 1},
+        {.type = EXECUTOR_MSG_WINDOW_REMOVE, .length = sizeof(ExecutorWindow) + 1},
+        {.type = EXECUTOR_MSG_COMPUTE, .length = sizeof(ExecutorCompute) - 1},
+        {.type = EXECUTOR_MSG_COMPUTE,
+         .length = sizeof(ExecutorCompute),
+         .priority = VGPU_N_PRIORITIES},
     };
     Pair *p = *state;
     Message m;
@@ -228,7 +236,6 @@ static void test_cpu_slots_are_apart(void **state)
     (void) state;
 
     assert_int_equal(backend_cpu.open(&o, &b, reason), 0);
-    assert_int_equal(backend_cpu.wait_fd(b), -1);
     assert_true(backend_cpu.submit(
         b, 0, &(Job){.opcode = VGPU_OP_VECTOR_ADD_INT32, .n = 1, .a = &one, .b = &one}, &first));
     assert_true(backend_cpu.submit(

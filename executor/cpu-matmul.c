@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The matrix product for hosts without OpenBLAS. A panel of b, PANEL_K rows of
+ * a few vector registers each, is copied so that it lies in the first-level cache; then it
+ * is multiplied with every four rows of a, whose part of c stays in registers.
+ *
+ * Compiled with -ffp-contract=fast, beside cpu-kernels.c: products and sums are
+ * fused where there is an instruction for it.
+ */
+#include "cpu-level.h"
+
+#define PANEL_K 256u
+#define ROWS 4u
+
+#define DEFINE_MATMUL(name, type, COLUMNS)                                                         \
+    typedef type name##_panel[PANEL_K][COLUMNS];                                                   \
+                                                                                                   \
+    /* c += a times the panel, for @rows of a; or c = that, when @first */                         \
+    static inline __attribute__((always_inline)) void name##_rows(                                 \
+        const type *a, size_t lda, name##_panel panel, type *c, size_t ldc, size_t rows, size_t n, \
+        size_t k, bool first)                                                                      \
+    {                                                                                              \
+        type sums[ROWS][COLUMNS] = {0};                                                            \
+                                                                                                   \
+        for (size_t l = 0; l < k; l++)                                                             \
+            for (size_t r = 0; r < rows; r++)                                                      \
+                for (size_t j = 0; j < COLUMNS; j++)                                               \
+                    sums[r][j] += a[r * lda + l] * panel[l][j];                                    \
+        for (size_t r = 0; r < rows; r++)                                                          \
+            for (size_t j = 0; j < n; j++)                                                         \
+                c[r * ldc + j] = first ? sums[r][j] : c[r * ldc + j] + sums[r][j];                 \
+    }                                                                                              \
+                                                                                                   \
+    void CPU_NAME(name)(const void *va, size_t lda, const void *vb, size_t ldb, void *vc,          \
+                        size_t ldc, size_t m, size_t n, size_t k)                                  \
+    {                                                                                              \
+        const type *a = va, *b = vb;                                                               \
+        name##_panel panel;                                                                        \
+        type *c = vc;                                                                              \
+                                                                                                   \
+        for (size_t j = 0; j < n; j += COLUMNS) {                                                  \
+            size_t columns = n - j < COLUMNS ? n - j : COLUMNS;                                    \
+                                                                                                   \
+            for (size_t l = 0; l < k; l += PANEL_K) {                                              \
+                size_t depth = k - l < PANEL_K ? k - l : PANEL_K, i = 0;                           \
+                                                                                                   \
+                memset(panel, 0, sizeof(panel));                                                   \
+                for (size_t p = 0; p < depth; p++)                                                 \
+                    memcpy(panel[p], &b[(l + p) * ldb + j], columns * sizeof(type));               \
+                for (; i + ROWS <= m; i += ROWS)                                                   \
+                    name##_rows(&a[i * lda + l], lda, panel, &c[i * ldc + j], ldc, ROWS, columns,  \
+                                depth, l == 0);                                                    \
+                for (; i < m; i++)                                                                 \
+                    name##_rows(&a[i * lda + l], lda, panel, &c[i * ldc + j], ldc, 1, columns,     \
+                                depth, l == 0);                                                    \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+DEFINE_MATMUL(cpu_matmul_float32, float, 32)
+DEFINE_MATMUL(cpu_matmul_float64, double, 16)

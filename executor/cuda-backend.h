@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The CUDA backend's parts among each other: backend-cuda.c and cuda-compute.c. */
+#ifndef VGPU_EXECUTOR_CUDA_BACKEND_H
+#define VGPU_EXECUTOR_CUDA_BACKEND_H
+
+#include "backend.h"
+#include "cuda-blas.h"
+#include "cuda-driver.h"
+#include "done.h"
+#include "kernels.h"
+#include "reduction.h"
+
+#include <stdalign.h>
+
+#define N_KERNELS 4u
+#define N_LANES 3u
+/* Steps of a job in a window that are handed to the device at once. */
+#define SEGMENT_STEPS 64u
+
+/* What the device sees of a slot. Each part starts a cache line of its own. */
+typedef struct SlotMemory {
+    alignas(128) unsigned char a[BACKEND_OPERAND_MAX];
+    alignas(128) unsigned char b[BACKEND_OPERAND_MAX];
+    alignas(128) unsigned char c[BACKEND_OPERAND_MAX];
+    alignas(128) uint64_t exec_time_ns;
+} SlotMemory;
+
+/* The reports of a slot's steps in flight */
+typedef KernelReport SlotReports[SEGMENT_STEPS][KERNEL_BLOCKS_MAX];
+
+/* A job in a window. The last member group is written by the driver's threads and read
+ * when the slot's bit is taken. */
+typedef struct CudaCompute {
+    struct Backend *backend;
+    unsigned index; /* of the slot */
+    Compute compute;
+    VGPUShape shape;
+    bool direct; /* kernels work in the window itself */
+    bool single; /* one step, in the priority's own stream */
+    uint64_t n_steps, next_step;
+    uint64_t segment;          /* first step of those in flight */
+    uint32_t tiles_n, tiles_k; /* of a matrix product; of vectors the latter is 1 */
+    unsigned matmul_blocks;    /* of one that is computed in the window */
+    Reduction reduction;
+    uint64_t first_ns, last_ns; /* the device's times of the first and last block's report */
+    uint64_t start_ns;
+    CUresult error; /* what kept a step from being handed over */
+
+    atomic_uint lanes_pending;
+    atomic_int status;
+    uint64_t end_ns;
+} CudaCompute;
+
+typedef struct CudaSlot {
+    SlotMemory *host;
+    CUdeviceptr device; /* host, as the device sees it */
+    struct CudaBatch *batch;
+    bool in_window; /* whether its job is a CudaCompute */
+    CudaCompute job;
+} CudaSlot;
+
+/* The jobs that one callback announces. A batch has at least one slot, so there
+ * are never more batches than slots, and it is known by the index of one of them. */
+typedef struct CudaBatch {
+    struct Backend *backend;
+    uint64_t slots;
+    CUresult status; /* valid when the slots' bits are taken */
+} CudaBatch;
+
+/* Copy in, compute, copy out, one step after the other; the lanes of a pipeline do it at
+ * the same time. */
+typedef struct CudaLane {
+    CUstream stream;
+    CUdeviceptr buffers[3]; /* for parts of a, b and c */
+    CudaBlasHandle blas;    /* NULL: not there, or not needed yet */
+} CudaLane;
+
+typedef struct CudaPipeline {
+    bool is_open, blas_is_open; /* the latter: tried, at least */
+    uint64_t end_ns;            /* when its last job ended */
+    CudaLane lanes[N_LANES];
+} CudaPipeline;
+
+typedef struct CudaStream {
+    CUstream handle;
+    int priority;         /* the driver's number */
+    uint64_t unannounced; /* slots with jobs behind which there is no callback yet */
+    CudaPipeline pipeline;
+} CudaStream;
+
+/* The kernels for windows, by VGPU_TYPE_* */
+typedef struct CudaKernels {
+    CUfunction add[VGPU_N_TYPES], mul[VGPU_N_TYPES], axpy[VGPU_N_TYPES];
+    CUfunction dot[VGPU_N_TYPES], sum[VGPU_N_TYPES], extremes[VGPU_N_TYPES];
+    CUfunction matmul[VGPU_N_TYPES];
+} CudaKernels;
+
+struct Backend {
+    CudaDriver driver;
+    CudaBlas blas;
+    CUdevice device;
+    CUcontext context;
+    CUmodule module;
+    CUfunction kernels[N_KERNELS];
+    CudaKernels ring_kernels;
+    CudaStream streams[VGPU_N_PRIORITIES];
+    SlotMemory *memory;
+    SlotReports *reports; /* one for each slot; NULL before the first window */
+    CUdeviceptr device_reports;
+    VGPUDeviceInfo info; /* all but memory_free */
+    CUresult lost;
+    Done done;
+    unsigned n_slots;
+    CudaSlot slots[EXECUTOR_SLOTS_MAX];
+    CudaBatch batches[EXECUTOR_SLOTS_MAX];
+};
+
+/* cuda_note() - remember that the process is unusable, if that is what @result says */
+uint32_t cuda_note(Backend *b, CUresult result);
+
+/*
+ * cuda_kernels_load() - look up the kernels for windows
+ * @ret_name: the last one that was looked up, also on failure
+ */
+CUresult cuda_kernels_load(Backend *b, const char **ret_name);
+
+/* cuda_ns_to_us() - rounded up, UINT32_MAX when longer */
+uint32_t cuda_ns_to_us(uint64_t ns);
+
+/* As in BackendOps */
+void cuda_window_add(Backend *b, Window *window);
+void cuda_window_remove(Backend *b, Window *window);
+bool cuda_compute(Backend *b, unsigned index, const Compute *compute, Completion *ret);
+
+/*
+ * cuda_compute_collect() - what was in flight of a slot's job is done
+ * @status: how it ended
+ *
+ * Returns true when the job is finished and @ret says how, false when there is more in
+ * flight now.
+ */
+bool cuda_compute_collect(Backend *b, unsigned index, CUresult status, Completion *ret);
+
+/* cuda_pipeline_close() - wait for it and free it; takes one that was never opened */
+void cuda_pipeline_close(Backend *b, CudaPipeline *p);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "window.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+int window_new(uint32_t id, int fd, Window **ret)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+    struct stat st;
+    void *memory;
+    Window *w;
+
+    /* Only a file that can't shrink: else its owner could end this process with a
+     * SIGBUS, and every other VM's requests with it. */
+    if (seals < 0 || !(seals & F_SEAL_SHRINK))
+        return -EINVAL;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (st.st_size < 0 || (uint64_t) st.st_size < VGPU_WINDOW_SIZE_MIN ||
+        (uint64_t) st.st_size > VGPU_WINDOW_SIZE_MAX)
+        return -EINVAL;
+
+    w = calloc(1, sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    memory = mmap(NULL, (size_t) st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED) {
+        int r = -errno;
+
+        free(w);
+        return r;
+    }
+
+    w->id = id;
+    w->memory = memory;
+    w->size = (uint64_t) st.st_size;
+    *ret = w;
+    return 0;
+}
+
+Window *window_free(Window *w)
+{
+    if (!w)
+        return NULL;
+
+    munmap(w->memory, w->size);
+    free(w);
+    return NULL;
+}
+
+Window **window_find(Window **list, uint32_t id)
+{
+    for (Window **link = list; *link; link = &(*link)->next)
+        if ((*link)->id == id && !(*link)->removed)
+            return link;
+
+    return NULL;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The data windows of VMs, as the executor has them: each a memfd of the
+ * device's, mapped whole and shared with the guest, which may write to it at any
+ * time. So nothing that lies in a window is ever an offset, a length or an index:
+ * those come with the submission.
+ */
+#ifndef VGPU_EXECUTOR_WINDOW_H
+#define VGPU_EXECUTOR_WINDOW_H
+
+#include "executor-protocol.h"
+
+typedef struct Window {
+    struct Window *next;
+    uint32_t id;
+    bool removed; /* gone for the mediator, and here with its last job */
+    unsigned n_jobs;
+    unsigned char *memory;
+    uint64_t size;
+
+    /* The backend's: where the device sees it, and why it does not */
+    uint64_t device;
+    uint32_t cuda_result;
+} Window;
+
+/*
+ * window_new() - map a window
+ * @id: the mediator's
+ * @fd: a memfd that can't shrink; stays the caller's
+ * @ret: the window, to be given to window_free()
+ *
+ * Returns 0, -EINVAL for a descriptor that can be no window (not sealed against
+ * shrinking, or of a size that no window has), or another negative errno.
+ */
+int window_new(uint32_t id, int fd, Window **ret);
+
+/* window_free() - unmap; takes NULL, returns NULL */
+Window *window_free(Window *w);
+
+/* window_find() - the link that leads to the window of that id which is not removed; or NULL */
+Window **window_find(Window **list, uint32_t id);
+
+#endif

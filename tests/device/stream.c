@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void stream_save(World *w, const char *path)
+{
+    qtest_qmp_ok(w->qtest,
+                 "{\"execute\": \"migrate-set-capabilities\", \"arguments\": {\"capabilities\": "
+                 "[{\"capability\": \"events\", \"state\": true}]}}");
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"exec:cat >%s\"}}",
+                 path);
+    qtest_wait_event(w->qtest, "MIGRATION", "\"status\": \"completed\"");
+}
+
+/* A machine made from the file, which has its own mediator. */
+void stream_load(World *w, const char *path, const char *options)
+{
+    char device[256];
+
+    snprintf(device, sizeof(device), "vgpu-stub,id=gpu,addr=3,socket=mediator.sock%s", options);
+    memset(w, 0, sizeof(*w));
+    w->qtest = qtest_start(
+        (const char *const[]){"-machine", "q35", "-device", device, "-incoming", "defer", NULL});
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    qtest_qmp_ok(w->qtest,
+                 "{\"execute\": \"migrate-incoming\", \"arguments\": {\"uri\": \"exec:cat %s\"}}",
+                 path);
+    qtest_wait_event(w->qtest, "RESUME", "");
+    w->device = (Device){.qtest = w->qtest, .bus = 0, .slot = 3};
+}
+
+void stream_migrate(World *from, World *to, const char *options)
+{
+    char path[] = STREAM_FILE;
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    close(fd);
+    stream_save(from, path);
+    stream_load(to, path, options);
+    unlink(path);
+}
+
+char *stream_read(const char *path, size_t *ret_size)
+{
+    FILE *f = fopen(path, "rb");
+    char *bytes;
+    long size;
+
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 0, SEEK_END), 0);
+    size = ftell(f);
+    rewind(f);
+    bytes = malloc((size_t) size);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, (size_t) size, 1, f), 1);
+    fclose(f);
+    *ret_size = (size_t) size;
+    return bytes;
+}
+
+void stream_write(const char *path, const char *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, size, 1, f), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* QEMU must refuse the stream, and say which device it is about. */
+void stream_assert_refused(const char *path, const char *options)
+{
+    char uri[64], device[256], *log;
+
+    snprintf(uri, sizeof(uri), "exec:cat %s", path);
+    snprintf(device, sizeof(device), "vgpu-stub,addr=3%s", options);
+    assert_int_equal(qtest_run(getenv("VGPU_TEST_PLUGIN"),
+                               (const char *const[]){"-machine", "q35", "-bios", "firmware",
+                                                     "-device", device, "-incoming", uri, NULL},
+                               &log),
+                     1);
+    if (!strstr(log, "vgpu-"))
+        fail_msg("QEMU wrote: %s", log);
+    free(log);
+}
+
+/* Runs a job to its end. The command's arguments name it "job". */
+void stream_run_job(QTest *q, const char *command, const char *arguments)
+{
+    qtest_qmp_ok(q, "{\"execute\": \"%s\", \"arguments\": {\"job-id\": \"job\", %s}}", command,
+                 arguments);
+    qtest_wait_event(q, "JOB_STATUS_CHANGE", "\"status\": \"concluded\"");
+    qtest_qmp_ok(q, "{\"execute\": \"job-dismiss\", \"arguments\": {\"id\": \"job\"}}");
+}
+
+/* An empty disk that snapshots of the machine can be kept on. */
+void stream_add_disk(QTest *q)
+{
+    stream_run_job(q, "blockdev-create",
+                   "\"options\": {\"driver\": \"file\", \"filename\": \"disk\", \"size\": 0}");
+    qtest_qmp_ok(q, "{\"execute\": \"blockdev-add\", \"arguments\": {\"driver\": \"file\", "
+                    "\"node-name\": \"file\", \"filename\": \"disk\"}}");
+    stream_run_job(q, "blockdev-create",
+                   "\"options\": {\"driver\": \"qcow2\", \"file\": \"file\", \"size\": 1048576}");
+    qtest_qmp_ok(q, "{\"execute\": \"blockdev-add\", \"arguments\": {\"driver\": \"qcow2\", "
+                    "\"node-name\": \"disk\", \"file\": \"file\"}}");
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The state of a machine in a file, or on a disk of its own. */
+#ifndef VGPU_TEST_STREAM_H
+#define VGPU_TEST_STREAM_H
+
+#include "world.h"
+
+/* For mkstemp() */
+#define STREAM_FILE "/tmp/vgpu-device-state.XXXXXX"
+
+/* stream_save() - stops the machine and writes its state to the file */
+void stream_save(World *w, const char *path);
+
+/*
+ * stream_load() - a machine made from the file, which has its own mediator
+ * @options: more properties of the device, as for world_open()
+ */
+void stream_load(World *w, const char *path, const char *options);
+
+/* stream_migrate() - both, through a file that is gone afterwards */
+void stream_migrate(World *from, World *to, const char *options);
+
+/* stream_read() - all bytes of the file, to be freed; stream_write() puts them back */
+char *stream_read(const char *path, size_t *ret_size);
+void stream_write(const char *path, const char *bytes, size_t size);
+
+/* stream_assert_refused() - QEMU must refuse it for such a device, and say which device that is */
+void stream_assert_refused(const char *path, const char *options);
+
+/*
+ * stream_run_job() - runs a QMP command that is a job, to its end
+ * @arguments: as JSON, but for the job's own name
+ */
+void stream_run_job(QTest *q, const char *command, const char *arguments);
+
+/* stream_add_disk() - an empty disk "disk" that snapshots of the machine can be kept on */
+void stream_add_disk(QTest *q);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The window and a ring that is on in a file: migrated, restored, tampered with. */
+#include "device-ring.h"
+#include "stream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MESSAGES 0x200000u
+
+/* Saves it while its mediator finishes something, and makes another machine of that. */
+static void migrate(World *from, FakeRing *r, World *to, const char *options)
+{
+    pid_t pid = fake_obey_meanwhile(&from->mediator, r);
+
+    stream_migrate(from, to, options);
+    fake_obeyed(pid);
+}
+
+static void test_migration_with_the_ring_on(void **state)
+{
+    World *w = *state, there;
+    FakeRing r, r2;
+
+    ring_open(w, &r);
+    ring_submit_add(&w->device, 0, 40, 2);
+    assert_int_equal(fake_compute(&r), 1);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(ring_take_sum(&w->device, 0), 42);
+    ring_submit_add(&w->device, 1, 50, 5); /* to be done there */
+    memset(r.window + 0x100000, 0xcd, 0x100000);
+    migrate(w, &r, &there, "");
+
+    assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
+    assert_int_equal(device_read(&there.device, VGPU_REG_RING_IRQ_STATUS), 1); /* its last word */
+    device_write(&there.device, VGPU_REG_RING_IRQ_STATUS, 1);
+    fake_accept_setup(&there.mediator, &r2);
+    assert_memory_equal(&r2.setup, &r.setup, sizeof(r.setup));
+    assert_int_equal(r2.size, r.size);
+    assert_int_equal(r.window[r.size - 1], FAKE_LAST_WORD);
+    assert_memory_equal(r2.window, r.window, r.size);
+
+    fake_ready(&there.mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&there.device), VGPU_RING_ON);
+    assert_int_equal(fake_compute(&r2), 1);
+    assert_int_equal(device_wait_ring(&there.device), VGPU_RING_ON);
+    assert_int_equal(ring_take_sum(&there.device, 1), 55);
+    device_write(&there.device, VGPU_REG_RING_DOORBELL, 1);
+    fake_wait_rung(&r2);
+    fake_ring_close(&r);
+    fake_ring_close(&r2);
+    world_close(&there);
+}
+
+/* Its mediator died while nobody was looking; the other host's has the work. */
+static void test_migration_while_there_is_no_mediator(void **state)
+{
+    World *w = *state, there;
+    FakeRing r, r2;
+
+    ring_open(w, &r);
+    ring_submit_add(&w->device, 0, 40, 2);
+    fake_stop(&w->mediator);
+    stream_migrate(w, &there, "");
+    fake_accept_setup(&there.mediator, &r2);
+    fake_ready(&there.mediator, VGPU_ERROR_NONE);
+    assert_int_equal(fake_compute(&r2), 1);
+    assert_int_equal(ring_take_sum(&there.device, 0), 42);
+    fake_ring_close(&r);
+    fake_ring_close(&r2);
+    world_close(&there);
+}
+
+static void test_migration_while_starting(void **state)
+{
+    World *w = *state, there;
+    FakeRing r, r2;
+
+    device_ring_start(&w->device);
+    fake_accept_setup(&w->mediator, &r);
+    migrate(w, NULL, &there, "");
+    assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_STARTING);
+    fake_accept_setup(&there.mediator, &r2);
+    fake_ready(&there.mediator, VGPU_ERROR_QUEUE_FULL);
+    qtest_wait_irq(there.qtest, true);
+    assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_FAILED);
+    fake_ring_close(&r);
+    fake_ring_close(&r2);
+    world_close(&there);
+}
+
+/* Registers and window without a ring; nobody is told anything. */
+static void test_migration_without_a_ring(void **state)
+{
+    uint32_t before[(VGPU_BAR0_SIZE - VGPU_REG_EXTENSION) / 4], after[sizeof(before) / 4];
+    World *w = *state, there;
+
+    device_ring_place(&w->device, 4095, 3);
+    device_write(&w->device, VGPU_REG_RING_IRQ_CTRL, 1);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 1);
+    qtest_write(w->qtest, DEVICE_BAR2 + 0xfffff8, 8, UINT64_C(0x123456789abcdef0));
+    qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, before, sizeof(before));
+    stream_migrate(w, &there, "");
+    qtest_read_buffer(there.qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, after, sizeof(after));
+    assert_memory_equal(after, before, sizeof(before));
+    assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_FAILED);
+    assert_int_equal(device_read(&there.device, VGPU_REG_RING_ERROR), VGPU_ERROR_INVALID_REQUEST);
+    assert_int_equal(qtest_read(there.qtest, DEVICE_BAR2 + 0xfffff8, 8),
+                     UINT64_C(0x123456789abcdef0));
+    fake_expect_no_caller(&there.mediator);
+    world_close(&there);
+}
+
+static void test_migration_with_msix(void **state)
+{
+    World *w = *state, there;
+    FakeRing r, r2;
+    int64_t begin;
+
+    ring_open(w, &r);
+    msix_enable(&w->device, MESSAGES, 0x5eed0000);
+    migrate(w, NULL, &there, "");
+    qtest_write(there.qtest, MESSAGES, 8, 0);
+    fake_accept_setup(&there.mediator, &r2);
+    fake_ready(&there.mediator, VGPU_ERROR_NONE);
+    for (begin = now_ms(); qtest_read(there.qtest, MESSAGES + 4, 4) != 0x5eed0001;)
+        assert_true(now_ms() - begin < QTEST_TIMEOUT_MSEC);
+    fake_ring_close(&r);
+    fake_ring_close(&r2);
+    world_close(&there);
+}
+
+/* ---- Streams of other devices ------------------------------------------------------- */
+
+static void save_to(World *w, char *path)
+{
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    close(fd);
+    stream_save(w, path);
+}
+
+static void test_another_window(void **state)
+{
+    char path[] = STREAM_FILE;
+
+    save_to(*state, path);
+    stream_assert_refused(path, ",window-size=32M");
+    stream_assert_refused(path, ",window-size=0");
+    unlink(path);
+}
+
+/* As it is with every stream from before there were windows. */
+static void test_no_window(void **state)
+{
+    char path[] = STREAM_FILE;
+    World w, there;
+
+    (void) state;
+    world_open(&w, ",window-size=0");
+    device_write(&w.device, VGPU_REG_SCRATCH, 0x5eed);
+    save_to(&w, path);
+    world_close(&w);
+    stream_load(&there, path, ",window-size=0");
+    assert_int_equal(device_read(&there.device, VGPU_REG_SCRATCH), 0x5eed);
+    world_close(&there);
+    stream_assert_refused(path, "");
+    unlink(path);
+}
+
+/* Where the lane's numbers are in the stream, counted from its ring's offset. They are
+ * big-endian there. */
+enum {
+    AT_OFFSET_LO = 4,
+    AT_ENTRIES = 8,
+    AT_STATE = 12,
+    AT_ERROR = 16,
+    AT_IRQ_CTRL = 20,
+    AT_IRQ_STATUS = 24,
+};
+
+static void test_tampered_stream(void **state)
+{
+    static const struct {
+        int at;
+        uint32_t value;
+    } bad[] = {
+        {AT_OFFSET_LO, 0x00123456},
+        {AT_OFFSET_LO, 0x01000000},
+        {AT_OFFSET_LO - 4, 1},
+        {AT_ENTRIES, 0},
+        {AT_ENTRIES, 5},
+        {AT_ENTRIES, 0xffffffff},
+        {AT_STATE, VGPU_RING_STOPPING},
+        {AT_STATE, 0xffffffff},
+        {AT_ERROR, VGPU_N_ERRORS},
+        {AT_IRQ_CTRL, 2},
+        {AT_IRQ_STATUS, 0x80000000},
+    };
+    static const uint8_t mark[] = {0, 0, 0, 0, 0x00, 0x12, 0x30, 0x00, 0, 0, 0, 16};
+    char path[] = STREAM_FILE, *bytes, *at;
+    World *w = *state;
+    size_t size;
+
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
+    device_ring_place(&w->device, 0x123000, 16);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 1);
+    save_to(w, path);
+    bytes = stream_read(path, &size);
+    at = memmem(bytes, size, "vgpu-stub/lane", 14);
+    assert_non_null(at);
+    at = memmem(at, size - (size_t) (at - bytes), mark, sizeof(mark));
+    assert_non_null(at);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        uint32_t value = __builtin_bswap32(bad[i].value), good;
+
+        memcpy(&good, at + bad[i].at, sizeof(good));
+        memcpy(at + bad[i].at, &value, sizeof(value));
+        stream_write(path, bytes, size);
+        stream_assert_refused(path, "");
+        memcpy(at + bad[i].at, &good, sizeof(good));
+    }
+    free(bytes);
+    unlink(path);
+}
+
+/* ---- Snapshots ------------------------------------------------------------------------ */
+
+/* Back to a window and a ring as they were, in the same process and the same memory. */
+static void test_snapshot(void **state)
+{
+    static const char snapshot[] =
+        "\"tag\": \"then\", \"vmstate\": \"disk\", \"devices\": [\"disk\"]";
+    World *w = *state;
+    FakeRing r;
+    pid_t pid;
+
+    stream_add_disk(w->qtest);
+    ring_open(w, &r);
+    ring_submit_add(&w->device, 0, 40, 2);
+    memset(r.window + 0x100000, 0xcd, 4096);
+    pid = fake_obey_meanwhile(&w->mediator, NULL);
+    stream_run_job(w->qtest, "snapshot-save", snapshot);
+    fake_obeyed(pid);
+    fake_ring_close(&r);
+    fake_expect_setup(&w->mediator, &r); /* the machine goes on */
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+
+    assert_int_equal(fake_compute(&r), 1);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    memset(r.window + 0x100000, 0xee, 4096);
+    pid = fake_obey_meanwhile(&w->mediator, NULL);
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
+    fake_obeyed(pid);
+    stream_run_job(w->qtest, "snapshot-load", snapshot);
+    assert_int_equal(device_read(&w->device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"cont\"}");
+    fake_ring_close(&r);
+    fake_expect_setup(&w->mediator, &r);
+    assert_int_equal(r.window[0x100000], 0xcd);
+    assert_int_equal(r.window[0x100fff], 0xcd);
+    assert_int_equal(r.header->cq_tail, 0);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(fake_compute(&r), 1); /* once more: it was not done then */
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(ring_take_sum(&w->device, 0), 42);
+    fake_ring_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, ring_setup, world_teardown)
+        CASE(test_migration_with_the_ring_on),
+        CASE(test_migration_while_there_is_no_mediator),
+        CASE(test_migration_while_starting),
+        CASE(test_migration_without_a_ring),
+        CASE(test_migration_with_msix),
+        CASE(test_another_window),
+        cmocka_unit_test(test_no_window),
+        CASE(test_tampered_stream),
+        CASE(test_snapshot),
+#undef CASE
+    };
+
+    return cmocka_run_group_tests_name("ring and migration", tests, NULL, NULL);
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the executor does when CUDA fails with what it computes in windows, over the
+ * fake driver. Environment as for test-executor.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "test-executor-fake.h"
+#include "test-executor-window.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#define SIZE (UINT64_C(32) << 20)
+
+enum {
+    OUT_OF_MEMORY = 2,
+    ILLEGAL_ADDRESS = 700,
+    LAUNCH_OUT_OF_RESOURCES = 701,
+};
+
+/* Small: in the window itself; large: two parts, through lanes; gaps: two parts, in the
+ * window itself */
+static VGPUSubmission small, large, gaps, product;
+
+static int setup(void **state)
+{
+    TestWindow *w = malloc(sizeof(*w));
+
+    assert_non_null(w);
+    *w = window_create(1, SIZE);
+    window_fill(w, 1, VGPU_TYPE_FLOAT32, true);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    window_destroy(*state);
+    free(*state);
+    return 0;
+}
+
+static Client *start_in(const char *fake, const TestWindow *w)
+{
+    Client *c = start(fake);
+
+    window_send_add(c, w);
+    return c;
+}
+
+static void assert_fails(Client *c, const TestWindow *w, const VGPUSubmission *s, uint32_t error)
+{
+    ClientResponse r;
+
+    window_send(c, w, 5, VGPU_PRIORITY_HIGH, s);
+    r = receive(c);
+    assert_int_equal(r.type, EXECUTOR_MSG_RESULT);
+    assert_int_equal(r.tag, 5);
+    assert_int_equal(r.result.status, VGPU_ERROR_CUDA_ERROR);
+    assert_int_equal(r.result.cuda_result, error);
+    assert_int_equal(r.result.result, 0);
+}
+
+/* A job fails with the error; then the same one ends well. What the first one has
+ * written, it has written with the same numbers. */
+static void assert_fails_once(TestWindow *w, const char *fake, const VGPUSubmission *s,
+                              uint32_t error)
+{
+    Client *c = start_in(fake, w);
+
+    window_fill(w, 1, VGPU_TYPE_FLOAT32, true);
+    assert_fails(c, w, s, error);
+    window_compute(c, w, s);
+    window_compute(c, w, &small);
+    assert_good_end(c);
+}
+
+/* ---- Errors that end one job -------------------------------------------------------- */
+
+static void test_calls_fail(void **state)
+{
+    TestWindow *w = *state;
+
+    assert_fails_once(w, "fail=cuLaunchKernel:701", &small, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "fail=cuLaunchKernel:701", &large, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "fail=cuLaunchKernel:701:after=1", &large, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "fail=cuLaunchKernel:701:after=1", &gaps, LAUNCH_OUT_OF_RESOURCES);
+    for (unsigned after = 0; after < 4; after++) {
+        char fake[64];
+
+        snprintf(fake, sizeof(fake), "fail=cuMemcpyHtoDAsync_v2:2:after=%u", after);
+        assert_fails_once(w, fake, &large, OUT_OF_MEMORY);
+    }
+    assert_fails_once(w, "fail=cuMemcpyDtoHAsync_v2:2", &large, OUT_OF_MEMORY);
+    assert_fails_once(w, "fail=cuMemcpyDtoHAsync_v2:2:after=1", &large, OUT_OF_MEMORY);
+    for (unsigned after = 0; after < 3; after++) {
+        char fake[64];
+
+        snprintf(fake, sizeof(fake), "fail=cuMemcpy2DAsync_v2:2:after=%u", after);
+        assert_fails_once(w, fake, &product, OUT_OF_MEMORY);
+    }
+}
+
+static void test_kernels_fail(void **state)
+{
+    TestWindow *w = *state;
+
+    assert_fails_once(w, "fault=701", &small, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "fault=701", &large, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "fault=701:after=1", &large, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "fault=701:after=1", &gaps, LAUNCH_OUT_OF_RESOURCES);
+}
+
+/* Memory and streams of a pipeline, at each step: what was made is given back, or the
+ * fake driver says so, and the next job tries again. */
+static void test_pipeline_can_not_be_opened(void **state)
+{
+    for (unsigned after = 0; after < 9; after++) {
+        char fake[64];
+
+        snprintf(fake, sizeof(fake), "fail=cuMemAlloc_v2:2:after=%u", after);
+        assert_fails_once(*state, fake, &large, OUT_OF_MEMORY);
+    }
+    for (unsigned after = VGPU_N_PRIORITIES; after < VGPU_N_PRIORITIES + 3; after++) {
+        char fake[64];
+
+        snprintf(fake, sizeof(fake), "fail=cuStreamCreateWithPriority:2:after=%u", after);
+        assert_fails_once(*state, fake, &large, OUT_OF_MEMORY);
+    }
+}
+
+/* Then the executor waits itself, and nothing fails: slow, so that an answer given too
+ * early would be noticed. */
+static void test_callback_fails(void **state)
+{
+    TestWindow *w = *state;
+
+    for (unsigned after = 0; after < 3; after++) {
+        char fake[64];
+        Client *c;
+
+        snprintf(fake, sizeof(fake), "slow=3,fail=cuStreamAddCallback:2:after=%u", after);
+        c = start_in(fake, w);
+        window_compute(c, w, &large);
+        window_compute(c, w, &small);
+        window_compute(c, w, &gaps);
+        assert_good_end(c);
+    }
+}
+
+/* Then the built-in kernel multiplies. */
+static void test_cublas_fails(void **state)
+{
+    static const char *const fakes[] = {"fail=cublasSgemm_v2:13", "fail=cublasCreate_v2:1",
+                                        "fail=cublasSetStream_v2:1", "blas=0"};
+    TestWindow *w = *state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        Client *c = start_in(fakes[i], w);
+
+        window_compute(c, w, &product);
+        window_compute(c, w, &product);
+        assert_good_end(c);
+    }
+}
+
+/* The window is there, but its jobs fail; all else goes on. */
+static void test_window_can_not_be_registered(void **state)
+{
+    static const char *const fakes[] = {
+        "fail=cuMemHostRegister_v2:2", "fail=cuMemHostGetDevicePointer_v2:2:after=1",
+        "fail=cuMemHostGetDevicePointer_v2:2:after=2", "fail=cuMemHostAlloc:2:after=1"};
+    TestWindow *w = *state, other = window_create(2, VGPU_WINDOW_SIZE_MIN);
+    VGPUSubmission s = small;
+
+    s.opcode = VGPU_OP_RING_SUM;
+    window_fill(&other, 1, VGPU_TYPE_FLOAT32, true);
+    for (unsigned i = 0; i < 4; i++) {
+        Client *c = start_in(fakes[i], w);
+        ClientResponse r;
+
+        assert_fails(c, w, &small, OUT_OF_MEMORY);
+        assert_fails(c, w, &large, OUT_OF_MEMORY);
+        send_scalar(c, 4, VGPU_PRIORITY_LOW);
+        r = receive(c);
+        assert_sum(&r);
+        window_send_remove(c, w);
+        window_send_add(c, &other);
+        window_compute(c, &other, &s);
+        window_send_remove(c, &other);
+        window_send_add(c, w);
+        window_compute(c, w, &large);
+        client_hang_up(c);
+        assert_end(c, EXECUTOR_EXIT_OK, "window 1: CUDA error 2");
+    }
+    window_destroy(&other);
+}
+
+/* ---- Errors that end the process ------------------------------------------------------ */
+
+/* Three jobs and a request at once, and one more job than there are slots; each is
+ * answered, at least one with the error, and then the executor ends. */
+static void assert_sticky(const TestWindow *w, const char *fake, uint32_t error)
+{
+    Client *c = start_in(fake, w);
+    const VGPUSubmission *jobs[] = {&large, &small, &gaps, &product};
+    unsigned char m[8 * WINDOW_MESSAGE_MAX];
+    unsigned failed = 0;
+    uint64_t seen = 0;
+    size_t size = 0;
+    ClientResponse r;
+
+    for (unsigned i = 0; i < 4; i++)
+        size += message_compute(m + size, i, i % VGPU_N_PRIORITIES, w->id, jobs[i]);
+    size += message_scalar(m + size, 4, VGPU_PRIORITY_LOW, 4, 1);
+    size += message_compute(m + size, 5, VGPU_PRIORITY_HIGH, w->id, &small);
+    size += message_window(m + size, EXECUTOR_MSG_WINDOW_REMOVE, 99);
+    assert_true(client_send(c, m, size));
+
+    while (client_receive(c, &r)) {
+        bool is_result = r.type == EXECUTOR_MSG_RESULT;
+
+        assert_false(seen & UINT64_C(1) << r.tag);
+        seen |= UINT64_C(1) << r.tag;
+        assert_int_equal(is_result, r.tag != 4);
+        if (is_result && r.result.status != VGPU_ERROR_NONE) {
+            assert_int_equal(r.result.status, VGPU_ERROR_CUDA_ERROR);
+            assert_int_equal(r.result.cuda_result, error);
+            failed++;
+        }
+    }
+
+    assert_int_equal(seen, 63);
+    assert_true(failed > 0);
+    assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+}
+
+static void test_sticky_errors(void **state)
+{
+    assert_sticky(*state, "hold=4,fault=700", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "hold=6,fault=700:after=4", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "fail=cuLaunchKernel:700:after=1", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "fail=cuMemcpyHtoDAsync_v2:700:after=2", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "fail=cuMemAlloc_v2:700:after=2", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "fail=cuStreamAddCallback:700:after=1", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "hold=1,fail=cublasSgemm_v2:700", ILLEGAL_ADDRESS);
+}
+
+static void test_registering_is_sticky(void **state)
+{
+    TestWindow *w = *state;
+    Client *c = start_in("fail=cuMemHostRegister_v2:700", w);
+    ClientResponse r;
+
+    assert_false(client_receive(c, &r));
+    assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+}
+
+/* ---- Hangs ------------------------------------------------------------------------------- */
+
+/* A large job of a low priority never ends; requests and jobs of other priorities, and
+ * requests of the same one, do. */
+static void test_hung_job_leaves_the_others(void **state)
+{
+    TestWindow *w = *state;
+    Client *c = start_in("hang=kernel", w);
+    ClientResponse r;
+
+    window_send(c, w, 1, VGPU_PRIORITY_LOW, &large);
+    for (unsigned i = 10; i < 16; i++) {
+        send_scalar(c, i, i % VGPU_N_PRIORITIES);
+        r = receive(c);
+        assert_sum(&r);
+    }
+    window_send(c, w, 2, VGPU_PRIORITY_HIGH, &gaps);
+    r = receive(c);
+    assert_int_equal(r.tag, 2);
+    assert_int_equal(r.result.status, VGPU_ERROR_NONE);
+    client_hang_up(c);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+}
+
+/* ---- What is asked of the driver ------------------------------------------------------------ */
+
+static unsigned count_lines(const char *path, const char *function)
+{
+    char line[128];
+    unsigned n = 0;
+    FILE *f = fopen(path, "re");
+
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f))
+        n += strncmp(line, function, strlen(function)) == 0;
+    fclose(f);
+    return n;
+}
+
+/* A window is registered once; a small job is a launch and a callback; the memory for
+ * large ones is made once for their priority. */
+static void test_what_is_made_is_kept(void **state)
+{
+    TestWindow *w = *state;
+    char path[] = "/tmp/vgpu-test-XXXXXX", fake[128];
+    int fd = mkstemp(path);
+    Client *c;
+
+    assert_true(fd >= 0);
+    snprintf(fake, sizeof(fake), "trace=%s", path);
+    c = start_in(fake, w);
+    for (unsigned i = 0; i < 50; i++)
+        window_compute(c, w, &small);
+    assert_int_equal(count_lines(path, "cuLaunchKernel "), 50);
+    assert_int_equal(count_lines(path, "cuStreamAddCallback "), 50);
+    assert_int_equal(count_lines(path, "cuMemAlloc_v2 "), 0);
+    assert_int_equal(count_lines(path, "cuMemcpy"), 0);
+    for (unsigned i = 0; i < 5; i++)
+        window_compute(c, w, &large);
+    window_send_remove(c, w);
+    assert_good_end(c);
+
+    assert_int_equal(count_lines(path, "cuMemHostRegister_v2 "), 1);
+    assert_int_equal(count_lines(path, "cuMemHostUnregister "), 1);
+    assert_int_equal(count_lines(path, "cuMemAlloc_v2 "), 9);
+    assert_int_equal(count_lines(path, "cuMemFree_v2 "), 9);
+    assert_int_equal(count_lines(path, "cuMemcpyHtoDAsync_v2 "), 5 * 2 * 2);
+    assert_int_equal(count_lines(path, "cuMemcpyDtoHAsync_v2 "), 5 * 2);
+    assert_int_equal(count_lines(path, "cuLaunchKernel "), 50 + 5 * 2);
+    assert_int_equal(count_lines(path, "cuStreamAddCallback "), 50 + 5 * 2);
+    assert_int_equal(count_lines(path, "cublas"), 0);
+
+    close(fd);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_calls_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kernels_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pipeline_can_not_be_opened, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_callback_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cublas_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_window_can_not_be_registered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sticky_errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_registering_is_sticky, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hung_job_leaves_the_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_made_is_kept, setup, teardown),
+    };
+
+    small = (VGPUSubmission){
+        .opcode = VGPU_OP_RING_ADD,
+        .type = VGPU_TYPE_FLOAT32,
+        .count = 1000,
+        .a = operand(0, 1),
+        .b = operand(4000, 1),
+        .c = operand(16 << 20, 1),
+    };
+    large = small;
+    large.count = 600000;
+    gaps = large;
+    gaps.a.stride = gaps.b.stride = gaps.c.stride = 2;
+    product = small;
+    product.opcode = VGPU_OP_RING_MATMUL;
+    product.count = product.n = product.k = 200;
+    product.a.stride = product.b.stride = 200;
+    product.c.stride = 201;
+
+    return cmocka_run_group_tests_name("executor-window-faults", tests, NULL, NULL);
+}

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Windows that come and go, and what must be refused, from outside. Arguments and
+ * environment as for test-executor.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "test-executor-window.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SIZE (UINT64_C(1) << 20)
+#define SLOTS 8u
+#define MESSAGE_MAX WINDOW_MESSAGE_MAX
+
+static ClientOptions options;
+
+static Client *start(void)
+{
+    Client *c = client_start(&options);
+
+    client_hello(c);
+    return c;
+}
+
+static void assert_end(Client *c, int status, const char *says)
+{
+    char *text;
+
+    client_hang_up(c);
+    assert_int_equal(client_end(c, &text), status);
+    if (!strstr(text, says) || (*says == '\0' && *text != '\0'))
+        fail_msg("said \"%s\" instead of \"%s\"", text, says);
+    free(text);
+}
+
+static VGPUSubmission addition(uint64_t count)
+{
+    return (VGPUSubmission){
+        .opcode = VGPU_OP_RING_ADD,
+        .type = VGPU_TYPE_INT32,
+        .count = count,
+        .a = operand(0, 1),
+        .b = operand(count * 4, 1),
+        .c = operand(count * 8, 1),
+    };
+}
+
+/* ---- Windows that come and go --------------------------------------------------- */
+
+static void test_two_windows(void **state)
+{
+    Client *c = start();
+    TestWindow v = window_create(0, SIZE), w = window_create(UINT32_MAX, VGPU_WINDOW_SIZE_MIN);
+    VGPUSubmission s = addition(1000);
+
+    (void) state;
+
+    window_fill(&v, 1, VGPU_TYPE_INT32, false);
+    window_fill(&w, 2, VGPU_TYPE_INT32, false);
+    window_send_add(c, &v);
+    window_send_add(c, &w);
+    window_compute(c, &v, &s);
+    window_compute(c, &w, &s);
+    s.opcode = VGPU_OP_RING_SUM;
+    s.count = w.size / 4;
+    window_compute(c, &w, &s);
+    window_compute(c, &v, &s);
+    /* Where the one ends, the other does not. */
+    s.count++;
+    window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
+    window_compute(c, &v, &s);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&v);
+    window_destroy(&w);
+}
+
+/* Also at once with what is computed in it, in one write */
+static void test_removed(void **state)
+{
+    Client *c = start();
+    TestWindow w = window_create(3, SIZE);
+    VGPUSubmission s = addition(100);
+
+    (void) state;
+
+    window_fill(&w, 1, VGPU_TYPE_INT32, false);
+    window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
+    for (unsigned i = 0; i < 100; i++) {
+        window_send_add(c, &w);
+        window_compute(c, &w, &s);
+        window_send_remove(c, &w);
+        window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
+    }
+    window_send_remove(c, &w);
+    window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&w);
+}
+
+static ExecutorResult receive_result(Client *c, uint64_t *ret_tag)
+{
+    ClientResponse r;
+
+    assert_true(client_receive(c, &r));
+    assert_int_equal(r.type, EXECUTOR_MSG_RESULT);
+    *ret_tag = r.tag;
+    return r.result;
+}
+
+/* Windows come and go while large jobs run in another one. */
+static void test_removed_while_others_run(void **state)
+{
+    Client *c = start();
+    TestWindow busy = window_create(1, UINT64_C(32) << 20), w = window_create(2, SIZE);
+    VGPUSubmission large = addition(2000000), s = addition(50000);
+    unsigned running = 0;
+    uint64_t tag;
+
+    (void) state;
+
+    window_fill(&busy, 1, VGPU_TYPE_INT32, false);
+    window_fill(&w, 2, VGPU_TYPE_INT32, false);
+    window_send_add(c, &busy);
+    for (; running < 4; running++)
+        window_send(c, &busy, running, running % VGPU_N_PRIORITIES, &large);
+    for (unsigned i = 0; i < 50; i++) {
+        window_send_add(c, &w);
+        window_send(c, &w, 100, VGPU_PRIORITY_HIGH, &s);
+        do {
+            assert_int_equal(receive_result(c, &tag).status, VGPU_ERROR_NONE);
+            if (tag != 100)
+                window_send(c, &busy, tag, VGPU_PRIORITY_LOW, &large);
+        } while (tag != 100);
+        window_send_remove(c, &w);
+    }
+    for (; running > 0; running--)
+        assert_int_equal(receive_result(c, &tag).status, VGPU_ERROR_NONE);
+
+    window_expect(&w, &s);
+    window_expect(&busy, &large);
+    assert_memory_equal(w.memory, w.expected, w.size);
+    assert_memory_equal(busy.memory, busy.expected, busy.size);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&busy);
+    window_destroy(&w);
+}
+
+/* The mediator promises not to; the job ends well all the same, and the window's id
+ * is free at once. */
+static void test_removed_under_a_job(void **state)
+{
+    Client *c = start();
+    TestWindow w = window_create(1, UINT64_C(32) << 20), other = window_create(1, SIZE);
+    VGPUSubmission large = addition(2000000), small = addition(10);
+    uint64_t tag;
+
+    (void) state;
+
+    window_fill(&w, 1, VGPU_TYPE_INT32, false);
+    window_fill(&other, 2, VGPU_TYPE_INT32, false);
+    for (unsigned i = 0; i < 10; i++) {
+        window_send_add(c, &w);
+        window_send(c, &w, 1, VGPU_PRIORITY_LOW, &large);
+        window_send_remove(c, &w);
+        window_send_add(c, &other);
+        window_send(c, &other, 2, VGPU_PRIORITY_HIGH, &small);
+        assert_int_equal(receive_result(c, &tag).status, VGPU_ERROR_NONE);
+        assert_int_equal(receive_result(c, &tag).status, VGPU_ERROR_NONE);
+        window_send_remove(c, &other);
+    }
+
+    window_expect(&w, &large);
+    window_expect(&other, &small);
+    assert_memory_equal(w.memory, w.expected, w.size);
+    assert_memory_equal(other.memory, other.expected, other.size);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&w);
+    window_destroy(&other);
+}
+
+/* ---- Together with requests ------------------------------------------------------- */
+
+static void test_nop(void **state)
+{
+    Client *c = start();
+    TestWindow w = window_create(1, SIZE);
+    VGPUSubmission s = {.opcode = VGPU_OP_RING_NOP, .type = 99, .count = UINT64_MAX};
+
+    (void) state;
+
+    window_send_add(c, &w);
+    window_refused(c, &w, &s, VGPU_ERROR_NONE);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&w);
+}
+
+/* What is large keeps nobody waiting: the answer to a NOP that comes behind it is there
+ * first, and so is that to small work of another priority, or to a request. */
+static void test_large_jobs_hold_nothing_up(void **state)
+{
+    Client *c = start();
+    TestWindow w = window_create(1, UINT64_C(32) << 20);
+    VGPUSubmission large = {
+        .opcode = VGPU_OP_RING_MATMUL,
+        .type = VGPU_TYPE_FLOAT64,
+        .count = 1000,
+        .n = 1000,
+        .k = 1000,
+        .a = operand(0, 1000),
+        .b = operand(8000000, 1000),
+        .c = operand(16000000, 1000),
+    };
+    VGPUSubmission small = addition(10);
+    unsigned char m[4 * MESSAGE_MAX];
+    size_t size = message_compute(m, 1, VGPU_PRIORITY_LOW, w.id, &large);
+    ClientResponse r;
+
+    (void) state;
+
+    window_send_add(c, &w);
+    size += message_plain(m + size, 2, VGPU_OP_NOP);
+    size += message_scalar(m + size, 3, VGPU_PRIORITY_HIGH, 1, 2);
+    size += message_compute(m + size, 4, VGPU_PRIORITY_HIGH, w.id, &small);
+    assert_true(client_send(c, m, size));
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(client_receive(c, &r));
+        assert_int_equal(r.type == EXECUTOR_MSG_RESULT ? r.result.status : r.header.status,
+                         VGPU_ERROR_NONE);
+        if (i == 0)
+            assert_int_equal(r.tag, 2);
+        if (i == 3)
+            assert_int_equal(r.tag, 1);
+    }
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&w);
+}
+
+/* Jobs of all sizes and priorities and requests, more than there are slots, in any order */
+static void test_mixture(void **state)
+{
+    enum { N = 400 };
+    Client *c = start();
+    TestWindow w = window_create(1, UINT64_C(32) << 20);
+    static unsigned char m[N * MESSAGE_MAX];
+    bool seen[N] = {false};
+    size_t size = 0;
+    ClientResponse r;
+
+    (void) state;
+
+    memset(w.memory, 1, w.size);
+    window_send_add(c, &w);
+    for (unsigned i = 0; i < N; i++) {
+        VGPUSubmission s = addition(i % 7 == 0 ? 1000000 : 1 + i);
+
+        s.opcode = VGPU_OP_RING_SUM;
+        if (i % 3 == 0)
+            size += message_scalar(m + size, i, i % VGPU_N_PRIORITIES, i, 1);
+        else
+            size += message_compute(m + size, i, i % VGPU_N_PRIORITIES, w.id, &s);
+    }
+    assert_true(client_send(c, m, size));
+    for (unsigned i = 0; i < N; i++) {
+        assert_true(client_receive(c, &r));
+        assert_false(seen[r.tag]);
+        seen[r.tag] = true;
+        assert_int_equal(r.type, r.tag % 3 == 0 ? EXECUTOR_MSG_RESPONSE : EXECUTOR_MSG_RESULT);
+        if (r.tag % 3 != 0)
+            assert_int_equal(r.result.result,
+                             (uint32_t) ((r.tag % 7 == 0 ? 1000000 : 1 + r.tag) * 0x01010101));
+    }
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&w);
+}
+
+/* ---- Hostile submissions --------------------------------------------------------------- */
+
+static void test_bad_submissions(void **state)
+{
+    static const struct {
+        VGPUSubmission s;
+        uint32_t status;
+    } bad[] = {
+#define GOOD .opcode = VGPU_OP_RING_ADD, .type = VGPU_TYPE_INT64, .count = 4
+#define OPERAND(o, s) {.offset = o, .stride = s}
+#define OPERANDS .a = OPERAND(0, 1), .b = OPERAND(0, 1), .c = OPERAND(64, 1)
+        {{.opcode = 0}, VGPU_ERROR_UNSUPPORTED_OP},
+        {{.opcode = VGPU_OP_RING_MATMUL + 1, .count = 1, OPERANDS}, VGPU_ERROR_UNSUPPORTED_OP},
+        {{.opcode = VGPU_OP_VECTOR_ADD_INT32, .count = 1, OPERANDS}, VGPU_ERROR_UNSUPPORTED_OP},
+        {{.opcode = UINT32_MAX, .count = 1, OPERANDS}, VGPU_ERROR_UNSUPPORTED_OP},
+        {{.opcode = VGPU_OP_RING_ADD, .type = VGPU_N_TYPES, .count = 1, OPERANDS},
+         VGPU_ERROR_UNSUPPORTED_OP},
+        {{.opcode = VGPU_OP_RING_ADD, .type = UINT32_MAX, .count = 1, OPERANDS},
+         VGPU_ERROR_UNSUPPORTED_OP},
+        {{.opcode = VGPU_OP_RING_AXPY, .type = VGPU_TYPE_INT32, .count = 1, OPERANDS},
+         VGPU_ERROR_UNSUPPORTED_OP},
+        {{.opcode = VGPU_OP_RING_MATMUL, .count = 1, .n = 1, .k = 1, OPERANDS},
+         VGPU_ERROR_UNSUPPORTED_OP},
+        {{.opcode = VGPU_OP_RING_ADD, OPERANDS}, VGPU_ERROR_INVALID_REQUEST},
+        {{GOOD, .a = OPERAND(0, 1), .b = OPERAND(0, 1), .c = OPERAND(0, 0)},
+         VGPU_ERROR_INVALID_REQUEST},
+        {{GOOD, .a = OPERAND(4, 1), .b = OPERAND(0, 1), .c = OPERAND(0, 1)},
+         VGPU_ERROR_INVALID_REQUEST},
+        {{GOOD, .a = OPERAND(0, 1), .b = OPERAND(SIZE - 24, 1), .c = OPERAND(0, 1)},
+         VGPU_ERROR_INVALID_REQUEST},
+        {{GOOD, .a = OPERAND(0, 1), .b = OPERAND(0, 1), .c = OPERAND(SIZE, 1)},
+         VGPU_ERROR_INVALID_REQUEST},
+        {{GOOD, .a = OPERAND(0, 1), .b = OPERAND(0, 1), .c = OPERAND(UINT64_MAX - 7, 1)},
+         VGPU_ERROR_INVALID_REQUEST},
+        {{GOOD, .a = OPERAND(0, 1), .b = OPERAND(0, 1), .c = OPERAND(0, UINT32_MAX)},
+         VGPU_ERROR_INVALID_REQUEST},
+        {{.opcode = VGPU_OP_RING_SUM, .count = UINT64_MAX, OPERANDS}, VGPU_ERROR_INVALID_REQUEST},
+        {{.opcode = VGPU_OP_RING_SUM, .count = UINT64_C(1) << 62, OPERANDS},
+         VGPU_ERROR_INVALID_REQUEST},
+        {{.opcode = VGPU_OP_RING_SUM, .count = SIZE / 4 + 1, OPERANDS}, VGPU_ERROR_INVALID_REQUEST},
+#define MATRIX .opcode = VGPU_OP_RING_MATMUL, .type = VGPU_TYPE_FLOAT32
+        {{MATRIX, .count = 1, .n = 0, .k = 1, OPERANDS}, VGPU_ERROR_INVALID_REQUEST},
+        {{MATRIX, .count = 1, .n = 1, .k = 0, OPERANDS}, VGPU_ERROR_INVALID_REQUEST},
+        {{MATRIX, .count = 0, .n = 1, .k = 1, OPERANDS}, VGPU_ERROR_INVALID_REQUEST},
+        {{MATRIX, .count = 1, .n = 2, .k = 1, OPERANDS}, VGPU_ERROR_INVALID_REQUEST},
+        {{MATRIX, .count = UINT64_C(1) << 40, .n = 1, .k = 1, OPERANDS},
+         VGPU_ERROR_INVALID_REQUEST},
+        {{MATRIX, .count = 1, .n = UINT32_MAX, .k = UINT32_MAX, .a = OPERAND(0, UINT32_MAX),
+          .b = OPERAND(0, UINT32_MAX), .c = OPERAND(0, UINT32_MAX)},
+         VGPU_ERROR_INVALID_REQUEST},
+    };
+    Client *c = start();
+    TestWindow w = window_create(1, SIZE);
+    VGPUSubmission good = addition(5);
+
+    (void) state;
+
+    window_fill(&w, 1, VGPU_TYPE_INT32, false);
+    window_send_add(c, &w);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        window_refused(c, &w, &bad[i].s, bad[i].status);
+        assert_memory_equal(w.memory, w.expected, w.size);
+    }
+    window_compute(c, &w, &good);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&w);
+}
+
+/* ---- Hostile windows -------------------------------------------------------------------- */
+
+/* It is said that there is no such window, and all else goes on. */
+static void assert_no_window(int fd, const char *says)
+{
+    Client *c = start();
+    TestWindow bad = {.id = 7, .fd = fd}, good = window_create(8, SIZE);
+    VGPUSubmission s = addition(5);
+
+    assert_true(fd >= 0);
+    window_fill(&good, 1, VGPU_TYPE_INT32, false);
+    window_send_add(c, &bad);
+    window_refused(c, &bad, &s, VGPU_ERROR_INVALID_REQUEST);
+    window_send_remove(c, &bad);
+    window_send_add(c, &good);
+    window_compute(c, &good, &s);
+    assert_end(c, EXECUTOR_EXIT_OK, says);
+    window_destroy(&good);
+    close(fd);
+}
+
+static int memory_file(uint64_t size, int seals)
+{
+    int fd = memfd_create("no window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    assert_int_equal(ftruncate(fd, (off_t) size), 0);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+    return fd;
+}
+
+static void test_descriptors_that_are_no_window(void **state)
+{
+    char path[] = "/tmp/vgpu-test-XXXXXX", link[64];
+    int fd, pipes[2];
+
+    (void) state;
+
+    assert_no_window(memory_file(SIZE, 0), "window 7: Invalid argument");
+    assert_no_window(memory_file(SIZE, F_SEAL_GROW), "window 7: Invalid argument");
+    assert_no_window(memory_file(0, F_SEAL_SHRINK), "window 7: Invalid argument");
+    assert_no_window(memory_file(VGPU_WINDOW_SIZE_MIN - 1, F_SEAL_SHRINK),
+                     "window 7: Invalid argument");
+    assert_no_window(memory_file(VGPU_WINDOW_SIZE_MAX + 4096, F_SEAL_SHRINK),
+                     "window 7: Invalid argument");
+    assert_no_window(memory_file(SIZE, F_SEAL_SHRINK | F_SEAL_WRITE),
+                     "window 7: Operation not permitted");
+    assert_no_window(open("/dev/zero", O_RDWR | O_CLOEXEC), "window 7: Invalid argument");
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    assert_no_window(pipes[0], "window 7: Invalid argument");
+    close(pipes[1]);
+
+    fd = mkstemp(path);
+    assert_int_equal(ftruncate(fd, SIZE), 0);
+    assert_no_window(fd, "window 7: Invalid argument");
+    unlink(path);
+
+    fd = memory_file(SIZE, F_SEAL_SHRINK);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    assert_no_window(open(link, O_RDONLY | O_CLOEXEC), "window 7: Permission denied");
+    close(fd);
+}
+
+static void assert_garbage_ends(const void *message, size_t size, const int fds[], unsigned n,
+                                const char *says)
+{
+    Client *c = start();
+    ClientResponse r;
+
+    if (n > 0)
+        assert_true(client_send_with_fds(c, message, size, fds, n));
+    else
+        assert_true(client_send(c, message, size));
+    assert_false(client_receive(c, &r));
+    assert_end(c, EXECUTOR_EXIT_FAILURE, says);
+}
+
+static void test_garbage(void **state)
+{
+    TestWindow w = window_create(1, SIZE);
+    const int fds[] = {w.fd, w.fd, w.fd};
+    VGPUSubmission s = addition(5);
+    unsigned char m[3 * MESSAGE_MAX];
+    size_t size = message_window(m, EXECUTOR_MSG_WINDOW_ADD, 1), more;
+    ExecutorHeader h = {.type = EXECUTOR_MSG_WINDOW_ADD, .length = sizeof(ExecutorWindow) + 4};
+
+    (void) state;
+
+    assert_garbage_ends(m, size, NULL, 0, "no request");
+    assert_garbage_ends(m, size, fds, 2, "no request");
+    assert_garbage_ends(m, size, fds, 3, "no request");
+    assert_garbage_ends(&h, sizeof(h), fds, 1, "no request");
+    h = (ExecutorHeader){.type = EXECUTOR_MSG_COMPUTE, .length = sizeof(ExecutorCompute) - 1};
+    assert_garbage_ends(&h, sizeof(h), NULL, 0, "no request");
+
+    /* A descriptor with what needs none */
+    more = message_compute(m, 1, VGPU_PRIORITY_LOW, 1, &s);
+    {
+        Client *c = start();
+        ClientResponse r;
+
+        assert_true(client_send_with_fds(c, m, more, fds, 1));
+        while (client_receive(c, &r))
+            ;
+        assert_end(c, EXECUTOR_EXIT_FAILURE, "no request");
+    }
+    window_destroy(&w);
+}
+
+static void test_added_twice(void **state)
+{
+    Client *c = start();
+    TestWindow w = window_create(1, SIZE);
+    ClientResponse r;
+
+    (void) state;
+
+    window_send_add(c, &w);
+    window_send_add(c, &w);
+    assert_false(client_receive(c, &r));
+    assert_end(c, EXECUTOR_EXIT_FAILURE, "added window 1 twice");
+    window_destroy(&w);
+}
+
+/* The descriptor comes with the first byte, the rest at any later time. */
+static void test_messages_in_parts(void **state)
+{
+    TestWindow w = window_create(1, SIZE), v = window_create(2, SIZE);
+    unsigned char m[2 * MESSAGE_MAX];
+    VGPUSubmission s = addition(5);
+    ClientResponse r;
+
+    (void) state;
+
+    window_fill(&w, 1, VGPU_TYPE_INT32, false);
+    window_fill(&v, 2, VGPU_TYPE_INT32, false);
+    for (size_t cut = 1; cut < sizeof(ExecutorHeader) + sizeof(ExecutorWindow); cut += 3) {
+        Client *c = start();
+        size_t nop = message_plain(m, 9, VGPU_OP_NOP);
+        size_t size = message_window(m + nop, EXECUTOR_MSG_WINDOW_ADD, w.id);
+
+        /* With the answer to the NOP, the first part was read. */
+        assert_true(client_send(c, m, nop));
+        assert_true(client_send_with_fds(c, m + nop, cut, &w.fd, 1));
+        assert_true(client_receive(c, &r));
+        assert_true(client_send(c, m + nop + cut, size - cut));
+        window_send_add(c, &v);
+        window_compute(c, &v, &s);
+        window_compute(c, &w, &s);
+        assert_end(c, EXECUTOR_EXIT_OK, "");
+    }
+    window_destroy(&w);
+    window_destroy(&v);
+}
+
+/* ---- The end ------------------------------------------------------------------------------- */
+
+/* An executor dies at its work; the window is whole, and another one goes on with it. */
+static void test_killed(void **state)
+{
+    TestWindow w = window_create(1, UINT64_C(32) << 20);
+    VGPUSubmission large = addition(2000000);
+
+    (void) state;
+
+    window_fill(&w, 1, VGPU_TYPE_INT32, false);
+    for (unsigned i = 0; i < 5; i++) {
+        Client *c = start();
+        unsigned char m[MESSAGE_MAX];
+        ClientResponse r;
+
+        window_send_add(c, &w);
+        for (unsigned k = 0; k < SLOTS; k++)
+            window_send(c, &w, k, k % VGPU_N_PRIORITIES, &large);
+        assert_true(client_send(c, m, message_plain(m, 9, VGPU_OP_NOP)));
+        if (i % 2 == 1)
+            assert_true(client_receive(c, &r));
+        kill(c->pid, SIGKILL);
+        assert_end(c, 128 + SIGKILL, "");
+    }
+
+    {
+        Client *c = start();
+
+        window_send_add(c, &w);
+        window_compute(c, &w, &large);
+        assert_end(c, EXECUTOR_EXIT_OK, "");
+    }
+    window_destroy(&w);
+}
+
+/* Nobody hears the answers any more. */
+static void test_hang_up_with_jobs_in_flight(void **state)
+{
+    TestWindow w = window_create(1, UINT64_C(32) << 20);
+    VGPUSubmission large = addition(2000000);
+    Client *c = start();
+
+    (void) state;
+
+    window_send_add(c, &w);
+    for (unsigned k = 0; k < SLOTS; k++)
+        window_send(c, &w, k, k % VGPU_N_PRIORITIES, &large);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&w);
+}
+
+/* ---- main ---------------------------------------------------------------------------------- */
+
+static bool gpu_is_there(void)
+{
+    Client *c = client_start(&options);
+    char *text;
+    int status;
+
+    client_hang_up(c);
+    status = client_end(c, &text);
+    if (status != EXECUTOR_EXIT_OK)
+        printf("1..0 # SKIP no GPU: %s", text);
+    free(text);
+    return status == EXECUTOR_EXIT_OK;
+}
+
+int main(int argc, char *argv[])
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_windows),
+        cmocka_unit_test(test_removed),
+        cmocka_unit_test(test_removed_while_others_run),
+        cmocka_unit_test(test_removed_under_a_job),
+        cmocka_unit_test(test_nop),
+        cmocka_unit_test(test_large_jobs_hold_nothing_up),
+        cmocka_unit_test(test_mixture),
+        cmocka_unit_test(test_bad_submissions),
+        cmocka_unit_test(test_descriptors_that_are_no_window),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_added_twice),
+        cmocka_unit_test(test_messages_in_parts),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_hang_up_with_jobs_in_flight),
+    };
+    const char *which = argc > 1 ? argv[1] : "";
+
+    options = (ClientOptions){
+        .executor = getenv("VGPU_EXECUTOR"),
+        .backend = strcmp(which, "cpu") == 0 ? "cpu" : "cuda",
+        .slots = SLOTS,
+    };
+    if (strcmp(which, "fake") == 0) {
+        options.library_dir = getenv("VGPU_FAKE_CUDA_DIR");
+        options.kernels = getenv("VGPU_KERNELS");
+    }
+    if (!options.executor) {
+        fprintf(stderr, "VGPU_EXECUTOR is not set\n");
+        return 1;
+    }
+    if (strcmp(which, "gpu") == 0 && !gpu_is_there())
+        return 0;
+
+    return cmocka_run_group_tests_name(which, tests, NULL, NULL);
+}
