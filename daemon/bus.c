@@ -12,6 +12,25 @@
 /* Behind the sockets: a reader of statistics never delays a request. */
 #define BUS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 20)
 
+/* What a client written with sd-bus gets as errno. */
+static const sd_bus_error_map error_map[] = {
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_NO_SUCH_VM, ENOENT),
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_NO_SUCH_POOL, ENODEV),
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_INVALID_PRIORITY, EINVAL),
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_INVALID_NAME, EINVAL),
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_INVALID_UUID, EINVAL),
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_INVALID_LIMIT, ERANGE),
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_VM_EXISTS, EEXIST),
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_VM_ID_TAKEN, EBUSY),
+    SD_BUS_ERROR_MAP(VGPU_BUS_ERROR_NOT_REGISTERED, EPERM),
+    SD_BUS_ERROR_MAP_END,
+};
+
+int bus_add_errors(void)
+{
+    return sd_bus_error_add_map(error_map);
+}
+
 char *bus_object_path(const char *prefix, const char *name)
 {
     char *path = NULL;
@@ -104,6 +123,9 @@ int manager_bus_open(Manager *m, BusKind kind)
         return 0;
 
     m->bus_kind = kind;
+    r = bus_add_errors();
+    if (r < 0)
+        return r;
     r = sd_event_add_time_relative(m->event, &m->bus_retry, CLOCK_MONOTONIC, UINT64_MAX / 2, 0,
                                    on_retry, m);
     if (r >= 0)

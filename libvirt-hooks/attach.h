@@ -45,8 +45,8 @@ int detach_from_xml(const char *xml, char **ret, char **ret_error);
  * @ret_error: one line, to be freed; with ATTACH_FAILED only
  *
  * May ask on the terminal for what libvirt's authentication wants. Nothing is
- * printed. Returns as attach_to_xml(); a program built without libvirt has
- * ATTACH_FAILED as its only answer.
+ * printed. Returns as attach_to_xml(). Where the project is built without libvirt,
+ * this function and the next are not there.
  */
 int attach_to_domain(const char *uri, const char *domain, const DomainAttributes *attributes,
                      bool *ret_active, char **ret_error);

@@ -229,6 +229,19 @@ static int hook_release(Hook *h)
     return EXIT_SUCCESS;
 }
 
+/* With the number that its device shows, or any other when somebody else has got that. */
+static int register_again(MediatorClient *client, const Domain *d, const DomainDevice *device,
+                          uint32_t vm_id)
+{
+    uint32_t given;
+    int r;
+
+    r = mediator_client_register(client, d->name, d->uuid, device, &vm_id, &given);
+    if (r == MEDIATOR_REFUSED)
+        r = mediator_client_register(client, d->name, d->uuid, device, NULL, &given);
+    return r;
+}
+
 /* libvirtd is back and the guest was there all the time; so may its device be. */
 static int hook_reconnect(Hook *h)
 {
@@ -251,8 +264,7 @@ static int hook_reconnect(Hook *h)
     }
     r = mediator_client_has(client, h->domain->name, h->domain->uuid, &known);
     if (r == 0 && !known)
-        r = mediator_client_register(client, h->domain->name, h->domain->uuid, &device,
-                                     &record.vm_id, &record.vm_id);
+        r = register_again(client, h->domain, &device, record.vm_id);
     if (r != 0)
         say(h, LOG_WARNING, "may not be registered: %s", mediator_client_error(client));
     return EXIT_SUCCESS;

@@ -79,7 +79,8 @@ int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error)
     parser->_private = &has_doctype;
     parser->sax->internalSubset = stop_at_doctype;
 
-    doc = xmlCtxtReadMemory(parser, text, (int) size, NULL, NULL,
+    /* libvirt writes UTF-8, so no other encoding that the text may name is tried. */
+    doc = xmlCtxtReadMemory(parser, text, (int) size, NULL, "UTF-8",
                             XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
     if (has_doctype)
         return fail("the domain's XML has a DOCTYPE", ret_error);

@@ -169,15 +169,14 @@ static void test_list_requests(void **state)
 static pid_t keep_busy(int fd)
 {
     pid_t pid = fork();
+    WireMessage m;
 
     assert_true(pid >= 0);
-    for (uint32_t id = 0; pid == 0; id++) {
-        WireMessage m;
-
+    if (pid > 0)
+        return pid;
+    for (uint32_t id = 0;; id++)
         if (!wire_send_add(fd, 1, id, VGPU_PRIORITY_HIGH, id, 1) || wire_receive(fd, &m) != 1)
             _exit(1);
-    }
-    return pid;
 }
 
 /* The rate is that of the moment in which the list looks. */

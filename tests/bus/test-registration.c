@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Registered VMs: who they are, what is kept of them, and who is taken for them. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "bus.h"
 #include "fake-machined.h"
 #include "world.h"
 
@@ -139,6 +141,26 @@ static void test_bad_arguments(void **state)
     call_object(VGPU_BUS_ERROR_INVALID_PRIORITY, VM("x"), VGPU_INTERFACE_VM, "SetPriority", "sb",
                 "", 1);
     expect_text(VM("x"), VGPU_INTERFACE_VM, "Priority", "low");
+    unregister("x");
+}
+
+/* A client of sd-bus that knows the errors gets an errno that says something. */
+static void test_errors_have_an_errno(void **state)
+{
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+
+    (void) state;
+    assert_true(bus_add_errors() >= 0);
+    assert_int_equal(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                        VGPU_INTERFACE_MANAGER, "GetVM", &error, NULL, "s", "x"),
+                     -ENOENT);
+    sd_bus_error_free(&error);
+    register_vm("x", 0x42, "A", "low");
+    assert_int_equal(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                        VGPU_INTERFACE_MANAGER, "SetVMPool", &error, NULL, "ssb",
+                                        "x", "Q", 1),
+                     -ENODEV);
+    sd_bus_error_free(&error);
     unregister("x");
 }
 
@@ -331,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_register_again),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_errors_have_an_errno),
         cmocka_unit_test(test_claims_are_ignored),
         cmocka_unit_test(test_unregistered_is_refused),
         cmocka_unit_test(test_one_claim),

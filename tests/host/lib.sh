@@ -35,6 +35,16 @@ run_cases() {
     done < <(sed -n 's/^\(test_[A-Za-z0-9_]*\)() {.*/\1/p' "$1")
 }
 
+# skip_cases FILE REASON - in place of run_cases
+skip_cases() {
+    local name
+
+    while read -r name; do
+        n_cases=$((n_cases + 1))
+        echo "ok $n_cases - ${name//_/ } # SKIP $2"
+    done < <(sed -n 's/^test_\([A-Za-z0-9_]*\)() {.*/\1/p' "$1")
+}
+
 # finish - the plan, and the service's journal when something failed
 finish() {
     echo "1..$n_cases"

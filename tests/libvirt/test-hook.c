@@ -482,6 +482,22 @@ static void test_reconnect_registers_what_was_forgotten(void **state)
     expect_silent_success(release(GOOD));
 }
 
+static void test_reconnect_takes_another_number_when_its_own_is_taken(void **state)
+{
+    uint32_t id;
+
+    (void) state;
+    expect_silent_success(prepare(GOOD));
+    id = get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID");
+    call_manager(NULL, "UnregisterVM", "s", "web1");
+    call_manager(NULL, "RegisterVM", "ssssa{sv}", "other", OTHER, "A", "low", 1, "VMID", "u", id);
+
+    expect_silent_success(reconnect(GOOD));
+    assert_int_not_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID"), id);
+    call_manager(NULL, "UnregisterVM", "s", "other");
+    expect_silent_success(release(GOOD));
+}
+
 static void test_reconnect_never_fails(void **state)
 {
     Result r;
@@ -529,6 +545,7 @@ int main(void)
         CLEAN(test_a_record_that_cannot_be_written),
         CLEAN(test_reconnect_leaves_alone_what_is_known),
         CLEAN(test_reconnect_registers_what_was_forgotten),
+        CLEAN(test_reconnect_takes_another_number_when_its_own_is_taken),
         CLEAN(test_reconnect_never_fails),
     };
 

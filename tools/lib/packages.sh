@@ -6,7 +6,9 @@
 
 packages_build=(
     meson ninja-build gcc libc6-dev pkg-config libsystemd-dev libinih-dev libglib2.0-dev
-    libcmocka-dev libxml2-dev libjson-c-dev libvirt-dev
+    libcmocka-dev libxml2-dev libjson-c-dev libvirt-dev libsmartcols-dev
+    # org.vgpu.Mediator1(5)
+    xsltproc
     # generating the headers of the distribution's QEMU
     dpkg-dev python3 python3-venv flex bison libfdt-dev libpixman-1-dev zlib1g-dev
 )
@@ -16,9 +18,12 @@ packages_host=(
     busybox-static cpio
 )
 packages_check=(
+    libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients polkitd
     # llvm: names in the sanitizers' reports
     clang libclang-rt-dev llvm
     clang-format shellcheck mandoc
+    # a parser of OpenMetrics; what vgpuctl shows lists with
+    python3-prometheus-client less
 )
 
 # is_installed PACKAGE

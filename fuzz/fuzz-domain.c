@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A domain's XML, read as the hook reads it, and changed as vgpuctl changes it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+/* What is said must be a line, and be said in the right cases. */
+static void check_error(char *error, bool expected)
+{
+    require((error != NULL) == expected);
+    require(!error || !strchr(error, '\n'));
+    free(error);
+}
+
+static void parse(const uint8_t *data, size_t size)
+{
+    char *error = NULL;
+    Domain *d = NULL;
+    int r = domain_parse((const char *) data, size, &d, &error);
+
+    check_error(error, r != 0);
+    require((d != NULL) == (r == 0 || r == DOMAIN_INVALID_DEVICE));
+    if (d && d->has_device) {
+        require(d->device.pool >= 'A' && d->device.pool <= 'Z');
+        require(d->device.priority >= 0 && d->device.priority <= 2);
+        require(d->device.queue_limit <= DOMAIN_QUEUE_LIMIT_MAX);
+    }
+    domain_free(d);
+}
+
+/* What attach has written, attach leaves alone, and detach undoes. */
+static void change(const char *xml)
+{
+    const DomainAttributes attributes = {.pool = "A", .priority = "low"};
+    char *attached = NULL, *again = NULL, *detached = NULL, *error = NULL;
+    int r = attach_to_xml(xml, &attributes, &attached, &error);
+
+    check_error(error, r == ATTACH_FAILED);
+    if (r != ATTACH_FAILED) {
+        require(attach_to_xml(attached, &attributes, &again, &error) == ATTACH_UNCHANGED);
+        require(strstr(attached, DOMAIN_NAMESPACE) != NULL);
+        require(detach_from_xml(attached, &detached, &error) == ATTACH_CHANGED);
+        free(again);
+        free(detached);
+        free(attached);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *xml = malloc(size + 1);
+
+    require(xml != NULL);
+    memcpy(xml, data, size);
+    xml[size] = '\0';
+    parse(data, size);
+    change(xml);
+    free(xml);
+    return 0;
+}

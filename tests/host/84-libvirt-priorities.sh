@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2154
+#
+# Three domains of three priorities want more than there is. The GPU is the tests'
+# fake one, which takes 50 ms for each request and has one at a time; each guest
+# has the next request ready long before, so the queue is never empty.
+
+. "$tests/libvirt.sh"
+
+fake_gpu=/usr/lib/vgpu-fake-gpu
+saturated=(first second third)
+declare -A attached=([first]=high [second]=medium [third]=low)
+for name in "${saturated[@]}"; do
+    domain_pipes "$name"
+done
+
+# slow_gpu_start - the service with such a GPU, and nothing else
+slow_gpu_start() {
+    install -D -t "$host_root$fake_gpu" "$build/tests/fake-cuda/libcuda.so.1" \
+        "$tests/../fake-cuda/executor.sh" "$tests/../fake-cuda/kernels.ptx"
+    mkdir -p "$host_root/etc/systemd/system/$service.d"
+    cat >"$host_root/etc/systemd/system/$service.d/fake-gpu.conf" <<UNIT
+[Service]
+Environment=LD_LIBRARY_PATH=$fake_gpu VGPU_FAKE_CUDA=slow=50
+Environment=VGPU_REAL_EXECUTOR=/usr/libexec/vgpu-mediator/vgpu-executor
+Environment=VGPU_FAKE_CUDA_KERNELS=$fake_gpu/kernels.ptx
+ExecStart=
+ExecStart=/usr/libexec/vgpu-mediator/vgpu-mediatord --executor=$fake_gpu/executor.sh
+UNIT
+    printf '[Pool A]\nBackend=cuda\nInFlight=1\n' >"$host_root/etc/vgpu/mediator.conf.d/80-slow.conf"
+    host_run systemctl daemon-reload
+    host_run systemctl restart "$service"
+}
+
+slow_gpu_end() {
+    rm -r "$host_root/etc/systemd/system/$service.d" "$host_root/etc/vgpu/mediator.conf.d/80-slow.conf"
+    host_run systemctl daemon-reload
+    host_run systemctl restart "$service"
+}
+
+# completed NAME - how many of its requests are done
+completed() {
+    bus_property "$(domain_object "$1")" VM RequestsCompleted
+}
+
+pool_has_completed() {
+    [ "$(pool_property RequestsCompleted)" -ge "$1" ]
+}
+
+# shares - sets share[NAME] to what each gets of the next 60 requests, in percent
+shares() {
+    local name sum=0
+    local -A before=()
+
+    share=()
+    for name in "${saturated[@]}"; do
+        before[$name]=$(completed "$name")
+    done
+    eventually 60 pool_has_completed $(($(pool_property RequestsCompleted) + 60))
+    for name in "${saturated[@]}"; do
+        share[$name]=$(($(completed "$name") - before[$name]))
+        sum=$((sum + share[$name]))
+    done
+    for name in "${saturated[@]}"; do
+        share[$name]=$((share[$name] * 100 / sum))
+        echo "$name: ${share[$name]} %"
+    done
+}
+
+test_three_domains_of_three_priorities() {
+    local name
+
+    slow_gpu_start
+    for name in "${saturated[@]}"; do
+        domain_define "$name" "$(element "pool=\"A\" priority=\"${attached[$name]}\"")"
+        domain_start "$name"
+    done
+    equal "the backend" "$(vm_run first 'vgpu add 1 2 >/dev/null; vgpu info' | sed -n 's/^ *backend: *//p')" cuda
+    for name in "${saturated[@]}"; do
+        vm_run "$name" 'vgpu bench -n 100000 >/bench 2>&1 &'
+    done
+}
+
+# A guest has one request at a time, so while the first one's is on its way back and
+# forth, the second one's is the best there is; the third one's never is.
+test_the_lowest_priority_waits_for_the_others() {
+    local -A share
+
+    shares
+    [ "${share[first]}" -ge 40 ]
+    [ "${share[second]}" -ge 40 ]
+    [ "${share[third]}" -le 10 ]
+}
+
+test_a_change_of_priority_moves_it_in_mid_run() {
+    local -A share
+
+    manager_call SetVMPriority ssb first low true
+    manager_call SetVMPriority ssb third high true
+    shares
+    [ "${share[first]}" -le 10 ]
+    [ "${share[second]}" -ge 40 ]
+    [ "${share[third]}" -ge 40 ]
+}
+
+test_nobody_has_lost_or_been_refused_a_request() {
+    local name
+
+    for name in "${saturated[@]}"; do
+        equal "RequestsFailed of $name" "$(bus_property "$(domain_object "$name")" VM RequestsFailed)" 0
+        equal "RequestsRejected of $name" "$(bus_property "$(domain_object "$name")" VM RequestsRejected)" 0
+        equal "what $name says" "$(vm_run "$name" 'cat /bench')" ""
+    done
+    host_run busctl call "$bus" "$manager/pool/A" "$bus.Pool" Pause
+    eventually 10 pool_property_is InFlight 0
+    equal "RequestsCompleted" "$(($(completed first) + $(completed second) + $(completed third)))" \
+        "$(pool_property RequestsCompleted)"
+}
+
+test_all_three_end_at_once() {
+    local name
+
+    for name in "${saturated[@]}"; do
+        virsh destroy "$name" &
+    done
+    wait
+    for name in "${saturated[@]}"; do
+        no_trace_of "$name"
+    done
+    equal "NVMs" "$(bus_property "$manager" Manager NVMs)" 0
+    equal "attach records" "$(host_run ls "$records")" ""
+    slow_gpu_end
+}
+
+test_nothing_has_failed_with_libvirt() {
+    equal "systemctl --failed" "$(host_run systemctl --failed --plain --no-legend)" ""
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How vgpuctl writes times, sizes, rates and names. */
+#include <locale.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "text.h"
+
+static void test_usec(void **state)
+{
+    static const struct {
+        uint64_t usec;
+        const char *text;
+    } spans[] = {
+        {0, "0"},
+        {1, "1us"},
+        {999, "999us"},
+        {1000, "1ms"},
+        {1234, "1.23ms"},
+        {1500, "1.5ms"},
+        {9999, "10ms"},
+        {12345, "12.3ms"},
+        {99960, "100ms"},
+        {123456, "123ms"},
+        {999499, "999ms"},
+        {999500, "1s"},
+        {1234567, "1.23s"},
+        {59499999, "59.5s"},
+        {59999999, "1min"},
+        {61000000, "1min 1s"},
+        {3599499999, "59min 59s"},
+        {3600000000, "1h"},
+        {3661000000, "1h 1min"},
+        {UINT64_C(86400000000), "1d"},
+        {UINT64_C(97200000000), "1d 3h"},
+    };
+    char buffer[TEXT_SIZE];
+
+    (void) state;
+    for (unsigned i = 0; i < sizeof(spans) / sizeof(spans[0]); i++)
+        assert_string_equal(text_usec(spans[i].usec, buffer), spans[i].text);
+    text_usec(UINT64_MAX, buffer);
+}
+
+static void test_bytes(void **state)
+{
+    char buffer[TEXT_SIZE];
+
+    (void) state;
+    assert_string_equal(text_bytes(0, buffer), "0B");
+    assert_string_equal(text_bytes(1023, buffer), "1023B");
+    assert_string_equal(text_bytes(1024, buffer), "1.0K");
+    assert_string_equal(text_bytes(1536, buffer), "1.5K");
+    assert_string_equal(text_bytes(UINT64_C(80) << 30, buffer), "80.0G");
+    assert_string_equal(text_bytes(UINT64_MAX, buffer), "16.0E");
+}
+
+static void test_rate(void **state)
+{
+    char buffer[TEXT_SIZE];
+
+    (void) state;
+    assert_string_equal(text_rate(0, buffer), "0");
+    assert_string_equal(text_rate(0.5, buffer), "0.5");
+    assert_string_equal(text_rate(12.34, buffer), "12.3");
+    assert_string_equal(text_rate(999.6, buffer), "1000");
+    assert_string_equal(text_rate(91234.5, buffer), "91234");
+    text_rate(1e300, buffer);
+}
+
+static void expect_escaped(const char *text, const char *expected)
+{
+    char *escaped = text_escape(text);
+
+    assert_non_null(escaped);
+    assert_string_equal(escaped, expected);
+    free(escaped);
+}
+
+static void test_escape(void **state)
+{
+    (void) state;
+    assert_non_null(setlocale(LC_ALL, "C.UTF-8"));
+    expect_escaped("", "");
+    expect_escaped("web 1", "web 1");
+    expect_escaped("\033[31m\n\t", "\\x1b[31m\\x0a\\x09");
+    expect_escaped("\xc3\xbc\xe2\x82\xac", "\xc3\xbc\xe2\x82\xac");
+    /* A control character in two bytes, bytes that are none, one that is cut off. */
+    expect_escaped("a\xc2\x9bz", "a\\xc2\\x9bz");
+    expect_escaped("a\xff\xfez", "a\\xff\\xfez");
+    expect_escaped("a\xe2\x82", "a\\xe2\\x82");
+
+    assert_non_null(setlocale(LC_ALL, "C"));
+    expect_escaped("\xc3\xbc", "\\xc3\\xbc");
+}
+
+static void test_number(void **state)
+{
+    uint32_t n = 7;
+
+    (void) state;
+    assert_int_equal(text_number("0", &n), 0);
+    assert_int_equal(n, 0);
+    assert_int_equal(text_number("4294967295", &n), 0);
+    assert_true(n == UINT32_MAX);
+    n = 7;
+    for (unsigned i = 0; i < 8; i++) {
+        static const char *const wrong[] = {"",   "-1",  "+1",         " 1",
+                                            "1 ", "0x1", "4294967296", "99999999999999999999"};
+
+        assert_true(text_number(wrong[i], &n) < 0);
+        assert_int_equal(n, 7);
+    }
+}
+
+static void test_nearest(void **state)
+{
+    static const char *const words[] = {"list", "status", "top", "set-pool", "set-priority"};
+
+    (void) state;
+    assert_string_equal(text_nearest("lsit", words, 5), "list");
+    assert_string_equal(text_nearest("set-priorty", words, 5), "set-priority");
+    assert_string_equal(text_nearest("stats", words, 5), "status");
+    assert_null(text_nearest("foo", words, 5));
+    assert_null(text_nearest("", words, 5));
+    assert_null(text_nearest("x", words, 5));
+    assert_null(text_nearest("a-word-that-is-much-longer-than-any-command-is", words, 5));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_usec),   cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_rate),   cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_number), cmocka_unit_test(test_nearest),
+    };
+
+    return cmocka_run_group_tests_name("ctl-text", tests, NULL, NULL);
+}
