@@ -193,6 +193,21 @@ void fake_send(FakeMediator *m, uint32_t type, uint32_t id, const void *payload,
     assert_true(wire_send(m->peer, &header, payload));
 }
 
+unsigned fake_capacity(void)
+{
+    const VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 0, 0, 0, 0);
+    int fds[2];
+    unsigned n = 0;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    while (send(fds[0], &ping, sizeof(ping), MSG_DONTWAIT) == sizeof(ping))
+        n++;
+    assert_int_equal(errno, EAGAIN);
+    close(fds[0]);
+    close(fds[1]);
+    return n;
+}
+
 void fake_welcome(FakeMediator *m)
 {
     const VGPUWelcome welcome = {.vm_id = 0};

@@ -61,6 +61,13 @@ void fake_send(FakeMediator *m, uint32_t type, uint32_t id, const void *payload,
 /* fake_send_bytes() - anything */
 void fake_send_bytes(FakeMediator *m, const void *bytes, size_t size);
 
+/*
+ * fake_capacity() - how many messages without payload a socket takes that nobody reads from
+ *
+ * So this many PINGs, and a few more, and the device's answers wait in its own buffer.
+ */
+unsigned fake_capacity(void);
+
 /* fake_welcome() - answer a HELLO */
 void fake_welcome(FakeMediator *m);
 
