@@ -44,13 +44,8 @@ static int open_load(load *l)
     int r;
 
     r = vgpu_ring_open(l->dev, entries_for(l->depth), l->o->timeout_ms, &l->ring);
-    if (r == -EOPNOTSUPP) {
-        complain("%s: the host is too old for this: the device has no data window and ring",
-                 vgpu_get_address(l->dev));
-        return EXIT_REFUSED;
-    }
     if (r != 0)
-        return complain_result(vgpu_get_address(l->dev), r);
+        return complain_ring(l->dev, r);
 
     for (uint32_t i = 0; i < l->depth; i++) {
         lane_slot *s = &l->slots[i];

@@ -74,6 +74,9 @@ int open_device(const options *o, const char *name, vgpu_device **ret_dev);
  * is not 0. Close @ret_ring with vgpu_ring_close(). */
 int open_ring(const options *o, vgpu_device *dev, bool has_slow, vgpu_ring **ret_ring);
 
+/* Say why vgpu_ring_open() has failed. Returns an exit code. */
+int complain_ring(vgpu_device *dev, int result);
+
 /* Parse a number from 0 to 2^32 - 1, decimal or 0x…. Returns 0 or -EINVAL. */
 int parse_u32(const char *text, uint32_t *ret_value);
 

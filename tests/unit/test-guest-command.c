@@ -503,6 +503,9 @@ static void test_vecadd_chooses_the_lane(void **state)
     assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_REFUSED);
     expect_output(f, "cannot open the ring: ");
     expect_output(f, "MEDIATOR_UNAVAILABLE");
+    f->model.ring.start_error = VGPU_ERROR_UNSUPPORTED_OP;
+    assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_REFUSED);
+    expect_output(f, "too old for this: its mediator");
 }
 
 static void fail_fifth_on_ring(model *m, VGPUCompletion *c)

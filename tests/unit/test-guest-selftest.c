@@ -150,6 +150,10 @@ static void test_good_device_with_ring(void **state)
     assert_true(
         says(f, "ok", "the extension block is empty where the device offers nothing # SKIP"));
     assert_int_equal(f->model.ring.violations, 1);
+
+    f->model.ring.start_error = VGPU_ERROR_UNSUPPORTED_OP;
+    assert_int_equal(run_selftest(f), EXIT_OK);
+    assert_non_null(strstr(f->output, "# SKIP the host has an older mediator"));
 }
 
 static void test_slow_device(void **state)
