@@ -150,7 +150,7 @@ vgpu_device *vgpu_close(vgpu_device *dev);
  *
  * A function level reset by the kernel. It frees a device that is BUSY for too
  * long: the answer to the request from before is dropped. Takes about a tenth
- * of a second.
+ * of a second. It ends a ring too, whoever has it: see vgpu_ring_submit().
  *
  * Returns 0, or a negative errno:
  *   -ENOLCK      the lock is not held
