@@ -181,6 +181,13 @@ void fake_expect_hang_up(FakeMediator *m)
     fake_hang_up(m);
 }
 
+void fake_expect_silence(FakeMediator *m)
+{
+    struct pollfd p = {.fd = m->peer, .events = POLLIN};
+
+    assert_int_equal(poll(&p, 1, 0), 0);
+}
+
 void fake_send_bytes(FakeMediator *m, const void *bytes, size_t size)
 {
     assert_int_equal(send(m->peer, bytes, size, MSG_NOSIGNAL), size);

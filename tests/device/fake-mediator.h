@@ -55,6 +55,9 @@ uint32_t fake_expect_ping(FakeMediator *m);
 /* fake_expect_hang_up() - the device must close the connection, whatever it says before */
 void fake_expect_hang_up(FakeMediator *m);
 
+/* fake_expect_silence() - the device has said nothing that was not received */
+void fake_expect_silence(FakeMediator *m);
+
 /* fake_send() - a message with a good header */
 void fake_send(FakeMediator *m, uint32_t type, uint32_t id, const void *payload, uint32_t size);
 
