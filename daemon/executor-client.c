@@ -41,6 +41,7 @@ struct ExecutorClient {
     sd_event_source *child;
     sd_event_source *timer; /* the next start, or the limit of this one */
     sd_event_source *flush;
+    unsigned n_holds;
 
     Buffer out;
     size_t in_used;
@@ -271,11 +272,13 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
     }
 
     c->in_used += (size_t) n;
+    executor_client_hold(c);
     if (!parse_input(c) && c->state != EXECUTOR_ENDING) {
         log_pool(c, LOG_ERR, "sent a message that makes no sense, killing it");
         executor_client_kill(c);
     }
     c->handler->on_round(c->userdata);
+    executor_client_release(c);
     return 0;
 }
 
@@ -423,13 +426,30 @@ static void queue_message(ExecutorClient *c, const ExecutorHeader *h, const void
 
 static void send_soon(ExecutorClient *c, bool urgent)
 {
-    if (c->state != EXECUTOR_READY)
+    if (c->state != EXECUTOR_READY || c->n_holds > 0)
         return;
 
     if (urgent)
         flush_output(c);
     else
         sd_event_source_set_enabled(c->flush, SD_EVENT_ONESHOT);
+}
+
+void executor_client_hold(ExecutorClient *c)
+{
+    c->n_holds++;
+}
+
+void executor_client_release(ExecutorClient *c)
+{
+    if (--c->n_holds == 0)
+        executor_client_flush(c);
+}
+
+void executor_client_flush(ExecutorClient *c)
+{
+    if (c->state == EXECUTOR_READY && buffer_used(&c->out) > 0)
+        flush_output(c);
 }
 
 void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,

@@ -85,6 +85,18 @@ void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, 
                             uint32_t size, bool urgent);
 
 /*
+ * executor_client_hold(), executor_client_release() - write nothing in between, and then all
+ *
+ * For who has several requests to give. Every hold wants its release. While the client handles
+ * what the executor said, it holds by itself.
+ */
+void executor_client_hold(ExecutorClient *c);
+void executor_client_release(ExecutorClient *c);
+
+/* executor_client_flush() - write what there is now, held or not */
+void executor_client_flush(ExecutorClient *c);
+
+/*
  * executor_client_add_window() - hand over a window for the COMPUTEs that follow
  * @id: in use for no other window
  * @fd: stays the caller's, who keeps it open until one of those is answered or on_end

@@ -11,8 +11,10 @@
 #include "manager.h"
 #include "vm-bus.h"
 
-/* Entries taken from a ring in one round of the loop. */
+/* Entries taken from a ring in one round of the loop, and how many go to the executor with one
+ * write: it computes the first while the others are taken. */
 #define BATCH 64
+#define WRITE_BATCH 16
 
 /* A token that comes a millisecond late is early enough. */
 #define RATE_ACCURACY_USEC 1000
@@ -299,7 +301,7 @@ static int take_one(Lane *l, Pool *p)
     /* Without memory, or over a limit that may_take() did not see, it is as if
      * the queue were full. */
     r = request_new_compute(vm, l, l->window, e.index, &e.submission);
-    if (!r || pool_push(p, r, vm->settings.priority) > 0) {
+    if (!r || pool_queue(p, r, vm->settings.priority) > 0) {
         if (r)
             request_free(r);
         reject(l, &e, VGPU_ERROR_QUEUE_FULL);
@@ -308,13 +310,9 @@ static int take_one(Lane *l, Pool *p)
 }
 
 /* Returns the last outcome of looking at the ring. */
-static int take_entries(Lane *l)
+static int take_batch(Lane *l, Pool *p)
 {
-    Pool *p = manager_pool(l->vm->manager, (unsigned char) l->vm->settings.pool);
     int outcome = RING_NOTHING;
-
-    l->wants_room = false;
-    want_pool(l, NULL);
 
     for (unsigned i = 0; i < BATCH; i++) {
         outcome = ring_look(&l->ring);
@@ -326,11 +324,31 @@ static int take_entries(Lane *l)
             break;
         if (outcome != RING_ENTRY)
             break;
+        if (p && i % WRITE_BATCH == WRITE_BATCH - 1) {
+            pool_dispatch(p);
+            executor_client_flush(p->executor);
+        }
         if (i == BATCH - 1)
             lane_kick(l); /* after the others */
     }
+    return outcome;
+}
 
-    if (p && l->wants_pool != p)
+static int take_entries(Lane *l)
+{
+    Pool *p = manager_pool(l->vm->manager, (unsigned char) l->vm->settings.pool);
+    int outcome;
+
+    l->wants_room = false;
+    want_pool(l, NULL);
+    if (!p)
+        return take_batch(l, NULL);
+
+    executor_client_hold(p->executor);
+    outcome = take_batch(l, p);
+    pool_dispatch(p);
+    executor_client_release(p->executor);
+    if (!l->wants_pool)
         lanes_have_room(p);
     return outcome;
 }

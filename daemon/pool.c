@@ -159,8 +159,6 @@ static bool on_response(void *userdata, uint64_t tag, const void *response, uint
         return false;
 
     request_answer(r, response, size);
-    replace_when_idle(p);
-    pool_dispatch(p);
     return true;
 }
 
@@ -179,8 +177,6 @@ static bool on_result(void *userdata, uint64_t tag, const ExecutorResult *result
         return false;
 
     request_complete(r, &ours);
-    replace_when_idle(p);
-    pool_dispatch(p);
     return true;
 }
 
@@ -188,6 +184,8 @@ static void on_round(void *userdata)
 {
     Pool *p = userdata;
 
+    replace_when_idle(p);
+    pool_dispatch(p);
     lanes_run(p->manager);
 }
 
@@ -325,7 +323,7 @@ static void count_queued(Statistics *s, uint64_t size, uint64_t realtime_usec)
     s->last_request_usec = realtime_usec;
 }
 
-int pool_push(Pool *p, Request *r, unsigned priority)
+int pool_queue(Pool *p, Request *r, unsigned priority)
 {
     uint64_t realtime = 0;
     int outcome;
@@ -345,8 +343,16 @@ int pool_push(Pool *p, Request *r, unsigned priority)
     }
 
     ensure_timeout(p);
-    pool_dispatch(p);
     return 0;
+}
+
+int pool_push(Pool *p, Request *r, unsigned priority)
+{
+    int outcome = pool_queue(p, r, priority);
+
+    if (outcome == 0)
+        pool_dispatch(p);
+    return outcome;
 }
 
 void pool_set_paused(Pool *p, bool paused)

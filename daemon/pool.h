@@ -46,12 +46,15 @@ int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret);
 Pool *pool_free(Pool *p);
 
 /*
- * pool_push() - queue a request, and run it when there is room
+ * pool_queue() - queue a request; pool_dispatch() runs it when there is room
  * @r: taken over on 0
  * @priority: VGPU_PRIORITY_*
  *
  * Returns 0, or SCHED_POOL_FULL or SCHED_CLIENT_FULL.
  */
+int pool_queue(Pool *p, Request *r, unsigned priority);
+
+/* pool_push() - both */
 int pool_push(Pool *p, Request *r, unsigned priority);
 
 /* pool_forget_connection() - what @c has running will be answered to nobody */
@@ -60,7 +63,7 @@ void pool_forget_connection(Pool *p, const Connection *c);
 /* pool_forget_lane() - the same of what @l has running */
 void pool_forget_lane(Pool *p, const Lane *l);
 
-/* pool_is_full() - would pool_push() say SCHED_POOL_FULL? */
+/* pool_is_full() - would pool_queue() say SCHED_POOL_FULL? */
 bool pool_is_full(const Pool *p);
 
 /* pool_dispatch() - run what there is room for; to be called when something no longer holds it */

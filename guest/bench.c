@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vgpu bench: round trips of the scalar add. */
+/* vgpu bench: round trips of the scalar add, and what all its measurements print. */
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "bench.h"
 #include "cleanup.h"
-#include "command.h"
-#include "deadline.h"
 
 #define COUNT_DEFAULT 1000u
-#define WARM_UP 16u /* the host may have to start its service for the first */
-
-typedef struct measurement {
-    uint64_t *ns; /* each round trip */
-    uint32_t count;
-    uint64_t total_ns;
-    vgpu_counters accesses;
-} measurement;
 
 static int compare_u64(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
 
     return (x > y) - (x < y);
+}
+
+void count_accesses(vgpu_device *dev, const vgpu_counters *before, measurement *m)
+{
+    vgpu_counters after;
+
+    vgpu_get_counters(dev, &after);
+    m->polls = after.polls - before->polls;
+    m->accesses = after.reads - before->reads + after.writes - before->writes - m->polls;
 }
 
 /* Returns an exit code. */
@@ -67,11 +67,7 @@ static int measure(const options *o, vgpu_device *dev, measurement *m)
     }
     m->total_ns = last - start;
 
-    vgpu_get_counters(dev, &m->accesses);
-    m->accesses.requests -= before.requests;
-    m->accesses.reads -= before.reads;
-    m->accesses.writes -= before.writes;
-    m->accesses.polls -= before.polls;
+    count_accesses(dev, &before, m);
     return EXIT_OK;
 }
 
@@ -81,21 +77,34 @@ static void report(const options *o, const measurement *m)
     double median = (double) m->ns[(m->count - 1) / 2] / 1e3;
     double p99 = (double) m->ns[((uint64_t) m->count * 99 + 99) / 100 - 1] / 1e3;
     double max = (double) m->ns[m->count - 1] / 1e3;
-    double rate = (double) m->count / ((double) m->total_ns / 1e9);
-    double n = (double) m->accesses.requests;
-    double mmio = (double) (m->accesses.reads + m->accesses.writes - m->accesses.polls) / n;
-    double polls = (double) m->accesses.polls / n;
+    double n = (double) m->count, rate = n / ((double) m->total_ns / 1e9);
 
     printf(o->json ? "{\"requests\":%" PRIu32 ",\"median_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,"
-                     "\"requests_per_second\":%.0f,\"mmio_per_request\":%.2f,"
-                     "\"polls_per_request\":%.2f,\"interrupt\":%s}\n"
+                     "\"requests_per_second\":%.0f,\"mmio_per_request\":%.*f,"
+                     "\"polls_per_request\":%.2f,\"interrupt\":%s"
                    : "requests:       %" PRIu32 "\n"
                      "round trip:     median %.1f us, 99th percentile %.1f us, longest %.1f us\n"
                      "rate:           %.0f requests/s\n"
-                     "MMIO accesses:  %.2f per request, and %.2f repeated polls\n"
+                     "MMIO accesses:  %.*f per request, and %.2f repeated polls\n"
                      "by interrupt:   %s\n",
-           m->count, median, p99, max, rate, mmio, polls,
+           m->count, median, p99, max, rate, m->depth > 0 ? 4 : 2, (double) m->accesses / n,
+           (double) m->polls / n,
            o->json ? (o->interrupt ? "true" : "false") : (o->interrupt ? "yes" : "no"));
+    if (m->depth > 0)
+        printf(o->json ? ",\"depth\":%" PRIu32 ",\"doorbells_per_request\":%.4f,"
+                         "\"interrupts_per_request\":%.4f"
+                       : "on the ring:    depth %" PRIu32
+                         ", %.4f doorbells and %.4f interrupts per "
+                         "request\n",
+               m->depth, (double) m->ring.doorbells / n, (double) m->ring.interrupts / n);
+    if (o->json)
+        puts("}");
+}
+
+/* Through the registers, unless the ring is asked for. */
+static bool wants_ring(const options *o)
+{
+    return o->lane == LANE_FAST || o->depth > 0;
 }
 
 int command_bench(const options *o, char **argv)
@@ -106,6 +115,10 @@ int command_bench(const options *o, char **argv)
     int r;
 
     (void) argv;
+    if (o->lane == LANE_SLOW && o->depth > 0) {
+        complain("--depth does not go with --lane=slow");
+        return EXIT_USAGE;
+    }
     ns = calloc(m.count, sizeof(*ns));
     if (!ns) {
         complain("out of memory");
@@ -116,7 +129,7 @@ int command_bench(const options *o, char **argv)
     r = open_device(o, o->device, &dev);
     if (r != EXIT_OK)
         return r;
-    r = measure(o, dev, &m);
+    r = wants_ring(o) ? measure_ring(o, dev, &m) : measure(o, dev, &m);
     if (r != EXIT_OK)
         return r;
 

@@ -102,6 +102,43 @@ int open_device(const options *o, const char *name, vgpu_device **ret_dev)
     return EXIT_OK;
 }
 
+int complain_ring(vgpu_device *dev, int result)
+{
+    const char *address = vgpu_get_address(dev);
+
+    if (result == -EOPNOTSUPP || result == VGPU_ERROR_UNSUPPORTED_OP) {
+        complain("%s: the host is too old for this: its %s", address,
+                 result < 0 ? "device has no data window and ring"
+                            : "mediator knows no data window and ring");
+        return EXIT_REFUSED;
+    }
+    complain("%s: cannot open the ring: %s", address, vgpu_strerror(result));
+    return exit_code_for(result);
+}
+
+/* Where there is another way, a host that is slow to agree is not waited for as long as a request.
+ */
+#define LANE_TIMEOUT_MS 2000
+
+int open_ring(const options *o, vgpu_device *dev, bool has_slow, vgpu_ring **ret_ring)
+{
+    bool may_fall_back = has_slow && o->lane == LANE_AUTO;
+    int timeout_ms = o->timeout_ms, r;
+
+    *ret_ring = NULL;
+    if (has_slow && o->lane == LANE_SLOW)
+        return EXIT_OK;
+    if (o->lane == LANE_SLOW) {
+        complain("only the fast lane can do this: it does not go with --lane=slow");
+        return EXIT_USAGE;
+    }
+
+    if (may_fall_back && (timeout_ms < 0 || timeout_ms > LANE_TIMEOUT_MS))
+        timeout_ms = LANE_TIMEOUT_MS;
+    r = vgpu_ring_open(dev, 0, timeout_ms, ret_ring);
+    return r == 0 || may_fall_back ? EXIT_OK : complain_ring(dev, r);
+}
+
 int parse_u32(const char *text, uint32_t *ret_value)
 {
     unsigned long long value;

@@ -19,6 +19,13 @@ enum {
     EXIT_SYSTEM = 5,    /* anything else */
 };
 
+/* Through the registers, or through the ring. */
+typedef enum lane {
+    LANE_AUTO, /* the ring if there is one */
+    LANE_SLOW,
+    LANE_FAST,
+} lane;
+
 typedef struct options {
     const char *device; /* NULL: the first */
     int timeout_ms;
@@ -27,6 +34,11 @@ typedef struct options {
     vgpu_type type;
     const char *output;
     uint32_t count;
+    uint32_t depth; /* 0: not given */
+    lane lane;
+    double alpha;
+    bool has_alpha;
+    uint32_t inner; /* 0: not given */
 } options;
 
 /* The subcommands. @argv holds as many operands as the table in vgpu.c says. Each returns an exit
@@ -34,6 +46,13 @@ typedef struct options {
 int command_info(const options *o, char **argv);
 int command_add(const options *o, char **argv);
 int command_vecadd(const options *o, char **argv);
+int command_mul(const options *o, char **argv);
+int command_axpy(const options *o, char **argv);
+int command_dot(const options *o, char **argv);
+int command_sum(const options *o, char **argv);
+int command_min(const options *o, char **argv);
+int command_max(const options *o, char **argv);
+int command_matmul(const options *o, char **argv);
 int command_selftest(const options *o, char **argv);
 int command_bench(const options *o, char **argv);
 
@@ -50,6 +69,14 @@ int exit_code_for(int result);
  * printed the message if that is not 0. Close @ret_dev with vgpu_close(). */
 int open_device(const options *o, const char *name, vgpu_device **ret_dev);
 
+/* Open the ring of @dev by @o->lane. @ret_ring is NULL when the registers are to be used, which is
+ * possible if the command @has_slow way. Returns an exit code and has printed the message if that
+ * is not 0. Close @ret_ring with vgpu_ring_close(). */
+int open_ring(const options *o, vgpu_device *dev, bool has_slow, vgpu_ring **ret_ring);
+
+/* Say why vgpu_ring_open() has failed. Returns an exit code. */
+int complain_ring(vgpu_device *dev, int result);
+
 /* Parse a number from 0 to 2^32 - 1, decimal or 0x…. Returns 0 or -EINVAL. */
 int parse_u32(const char *text, uint32_t *ret_value);
 
@@ -65,6 +92,12 @@ static inline void cleanup_vgpu(vgpu_device **dev)
     vgpu_close(*dev);
 }
 
+static inline void cleanup_vgpu_ring(vgpu_ring **ring)
+{
+    vgpu_ring_close(*ring);
+}
+
+#define CLEANUP_VGPU_RING __attribute__((cleanup(cleanup_vgpu_ring)))
 #define CLEANUP_VGPU __attribute__((cleanup(cleanup_vgpu)))
 
 #endif

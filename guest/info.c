@@ -10,7 +10,10 @@
 typedef struct facts {
     const char *address;
     int uio;
-    uint32_t protocol, capabilities, pool, priority, vm_id, status, error, extension;
+    uint32_t protocol, capabilities, pool, priority, vm_id, status, error;
+    bool has_extension;
+    vgpu_extension extension;
+    uint32_t ring, ring_entries, ring_error;
     int result; /* of GET_DEVICE_INFO */
     VGPUDeviceInfo info;
 } facts;
@@ -35,9 +38,14 @@ static facts gather(const options *o, vgpu_device *dev, int uio)
         .vm_id = read_register(dev, VGPU_REG_VM_ID),
         .status = read_register(dev, VGPU_REG_STATUS),
         .error = read_register(dev, VGPU_REG_ERROR_CODE),
-        .extension = read_register(dev, VGPU_REG_EXTENSION),
     };
 
+    f.has_extension = vgpu_get_extension(dev, &f.extension) == 0;
+    if (f.has_extension && f.extension.features & VGPU_EXT_FEATURE_RING) {
+        f.ring = read_register(dev, VGPU_REG_RING_CTRL);
+        f.ring_entries = read_register(dev, VGPU_REG_RING_ENTRIES);
+        f.ring_error = read_register(dev, VGPU_REG_RING_ERROR);
+    }
     f.result = vgpu_get_device_info(dev, o->timeout_ms, &f.info);
     return f;
 }
@@ -47,6 +55,13 @@ static const char *status_to_string(uint32_t status)
     static const char *const names[] = {"IDLE", "BUSY", "DONE", "ERROR"};
 
     return status < ELEMENTSOF(names) ? names[status] : "unknown";
+}
+
+static const char *ring_to_string(uint32_t state)
+{
+    static const char *const names[] = {"OFF", "ON", "STARTING", "FAILED", "STOPPING"};
+
+    return state < ELEMENTSOF(names) ? names[state] : "unknown";
 }
 
 static const char *priority_to_string(uint32_t priority)
@@ -81,12 +96,33 @@ static void print_host_plain(const VGPUDeviceInfo *info)
     }
 }
 
+static void print_extension_plain(const facts *f)
+{
+    if (!f->has_extension) {
+        puts("  extensions:    none");
+        return;
+    }
+
+    printf("  extensions:    version %" PRIu32 ", features 0x%08" PRIx32 "\n", f->extension.version,
+           f->extension.features);
+    if (f->extension.features & VGPU_EXT_FEATURE_WINDOW)
+        printf("  window:        %" PRIu64 " KiB\n", f->extension.window_size >> 10);
+    if (f->extension.features & VGPU_EXT_FEATURE_RING) {
+        printf("  ring:          %s", ring_to_string(f->ring));
+        if (f->ring == VGPU_RING_ON)
+            printf(", %" PRIu32 " entries", f->ring_entries);
+        if (f->ring == VGPU_RING_FAILED)
+            printf(" (%s)", vgpu_error_to_string(f->ring_error));
+        putchar('\n');
+    }
+}
+
 static void print_plain(size_t index, const facts *f)
 {
     printf("device %zu: %s\n", index, f->address);
     printf("  protocol:      %" PRIu32 ".%" PRIu32 "\n", f->protocol >> 16, f->protocol & 0xffff);
     printf("  capabilities:  0x%08" PRIx32 "\n", f->capabilities);
-    printf("  extensions:    %s\n", f->extension ? "yes" : "none");
+    print_extension_plain(f);
     printf("  pool:          %c\n", vgpu_pool_is_valid(f->pool) ? (int) f->pool : '?');
     printf("  priority:      %s\n", priority_to_string(f->priority));
     printf("  VM:            %" PRIu32 "\n", f->vm_id);
@@ -102,18 +138,31 @@ static void print_plain(size_t index, const facts *f)
         print_host_plain(&f->info);
 }
 
+/* Without a window its size is 0, without a ring its state is null. */
+static void print_extension_json(const facts *f)
+{
+    printf(",\"features\":%" PRIu32 ",\"window_size\":%" PRIu64, f->extension.features,
+           f->extension.window_size);
+    if (f->extension.features & VGPU_EXT_FEATURE_RING)
+        printf(",\"ring\":\"%s\",\"ring_entries\":%" PRIu32, ring_to_string(f->ring),
+               f->ring_entries);
+    else
+        fputs(",\"ring\":null,\"ring_entries\":0", stdout);
+}
+
 static void print_json(size_t index, const facts *f)
 {
     printf("%s{\"index\":%zu,\"address\":\"%s\",\"protocol\":%" PRIu32 ",\"capabilities\":%" PRIu32
            ",\"extensions\":%s,\"pool\":\"%c\",\"priority\":\"%s\",\"vm_id\":%" PRIu32
            ",\"status\":\"%s\",\"error_code\":%" PRIu32 ",\"uio\":",
            index > 0 ? "," : "", index, f->address, f->protocol, f->capabilities,
-           f->extension ? "true" : "false", vgpu_pool_is_valid(f->pool) ? (int) f->pool : '?',
+           f->has_extension ? "true" : "false", vgpu_pool_is_valid(f->pool) ? (int) f->pool : '?',
            priority_to_string(f->priority), f->vm_id, status_to_string(f->status), f->error);
     if (f->uio >= 0)
         printf("%d", f->uio);
     else
         fputs("null", stdout);
+    print_extension_json(f);
 
     if (f->result != 0) {
         printf(",\"host\":null,\"result\":%d}", f->result);

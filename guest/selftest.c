@@ -101,7 +101,8 @@ static bool run_check(selftest *t, const check *c, size_t number)
 
 int command_selftest(const options *o, char **argv)
 {
-    static const check *const groups[] = {register_checks, request_checks, vector_checks};
+    static const check *const groups[] = {register_checks, request_checks, vector_checks,
+                                          ring_checks};
     CLEANUP_VGPU vgpu_device *dev = NULL;
     selftest t = {.options = o};
     size_t total = 0, number = 0, failures = 0;

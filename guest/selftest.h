@@ -26,6 +26,7 @@ typedef struct check {
 extern const check register_checks[];
 extern const check request_checks[];
 extern const check vector_checks[];
+extern const check ring_checks[];
 
 /* Registers. The offset is a constant, so these cannot fail. */
 uint32_t get(selftest *t, uint32_t offset);

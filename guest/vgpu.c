@@ -10,6 +10,7 @@
 #include "command.h"
 
 #define TIMEOUT_DEFAULT_MS 30000
+#define COUNT_MAX 10000000u
 
 /* Options that only some subcommands take. */
 enum {
@@ -17,6 +18,10 @@ enum {
     TAKES_TYPE = 1 << 1,
     TAKES_OUTPUT = 1 << 2,
     TAKES_COUNT = 1 << 3,
+    TAKES_LANE = 1 << 4,
+    TAKES_DEPTH = 1 << 5,
+    TAKES_ALPHA = 1 << 6,
+    TAKES_INNER = 1 << 7,
 };
 
 static const struct command {
@@ -27,16 +32,25 @@ static const struct command {
 } commands[] = {
     {"info", command_info, 0, TAKES_JSON},
     {"add", command_add, 2, 0},
-    {"vecadd", command_vecadd, 2, TAKES_TYPE | TAKES_OUTPUT},
+    {"vecadd", command_vecadd, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_LANE},
+    {"mul", command_mul, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_LANE},
+    {"axpy", command_axpy, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_LANE | TAKES_ALPHA},
+    {"dot", command_dot, 2, TAKES_TYPE | TAKES_LANE},
+    {"sum", command_sum, 1, TAKES_TYPE | TAKES_LANE},
+    {"min", command_min, 1, TAKES_TYPE | TAKES_LANE},
+    {"max", command_max, 1, TAKES_TYPE | TAKES_LANE},
+    {"matmul", command_matmul, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_LANE | TAKES_INNER},
     {"selftest", command_selftest, 0, 0},
-    {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT},
+    {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT | TAKES_LANE | TAKES_DEPTH},
 };
 
 static const struct option long_options[] = {
     {"device", required_argument, NULL, 'd'}, {"timeout", required_argument, NULL, 't'},
     {"interrupt", no_argument, NULL, 'i'},    {"json", no_argument, NULL, 'j'},
     {"type", required_argument, NULL, 'T'},   {"output", required_argument, NULL, 'o'},
-    {"count", required_argument, NULL, 'n'},  {"help", no_argument, NULL, 'h'},
+    {"count", required_argument, NULL, 'n'},  {"lane", required_argument, NULL, 'l'},
+    {"depth", required_argument, NULL, 'D'},  {"alpha", required_argument, NULL, 'a'},
+    {"inner", required_argument, NULL, 'k'},  {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},      {0},
 };
 
@@ -50,17 +64,31 @@ static const char help[] =
     "  vecadd A.bin B.bin -o C.bin\n"
     "                            add two files of little-endian elements; - is the\n"
     "                            standard input or output\n"
+    "  mul A.bin B.bin -o C.bin  multiply two files, element by element\n"
+    "  axpy --alpha X A.bin B.bin -o C.bin\n"
+    "                            X times the first file plus the second\n"
+    "  dot A.bin B.bin           print the sum of the products of two files' elements\n"
+    "  sum|min|max A.bin         print the sum, the smallest, the largest element of a file\n"
+    "  matmul --inner K A.bin B.bin -o C.bin\n"
+    "                            multiply two matrices, stored row by row; the first has\n"
+    "                            K columns, the second K rows\n"
     "  selftest                  check the registers, errors and computations of a device\n"
-    "  bench                     measure round trips of the scalar add\n"
+    "  bench                     measure round trips of the scalar add, or requests on the\n"
+    "                            ring\n"
     "\n"
     "Options:\n"
     "  -d, --device=DEVICE       number or PCI address of the device; the first without it\n"
     "  -t, --timeout=SECONDS     how long to wait for each request, 'infinity' for ever;\n"
     "                            30 without it\n"
     "  -i, --interrupt           wait by interrupt; binds the device to uio_pci_generic\n"
-    "      --type=TYPE           vecadd: int32, int64, float32 or float64 (int32 without it)\n"
-    "  -o, --output=FILE         vecadd: where the sums go\n"
+    "      --type=TYPE           int32, int64, float32 or float64 (int32 without it)\n"
+    "  -o, --output=FILE         where the result goes\n"
+    "      --lane=LANE           fast: through the device's data window and ring; slow: through\n"
+    "                            its registers (vecadd, bench); auto, without it: as it can\n"
+    "      --alpha=X             axpy: the factor\n"
+    "      --inner=K             matmul: columns of the first matrix\n"
     "  -n, --count=N             bench: how many requests, 1 to 10000000 (1000 without it)\n"
+    "      --depth=N             bench: on the ring, with N requests outstanding, 1 to 1024\n"
     "      --json                info, bench: print JSON\n"
     "      --help                print this help\n"
     "      --version             print the version\n"
@@ -95,11 +123,33 @@ static int parse_timeout(const char *text, int *ret_ms)
     return 0;
 }
 
-static int parse_count(const char *text, uint32_t *ret_count)
+static int parse_range(const char *text, uint32_t max, uint32_t *ret_value)
 {
-    if (parse_u32(text, ret_count) < 0 || *ret_count < 1 || *ret_count > 10000000)
+    if (parse_u32(text, ret_value) < 0 || *ret_value < 1 || *ret_value > max)
         return -EINVAL;
     return 0;
+}
+
+static int parse_lane(const char *text, lane *ret_lane)
+{
+    static const char *const names[] = {
+        [LANE_AUTO] = "auto", [LANE_SLOW] = "slow", [LANE_FAST] = "fast"};
+
+    for (size_t i = 0; i < ELEMENTSOF(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret_lane = (lane) i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int parse_alpha(const char *text, options *o)
+{
+    char *end;
+
+    o->alpha = strtod(text, &end);
+    o->has_alpha = true;
+    return end == text || *end != '\0' ? -EINVAL : 0;
 }
 
 static int bad_value(const char *option, const char *value)
@@ -147,9 +197,29 @@ static int parse_options(int argc, char **argv, options *ret, unsigned int *ret_
             taken |= TAKES_OUTPUT;
             break;
         case 'n':
-            if (parse_count(optarg, &o.count) < 0)
+            if (parse_range(optarg, COUNT_MAX, &o.count) < 0)
                 return bad_value("count", optarg);
             taken |= TAKES_COUNT;
+            break;
+        case 'l':
+            if (parse_lane(optarg, &o.lane) < 0)
+                return bad_value("lane", optarg);
+            taken |= TAKES_LANE;
+            break;
+        case 'D':
+            if (parse_range(optarg, VGPU_RING_ENTRIES_MAX, &o.depth) < 0)
+                return bad_value("depth", optarg);
+            taken |= TAKES_DEPTH;
+            break;
+        case 'a':
+            if (parse_alpha(optarg, &o) < 0)
+                return bad_value("alpha", optarg);
+            taken |= TAKES_ALPHA;
+            break;
+        case 'k':
+            if (parse_range(optarg, UINT32_MAX, &o.inner) < 0)
+                return bad_value("inner", optarg);
+            taken |= TAKES_INNER;
             break;
         case 'h':
             print_and_exit(help);

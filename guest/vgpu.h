@@ -150,7 +150,7 @@ vgpu_device *vgpu_close(vgpu_device *dev);
  *
  * A function level reset by the kernel. It frees a device that is BUSY for too
  * long: the answer to the request from before is dropped. Takes about a tenth
- * of a second.
+ * of a second. It ends a ring too, whoever has it: see vgpu_ring_submit().
  *
  * Returns 0, or a negative errno:
  *   -ENOLCK      the lock is not held
@@ -425,7 +425,8 @@ typedef struct vgpu_ring vgpu_ring;
  * are; nothing in here takes a lock. A program with several threads lets one of
  * them have the ring, or puts a lock of its own around every call.
  *
- * Returns 0, a positive VGPU_ERROR_* when the host refused, or a negative errno:
+ * Returns 0; a positive VGPU_ERROR_* when the host refused, UNSUPPORTED_OP when the device has a
+ * ring and an older mediator knows none; or a negative errno:
  *   -EOPNOTSUPP  the device has no window or no ring: an older host
  *   -EINVAL      @entries is not possible
  *   -ENOSPC      the window is too small for a ring of @entries

@@ -100,6 +100,16 @@ void expect_lane_works(RingGuest *g)
     expect_tag(g, nop.tag);
 }
 
+void lane_wait_first_taken(const RingGuest *g)
+{
+    time_t end = time(NULL) + WIRE_TIMEOUT_MSEC / 1000;
+
+    while (__atomic_load_n(&g->submissions[0].state, __ATOMIC_ACQUIRE) != VGPU_ENTRY_STARTED) {
+        assert_true(time(NULL) < end);
+        sched_yield();
+    }
+}
+
 void lane_wait_taken(const RingGuest *g)
 {
     time_t end = time(NULL) + WIRE_TIMEOUT_MSEC / 1000;

@@ -43,6 +43,9 @@ void expect_lane_works(RingGuest *g);
 /* lane_wait_taken() - until the mediator has taken all that was published, and sleeps */
 void lane_wait_taken(const RingGuest *g);
 
+/* lane_wait_first_taken() - until the first entry of the ring is on an executor */
+void lane_wait_first_taken(const RingGuest *g);
+
 /* lane_cell() - an int64 of the window, by its index */
 static inline int64_t *lane_cell(const RingGuest *g, uint64_t index)
 {

@@ -181,6 +181,13 @@ void fake_expect_hang_up(FakeMediator *m)
     fake_hang_up(m);
 }
 
+void fake_expect_silence(FakeMediator *m)
+{
+    struct pollfd p = {.fd = m->peer, .events = POLLIN};
+
+    assert_int_equal(poll(&p, 1, 0), 0);
+}
+
 void fake_send_bytes(FakeMediator *m, const void *bytes, size_t size)
 {
     assert_int_equal(send(m->peer, bytes, size, MSG_NOSIGNAL), size);
@@ -191,6 +198,21 @@ void fake_send(FakeMediator *m, uint32_t type, uint32_t id, const void *payload,
     const VGPUSocketHeader header = wire_header(type, 0, id, 0, size);
 
     assert_true(wire_send(m->peer, &header, payload));
+}
+
+unsigned fake_capacity(void)
+{
+    const VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 0, 0, 0, 0);
+    int fds[2];
+    unsigned n = 0;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    while (send(fds[0], &ping, sizeof(ping), MSG_DONTWAIT) == sizeof(ping))
+        n++;
+    assert_int_equal(errno, EAGAIN);
+    close(fds[0]);
+    close(fds[1]);
+    return n;
 }
 
 void fake_welcome(FakeMediator *m)

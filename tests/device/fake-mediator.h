@@ -55,11 +55,21 @@ uint32_t fake_expect_ping(FakeMediator *m);
 /* fake_expect_hang_up() - the device must close the connection, whatever it says before */
 void fake_expect_hang_up(FakeMediator *m);
 
+/* fake_expect_silence() - the device has said nothing that was not received */
+void fake_expect_silence(FakeMediator *m);
+
 /* fake_send() - a message with a good header */
 void fake_send(FakeMediator *m, uint32_t type, uint32_t id, const void *payload, uint32_t size);
 
 /* fake_send_bytes() - anything */
 void fake_send_bytes(FakeMediator *m, const void *bytes, size_t size);
+
+/*
+ * fake_capacity() - how many messages without payload a socket takes that nobody reads from
+ *
+ * So this many PINGs, and a few more, and the device's answers wait in its own buffer.
+ */
+unsigned fake_capacity(void);
 
 /* fake_welcome() - answer a HELLO */
 void fake_welcome(FakeMediator *m);

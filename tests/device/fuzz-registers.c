@@ -18,13 +18,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "device-ring.h"
 #include "wire.h"
 
 #define INPUT_MAX 2048
@@ -33,7 +34,8 @@
 typedef struct Target {
     Device device;
     int listener;
-    int peer; /* -1: not connected */
+    int peer;       /* -1: not connected */
+    int completion; /* the ring's eventfd, if one came, or -1 */
     bool stopped;
     struct sockaddr_un address;
 } Target;
@@ -91,8 +93,16 @@ static void mediator_listen(Target *t)
         abort();
 }
 
+static void forget_completion(Target *t)
+{
+    if (t->completion >= 0)
+        close(t->completion);
+    t->completion = -1;
+}
+
 static void mediator_hang_up(Target *t)
 {
+    forget_completion(t);
     if (t->peer >= 0)
         close(t->peer);
     t->peer = -1;
@@ -122,12 +132,78 @@ static void mediator_send(Target *t, const void *bytes, size_t size)
         (void) !send(t->peer, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+/* Keeps the ring's completion eventfd, which comes last, and no other descriptor. */
+static void take_descriptors(Target *t, struct msghdr *message)
+{
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
+    int fds[VGPU_RING_N_FDS];
+
+    if (!cmsg || cmsg->cmsg_len != CMSG_LEN(sizeof(fds)))
+        return;
+    memcpy(fds, CMSG_DATA(cmsg), sizeof(fds));
+    close(fds[0]);
+    close(fds[1]);
+    forget_completion(t);
+    t->completion = fds[2];
+}
+
+static ssize_t mediator_receive(Target *t, void *ret, size_t size, int flags)
+{
+    union {
+        char bytes[CMSG_SPACE(VGPU_RING_N_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {ret, size};
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof(control.bytes),
+    };
+    ssize_t n = recvmsg(t->peer, &message, MSG_CMSG_CLOEXEC | flags);
+
+    if (n > 0)
+        take_descriptors(t, &message);
+    return n;
+}
+
 static void mediator_read(Target *t)
 {
     char bytes[4096];
 
     if (t->peer >= 0)
-        (void) !recv(t->peer, bytes, sizeof(bytes), MSG_DONTWAIT);
+        (void) !mediator_receive(t, bytes, sizeof(bytes), MSG_DONTWAIT);
+}
+
+static void mediator_signal(Target *t)
+{
+    if (t->completion >= 0)
+        (void) !eventfd_write(t->completion, 1);
+}
+
+/* A WELCOME that knows rings, or what one says about them. */
+static void mediator_send_ring(Target *t, Input *in)
+{
+    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING};
+    const VGPURingReady ready = {.error = take8(in) % 4 ? 0 : take8(in) % (VGPU_N_ERRORS + 1)};
+    char bytes[sizeof(VGPUSocketHeader) + sizeof(welcome)];
+    VGPUSocketHeader header = wire_header(VGPU_MSG_RING_STOPPED, 0, 0, 0, 0);
+
+    switch (take8(in) % 4) {
+    case 0:
+    case 1:
+        header.msg_type = VGPU_MSG_WELCOME;
+        header.payload_len = sizeof(welcome);
+        memcpy(bytes + sizeof(header), &welcome, sizeof(welcome));
+        break;
+    case 2:
+        header.msg_type = VGPU_MSG_RING_READY;
+        header.payload_len = sizeof(ready);
+        memcpy(bytes + sizeof(header), &ready, sizeof(ready));
+        break;
+    }
+    memcpy(bytes, &header, sizeof(header));
+    mediator_send(t, bytes, sizeof(header) + header.payload_len);
 }
 
 /* Mostly short, sometimes as long as can be or longer; short in the string in any case. */
@@ -142,8 +218,9 @@ static void mediator_send_message(Target *t, Input *in, bool good)
 {
     char bytes[sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX];
     static const uint8_t types[] = {
-        VGPU_MSG_PING,    VGPU_MSG_PONG,  VGPU_MSG_BUSY,    VGPU_MSG_QUARANTINED,
-        VGPU_MSG_WELCOME, VGPU_MSG_HELLO, VGPU_MSG_REQUEST, 0,
+        VGPU_MSG_PING,       VGPU_MSG_PONG,       VGPU_MSG_BUSY,     VGPU_MSG_QUARANTINED,
+        VGPU_MSG_WELCOME,    VGPU_MSG_HELLO,      VGPU_MSG_REQUEST,  0,
+        VGPU_MSG_RING_SETUP, VGPU_MSG_RING_READY, VGPU_MSG_RING_OFF, VGPU_MSG_RING_STOPPED,
     };
     VGPUSocketHeader header =
         wire_header(types[take8(in) % sizeof(types)], take8(in), take8(in) % 4, take8(in),
@@ -191,7 +268,8 @@ static Target *target_open(const char *options)
     q = qtest_start((const char *const[]){"-machine", "q35", "-device", device, NULL});
     if (!device_find(q, 0, &t->device))
         abort();
-    t->listener = t->peer = -1;
+    device_map_window(&t->device);
+    t->listener = t->peer = t->completion = -1;
     t->address.sun_family = AF_UNIX;
     snprintf(t->address.sun_path, sizeof(t->address.sun_path), "%s/mediator.sock",
              qtest_directory(q));
@@ -251,6 +329,76 @@ static void access_bar(Target *t, Input *in, bool store)
     }
 }
 
+/* Mostly where a ring can lie */
+static void start_ring(Target *t, Input *in)
+{
+    device_ring_place(&t->device, take8(in) * 4096u, take8(in) % 8 ? 64 : take8(in));
+    if (take8(in) % 8 == 0)
+        device_write(&t->device, VGPU_REG_RING_OFFSET_LO, take32(in));
+    device_write(&t->device, VGPU_REG_RING_CTRL, 1);
+}
+
+/* What seldom comes about by chance: a ring that is on */
+static void bring_up_ring(Target *t)
+{
+    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING};
+    const VGPURingReady ready = {.error = VGPU_ERROR_NONE};
+    const VGPUSocketHeader welcome_header = wire_header(VGPU_MSG_WELCOME, 0, 0, 0, sizeof(welcome));
+    const VGPUSocketHeader ready_header = wire_header(VGPU_MSG_RING_READY, 0, 0, 0, sizeof(ready));
+
+    set_stopped(t, false);
+    mediator_vanish(t);
+    mediator_listen(t);
+    device_enable(&t->device);
+    device_reset(&t->device);
+    device_enable(&t->device);
+    device_map_window(&t->device);
+    device_ring_start(&t->device);
+    mediator_accept(t);
+    if (t->peer < 0)
+        return;
+    (void) !wire_send(t->peer, &welcome_header, &welcome);
+    synchronize(t);
+    mediator_read(t);
+    (void) !wire_send(t->peer, &ready_header, &ready);
+    synchronize(t);
+}
+
+static void access_extension(Target *t, Input *in)
+{
+    static const uint16_t regs[] = {
+        VGPU_REG_RING_OFFSET_LO, VGPU_REG_RING_ENTRIES,    VGPU_REG_RING_CTRL,
+        VGPU_REG_RING_IRQ_CTRL,  VGPU_REG_RING_IRQ_STATUS, VGPU_REG_RING_DOORBELL,
+        VGPU_REG_RING_DOORBELL,  VGPU_REG_RING_DOORBELL,
+    };
+    unsigned size = 1u << (take8(in) % 4);
+    uint32_t at = regs[take8(in) % 8] + (take8(in) % 4 ? 0 : take8(in) % 4);
+
+    qtest_write(t->device.qtest, DEVICE_BAR0 + at, size,
+                take8(in) % 4 ? take8(in) % 2 : take32(in));
+}
+
+/* The window, and the table of MSI-X vectors, which may name any address. */
+static void access_other_bars(Target *t, Input *in)
+{
+    unsigned size = 1u << (take8(in) % 4);
+    uint64_t address =
+        take8(in) % 2 ? DEVICE_BAR2 + take16(in) * 256 : DEVICE_BAR4 + take16(in) % 4096 / 8 * 8;
+
+    qtest_write(t->device.qtest, address, size, take8(in) % 2 ? 0x200000 : take32(in));
+    qtest_read(t->device.qtest, address, size);
+}
+
+/* On more often than off */
+static void switch_msix(Target *t, Input *in)
+{
+    uint8_t at = pci_capability(t->device.qtest, 0, t->device.slot, PCI_CAP_ID_MSIX);
+    uint32_t flags = take8(in) % 3 ? PCI_MSIX_FLAGS_ENABLE : take16(in);
+
+    if (at != 0)
+        pci_write32(t->device.qtest, 0, t->device.slot, at, flags << 16);
+}
+
 static void fill_request(Target *t, Input *in)
 {
     uint8_t bytes[VGPU_REQUEST_MAX];
@@ -266,7 +414,7 @@ static void step(Target *t, Input *in)
 {
     char bytes[32];
 
-    switch (take8(in) % 21) {
+    switch (take8(in) % 30) {
     case 0:
         access_bar(t, in, true);
         break;
@@ -334,10 +482,34 @@ static void step(Target *t, Input *in)
         synchronize(t);
         mediator_read(t);
         break;
+    case 21:
+        start_ring(t, in);
+        break;
+    case 22:
+    case 23:
+        access_extension(t, in);
+        break;
+    case 24:
+    case 25:
+        mediator_send_ring(t, in);
+        break;
+    case 26:
+        access_other_bars(t, in);
+        break;
+    case 27:
+        mediator_signal(t);
+        break;
+    case 28:
+        switch_msix(t, in);
+        break;
+    case 29:
+        if (take8(in) % 4 == 0)
+            bring_up_ring(t);
+        break;
     }
 }
 
-static void fail(const char *what)
+static void give_up(const char *what)
 {
     fprintf(stderr, "fuzz-registers: %s\n", what);
     exit(1);
@@ -350,19 +522,82 @@ static void serve_plain_request(Target *t)
     WireMessage message;
 
     if (poll(&p, 1, WIRE_TIMEOUT_MSEC) != 1)
-        fail("the device does not connect");
+        give_up("the device does not connect");
     mediator_accept(t);
     do
         if (wire_receive(t->peer, &message) != 1)
-            fail("the device sends no request");
+            give_up("the device sends no request");
     while (message.header.msg_type != VGPU_MSG_REQUEST);
     if (message.header.request_id != 0x600d)
-        fail("the device sends another request");
+        give_up("the device sends another request");
     message.header.msg_type = VGPU_MSG_RESPONSE;
     message.header.payload_len = sizeof(message.response);
     message.response = (VGPUResponse){.version = VGPU_PROTOCOL_VERSION};
     if (!wire_send(t->peer, &message.header, &message.response))
-        fail("the device does not wait for an answer");
+        give_up("the device does not wait for an answer");
+}
+
+/* The next message but pings must be of this type. */
+static void expect(Target *t, uint32_t type)
+{
+    struct pollfd p = {.fd = t->peer, .events = POLLIN};
+    char payload[VGPU_PAYLOAD_MAX];
+    VGPUSocketHeader header;
+
+    do {
+        if (poll(&p, 1, WIRE_TIMEOUT_MSEC) != 1 ||
+            mediator_receive(t, &header, sizeof(header), MSG_WAITALL) != sizeof(header) ||
+            vgpu_ring_header_check(&header))
+            give_up("the device says nothing of the ring");
+        if (header.payload_len > 0 &&
+            mediator_receive(t, payload, header.payload_len, MSG_WAITALL) != header.payload_len)
+            give_up("the device says half of something");
+    } while (header.msg_type == VGPU_MSG_PING);
+    if (header.msg_type != type)
+        give_up("the device says something else than what becomes of the ring");
+}
+
+static void send_ring(Target *t, uint32_t type, const void *payload, uint32_t size)
+{
+    const VGPUSocketHeader header = wire_header(type, 0, 0, 0, size);
+
+    if (!wire_send(t->peer, &header, payload))
+        give_up("the device does not listen");
+}
+
+static uint32_t wait_ring(Target *t)
+{
+    uint32_t state;
+
+    qtest_wait_irq(t->device.qtest, true);
+    state = device_read(&t->device, VGPU_REG_RING_CTRL);
+    device_write(&t->device, VGPU_REG_RING_IRQ_STATUS, 1);
+    qtest_wait_irq(t->device.qtest, false);
+    return state;
+}
+
+/* On the connection of the plain request */
+static void serve_ring(Target *t)
+{
+    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING};
+    const VGPURingReady ready = {.error = VGPU_ERROR_NONE};
+
+    if (device_read(&t->device, VGPU_REG_RING_CTRL) != VGPU_RING_OFF)
+        give_up("the ring is on in a device that was reset");
+    device_ring_start(&t->device);
+    send_ring(t, VGPU_MSG_WELCOME, &welcome, sizeof(welcome));
+    expect(t, VGPU_MSG_RING_SETUP);
+    send_ring(t, VGPU_MSG_RING_READY, &ready, sizeof(ready));
+    if (wait_ring(t) != VGPU_RING_ON)
+        give_up("the ring does not become on");
+    if (t->completion < 0)
+        give_up("the ring came without descriptors");
+    mediator_signal(t);
+    if (wait_ring(t) != VGPU_RING_ON)
+        give_up("the ring does not stay on");
+    device_write(&t->device, VGPU_REG_RING_CTRL, 0);
+    expect(t, VGPU_MSG_RING_OFF);
+    send_ring(t, VGPU_MSG_RING_STOPPED, NULL, 0);
 }
 
 /* Is it still a device that works? Also brings it back to where each string begins. */
@@ -376,14 +611,16 @@ static void assert_sane(Target *t)
     mediator_listen(t); /* not before: an older request might be sent there */
     if (device_read(&t->device, VGPU_REG_STATUS) != VGPU_STATUS_IDLE ||
         device_read(&t->device, VGPU_REG_PROTOCOL_VER) != VGPU_PROTOCOL_VERSION)
-        fail("the registers are not those of a device that was reset");
+        give_up("the registers are not those of a device that was reset");
 
     device_submit_add(&t->device, 0x600d, 1, 2);
     serve_plain_request(t);
     if (device_wait(&t->device) != VGPU_STATUS_DONE)
-        fail("a plain request does not succeed");
+        give_up("a plain request does not succeed");
+    serve_ring(t);
     mediator_hang_up(t);
     synchronize(t);
+    device_map_window(&t->device);
 }
 
 static void play(Target *targets[2], const uint8_t *bytes, size_t size)
@@ -397,7 +634,7 @@ static void play(Target *targets[2], const uint8_t *bytes, size_t size)
         step(targets[n], &in);
         if (device_read(&targets[n]->device, VGPU_REG_STATUS) > VGPU_STATUS_ERROR &&
             device_read(&targets[n]->device, VGPU_REG_STATUS) != UINT32_MAX) /* not mapped */
-            fail("STATUS has a value that does not exist");
+            give_up("STATUS has a value that does not exist");
     }
     assert_sane(targets[n]);
 }
@@ -448,7 +685,7 @@ static void replay_file(Target *targets[2], const char *path)
     size_t size;
 
     if (!f)
-        fail(path);
+        give_up(path);
     size = fread(bytes, 1, sizeof(bytes), f);
     fclose(f);
     play(targets, bytes, size);
@@ -469,7 +706,7 @@ static int replay(Target *targets[2], const char *path, bool count_only)
     int n;
 
     if (stat(path, &st) < 0)
-        fail(path);
+        give_up(path);
     if (!S_ISDIR(st.st_mode)) {
         if (!count_only)
             replay_file(targets, path);
@@ -511,7 +748,7 @@ int main(int argc, char **argv)
     else if (argc >= 2 && argv[1][0] != '-')
         replay_all(targets, argv + 1);
     else
-        fail("give files, --seconds N [SEED], or --invent SEED FILE");
+        give_up("give files, --seconds N [SEED], or --invent SEED FILE");
     target_close(targets[0]);
     target_close(targets[1]);
     return 0;

@@ -1,18 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "stream.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+/* QEMU is done before the program that writes the file is; that says so through a FIFO. */
 void stream_save(World *w, const char *path)
 {
+    struct pollfd done = {.events = POLLIN};
+    char fifo[64];
+
+    snprintf(fifo, sizeof(fifo), "%s.done", path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    done.fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(done.fd >= 0);
     qtest_qmp_ok(w->qtest,
                  "{\"execute\": \"migrate-set-capabilities\", \"arguments\": {\"capabilities\": "
                  "[{\"capability\": \"events\", \"state\": true}]}}");
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"exec:cat >%s\"}}",
-                 path);
+    qtest_qmp_ok(w->qtest,
+                 "{\"execute\": \"migrate\", \"arguments\": "
+                 "{\"uri\": \"exec:cat >%s; echo >%s\"}}",
+                 path, fifo);
     qtest_wait_event(w->qtest, "MIGRATION", "\"status\": \"completed\"");
+    assert_int_equal(poll(&done, 1, QTEST_TIMEOUT_MSEC), 1);
+    close(done.fd);
+    unlink(fifo);
 }
 
 /* A machine made from the file, which has its own mediator. */

@@ -422,27 +422,11 @@ static void test_ping_flood(void **state)
     serve_again(w);
 }
 
-/* How many messages without payload a socket takes that nobody reads from. */
-static unsigned socket_capacity(void)
-{
-    const VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 0, 0, 0, 0);
-    int fds[2];
-    unsigned n = 0;
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    while (send(fds[0], &ping, sizeof(ping), MSG_DONTWAIT) == sizeof(ping))
-        n++;
-    assert_int_equal(errno, EAGAIN);
-    close(fds[0]);
-    close(fds[1]);
-    return n;
-}
-
 /* It reads late: what the device could not write waits, and comes whole and in order. */
 static void test_reads_late(void **state)
 {
     World *w = *state;
-    unsigned n = socket_capacity() + 8;
+    unsigned n = fake_capacity() + 8;
 
     submit_and_take(w);
     for (unsigned i = 0; i < n; i++)

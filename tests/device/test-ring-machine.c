@@ -200,6 +200,7 @@ static void test_stop(void **state)
     pid = fake_obey_meanwhile(&w->mediator, &r);
     stop(w); /* not before the mediator has let go */
     fake_obeyed(pid);
+    fake_expect_silence(&w->mediator); /* it does not get it back yet */
     assert_int_equal(ring_state(w), VGPU_RING_ON);
 
     /* What it said before that is taken, and what it says later is not. */

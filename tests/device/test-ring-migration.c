@@ -62,8 +62,11 @@ static void test_migration_while_there_is_no_mediator(void **state)
     ring_open(w, &r);
     ring_submit_add(&w->device, 0, 40, 2);
     fake_stop(&w->mediator);
-    stream_migrate(w, &there, "");
+    stream_migrate(w, &there, ",reconnect-timeout=0");
+    fake_accept(&there.mediator, NULL);
+    fake_hang_up(&there.mediator); /* it was on before, so no patience is needed to keep it on */
     fake_accept_setup(&there.mediator, &r2);
+    assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
     fake_ready(&there.mediator, VGPU_ERROR_NONE);
     assert_int_equal(fake_compute(&r2), 1);
     assert_int_equal(ring_take_sum(&there.device, 0), 42);

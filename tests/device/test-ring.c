@@ -2,8 +2,11 @@
 /* The ring's registers, and mediators that refuse it, break off, or are not there. */
 #include "device-ring.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static uint32_t ring_state(World *w)
 {
@@ -530,6 +533,24 @@ static void test_a_ring_is_given_up(void **state)
     fake_ring_close(&r);
 }
 
+/* But one that is there for a while in between has another reason. */
+static void test_a_ring_is_not_given_up(void **state)
+{
+    World *w = *state;
+    int64_t begin;
+    FakeRing r;
+
+    ring_open(w, &r);
+    for (int i = 1; i < 10; i++) {
+        if (i == 5)
+            for (begin = now_ms(); now_ms() - begin < 1100;)
+                assert_int_equal(ring_state(w), VGPU_RING_ON);
+        fake_hang_up(&w->mediator);
+        ring_take_up(w, &r);
+    }
+    fake_ring_close(&r);
+}
+
 /* It breaks the protocol: the connection ends, and the ring goes on with the next. */
 static void test_ready_twice(void **state)
 {
@@ -545,6 +566,135 @@ static void test_ready_twice(void **state)
     fake_expect_hang_up(&w->mediator);
     assert_int_equal(qtest_log_count(w->qtest, "a ring has stopped that should not"), 1);
     ring_take_up(w, &r);
+    fake_ring_close(&r);
+}
+
+/* ---- Without reading --------------------------------------------------------------------- */
+
+/* PINGs until the device's answers wait to be read, and some of them to be written. Returns
+ * their number. */
+static unsigned flood(World *w)
+{
+    unsigned n = fake_capacity() + 8;
+
+    for (unsigned i = 0; i < n; i++)
+        fake_send(&w->mediator, VGPU_MSG_PING, i, NULL, 0);
+    return n;
+}
+
+static void expect_pongs(World *w, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        WireMessage pong;
+
+        fake_expect(&w->mediator, VGPU_MSG_PONG, &pong);
+        assert_int_equal(pong.header.request_id, i);
+    }
+}
+
+/* Starts a connection by a request, and lets the device take all that was sent on it. */
+static unsigned connect_and_flood(World *w)
+{
+    unsigned n;
+
+    device_submit_add(&w->device, 1, 100, 200);
+    fake_accept(&w->mediator, NULL);
+    fake_expect_request(&w->mediator, 1, NULL);
+    fake_welcome_ring(&w->mediator);
+    n = flood(w);
+    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    return n;
+}
+
+/* The descriptors wait with their message, behind what stands before it. */
+static void test_setup_is_read_late(void **state)
+{
+    World *w = *state;
+    unsigned n = connect_and_flood(w);
+    FakeRing r;
+
+    device_ring_start(&w->device);
+    assert_int_equal(ring_state(w), VGPU_RING_STARTING);
+    expect_pongs(w, n);
+    fake_expect_setup(&w->mediator, &r);
+    fake_ready(&w->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    device_write(&w->device, VGPU_REG_RING_DOORBELL, 1);
+    fake_wait_rung(&r);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+    fake_ring_close(&r);
+}
+
+/* They are gone before they were sent: so is the connection, and the next ring is a new one. */
+static void test_off_before_the_setup_is_read(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    connect_and_flood(w);
+    device_ring_start(&w->device);
+    device_write(&w->device, VGPU_REG_RING_CTRL, 0);
+    assert_int_equal(ring_state(w), VGPU_RING_OFF);
+    fake_expect_hang_up(&w->mediator);
+    fake_expect_no_caller(&w->mediator);
+    ring_open(w, &r);
+    fake_ring_close(&r);
+}
+
+static void test_stop_is_read_late(void **state)
+{
+    World *w = *state;
+    FakeRing r, again;
+    unsigned n;
+
+    ring_open(w, &r);
+    n = flood(w);
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"query-status\"}");
+    qtest_qmp_begin(w->qtest, "{\"execute\": \"stop\"}");
+    expect_pongs(w, n);
+    fake_expect_off(&w->mediator);
+    fake_stopped(&w->mediator);
+    qtest_qmp_end(w->qtest);
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"cont\"}");
+    fake_expect_setup(&w->mediator, &again);
+    fake_ring_close(&r);
+    fake_ring_close(&again);
+}
+
+/* ---- Without descriptors ---------------------------------------------------------------- */
+
+/* The @nth number that none of QEMU's descriptors has, counted from 0 */
+static rlim_t free_descriptor(World *w, unsigned nth)
+{
+    char path[64];
+    rlim_t fd = 0;
+
+    for (;; fd++) {
+        snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int) qtest_pid(w->qtest), (unsigned) fd);
+        if (access(path, F_OK) < 0 && errno == ENOENT && nth-- == 0)
+            return fd;
+    }
+}
+
+/* Not for the first eventfd, nor for the second. The limit is no lower than that, as poll()
+ * takes no more descriptors than it. */
+static void test_no_descriptor_is_free(void **state)
+{
+    World *w = *state;
+    struct rlimit limit, before;
+    FakeRing r;
+
+    assert_int_equal(prlimit(qtest_pid(w->qtest), RLIMIT_NOFILE, NULL, &before), 0);
+    for (unsigned n = 0; n < 2; n++) {
+        limit = (struct rlimit){free_descriptor(w, n), before.rlim_max};
+        assert_int_equal(prlimit(qtest_pid(w->qtest), RLIMIT_NOFILE, &limit, NULL), 0);
+        device_ring_start(&w->device);
+        assert_int_equal(ring_state(w), VGPU_RING_FAILED);
+        assert_int_equal(device_read(&w->device, VGPU_REG_RING_ERROR), VGPU_ERROR_RATE_LIMITED);
+    }
+    assert_int_equal(prlimit(qtest_pid(w->qtest), RLIMIT_NOFILE, &before, NULL), 0);
+    ring_open(w, &r);
     fake_ring_close(&r);
 }
 
@@ -683,7 +833,12 @@ int main(void)
         CASE(test_refused_after_a_break),
         CASE(test_old_mediator_after_a_break),
         CASE(test_a_ring_is_given_up),
+        CASE(test_a_ring_is_not_given_up),
         CASE(test_ready_twice),
+        CASE(test_setup_is_read_late),
+        CASE(test_off_before_the_setup_is_read),
+        CASE(test_stop_is_read_late),
+        CASE(test_no_descriptor_is_free),
         CASE(test_sums),
         CASE(test_a_batch),
         CASE(test_both_lanes),

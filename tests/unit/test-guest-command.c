@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * The subcommands of vgpu, against a model of the device. In place of the machine's own /sys the
- * linker (--wrap) gives them a tree of the test's own.
- */
+/* The subcommands of vgpu, through the registers of a model of the device. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -16,101 +13,11 @@
 #include <cmocka.h>
 
 #include "cleanup.h"
-#include "command.h"
-#include "test-guest-model.h"
-#include "test-guest-sysfs.h"
-
-typedef struct fixture {
-    fake_sysfs sysfs;
-    model model;
-    options options;
-    char output[65536]; /* of the last run() */
-} fixture;
-
-/* ---- The tree in place of /sys -------------------------------------------- */
-
-static const vgpu_paths *paths_of_test;
-
-int __real_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
-int __wrap_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
-int __real_vgpu_find(const vgpu_paths *paths, vgpu_found **ret_list, size_t *ret_n);
-int __wrap_vgpu_find(const vgpu_paths *paths, vgpu_found **ret_list, size_t *ret_n);
-int __real_vgpu_bind_uio(const vgpu_paths *paths, const char *address);
-int __wrap_vgpu_bind_uio(const vgpu_paths *paths, const char *address);
-
-int __wrap_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret)
-{
-    return __real_vgpu_open(paths ? paths : paths_of_test, name, ret);
-}
-
-int __wrap_vgpu_find(const vgpu_paths *paths, vgpu_found **ret_list, size_t *ret_n)
-{
-    return __real_vgpu_find(paths ? paths : paths_of_test, ret_list, ret_n);
-}
-
-int __wrap_vgpu_bind_uio(const vgpu_paths *paths, const char *address)
-{
-    return __real_vgpu_bind_uio(paths ? paths : paths_of_test, address);
-}
-
-static int setup(void **state)
-{
-    fixture *f = calloc(1, sizeof(*f));
-
-    model_start(&f->model);
-    fake_sysfs_create(&f->sysfs);
-    fake_sysfs_add(&f->sysfs, FAKE_ADDRESS);
-    paths_of_test = &f->sysfs.paths;
-    f->options = (options){.timeout_ms = 60000, .type = VGPU_INT32};
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture *f = *state;
-
-    fake_sysfs_remove(&f->sysfs);
-    free(f);
-    return 0;
-}
-
-/* Run a subcommand with both its outputs caught. Returns its exit code. */
-static int run(fixture *f, int (*command)(const options *, char **), char **argv)
-{
-    FILE *caught = tmpfile();
-    int out, err, code;
-    size_t n;
-
-    assert_non_null(caught);
-    fflush(stdout);
-    out = dup(STDOUT_FILENO);
-    err = dup(STDERR_FILENO);
-    dup2(fileno(caught), STDOUT_FILENO);
-    dup2(fileno(caught), STDERR_FILENO);
-    code = command(&f->options, argv);
-    fflush(stdout);
-    dup2(out, STDOUT_FILENO);
-    dup2(err, STDERR_FILENO);
-    close(out);
-    close(err);
-
-    rewind(caught);
-    n = fread(f->output, 1, sizeof(f->output) - 1, caught);
-    f->output[n] = '\0';
-    fclose(caught);
-    return code;
-}
-
-static void expect_output(const fixture *f, const char *text)
-{
-    if (!strstr(f->output, text))
-        fail_msg("'%s' is not in: %s", text, f->output);
-}
+#include "test-guest-command-fixture.h"
 
 /* ---- add ------------------------------------------------------------------ */
 
-static int run_add(fixture *f, const char *a, const char *b)
+static int run_add(command_fixture *f, const char *a, const char *b)
 {
     char *argv[] = {(char *) a, (char *) b, NULL};
 
@@ -132,7 +39,7 @@ static void test_add(void **state)
         "1.0",
         "99999999999999999999",
     };
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     assert_int_equal(run_add(f, "100", "200"), EXIT_OK);
     assert_string_equal(f->output, "300\n");
@@ -156,7 +63,7 @@ static void refuse(model *m)
 
 static void test_exit_codes(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     f->model.lie = refuse;
     f->model.number = VGPU_ERROR_VM_QUARANTINED;
@@ -191,14 +98,9 @@ static void test_exit_codes(void **state)
 
 /* ---- info ----------------------------------------------------------------- */
 
-static int run_info(fixture *f)
-{
-    return run(f, command_info, (char *[]){NULL});
-}
-
 static void test_info(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     assert_int_equal(run_info(f), EXIT_OK);
     expect_output(f, "device 0: " FAKE_ADDRESS "\n");
@@ -221,7 +123,7 @@ static void test_info(void **state)
 
 static void test_info_json(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     f->options.json = true;
     assert_int_equal(run_info(f), EXIT_OK);
@@ -229,7 +131,8 @@ static void test_info_json(void **state)
         f->output,
         "[{\"index\":0,\"address\":\"" FAKE_ADDRESS "\",\"protocol\":65536,\"capabilities\":1,"
         "\"extensions\":false,\"pool\":\"A\",\"priority\":\"medium\",\"vm_id\":3,"
-        "\"status\":\"IDLE\",\"error_code\":0,\"uio\":null,"
+        "\"status\":\"IDLE\",\"error_code\":0,\"uio\":null,\"features\":0,\"window_size\":0,"
+        "\"ring\":null,\"ring_entries\":0,"
         "\"host\":{\"backend\":\"cpu\",\"name\":\"A model\",\"memory_total\":1073741824,"
         "\"memory_free\":536870912,\"multiprocessors\":2,\"compute_major\":0,\"compute_minor\":0,"
         "\"driver_version\":0},\"result\":0}]\n");
@@ -243,7 +146,7 @@ static void hostile_name(model *m)
 
 static void test_info_of_a_hostile_host(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     f->model.lie = hostile_name;
     assert_int_equal(run_info(f), EXIT_OK);
@@ -255,7 +158,7 @@ static void test_info_of_a_hostile_host(void **state)
 
 static void test_info_without_host(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     f->model.lie = refuse;
     f->model.number = VGPU_ERROR_MEDIATOR_UNAVAILABLE;
@@ -269,67 +172,11 @@ static void test_info_without_host(void **state)
 
 /* ---- vecadd --------------------------------------------------------------- */
 
-static const char *path_in(fixture *f, const char *name, char *buffer)
-{
-    snprintf(buffer, 128, "%s/%s", f->sysfs.root, name);
-    return buffer;
-}
-
-/* A file of @size bytes, the same for the same @seed. */
-static void make_file(fixture *f, const char *name, size_t size, uint32_t seed)
-{
-    char path[128];
-    FILE *file = fopen(path_in(f, name, path), "w");
-
-    assert_non_null(file);
-    for (size_t i = 0; i < size; i++) {
-        seed = seed * 1103515245u + 12345u;
-        fputc((int) (seed >> 24), file);
-    }
-    assert_return_code(fclose(file), 0);
-}
-
-static int run_vecadd(fixture *f, const char *a, const char *b, const char *c)
-{
-    char paths[3][128];
-    char *argv[] = {(char *) path_in(f, a, paths[0]), (char *) path_in(f, b, paths[1]), NULL};
-
-    f->options.output = path_in(f, c, paths[2]);
-    return run(f, command_vecadd, argv);
-}
-
-static off_t size_of(fixture *f, const char *name)
-{
-    char path[128];
-    struct stat st;
-
-    return stat(path_in(f, name, path), &st) < 0 ? -1 : st.st_size;
-}
-
-static void expect_int32_sums(fixture *f, size_t n)
-{
-    char path[128];
-    FILE *a = fopen(path_in(f, "a", path), "r"), *b = fopen(path_in(f, "b", path), "r"),
-         *c = fopen(path_in(f, "c", path), "r");
-
-    assert_true(a && b && c);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t x, y, z;
-
-        assert_int_equal(fread(&x, 4, 1, a) + fread(&y, 4, 1, b) + fread(&z, 4, 1, c), 3);
-        assert_int_equal(z, x + y);
-    }
-    assert_int_equal(fgetc(c), EOF);
-    fclose(a);
-    fclose(b);
-    fclose(c);
-}
-
 static void test_vecadd_lengths(void **state)
 {
     /* A piece in memory is 16384 elements, a request 124. */
     static const size_t lengths[] = {40001, 16385, 16384, 16383, 125, 124, 123, 1, 0};
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     for (size_t i = 0; i < ELEMENTSOF(lengths); i++) {
         make_file(f, "a", lengths[i] * 4, 1);
@@ -342,7 +189,7 @@ static void test_vecadd_lengths(void **state)
 
 static void test_vecadd_bad_input(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     make_file(f, "a", 400, 1);
     make_file(f, "b", 404, 2);
@@ -367,7 +214,7 @@ static void test_vecadd_bad_input(void **state)
 
 static void test_vecadd_onto_its_input(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
     char a[128], link_name[128];
 
     make_file(f, "a", 400, 1);
@@ -382,7 +229,7 @@ static void test_vecadd_onto_its_input(void **state)
 
 static void test_vecadd_needs_operands(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
     char *argv[] = {(char *) "-", (char *) "-", NULL};
 
     assert_int_equal(run(f, command_vecadd, argv), EXIT_USAGE);
@@ -400,7 +247,7 @@ static void fail_third(model *m)
 
 static void test_vecadd_failing_request(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     make_file(f, "a", 4000, 1);
     make_file(f, "b", 4000, 2);
@@ -414,7 +261,7 @@ static void test_vecadd_failing_request(void **state)
 /* A pipe instead of a file, and lengths that only show at the end. */
 static void test_vecadd_standard_input(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
     char path[128], a[128], b[128], *argv[] = {(char *) "-", b, NULL};
     int saved = dup(STDIN_FILENO), fd;
 
@@ -441,7 +288,7 @@ static void test_vecadd_standard_input(void **state)
 
 static void test_vecadd_full_disk(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
     char a[128], *argv[] = {a, a, NULL};
 
     make_file(f, "a", 400, 1);
@@ -460,7 +307,7 @@ static void wrong_sum(model *m)
 
 static void test_bench(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     f->options.count = 50;
     f->model.delay = 3;
@@ -482,7 +329,7 @@ static void test_bench(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, command_setup, command_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_add),
         TEST(test_exit_codes),

@@ -25,6 +25,7 @@ int fixture_teardown(void **state)
     fixture *f = *state;
 
     vgpu_close(f->dev);
+    assert_int_equal(f->model.ring.violations, 0);
     ring_model_remove(&f->model);
     fake_sysfs_remove(&f->sysfs);
     if (f->model.uio_fd >= 0)

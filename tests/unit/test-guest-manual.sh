@@ -9,6 +9,7 @@ vgpu=$2
 shift 2
 cc=("$@")
 protocol=$root/protocol/vgpu-protocol.h
+ring=$root/protocol/vgpu-ring.h
 header=$root/guest/vgpu.h
 man=$root/docs/man
 number=0
@@ -33,9 +34,9 @@ want() {
     grep -Eq -e "$2" "$man/$1" || missing+=" $2"
 }
 
-# constants PREFIX - "NAME 0xVALUE" of each VGPU_PREFIX_NAME in an enumeration of the protocol
+# constants PREFIX [HEADER] - "NAME VALUE" of each VGPU_PREFIX_NAME in an enumeration of the protocol
 constants() {
-    sed -nE "s/^ +VGPU_$1_([A-Z0-9_]+) = (0x[0-9a-f]+),.*/\1 \2/p" "$protocol"
+    sed -nE "s/^ +VGPU_$1_([A-Z0-9_]+) = (0x[0-9a-f]+|[0-9]),.*/\1 \2/p" "${2:-$protocol}"
 }
 
 while read -r name value; do
@@ -47,6 +48,20 @@ while read -r name value; do
     esac
 done < <(constants REG)
 report 'every register is in vgpu-stub(7), at its offset'
+
+while read -r name value; do
+    case $name in
+    WINDOW_SIZE_LO | RING_OFFSET_LO) want vgpu-stub.7 "^$value, 0x8[0-9a-f]{2}	$name, _HI	" ;;
+    WINDOW_SIZE_HI | RING_OFFSET_HI) want vgpu-stub.7 "^0x8[0-9a-f]{2}, $value	" ;;
+    *) want vgpu-stub.7 "^$value	$name	" ;;
+    esac
+done < <(constants REG "$ring")
+report 'every register of the extension block is in vgpu-stub(7), at its offset'
+
+while read -r name value; do
+    want vgpu-stub.7 "^$value	$name	"
+done < <(constants 'OP_RING' "$ring" | sed 's/^/RING_/' && constants RING "$ring" && constants TYPE "$ring")
+report "every operation and type, and every state of the ring, is in vgpu-stub(7)"
 
 while read -r name value; do
     want vgpu-stub.7 "^$value	$name	"
@@ -84,10 +99,14 @@ report 'every option is in vgpu(1)'
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-sed -n '/^\.Bd -literal/,/^\.Ed/p' "$man/libvgpu.3" | sed -e '/^\.[BE]d/d' -e 's/\\e/\\/g' >"$work/example.c"
-"${cc[@]}" -std=c17 -Wall -Wextra -Werror -fsyntax-only -I"$root/guest" -I"$root/protocol" "$work/example.c" \
-    >"$work/log" 2>&1 || missing=$(tr '\n' ' ' <"$work/log")
-report 'the example in libvgpu(3) compiles'
+sed -n '/^\.Bd -literal/,/^\.Ed/p' "$man/libvgpu.3" | sed -e '/^\.Ed/d' -e 's/\\e/\\/g' |
+    awk -v dir="$work" '/^\.Bd/ { n++; next } { print >dir "/example-" n ".c" }'
+[ -e "$work/example-2.c" ] || missing='two examples'
+for example in "$work"/example-*.c; do
+    "${cc[@]}" -std=c17 -Wall -Wextra -Werror -fsyntax-only -I"$root/guest" -I"$root/protocol" "$example" \
+        >"$work/log" 2>&1 || missing+=$(tr '\n' ' ' <"$work/log")
+done
+report 'the examples in libvgpu(3) compile'
 
 if command -v mandoc >/dev/null; then
     missing=$(mandoc -T lint -W warning "$man"/{vgpu.1,libvgpu.3,vgpu-stub.7} | tr '\n' ' ')

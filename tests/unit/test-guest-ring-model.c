@@ -88,7 +88,11 @@ uint32_t ring_model_read(model *m, uint32_t offset)
     ring_model *r = &m->ring;
 
     if (offset == VGPU_REG_RING_CTRL && r->size > 0) {
-        uint32_t state = model_get(m, offset);
+        uint32_t state;
+
+        if (r->before_check)
+            r->before_check(m);
+        state = model_get(m, offset);
 
         if (state != VGPU_RING_STARTING && state != VGPU_RING_STOPPING)
             return state;
@@ -172,13 +176,18 @@ VGPUCompletion *ring_model_completion(const model *m, uint32_t index)
 }
 
 /* The guest may not have more in the ring than fits, and takes completions only that are there. */
-static void check_guest(const model *m)
+static bool guest_is_honest(model *m)
 {
-    const ring_model *r = &m->ring;
+    ring_model *r = &m->ring;
     const VGPURingHeader *h = ring_model_header(m);
 
-    assert_true(h->sq_tail - r->sq_head <= entries_of(m));
-    assert_true(r->cq_tail - h->cq_head <= entries_of(m));
+    if (h->sq_tail - r->sq_head <= entries_of(m) && r->cq_tail - h->cq_head <= entries_of(m))
+        return true;
+
+    r->violations++;
+    r->n_pending = 0;
+    ring_model_fail(m, VGPU_ERROR_INVALID_REQUEST);
+    return false;
 }
 
 size_t ring_model_take(model *m)
@@ -186,7 +195,8 @@ size_t ring_model_take(model *m)
     ring_model *r = &m->ring;
     size_t before = r->n_pending;
 
-    check_guest(m);
+    if (!guest_is_honest(m))
+        return 0;
     while (r->taken != __atomic_load_n(&ring_model_header(m)->sq_tail, __ATOMIC_ACQUIRE)) {
         VGPUSubmission *s = ring_model_submission(m, r->taken);
 
@@ -268,6 +278,8 @@ void ring_model_run(model *m)
 
     do {
         ring_model_take(m);
+        if (model_get(m, VGPU_REG_RING_CTRL) != VGPU_RING_ON)
+            break;
         while (r->n_pending > 0)
             ring_model_complete(m, r->backwards ? r->n_pending - 1 : 0);
         ring_model_write_event(m);

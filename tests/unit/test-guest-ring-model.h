@@ -28,10 +28,13 @@ typedef struct ring_model {
     uint32_t start_error;
     /* Called before each access of the library to the ring. */
     void (*between)(model *m);
+    /* Called before RING_CTRL is read. */
+    void (*before_check)(model *m);
     /* May change what the mediator is about to write. */
     void (*lie)(model *m, VGPUCompletion *completion);
 
     uint64_t doorbells, interrupts, accesses;
+    uint64_t violations; /* by the guest: each ends the ring */
 
     /* Inside. */
     uint64_t size; /* of the window; 0: there is no extension block */
@@ -60,7 +63,7 @@ VGPURingHeader *ring_model_header(const model *m);
 VGPUSubmission *ring_model_submission(const model *m, uint32_t index);
 VGPUCompletion *ring_model_completion(const model *m, uint32_t index);
 
-/* Take what is new. Fails the test if the guest breaks the rules. Returns how many were taken. */
+/* Take what is new, or end the ring if the guest breaks its rules. Returns how many were taken. */
 size_t ring_model_take(model *m);
 
 /* Write the completion of the @nth of what was taken, and move the indices. */

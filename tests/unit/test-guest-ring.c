@@ -287,6 +287,26 @@ static void test_no_doorbell_while_awake(void **state)
     vgpu_ring_close(ring);
 }
 
+/* Wherever the host says that it wants one. */
+static void test_doorbell_where_asked_for(void **state)
+{
+    fixture *f = *state;
+    vgpu_job jobs[4];
+
+    f->model.ring.manual = true;
+    for (int i = 0; i < 4; i++)
+        vgpu_job_nop(&jobs[i]);
+    for (int32_t event = -6; event <= 6; event++) {
+        vgpu_ring *ring = open_at(f, 16, UINT32_MAX - 1);
+        uint64_t before = f->model.ring.doorbells;
+
+        ring_model_header(&f->model)->sq_event = UINT32_MAX - 1 + (uint32_t) event;
+        assert_int_equal(vgpu_ring_submit(ring, jobs, 4, NULL), 0);
+        assert_int_equal(f->model.ring.doorbells - before, event >= 0 && event < 4);
+        vgpu_ring_close(ring);
+    }
+}
+
 /* ---- Races ---------------------------------------------------------------------------- */
 
 /* At which of the library's accesses to the ring the host takes its steps. */
@@ -325,8 +345,13 @@ static void race_submission(fixture *f, uint64_t take, uint64_t event, uint64_t 
     uint64_t begin;
     vgpu_job job;
 
+    /* The host is awake, and its sq_event is of long ago. */
     vgpu_job_nop(&job);
-    m->ring.asleep = false;
+    assert_int_equal(vgpu_ring_submit(ring, &job, 1, NULL), 0);
+    assert_int_equal(ring_model_take(m), 1);
+    ring_model_complete(m, 0);
+    assert_false(m->ring.asleep);
+
     begin = m->ring.accesses;
     at_access[0] = begin + take;
     at_access[1] = begin + event;
@@ -434,6 +459,18 @@ static void test_registers_for_each_request(void **state)
     assert_int_equal(model_get(&f->model, VGPU_REG_RING_IRQ_STATUS), 0);
 }
 
+/* As slow as can be: the library is awake as soon as it is woken. */
+static void complete_until_interrupt(void)
+{
+    model *m = model_current();
+    uint64_t before = m->ring.interrupts;
+
+    ring_model_take(m);
+    while (m->ring.interrupts == before && m->ring.n_pending > 0)
+        ring_model_complete(m, 0);
+    ring_model_write_event(m);
+}
+
 /* Who waits for many is interrupted once. */
 static void test_one_interrupt_for_many(void **state)
 {
@@ -447,7 +484,7 @@ static void test_one_interrupt_for_many(void **state)
     ring = open_at(f, 64, 0u - 32);
     assert_int_equal(vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0), 0);
     f->model.ring.manual = true;
-    while_asleep = complete_all;
+    while_asleep = complete_until_interrupt;
     for (int i = 0; i < 64; i++)
         vgpu_job_nop(&jobs[i]);
     for (int i = 1; i <= 20; i++) {
@@ -592,6 +629,7 @@ int main(void)
         TEST(test_any_order),
         TEST(test_one_doorbell_a_batch),
         TEST(test_no_doorbell_while_awake),
+        TEST(test_doorbell_where_asked_for),
         TEST(test_no_lost_doorbell),
         TEST(test_no_lost_interrupt),
         TEST(test_registers_for_each_request),

@@ -51,6 +51,7 @@ static int teardown(void **state)
 {
     fixture *f = *state;
 
+    ring_model_remove(&f->model);
     fake_sysfs_remove(&f->sysfs);
     free(f);
     return 0;
@@ -94,6 +95,15 @@ static bool says(const fixture *f, const char *verdict, const char *check)
     return false;
 }
 
+static int count_skips(const fixture *f)
+{
+    int n = 0;
+
+    for (const char *p = f->output; (p = strstr(p, "# SKIP")); p++)
+        n++;
+    return n;
+}
+
 /* ---- Keeping the contract ------------------------------------------------- */
 
 static void reset_if_asked(model *m, bool is_write, uint32_t offset)
@@ -122,8 +132,28 @@ static void test_good_device(void **state)
     f->model.after = reset_if_asked;
     assert_int_equal(run_selftest(f), EXIT_OK);
     assert_null(strstr(f->output, "not ok"));
-    assert_null(strstr(f->output, "SKIP"));
-    assert_non_null(strstr(f->output, "\n1..26\n"));
+    assert_int_equal(count_skips(f), 8);
+    assert_non_null(strstr(f->output, "the ring's registers # SKIP the device has no window"));
+    assert_non_null(strstr(f->output, "\n1..34\n"));
+}
+
+static void test_good_device_with_ring(void **state)
+{
+    fixture *f = *state;
+
+    make_resettable(f);
+    ring_model_add(&f->model, &f->sysfs, UINT64_C(1) << 20);
+    f->model.after = reset_if_asked;
+    assert_int_equal(run_selftest(f), EXIT_OK);
+    assert_null(strstr(f->output, "not ok"));
+    assert_int_equal(count_skips(f), 1);
+    assert_true(
+        says(f, "ok", "the extension block is empty where the device offers nothing # SKIP"));
+    assert_int_equal(f->model.ring.violations, 1);
+
+    f->model.ring.start_error = VGPU_ERROR_UNSUPPORTED_OP;
+    assert_int_equal(run_selftest(f), EXIT_OK);
+    assert_non_null(strstr(f->output, "# SKIP the host has an older mediator"));
 }
 
 static void test_slow_device(void **state)
@@ -373,6 +403,99 @@ static void test_finds_hosts_that_err(void **state)
     }
 }
 
+/* ---- Rings that break it -------------------------------------------------- */
+
+static void wrong_ring_code(model *m, VGPUCompletion *c)
+{
+    if (c->status == m->number)
+        c->status = VGPU_ERROR_CUDA_ERROR;
+}
+
+static void wrong_result(model *m, VGPUCompletion *c)
+{
+    if (ring_model_submission(m, m->ring.pending[0])->opcode == m->number)
+        c->result ^= 1;
+}
+
+/* The last byte but one of what was written. */
+static void wrong_element(model *m, VGPUCompletion *c)
+{
+    const VGPUSubmission *s = ring_model_submission(m, m->ring.pending[0]);
+
+    if (s->opcode == m->number && c->status == VGPU_ERROR_NONE && s->count > 1)
+        m->ring.window[s->c.offset + (s->count - 1) * s->c.stride * vgpu_ring_type_size(s->type)] ^=
+            1;
+}
+
+static void fail_without_reason(model *m)
+{
+    model_set(m, VGPU_REG_RING_ERROR, VGPU_ERROR_NONE);
+}
+
+static void test_finds_rings_that_err(void **state)
+{
+    static const struct {
+        void (*lie)(model *m, VGPUCompletion *c);
+        uint32_t number;
+        const char *check;
+    } cases[] = {
+        {wrong_ring_code, VGPU_ERROR_NONE, "a ring full of NOPs"},
+        {wrong_ring_code, VGPU_ERROR_INVALID_REQUEST, "errors of requests on the ring"},
+        {wrong_ring_code, VGPU_ERROR_UNSUPPORTED_OP, "errors of requests on the ring"},
+        {wrong_element, VGPU_OP_RING_ADD, "vectors on the ring"},
+        {wrong_element, VGPU_OP_RING_MUL, "vectors on the ring"},
+        {wrong_element, VGPU_OP_RING_AXPY, "vectors on the ring"},
+        {wrong_result, VGPU_OP_RING_DOT, "vectors on the ring"},
+        {wrong_result, VGPU_OP_RING_SUM, "vectors on the ring"},
+        {wrong_result, VGPU_OP_RING_MIN, "vectors on the ring"},
+        {wrong_result, VGPU_OP_RING_MAX, "vectors on the ring"},
+        {wrong_element, VGPU_OP_RING_MATMUL, "matrices on the ring"},
+    };
+    fixture *f = *state;
+
+    ring_model_add(&f->model, &f->sysfs, UINT64_C(1) << 20);
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        f->model.ring.violations = 0;
+        f->model.ring.lie = cases[i].lie;
+        f->model.number = cases[i].number;
+        assert_int_equal(run_selftest(f), EXIT_REFUSED);
+        if (!says(f, "not ok", cases[i].check))
+            fail_msg("%s was not found: %s", cases[i].check, f->output);
+    }
+
+    f->model.ring.violations = 0;
+    f->model.ring.lie = NULL;
+    f->model.ring.before_check = fail_without_reason;
+    assert_int_equal(run_selftest(f), EXIT_REFUSED);
+    assert_true(says(f, "not ok", "a ring with a bad index"));
+}
+
+static bool land_anywhere(model *m, uint32_t offset, uint32_t *value)
+{
+    if (offset == m->number)
+        model_set(m, offset, *value);
+    return true;
+}
+
+static void test_finds_writable_extension(void **state)
+{
+    static const uint32_t offsets[] = {
+        VGPU_REG_EXT_MAGIC,      VGPU_REG_EXT_VERSION,    VGPU_REG_EXT_FEATURES,
+        VGPU_REG_WINDOW_SIZE_LO, VGPU_REG_WINDOW_SIZE_HI, VGPU_REG_RING_ERROR,
+    };
+    fixture *f = *state;
+
+    ring_model_add(&f->model, &f->sysfs, UINT64_C(1) << 20);
+    for (size_t i = 0; i < ELEMENTSOF(offsets); i++) {
+        ring_model_reset(&f->model);
+        f->model.ring.violations = 0;
+        f->model.filter = land_anywhere;
+        f->model.number = offsets[i];
+        assert_int_equal(run_selftest(f), EXIT_REFUSED);
+        assert_true(says(f, "not ok", "the extension block says what it offers"));
+    }
+}
+
 /* What needs no host is checked all the same, and what needs one is not called good. */
 static void test_without_host(void **state)
 {
@@ -390,6 +513,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_good_device),
+        TEST(test_good_device_with_ring),
         TEST(test_slow_device),
         TEST(test_finds_writable_registers),
         TEST(test_finds_forgetful_registers),
@@ -397,6 +521,8 @@ int main(void)
         TEST(test_finds_a_reset_that_is_none),
         TEST(test_finds_wrong_length_codes),
         TEST(test_finds_hosts_that_err),
+        TEST(test_finds_rings_that_err),
+        TEST(test_finds_writable_extension),
         TEST(test_without_host),
     };
 

@@ -53,6 +53,23 @@ check 2 "'1000001' for --timeout" add --timeout 1000001 1 2
 check 2 "'0' for --count" bench --count 0
 check 2 "'10000001' for --count" bench --count 10000001
 check 2 "'-5' for --count" bench -n -5
+check 2 "'medium' for --lane" vecadd --lane medium a b -o c
+check 2 "'0' for --depth" bench --depth 0
+check 2 "'1025' for --depth" bench --depth 1025
+check 2 "'x' for --alpha" axpy --alpha x a b -o c
+check 2 "'0' for --inner" matmul --inner 0 a b -o c
+check 2 "not for 'mul'" mul --alpha 2 a b -o c
+check 2 "not for 'dot'" dot -o c a b
+check 2 "not for 'add'" add --lane fast 1 2
+check 2 "not for 'vecadd'" vecadd --depth 2 a b -o c
+check 2 "extra operand 'b'" sum a b
+check 2 "missing operand for 'matmul'" matmul --inner 2 a
+check 2 'needs an output' mul a b
+check 2 'needs a factor' axpy --type float32 a b -o c
+check 2 'needs --type=float32' axpy --alpha 2 a b -o c
+check 2 'needs the number of columns' matmul --type float32 a b -o c
+check 2 'only one of the operands' dot - -
+check 2 "cannot open '/nonexistent'" max /nonexistent
 check 2 "invalid number '-1'" add -- -1 2
 check 2 "invalid device 'x'" -d x add 1 2
 check 3 'no vgpu device found' add 1 2

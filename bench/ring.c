@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The ring through mediator and executor, beside two floors, in turn, several times;
+ * medians of the ratios.
+ *
+ *  - One request at a time, waited for by eventfd, beside two processes that do nothing
+ *    but wake each other by eventfd. Also with a guest that spins, beside two that wake
+ *    each other by eventfd as well: what spinning is worth.
+ *  - 64 outstanding, beside the executor with 64 outstanding and nobody in between.
+ *
+ * What it shows: what the mediator and the executor cost. What it does not show: KVM's way
+ * from the doorbell's register to the eventfd and from the eventfd to the guest, nor a
+ * GPU (the backend is cpu, and the requests are NOPs).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "executor-protocol.h"
+#include "mediator.h"
+#include "ring-guest.h"
+#include "test-executor-client.h"
+#include "wire.h"
+
+#define REPETITIONS 7
+#define ROUNDS_ONE 20000
+#define ROUNDS_MANY 200000
+#define MANY 64
+
+static void die(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(EXIT_FAILURE);
+}
+
+static double now_sec(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+/* ---- The floor of one: two processes and two eventfds ------------------------------- */
+
+static void wake(int fd)
+{
+    const uint64_t one = 1;
+
+    if (write(fd, &one, sizeof(one)) != sizeof(one))
+        die("cannot write an eventfd");
+}
+
+static void sleep_on(int fd)
+{
+    uint64_t count;
+
+    if (read(fd, &count, sizeof(count)) != sizeof(count))
+        die("cannot read an eventfd");
+}
+
+static double ping_pong(unsigned rounds)
+{
+    int ping = eventfd(0, EFD_CLOEXEC), pong = eventfd(0, EFD_CLOEXEC);
+    pid_t pid = ping < 0 || pong < 0 ? -1 : fork();
+    double begin;
+
+    if (pid < 0)
+        die("cannot start the other process");
+    if (pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) {
+            sleep_on(ping);
+            wake(pong);
+        }
+    }
+
+    begin = now_sec();
+    for (unsigned i = 0; i < rounds; i++) {
+        wake(ping);
+        sleep_on(pong);
+    }
+    begin = now_sec() - begin;
+
+    (void) kill(pid, SIGKILL);
+    (void) waitpid(pid, NULL, 0);
+    close(ping);
+    close(pong);
+    return begin * 1e6 / rounds;
+}
+
+/* ---- The floor of many: the executor alone ---------------------------------------------- */
+
+typedef struct Batch {
+    struct {
+        ExecutorHeader header;
+        ExecutorCompute compute;
+    } message[MANY];
+} Batch;
+
+static void send_nops(const Client *c, unsigned n)
+{
+    static Batch batch;
+
+    for (unsigned i = 0; i < n; i++) {
+        batch.message[i].header = (ExecutorHeader){
+            .type = EXECUTOR_MSG_COMPUTE,
+            .length = sizeof(ExecutorCompute),
+            .tag = i,
+        };
+        batch.message[i].compute = (ExecutorCompute){.submission = ring_guest_nop(i)};
+    }
+    if (send(c->fd, &batch, n * sizeof(batch.message[0]), MSG_NOSIGNAL) !=
+        (ssize_t) (n * sizeof(batch.message[0])))
+        die("cannot send to the executor");
+}
+
+static void send_window(const Client *c, const RingGuest *g)
+{
+    const struct {
+        ExecutorHeader header;
+        ExecutorWindow window;
+    } message = {
+        .header = {.type = EXECUTOR_MSG_WINDOW_ADD, .length = sizeof(ExecutorWindow)},
+    };
+
+    if (!wire_send_bytes(c->fd, &message, sizeof(message), g->fds, 1))
+        die("cannot send the window");
+}
+
+static unsigned receive_results(const Client *c)
+{
+    static char in[MANY * (sizeof(ExecutorHeader) + sizeof(ExecutorResult))];
+    static size_t used;
+    const size_t one = sizeof(ExecutorHeader) + sizeof(ExecutorResult);
+    ssize_t n = recv(c->fd, in + used, sizeof(in) - used, 0);
+    unsigned whole;
+
+    if (n <= 0)
+        die("the executor is gone");
+    used += (size_t) n;
+    whole = (unsigned) (used / one);
+    used %= one;
+    memmove(in, in + whole * one, used);
+    return whole;
+}
+
+static double run_executor_alone(const RingGuest *g, unsigned rounds)
+{
+    const ClientOptions options = {
+        .executor = getenv("VGPU_EXECUTOR"), .backend = "cpu", .slots = MANY};
+    Client *c = client_start(&options);
+    unsigned done = 0;
+    double begin;
+
+    client_hello(c);
+    send_window(c, g);
+    begin = now_sec();
+    send_nops(c, MANY);
+    while (done < rounds) {
+        unsigned n = receive_results(c);
+
+        done += n;
+        send_nops(c, n);
+    }
+    begin = now_sec() - begin;
+
+    client_hang_up(c);
+    (void) client_end(c, NULL);
+    return done / begin;
+}
+
+/* ---- The ring ---------------------------------------------------------------------------------
+ */
+
+static int connect_ring(const TestMediator *m, const RingGuest *g)
+{
+    const VGPUHello hello = {.features = VGPU_FEATURE_RING};
+    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 1, 0, VGPU_PRIORITY_MEDIUM, sizeof(hello));
+    int fd = wire_connect(m->socket);
+    WireMessage welcome, ready;
+
+    if (fd < 0 || !wire_send(fd, &h, &hello) || wire_receive(fd, &welcome) != 1 ||
+        !ring_guest_setup(g, fd, 1, VGPU_RING_N_FDS) || wire_receive(fd, &ready) != 1 ||
+        ready.header.msg_type != VGPU_MSG_RING_READY)
+        die("no ring");
+    return fd;
+}
+
+static void take(RingGuest *g)
+{
+    VGPUCompletion c;
+
+    if (!ring_guest_wait(g, &c, WIRE_TIMEOUT_MSEC) || c.status != VGPU_ERROR_NONE)
+        die("no completion");
+}
+
+static double run_one(RingGuest *g, unsigned rounds)
+{
+    const VGPUSubmission nop = ring_guest_nop(1);
+    double begin = now_sec();
+
+    for (unsigned i = 0; i < rounds; i++) {
+        ring_guest_submit(g, &nop);
+        take(g);
+    }
+    return (now_sec() - begin) * 1e6 / rounds;
+}
+
+static double run_many(RingGuest *g, unsigned rounds)
+{
+    const VGPUSubmission nop = ring_guest_nop(1);
+    unsigned outstanding = 0, done = 0;
+    double begin = now_sec();
+    VGPUCompletion c;
+
+    while (done < rounds) {
+        for (; outstanding < MANY; outstanding++)
+            ring_guest_fill(g, &nop);
+        (void) ring_guest_publish(g);
+        take(g);
+        outstanding--, done++;
+        while (ring_guest_take(g, &c))
+            outstanding--, done++;
+    }
+    begin = now_sec() - begin;
+    for (; outstanding > 0; outstanding--)
+        take(g);
+    return done / begin;
+}
+
+/* ---- The comparison
+ * ------------------------------------------------------------------------------ */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *) a, y = *(const double *) b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *values)
+{
+    qsort(values, REPETITIONS, sizeof(*values), compare_doubles);
+    return values[REPETITIONS / 2];
+}
+
+typedef struct Comparison {
+    double floor[REPETITIONS], ours[REPETITIONS], ratio[REPETITIONS];
+} Comparison;
+
+static void compare(Comparison *c, unsigned i, double floor, double ours)
+{
+    c->floor[i] = floor;
+    c->ours[i] = ours;
+    c->ratio[i] = ours / floor;
+}
+
+int main(void)
+{
+    static Comparison one, spun, many;
+    uint64_t doorbells = 0, signals = 0;
+    TestMediator mediator;
+    RingGuest g;
+    int fd;
+
+    if (test_mediator_start(&mediator, "[Pool A]\nBackend=cpu\nInFlight=64\n", "none") < 0 ||
+        ring_guest_open(&g, VGPU_WINDOW_SIZE_DEFAULT, 0, 128, 0) < 0)
+        return EXIT_FAILURE;
+    fd = connect_ring(&mediator, &g);
+    (void) run_one(&g, ROUNDS_ONE / 10);
+
+    for (unsigned i = 0; i < REPETITIONS; i++) {
+        double floor = ping_pong(ROUNDS_ONE);
+
+        compare(&one, i, floor, run_one(&g, ROUNDS_ONE));
+        g.spins = true;
+        compare(&spun, i, floor, run_one(&g, ROUNDS_ONE));
+        g.spins = false;
+
+        floor = run_executor_alone(&g, ROUNDS_MANY);
+        doorbells -= g.n_doorbells;
+        signals -= g.n_signals;
+        compare(&many, i, floor, run_many(&g, ROUNDS_MANY));
+        doorbells += g.n_doorbells;
+        signals += g.n_signals;
+    }
+
+    printf("ring, depth 1:  eventfd %.1f us, ring %.1f us, ratio %.2f (aim <= 2.5)\n",
+           median(one.floor), median(one.ours), median(one.ratio));
+    printf("  guest spins:  eventfd %.1f us, ring %.1f us, ratio %.2f\n", median(spun.floor),
+           median(spun.ours), median(spun.ratio));
+    printf("ring, depth %d: executor %.0f/s, ring %.0f/s, ratio %.2f (aim >= 0.7)\n", MANY,
+           median(many.floor), median(many.ours), median(many.ratio));
+    printf("  for each request: %.4f doorbells, %.4f signals waited for\n",
+           (double) doorbells / (REPETITIONS * ROUNDS_MANY),
+           (double) signals / (REPETITIONS * ROUNDS_MANY));
+
+    close(fd);
+    ring_guest_close(&g);
+    return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

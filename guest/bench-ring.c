@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vgpu bench --depth: vector additions on the ring, as many outstanding as asked for. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "bench.h"
+#include "cleanup.h"
+
+/* Small enough for the lane to be what is measured. */
+#define ELEMENTS 16u
+
+typedef struct lane_slot {
+    vgpu_job job;
+    int32_t *a, *b, *c;
+    uint64_t submitted_ns;
+    int32_t number; /* of its request */
+} lane_slot;
+
+typedef struct load {
+    const options *o;
+    vgpu_device *dev;
+    vgpu_ring *ring;
+    uint32_t depth;
+    lane_slot *slots;
+    vgpu_job *batch;
+    vgpu_completion *completions;
+    uint32_t *idle; /* numbers of slots without a request */
+    uint32_t n_idle;
+} load;
+
+/* Twice the depth, so that an entry that waits for a longer one before it holds up nothing. */
+static uint32_t entries_for(uint32_t depth)
+{
+    uint32_t entries = VGPU_RING_ENTRIES_MIN;
+
+    while (entries < VGPU_RING_ENTRIES_MAX && entries < 2 * depth)
+        entries *= 2;
+    return entries;
+}
+
+static int open_load(load *l)
+{
+    int r;
+
+    r = vgpu_ring_open(l->dev, entries_for(l->depth), l->o->timeout_ms, &l->ring);
+    if (r != 0)
+        return complain_ring(l->dev, r);
+
+    for (uint32_t i = 0; i < l->depth; i++) {
+        lane_slot *s = &l->slots[i];
+        void *memory;
+
+        r = vgpu_window_alloc(l->ring, 3 * ELEMENTS * sizeof(int32_t), 0, &memory);
+        if (r < 0)
+            return complain_result(vgpu_get_address(l->dev), r);
+        s->a = memory;
+        s->b = s->a + ELEMENTS;
+        s->c = s->b + ELEMENTS;
+        vgpu_job_vector(l->ring, VGPU_OP_RING_ADD, VGPU_INT32, 0, s->a, s->b, s->c, ELEMENTS,
+                        &s->job);
+        s->job.userdata = s;
+        l->idle[l->n_idle++] = i;
+    }
+    return EXIT_OK;
+}
+
+/* Start as many as there are idle slots, at most @n, with one doorbell. @first: the number of the
+ * first. Returns an exit code. */
+static int start(load *l, uint32_t first, uint32_t n, uint32_t *ret_n)
+{
+    uint64_t now = clock_now();
+    size_t taken;
+    int r;
+
+    if (n > l->n_idle)
+        n = l->n_idle;
+    *ret_n = 0;
+    if (n == 0)
+        return EXIT_OK;
+
+    for (uint32_t i = 0; i < n; i++) {
+        lane_slot *s = &l->slots[l->idle[l->n_idle - 1 - i]];
+
+        s->number = (int32_t) (first + i);
+        for (uint32_t j = 0; j < ELEMENTS; j++) {
+            s->a[j] = s->number;
+            s->b[j] = (int32_t) j;
+        }
+        s->submitted_ns = now;
+        l->batch[i] = s->job;
+    }
+    r = vgpu_ring_submit(l->ring, l->batch, n, &taken);
+    if (r != 0 && r != -EAGAIN)
+        return complain_result(vgpu_get_address(l->dev), r);
+    l->n_idle -= (uint32_t) taken;
+    *ret_n = (uint32_t) taken;
+    return EXIT_OK;
+}
+
+static int check(const load *l, const vgpu_completion *c)
+{
+    const lane_slot *s = c->userdata;
+
+    if (c->result != 0)
+        return complain_result(vgpu_get_address(l->dev), c->result);
+    for (uint32_t j = 0; j < ELEMENTS; j++)
+        if (s->c[j] != s->number + (int32_t) j) {
+            complain("%s: %" PRId32 " + %" PRIu32 " came back as %" PRId32,
+                     vgpu_get_address(l->dev), s->number, j, s->c[j]);
+            return EXIT_REFUSED;
+        }
+    return EXIT_OK;
+}
+
+/* Wait for some, and take them. With interrupts for so many that an interrupt and a doorbell are
+ * shared by most of the depth, while the rest keeps the host busy. */
+static int finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret_n)
+{
+    uint32_t wanted = l->o->interrupt ? (outstanding * 3 + 3) / 4 : 1;
+    uint64_t now;
+    size_t n;
+    int r;
+
+    r = vgpu_ring_wait(l->ring, wanted, l->o->timeout_ms);
+    if (r == 0)
+        r = vgpu_ring_poll(l->ring, l->completions, l->depth, &n);
+    if (r < 0)
+        return complain_result(vgpu_get_address(l->dev), r);
+
+    now = clock_now();
+    for (size_t i = 0; i < n; i++) {
+        const lane_slot *s = l->completions[i].userdata;
+
+        r = check(l, &l->completions[i]);
+        if (r != EXIT_OK)
+            return r;
+        ret_ns[i] = now - s->submitted_ns;
+        l->idle[l->n_idle++] = (uint32_t) (s - l->slots);
+    }
+    *ret_n = (uint32_t) n;
+    return EXIT_OK;
+}
+
+/* @ns: one for each */
+static int run(load *l, uint32_t count, uint64_t *ns)
+{
+    uint32_t started = 0, finished = 0, n;
+    int r;
+
+    while (finished < count) {
+        r = start(l, started, count - started, &n);
+        if (r != EXIT_OK)
+            return r;
+        started += n;
+
+        r = finish(l, started - finished, &ns[finished], &n);
+        if (r != EXIT_OK)
+            return r;
+        finished += n;
+    }
+    return EXIT_OK;
+}
+
+static int measure_load(load *l, measurement *m)
+{
+    uint64_t warm_up[WARM_UP], begin;
+    vgpu_ring_counters before_ring;
+    vgpu_counters before;
+    int r;
+
+    r = open_load(l);
+    if (r == EXIT_OK)
+        r = run(l, WARM_UP, warm_up);
+    if (r != EXIT_OK)
+        return r;
+
+    vgpu_get_counters(l->dev, &before);
+    vgpu_ring_get_counters(l->ring, &before_ring);
+    begin = clock_now();
+    r = run(l, m->count, m->ns);
+    if (r != EXIT_OK)
+        return r;
+    m->total_ns = clock_now() - begin;
+    count_accesses(l->dev, &before, m);
+    vgpu_ring_get_counters(l->ring, &m->ring);
+    m->ring.doorbells -= before_ring.doorbells;
+    m->ring.interrupts -= before_ring.interrupts;
+    return EXIT_OK;
+}
+
+int measure_ring(const options *o, vgpu_device *dev, measurement *m)
+{
+    load l = {.o = o, .dev = dev, .depth = o->depth > 0 ? o->depth : 1};
+    int r = EXIT_SYSTEM;
+
+    m->depth = l.depth;
+    l.slots = calloc(l.depth, sizeof(*l.slots));
+    l.batch = calloc(l.depth, sizeof(*l.batch));
+    l.completions = calloc(l.depth, sizeof(*l.completions));
+    l.idle = calloc(l.depth, sizeof(*l.idle));
+    if (l.slots && l.batch && l.completions && l.idle)
+        r = measure_load(&l, m);
+    else
+        complain("out of memory");
+
+    vgpu_ring_close(l.ring);
+    free(l.slots);
+    free(l.batch);
+    free(l.completions);
+    free(l.idle);
+    return r;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the two ways of vgpu bench share. */
+#ifndef VGPU_GUEST_BENCH_H
+#define VGPU_GUEST_BENCH_H
+
+#include "command.h"
+#include "deadline.h"
+
+#define WARM_UP 16u /* the host may have to start its service for the first */
+
+typedef struct measurement {
+    uint64_t *ns; /* of each request, from its submission on */
+    uint32_t count;
+    uint64_t total_ns;
+    uint64_t accesses, polls; /* of registers: polls are not among the first */
+    uint32_t depth;           /* 0: not on the ring */
+    vgpu_ring_counters ring;
+} measurement;
+
+/* Fill in the accesses since @before. */
+void count_accesses(vgpu_device *dev, const vgpu_counters *before, measurement *m);
+
+/* Measure requests on the ring. Returns an exit code. */
+int measure_ring(const options *o, vgpu_device *dev, measurement *m);
+
+#endif

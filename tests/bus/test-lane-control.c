@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The fast lane of a registered VM, and what an administrator does to it meanwhile. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lane.h"
+#include "world.h"
+
+#define ENTRIES 128
+
+static const char config[] =
+    "[Pool A]\nBackend=cpu\nInFlight=1\n[Pool B]\nBackend=cpu\n"
+    "[Timeouts]\nRequestTimeoutSec=infinity\n[Unregistered]\nPolicy=allow\n";
+
+static RingGuest g;
+static int fd;
+
+static int start(void **state)
+{
+    (void) state;
+    return world_start(config);
+}
+
+/* A VM with a ring, alone. */
+static int begin(void **state)
+{
+    (void) state;
+    register_vm("web", 7, "A", "low");
+    fd = dial();
+    hello(fd, 7, 0, NULL);
+    (void) expect_welcome(fd);
+    assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, ENTRIES, 0), 0);
+    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    expect_ready(fd, VGPU_ERROR_NONE);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void) state;
+    lane_down(&g, fd);
+    call_manager(NULL, "UnregisterVM", "s", "web");
+    return 0;
+}
+
+static void publish(unsigned n)
+{
+    for (uint64_t tag = 0; tag < n; tag++) {
+        const VGPUSubmission nop = ring_guest_nop(tag);
+
+        ring_guest_fill(&g, &nop);
+    }
+    (void) ring_guest_publish(&g);
+}
+
+static void call_vm(const char *member)
+{
+    call_object(NULL, VM("web"), VGPU_INTERFACE_VM, member, NULL);
+}
+
+/* ---- What is seen of it --------------------------------------------------------------- */
+
+static void test_properties(void **state)
+{
+    (void) state;
+    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RingEntries"), ENTRIES);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "WindowSize"), LANE_WINDOW);
+    lane_off(fd);
+    expect_stopped(fd);
+    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RingEntries"), 0);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "WindowSize"), 0);
+}
+
+/* Bytes are those of the operands, and not those between them. */
+static void test_counters(void **state)
+{
+    VGPUSubmission add = ring_guest_add(1, 100, 65536, 131072, 196608), sum = add, bad = add;
+
+    (void) state;
+    add.a.stride = 3;
+    ring_guest_submit(&g, &add);
+    expect_tag(&g, 1);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "RequestsSubmitted"), 1);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "RequestsCompleted"), 1);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "BytesIn"), 1600);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "BytesOut"), 800);
+
+    sum.opcode = VGPU_OP_RING_SUM;
+    ring_guest_submit(&g, &sum);
+    expect_tag(&g, 1);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "BytesIn"), 2400);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "BytesOut"), 808);
+
+    bad.a.offset = 1;
+    ring_guest_submit(&g, &bad);
+    (void) expect_completion(&g, VGPU_ERROR_INVALID_REQUEST);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "RequestsSubmitted"), 2);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "RequestsRejected"), 1);
+}
+
+/* ---- What is done to it ------------------------------------------------------------------ */
+
+static void test_pause(void **state)
+{
+    VGPUCompletion c;
+
+    (void) state;
+    call_vm("Pause");
+    publish(ENTRIES);
+    expect_pong(fd);
+    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "QueueDepth"), 0);
+    assert_false(ring_guest_take(&g, &c));
+    call_vm("Resume");
+    for (uint64_t tag = 0; tag < ENTRIES; tag++)
+        expect_tag(&g, tag);
+}
+
+static void test_pause_with_queued(void **state)
+{
+    pid_t executor = hold_executor();
+
+    (void) state;
+    publish(ENTRIES);
+    expect_pong(fd);
+    call_vm("Pause");
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_tag(&g, 0);
+    expect_pong(fd);
+    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "InFlight"), 0);
+    call_vm("Resume");
+    for (uint64_t tag = 1; tag < ENTRIES; tag++)
+        expect_tag(&g, tag);
+}
+
+/* What is on the executor is finished; all the rest, queued or not, is turned away. */
+static void test_quarantine(void **state)
+{
+    pid_t executor = hold_executor();
+
+    (void) state;
+    publish(ENTRIES);
+    lane_wait_first_taken(&g);
+    call_vm("Quarantine");
+    for (unsigned i = 1; i < ENTRIES; i++)
+        (void) expect_completion(&g, VGPU_ERROR_VM_QUARANTINED);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_tag(&g, 0);
+
+    publish(2);
+    (void) expect_completion(&g, VGPU_ERROR_VM_QUARANTINED);
+    (void) expect_completion(&g, VGPU_ERROR_VM_QUARANTINED);
+    call_vm("Release");
+    expect_lane_works(&g);
+}
+
+/* A ring over its rate is slow, and is told nothing. */
+static void test_rate_limit(void **state)
+{
+    struct timespec before, after;
+    double seconds;
+
+    (void) state;
+    call_object(NULL, VM("web"), VGPU_INTERFACE_VM, "SetLimits", "a{sv}b", 1, "RequestRateLimit",
+                "u", 80, true);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    publish(ENTRIES);
+    for (uint64_t tag = 0; tag < ENTRIES; tag++)
+        expect_tag(&g, tag);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+
+    /* The bucket held a second's worth at most; the rest came at 80 a second. */
+    seconds =
+        (double) (after.tv_sec - before.tv_sec) + (double) (after.tv_nsec - before.tv_nsec) / 1e9;
+    assert_true(seconds >= (ENTRIES - 81) / 80.0);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "RequestsRejected"), 0);
+}
+
+/* To another pool and another executor, in the middle: the window goes along. */
+static void test_move(void **state)
+{
+    pid_t executor = hold_executor();
+
+    (void) state;
+    *lane_cell(&g, 8192) = 1;
+    for (uint64_t tag = 0; tag < ENTRIES; tag++) {
+        uint64_t cell = 8 * (9000 + tag);
+        const VGPUSubmission add = ring_guest_add(tag, 1, cell, UINT64_C(8) * 8192, cell);
+
+        ring_guest_fill(&g, &add);
+    }
+    (void) ring_guest_publish(&g);
+    lane_wait_first_taken(&g);
+    call_manager(NULL, "SetVMPool", "ssb", "web", "B", true);
+    for (uint64_t tag = 1; tag < ENTRIES; tag++)
+        expect_tag(&g, tag);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_tag(&g, 0);
+    for (uint64_t tag = 0; tag < ENTRIES; tag++)
+        assert_int_equal(*lane_cell(&g, 9000 + tag), 1);
+}
+
+static void test_unregister(void **state)
+{
+    pid_t executor = hold_executor();
+
+    (void) state;
+    publish(ENTRIES);
+    lane_wait_first_taken(&g);
+    call_manager(NULL, "UnregisterVM", "s", "web");
+    expect_closed(fd);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_add_works();
+    assert_int_equal(g.header->cq_tail, 0);
+
+    /* For the teardown. */
+    ring_guest_close(&g);
+    (void) begin(state);
+}
+
+#define LANE_TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LANE_TEST(test_properties), LANE_TEST(test_counters),
+        LANE_TEST(test_pause),      LANE_TEST(test_pause_with_queued),
+        LANE_TEST(test_quarantine), LANE_TEST(test_rate_limit),
+        LANE_TEST(test_move),       LANE_TEST(test_unregister),
+    };
+
+    return cmocka_run_group_tests_name("lane-control", tests, start, world_end);
+}
