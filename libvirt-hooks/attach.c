@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,23 +9,13 @@
 
 #include "attach.h"
 #include "cleanup.h"
+#include "fail.h"
 #include "hooks-config.h"
 #include "machine.h"
 #include "xml.h"
 
 /* libvirt's, for each level. */
 #define INDENTATION 2
-
-__attribute__((format(printf, 2, 3))) static int fail(char **ret_error, const char *format, ...)
-{
-    va_list list;
-    int r;
-
-    va_start(list, format);
-    r = vasprintf(ret_error, format, list);
-    va_end(list);
-    return r < 0 ? -ENOMEM : ATTACH_FAILED;
-}
 
 /* ---- Nodes, and the blanks between them ------------------------------------------------ */
 
@@ -124,18 +113,21 @@ static int check_domain(const xmlNode *root, char **ret_error)
     CLEANUP_XML_STRING char *arch = NULL, *machine = NULL;
 
     if (!type || (strcmp(type, "qemu") != 0 && strcmp(type, "kvm") != 0))
-        return fail(ret_error, "the domain's type is '%s': the device is for kvm and qemu",
-                    type ? type : "");
+        return fail_with(ATTACH_FAILED, ret_error,
+                         "the domain's type is '%s': the device is for kvm and qemu",
+                         type ? type : "");
     if (!xml_child(root, "devices"))
-        return fail(ret_error, "the domain has no <devices>");
+        return fail_with(ATTACH_FAILED, ret_error, "the domain has no <devices>");
 
     arch = os_type ? (char *) xmlGetNoNsProp(os_type, (const xmlChar *) "arch") : NULL;
     if (arch && strcmp(arch, "x86_64") != 0)
-        return fail(ret_error, "the domain's architecture is '%s': the device is for x86_64", arch);
+        return fail_with(ATTACH_FAILED, ret_error,
+                         "the domain's architecture is '%s': the device is for x86_64", arch);
     machine = os_type ? (char *) xmlGetNoNsProp(os_type, (const xmlChar *) "machine") : NULL;
     if (machine && !machine_root_bus(machine, (unsigned) strlen(machine)))
-        return fail(ret_error, "the domain's machine type is '%s': the device is for q35 and pc",
-                    machine);
+        return fail_with(ATTACH_FAILED, ret_error,
+                         "the domain's machine type is '%s': the device is for q35 and pc",
+                         machine);
     return 0;
 }
 
