@@ -233,14 +233,28 @@ static void buffer_freep(xmlBuffer **buffer)
         xmlBufferFree(*buffer);
 }
 
-/* Returns whether it differs from @before, or -ENOMEM. */
-static int serialize(xmlDoc *doc, const char *before, char **ret)
+/* libxml2 reads some namespaces that it does not write as XML again. */
+static int check_text(const char *text, char **ret_error)
+{
+    CLEANUP_XML_DOC xmlDoc *doc = NULL;
+    CLEANUP_FREE char *error = NULL;
+    int r = xml_parse(text, strlen(text), &doc, &error);
+
+    if (r <= 0)
+        return r;
+    return fail_with(ATTACH_FAILED, ret_error,
+                     "the definition has something that cannot be written again: %s", error);
+}
+
+/* Returns whether it differs from @before, or as attach_to_xml() when there is nothing. */
+static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_error)
 {
     __attribute__((cleanup(buffer_freep))) xmlBuffer *buffer = xmlBufferCreate();
     bool declared = strncmp(before, "<?xml", strlen("<?xml")) == 0;
+    CLEANUP_FREE char *text = NULL;
     xmlSaveCtxt *save;
     size_t length;
-    char *text;
+    int r;
 
     save = buffer ? xmlSaveToBuffer(buffer, "UTF-8", declared ? 0 : XML_SAVE_NO_DECL) : NULL;
     if (!save)
@@ -255,8 +269,14 @@ static int serialize(xmlDoc *doc, const char *before, char **ret)
     /* libxml2 ends the document with a line's end. */
     if (length > 0 && text[length - 1] == '\n' && before[strlen(before) - 1] != '\n')
         text[length - 1] = '\0';
+    r = check_text(text, ret_error);
+    if (r != 0)
+        return r;
+
+    r = strcmp(text, before) == 0 ? ATTACH_UNCHANGED : ATTACH_CHANGED;
     *ret = text;
-    return strcmp(text, before) == 0 ? ATTACH_UNCHANGED : ATTACH_CHANGED;
+    text = NULL;
+    return r;
 }
 
 /* Parses, and finds our element. */
@@ -314,7 +334,7 @@ int attach_to_xml(const char *xml, const DomainAttributes *attributes, char **re
         r = fill_element(element, &all);
     if (r == 0)
         r = set_emulator(root, LAUNCHER_PATH);
-    return r < 0 ? r : serialize(doc, xml, ret);
+    return r < 0 ? r : serialize(doc, xml, ret, ret_error);
 }
 
 /* An <emulator> that somebody has changed since then is left alone. */
@@ -358,5 +378,5 @@ int detach_from_xml(const char *xml, char **ret, char **ret_error)
         return r;
     if (element)
         remove_element(element);
-    return serialize(doc, xml, ret);
+    return serialize(doc, xml, ret, ret_error);
 }
