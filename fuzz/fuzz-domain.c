@@ -37,22 +37,41 @@ static void parse(const uint8_t *data, size_t size)
     domain_free(d);
 }
 
-/* What attach has written, attach leaves alone, and detach undoes. */
+/* One more attach, which takes over @xml; it must work. */
+static char *attach_again(char *xml, const DomainAttributes *attributes, int *ret_result)
+{
+    char *again = NULL, *error = NULL;
+
+    *ret_result = attach_to_xml(xml, attributes, &again, &error);
+    require(*ret_result == ATTACH_UNCHANGED || *ret_result == ATTACH_CHANGED);
+    free(xml);
+    return again;
+}
+
+/*
+ * What attach has written, attach leaves alone, and detach undoes. libxml2 needs
+ * another round for a namespace with a line's end in it: it writes that as it is,
+ * and reads it as a blank.
+ */
 static void change(const char *xml)
 {
     const DomainAttributes attributes = {.pool = "A", .priority = "low"};
-    char *attached = NULL, *again = NULL, *detached = NULL, *error = NULL;
+    char *attached = NULL, *detached = NULL, *error = NULL;
     int r = attach_to_xml(xml, &attributes, &attached, &error);
 
     check_error(error, r == ATTACH_FAILED);
-    if (r != ATTACH_FAILED) {
-        require(attach_to_xml(attached, &attributes, &again, &error) == ATTACH_UNCHANGED);
-        require(strstr(attached, DOMAIN_NAMESPACE) != NULL);
-        require(detach_from_xml(attached, &detached, &error) == ATTACH_CHANGED);
-        free(again);
-        free(detached);
-        free(attached);
-    }
+    if (r == ATTACH_FAILED)
+        return;
+
+    attached = attach_again(attached, &attributes, &r);
+    if (r == ATTACH_CHANGED)
+        attached = attach_again(attached, &attributes, &r);
+    require(r == ATTACH_UNCHANGED);
+    require(strstr(attached, DOMAIN_NAMESPACE) != NULL);
+
+    require(detach_from_xml(attached, &detached, &error) == ATTACH_CHANGED);
+    free(detached);
+    free(attached);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
 #include "attach.h"
 #include "cleanup.h"
+#include "fail.h"
 
 static void connect_closep(virConnectPtr *connection)
 {
@@ -33,8 +30,7 @@ static int fail(char **ret_error)
 {
     const char *message = virGetLastErrorMessage();
 
-    *ret_error = strdup(message ? message : "libvirt gives no reason");
-    return *ret_error ? ATTACH_FAILED : -ENOMEM;
+    return fail_with(ATTACH_FAILED, ret_error, "%s", message ? message : "libvirt gives no reason");
 }
 
 static int open_domain(const char *uri, const char *name, virConnectPtr *ret_connection,
@@ -48,11 +44,8 @@ static int open_domain(const char *uri, const char *name, virConnectPtr *ret_con
     *ret_domain = virDomainLookupByName(*ret_connection, name);
     if (!*ret_domain && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
         *ret_domain = virDomainLookupByUUIDString(*ret_connection, name);
-    if (!*ret_domain) {
-        if (asprintf(ret_error, "no domain is called '%s'", name) < 0)
-            return -ENOMEM;
-        return ATTACH_FAILED;
-    }
+    if (!*ret_domain)
+        return fail_with(ATTACH_FAILED, ret_error, "no domain is called '%s'", name);
     return 0;
 }
 
@@ -68,10 +61,9 @@ static int change(const char *uri, const char *name, const DomainAttributes *att
     r = open_domain(uri, name, &connection, &domain, ret_error);
     if (r != 0)
         return r;
-    if (virDomainIsPersistent(domain) == 0) {
-        *ret_error = strdup("the domain is transient: it has no definition that stays");
-        return *ret_error ? ATTACH_FAILED : -ENOMEM;
-    }
+    if (virDomainIsPersistent(domain) == 0)
+        return fail_with(ATTACH_FAILED, ret_error,
+                         "the domain is transient: it has no definition that stays");
     active = virDomainIsActive(domain);
     before = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
     if (active < 0 || !before)

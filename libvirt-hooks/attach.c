@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,23 +9,13 @@
 
 #include "attach.h"
 #include "cleanup.h"
+#include "fail.h"
 #include "hooks-config.h"
 #include "machine.h"
 #include "xml.h"
 
 /* libvirt's, for each level. */
 #define INDENTATION 2
-
-__attribute__((format(printf, 2, 3))) static int fail(char **ret_error, const char *format, ...)
-{
-    va_list list;
-    int r;
-
-    va_start(list, format);
-    r = vasprintf(ret_error, format, list);
-    va_end(list);
-    return r < 0 ? -ENOMEM : ATTACH_FAILED;
-}
 
 /* ---- Nodes, and the blanks between them ------------------------------------------------ */
 
@@ -124,18 +113,21 @@ static int check_domain(const xmlNode *root, char **ret_error)
     CLEANUP_XML_STRING char *arch = NULL, *machine = NULL;
 
     if (!type || (strcmp(type, "qemu") != 0 && strcmp(type, "kvm") != 0))
-        return fail(ret_error, "the domain's type is '%s': the device is for kvm and qemu",
-                    type ? type : "");
+        return fail_with(ATTACH_FAILED, ret_error,
+                         "the domain's type is '%s': the device is for kvm and qemu",
+                         type ? type : "");
     if (!xml_child(root, "devices"))
-        return fail(ret_error, "the domain has no <devices>");
+        return fail_with(ATTACH_FAILED, ret_error, "the domain has no <devices>");
 
     arch = os_type ? (char *) xmlGetNoNsProp(os_type, (const xmlChar *) "arch") : NULL;
     if (arch && strcmp(arch, "x86_64") != 0)
-        return fail(ret_error, "the domain's architecture is '%s': the device is for x86_64", arch);
+        return fail_with(ATTACH_FAILED, ret_error,
+                         "the domain's architecture is '%s': the device is for x86_64", arch);
     machine = os_type ? (char *) xmlGetNoNsProp(os_type, (const xmlChar *) "machine") : NULL;
     if (machine && !machine_root_bus(machine, (unsigned) strlen(machine)))
-        return fail(ret_error, "the domain's machine type is '%s': the device is for q35 and pc",
-                    machine);
+        return fail_with(ATTACH_FAILED, ret_error,
+                         "the domain's machine type is '%s': the device is for q35 and pc",
+                         machine);
     return 0;
 }
 
@@ -241,14 +233,28 @@ static void buffer_freep(xmlBuffer **buffer)
         xmlBufferFree(*buffer);
 }
 
-/* Returns whether it differs from @before, or -ENOMEM. */
-static int serialize(xmlDoc *doc, const char *before, char **ret)
+/* libxml2 reads some namespaces that it does not write as XML again. */
+static int check_text(const char *text, char **ret_error)
+{
+    CLEANUP_XML_DOC xmlDoc *doc = NULL;
+    CLEANUP_FREE char *error = NULL;
+    int r = xml_parse(text, strlen(text), &doc, &error);
+
+    if (r <= 0)
+        return r;
+    return fail_with(ATTACH_FAILED, ret_error,
+                     "the definition has something that cannot be written again: %s", error);
+}
+
+/* Returns whether it differs from @before, or as attach_to_xml() when there is nothing. */
+static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_error)
 {
     __attribute__((cleanup(buffer_freep))) xmlBuffer *buffer = xmlBufferCreate();
     bool declared = strncmp(before, "<?xml", strlen("<?xml")) == 0;
+    CLEANUP_FREE char *text = NULL;
     xmlSaveCtxt *save;
     size_t length;
-    char *text;
+    int r;
 
     save = buffer ? xmlSaveToBuffer(buffer, "UTF-8", declared ? 0 : XML_SAVE_NO_DECL) : NULL;
     if (!save)
@@ -263,8 +269,14 @@ static int serialize(xmlDoc *doc, const char *before, char **ret)
     /* libxml2 ends the document with a line's end. */
     if (length > 0 && text[length - 1] == '\n' && before[strlen(before) - 1] != '\n')
         text[length - 1] = '\0';
+    r = check_text(text, ret_error);
+    if (r != 0)
+        return r;
+
+    r = strcmp(text, before) == 0 ? ATTACH_UNCHANGED : ATTACH_CHANGED;
     *ret = text;
-    return strcmp(text, before) == 0 ? ATTACH_UNCHANGED : ATTACH_CHANGED;
+    text = NULL;
+    return r;
 }
 
 /* Parses, and finds our element. */
@@ -322,7 +334,7 @@ int attach_to_xml(const char *xml, const DomainAttributes *attributes, char **re
         r = fill_element(element, &all);
     if (r == 0)
         r = set_emulator(root, LAUNCHER_PATH);
-    return r < 0 ? r : serialize(doc, xml, ret);
+    return r < 0 ? r : serialize(doc, xml, ret, ret_error);
 }
 
 /* An <emulator> that somebody has changed since then is left alone. */
@@ -366,5 +378,5 @@ int detach_from_xml(const char *xml, char **ret, char **ret_error)
         return r;
     if (element)
         remove_element(element);
-    return serialize(doc, xml, ret);
+    return serialize(doc, xml, ret, ret_error);
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "domain.h"
+#include "fail.h"
 #include "vgpu-protocol.h"
 #include "xml.h"
 
@@ -27,27 +26,6 @@ Domain *domain_free(Domain *d)
 static void domain_freep(Domain **d)
 {
     domain_free(*d);
-}
-
-__attribute__((format(printf, 3, 4))) static int fail(int code, char **ret_error,
-                                                      const char *format, ...)
-{
-    char *error;
-    va_list list;
-    int r;
-
-    va_start(list, format);
-    r = vasprintf(&error, format, list);
-    va_end(list);
-    if (r < 0)
-        return -ENOMEM;
-
-    /* One line, whatever the value holds. */
-    for (char *p = error; *p; p++)
-        if ((unsigned char) *p < ' ')
-            *p = '?';
-    *ret_error = error;
-    return code;
 }
 
 /* ---- The attributes -------------------------------------------------------------------- */
@@ -137,11 +115,11 @@ int domain_check_attributes(const DomainAttributes *attributes, DomainDevice *re
         const char *value = *attribute_slot(&copy, i);
 
         if (!value && attribute_rules[i].required)
-            return fail(DOMAIN_INVALID_DEVICE, ret_error, "%s is missing: it must be %s",
-                        attribute_rules[i].name, attribute_rules[i].wanted);
+            return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%s is missing: it must be %s",
+                             attribute_rules[i].name, attribute_rules[i].wanted);
         if (value && attribute_rules[i].check(value, &device) < 0)
-            return fail(DOMAIN_INVALID_DEVICE, ret_error, "%s is '%.*s': it must be %s",
-                        attribute_rules[i].name, SHOWN_MAX, value, attribute_rules[i].wanted);
+            return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%s is '%.*s': it must be %s",
+                             attribute_rules[i].name, SHOWN_MAX, value, attribute_rules[i].wanted);
     }
 
     *ret = device;
@@ -165,14 +143,15 @@ int domain_find_element(const xmlNode *root, xmlNode **ret, char **ret_error)
         if (!is_family(node))
             continue;
         if (strcmp((const char *) node->ns->href, DOMAIN_NAMESPACE) != 0)
-            return fail(DOMAIN_INVALID_DEVICE, ret_error,
-                        "<%.*s> is of the namespace '%.*s': this version knows only '%s'",
-                        SHOWN_MAX, node->name, SHOWN_MAX, node->ns->href, DOMAIN_NAMESPACE);
+            return fail_with(DOMAIN_INVALID_DEVICE, ret_error,
+                             "<%.*s> is of the namespace '%.*s': this version knows only '%s'",
+                             SHOWN_MAX, node->name, SHOWN_MAX, node->ns->href, DOMAIN_NAMESPACE);
         if (strcmp((const char *) node->name, "device") != 0)
-            return fail(DOMAIN_INVALID_DEVICE, ret_error,
-                        "<%.*s> is unknown: the element must be <device>", SHOWN_MAX, node->name);
+            return fail_with(DOMAIN_INVALID_DEVICE, ret_error,
+                             "<%.*s> is unknown: the element must be <device>", SHOWN_MAX,
+                             node->name);
         if (found)
-            return fail(DOMAIN_INVALID_DEVICE, ret_error, "<device> is there twice");
+            return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "<device> is there twice");
         found = node;
     }
 
@@ -207,8 +186,8 @@ static int take_attribute(const xmlAttr *attribute, DomainAttributes *attributes
         return *attribute_slot(attributes, i) ? 0 : -ENOMEM;
     }
 
-    return fail(DOMAIN_INVALID_DEVICE, ret_error, "%.*s is no attribute that <device> has",
-                SHOWN_MAX, attribute->name);
+    return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%.*s is no attribute that <device> has",
+                     SHOWN_MAX, attribute->name);
 }
 
 static int parse_element(const xmlNode *element, DomainDevice *ret, char **ret_error)
@@ -217,7 +196,7 @@ static int parse_element(const xmlNode *element, DomainDevice *ret, char **ret_e
     int r = 0;
 
     if (!is_empty(element))
-        return fail(DOMAIN_INVALID_DEVICE, ret_error, "<device> must be empty");
+        return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "<device> must be empty");
 
     for (const xmlAttr *a = element->properties; a && r == 0; a = a->next)
         r = take_attribute(a, &attributes, ret_error);
@@ -238,9 +217,9 @@ static int parse_identity(const xmlNode *root, Domain *d, char **ret_error)
     CLEANUP_XML_STRING char *uuid = xml_text(xml_child(root, "uuid"));
 
     if (!name || *name == '\0')
-        return fail(DOMAIN_INVALID_XML, ret_error, "the domain has no name");
+        return fail_with(DOMAIN_INVALID_XML, ret_error, "the domain has no name");
     if (!uuid || !uuid_normalize(uuid, d->uuid))
-        return fail(DOMAIN_INVALID_XML, ret_error, "the domain has no proper UUID");
+        return fail_with(DOMAIN_INVALID_XML, ret_error, "the domain has no proper UUID");
 
     d->name = strdup(name);
     return d->name ? 0 : -ENOMEM;

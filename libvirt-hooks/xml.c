@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
 
+#include "fail.h"
 #include "xml.h"
 
 void xml_doc_freep(xmlDoc **doc)
@@ -45,20 +45,8 @@ static int describe(const xmlParserCtxt *parser, char **ret_error)
 {
     const char *message = parser->lastError.message ? parser->lastError.message : "no XML";
 
-    if (asprintf(ret_error, "cannot parse the domain's XML: line %d: %.*s", parser->lastError.line,
-                 (int) strcspn(message, "\n"), message) < 0)
-        return -ENOMEM;
-    return 1;
-}
-
-static int fail(const char *message, char **ret_error)
-{
-    char *error = strdup(message);
-
-    if (!error)
-        return -ENOMEM;
-    *ret_error = error;
-    return 1;
+    return fail_with(1, ret_error, "cannot parse the domain's XML: line %d: %.*s",
+                     parser->lastError.line, (int) strcspn(message, "\n"), message);
 }
 
 int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error)
@@ -69,9 +57,9 @@ int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error)
     const xmlNode *root;
 
     if (size == 0)
-        return fail("there is no domain XML", ret_error);
+        return fail_with(1, ret_error, "there is no domain XML");
     if (size > XML_SIZE_MAX)
-        return fail("the domain's XML is too large", ret_error);
+        return fail_with(1, ret_error, "the domain's XML is too large");
 
     parser = xmlNewParserCtxt();
     if (!parser)
@@ -83,7 +71,7 @@ int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error)
     doc = xmlCtxtReadMemory(parser, text, (int) size, NULL, "UTF-8",
                             XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
     if (has_doctype)
-        return fail("the domain's XML has a DOCTYPE", ret_error);
+        return fail_with(1, ret_error, "the domain's XML has a DOCTYPE");
     if (parser->errNo == XML_ERR_NO_MEMORY)
         return -ENOMEM;
     if (!doc)
@@ -91,7 +79,7 @@ int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error)
 
     root = xmlDocGetRootElement(doc);
     if (!root || root->ns || strcmp((const char *) root->name, "domain") != 0)
-        return fail("the XML's root element is not <domain>", ret_error);
+        return fail_with(1, ret_error, "the XML's root element is not <domain>");
 
     *ret = doc;
     doc = NULL;

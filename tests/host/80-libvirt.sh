@@ -8,7 +8,7 @@
 . "$tests/libvirt.sh"
 
 [ -z "${vm_in[b]:-}" ] || vm_stop b
-quietly libvirt-up libvirt_up
+quietly libvirt-up libvirt_up >&2
 # the default, which the host's configuration has changed for QEMUs started by hand
 printf '[Unregistered]\nPolicy=refuse\n' >"$host_root/etc/vgpu/mediator.conf.d/80-libvirt.conf"
 host_run systemctl restart "$service"

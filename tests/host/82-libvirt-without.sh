@@ -43,6 +43,11 @@ web2_starts_without_device() {
     grep -q "domain 'web2': starts without its vgpu device: " "$cache/host/journal"
 }
 
+# web2_is_off - for the end of a case, however it ended
+web2_is_off() {
+    ! domain_is running web2 || virsh destroy web2
+}
+
 test_a_domain_without_the_element_starts_as_without_us() {
     local ours theirs
 
@@ -91,7 +96,7 @@ test_a_mediator_that_is_stopped_and_masked_stops_nobody() {
 }
 
 mediator_is_back() {
-    virsh destroy web2
+    web2_is_off
     host_run systemctl unmask --runtime vgpu-mediator.socket "$service"
     host_run systemctl start vgpu-mediator.socket "$service"
 }
@@ -100,7 +105,7 @@ mediator_is_back() {
 mediator_hangs() {
     host_run systemctl start "$service"
     mediator_pid=$(unit_property "$service" MainPID)
-    trap 'mediator_goes_on; virsh destroy web2' EXIT
+    trap 'mediator_goes_on; web2_is_off' EXIT
     host_run kill -STOP "$mediator_pid"
 }
 
@@ -137,7 +142,7 @@ test_a_mediator_that_hangs_at_the_end_holds_up_nobody() {
 }
 
 test_a_plugin_that_is_missing_costs_the_device_alone() {
-    trap 'mv "$plugins.away" "$plugins"; virsh destroy web2' EXIT
+    trap 'mv "$plugins.away" "$plugins"; web2_is_off' EXIT
     mv "$plugins" "$plugins.away"
     domain_start web2
     fails vm_run web2 'vgpu info'

@@ -268,6 +268,14 @@ static void test_domains_that_cannot_have_it(void **state)
     expect_failure("", &high, "no domain XML");
 }
 
+static void test_what_cannot_be_written_again_is_refused(void **state)
+{
+    (void) state;
+    expect_failure("<domain type='kvm'><metadata><x:y xmlns:x='a&#60;b'/></metadata><devices/>"
+                   "</domain>",
+                   &high, "cannot be written again");
+}
+
 static void test_an_element_that_is_wrong_is_put_right(void **state)
 {
     static const char xml[] = "<domain type='kvm'>\n  <metadata>\n    " ELEMENT
@@ -293,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_a_declaration_stays),
         cmocka_unit_test(test_wrong_attributes),
         cmocka_unit_test(test_domains_that_cannot_have_it),
+        cmocka_unit_test(test_what_cannot_be_written_again_is_refused),
         cmocka_unit_test(test_an_element_that_is_wrong_is_put_right),
     };
     int r = cmocka_run_group_tests(tests, NULL, NULL);
