@@ -15,6 +15,7 @@
 #include "bus.h"
 #include "config.h"
 #include "connection.h"
+#include "eventfd-signaller.h"
 #include "lane.h"
 #include "pool.h"
 #include "vm.h"
@@ -48,6 +49,7 @@ struct Manager {
     LaneList lanes_kicked;
     LaneList lanes_waiting; /* for a quiet window */
     sd_event_source *lanes_source;
+    EventfdSignaller *signaller; /* NULL where the host has none to give */
 
     ConnectionList connections;
     unsigned n_connections;
