@@ -174,6 +174,28 @@ static void report(Client *c, const char *name, const VGPUSubmission *s, double 
            unit);
 }
 
+/* From the executor's start to its HELLO, and the first requests after it */
+static void bench_start(const char *executor)
+{
+    const ClientOptions o = {.executor = executor, .backend = "cuda", .slots = 4};
+    double start = now_us(), ready, first, second;
+    Client *c = client_start(&o);
+    unsigned char m[256];
+    ClientResponse r;
+
+    client_hello(c);
+    ready = now_us();
+    client_send(c, m, message_scalar(m, 1, VGPU_PRIORITY_HIGH, 1, 2));
+    client_receive(c, &r);
+    first = now_us();
+    client_send(c, m, message_scalar(m, 1, VGPU_PRIORITY_HIGH, 1, 2));
+    client_receive(c, &r);
+    second = now_us();
+    printf("ready after %.0f ms, first request %.0f us, second %.0f us\n", (ready - start) / 1e3,
+           first - ready, second - first);
+    bench_end(c);
+}
+
 static void bench_others(Client *c)
 {
     VGPUSubmission s = bench_vector(VGPU_OP_RING_DOT, VGPU_TYPE_FLOAT32, N);
@@ -217,6 +239,7 @@ int main(int argc, char *argv[])
 
     memory = bench_window(size, &fd);
     open_native(&b, memory, size);
+    bench_start(executor);
     c = bench_executor(executor, "cuda", fd);
     ratio = bench_sizes(&b, c);
     bench_others(c);

@@ -369,10 +369,12 @@ void lane_complete_request(const Request *r, const RingResult *result)
 
 static void signal_completion(const Lane *l)
 {
+    EventfdSignaller *signaller = l->vm->manager->signaller;
     const uint64_t one = 1;
 
     /* EAGAIN: it has been told more often than it can count. */
-    (void) !write(l->completion, &one, sizeof(one));
+    if (!signaller || eventfd_signaller_signal(signaller, l->completion) < 0)
+        (void) !write(l->completion, &one, sizeof(one));
 }
 
 static void start(Lane *l)
@@ -455,6 +457,11 @@ int lanes_init(Manager *manager)
 
     TAILQ_INIT(&manager->lanes_kicked);
     TAILQ_INIT(&manager->lanes_waiting);
+    r = eventfd_signaller_new(&manager->signaller);
+    if (r < 0)
+        log_warning("no asynchronous I/O to be had (%s): a QEMU that means harm could block this "
+                    "service",
+                    strerror(-r));
     r = sd_event_add_defer(manager->event, &manager->lanes_source, on_kicked, manager);
     return r < 0 ? r : sd_event_source_set_enabled(manager->lanes_source, SD_EVENT_OFF);
 }

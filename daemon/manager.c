@@ -302,6 +302,7 @@ Manager *manager_free(Manager *m)
     sd_event_source_disable_unref(m->accept_pause);
     sd_event_source_disable_unref(m->drain);
     sd_event_source_disable_unref(m->lanes_source);
+    eventfd_signaller_free(m->signaller);
     manager_bus_close(m);
     vm_free_all(m);
     peers_free(m->peers);

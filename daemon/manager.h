@@ -15,6 +15,7 @@
 #include "bus.h"
 #include "config.h"
 #include "connection.h"
+#include "eventfd-signaller.h"
 #include "lane.h"
 #include "peers.h"
 #include "pool.h"
@@ -49,6 +50,7 @@ struct Manager {
     LaneList lanes_kicked;
     LaneList lanes_waiting; /* for a quiet window */
     sd_event_source *lanes_source;
+    EventfdSignaller *signaller; /* NULL where the host has none to give */
 
     ConnectionList connections;
     Peers *peers;

@@ -220,8 +220,7 @@ static int open_kernels(Backend *b, const char *path, char *reason)
         r = check(b, b->driver.module_load_data(&b->module, path ? file : kernels_image), "kernels",
                   reason);
     for (unsigned i = 0; r == 0 && i < N_KERNELS; i++)
-        r = check(b, b->driver.module_get_function(&b->kernels[i], b->module, kernel_names[i]),
-                  kernel_names[i], reason);
+        r = check(b, cuda_kernel_load(b, kernel_names[i], &b->kernels[i]), kernel_names[i], reason);
     if (r < 0)
         return r;
 
@@ -296,10 +295,12 @@ static void backend_closep(Backend **b)
 }
 
 /* Variables that the driver reads in cuInit(). What the administrator set stays. */
-static void set_environment(void)
+static void set_environment(const CudaDriver *d)
 {
-    /* Load all kernels now, not each at its first launch. */
-    setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+    /* Our kernels are all loaded now, not each at its first launch, which would wait for
+     * kernels that are running. By name where the driver can (12.4 and later): loading
+     * everything would mean all of cuBLAS, too, which takes seconds instead of a tenth. */
+    setenv("CUDA_MODULE_LOADING", d->func_load ? "LAZY" : "EAGER", 0);
     /* PTX is compiled only on a GPU newer than this build, and takes milliseconds:
      * not worth a cache on disk, which the mediator's sandbox forbids anyway. */
     setenv("CUDA_CACHE_DISABLE", "1", 0);
@@ -324,8 +325,8 @@ static int cuda_open(const BackendOptions *options, Backend **ret, char *reason)
     b->n_slots = options->n_slots;
     b->done.event_fd = -1;
 
-    set_environment();
     r = cuda_driver_open(&b->driver, reason, BACKEND_REASON_MAX);
+    set_environment(&b->driver);
     if (r == 0)
         r = open_device(b, options->device, reason);
     if (r == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The matrix product for hosts without OpenBLAS. A panel of b, PANEL_K rows of
- * a few vector registers each, is copied so that it lies in the first-level cache; then it
+ * a few vectors each, is copied so that it lies in the first-level cache; then it
  * is multiplied with every four rows of a, whose part of c stays in registers.
  *
  * Compiled with -ffp-contract=fast, beside cpu-kernels.c: products and sums are
@@ -12,34 +12,50 @@
 #define PANEL_K 256u
 #define ROWS 4u
 
-#define DEFINE_MATMUL(name, type, COLUMNS)                                                         \
-    typedef type name##_panel[PANEL_K][COLUMNS];                                                   \
+/* A vector is a register. The sums of ROWS rows, and of as many vectors, must fit. */
+#define VECTORS 2u
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64u
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32u
+#else
+#define VECTOR_BYTES 16u
+#endif
+
+#define DEFINE_MATMUL(name, type)                                                                  \
+    typedef type name##_vector __attribute__((vector_size(VECTOR_BYTES)));                         \
+    typedef name##_vector name##_panel[PANEL_K][VECTORS];                                          \
                                                                                                    \
     /* c += a times the panel, for @rows of a; or c = that, when @first */                         \
     static inline __attribute__((always_inline)) void name##_rows(                                 \
         const type *a, size_t lda, name##_panel panel, type *c, size_t ldc, size_t rows, size_t n, \
         size_t k, bool first)                                                                      \
     {                                                                                              \
-        type sums[ROWS][COLUMNS] = {0};                                                            \
+        name##_vector sums[ROWS][VECTORS] = {0};                                                   \
                                                                                                    \
         for (size_t l = 0; l < k; l++)                                                             \
             for (size_t r = 0; r < rows; r++)                                                      \
-                for (size_t j = 0; j < COLUMNS; j++)                                               \
-                    sums[r][j] += a[r * lda + l] * panel[l][j];                                    \
-        for (size_t r = 0; r < rows; r++)                                                          \
+                for (size_t v = 0; v < VECTORS; v++)                                               \
+                    sums[r][v] += a[r * lda + l] * panel[l][v];                                    \
+        for (size_t r = 0; r < rows; r++) {                                                        \
+            type row[VECTORS * VECTOR_BYTES / sizeof(type)];                                       \
+                                                                                                   \
+            memcpy(row, sums[r], sizeof(row));                                                     \
             for (size_t j = 0; j < n; j++)                                                         \
-                c[r * ldc + j] = first ? sums[r][j] : c[r * ldc + j] + sums[r][j];                 \
+                c[r * ldc + j] = first ? row[j] : c[r * ldc + j] + row[j];                         \
+        }                                                                                          \
     }                                                                                              \
                                                                                                    \
     void CPU_NAME(name)(const void *va, size_t lda, const void *vb, size_t ldb, void *vc,          \
                         size_t ldc, size_t m, size_t n, size_t k)                                  \
     {                                                                                              \
+        const size_t width = VECTORS * VECTOR_BYTES / sizeof(type);                                \
         const type *a = va, *b = vb;                                                               \
         name##_panel panel;                                                                        \
         type *c = vc;                                                                              \
                                                                                                    \
-        for (size_t j = 0; j < n; j += COLUMNS) {                                                  \
-            size_t columns = n - j < COLUMNS ? n - j : COLUMNS;                                    \
+        for (size_t j = 0; j < n; j += width) {                                                    \
+            size_t columns = n - j < width ? n - j : width;                                        \
                                                                                                    \
             for (size_t l = 0; l < k; l += PANEL_K) {                                              \
                 size_t depth = k - l < PANEL_K ? k - l : PANEL_K, i = 0;                           \
@@ -57,5 +73,5 @@
         }                                                                                          \
     }
 
-DEFINE_MATMUL(cpu_matmul_float32, float, 32)
-DEFINE_MATMUL(cpu_matmul_float64, double, 16)
+DEFINE_MATMUL(cpu_matmul_float32, float)
+DEFINE_MATMUL(cpu_matmul_float64, double)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The CUDA backend's parts among each other: backend-cuda.c and cuda-compute.c. */
+/* The CUDA backend's parts among each other: backend-cuda.c and cuda-*.c. */
 #ifndef VGPU_EXECUTOR_CUDA_BACKEND_H
 #define VGPU_EXECUTOR_CUDA_BACKEND_H
 
@@ -14,8 +14,10 @@
 
 #define N_KERNELS 4u
 #define N_LANES 3u
+/* Of each of a lane's buffers */
+#define LANE_BUFFER_BYTES (16u << 20)
 /* Steps of a job in a window that are handed to the device at once. */
-#define SEGMENT_STEPS 64u
+#define SEGMENT_STEPS 16u
 
 /* What the device sees of a slot. Each part starts a cache line of its own. */
 typedef struct SlotMemory {
@@ -35,7 +37,7 @@ typedef struct CudaCompute {
     unsigned index; /* of the slot */
     Compute compute;
     VGPUShape shape;
-    bool direct; /* kernels work in the window itself */
+    bool direct; /* kernels work in the window itself, and report */
     bool single; /* one step, in the priority's own stream */
     uint64_t n_steps, next_step;
     uint64_t segment;          /* first step of those in flight */
@@ -67,17 +69,16 @@ typedef struct CudaBatch {
     CUresult status; /* valid when the slots' bits are taken */
 } CudaBatch;
 
-/* Copy in, compute, copy out, one step after the other; the lanes of a pipeline do it at
- * the same time. */
+/* One step after the other; the lanes of a pipeline work at the same time. */
 typedef struct CudaLane {
     CUstream stream;
-    CUdeviceptr buffers[3]; /* for parts of a, b and c */
+    CUdeviceptr buffers[3]; /* for tiles of a, b and c; 0 before the first of them */
     CudaBlasHandle blas;    /* NULL: not there, or not needed yet */
 } CudaLane;
 
 typedef struct CudaPipeline {
-    bool is_open, blas_is_open; /* the latter: tried, at least */
-    uint64_t end_ns;            /* when its last job ended */
+    bool blas_is_open; /* tried, at least */
+    uint64_t end_ns;   /* when its last job with copies ended */
     CudaLane lanes[N_LANES];
 } CudaPipeline;
 
@@ -115,11 +116,24 @@ struct Backend {
     CudaBatch batches[EXECUTOR_SLOTS_MAX];
 };
 
+static inline uint64_t cuda_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t cuda_divide_up(uint64_t a, uint64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
 /* cuda_note() - remember that the process is unusable, if that is what @result says */
 uint32_t cuda_note(Backend *b, CUresult result);
 
+/* cuda_kernel_load() - look up one of the module's kernels, and have it on the device */
+CUresult cuda_kernel_load(Backend *b, const char *name, CUfunction *ret);
+
 /*
- * cuda_kernels_load() - look up the kernels for windows
+ * cuda_kernels_load() - the same for those for windows
  * @ret_name: the last one that was looked up, also on failure
  */
 CUresult cuda_kernels_load(Backend *b, const char **ret_name);
@@ -140,6 +154,23 @@ bool cuda_compute(Backend *b, unsigned index, const Compute *compute, Completion
  * flight now.
  */
 bool cuda_compute_collect(Backend *b, unsigned index, CUresult status, Completion *ret);
+
+/*
+ * cuda_launch_vector(), cuda_launch_matmul() - the kernel of a submission, with this
+ * argument (cuda-kernels.c)
+ */
+CUresult cuda_launch_vector(Backend *b, const VGPUSubmission *s, KernelVector *v, unsigned blocks,
+                            CUstream stream);
+CUresult cuda_launch_matmul(Backend *b, const VGPUSubmission *s, KernelMatmul *p, CUstream stream);
+
+/* cuda_matmul_plan() - set the numbers of steps and tiles of a product (cuda-matmul.c) */
+void cuda_matmul_plan(CudaCompute *job);
+
+/* cuda_matmul_direct() - a product in the window itself, in one step */
+CUresult cuda_matmul_direct(Backend *b, unsigned index, CUdeviceptr reports, CUstream stream);
+
+/* cuda_matmul_step() - one step of a product in tiles, in a lane that has its buffers */
+CUresult cuda_matmul_step(Backend *b, unsigned index, uint64_t step, const CudaLane *lane);
 
 /* cuda_pipeline_close() - wait for it and free it; takes one that was never opened */
 void cuda_pipeline_close(Backend *b, CudaPipeline *p);

@@ -23,6 +23,7 @@ int cuda_driver_open(CudaDriver *ret, char *reason, size_t reason_size)
     }
     CUDA_DRIVER_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
+    *(void **) &d.func_load = dlsym(d.library, "cuFuncLoad");
 
     *ret = d;
     return 0;

@@ -5,8 +5,8 @@
  * starts without a driver.
  *
  * Types, constants and prototypes are facts from the "CUDA Driver API"
- * reference manual (docs.nvidia.com/cuda/cuda-driver-api), version 13.0; none of
- * them has changed since CUDA 6.5. Where a function has versions, the name here
+ * reference manual (docs.nvidia.com/cuda/cuda-driver-api), version 13.0; but for
+ * cuFuncLoad none of them has changed since CUDA 6.5. Where a function has versions, the name here
  * is the one of its current 64-bit ABI (*_v2), which the header <cuda.h> hides
  * behind a macro.
  */
@@ -141,6 +141,7 @@ typedef struct CudaCopy2D {
 typedef struct CudaDriver {
     void *library;
     CUDA_DRIVER_FUNCTIONS(CUDA_DRIVER_MEMBER)
+    CUresult (*func_load)(CUfunction function); /* cuFuncLoad, CUDA 12.4; may be NULL */
 } CudaDriver;
 
 /*

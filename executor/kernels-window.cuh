@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The kernels of windows. Operands lie in a window itself, mapped into the device, or
-// in copies of their parts.
+// The kernels of windows. Vectors lie in a window itself, mapped into the device; so do
+// small matrices, and tiles of large ones in the device's own memory.
 
 #include "kernels.h"
 

@@ -249,6 +249,29 @@ static void test_hostile_indices(void **state)
     lane_down(&other, other_fd);
 }
 
+/* The counter of the completion is full, and whoever adds to it would block. */
+static void test_full_completion(void **state)
+{
+    const uint64_t full = UINT64_MAX - 1;
+    RingGuest g;
+    int fd = lane_up(&g, 16, 0);
+
+    (void) state;
+    expect_lane_works(&g);
+    assert_int_equal(write(g.fds[2], &full, sizeof(full)), sizeof(full));
+    assert_int_equal(fcntl(g.fds[2], F_SETFL, O_RDWR), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        const VGPUSubmission nop = ring_guest_nop(i);
+
+        g.header->cq_event = g.header->cq_tail;
+        ring_guest_submit(&g, &nop);
+        g.spins = true;
+        expect_tag(&g, i);
+    }
+    expect_add_works();
+    lane_down(&g, fd);
+}
+
 /* ---- The end of a ring -------------------------------------------------------------------- */
 
 /* In place, so that doing it twice shows: the first @n cells from 8192 on, one entry each. */
@@ -540,6 +563,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused_windows, start_default, stop),
         cmocka_unit_test_setup_teardown(test_leaks, start_default, stop),
         cmocka_unit_test_setup_teardown(test_hostile_indices, start_default, stop),
+        cmocka_unit_test_setup_teardown(test_full_completion, start_default, stop),
         cmocka_unit_test_setup_teardown(test_off_with_full_ring, start_default, stop),
         cmocka_unit_test_setup_teardown(test_hang_up_with_full_ring, start_default, stop),
         cmocka_unit_test_setup_teardown(test_executor_killed, start_default, stop),

@@ -318,6 +318,27 @@ static void test_old_mediator(void **state)
     assert_failed(w, VGPU_ERROR_UNSUPPORTED_OP);
 }
 
+/* What the last mediator knew says nothing about the next one. */
+static void test_old_mediator_after_a_new_one(void **state)
+{
+    World *w = *state;
+
+    device_submit_add(&w->device, 1, 100, 200);
+    fake_accept(&w->mediator, NULL);
+    fake_welcome_ring(&w->mediator);
+    fake_expect_request(&w->mediator, 1, NULL);
+    fake_send(&w->mediator, VGPU_MSG_PING, 1, NULL, 0);
+    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* WELCOME has been taken */
+    fake_hang_up(&w->mediator);
+    fake_accept(&w->mediator, NULL);
+    fake_serve_add(&w->mediator, 1);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    device_ring_start(&w->device);
+    fake_expect_silence(&w->mediator);
+    fake_welcome(&w->mediator);
+    assert_failed(w, VGPU_ERROR_UNSUPPORTED_OP);
+}
+
 static void test_quarantined(void **state)
 {
     World *w = *state;
@@ -819,6 +840,7 @@ int main(void)
         CASE(test_refused),
         CASE(test_fails_later),
         CASE(test_old_mediator),
+        CASE(test_old_mediator_after_a_new_one),
         CASE(test_quarantined),
         IMPATIENT(test_absent),
         cmocka_unit_test(test_absent_without_patience),

@@ -430,6 +430,17 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
     return CUDA_SUCCESS;
 }
 
+CUresult cuFuncLoad(CUfunction function);
+
+CUresult cuFuncLoad(CUfunction function)
+{
+    ENTER(CONTEXT);
+    if (function < fake.module.functions ||
+        function >= fake.module.functions + fake.module.n_functions)
+        fake_misuse("cuFuncLoad: no function");
+    return CUDA_SUCCESS;
+}
+
 /* ---- Streams -------------------------------------------------------------------- */
 
 CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority)

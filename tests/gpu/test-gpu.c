@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "test-executor-client.h"
+#include "test-executor-window.h"
 
 #include <signal.h>
 
@@ -373,6 +373,73 @@ static void test_hung_kernel_and_kill(void **state)
     assert_end(c, 128 + SIGKILL, "");
 }
 
+/* ---- Real faults in a window ------------------------------------------------------ */
+
+static VGPUSubmission in_window(uint32_t opcode, uint64_t count)
+{
+    return (VGPUSubmission){
+        .opcode = opcode,
+        .type = VGPU_TYPE_INT32,
+        .count = count,
+        .a = operand(0, 1),
+        .b = operand(0, 1),
+        .c = operand(0, 1),
+    };
+}
+
+/* A kernel in the window itself, and one behind copies. */
+static void test_illegal_address_in_a_window(void **state)
+{
+    TestWindow w = window_create(1, UINT64_C(16) << 20);
+
+    (void) state;
+
+    for (uint64_t count = 1; count <= 2000001; count += 2000000) {
+        Client *c = start("cuda", getenv("VGPU_FAULT_KERNELS"));
+        VGPUSubmission s = in_window(VGPU_OP_RING_ADD, count);
+        unsigned answered = 0;
+        ClientResponse r;
+
+        window_send_add(c, &w);
+        for (unsigned i = 0; i < 4; i++)
+            window_send(c, &w, i, i % VGPU_N_PRIORITIES, &s);
+        for (; client_receive(c, &r); answered++) {
+            assert_int_equal(r.result.status, VGPU_ERROR_CUDA_ERROR);
+            assert_int_equal(r.result.cuda_result, 700);
+        }
+        assert_int_equal(answered, 4);
+        assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+    }
+    window_destroy(&w);
+}
+
+/* It never ends; other jobs do, small and large, until the process is killed. */
+static void test_hung_job(void **state)
+{
+    TestWindow w = window_create(1, UINT64_C(16) << 20);
+    Client *c = start("cuda", getenv("VGPU_FAULT_KERNELS"));
+    VGPUSubmission hung = in_window(VGPU_OP_RING_SUM, 2000000);
+    VGPUSubmission small = in_window(VGPU_OP_RING_MAX, 10);
+    VGPUSubmission large = in_window(VGPU_OP_RING_MUL, 2000000);
+    ClientResponse r;
+
+    (void) state;
+
+    window_send_add(c, &w);
+    window_send(c, &w, 1, VGPU_PRIORITY_LOW, &hung);
+    window_send(c, &w, 2, VGPU_PRIORITY_LOW, &small);
+    assert_true(client_receive(c, &r));
+    assert_int_equal(r.tag, 2);
+    assert_int_equal(r.result.status, VGPU_ERROR_NONE);
+    window_send(c, &w, 3, VGPU_PRIORITY_MEDIUM, &large);
+    assert_true(client_receive(c, &r));
+    assert_int_equal(r.tag, 3);
+    assert_int_equal(r.result.status, VGPU_ERROR_NONE);
+    kill(c->pid, SIGKILL);
+    assert_end(c, 128 + SIGKILL, "");
+    window_destroy(&w);
+}
+
 /* The faults above ended their processes only: the device computes as before. */
 static void test_device_after_faults(void **state)
 {
@@ -414,6 +481,8 @@ int main(void)
         cmocka_unit_test(test_misaligned_address),
         cmocka_unit_test(test_hung_kernel_and_hang_up),
         cmocka_unit_test(test_hung_kernel_and_kill),
+        cmocka_unit_test(test_illegal_address_in_a_window),
+        cmocka_unit_test(test_hung_job),
         cmocka_unit_test(test_device_after_faults),
     };
 

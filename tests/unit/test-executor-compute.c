@@ -186,15 +186,15 @@ static void test_large(void **state)
 static void test_very_long(void **state)
 {
     Fixture *f = *state;
-    uint64_t size = UINT64_C(160) << 20;
+    uint64_t size = UINT64_C(288) << 20;
     TestWindow w = window_create(6, size);
     VGPUSubmission s;
 
     window_fill(&w, 3, VGPU_TYPE_INT32, false);
     window_send_add(f->client, &w);
-    s = submission(VGPU_OP_RING_SUM, VGPU_TYPE_INT32, 64 * (2 << 20) / 4 + 7, 1, 1, 1, 4);
+    s = submission(VGPU_OP_RING_SUM, VGPU_TYPE_INT32, (17 << 22) + 7, 1, 1, 1, 4);
     window_compute(f->client, &w, &s);
-    s = submission(VGPU_OP_RING_MAX, VGPU_TYPE_INT32, 64 * (1 << 18) + 3, 2, 1, 1, 8);
+    s = submission(VGPU_OP_RING_MAX, VGPU_TYPE_INT32, (5 << 22) + 3, 3, 1, 1, 8);
     window_compute(f->client, &w, &s);
     s = submission(VGPU_OP_RING_ADD, VGPU_TYPE_INT32, size / 4, 1, 1, 1, 0);
     s.b = s.c = s.a;

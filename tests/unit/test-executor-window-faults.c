@@ -26,9 +26,9 @@ enum {
     LAUNCH_OUT_OF_RESOURCES = 701,
 };
 
-/* Small: in the window itself; large: two parts, through lanes; gaps: two parts, in the
- * window itself */
-static VGPUSubmission small, large, gaps, product;
+/* small: in its priority's own stream; large: in a lane; parts: in two lanes; product: of
+ * matrices in tiles; row: the same where two matrices have one row */
+static VGPUSubmission small, large, parts, product, row;
 
 static int setup(void **state)
 {
@@ -91,22 +91,16 @@ static void test_calls_fail(void **state)
 
     assert_fails_once(w, "fail=cuLaunchKernel:701", &small, LAUNCH_OUT_OF_RESOURCES);
     assert_fails_once(w, "fail=cuLaunchKernel:701", &large, LAUNCH_OUT_OF_RESOURCES);
-    assert_fails_once(w, "fail=cuLaunchKernel:701:after=1", &large, LAUNCH_OUT_OF_RESOURCES);
-    assert_fails_once(w, "fail=cuLaunchKernel:701:after=1", &gaps, LAUNCH_OUT_OF_RESOURCES);
-    for (unsigned after = 0; after < 4; after++) {
-        char fake[64];
-
-        snprintf(fake, sizeof(fake), "fail=cuMemcpyHtoDAsync_v2:2:after=%u", after);
-        assert_fails_once(w, fake, &large, OUT_OF_MEMORY);
-    }
-    assert_fails_once(w, "fail=cuMemcpyDtoHAsync_v2:2", &large, OUT_OF_MEMORY);
-    assert_fails_once(w, "fail=cuMemcpyDtoHAsync_v2:2:after=1", &large, OUT_OF_MEMORY);
+    assert_fails_once(w, "fail=cuLaunchKernel:701:after=1", &parts, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "blas=0,fail=cuLaunchKernel:701", &product, LAUNCH_OUT_OF_RESOURCES);
     for (unsigned after = 0; after < 3; after++) {
         char fake[64];
 
         snprintf(fake, sizeof(fake), "fail=cuMemcpy2DAsync_v2:2:after=%u", after);
         assert_fails_once(w, fake, &product, OUT_OF_MEMORY);
     }
+    assert_fails_once(w, "fail=cuMemcpyHtoDAsync_v2:2", &row, OUT_OF_MEMORY);
+    assert_fails_once(w, "fail=cuMemcpyDtoHAsync_v2:2", &row, OUT_OF_MEMORY);
 }
 
 static void test_kernels_fail(void **state)
@@ -115,19 +109,19 @@ static void test_kernels_fail(void **state)
 
     assert_fails_once(w, "fault=701", &small, LAUNCH_OUT_OF_RESOURCES);
     assert_fails_once(w, "fault=701", &large, LAUNCH_OUT_OF_RESOURCES);
-    assert_fails_once(w, "fault=701:after=1", &large, LAUNCH_OUT_OF_RESOURCES);
-    assert_fails_once(w, "fault=701:after=1", &gaps, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "fault=701:after=1", &parts, LAUNCH_OUT_OF_RESOURCES);
+    assert_fails_once(w, "blas=0,fault=701", &product, LAUNCH_OUT_OF_RESOURCES);
 }
 
-/* Memory and streams of a pipeline, at each step: what was made is given back, or the
- * fake driver says so, and the next job tries again. */
+/* Memory and streams of a pipeline, at each step: the next job makes the rest, and all is
+ * given back in the end, or the fake driver says so. */
 static void test_pipeline_can_not_be_opened(void **state)
 {
     for (unsigned after = 0; after < 9; after++) {
         char fake[64];
 
         snprintf(fake, sizeof(fake), "fail=cuMemAlloc_v2:2:after=%u", after);
-        assert_fails_once(*state, fake, &large, OUT_OF_MEMORY);
+        assert_fails_once(*state, fake, &product, OUT_OF_MEMORY);
     }
     for (unsigned after = VGPU_N_PRIORITIES; after < VGPU_N_PRIORITIES + 3; after++) {
         char fake[64];
@@ -151,7 +145,7 @@ static void test_callback_fails(void **state)
         c = start_in(fake, w);
         window_compute(c, w, &large);
         window_compute(c, w, &small);
-        window_compute(c, w, &gaps);
+        window_compute(c, w, &parts);
         assert_good_end(c);
     }
 }
@@ -211,7 +205,7 @@ static void test_window_can_not_be_registered(void **state)
 static void assert_sticky(const TestWindow *w, const char *fake, uint32_t error)
 {
     Client *c = start_in(fake, w);
-    const VGPUSubmission *jobs[] = {&large, &small, &gaps, &product};
+    const VGPUSubmission *jobs[] = {&large, &small, &parts, &product};
     unsigned char m[8 * WINDOW_MESSAGE_MAX];
     unsigned failed = 0;
     uint64_t seen = 0;
@@ -246,9 +240,9 @@ static void assert_sticky(const TestWindow *w, const char *fake, uint32_t error)
 static void test_sticky_errors(void **state)
 {
     assert_sticky(*state, "hold=4,fault=700", ILLEGAL_ADDRESS);
-    assert_sticky(*state, "hold=6,fault=700:after=4", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "hold=5,fault=700:after=3", ILLEGAL_ADDRESS);
     assert_sticky(*state, "fail=cuLaunchKernel:700:after=1", ILLEGAL_ADDRESS);
-    assert_sticky(*state, "fail=cuMemcpyHtoDAsync_v2:700:after=2", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "fail=cuMemcpy2DAsync_v2:700:after=2", ILLEGAL_ADDRESS);
     assert_sticky(*state, "fail=cuMemAlloc_v2:700:after=2", ILLEGAL_ADDRESS);
     assert_sticky(*state, "fail=cuStreamAddCallback:700:after=1", ILLEGAL_ADDRESS);
     assert_sticky(*state, "hold=1,fail=cublasSgemm_v2:700", ILLEGAL_ADDRESS);
@@ -280,7 +274,7 @@ static void test_hung_job_leaves_the_others(void **state)
         r = receive(c);
         assert_sum(&r);
     }
-    window_send(c, w, 2, VGPU_PRIORITY_HIGH, &gaps);
+    window_send(c, w, 2, VGPU_PRIORITY_HIGH, &parts);
     r = receive(c);
     assert_int_equal(r.tag, 2);
     assert_int_equal(r.result.status, VGPU_ERROR_NONE);
@@ -323,6 +317,13 @@ static void test_what_is_made_is_kept(void **state)
     assert_int_equal(count_lines(path, "cuMemcpy"), 0);
     for (unsigned i = 0; i < 5; i++)
         window_compute(c, w, &large);
+    assert_int_equal(count_lines(path, "cuMemAlloc_v2 "), 0);
+    assert_int_equal(count_lines(path, "cublas"), 0);
+    assert_int_equal(count_lines(path, "cuStreamCreateWithPriority "), 2 * VGPU_N_PRIORITIES);
+    assert_int_equal(count_lines(path, "cuLaunchKernel "), 50 + 5);
+    assert_int_equal(count_lines(path, "cuStreamAddCallback "), 50 + 5);
+    for (unsigned i = 0; i < 5; i++)
+        window_compute(c, w, &product);
     window_send_remove(c, w);
     assert_good_end(c);
 
@@ -330,11 +331,10 @@ static void test_what_is_made_is_kept(void **state)
     assert_int_equal(count_lines(path, "cuMemHostUnregister "), 1);
     assert_int_equal(count_lines(path, "cuMemAlloc_v2 "), 9);
     assert_int_equal(count_lines(path, "cuMemFree_v2 "), 9);
-    assert_int_equal(count_lines(path, "cuMemcpyHtoDAsync_v2 "), 5 * 2 * 2);
-    assert_int_equal(count_lines(path, "cuMemcpyDtoHAsync_v2 "), 5 * 2);
-    assert_int_equal(count_lines(path, "cuLaunchKernel "), 50 + 5 * 2);
-    assert_int_equal(count_lines(path, "cuStreamAddCallback "), 50 + 5 * 2);
-    assert_int_equal(count_lines(path, "cublas"), 0);
+    assert_int_equal(count_lines(path, "cuMemcpy2DAsync_v2 "), 5 * 3);
+    assert_int_equal(count_lines(path, "cublasSgemm_v2 "), 5);
+    assert_int_equal(count_lines(path, "cublasCreate_v2 "), 3);
+    assert_int_equal(count_lines(path, "cublasDestroy_v2 "), 3);
 
     close(fd);
     unlink(path);
@@ -365,13 +365,17 @@ int main(void)
     };
     large = small;
     large.count = 600000;
-    gaps = large;
-    gaps.a.stride = gaps.b.stride = gaps.c.stride = 2;
+    parts = small;
+    parts.opcode = VGPU_OP_RING_SUM;
+    parts.count = (1 << 22) + 5;
     product = small;
     product.opcode = VGPU_OP_RING_MATMUL;
     product.count = product.n = product.k = 200;
     product.a.stride = product.b.stride = 200;
     product.c.stride = 201;
+    row = product;
+    row.count = 1;
+    row.k = row.a.stride = 400;
 
     return cmocka_run_group_tests_name("executor-window-faults", tests, NULL, NULL);
 }

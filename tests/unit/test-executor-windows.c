@@ -206,7 +206,8 @@ static void test_nop(void **state)
 }
 
 /* What is large keeps nobody waiting: the answer to a NOP that comes behind it is there
- * first, and so is that to small work of another priority, or to a request. */
+ * first, and on the CPU so are those to small work and to a request. (A GPU may be done
+ * with the large work first.) */
 static void test_large_jobs_hold_nothing_up(void **state)
 {
     Client *c = start();
@@ -239,7 +240,7 @@ static void test_large_jobs_hold_nothing_up(void **state)
                          VGPU_ERROR_NONE);
         if (i == 0)
             assert_int_equal(r.tag, 2);
-        if (i == 3)
+        if (i == 3 && strcmp(options.backend, "cpu") == 0)
             assert_int_equal(r.tag, 1);
     }
     assert_end(c, EXECUTOR_EXIT_OK, "");
