@@ -30,10 +30,9 @@ typedef double float64;
                      size_t n, double scalar)                                                   \
     {                                                                                           \
         const type *a = va, *b = vb;                                                            \
-        const type alpha = (type) scalar;                                                       \
         type *c = vc;                                                                           \
                                                                                                 \
-        (void) alpha;                                                                           \
+        (void) scalar; /* of AXPY alone: what an integer cannot hold must not be converted */   \
         if (sa == 1 && sb == 1 && sc == 1) {                                                    \
             INDEPENDENT                                                                         \
             for (size_t i = 0; i < n; i++) {                                                    \
@@ -58,8 +57,8 @@ DEFINE_MAPS(int32)
 DEFINE_MAPS(int64)
 DEFINE_MAPS(float32)
 DEFINE_MAPS(float64)
-DEFINE_MAP(axpy_float32, float32, alpha *x + y)
-DEFINE_MAP(axpy_float64, float64, alpha *x + y)
+DEFINE_MAP(axpy_float32, float32, (float32) scalar *x + y)
+DEFINE_MAP(axpy_float64, float64, (float64) scalar *x + y)
 
 /* ---- Sums ---------------------------------------------------------------------- */
 

@@ -100,8 +100,10 @@ static unsigned char *at(const TestWindow *w, const VGPUSubmission *s, const VGP
 #define DEFINE_EXPECT_MAP(name, type)                              \
     static void name(const TestWindow *w, const VGPUSubmission *s) \
     {                                                              \
-        volatile type alpha = (type) s->scalar, product;           \
+        volatile type alpha = 0, product;                          \
                                                                    \
+        if (s->opcode == VGPU_OP_RING_AXPY)                        \
+            alpha = (type) s->scalar;                              \
         for (uint64_t i = 0; i < s->count; i++) {                  \
             type x, y, z;                                          \
                                                                    \
