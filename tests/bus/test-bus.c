@@ -185,8 +185,6 @@ static int own_name(sd_bus *own)
 static void test_nobody(void **state)
 {
     (void) state;
-    if (getuid() != 0)
-        skip();
     assert_int_equal(as_nobody(read_something), 0);
     assert_int_equal(as_nobody(set_something), 0);
     assert_int_equal(as_nobody(own_name), 0);
@@ -228,5 +226,9 @@ int main(void)
         cmocka_unit_test(test_bus_dies),
     };
 
+    if (getuid() != 0) {
+        printf("1..0 # SKIP needs root, to play another user\n");
+        return EXIT_SUCCESS;
+    }
     return cmocka_run_group_tests_name("bus", tests, start, world_end);
 }
