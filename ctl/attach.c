@@ -16,9 +16,12 @@ static int read_limits(DomainAttributes *a, int n, char **settings)
             a->queue_limit = settings[i] + 11;
         else if (strncmp(settings[i], "RequestRateLimit=", 17) == 0)
             a->request_rate_limit = settings[i] + 17;
+        else if (strncmp(settings[i], "Weight=", 7) == 0)
+            a->weight = settings[i] + 7;
         else {
-            print_error("'%s' is no limit: it is QueueLimit= or RequestRateLimit= and a number.",
-                        settings[i]);
+            print_error(
+                "'%s' is no limit: it is QueueLimit=, RequestRateLimit= or Weight= and a number.",
+                settings[i]);
             return -EINVAL;
         }
     return 0;

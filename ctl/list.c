@@ -34,6 +34,7 @@ const Column list_vm_columns[LIST_VM_COLUMNS] = {
     VM("RUN-P50", "execution_p50_usec", COLUMN_USEC, counters.execution_p50),
     VM("RUN-P99", "execution_p99_usec", COLUMN_USEC, counters.execution_p99),
     VM(NULL, "requests_rejected", COLUMN_COUNT, counters.rejected),
+    VM(NULL, "weight", COLUMN_UINT, weight),
 };
 
 const Column list_pool_columns[LIST_POOL_COLUMNS] = {
@@ -51,8 +52,9 @@ const Column list_pool_columns[LIST_POOL_COLUMNS] = {
     POOL("WAIT-P99", "wait_p99_usec", COLUMN_USEC, counters.wait_p99),
     POOL("RUN-P50", "execution_p50_usec", COLUMN_USEC, counters.execution_p50),
     POOL("RUN-P99", "execution_p99_usec", COLUMN_USEC, counters.execution_p99),
+    POOL("POLICY", "policy", COLUMN_STRING, policy),
+    POOL("STARVATION", "starvation_limit_usec", COLUMN_USEC, starvation_limit),
     POOL("DEVICES", "devices", COLUMN_STRING, devices),
-    POOL(NULL, "policy", COLUMN_STRING, policy),
     POOL(NULL, "device_memory_bytes", COLUMN_BYTES, memory_total),
     POOL(NULL, "executor_restarts", COLUMN_COUNT, executor_restarts),
 };

@@ -25,6 +25,7 @@ typedef enum ValueType {
     VALUE_COUNT,  /* uint64_t */
     VALUE_BOOL,   /* bool */
     VALUE_MOMENT, /* uint64_t, µs; 0: never */
+    VALUE_SPAN,   /* uint64_t, µs; UINT64_MAX: infinite */
 } ValueType;
 
 typedef struct Family {
@@ -74,6 +75,8 @@ static const Family vm_families[] = {
      offsetof(VMInfo, queue_limit)},
     {"request_rate_limit", "gauge", NULL, "The most requests a second; 0 for any number.",
      VALUE_UINT, offsetof(VMInfo, rate_limit)},
+    {"weight", "gauge", NULL, "Its part of a fair pool's time.", VALUE_UINT,
+     offsetof(VMInfo, weight)},
 };
 
 static const Family pool_families[] = {
@@ -83,6 +86,9 @@ static const Family pool_families[] = {
      offsetof(PoolInfo, queue_limit)},
     {"requests_running_limit", "gauge", NULL, "The most requests on the device at once.",
      VALUE_UINT, offsetof(PoolInfo, in_flight_limit)},
+    {"starvation_limit_seconds", "gauge", "seconds",
+     "How long a request may be passed over by those of higher priority.", VALUE_SPAN,
+     offsetof(PoolInfo, starvation_limit)},
     {"device_memory_bytes", "gauge", "bytes", "Memory that the device has.", VALUE_COUNT,
      offsetof(PoolInfo, memory_total)},
     {"executor_restarts", "counter", NULL, "How often an executor was replaced.", VALUE_COUNT,
@@ -134,6 +140,12 @@ static void write_value(const Family *f, const void *object)
     case VALUE_COUNT:
         printf("%" PRIu64, *(const uint64_t *) value);
         break;
+    case VALUE_SPAN:
+        if (*(const uint64_t *) value == UINT64_MAX) {
+            fputs("+Inf", stdout);
+            break;
+        }
+        /* fall through */
     case VALUE_MOMENT:
         write_seconds(*(const uint64_t *) value);
         break;

@@ -67,6 +67,7 @@ static const Field vm_fields[] = {
     VM("Quarantined", 'b', quarantined),
     VM("QueueLimit", 'u', queue_limit),
     VM("RequestRateLimit", 'u', rate_limit),
+    VM("Weight", 'u', weight),
     VM("QueueDepth", 'u', queue_depth),
     {0},
 };
@@ -77,6 +78,7 @@ static const Field pool_fields[] = {
     POOL("Devices", 'a', devices),
     POOL("DeviceMemoryTotal", 't', memory_total),
     POOL("Policy", 's', policy),
+    POOL("StarvationLimitUSec", 't', starvation_limit),
     POOL("Paused", 'b', paused),
     POOL("QueueDepthHigh", 'u', queue_high),
     POOL("QueueDepthMedium", 'u', queue_medium),

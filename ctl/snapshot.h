@@ -26,7 +26,7 @@ typedef struct VMInfo {
     char *pool, *configured_pool;
     char *priority, *configured_priority;
     const char *state; /* "quarantined", "paused", "connected" or "waiting" */
-    uint32_t id, leader_pid, queue_depth, queue_limit, rate_limit;
+    uint32_t id, leader_pid, queue_depth, queue_limit, rate_limit, weight;
     bool registered, connected, paused, quarantined;
     Counters counters;
 } VMInfo;
@@ -40,6 +40,7 @@ typedef struct PoolInfo {
     char *executor_state;
     const char *state; /* "paused", or that of the executor */
     uint64_t memory_total, executor_restarts;
+    uint64_t starvation_limit; /* µs; UINT64_MAX: none */
     uint32_t queue_high, queue_medium, queue_low, queue_limit, in_flight_limit, executor_pid;
     bool paused;
     Counters counters;

@@ -34,6 +34,7 @@ static const Column columns[] = {
     VM("configured_priority", COLUMN_STRING, configured_priority),
     VM("queue_limit", COLUMN_UINT, queue_limit),
     VM("request_rate_limit", COLUMN_UINT, rate_limit),
+    VM("weight", COLUMN_UINT, weight),
     VM("queue_depth", COLUMN_UINT, queue_depth),
     VM("in_flight", COLUMN_UINT, counters.in_flight),
     VM("requests_submitted", COLUMN_COUNT, counters.submitted),
@@ -162,6 +163,7 @@ static void print_status(const VMInfo *vm, bool colors)
     line("Queue", "%" PRIu32 " of %" PRIu32, vm->queue_depth, vm->queue_limit);
     if (vm->rate_limit > 0)
         line("Rate limit", "%" PRIu32 "/s", vm->rate_limit);
+    line("Weight", "%" PRIu32, vm->weight);
     line("Running", "%" PRIu32, vm->counters.in_flight);
     print_counters(&vm->counters);
 }

@@ -41,6 +41,11 @@ const char *pool_backend_to_string(PoolBackend backend)
     return names[backend];
 }
 
+const char *sched_policy_to_string(SchedPolicy policy)
+{
+    return policy == SCHED_FAIR ? "fair" : "fifo";
+}
+
 static bool parse_unsigned(const char *value, const Key *key, void *target)
 {
     unsigned long long n;
@@ -85,13 +90,17 @@ static bool parse_backend(const char *value, const Key *key, void *target)
     return false;
 }
 
-/* A pool's scheduling policy. Strict priority, then arrival, is the only one. */
 static bool parse_policy(const char *value, const Key *key, void *target)
 {
     (void) key;
-    (void) target;
 
-    return strcmp(value, "fifo") == 0;
+    for (SchedPolicy p = SCHED_FIFO; p <= SCHED_FAIR; p++)
+        if (strcmp(value, sched_policy_to_string(p)) == 0) {
+            *(SchedPolicy *) target = p;
+            return true;
+        }
+
+    return false;
 }
 
 static bool parse_unregistered(const char *value, const Key *key, void *target)
@@ -110,7 +119,9 @@ static const Key keys[] = {
     {NULL, "Device", parse_unsigned, offsetof(PoolConfig, device), 0, 255},
     {NULL, "InFlight", parse_unsigned, offsetof(PoolConfig, in_flight), 1, EXECUTOR_SLOTS_MAX},
     {NULL, "QueueLimit", parse_unsigned, offsetof(PoolConfig, queue_limit), 1, 1000000},
-    {NULL, "Policy", parse_policy, 0, 0, 0},
+    {NULL, "Policy", parse_policy, offsetof(PoolConfig, policy), 0, 0},
+    {NULL, "StarvationLimitSec", parse_seconds, offsetof(PoolConfig, starvation_limit_usec), 1,
+     UINT_MAX},
     {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered), 0, 0},
     {"Limits", "MaxConnections", parse_unsigned, offsetof(Config, max_connections), 1, 65536},
     {"Limits", "VMQueueLimit", parse_unsigned, offsetof(Config, vm_queue_limit), 1, 65536},
@@ -251,7 +262,8 @@ int config_load(const char *path, Config *ret)
     int r;
 
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        config.pools[i] = (PoolConfig){.in_flight = 16, .queue_limit = 16384};
+        config.pools[i] = (PoolConfig){
+            .in_flight = 16, .queue_limit = 16384, .starvation_limit_usec = UINT64_MAX};
 
     r = load_file(&config, path);
     if (r < 0)

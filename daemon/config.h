@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "scheduler.h"
 #include "vgpu-protocol.h"
 
 #define CONFIG_N_POOLS (VGPU_POOL_LAST - VGPU_POOL_FIRST + 1)
@@ -29,9 +30,11 @@ typedef enum UnregisteredPolicy {
 typedef struct PoolConfig {
     bool configured;
     PoolBackend backend;
-    unsigned device;      /* CUDA device ordinal */
-    unsigned in_flight;   /* requests on the device at once, 1..EXECUTOR_SLOTS_MAX */
-    unsigned queue_limit; /* requests waiting in the pool, 1..1000000 */
+    unsigned device;                /* CUDA device ordinal */
+    unsigned in_flight;             /* requests on the device at once, 1..EXECUTOR_SLOTS_MAX */
+    unsigned queue_limit;           /* requests waiting in the pool, 1..1000000 */
+    SchedPolicy policy;             /* among requests of one priority */
+    uint64_t starvation_limit_usec; /* until one is due; UINT64_MAX: never */
 } PoolConfig;
 
 typedef struct Config {
@@ -48,6 +51,9 @@ typedef struct Config {
 
 /* pool_backend_to_string() - "auto", "cpu" or "cuda"; static */
 const char *pool_backend_to_string(PoolBackend backend);
+
+/* sched_policy_to_string() - "fifo" or "fair"; static */
+const char *sched_policy_to_string(SchedPolicy policy);
 
 /*
  * config_load() - the defaults, then @path, then @path.d/?*.conf by name

@@ -46,9 +46,11 @@ static int get_devices(sd_bus *bus, const char *path, const char *interface, con
 static int get_policy(sd_bus *bus, const char *path, const char *interface, const char *property,
                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-    (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
+    Pool *p = userdata;
 
-    return sd_bus_message_append(reply, "s", "fifo");
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    return sd_bus_message_append(reply, "s", sched_policy_to_string(p->scheduler.policy));
 }
 
 static int get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -165,7 +167,8 @@ static const sd_bus_vtable pool_vtable[] = {
     CHANGING("Backend", "s", get_backend, 0),
     CHANGING("Devices", "as", get_devices, 0),
     CHANGING("DeviceMemoryTotal", "t", NULL, offsetof(Pool, device.memory_total)),
-    SD_BUS_PROPERTY("Policy", "s", get_policy, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    CHANGING("Policy", "s", get_policy, 0),
+    CHANGING("StarvationLimitUSec", "t", NULL, offsetof(Pool, scheduler.starvation_limit_usec)),
     CHANGING("Paused", "b", get_paused, 0),
     SD_BUS_PROPERTY("QueueDepthHigh", "u", NULL,
                     offsetof(Pool, scheduler.depth[VGPU_PRIORITY_HIGH]), 0),

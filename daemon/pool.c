@@ -32,12 +32,18 @@ static uint64_t tag_of(unsigned slot, const Request *r)
     return r->sched.arrival * EXECUTOR_SLOTS_MAX + slot;
 }
 
-static Request *slot_take(Pool *p, unsigned slot)
+/* Of one that failed nothing was measured: its time is that since it was picked. */
+static uint64_t time_since_pick(const Request *r)
+{
+    return now_usec() - r->sched.picked_at_usec;
+}
+
+static Request *slot_take(Pool *p, unsigned slot, uint64_t usec)
 {
     Request *r = p->slot[slot];
 
     p->slot[slot] = NULL;
-    sched_request_complete(&r->sched);
+    sched_request_complete(&r->sched, usec);
     if (r->window)
         window_end(r->window);
     return r;
@@ -140,21 +146,25 @@ static void replace_when_idle(Pool *p)
 
 /* Takes the request with that tag out of its slot; NULL when there is none, or one of the
  * other kind. */
-static Request *slot_take_by_tag(Pool *p, uint64_t tag, bool compute)
+static Request *slot_take_by_tag(Pool *p, uint64_t tag, bool compute, uint32_t status,
+                                 uint32_t exec_time_us)
 {
     unsigned slot = (unsigned) (tag % EXECUTOR_SLOTS_MAX);
     const Request *r = p->slot[slot];
 
     if (!r || tag_of(slot, r) != tag || (r->window != NULL) != compute)
         return NULL;
-    return slot_take(p, slot);
+    return slot_take(p, slot, status == VGPU_ERROR_NONE ? exec_time_us : time_since_pick(r));
 }
 
 static bool on_response(void *userdata, uint64_t tag, const void *response, uint32_t size)
 {
     Pool *p = userdata;
-    Request *r = slot_take_by_tag(p, tag, false);
+    VGPUResponse header;
+    Request *r;
 
+    memcpy(&header, response, sizeof(header));
+    r = slot_take_by_tag(p, tag, false, header.status, header.exec_time_us);
     if (!r)
         return false;
 
@@ -165,7 +175,7 @@ static bool on_response(void *userdata, uint64_t tag, const void *response, uint
 static bool on_result(void *userdata, uint64_t tag, const ExecutorResult *result)
 {
     Pool *p = userdata;
-    Request *r = slot_take_by_tag(p, tag, true);
+    Request *r = slot_take_by_tag(p, tag, true, result->status, result->exec_time_us);
     const RingResult ours = {
         .value = result->result,
         .status = result->status,
@@ -193,7 +203,7 @@ static void fail_running(Pool *p, uint32_t error, uint32_t cuda_result)
 {
     for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
         if (p->slot[i]) {
-            Request *r = slot_take(p, i);
+            Request *r = slot_take(p, i, time_since_pick(p->slot[i]));
 
             request_fail(r, r->timed_out ? VGPU_ERROR_TIMEOUT : error, cuda_result);
         }
@@ -267,7 +277,7 @@ static void expire_running(Pool *p, uint64_t now)
         if (r->window)
             r->timed_out = true;
         else
-            request_fail(slot_take(p, i), VGPU_ERROR_TIMEOUT, 0);
+            request_fail(slot_take(p, i, time_since_pick(p->slot[i])), VGPU_ERROR_TIMEOUT, 0);
         expired = true;
     }
 
@@ -379,6 +389,15 @@ void pool_reconfigure(Pool *p, const PoolConfig *config)
         pool_bus_changed(p, "InFlightLimit");
     }
 
+    if (p->scheduler.policy != config->policy) {
+        scheduler_set_policy(&p->scheduler, config->policy);
+        pool_bus_changed(p, "Policy");
+    }
+    if (p->scheduler.starvation_limit_usec != config->starvation_limit_usec) {
+        p->scheduler.starvation_limit_usec = config->starvation_limit_usec;
+        pool_bus_changed(p, "StarvationLimitUSec");
+    }
+
     if (replace) {
         p->changing = true;
         replace_when_idle(p);
@@ -407,6 +426,8 @@ int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret)
     p->config = *config;
     TAILQ_INIT(&p->lanes);
     scheduler_init(&p->scheduler, &manager->next_arrival, config->in_flight, config->queue_limit);
+    scheduler_set_policy(&p->scheduler, config->policy);
+    p->scheduler.starvation_limit_usec = config->starvation_limit_usec;
 
     r = sd_event_add_time_relative(manager->event, &p->timeout, CLOCK_MONOTONIC, UINT64_MAX / 2,
                                    TIMEOUT_ACCURACY_USEC, on_timeout, p);
@@ -433,7 +454,7 @@ Pool *pool_free(Pool *p)
     /* Those who would have been answered are gone: the connections end first. */
     for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
         if (p->slot[i])
-            request_discard(slot_take(p, i));
+            request_discard(slot_take(p, i, time_since_pick(p->slot[i])));
     free(p);
     return NULL;
 }

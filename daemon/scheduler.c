@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stddef.h>
+
 #include "scheduler.h"
 
 void scheduler_init(Scheduler *s, uint64_t *next_arrival, unsigned max_running, unsigned limit)
@@ -7,6 +9,7 @@ void scheduler_init(Scheduler *s, uint64_t *next_arrival, unsigned max_running, 
         .max_running = max_running,
         .limit = limit,
         .next_arrival = next_arrival,
+        .starvation_limit_usec = UINT64_MAX,
     };
     for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++)
         TAILQ_INIT(&s->level[p]);
@@ -14,9 +17,11 @@ void scheduler_init(Scheduler *s, uint64_t *next_arrival, unsigned max_running, 
 
 void sched_client_init(SchedClient *c, unsigned limit)
 {
-    *c = (SchedClient){.limit = limit};
+    *c = (SchedClient){.limit = limit, .account.weight = FAIR_WEIGHT_DEFAULT};
     TAILQ_INIT(&c->queued);
 }
+
+/* ---- A level by arrival ---------------------------------------------------------------- */
 
 /* Links @r into its level behind @after, or at the head. */
 static void level_insert(SchedRequest *r, SchedRequest *after)
@@ -42,6 +47,124 @@ static SchedRequest *level_last(const Scheduler *s, unsigned priority)
     return TAILQ_LAST(&s->level[priority], SchedQueue);
 }
 
+/* ---- A level by shares ----------------------------------------------------------------- */
+
+/* Under SCHED_FAIR the first that each client has at a level stands in the level's heap too. */
+
+static SchedRequest *request_of_node(HeapNode *n)
+{
+    return n ? (SchedRequest *) ((char *) n - offsetof(SchedRequest, node)) : NULL;
+}
+
+static FairLevel *fair_level(const SchedRequest *r)
+{
+    return &r->scheduler->fair[r->priority];
+}
+
+static bool is_same_place(const SchedRequest *a, const SchedRequest *b)
+{
+    return a->scheduler == b->scheduler && a->priority == b->priority;
+}
+
+/* The next of its client's at the same level, seldom any but the next of all. */
+static SchedRequest *following(const SchedRequest *r)
+{
+    SchedRequest *other = TAILQ_NEXT(r, client_link);
+
+    while (other && !is_same_place(other, r))
+        other = TAILQ_NEXT(other, client_link);
+    return other;
+}
+
+static bool is_first_of_client(const SchedRequest *r)
+{
+    const SchedRequest *other = TAILQ_PREV(r, SchedQueue, client_link);
+
+    while (other && !is_same_place(other, r))
+        other = TAILQ_PREV(other, SchedQueue, client_link);
+    return !other;
+}
+
+static void fair_insert(SchedRequest *r, uint64_t tag)
+{
+    r->node.key = tag;
+    r->node.order = r->arrival;
+    r->next = true;
+    heap_insert(&fair_level(r)->waiting, &r->node);
+}
+
+static void fair_remove(SchedRequest *r)
+{
+    if (r->next)
+        heap_remove(&fair_level(r)->waiting, &r->node);
+    r->next = false;
+}
+
+/* To be called for what was just put into a level, in a client's order. */
+static void fair_add(SchedRequest *r)
+{
+    if (r->scheduler->policy == SCHED_FAIR && is_first_of_client(r))
+        fair_insert(r, fair_begin(&r->client->account, fair_level(r)));
+}
+
+/* The account has changed: so does the place of what waits on it. */
+static void fair_update(const SchedClient *c)
+{
+    const FairAccount *a = &c->account;
+    SchedRequest *r = c->held ? NULL : TAILQ_FIRST(&c->queued);
+
+    while (r && !(r->next && fair_level(r) == a->level))
+        r = TAILQ_NEXT(r, client_link);
+    if (!r || r->node.key == a->used)
+        return;
+
+    fair_remove(r);
+    fair_insert(r, a->used);
+}
+
+static void fair_pick(SchedRequest *r)
+{
+    FairLevel *level = fair_level(r);
+
+    if (r->scheduler->policy == SCHED_FAIR)
+        r->charged = fair_charge(&r->client->account, level, r->node.key, &r->scheduler->estimate);
+    level->n_running++;
+}
+
+static void fair_complete(SchedRequest *r, uint64_t usec)
+{
+    FairLevel *level = fair_level(r);
+
+    fair_estimate_add(&r->client->account.estimate, usec);
+    fair_estimate_add(&r->scheduler->estimate, usec);
+    if (r->charged > 0) {
+        fair_correct(&r->client->account, r->charged, usec);
+        fair_update(r->client);
+    }
+
+    level->n_running--;
+    if (level->n_running == 0 && !level->waiting)
+        fair_idle(level);
+}
+
+void scheduler_set_policy(Scheduler *s, SchedPolicy policy)
+{
+    SchedRequest *r;
+
+    if (s->policy == policy)
+        return;
+
+    s->policy = policy;
+    for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++)
+        TAILQ_FOREACH(r, &s->level[p], level_link)
+        {
+            fair_remove(r);
+            fair_add(r);
+        }
+}
+
+/* ---- Requests ------------------------------------------------------------------------------ */
+
 int scheduler_push(Scheduler *s, SchedClient *c, SchedRequest *r, unsigned priority,
                    uint64_t now_usec)
 {
@@ -54,51 +177,99 @@ int scheduler_push(Scheduler *s, SchedClient *c, SchedRequest *r, unsigned prior
     r->client = c;
     r->arrival = (*s->next_arrival)++;
     r->queued_at_usec = now_usec;
+    r->charged = 0;
     r->priority = (uint8_t) priority;
     r->state = SCHED_QUEUED;
     r->held = true;
 
-    if (!c->held)
-        level_insert(r, level_last(s, priority));
     s->depth[priority]++;
     TAILQ_INSERT_TAIL(&c->queued, r, client_link);
     c->n_queued++;
+    if (!c->held) {
+        level_insert(r, level_last(s, priority));
+        fair_add(r);
+    }
 
     return 0;
 }
 
+/* Out of all lists; its client's next one takes its place in the heap. */
 static void unqueue(SchedRequest *r)
 {
+    SchedRequest *next = r->next ? following(r) : NULL;
+
+    fair_remove(r);
     level_remove(r);
     r->scheduler->depth[r->priority]--;
     TAILQ_REMOVE(&r->client->queued, r, client_link);
     r->client->n_queued--;
+    if (next)
+        fair_insert(next, fair_next(&r->client->account, fair_level(next)));
+}
+
+/* ---- Picking ------------------------------------------------------------------------------- */
+
+static bool is_due(const Scheduler *s, unsigned priority, uint64_t now_usec)
+{
+    const SchedRequest *oldest = TAILQ_FIRST(&s->level[priority]);
+
+    return oldest && s->starvation_limit_usec != UINT64_MAX &&
+           now_usec >= oldest->queued_at_usec + s->starvation_limit_usec;
+}
+
+/* Of low and medium the one that is due, or if both are, whose turn it is; or -1. */
+static int due_priority(const Scheduler *s, uint64_t now_usec)
+{
+    bool low = is_due(s, VGPU_PRIORITY_LOW, now_usec),
+         medium = is_due(s, VGPU_PRIORITY_MEDIUM, now_usec);
+
+    if (low && (!medium || s->last_below_high == VGPU_PRIORITY_MEDIUM))
+        return VGPU_PRIORITY_LOW;
+    return medium ? VGPU_PRIORITY_MEDIUM : -1;
+}
+
+/* Where to pick from, or -1 when nothing waits. */
+static int next_priority(Scheduler *s, uint64_t now_usec)
+{
+    int highest = VGPU_PRIORITY_HIGH, next;
+
+    while (highest >= 0 && TAILQ_EMPTY(&s->level[highest]))
+        highest--;
+
+    next = s->overtook ? -1 : due_priority(s, now_usec);
+    if (next < 0)
+        next = highest;
+    s->overtook = next < highest;
+    if (next < VGPU_PRIORITY_HIGH)
+        s->last_below_high = next;
+    return next;
 }
 
 SchedRequest *scheduler_pick(Scheduler *s, uint64_t now_usec)
 {
+    SchedRequest *r;
+    int priority;
+
     if (s->held || s->n_running >= s->max_running)
         return NULL;
+    priority = next_priority(s, now_usec);
+    if (priority < 0)
+        return NULL;
 
-    for (unsigned p = VGPU_N_PRIORITIES; p-- > 0;) {
-        SchedRequest *r = TAILQ_FIRST(&s->level[p]);
-
-        if (!r)
-            continue;
-
-        unqueue(r);
-        r->state = SCHED_RUNNING;
-        r->picked_at_usec = now_usec;
-        r->client->n_running++;
-        s->n_running++;
-        return r;
-    }
-
-    return NULL;
+    r = s->policy == SCHED_FAIR ? request_of_node(s->fair[priority].waiting)
+                                : TAILQ_FIRST(&s->level[priority]);
+    fair_pick(r);
+    unqueue(r);
+    r->state = SCHED_RUNNING;
+    r->picked_at_usec = now_usec;
+    r->client->n_running++;
+    s->n_running++;
+    return r;
 }
 
-void sched_request_complete(SchedRequest *r)
+void sched_request_complete(SchedRequest *r, uint64_t usec)
 {
+    fair_complete(r, usec);
     r->scheduler->n_running--;
     r->client->n_running--;
     r->state = SCHED_IDLE;
@@ -109,6 +280,8 @@ void sched_request_remove(SchedRequest *r)
     unqueue(r);
     r->state = SCHED_IDLE;
 }
+
+/* ---- Clients ------------------------------------------------------------------------------- */
 
 /* Takes every queued request out of its level, gives it @priority (unless
  * negative) and @to (unless NULL), and puts it in again, unless held.
@@ -125,6 +298,7 @@ static void relocate(SchedClient *c, Scheduler *to, int priority)
     {
         if (after == r)
             after = TAILQ_PREV(r, SchedQueue, level_link);
+        fair_remove(r);
         level_remove(r);
         r->scheduler->depth[r->priority]--;
         if (to)
@@ -143,6 +317,13 @@ static void relocate(SchedClient *c, Scheduler *to, int priority)
             after = TAILQ_PREV(after, SchedQueue, level_link);
         level_insert(r, after);
     }
+
+    if (c->held)
+        return;
+    TAILQ_FOREACH(r, &c->queued, client_link)
+    {
+        fair_add(r);
+    }
 }
 
 void sched_client_set_priority(SchedClient *c, unsigned priority)
@@ -153,6 +334,11 @@ void sched_client_set_priority(SchedClient *c, unsigned priority)
 void sched_client_move(SchedClient *c, Scheduler *to)
 {
     relocate(c, to, -1);
+}
+
+void sched_client_set_weight(SchedClient *c, uint32_t weight)
+{
+    c->account.weight = weight;
 }
 
 void sched_client_hold(SchedClient *c, bool held)

@@ -4,15 +4,35 @@
  * allocation. The caller embeds SchedRequest in its request and SchedClient in
  * whatever submits (a VM), owns both, and passes the time in.
  *
- * Order: high before medium before low, and inside a priority by arrival. At
- * most max_running requests are out of the queue at once, so a high request
- * waits for no more than these.
+ * Order: high before medium before low. At most max_running requests are out of the
+ * queue at once, so a high request waits for no more than these. Inside a priority it is
+ * by arrival (SCHED_FIFO), or clients share the device's time by weight, and only inside
+ * a client it is by arrival (SCHED_FAIR; fair.h states the bound).
  *
- * Cost: push, pick, complete and remove are O(1) in the number of clients and
- * of requests. A change of priority or pool, and the end of a hold, is O(k + m) for the client's
- * own k queued requests and the m requests at the target that arrived after the oldest of them;
- * both are bounded by the pool's queue limit. One list for a priority in arrival order is what
- * makes the frequent operations O(1).
+ * Ageing: a priority is due while the oldest request that may be picked there was queued
+ * starvation_limit_usec ago or earlier. One that is due overtakes those above it, but
+ * never at two picks in a row, and where two are due they take turns. So:
+ *
+ * - Of any 2 b picks in a row through which a priority is due, it gets at least one; b is 2
+ *   if low and medium are both due in the course of them, and else 1.
+ * - Let a request be k-th in its priority's order when it has waited for the limit, R be
+ *   the longest that a request is out, and D be max_running. As each of D places comes
+ *   free within R, it is picked at most ceil(2 b k / D) R later. By arrival, k is at most
+ *   the number of requests before it; if fair, others may still come in before it, as many
+ *   as their share is.
+ * - A request that is k-th at the highest waiting priority is picked with the 2 k-th pick
+ *   at the latest, where it would have been the k-th.
+ *
+ * Time for which a client or the scheduler was held counts as waiting.
+ *
+ * Cost: push, pick, complete and remove are O(1) in the number of clients and of requests;
+ * if fair, O(log n) in the n clients that wait at the priority. A client that has requests at
+ * several priorities or schedulers at once pays for the search among its own as well. A
+ * change of priority or pool, and the end of a hold, is O(k + m) for the client's own k queued
+ * requests and the m requests at the target that arrived after the oldest of them; both are
+ * bounded by the pool's queue limit. A change of policy is O(n log n) and walks along all
+ * that is queued. One list for a priority in arrival order is what makes the frequent
+ * operations O(1).
  */
 #ifndef VGPU_SCHEDULER_H
 #define VGPU_SCHEDULER_H
@@ -21,6 +41,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "fair.h"
 #include "vgpu-protocol.h"
 
 typedef struct Scheduler Scheduler;
@@ -35,21 +56,30 @@ typedef enum SchedState {
     SCHED_RUNNING, /* picked, not complete */
 } SchedState;
 
+typedef enum SchedPolicy {
+    SCHED_FIFO,
+    SCHED_FAIR,
+} SchedPolicy;
+
 struct SchedRequest {
     TAILQ_ENTRY(SchedRequest) level_link;
     TAILQ_ENTRY(SchedRequest) client_link;
+    HeapNode node; /* in its level's FairLevel, where it is next */
     Scheduler *scheduler;
     SchedClient *client;
     uint64_t arrival;        /* position in the order of all pushes */
     uint64_t queued_at_usec; /* as given to push */
     uint64_t picked_at_usec; /* as given to pick */
+    uint64_t charged;        /* see fair_charge(); 0: nothing */
     SchedState state;
     uint8_t priority;
     bool held; /* queued, but in its client's list only */
+    bool next; /* of its client's at this place it is the first, and the policy is fair */
 };
 
 struct SchedClient {
     SchedQueue queued; /* by arrival, over all priorities and schedulers */
+    FairAccount account;
     unsigned n_queued;
     unsigned n_running;
     unsigned limit; /* the most requests queued at once */
@@ -57,8 +87,14 @@ struct SchedClient {
 };
 
 struct Scheduler {
-    SchedQueue level[VGPU_N_PRIORITIES]; /* what may be picked */
+    SchedQueue level[VGPU_N_PRIORITIES]; /* what may be picked, by arrival */
     unsigned depth[VGPU_N_PRIORITIES];   /* queued, held ones included */
+    SchedPolicy policy;
+    FairLevel fair[VGPU_N_PRIORITIES];
+    FairEstimate estimate;          /* over all clients */
+    uint64_t starvation_limit_usec; /* at most 2^62; UINT64_MAX: strict priorities */
+    bool overtook;                  /* the last pick did, one above it */
+    int last_below_high;            /* the last priority below high that was picked from */
     unsigned n_running;
     unsigned max_running; /* at least 1 */
     unsigned limit;       /* the most requests queued at once, over all priorities */
@@ -73,7 +109,7 @@ enum {
 };
 
 /*
- * scheduler_init() - an empty scheduler
+ * scheduler_init() - an empty scheduler: fifo, and no ageing
  * @next_arrival: the counter that orders arrivals. Schedulers between which
  *     clients may move share one; it must outlive them.
  * @max_running: at least 1
@@ -81,7 +117,18 @@ enum {
  */
 void scheduler_init(Scheduler *s, uint64_t *next_arrival, unsigned max_running, unsigned limit);
 
-/* sched_client_init() - a client without requests that may queue @limit at once */
+/*
+ * scheduler_set_policy() - what is queued stays, in the order of the other policy
+ *
+ * What runs is charged if it was picked under SCHED_FAIR.
+ */
+void scheduler_set_policy(Scheduler *s, SchedPolicy policy);
+
+/*
+ * sched_client_init() - a client without requests that may queue @limit at once
+ *
+ * Its weight is FAIR_WEIGHT_DEFAULT.
+ */
 void sched_client_init(SchedClient *c, unsigned limit);
 
 /*
@@ -103,8 +150,11 @@ int scheduler_push(Scheduler *s, SchedClient *c, SchedRequest *r, unsigned prior
  */
 SchedRequest *scheduler_pick(Scheduler *s, uint64_t now_usec);
 
-/* sched_request_complete() - a running request is over: back to SCHED_IDLE */
-void sched_request_complete(SchedRequest *r);
+/*
+ * sched_request_complete() - a running request is over: back to SCHED_IDLE
+ * @usec: what it took of the device
+ */
+void sched_request_complete(SchedRequest *r, uint64_t usec);
 
 /* sched_request_remove() - take a queued request out, unrun: back to SCHED_IDLE */
 void sched_request_remove(SchedRequest *r);
@@ -124,6 +174,12 @@ void sched_client_set_priority(SchedClient *c, unsigned priority);
  *     not looked at: nothing is lost by moving.
  */
 void sched_client_move(SchedClient *c, Scheduler *to);
+
+/*
+ * sched_client_set_weight() - its part of the device's time, against others'
+ * @weight: 1..FAIR_WEIGHT_MAX; for what is picked or ends from now on
+ */
+void sched_client_set_weight(SchedClient *c, uint32_t weight);
 
 /*
  * sched_client_hold() - pick nothing of this client until further notice

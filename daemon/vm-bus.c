@@ -140,6 +140,7 @@ static const sd_bus_vtable vm_vtable[] = {
     CHANGING("Quarantined", "b", get_flag, quarantined),
     CHANGING("QueueLimit", "u", NULL, settings.queue_limit),
     CHANGING("RequestRateLimit", "u", NULL, settings.rate_limit),
+    CHANGING("Weight", "u", NULL, settings.weight),
     SD_BUS_PROPERTY("RingEntries", "u", get_ring_entries, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("WindowSize", "t", get_window_size, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.n_queued), 0),

@@ -116,6 +116,9 @@ static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *re
         } else if (strcmp(key, "RequestRateLimit") == 0) {
             r = read_number(call, key, 0, UINT32_MAX, error, &ret->rate_limit);
             *ret_which |= VM_SETTING_RATE_LIMIT;
+        } else if (strcmp(key, "Weight") == 0) {
+            r = read_number(call, key, 1, FAIR_WEIGHT_MAX, error, &ret->weight);
+            *ret_which |= VM_SETTING_WEIGHT;
         } else if (strcmp(key, "VMID") == 0 && ret_id) {
             r = read_number(call, key, 1, UINT32_MAX, error, ret_id);
         } else {
@@ -306,7 +309,7 @@ static int reply_registered(sd_bus_message *call, const VM *vm)
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
-    VMSettings settings = {.queue_limit = m->config.vm_queue_limit};
+    VMSettings settings = {.queue_limit = m->config.vm_queue_limit, .weight = FAIR_WEIGHT_DEFAULT};
     const char *name;
     uint8_t uuid[16];
     uint32_t id = 0;

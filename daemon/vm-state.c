@@ -140,6 +140,8 @@ static bool read_setting(VMSettings *s, const char *name, const char *value, uns
     } else if (strcmp(name, "RequestRateLimit") == 0 &&
                read_number(value, 0, UINT32_MAX, &s->rate_limit)) {
         *which |= VM_SETTING_RATE_LIMIT;
+    } else if (strcmp(name, "Weight") == 0 && read_number(value, 1, FAIR_WEIGHT_MAX, &s->weight)) {
+        *which |= VM_SETTING_WEIGHT;
     } else {
         return false;
     }
@@ -191,8 +193,9 @@ static int read_record(const char *path, Record *ret)
 
 /* ---- Registrations ----------------------------------------------------------------------- */
 
-#define ALL_SETTINGS \
-    (VM_SETTING_POOL | VM_SETTING_PRIORITY | VM_SETTING_QUEUE_LIMIT | VM_SETTING_RATE_LIMIT)
+#define ALL_SETTINGS                                                                          \
+    (VM_SETTING_POOL | VM_SETTING_PRIORITY | VM_SETTING_QUEUE_LIMIT | VM_SETTING_RATE_LIMIT | \
+     VM_SETTING_WEIGHT)
 
 static int print_settings(FILE *f, const char *section, const VMSettings *s, unsigned which)
 {
@@ -205,6 +208,8 @@ static int print_settings(FILE *f, const char *section, const VMSettings *s, uns
         fprintf(f, "QueueLimit=%u\n", s->queue_limit);
     if (which & VM_SETTING_RATE_LIMIT)
         fprintf(f, "RequestRateLimit=%u\n", s->rate_limit);
+    if (which & VM_SETTING_WEIGHT)
+        fprintf(f, "Weight=%u\n", s->weight);
     return ferror(f);
 }
 
@@ -259,7 +264,9 @@ static int restore(Manager *manager, const Record *record)
     VM *vm = NULL;
     int r;
 
-    if (!record->name || sd_id128_is_null(record->uuid) || record->which != ALL_SETTINGS)
+    /* A mediator that knew no weights wrote none. */
+    if (!record->name || sd_id128_is_null(record->uuid) ||
+        (record->which | VM_SETTING_WEIGHT) != ALL_SETTINGS)
         return -EBADMSG;
     if (!manager_pool(manager, record->settings.pool))
         return -ENODEV;
@@ -300,7 +307,8 @@ void vm_state_load_all(Manager *manager)
         return;
     n = scandir(directory, &entries, is_record, alphasort);
     for (int i = 0; i < n; i++) {
-        Record record = {0};
+        Record record = {.configured.weight = FAIR_WEIGHT_DEFAULT,
+                         .settings.weight = FAIR_WEIGHT_DEFAULT};
         char path[PATH_MAX];
         int r = snprintf(path, sizeof(path), "%s/%s", directory, entries[i]->d_name) < PATH_MAX
                     ? read_record(path, &record)
@@ -355,6 +363,8 @@ static unsigned different(const VMSettings *a, const VMSettings *b, unsigned whi
         d |= VM_SETTING_QUEUE_LIMIT;
     if (a->rate_limit != b->rate_limit)
         d |= VM_SETTING_RATE_LIMIT;
+    if (a->weight != b->weight)
+        d |= VM_SETTING_WEIGHT;
     return d & which;
 }
 

@@ -76,6 +76,7 @@ static int vm_new(Manager *manager, const char *name, uint32_t id, const VMSetti
     vm->id = id;
     vm->configured = vm->settings = *settings;
     sched_client_init(&vm->client, settings->queue_limit);
+    sched_client_set_weight(&vm->client, settings->weight);
 
     vm->name = strdup(name);
     if (!vm->name || !tsearch(vm, &manager->vms_by_name, compare_names)) {
@@ -96,6 +97,7 @@ int vm_new_unregistered(Manager *manager, uint32_t id, char pool, uint8_t priori
         .pool = pool,
         .priority = priority,
         .queue_limit = manager->config.vm_queue_limit,
+        .weight = FAIR_WEIGHT_DEFAULT,
     };
     char name[40];
     int r;
@@ -273,6 +275,8 @@ void vm_settings_take(VMSettings *to, const VMSettings *from, unsigned which)
         to->queue_limit = from->queue_limit;
     if (which & VM_SETTING_RATE_LIMIT)
         to->rate_limit = from->rate_limit;
+    if (which & VM_SETTING_WEIGHT)
+        to->weight = from->weight;
 }
 
 void vm_apply(VM *vm, const VMSettings *settings)
@@ -293,6 +297,10 @@ void vm_apply(VM *vm, const VMSettings *settings)
         vm_bus_changed(vm, "QueueLimit");
     if (settings->rate_limit != before.rate_limit)
         vm_bus_changed(vm, "RequestRateLimit");
+    if (settings->weight != before.weight) {
+        sched_client_set_weight(&vm->client, settings->weight);
+        vm_bus_changed(vm, "Weight");
+    }
 
     if (settings->pool != before.pool)
         manager_dispatch(vm->manager);

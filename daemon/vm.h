@@ -33,6 +33,7 @@ typedef struct VMSettings {
     uint8_t priority;
     uint32_t queue_limit; /* requests waiting, 1..VM_QUEUE_LIMIT_MAX */
     uint32_t rate_limit;  /* requests a second; 0: any number */
+    uint32_t weight;      /* of its share where a pool is fair, 1..FAIR_WEIGHT_MAX */
 } VMSettings;
 
 /* A set of settings. */
@@ -41,6 +42,7 @@ enum {
     VM_SETTING_PRIORITY = 1 << 1,
     VM_SETTING_QUEUE_LIMIT = 1 << 2,
     VM_SETTING_RATE_LIMIT = 1 << 3,
+    VM_SETTING_WEIGHT = 1 << 4,
 };
 
 /* vm_settings_take() - copy those of @which, VM_SETTING_*, and leave the others */

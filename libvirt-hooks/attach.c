@@ -173,6 +173,8 @@ static int fill_element(xmlNode *element, const DomainAttributes *attributes)
     if (r == 0)
         r = set_attribute(element, "request-rate-limit", attributes->request_rate_limit);
     if (r == 0)
+        r = set_attribute(element, "weight", attributes->weight);
+    if (r == 0)
         r = set_attribute(element, "emulator", attributes->emulator);
     return r;
 }

@@ -77,6 +77,12 @@ static int check_request_rate_limit(const char *value, DomainDevice *d)
     return parse_number(value, 0, UINT32_MAX, &d->request_rate_limit);
 }
 
+static int check_weight(const char *value, DomainDevice *d)
+{
+    d->has_weight = true;
+    return parse_number(value, 1, DOMAIN_WEIGHT_MAX, &d->weight);
+}
+
 static int check_emulator(const char *value, DomainDevice *d)
 {
     (void) d;
@@ -96,6 +102,7 @@ static const struct {
      "a number from 1 to 65536"},
     {"request-rate-limit", offsetof(DomainAttributes, request_rate_limit), false,
      check_request_rate_limit, "a number from 0 to 4294967295"},
+    {"weight", offsetof(DomainAttributes, weight), false, check_weight, "a number from 1 to 10000"},
     {"emulator", offsetof(DomainAttributes, emulator), false, check_emulator, "an absolute path"},
 };
 

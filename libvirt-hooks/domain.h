@@ -5,7 +5,7 @@
  *
  *   <vgpu:device xmlns:vgpu="urn:vgpu-mediator:domain:1" pool="A" priority="high"/>
  *
- * with queue-limit and request-rate-limit besides. emulator holds what stood in
+ * with queue-limit, request-rate-limit and weight besides. emulator holds what stood in
  * <emulator> before "vgpuctl attach". The same rules are in vgpu-domain.rng.
  */
 #ifndef VGPU_HOOKS_DOMAIN_H
@@ -22,6 +22,7 @@
 #define DOMAIN_NAMESPACE "urn:vgpu-mediator:domain:1"
 
 #define DOMAIN_QUEUE_LIMIT_MAX 65536u
+#define DOMAIN_WEIGHT_MAX 10000u
 
 /* The element's attributes as text; NULL: not given. */
 typedef struct DomainAttributes {
@@ -29,6 +30,7 @@ typedef struct DomainAttributes {
     const char *priority;
     const char *queue_limit;
     const char *request_rate_limit;
+    const char *weight;
     const char *emulator;
 } DomainAttributes;
 
@@ -38,8 +40,10 @@ typedef struct DomainDevice {
     int priority; /* VGPU_PRIORITY_* */
     bool has_queue_limit;
     bool has_request_rate_limit;
+    bool has_weight;
     uint32_t queue_limit;        /* requests, 1 to DOMAIN_QUEUE_LIMIT_MAX */
     uint32_t request_rate_limit; /* requests a second; 0: any number */
+    uint32_t weight;             /* 1 to DOMAIN_WEIGHT_MAX */
 } DomainDevice;
 
 typedef struct Domain {

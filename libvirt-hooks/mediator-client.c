@@ -162,6 +162,8 @@ static int append_options(sd_bus_message *m, const DomainDevice *device, const u
         r = sd_bus_message_append(m, "{sv}", "QueueLimit", "u", device->queue_limit);
     if (r >= 0 && device->has_request_rate_limit)
         r = sd_bus_message_append(m, "{sv}", "RequestRateLimit", "u", device->request_rate_limit);
+    if (r >= 0 && device->has_weight)
+        r = sd_bus_message_append(m, "{sv}", "Weight", "u", device->weight);
     if (r >= 0 && vm_id)
         r = sd_bus_message_append(m, "{sv}", "VMID", "u", *vm_id);
     if (r >= 0)

@@ -112,8 +112,9 @@ static void test_attach(void **state)
     assert_int_equal(c.status, 1);
     assert_non_null(strstr(c.err, "'0'"));
     ctl_release(&c);
-    ctl_refuse("'Speed=1' is no limit: it is QueueLimit= or RequestRateLimit= and a number.",
-               "attach", "test", "Speed=1", "-c", "test:///default");
+    ctl_refuse(
+        "'Speed=1' is no limit: it is QueueLimit=, RequestRateLimit= or Weight= and a number.",
+        "attach", "test", "Speed=1", "-c", "test:///default");
     ctl_refuse("Failed to detach the GPU of domain none: no domain is called 'none'", "detach",
                "none", "-c", "test:///default");
     c = ctl_run("detach", "test", "-c", "test:///default", NULL);
@@ -238,6 +239,8 @@ static void test_json_others(void **state)
     o = json_object_array_get_idx(list, 1);
     expect_member(o, "name", "C");
     expect_member(o, "backend", "cpu");
+    expect_member(o, "policy", "fifo");
+    member(o, "starvation_limit_usec", json_type_null);
     assert_true(json_object_get_int64(member(o, "device_memory_bytes", json_type_int)) > 0);
     json_object_put(list);
     ctl_release(&c);
@@ -252,6 +255,7 @@ static void test_json_others(void **state)
     assert_true(json_object_get_boolean(member(o, "registered", json_type_boolean)));
     assert_false(json_object_get_boolean(member(o, "connected", json_type_boolean)));
     assert_int_equal(json_object_get_int(member(o, "queue_limit", json_type_int)), 64);
+    assert_int_equal(json_object_get_int(member(o, "weight", json_type_int)), 100);
     json_object_put(list);
     ctl_release(&c);
 }
@@ -486,6 +490,7 @@ static void test_completion(void **state)
     expect_offers("set-priority web1 ''", "high low medium ");
     expect_offers("set-pool web1 ''", "A C ");
     expect_offers("set-limits web1 Q", "QueueLimit= ");
+    expect_offers("attach web1 W", "Weight= ");
     expect_offers("pause-pool ''", "A C ");
     expect_offers("register new uuid --pool ''", "A C ");
     expect_offers("register new uuid --pool = ''", "A C ");

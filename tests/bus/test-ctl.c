@@ -342,6 +342,8 @@ static void test_set_limits(void **state)
     ctl_expect("", "set-limits", "web", "QueueLimit=7", "RequestRateLimit=100", "--runtime");
     assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
     assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RequestRateLimit"), 100);
+    ctl_expect("", "set-limits", "web", "Weight=300", "--runtime");
+    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "Weight"), 300);
     ctl_expect("", "set-limits", "web", "RequestRateLimit=0", "--runtime");
     assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
     assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RequestRateLimit"), 0);
@@ -350,6 +352,11 @@ static void test_set_limits(void **state)
                "Speed=1");
     ctl_refuse("Failed to set limits of VM web: QueueLimit is 0, and must be from 1 to 65536.",
                "set-limits", "web", "QueueLimit=0");
+    ctl_refuse("Failed to set limits of VM web: Weight is 0, and must be from 1 to 10000.",
+               "set-limits", "web", "Weight=0");
+    ctl_refuse("Failed to set limits of VM web: Weight is 10001, and must be from 1 to 10000.",
+               "set-limits", "web", "Weight=10001");
+    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "Weight"), 300);
     ctl_refuse("'QueueLimit=-1' is no limit: it is a name, '=' and a number.", "set-limits", "web",
                "QueueLimit=-1");
     ctl_refuse("'QueueLimit=4294967296' is no limit: it is a name, '=' and a number.", "set-limits",
@@ -401,12 +408,13 @@ static void test_register(void **state)
 
     (void) state;
     ctl_expect("70\n", "register", "new", uuid, "--pool=C", "--priority=low", "QueueLimit=5",
-               "RequestRateLimit=9", "VMID=70");
+               "RequestRateLimit=9", "Weight=10000", "VMID=70");
     expect_text(VM("new"), VGPU_INTERFACE_VM, "UUID", uuid);
     expect_text(VM("new"), VGPU_INTERFACE_VM, "Pool", "C");
     expect_text(VM("new"), VGPU_INTERFACE_VM, "Priority", "low");
     assert_int_equal(get_u32(VM("new"), VGPU_INTERFACE_VM, "QueueLimit"), 5);
     assert_int_equal(get_u32(VM("new"), VGPU_INTERFACE_VM, "RequestRateLimit"), 9);
+    assert_int_equal(get_u32(VM("new"), VGPU_INTERFACE_VM, "Weight"), 10000);
     assert_int_equal(get_u32(VM("new"), VGPU_INTERFACE_VM, "VMID"), 70);
 
     /* The same again gives the same; what is not said is A and medium. */

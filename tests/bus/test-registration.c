@@ -120,6 +120,10 @@ static void test_bad_arguments(void **state)
     call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "x", uuid, "A", "low", 1,
                  "QueueLimit", "s", "many");
     call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "x", uuid, "A", "low", 1,
+                 "Weight", "u", 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "x", uuid, "A", "low", 1,
+                 "Weight", "u", 10001);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "x", uuid, "A", "low", 1,
                  "Colour", "u", 1);
     call_manager(SD_BUS_ERROR_INVALID_ARGS, "RegisterVM", "s", "x");
     call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "x");
@@ -328,7 +332,10 @@ static void test_what_lasts(void **state)
     register_vm("lasts", 0xa1, "A", "high");
     call_manager(NULL, "SetVMPriority", "ssb", "lasts", "low", 0);
     call_manager(NULL, "SetVMPool", "ssb", "lasts", "B", 1);
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "lasts", 1, "QueueLimit", "u", 7, 0);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "lasts", 2, "QueueLimit", "u", 7, "Weight", "u",
+                 200, 0);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "lasts", 1, "Weight", "u", 300, 1);
+    assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "Weight"), 300);
     unregister("lasts");
 
     register_vm("lasts", 0xa1, "A", "high");
@@ -336,6 +343,7 @@ static void test_what_lasts(void **state)
     expect_text(VM("lasts"), VGPU_INTERFACE_VM, "ConfiguredPriority", "high");
     expect_text(VM("lasts"), VGPU_INTERFACE_VM, "Pool", "A");
     assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
+    assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "Weight"), 200);
 
     /* What is as configured need not be kept. */
     call_manager(NULL, "SetVMPriority", "ssb", "lasts", "high", 0);

@@ -18,7 +18,8 @@
 #define ELEMENT "<vgpu:device xmlns:vgpu=\"urn:vgpu-mediator:domain:1\" "
 
 static const DomainAttributes high = {.pool = "A", .priority = "high"};
-static const DomainAttributes low = {.pool = "B", .priority = "low", .queue_limit = "8"};
+static const DomainAttributes low = {
+    .pool = "B", .priority = "low", .queue_limit = "8", .weight = "25"};
 
 /* As libvirt writes it, with all that libxml2 could spoil. */
 static const char plain[] = "<domain type='kvm'>\n"
@@ -131,10 +132,12 @@ static void test_attach_replaces_and_keeps_the_former_emulator(void **state)
 
     (void) state;
     expect_in(first, "queue-limit=\"8\"");
+    expect_in(first, "weight=\"25\"");
     second = attach(first, &high, ATTACH_CHANGED);
     expect_in(second, "emulator=\"/usr/bin/qemu-system-x86_64\"");
     expect_in(second, "priority=\"high\"");
     assert_null(strstr(second, "queue-limit"));
+    assert_null(strstr(second, "weight"));
 
     after = detach(second, ATTACH_CHANGED);
     assert_string_equal(after, expected);
@@ -247,6 +250,8 @@ static void test_wrong_attributes(void **state)
     expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "now"}, "priority is 'now'");
     expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "low", .queue_limit = "0"},
                    "queue-limit is '0'");
+    expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "low", .weight = "10001"},
+                   "weight is '10001'");
 }
 
 static void test_domains_that_cannot_have_it(void **state)

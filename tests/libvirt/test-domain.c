@@ -82,6 +82,8 @@ static void expect_valid(const char *metadata, const DomainDevice *expected)
     assert_int_equal(d->device.queue_limit, expected->queue_limit);
     assert_int_equal(d->device.has_request_rate_limit, expected->has_request_rate_limit);
     assert_int_equal(d->device.request_rate_limit, expected->request_rate_limit);
+    assert_int_equal(d->device.has_weight, expected->has_weight);
+    assert_int_equal(d->device.weight, expected->weight);
     domain_free(d);
 }
 
@@ -101,6 +103,10 @@ static const struct {
     {GOOD " queue-limit='64' request-rate-limit='0'/>", NULL},
     {GOOD " queue-limit='65536' request-rate-limit='4294967295'/>", NULL},
     {GOOD " queue-limit='0064' request-rate-limit='00'/>", NULL},
+    {GOOD " weight='1'/>", NULL},
+    {GOOD " weight='0100'/>", NULL},
+    {GOOD " weight='9999'/>", NULL},
+    {GOOD " weight='10000'/>", NULL},
     {GOOD " emulator='/usr/bin/qemu-system-x86_64'/>", NULL},
     {"pool='&#x41;' priority='high'/>", NULL},
 
@@ -130,6 +136,11 @@ static const struct {
     {GOOD " request-rate-limit='4294967296'/>", "request-rate-limit is '4294967296'"},
     {GOOD " request-rate-limit='9999999999'/>", "request-rate-limit is '9999999999'"},
     {GOOD " request-rate-limit='many'/>", "request-rate-limit is 'many'"},
+    {GOOD " weight='0'/>", "weight is '0': it must be a number from 1 to 10000"},
+    {GOOD " weight='10001'/>", "weight is '10001'"},
+    {GOOD " weight='100000'/>", "weight is '100000'"},
+    {GOOD " weight='idle'/>", "weight is 'idle'"},
+    {GOOD " weight=''/>", "weight is ''"},
     {GOOD " emulator='qemu'/>", "emulator is 'qemu': it must be an absolute path"},
     {GOOD " emulator=''/>", "emulator is ''"},
     {GOOD " emulator='/usr&#10;/bin'/>", "emulator is '/usr?/bin'"},
@@ -208,13 +219,15 @@ static void test_values(void **state)
     expect_valid("<vgpu:device " XMLNS " " GOOD "/>",
                  &(DomainDevice){.pool = 'A', .priority = VGPU_PRIORITY_HIGH});
     expect_valid("<device xmlns='urn:vgpu-mediator:domain:1' pool='C' priority='low'"
-                 " queue-limit='65536' request-rate-limit='4294967295'/>",
+                 " queue-limit='65536' request-rate-limit='4294967295' weight='10000'/>",
                  &(DomainDevice){.pool = 'C',
                                  .priority = VGPU_PRIORITY_LOW,
                                  .has_queue_limit = true,
                                  .queue_limit = 65536,
                                  .has_request_rate_limit = true,
-                                 .request_rate_limit = UINT32_MAX});
+                                 .request_rate_limit = UINT32_MAX,
+                                 .has_weight = true,
+                                 .weight = 10000});
     expect_valid("<x:y xmlns:x='urn:x'><x:z/></x:y><!-- --><q:device xmlns:q='urn:vgpu-mediator:"
                  "domain:1' pool='B' priority='medium' request-rate-limit='0'/>text",
                  &(DomainDevice){.pool = 'B',

@@ -33,7 +33,8 @@
 #define LIMIT_MSEC 5000
 
 #define ELEMENT(attributes) "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' " attributes "/>"
-#define GOOD ELEMENT("pool='B' priority='high' queue-limit='9' request-rate-limit='70'")
+#define GOOD \
+    ELEMENT("pool='B' priority='high' queue-limit='9' request-rate-limit='70' weight='250'")
 
 typedef struct Result {
     int status;
@@ -202,6 +203,7 @@ static void test_prepare_and_release(void **state)
     expect_text(path, VGPU_INTERFACE_VM, "Priority", "high");
     assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "QueueLimit"), 9);
     assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "RequestRateLimit"), 70);
+    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "Weight"), 250);
 
     assert_int_equal(record_read(DOMAINS_DIR, UUID, geteuid(), &record), 0);
     assert_int_equal(record.pool, 'B');
@@ -217,6 +219,7 @@ static void test_what_is_not_named_has_the_mediators_default(void **state)
     expect_silent_success(prepare(ELEMENT("pool='A' priority='low'")));
     assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "QueueLimit"), 64);
     assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "RequestRateLimit"), 0);
+    assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "Weight"), 100);
     expect_silent_success(release(ELEMENT("pool='A' priority='low'")));
 }
 
@@ -474,11 +477,12 @@ static void test_reconnect_registers_what_was_forgotten(void **state)
     call_manager(NULL, "UnregisterVM", "s", "web1");
 
     /* As the device was attached, whatever the element says by now. */
-    expect_silent_success(reconnect(ELEMENT("pool='A' priority='low' queue-limit='5'")));
+    expect_silent_success(reconnect(ELEMENT("pool='A' priority='low' queue-limit='5' weight='7'")));
     assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID"), id);
     expect_text(VM("web1"), VGPU_INTERFACE_VM, "Pool", "B");
     expect_text(VM("web1"), VGPU_INTERFACE_VM, "Priority", "high");
     assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "QueueLimit"), 5);
+    assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "Weight"), 7);
     expect_silent_success(release(GOOD));
 }
 

@@ -94,6 +94,8 @@ static void test_absent(void **state)
     assert_true(c.pools[0].configured);
     assert_false(c.pools[1].configured);
     assert_int_equal(c.pools[0].backend, POOL_BACKEND_AUTO);
+    assert_int_equal(c.pools[0].policy, SCHED_FIFO);
+    assert_true(c.pools[0].starvation_limit_usec == UINT64_MAX);
     assert_int_equal(c.unregistered, UNREGISTERED_DEFAULT);
     assert_true(c.queue_timeout_usec == UINT64_MAX);
     assert_int_equal(c.request_timeout_usec, 30000000);
@@ -105,8 +107,10 @@ static void test_everything(void **state)
     Config c;
 
     write_text(f->path, "# comment\n"
-                        "[Pool B]\nBackend=cpu\nDevice=3\nInFlight=64\nQueueLimit=9\nPolicy=fifo\n"
-                        "[Pool Z]\n"
+                        "[Pool B]\nBackend=cpu\nDevice=3\nInFlight=64\nQueueLimit=9\nPolicy=fair\n"
+                        "StarvationLimitSec=3\n"
+                        "[Pool Z]\nPolicy=fair\nPolicy=fifo\nStarvationLimitSec=3\n"
+                        "StarvationLimitSec=infinity\n"
                         "[Unregistered]\nPolicy=refuse\n"
                         "[Limits]\nMaxConnections=17\nVMQueueLimit=5\n"
                         "[Timeouts]\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
@@ -118,7 +122,11 @@ static void test_everything(void **state)
     assert_int_equal(c.pools[1].device, 3);
     assert_int_equal(c.pools[1].in_flight, 64);
     assert_int_equal(c.pools[1].queue_limit, 9);
+    assert_int_equal(c.pools[1].policy, SCHED_FAIR);
+    assert_int_equal(c.pools[1].starvation_limit_usec, 3000000);
     assert_true(c.pools[25].configured);
+    assert_int_equal(c.pools[25].policy, SCHED_FIFO);
+    assert_true(c.pools[25].starvation_limit_usec == UINT64_MAX);
     assert_int_equal(c.unregistered, UNREGISTERED_REFUSE);
     assert_int_equal(c.max_connections, 17);
     assert_int_equal(c.vm_queue_limit, 5);
@@ -157,6 +165,12 @@ static void test_bad_lines(void **state)
         {"[Pool A]\nInFlight=99999999999999999999999\n", ":2: InFlight=99999"},
         {"[Pool A]\nBackend=rocm\n", ":2: Backend=rocm is not"},
         {"[Pool A]\nPolicy=lottery\n", ":2: Policy=lottery is not"},
+        {"[Pool A]\nPolicy=Fair\n", ":2: Policy=Fair is not"},
+        {"[Pool A]\nPolicy=\n", ":2: Policy= is not"},
+        {"[Pool A]\nStarvationLimitSec=0\n", ":2: StarvationLimitSec=0 is not"},
+        {"[Pool A]\nStarvationLimitSec=1.5\n", ":2: StarvationLimitSec=1.5 is not"},
+        {"[Pool A]\nStarvationLimitSec=4294967296\n", ":2: StarvationLimitSec=4294967296 is not"},
+        {"[Timeouts]\nStarvationLimitSec=5\n", ":2: unknown setting StarvationLimitSec=5"},
         {"[Pool A]\nColour=red\n", ":2: unknown setting Colour=red in [Pool A]"},
         {"[Pool a]\nBackend=cpu\n", ":2: unknown section [Pool a]"},
         {"[Pool AB]\nBackend=cpu\n", ":2: unknown section [Pool AB]"},

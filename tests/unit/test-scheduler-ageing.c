@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Ageing, against the bounds that scheduler.h states. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "test-scheduler-device.h"
+
+#define CLIENTS 9 /* a third of them at each priority */
+#define JOBS 120
+#define PICKS 2000
+#define SEEDS 200
+
+/* What the test knows of a job, in its own counting. */
+typedef struct Wait {
+    Job job;             /* first */
+    unsigned place;      /* at its priority, when it was pushed */
+    uint64_t push_picks; /* the pool's picks by then */
+    bool due;
+    uint64_t due_pool, due_level; /* picks by the time it was due */
+} Wait;
+
+typedef struct World {
+    Device device;
+    SchedClient clients[CLIENTS];
+    Wait waits[JOBS];
+    uint64_t limit_usec, longest_usec;
+    unsigned load[VGPU_N_PRIORITIES]; /* percent: how likely a free job is pushed */
+    uint64_t pool_picks, level_picks[VGPU_N_PRIORITIES];
+    unsigned passed_over[VGPU_N_PRIORITIES]; /* picks in a row while due */
+    bool two_due[VGPU_N_PRIORITIES];         /* at one of these, low and medium were */
+    bool overtook;
+} World;
+
+static void begin(World *w, unsigned places, SchedPolicy policy, uint64_t limit_usec)
+{
+    memset(w, 0, sizeof(*w));
+    device_init(&w->device, places);
+    scheduler_set_policy(&w->device.scheduler, policy);
+    w->device.scheduler.starvation_limit_usec = w->limit_usec = limit_usec;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        sched_client_init(&w->clients[i], UINT32_MAX);
+}
+
+static bool may_be_picked(const Wait *x)
+{
+    return x->job.sched.state == SCHED_QUEUED && !x->job.sched.client->held;
+}
+
+/* Until the oldest at @priority has waited for the limit: 0 or less; none: INT64_MAX. */
+static int64_t until_due(const World *w, unsigned priority)
+{
+    int64_t least = INT64_MAX;
+
+    for (unsigned i = 0; i < JOBS; i++) {
+        const Wait *x = &w->waits[i];
+        int64_t left = (int64_t) (x->job.sched.queued_at_usec + w->limit_usec - w->device.now_usec);
+
+        if (may_be_picked(x) && x->job.sched.priority == priority && left < least)
+            least = left;
+    }
+    return least;
+}
+
+static int highest_waiting(const World *w)
+{
+    int highest = -1;
+
+    for (unsigned i = 0; i < JOBS; i++)
+        if (may_be_picked(&w->waits[i]) && w->waits[i].job.sched.priority > highest)
+            highest = w->waits[i].job.sched.priority;
+    return highest;
+}
+
+/* Those that have waited for the limit by now. */
+static void note_due(World *w)
+{
+    for (unsigned i = 0; i < JOBS; i++) {
+        Wait *x = &w->waits[i];
+
+        if (x->due || x->job.sched.state != SCHED_QUEUED ||
+            w->device.now_usec < x->job.sched.queued_at_usec + w->limit_usec)
+            continue;
+        x->due = true;
+        x->due_pool = w->pool_picks;
+        x->due_level = w->level_picks[x->job.sched.priority];
+    }
+}
+
+/* The bounds for one that was due, by picks and by time. */
+static void check_wait(const World *w, const Wait *x)
+{
+    unsigned priority = x->job.sched.priority, places = w->device.scheduler.max_running,
+             b = w->load[VGPU_PRIORITY_MEDIUM] > 0 ? 2 : 1;
+    uint64_t k = w->level_picks[priority] - x->due_level, picks = 2 * b * k,
+             due_usec = x->job.sched.queued_at_usec + w->limit_usec;
+
+    if (!x->due || priority == VGPU_PRIORITY_HIGH)
+        return;
+    require(w->pool_picks - x->due_pool <= picks);
+    require(w->device.now_usec - due_usec <= (picks + places - 1) / places * w->longest_usec);
+}
+
+/* Which of them the scheduler may have picked. */
+static void check_priority(World *w, unsigned priority, unsigned highest, const bool *due)
+{
+    bool overtakes = priority < highest;
+
+    require(priority <= highest);
+    require(!overtakes || due[priority]);
+    require(!overtakes || !w->overtook);
+    w->overtook = overtakes;
+
+    for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++) {
+        if (!due[p] || p == priority) {
+            w->passed_over[p] = 0;
+            w->two_due[p] = false;
+            continue;
+        }
+        w->two_due[p] |= due[VGPU_PRIORITY_LOW] && due[VGPU_PRIORITY_MEDIUM];
+        require(++w->passed_over[p] < (w->two_due[p] ? 4 : 2));
+    }
+}
+
+static bool pick(World *w)
+{
+    bool due[VGPU_N_PRIORITIES];
+    int highest = highest_waiting(w);
+    unsigned priority;
+    Wait *x;
+
+    for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++)
+        due[p] = w->limit_usec != UINT64_MAX && until_due(w, p) <= 0;
+    x = (Wait *) device_pick(&w->device);
+    if (!x)
+        return false;
+
+    priority = x->job.sched.priority;
+    w->pool_picks++;
+    w->level_picks[priority]++;
+    check_priority(w, priority, (unsigned) highest, due);
+    check_wait(w, x);
+    if (priority == VGPU_PRIORITY_HIGH && w->device.scheduler.policy == SCHED_FIFO)
+        require(w->pool_picks - x->push_picks <= 2 * (uint64_t) x->place);
+    return true;
+}
+
+static void push_some(World *w)
+{
+    for (unsigned i = 0; i < JOBS; i++) {
+        Wait *x = &w->waits[i];
+        unsigned client = i % CLIENTS, priority = client % VGPU_N_PRIORITIES;
+
+        if (x->job.sched.state != SCHED_IDLE || random_below(100) >= w->load[priority])
+            continue;
+        device_push(&w->device, &w->clients[client], &x->job, priority,
+                    1 + random_below((uint32_t) w->longest_usec));
+        x->place = w->device.scheduler.depth[priority];
+        x->push_picks = w->pool_picks;
+        x->due = false;
+    }
+}
+
+static void run(World *w, unsigned n)
+{
+    for (uint64_t until = w->pool_picks + n; w->pool_picks < until;) {
+        push_some(w);
+        if (w->limit_usec != UINT64_MAX)
+            note_due(w);
+        while (pick(w))
+            ;
+        if (!device_wait(&w->device))
+            w->device.now_usec += w->longest_usec;
+    }
+}
+
+/* ---- The bounds ------------------------------------------------------------------------- */
+
+static void run_seeds(SchedPolicy policy, bool medium)
+{
+    static World w;
+
+    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+        random_seed(seed);
+        begin(&w, 1 + random_below(6), policy, 1 + random_below(20000));
+        w.longest_usec = 1 + random_below(1000);
+        for (unsigned part = 0; part < 8; part++) {
+            w.load[VGPU_PRIORITY_HIGH] = random_below(4) == 0 ? 100 : 1 + random_below(10);
+            w.load[VGPU_PRIORITY_LOW] = random_below(20);
+            w.load[VGPU_PRIORITY_MEDIUM] = medium ? 1 + random_below(20) : 0;
+            run(&w, PICKS / 8);
+        }
+    }
+}
+
+static void test_bound_by_arrival(void **state)
+{
+    (void) state;
+    run_seeds(SCHED_FIFO, false);
+}
+
+static void test_bound_by_arrival_two_due(void **state)
+{
+    (void) state;
+    run_seeds(SCHED_FIFO, true);
+}
+
+static void test_bound_fair(void **state)
+{
+    (void) state;
+    run_seeds(SCHED_FAIR, false);
+}
+
+static void test_bound_fair_two_due(void **state)
+{
+    (void) state;
+    run_seeds(SCHED_FAIR, true);
+}
+
+/* ---- Either end ------------------------------------------------------------------------- */
+
+static void flood(World *w, uint64_t limit_usec)
+{
+    random_seed(1);
+    begin(w, 2, SCHED_FIFO, limit_usec);
+    w->longest_usec = 100;
+    w->load[VGPU_PRIORITY_HIGH] = w->load[VGPU_PRIORITY_LOW] = 50;
+    run(w, PICKS);
+    w->load[VGPU_PRIORITY_LOW] = 0;
+    w->load[VGPU_PRIORITY_HIGH] = 100;
+    run(w, PICKS);
+}
+
+/* Without a limit, those below wait for as long as there is one above. */
+static void test_strict(void **state)
+{
+    static World w;
+    uint64_t picked;
+
+    (void) state;
+    flood(&w, UINT64_MAX);
+    assert_true(w.device.scheduler.depth[VGPU_PRIORITY_LOW] > 0);
+    picked = w.level_picks[VGPU_PRIORITY_LOW];
+    run(&w, PICKS);
+    assert_int_equal(w.level_picks[VGPU_PRIORITY_LOW], picked);
+}
+
+static void test_nobody_starves(void **state)
+{
+    static World w;
+
+    (void) state;
+    flood(&w, 5000);
+    assert_int_equal(w.device.scheduler.depth[VGPU_PRIORITY_LOW], 0);
+}
+
+/* However many are due, those above lose no more than every other pick. */
+static void test_half_at_most(void **state)
+{
+    static World w;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1, SCHED_FIFO, 1);
+    w.longest_usec = 10;
+    w.load[VGPU_PRIORITY_LOW] = w.load[VGPU_PRIORITY_MEDIUM] = w.load[VGPU_PRIORITY_HIGH] = 100;
+    run(&w, 4000);
+    assert_in_range(w.level_picks[VGPU_PRIORITY_HIGH], 1990, 2010);
+    assert_in_range(w.level_picks[VGPU_PRIORITY_MEDIUM], 990, 1010);
+    assert_in_range(w.level_picks[VGPU_PRIORITY_LOW], 990, 1010);
+}
+
+/* What is held is not due; when it is no longer, the time counts. */
+static void test_held(void **state)
+{
+    static World w;
+    SchedClient *low = &w.clients[VGPU_PRIORITY_LOW], *high = &w.clients[VGPU_PRIORITY_HIGH];
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1, SCHED_FIFO, 1000);
+    w.longest_usec = 10;
+    sched_client_hold(low, true);
+    device_push(&w.device, low, &w.waits[0].job, VGPU_PRIORITY_LOW, 10);
+    w.device.now_usec += 5000;
+    for (unsigned i = 1; i <= 6; i++)
+        device_push(&w.device, high, &w.waits[i].job, VGPU_PRIORITY_HIGH, 10);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_ptr_equal(device_pick(&w.device), &w.waits[1 + i].job);
+        assert_non_null(device_wait(&w.device));
+    }
+
+    sched_client_hold(low, false);
+    assert_ptr_equal(device_pick(&w.device), &w.waits[0].job);
+    assert_non_null(device_wait(&w.device));
+    assert_ptr_equal(device_pick(&w.device), &w.waits[4].job);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bound_by_arrival), cmocka_unit_test(test_bound_by_arrival_two_due),
+        cmocka_unit_test(test_bound_fair),       cmocka_unit_test(test_bound_fair_two_due),
+        cmocka_unit_test(test_strict),           cmocka_unit_test(test_nobody_starves),
+        cmocka_unit_test(test_half_at_most),     cmocka_unit_test(test_held),
+    };
+
+    return cmocka_run_group_tests_name("scheduler-ageing", tests, NULL, NULL);
+}

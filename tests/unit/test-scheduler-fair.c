@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Shares of a device under SCHED_FAIR, against the bound that fair.h states. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "test-scheduler-device.h"
+
+#define CLIENTS_MAX 8
+#define DEEP 1000 /* requests outstanding */
+#define SEEDS 300
+#define PICKS 3000
+
+typedef struct Client {
+    SchedClient sched;
+    Job *jobs;
+    unsigned n_jobs; /* outstanding, while it has something to do */
+    uint64_t short_usec, long_usec;
+    unsigned one_in;   /* is long */
+    uint64_t arrivals; /* of all that was picked, the next is later */
+    double work;       /* usec, of what was picked */
+    double longest;    /* usec, taken or estimated */
+    unsigned n_picked;
+    bool idle;
+} Client;
+
+typedef struct World {
+    Device device;
+    Client clients[CLIENTS_MAX];
+    unsigned n_clients;
+    /* The range of the difference in work / weight since both have been waiting. */
+    struct {
+        bool open;
+        double low, high;
+    } pair[CLIENTS_MAX][CLIENTS_MAX];
+} World;
+
+static void add_client(World *w, uint32_t weight, unsigned n_jobs, uint64_t usec)
+{
+    Client *c = &w->clients[w->n_clients];
+
+    *c = (Client){.n_jobs = n_jobs, .short_usec = usec, .long_usec = usec, .one_in = 1};
+    sched_client_init(&c->sched, UINT32_MAX);
+    sched_client_set_weight(&c->sched, weight);
+    c->jobs = calloc(n_jobs, sizeof(*c->jobs));
+    assert_non_null(c->jobs);
+    for (unsigned i = 0; i < n_jobs; i++)
+        c->jobs[i].client = w->n_clients;
+    w->n_clients++;
+}
+
+static void begin(World *w, unsigned places)
+{
+    memset(w, 0, sizeof(*w));
+    device_init(&w->device, places);
+    scheduler_set_policy(&w->device.scheduler, SCHED_FAIR);
+}
+
+static void end(World *w)
+{
+    for (unsigned i = 0; i < w->n_clients; i++)
+        free(w->clients[i].jobs);
+}
+
+static void push(World *w, Client *c, Job *j)
+{
+    uint64_t usec = random_below(c->one_in) == 0 ? c->long_usec : c->short_usec;
+
+    device_push(&w->device, &c->sched, j, VGPU_PRIORITY_MEDIUM, usec);
+}
+
+/* Whatever is not outstanding becomes so. */
+static void fill(World *w, Client *c)
+{
+    for (unsigned i = 0; i < c->n_jobs && !c->idle; i++)
+        if (c->jobs[i].sched.state == SCHED_IDLE)
+            push(w, c, &c->jobs[i]);
+}
+
+static double normalized(const Client *c)
+{
+    return c->work / c->sched.account.weight;
+}
+
+static double part(const Client *c)
+{
+    return c->longest / c->sched.account.weight;
+}
+
+static bool is_waiting(const Client *c)
+{
+    return c->sched.n_queued > 0 && !c->sched.held;
+}
+
+static void note_pair(World *w, unsigned i, unsigned k)
+{
+    const Client *f = &w->clients[i], *g = &w->clients[k];
+    double difference = normalized(f) - normalized(g),
+           bound = 2.0 * w->device.scheduler.max_running * (part(f) + part(g));
+
+    if (!is_waiting(f) || !is_waiting(g)) {
+        w->pair[i][k].open = false;
+        return;
+    }
+    if (!w->pair[i][k].open)
+        w->pair[i][k].low = w->pair[i][k].high = difference;
+    w->pair[i][k].open = true;
+    if (difference < w->pair[i][k].low)
+        w->pair[i][k].low = difference;
+    if (difference > w->pair[i][k].high)
+        w->pair[i][k].high = difference;
+    /* Beside the bound, what rounding can be, if it goes one way at every pick. */
+    require(w->pair[i][k].high - w->pair[i][k].low <= bound + PICKS / 1048576.0);
+}
+
+static void note_pairs(World *w)
+{
+    for (unsigned i = 0; i < w->n_clients; i++)
+        for (unsigned k = 0; k < i; k++)
+            note_pair(w, i, k);
+}
+
+static Client *pick(World *w)
+{
+    Job *j = device_pick(&w->device);
+    double usec, estimate;
+    Client *c;
+
+    if (!j)
+        return NULL;
+    c = &w->clients[j->client];
+    require(j->sched.arrival >= c->arrivals);
+    c->arrivals = j->sched.arrival + 1;
+    c->n_picked++;
+
+    usec = j->usec > 0 ? (double) j->usec : 1; /* the least that is charged */
+    c->work += usec;
+    estimate = (double) j->sched.charged * c->sched.account.weight / 1048576.0;
+    if (c->longest < estimate)
+        c->longest = estimate;
+    if (c->longest < usec)
+        c->longest = usec;
+    return c;
+}
+
+/* Until @n requests were picked, and one of them is over. What is over is outstanding again
+ * at once. */
+static void run(World *w, unsigned n)
+{
+    while (n > 0) {
+        for (unsigned i = 0; i < w->n_clients; i++)
+            fill(w, &w->clients[i]);
+        note_pairs(w);
+        while (n > 0 && pick(w)) {
+            n--;
+            note_pairs(w);
+        }
+        if (!device_wait(&w->device))
+            break;
+        note_pairs(w);
+    }
+}
+
+/* ---- The bound ------------------------------------------------------------------------ */
+
+static const uint32_t some_weights[] = {1, 3, 50, 100, 100, 100, 101, 300, 1000, 10000};
+static const uint64_t some_usecs[] = {0, 1, 2, 10, 99, 1000, 5000, 200000};
+#define ANY(array) (array)[random_below(sizeof(array) / sizeof((array)[0]))]
+
+static void add_any_client(World *w, unsigned places)
+{
+    unsigned depth = random_below(4) == 0 ? DEEP : 1 + random_below(3 * places);
+
+    add_client(w, ANY(some_weights), depth, ANY(some_usecs));
+    if (random_below(2) == 0) {
+        Client *c = &w->clients[w->n_clients - 1];
+
+        c->long_usec = ANY(some_usecs);
+        c->one_in = 1 + random_below(40);
+    }
+}
+
+/* Any number of places, weights, times and requests; clients come and go. */
+static void test_bound(void **state)
+{
+    static World w;
+
+    (void) state;
+    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+        random_seed(seed);
+        begin(&w, 1 + random_below(random_below(2) == 0 ? 2 : 24));
+        for (unsigned n = 2 + random_below(CLIENTS_MAX - 1); n > 0; n--)
+            add_any_client(&w, w.device.scheduler.max_running);
+
+        for (unsigned picked = 0; picked < PICKS; picked += 100) {
+            Client *c = &w.clients[random_below(w.n_clients)];
+
+            run(&w, 100);
+            c->idle = random_below(3) == 0;
+        }
+        end(&w);
+    }
+}
+
+/* Where it is known what requests take, the shares are the weights'. */
+static void test_weights(void **state)
+{
+    static const uint32_t weights[] = {100, 300, 50, 550};
+    static World w;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1);
+    for (unsigned i = 0; i < 4; i++)
+        add_client(&w, weights[i], 10, 400);
+    run(&w, 1000);
+    for (unsigned i = 0; i < 4; i++)
+        assert_in_range(w.clients[i].n_picked, weights[i] - 1, weights[i] + 1);
+    end(&w);
+}
+
+/* By time: what takes ten times as long is picked a tenth as often. */
+static void test_times(void **state)
+{
+    static World w;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1);
+    add_client(&w, 100, 10, 1000);
+    add_client(&w, 100, 10, 100);
+    run(&w, 1100);
+    assert_in_range(w.clients[0].n_picked, 98, 102);
+    end(&w);
+}
+
+/* ---- A thousand against one ---------------------------------------------------------------- */
+
+static void test_thousand_outstanding(void **state)
+{
+    static World w;
+
+    (void) state;
+    random_seed(1);
+    for (unsigned places = 1; places <= 2; places++) {
+        begin(&w, places);
+        add_client(&w, 100, DEEP, 500);
+        for (unsigned i = 1; i < CLIENTS_MAX; i++)
+            add_client(&w, 100, 1, 500);
+        run(&w, CLIENTS_MAX * 100);
+        for (unsigned i = 0; i < CLIENTS_MAX; i++)
+            assert_in_range(w.clients[i].n_picked, 98, 102);
+        end(&w);
+    }
+}
+
+/* It is not served beyond the others' first requests, when they come. */
+static void test_late_comers(void **state)
+{
+    static World w;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1);
+    add_client(&w, 100, DEEP, 500);
+    for (unsigned i = 1; i < CLIENTS_MAX; i++) {
+        add_client(&w, 100, 1, 500);
+        w.clients[i].idle = true;
+    }
+    run(&w, 5000);
+    for (unsigned i = 1; i < CLIENTS_MAX; i++)
+        w.clients[i].idle = false;
+    run(&w, CLIENTS_MAX);
+    for (unsigned i = 1; i < CLIENTS_MAX; i++)
+        assert_int_equal(w.clients[i].n_picked, 1);
+    end(&w);
+}
+
+/* ---- Credit and debt ------------------------------------------------------------------------- */
+
+/* Who was idle for long gets its share from now on, and no more. */
+static void test_idle_saves_nothing(void **state)
+{
+    static World w;
+    unsigned before;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1);
+    add_client(&w, 100, 10, 100);
+    add_client(&w, 100, 10, 100);
+    run(&w, 10);
+    w.clients[1].idle = true;
+    run(&w, 10000);
+    w.clients[1].idle = false;
+    before = w.clients[1].n_picked;
+    run(&w, 100);
+    assert_in_range(w.clients[1].n_picked - before, 49, 51);
+    end(&w);
+}
+
+/* The same for who was held, which was waiting all the time. */
+static void test_held_saves_nothing(void **state)
+{
+    static World w;
+    unsigned before;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1);
+    add_client(&w, 100, 10, 100);
+    add_client(&w, 100, 10, 100);
+    run(&w, 10);
+    sched_client_hold(&w.clients[1].sched, true);
+    before = w.clients[1].n_picked;
+    run(&w, 10000);
+    assert_int_equal(w.clients[1].n_picked, before);
+    sched_client_hold(&w.clients[1].sched, false);
+    run(&w, 100);
+    assert_in_range(w.clients[1].n_picked - before, 49, 51);
+    end(&w);
+}
+
+/* Long requests that were taken for short ones: what was too much is paid back. */
+static void test_estimate_is_corrected(void **state)
+{
+    static World w;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1);
+    add_client(&w, 100, 10, 100);
+    add_client(&w, 100, 10, 100);
+    run(&w, 100);
+    w.clients[1].long_usec = w.clients[1].short_usec = 5000;
+    for (unsigned i = 0; i < 2; i++)
+        w.clients[i].work = 0;
+    memset(w.pair, 0, sizeof(w.pair));
+    run(&w, 2040);
+    assert_true(w.clients[0].work > 0.95 * w.clients[1].work);
+    assert_true(w.clients[1].work > 0.95 * w.clients[0].work);
+    end(&w);
+}
+
+/* What was used while nobody else wanted it is not held against the user. */
+static void test_idle_device_forgives(void **state)
+{
+    static World w;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1);
+    add_client(&w, 1, 1, 1000000);
+    add_client(&w, 1, 1, 1000);
+    w.clients[1].idle = true;
+    run(&w, 1);
+    w.clients[0].idle = w.clients[1].idle = false;
+    run(&w, 2);
+    assert_int_equal(w.clients[1].n_picked, 1);
+    assert_int_equal(w.clients[0].n_picked, 2);
+    end(&w);
+}
+
+/* What somebody owes goes along to another priority, and to another pool. */
+static void test_debt_moves_along(void **state)
+{
+    static World w;
+    Scheduler other;
+
+    (void) state;
+    random_seed(1);
+    begin(&w, 1);
+    scheduler_init(&other, &w.device.next_arrival, 1, UINT32_MAX);
+    scheduler_set_policy(&other, SCHED_FAIR);
+    add_client(&w, 100, 20, 100);
+    add_client(&w, 100, 20, 5000);
+    run(&w, 4);
+    assert_int_equal(w.clients[1].n_picked, 1);
+
+    for (unsigned i = 0; i < 2; i++) {
+        sched_client_set_priority(&w.clients[i].sched, VGPU_PRIORITY_HIGH);
+        sched_client_move(&w.clients[i].sched, &other);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        SchedRequest *r = scheduler_pick(&other, 0);
+
+        assert_ptr_equal(r->client, &w.clients[0].sched);
+        sched_request_complete(r, 100);
+    }
+    end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_thousand_outstanding),
+        cmocka_unit_test(test_late_comers),
+        cmocka_unit_test(test_idle_saves_nothing),
+        cmocka_unit_test(test_held_saves_nothing),
+        cmocka_unit_test(test_estimate_is_corrected),
+        cmocka_unit_test(test_idle_device_forgives),
+        cmocka_unit_test(test_debt_moves_along),
+    };
+
+    return cmocka_run_group_tests_name("scheduler-fair", tests, NULL, NULL);
+}
