@@ -113,8 +113,7 @@ static void send_nops(Client *c, unsigned n)
         };
         memcpy(m->payload, &compute, sizeof(compute));
     }
-    executor_writer_show(&c->requests);
-    executor_writer_wake(&c->requests);
+    executor_writer_flush(&c->requests);
 }
 
 static void send_window(Client *c, const RingGuest *g)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "busy-poll.h"
 #include "config.h"
 #include "executor-protocol.h"
 #include "log.h"
@@ -118,6 +119,8 @@ static const Key keys[] = {
     {NULL, "Backend", parse_backend, offsetof(PoolConfig, backend), 0, 0},
     {NULL, "Device", parse_unsigned, offsetof(PoolConfig, device), 0, 255},
     {NULL, "InFlight", parse_unsigned, offsetof(PoolConfig, in_flight), 1, EXECUTOR_SLOTS_MAX},
+    {NULL, "BusyPollUSec", parse_unsigned, offsetof(PoolConfig, busy_poll_usec), 0,
+     BUSY_POLL_MAX_USEC},
     {NULL, "QueueLimit", parse_unsigned, offsetof(PoolConfig, queue_limit), 1, 1000000},
     {NULL, "Policy", parse_policy, offsetof(PoolConfig, policy), 0, 0},
     {NULL, "StarvationLimitSec", parse_seconds, offsetof(PoolConfig, starvation_limit_usec), 1,
@@ -262,8 +265,10 @@ int config_load(const char *path, Config *ret)
     int r;
 
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        config.pools[i] = (PoolConfig){
-            .in_flight = 16, .queue_limit = 16384, .starvation_limit_usec = UINT64_MAX};
+        config.pools[i] = (PoolConfig){.in_flight = 16,
+                                       .busy_poll_usec = BUSY_POLL_DEFAULT_USEC,
+                                       .queue_limit = 16384,
+                                       .starvation_limit_usec = UINT64_MAX};
 
     r = load_file(&config, path);
     if (r < 0)

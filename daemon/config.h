@@ -27,11 +27,14 @@ typedef enum UnregisteredPolicy {
     UNREGISTERED_REFUSE,
 } UnregisteredPolicy;
 
+#define BUSY_POLL_DEFAULT_USEC 50u
+
 typedef struct PoolConfig {
     bool configured;
     PoolBackend backend;
     unsigned device;                /* CUDA device ordinal */
     unsigned in_flight;             /* requests on the device at once, 1..EXECUTOR_SLOTS_MAX */
+    unsigned busy_poll_usec;        /* see busy-poll.h; 0..BUSY_POLL_MAX_USEC */
     unsigned queue_limit;           /* requests waiting in the pool, 1..1000000 */
     SchedPolicy policy;             /* among requests of one priority */
     uint64_t starvation_limit_usec; /* until one is due; UINT64_MAX: never */

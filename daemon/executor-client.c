@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "buffer.h"
+#include "busy-poll.h"
 #include "executor-client.h"
 #include "executor-queue.h"
 #include "log.h"
@@ -18,8 +20,10 @@
 #define BACKOFF_MAX_USEC UINT64_C(30000000)
 #define START_TIMEOUT_USEC UINT64_C(60000000)
 
-/* So often in a row is the queue of answers looked at, before others have their turn. */
-#define MAX_ROUNDS 4
+/* Answers that are taken in one round, after which those whose they are hear of them; and
+ * how many rounds there are in a row before others have their turn. */
+#define ROUND 16
+#define MAX_ROUNDS 16
 
 /* Windows come and go in bursts when many VMs do. */
 #define OUT_MAX (UINT32_C(1) << 20)
@@ -40,6 +44,8 @@ struct ExecutorClient {
     ExecutorProcess process;
     ExecutorWriter requests;
     ExecutorReader answers;
+    unsigned n_unanswered;
+    BusyPoll poll;
     bool was_ready;
     uint64_t restarts;
     uint64_t backoff_usec;
@@ -102,10 +108,9 @@ static int arm_timer(ExecutorClient *c, uint64_t usec)
     return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
 
-void executor_client_replace(ExecutorClient *c, const char *backend, unsigned device)
+void executor_client_replace(ExecutorClient *c, const ExecutorOptions *options)
 {
-    c->options.backend = backend;
-    c->options.device = device;
+    c->options = *options;
     c->backoff_usec = 0;
     /* That it ends is no sign that it cannot start. */
     c->was_ready = true;
@@ -203,8 +208,7 @@ static void flush_output(ExecutorClient *c)
     sd_event_source_set_io_events(c->io, r > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
     if (r > 0)
         return;
-    executor_writer_show(&c->requests);
-    executor_writer_wake(&c->requests);
+    executor_writer_flush(&c->requests);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -279,16 +283,17 @@ static bool take_answer(ExecutorClient *c, const ExecutorMessage *message)
     __asm__ volatile("" ::: "memory");
 
     executor_reader_pop(&c->answers);
+    c->n_unanswered--;
     return on_message(c, &h, payload);
 }
 
-/* Takes those that are there, but not for ever. Returns as executor_reader_next(). */
+/* Takes those of a round. Returns as executor_reader_next(). */
 static int take_answers(ExecutorClient *c)
 {
     const ExecutorMessage *message;
     int r = 0;
 
-    for (unsigned i = 0; i < EXECUTOR_QUEUE_LENGTH; i++) {
+    for (unsigned i = 0; i < ROUND; i++) {
         r = executor_reader_next(&c->answers, &message);
         if (r > 0 && !take_answer(c, message))
             r = -EPROTO;
@@ -306,6 +311,8 @@ static int on_answered(sd_event_source *source, int fd, uint32_t revents, void *
     (void) source;
     (void) revents;
 
+    busy_poll_end(&c->poll);
+
     do {
         executor_client_hold(c);
         if (take_answers(c) < 0)
@@ -319,6 +326,30 @@ static int on_answered(sd_event_source *source, int fd, uint32_t revents, void *
     /* There may be more, but others have their turn first. */
     if (rounds == MAX_ROUNDS)
         (void) eventfd_write(fd, 1);
+    return 0;
+}
+
+static bool others_wait(ExecutorClient *c)
+{
+    struct pollfd p = {.fd = sd_event_get_fd(c->event), .events = POLLIN};
+
+    return poll(&p, 1, 0) != 0;
+}
+
+/* Before the loop goes to sleep: answers that come at once are worth to wait for, unless
+ * something else happens. */
+static int on_prepare(sd_event_source *source, void *userdata)
+{
+    ExecutorClient *c = userdata;
+    const ExecutorMessage *m;
+
+    (void) source;
+
+    if (c->n_unanswered == 0 || !busy_poll_begin(&c->poll))
+        return 0;
+    while (!others_wait(c) && busy_poll_pause(&c->poll))
+        if (executor_reader_next(&c->answers, &m) != 0)
+            return eventfd_write(c->process.fds[EXECUTOR_FD_ANSWERS_EVENT], 1);
     return 0;
 }
 
@@ -366,6 +397,9 @@ static int add_sources(ExecutorClient *c)
                         EPOLLIN | EPOLLET, on_answered, c);
     if (r < 0)
         return r;
+    r = sd_event_source_set_prepare(c->answered, on_prepare);
+    if (r < 0)
+        return r;
     return sd_event_add_child(c->event, &c->child, c->process.pid, WEXITED, on_child, c);
 }
 
@@ -379,6 +413,8 @@ static void open_queues(ExecutorClient *c)
     };
     c->answers = (ExecutorReader){.queue = &memory->answers};
     (void) executor_reader_sleep(&c->answers);
+    c->n_unanswered = 0;
+    busy_poll_init(&c->poll, c->options.busy_poll_usec);
 }
 
 static int start(ExecutorClient *c)
@@ -520,14 +556,6 @@ void executor_client_remove_window(ExecutorClient *c, uint32_t id)
     send_soon(c, false);
 }
 
-/* What does not wait for a window is shown at once; the executor may be awake. */
-static void end_request(ExecutorClient *c, bool urgent)
-{
-    if (buffer_used(&c->out) == 0)
-        executor_writer_show(&c->requests);
-    send_soon(c, urgent);
-}
-
 void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,
                             uint32_t size, bool urgent)
 {
@@ -536,17 +564,21 @@ void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, 
     m->header = (ExecutorHeader){
         .type = EXECUTOR_MSG_REQUEST, .length = size, .tag = tag, .priority = priority};
     memcpy(m->payload, request, size);
-    end_request(c, urgent);
+    c->n_unanswered++;
+    send_soon(c, urgent);
 }
 
 void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority, uint32_t window,
                              const VGPUSubmission *submission, bool urgent)
 {
-    const ExecutorCompute compute = {.window = window, .submission = *submission};
     ExecutorMessage *m = executor_writer_begin(&c->requests);
+    ExecutorCompute *compute = (ExecutorCompute *) m->payload;
 
     m->header = (ExecutorHeader){
-        .type = EXECUTOR_MSG_COMPUTE, .length = sizeof(compute), .tag = tag, .priority = priority};
-    memcpy(m->payload, &compute, sizeof(compute));
-    end_request(c, urgent);
+        .type = EXECUTOR_MSG_COMPUTE, .length = sizeof(*compute), .tag = tag, .priority = priority};
+    compute->window = window;
+    compute->reserved = 0;
+    compute->submission = *submission;
+    c->n_unanswered++;
+    send_soon(c, urgent);
 }

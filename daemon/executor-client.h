@@ -113,9 +113,9 @@ void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority,
 
 /*
  * executor_client_replace() - end the process and start one with other options at once
- * @backend: must outlive the client
+ * @options: as in executor_client_new()
  */
-void executor_client_replace(ExecutorClient *c, const char *backend, unsigned device);
+void executor_client_replace(ExecutorClient *c, const ExecutorOptions *options);
 
 /* executor_client_kill() - SIGKILL; on_end follows from the event loop */
 void executor_client_kill(ExecutorClient *c);

@@ -15,7 +15,8 @@ typedef struct ExecutorOptions {
     const char *backend; /* "auto", "cpu" or "cuda" */
     unsigned device;
     unsigned slots;
-    char pool; /* for log lines */
+    unsigned busy_poll_usec; /* how long either side looks before it sleeps; 0: not at all */
+    char pool;               /* for log lines */
 } ExecutorOptions;
 
 typedef struct ExecutorProcess {

@@ -7,12 +7,13 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "lane.h"
 #include "manager.h"
 #include "vm-bus.h"
 
-/* Entries taken from a ring in one round of the loop, and how many go to the executor with one
- * write: it computes the first while the others are taken. */
+/* Entries taken from a ring in one round of the loop, and how many the executor is shown
+ * together: it computes the first while the others are taken. */
 #define BATCH 64
 #define WRITE_BATCH 16
 
@@ -279,7 +280,7 @@ static void reject(Lane *l, const RingEntry *e, uint32_t error)
 }
 
 /* Returns what ring_take() does. */
-static int take_one(Lane *l, Pool *p)
+static int take_one(Lane *l, Pool *p, uint64_t now)
 {
     VM *vm = l->vm;
     Request *r;
@@ -301,7 +302,7 @@ static int take_one(Lane *l, Pool *p)
     /* Without memory, or over a limit that may_take() did not see, it is as if
      * the queue were full. */
     r = request_new_compute(vm, l, l->window, e.index, &e.submission);
-    if (!r || pool_queue(p, r, vm->settings.priority) > 0) {
+    if (!r || pool_queue(p, r, vm->settings.priority, now) > 0) {
         if (r)
             request_free(r);
         reject(l, &e, VGPU_ERROR_QUEUE_FULL);
@@ -313,13 +314,16 @@ static int take_one(Lane *l, Pool *p)
 static int take_batch(Lane *l, Pool *p)
 {
     int outcome = RING_NOTHING;
+    uint64_t now = 0;
 
     for (unsigned i = 0; i < BATCH; i++) {
+        if (i % WRITE_BATCH == 0)
+            now = now_usec();
         outcome = ring_look(&l->ring);
         if (outcome == RING_NOTHING)
             outcome = ring_sleep(&l->ring);
         if (outcome == RING_ENTRY && may_take(l, p))
-            outcome = take_one(l, p);
+            outcome = take_one(l, p, now);
         else
             break;
         if (outcome != RING_ENTRY)

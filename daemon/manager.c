@@ -305,6 +305,7 @@ Manager *manager_free(Manager *m)
     eventfd_signaller_free(m->signaller);
     manager_bus_close(m);
     vm_free_all(m);
+    request_free_spares(m);
     peers_free(m->peers);
     sd_event_unref(m->event);
     free(m);

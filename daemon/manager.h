@@ -47,6 +47,8 @@ struct Manager {
 
     WindowList windows;
     uint32_t next_window;
+    Request *spare_requests; /* memory for the next ones */
+    unsigned n_spare_requests;
     LaneList lanes_kicked;
     LaneList lanes_waiting; /* for a quiet window */
     sd_event_source *lanes_source;

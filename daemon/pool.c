@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "manager.h"
 #include "pool-bus.h"
 
@@ -14,14 +14,6 @@
 
 /* Timeouts are seconds: this much late does not matter, and lets timers coincide. */
 #define TIMEOUT_ACCURACY_USEC UINT64_C(250000)
-
-static uint64_t now_usec(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t) ts.tv_sec * UINT64_C(1000000) + (uint64_t) ts.tv_nsec / 1000;
-}
 
 /* ---- Running requests ----------------------------------------------------- */
 
@@ -43,6 +35,7 @@ static Request *slot_take(Pool *p, unsigned slot, uint64_t usec)
     Request *r = p->slot[slot];
 
     p->slot[slot] = NULL;
+    p->free_slots |= UINT64_C(1) << slot;
     sched_request_complete(&r->sched, usec);
     if (r->window)
         window_end(r->window);
@@ -51,10 +44,9 @@ static Request *slot_take(Pool *p, unsigned slot, uint64_t usec)
 
 static unsigned slot_put(Pool *p, Request *r)
 {
-    unsigned slot = 0;
+    unsigned slot = (unsigned) __builtin_ctzll(p->free_slots);
 
-    while (p->slot[slot])
-        slot++;
+    p->free_slots &= ~(UINT64_C(1) << slot);
     p->slot[slot] = r;
     return slot;
 }
@@ -70,15 +62,14 @@ static void arm_timeout(Pool *p)
 
     (void) sd_event_source_set_time_relative(p->timeout, usec);
     (void) sd_event_source_set_enabled(p->timeout, SD_EVENT_ONESHOT);
+    p->timeout_armed = true;
 }
 
 /* Armed while there are requests, and looked at lazily: the timer is set anew
  * only when it fires, so a request costs nothing here. */
 static void ensure_timeout(Pool *p)
 {
-    int enabled;
-
-    if (sd_event_source_get_enabled(p->timeout, &enabled) >= 0 && enabled == SD_EVENT_OFF)
+    if (!p->timeout_armed)
         arm_timeout(p);
 }
 
@@ -133,15 +124,30 @@ static void on_ready(void *userdata, const ExecutorHello *hello)
     pool_dispatch(p);
 }
 
+static ExecutorOptions executor_options(const Pool *p)
+{
+    return (ExecutorOptions){
+        .path = p->manager->executor_path,
+        .backend = pool_backend_to_string(p->config.backend),
+        .device = p->config.device,
+        /* As many as there can be, so that a change of InFlight= needs no new process. */
+        .slots = EXECUTOR_SLOTS_MAX,
+        .busy_poll_usec = p->config.busy_poll_usec,
+        .pool = p->name,
+    };
+}
+
 /* Not before what runs is finished; what is queued waits for the next one. */
 static void replace_when_idle(Pool *p)
 {
+    ExecutorOptions options;
+
     if (!p->changing || p->scheduler.n_running > 0)
         return;
 
     p->changing = false;
-    executor_client_replace(p->executor, pool_backend_to_string(p->config.backend),
-                            p->config.device);
+    options = executor_options(p);
+    executor_client_replace(p->executor, &options);
 }
 
 /* Takes the request with that tag out of its slot; NULL when there is none, or one of the
@@ -293,6 +299,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
     (void) source;
     (void) usec;
 
+    p->timeout_armed = false;
     expire_queued(p, now);
     expire_running(p, now);
     if (!pool_is_idle(p))
@@ -333,16 +340,14 @@ static void count_queued(Statistics *s, uint64_t size, uint64_t realtime_usec)
     s->last_request_usec = realtime_usec;
 }
 
-int pool_queue(Pool *p, Request *r, unsigned priority)
+int pool_queue(Pool *p, Request *r, unsigned priority, uint64_t now)
 {
-    uint64_t realtime = 0;
-    int outcome;
-
-    outcome = scheduler_push(&p->scheduler, &r->vm->client, &r->sched, priority, now_usec());
+    int outcome = scheduler_push(&p->scheduler, &r->vm->client, &r->sched, priority, now);
+    uint64_t realtime;
     if (outcome > 0)
         return outcome;
 
-    (void) sd_event_now(p->manager->event, CLOCK_REALTIME, &realtime);
+    realtime = clock_usec(CLOCK_REALTIME_COARSE);
     count_queued(&p->statistics, r->bytes_in, realtime);
     count_queued(&r->vm->statistics, r->bytes_in, realtime);
 
@@ -358,7 +363,7 @@ int pool_queue(Pool *p, Request *r, unsigned priority)
 
 int pool_push(Pool *p, Request *r, unsigned priority)
 {
-    int outcome = pool_queue(p, r, priority);
+    int outcome = pool_queue(p, r, priority, now_usec());
 
     if (outcome == 0)
         pool_dispatch(p);
@@ -377,7 +382,8 @@ void pool_set_paused(Pool *p, bool paused)
 
 void pool_reconfigure(Pool *p, const PoolConfig *config)
 {
-    bool replace = p->config.backend != config->backend || p->config.device != config->device;
+    bool replace = p->config.backend != config->backend || p->config.device != config->device ||
+                   p->config.busy_poll_usec != config->busy_poll_usec;
 
     p->config = *config;
     if (p->scheduler.limit != config->queue_limit) {
@@ -408,14 +414,7 @@ void pool_reconfigure(Pool *p, const PoolConfig *config)
 int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret)
 {
     Pool *p = calloc(1, sizeof(*p));
-    ExecutorOptions options = {
-        .path = manager->executor_path,
-        .backend = pool_backend_to_string(config->backend),
-        .device = config->device,
-        /* As many as there can be, so that a change of InFlight= needs no new process. */
-        .slots = EXECUTOR_SLOTS_MAX,
-        .pool = name,
-    };
+    ExecutorOptions options;
     int r;
 
     if (!p)
@@ -424,11 +423,13 @@ int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret)
     p->manager = manager;
     p->name = name;
     p->config = *config;
+    p->free_slots = UINT64_MAX;
     TAILQ_INIT(&p->lanes);
     scheduler_init(&p->scheduler, &manager->next_arrival, config->in_flight, config->queue_limit);
     scheduler_set_policy(&p->scheduler, config->policy);
     p->scheduler.starvation_limit_usec = config->starvation_limit_usec;
 
+    options = executor_options(p);
     r = sd_event_add_time_relative(manager->event, &p->timeout, CLOCK_MONOTONIC, UINT64_MAX / 2,
                                    TIMEOUT_ACCURACY_USEC, on_timeout, p);
     if (r >= 0)

@@ -23,8 +23,10 @@ struct Pool {
     bool unavailable;      /* the executor could not start: requests fail until it does */
     VGPUDeviceInfo device; /* what it said last; all zero before */
     Request *slot[EXECUTOR_SLOTS_MAX]; /* on the executor, by tag */
+    uint64_t free_slots;               /* bit i: slot[i] is NULL */
     LaneList lanes;                    /* that wait for a place in the queue */
     sd_event_source *timeout;
+    bool timeout_armed;
     Statistics statistics;
 };
 
@@ -49,10 +51,11 @@ Pool *pool_free(Pool *p);
  * pool_queue() - queue a request; pool_dispatch() runs it when there is room
  * @r: taken over on 0
  * @priority: VGPU_PRIORITY_*
+ * @now_usec: CLOCK_MONOTONIC, when it came
  *
  * Returns 0, or SCHED_POOL_FULL or SCHED_CLIENT_FULL.
  */
-int pool_queue(Pool *p, Request *r, unsigned priority);
+int pool_queue(Pool *p, Request *r, unsigned priority, uint64_t now_usec);
 
 /* pool_push() - both */
 int pool_push(Pool *p, Request *r, unsigned priority);

@@ -6,6 +6,8 @@
 #include "manager.h"
 #include "request.h"
 
+#define SPARES_MAX 64u
+
 Request *request_new(VM *vm, Connection *connection, uint32_t id, const void *payload,
                      uint32_t size)
 {
@@ -16,6 +18,19 @@ Request *request_new(VM *vm, Connection *connection, uint32_t id, const void *pa
 
     *r = (Request){.vm = vm, .connection = connection, .id = id, .size = size, .bytes_in = size};
     memcpy(r->payload, payload, size);
+    return r;
+}
+
+/* Entries of rings come and go by the million, all of one size: some are kept at hand. */
+static Request *take_spare(Manager *m, size_t payload)
+{
+    Request *r = m->spare_requests;
+
+    if (!r)
+        return malloc(sizeof(*r) + payload);
+
+    m->spare_requests = r->spare;
+    m->n_spare_requests--;
     return r;
 }
 
@@ -37,7 +52,7 @@ static void count_operands(const VGPUSubmission *s, uint64_t *ret_in, uint64_t *
 Request *request_new_compute(VM *vm, Lane *lane, Window *window, uint32_t index,
                              const VGPUSubmission *submission)
 {
-    Request *r = malloc(sizeof(*r) + sizeof(*submission));
+    Request *r = take_spare(vm->manager, sizeof(*submission));
 
     if (!r)
         return NULL;
@@ -54,8 +69,28 @@ Request *request_new_compute(VM *vm, Lane *lane, Window *window, uint32_t index,
 
 void request_free(Request *r)
 {
+    Manager *m = r->vm->manager;
+
+    if (!r->window || m->n_spare_requests == SPARES_MAX) {
+        window_unref(r->window);
+        free(r);
+        return;
+    }
+
     window_unref(r->window);
-    free(r);
+    r->spare = m->spare_requests;
+    m->spare_requests = r;
+    m->n_spare_requests++;
+}
+
+void request_free_spares(Manager *m)
+{
+    Request *r;
+
+    while ((r = m->spare_requests)) {
+        m->spare_requests = r->spare;
+        free(r);
+    }
 }
 
 static void count_end(Statistics *s, uint32_t status, uint32_t exec_time_us, uint64_t bytes_out)

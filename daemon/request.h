@@ -18,7 +18,10 @@
 typedef struct Pool Pool;
 
 typedef struct Request {
-    SchedRequest sched;
+    union {
+        SchedRequest sched;
+        struct Request *spare; /* the next, while it is nobody's */
+    };
     VM *vm;
     Connection *connection; /* of a message: whom to answer; NULL when nobody waits any more */
     Window *window;         /* of an entry: a reference; of a message: NULL */
@@ -57,6 +60,9 @@ Request *request_new_compute(VM *vm, Lane *lane, Window *window, uint32_t index,
 
 /* request_free() - drop one that was never queued */
 void request_free(Request *r);
+
+/* request_free_spares() - give back the memory that is kept for the next ones */
+void request_free_spares(Manager *manager);
 
 static inline Request *request_from_sched(SchedRequest *r)
 {

@@ -12,7 +12,6 @@ static void *begin(ExecutorWriter *w, uint32_t type, uint64_t tag, size_t length
 void answer_response(ExecutorWriter *w, uint64_t tag, const Response *response)
 {
     response_write(response, begin(w, EXECUTOR_MSG_RESPONSE, tag, response_size(response)));
-    executor_writer_show(w);
 }
 
 void answer_cuda_error(ExecutorWriter *w, uint64_t tag, uint32_t cuda_result)
@@ -29,7 +28,6 @@ void answer_cuda_error(ExecutorWriter *w, uint64_t tag, uint32_t cuda_result)
 void answer_result(ExecutorWriter *w, uint64_t tag, const ExecutorResult *result)
 {
     memcpy(begin(w, EXECUTOR_MSG_RESULT, tag, sizeof(*result)), result, sizeof(*result));
-    executor_writer_show(w);
 }
 
 void answer_result_cuda_error(ExecutorWriter *w, uint64_t tag, uint32_t cuda_result)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What goes into the queue of answers. Each is shown at once; nobody is woken for it. */
+/* What goes into the queue of answers, to be shown with the next executor_writer_flush(). */
 #ifndef VGPU_EXECUTOR_ANSWER_H
 #define VGPU_EXECUTOR_ANSWER_H
 

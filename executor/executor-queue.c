@@ -9,19 +9,15 @@ ExecutorMessage *executor_writer_begin(ExecutorWriter *w)
     return &w->queue->message[w->tail++ % EXECUTOR_QUEUE_LENGTH];
 }
 
-void executor_writer_show(ExecutorWriter *w)
-{
-    w->shown = w->tail;
-    __atomic_store_n(&w->queue->tail, w->tail, __ATOMIC_RELEASE);
-}
-
-void executor_writer_wake(ExecutorWriter *w)
+void executor_writer_flush(ExecutorWriter *w)
 {
     const uint64_t one = 1;
 
-    if (w->told == w->shown)
+    if (w->shown == w->tail)
         return;
-    w->told = w->shown;
+    w->shown = w->tail;
+    __atomic_store_n(&w->queue->tail, w->tail, __ATOMIC_RELEASE);
+
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (__atomic_load_n(&w->queue->wants_event, __ATOMIC_RELAXED) == 0)
         return;

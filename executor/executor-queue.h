@@ -26,7 +26,7 @@
 
 typedef struct ExecutorMessage {
     _Alignas(64) ExecutorHeader header;
-    unsigned char payload[EXECUTOR_PAYLOAD_MAX];
+    _Alignas(8) unsigned char payload[EXECUTOR_PAYLOAD_MAX];
 } ExecutorMessage;
 
 /* All zero at the beginning. What either side writes has cache lines of its own. */
@@ -47,8 +47,7 @@ static_assert((EXECUTOR_QUEUE_LENGTH & (EXECUTOR_QUEUE_LENGTH - 1)) == 0, "indic
 typedef struct ExecutorWriter {
     ExecutorQueue *queue;
     uint32_t tail;  /* messages ever begun, */
-    uint32_t shown; /* of these shown to the reader, */
-    uint32_t told;  /* and of those such that it was woken for, or was awake for */
+    uint32_t shown; /* and of these shown to the reader */
     int event;      /* the eventfd that the reader waits on; not owned */
 } ExecutorWriter;
 
@@ -60,21 +59,17 @@ typedef struct ExecutorReader {
 /*
  * executor_writer_begin() - where the next message is to be written
  *
- * The caller never has more messages unread than EXECUTOR_QUEUE_LENGTH. They are shown with
- * the next executor_writer_show(), in the order in which they were begun.
+ * The caller never has more messages unread than EXECUTOR_QUEUE_LENGTH.
  */
 ExecutorMessage *executor_writer_begin(ExecutorWriter *w);
 
-/* executor_writer_show() - let the reader see all that was begun, which is whole now */
-void executor_writer_show(ExecutorWriter *w);
-
 /*
- * executor_writer_wake() - wake a reader that waits, if anything was shown since the last call
+ * executor_writer_flush() - show the reader all that was begun, and wake it if it waits
  *
- * Showing and waking are two steps, because a reader that is awake needs only the first.
- * Never blocks.
+ * Messages are whole by then. A row of them is best shown together: each time, the reader's
+ * processor has to fetch the tail from this one's. Never blocks.
  */
-void executor_writer_wake(ExecutorWriter *w);
+void executor_writer_flush(ExecutorWriter *w);
 
 /*
  * executor_reader_next() - is there a message to be read?

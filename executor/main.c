@@ -7,6 +7,8 @@
  */
 #include "server.h"
 
+#include "busy-poll.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -21,6 +23,7 @@ typedef struct Options {
     const char *backend;
     int fd;
     BackendOptions open;
+    ServerOptions server;
 } Options;
 
 static void print_help(void)
@@ -68,11 +71,21 @@ static bool backend_is_known(const char *name)
 /* Returns 1 when there is nothing left to do, 0 to go on, -EINVAL. */
 static int parse_options(int argc, char *argv[], Options *ret)
 {
-    enum { OPT_BACKEND = 1, OPT_DEVICE, OPT_SLOTS, OPT_FD, OPT_KERNELS, OPT_HELP, OPT_VERSION };
+    enum {
+        OPT_BACKEND = 1,
+        OPT_DEVICE,
+        OPT_SLOTS,
+        OPT_BUSY_POLL,
+        OPT_FD,
+        OPT_KERNELS,
+        OPT_HELP,
+        OPT_VERSION
+    };
     static const struct option options[] = {
         {"backend", required_argument, NULL, OPT_BACKEND},
         {"device", required_argument, NULL, OPT_DEVICE},
         {"slots", required_argument, NULL, OPT_SLOTS},
+        {"busy-poll", required_argument, NULL, OPT_BUSY_POLL},
         {"fd", required_argument, NULL, OPT_FD},
         {"kernels", required_argument, NULL, OPT_KERNELS},
         {"help", no_argument, NULL, OPT_HELP},
@@ -95,6 +108,10 @@ static int parse_options(int argc, char *argv[], Options *ret)
         case OPT_SLOTS:
             r = parse_number("slots", optarg, 1, EXECUTOR_SLOTS_MAX, &n);
             o.open.n_slots = (unsigned) n;
+            break;
+        case OPT_BUSY_POLL:
+            r = parse_number("busy-poll", optarg, 0, BUSY_POLL_MAX_USEC, &n);
+            o.server.busy_poll_usec = (unsigned) n;
             break;
         case OPT_FD:
             r = parse_number("fd", optarg, 0, INT32_MAX, &n);
@@ -184,7 +201,8 @@ int main(int argc, char *argv[])
     if (r < 0)
         return r == -ENODEV ? EXECUTOR_EXIT_NO_BACKEND : EXECUTOR_EXIT_FAILURE;
 
-    status = server_run(ops, backend, options.open.n_slots, &link, &idle);
+    options.server.n_slots = options.open.n_slots;
+    status = server_run(ops, backend, &options.server, &link, &idle);
 
     /* Jobs in flight may never end, and an unusable CUDA context can't be closed:
      * the kernel cleans up after both. Not exit(), whose handlers include the

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One turn of the loop: take every request that is in the queue, submit it or answer it;
- * flush the backend; wake the mediator if it waits for the answers; wait.
- *
- * Answers are shown to the mediator one by one, so that it finds them when it looks, but
- * it is woken for a row of them.
+ * flush the backend; show the mediator the answers; wait.
  *
  * Waiting is one system call, whatever happens next: the eventfds of queue and backend are
  * watched edge-triggered, and so never have to be read.
@@ -12,6 +9,7 @@
 #include "server.h"
 
 #include "answer.h"
+#include "busy-poll.h"
 #include "channel.h"
 
 #include <errno.h>
@@ -30,9 +28,12 @@ enum {
 /* What epoll tells apart. */
 enum { EVENT_SOCKET, EVENT_REQUESTS, EVENT_BACKEND };
 
-/* After so many requests a mediator that waits is woken, though more are to be taken: it
- * handles the first answers meanwhile. */
-#define WAKE_EVERY 16u
+/* After so many requests the mediator is shown the answers, though more are to be taken: it
+ * handles the first meanwhile. */
+#define FLUSH_EVERY 16u
+
+/* After so many turns that found something to do, the socket's turn comes. */
+#define SOCKET_EVERY 64u
 
 typedef struct Slot {
     uint64_t tag;
@@ -50,6 +51,8 @@ typedef struct Server {
     Window *windows;
     ExecutorReader requests;
     ExecutorWriter answers;
+    BusyPoll poll;
+    unsigned n_found_awake;
     Channel channel;
 } Server;
 
@@ -424,8 +427,8 @@ static int server_take(Server *s)
             return r;
         if (s->ops->lost(s->backend) != 0)
             return SERVER_LOST;
-        if (n % WAKE_EVERY == 0)
-            executor_writer_wake(&s->answers);
+        if (n % FLUSH_EVERY == 0)
+            executor_writer_flush(&s->answers);
     }
 
     return 0;
@@ -444,10 +447,11 @@ static int server_collect(Server *s)
     return s->ops->lost(s->backend) != 0 ? SERVER_LOST : 0;
 }
 
-static int server_wait(Server *s)
+/* @timeout: as for epoll_wait() */
+static int server_wait(Server *s, int timeout)
 {
     struct epoll_event events[3];
-    int n = epoll_wait(s->epoll_fd, events, 3, -1), r = 0;
+    int n = epoll_wait(s->epoll_fd, events, 3, timeout), r = 0;
 
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
@@ -458,6 +462,50 @@ static int server_wait(Server *s)
         else if (events[i].data.u32 == EVENT_BACKEND)
             r = server_collect(s);
     }
+    return r;
+}
+
+static bool server_has_request(const Server *s)
+{
+    const ExecutorMessage *m;
+
+    return s->free_slots != 0 && executor_reader_next(&s->requests, &m) != 0;
+}
+
+/* Looks for a request and for jobs that end, in turn. Returns false when there was neither,
+ * for long enough; @ret_result is how the loop goes on. */
+static bool server_look(Server *s, int *ret_result)
+{
+    const uint64_t before = s->free_slots;
+
+    *ret_result = 0;
+    do {
+        if (s->free_slots != s->all_slots)
+            *ret_result = server_collect(s);
+        if (*ret_result != 0 || s->free_slots != before || server_has_request(s))
+            return true;
+    } while (busy_poll_pause(&s->poll));
+    return false;
+}
+
+static int server_sleep(Server *s)
+{
+    if (s->free_slots != 0 && executor_reader_sleep(&s->requests) != 0)
+        return 0;
+    return server_wait(s, -1);
+}
+
+/* The socket is looked at now and then, too, when there is never time to sleep. */
+static int server_wait_for_news(Server *s)
+{
+    bool pays = busy_poll_begin(&s->poll);
+    int r = 0;
+
+    if (!pays || !server_look(s, &r))
+        r = server_sleep(s);
+    else if (r == 0 && ++s->n_found_awake % SOCKET_EVERY == 0)
+        r = server_wait(s, 0);
+    busy_poll_end(&s->poll);
     return r;
 }
 
@@ -472,15 +520,8 @@ static int server_turn(Server *s)
     if (s->ops->lost(s->backend) != 0)
         return SERVER_LOST;
 
-    executor_writer_wake(&s->answers);
-    if (s->free_slots != 0) {
-        r = executor_reader_sleep(&s->requests);
-        if (r < 0)
-            return server_complain();
-        if (r > 0)
-            return server_collect(s);
-    }
-    return server_wait(s);
+    executor_writer_flush(&s->answers);
+    return server_wait_for_news(s);
 }
 
 /* ---- Beginning and end --------------------------------------------------- */
@@ -530,7 +571,7 @@ static void server_answer_lost(Server *s)
         else
             answer_result_cuda_error(&s->answers, m.header.tag, cuda_result);
     }
-    executor_writer_wake(&s->answers);
+    executor_writer_flush(&s->answers);
 }
 
 static int server_serve(Server *s, const Link *link)
@@ -549,8 +590,8 @@ static int server_serve(Server *s, const Link *link)
     return r;
 }
 
-int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, const Link *link,
-               bool *ret_idle)
+int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *options,
+               const Link *link, bool *ret_idle)
 {
     __attribute__((cleanup(server_freep))) Server *s = calloc(1, sizeof(*s));
     __attribute__((cleanup(close_fdp))) int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -564,9 +605,10 @@ int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, const 
 
     s->ops = ops;
     s->backend = backend;
-    s->all_slots = s->free_slots = UINT64_MAX >> (EXECUTOR_SLOTS_MAX - n_slots);
+    s->all_slots = s->free_slots = UINT64_MAX >> (EXECUTOR_SLOTS_MAX - options->n_slots);
     s->epoll_fd = epoll_fd;
     s->channel.fd = link->socket;
+    busy_poll_init(&s->poll, options->busy_poll_usec);
     s->requests.queue = &link->memory->requests;
     s->answers = (ExecutorWriter){.queue = &link->memory->answers, .event = link->answers_event};
 

@@ -6,10 +6,14 @@
 #include "backend.h"
 #include "link.h"
 
+typedef struct ServerOptions {
+    unsigned n_slots;        /* as the backend was opened with */
+    unsigned busy_poll_usec; /* see busy-poll.h */
+} ServerOptions;
+
 /*
  * server_run() - serve one mediator until it hangs up
  * @ops, @backend: an open backend; stays the caller's
- * @n_slots: as the backend was opened with
  * @link: to the mediator; stays the caller's
  * @ret_idle: whether no job was left in flight; on true the backend can be
  *            closed without waiting for a device that may never answer
@@ -18,7 +22,7 @@
  *
  * Returns an exit status: EXECUTOR_EXIT_OK, _FAILURE or _STICKY.
  */
-int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, const Link *link,
-               bool *ret_idle);
+int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *options,
+               const Link *link, bool *ret_idle);
 
 #endif

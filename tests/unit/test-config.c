@@ -96,6 +96,7 @@ static void test_absent(void **state)
     assert_int_equal(c.pools[0].backend, POOL_BACKEND_AUTO);
     assert_int_equal(c.pools[0].policy, SCHED_FIFO);
     assert_true(c.pools[0].starvation_limit_usec == UINT64_MAX);
+    assert_int_equal(c.pools[0].busy_poll_usec, BUSY_POLL_DEFAULT_USEC);
     assert_int_equal(c.unregistered, UNREGISTERED_DEFAULT);
     assert_true(c.queue_timeout_usec == UINT64_MAX);
     assert_int_equal(c.request_timeout_usec, 30000000);
@@ -106,21 +107,24 @@ static void test_everything(void **state)
     const Fixture *f = *state;
     Config c;
 
-    write_text(f->path, "# comment\n"
-                        "[Pool B]\nBackend=cpu\nDevice=3\nInFlight=64\nQueueLimit=9\nPolicy=fair\n"
-                        "StarvationLimitSec=3\n"
-                        "[Pool Z]\nPolicy=fair\nPolicy=fifo\nStarvationLimitSec=3\n"
-                        "StarvationLimitSec=infinity\n"
-                        "[Unregistered]\nPolicy=refuse\n"
-                        "[Limits]\nMaxConnections=17\nVMQueueLimit=5\n"
-                        "[Timeouts]\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
-                        "DrainTimeoutSec=0\n");
+    write_text(
+        f->path,
+        "# comment\n"
+        "[Pool B]\nBackend=cpu\nDevice=3\nInFlight=64\nBusyPollUSec=0\nQueueLimit=9\nPolicy=fair\n"
+        "StarvationLimitSec=3\n"
+        "[Pool Z]\nPolicy=fair\nPolicy=fifo\nStarvationLimitSec=3\n"
+        "StarvationLimitSec=infinity\n"
+        "[Unregistered]\nPolicy=refuse\n"
+        "[Limits]\nMaxConnections=17\nVMQueueLimit=5\n"
+        "[Timeouts]\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
+        "DrainTimeoutSec=0\n");
     assert_string_equal(load(f, &c), "");
     assert_false(c.pools[0].configured);
     assert_true(c.pools[1].configured);
     assert_int_equal(c.pools[1].backend, POOL_BACKEND_CPU);
     assert_int_equal(c.pools[1].device, 3);
     assert_int_equal(c.pools[1].in_flight, 64);
+    assert_int_equal(c.pools[1].busy_poll_usec, 0);
     assert_int_equal(c.pools[1].queue_limit, 9);
     assert_int_equal(c.pools[1].policy, SCHED_FAIR);
     assert_int_equal(c.pools[1].starvation_limit_usec, 3000000);
@@ -160,6 +164,7 @@ static void test_bad_lines(void **state)
         {"[Pool A]\nInFlight=0\n", ":2: InFlight=0 is not"},
         {"[Pool A]\nInFlight=65\n", ":2: InFlight=65 is not"},
         {"[Pool A]\n\nInFlight=-1\n", ":3: InFlight=-1 is not"},
+        {"[Pool A]\nBusyPollUSec=1001\n", ":2: BusyPollUSec=1001 is not"},
         {"[Pool A]\nInFlight=\n", ":2: InFlight= is not"},
         {"[Pool A]\nInFlight=16 apples\n", ":2: InFlight=16 apples is not"},
         {"[Pool A]\nInFlight=99999999999999999999999\n", ":2: InFlight=99999"},

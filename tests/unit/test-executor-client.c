@@ -259,8 +259,7 @@ static void send_pending(Client *c)
     }
     if (c->pending_start == c->pending_end)
         c->pending_start = c->pending_end = 0;
-    executor_writer_show(&c->requests);
-    executor_writer_wake(&c->requests);
+    executor_writer_flush(&c->requests);
 }
 
 static void add_pending(Client *c, const unsigned char *bytes, size_t size)

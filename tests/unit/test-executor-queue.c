@@ -42,7 +42,6 @@ static void open_ends(Ends *e, uint32_t begin)
                 .queue = queue,
                 .tail = begin,
                 .shown = begin,
-                .told = begin,
                 .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
             },
         .reader = {.queue = queue, .head = begin},
@@ -112,7 +111,7 @@ static void test_full_at_every_position(void **state)
         for (unsigned i = 0; i < EXECUTOR_QUEUE_LENGTH; i++)
             write_one(&e, i);
         assert_empty(&e);
-        executor_writer_show(&e.writer);
+        executor_writer_flush(&e.writer);
         for (unsigned i = 0; i < EXECUTOR_QUEUE_LENGTH; i++)
             assert_next(&e, i);
         assert_empty(&e);
@@ -125,29 +124,25 @@ static void test_wakes_who_waits(void **state)
     Ends *e = *state;
 
     write_one(e, 1);
-    executor_writer_show(&e->writer);
-    executor_writer_wake(&e->writer);
+    executor_writer_flush(&e->writer);
     assert_int_equal(events(e), 0);
 
-    /* Who finds something is not asleep; the next message wakes it all the same. */
+    /* Who finds something is not asleep. */
     assert_int_equal(executor_reader_sleep(&e->reader), 1);
     assert_next(e, 1);
     assert_int_equal(executor_reader_sleep(&e->reader), 0);
-    executor_writer_wake(&e->writer);
+    executor_writer_flush(&e->writer);
     assert_int_equal(events(e), 0);
     write_one(e, 2);
-    executor_writer_wake(&e->writer);
+    assert_empty(e);
     assert_int_equal(events(e), 0);
-    executor_writer_show(&e->writer);
-    assert_int_equal(events(e), 0);
-    executor_writer_wake(&e->writer);
+    executor_writer_flush(&e->writer);
     assert_int_equal(events(e), 1);
 
     /* Once for all that come before it sleeps again. */
     for (unsigned i = 3; i < 20; i++) {
         write_one(e, i);
-        executor_writer_show(&e->writer);
-        executor_writer_wake(&e->writer);
+        executor_writer_flush(&e->writer);
     }
     assert_int_equal(events(e), 0);
     for (unsigned i = 2; i < 20; i++)
@@ -203,15 +198,14 @@ static uint64_t take_number(Ends *e)
     return number;
 }
 
-static void give_number(Ends *e, uint64_t number, bool wake)
+static void give_number(Ends *e, uint64_t number, bool flush)
 {
     ExecutorMessage *m = executor_writer_begin(&e->writer);
 
     m->header.tag = number;
     memcpy(m->payload, &number, sizeof(number));
-    executor_writer_show(&e->writer);
-    if (wake)
-        executor_writer_wake(&e->writer);
+    if (flush)
+        executor_writer_flush(&e->writer);
 }
 
 static void *answer(void *data)
@@ -244,7 +238,7 @@ static void test_two_threads(void **state)
         n = (unsigned) (seed >> 33) % (EXECUTOR_QUEUE_LENGTH + 1);
         for (; sent < EXCHANGES && sent - received < n; sent++)
             give_number(&t.requests, sent, sent % 3 == 0);
-        executor_writer_wake(&t.requests.writer);
+        executor_writer_flush(&t.requests.writer);
         if (sent > received)
             assert_int_equal(take_number(&t.answers), received++);
     }

@@ -465,8 +465,7 @@ static void test_garbage_positions(void **state)
         (void) call(c, m, message_plain(m, 1, VGPU_OP_NOP), 1);
         (void) executor_writer_begin(&c->requests);
         c->requests.tail = wrong[i];
-        executor_writer_show(&c->requests);
-        executor_writer_wake(&c->requests);
+        executor_writer_flush(&c->requests);
         assert_false(client_receive(c, &r));
         assert_end(c, EXECUTOR_EXIT_FAILURE, "makes no sense");
     }
