@@ -3,37 +3,20 @@
 #ifndef BENCH_WINDOW_CLIENT_H
 #define BENCH_WINDOW_CLIENT_H
 
+#include "measure.h"
 #include "test-executor-client.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
-
-#include <fcntl.h>
 
 #define WINDOW_ID 1u
 
 static inline double now_us(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double) t.tv_sec * 1e6 + (double) t.tv_nsec / 1e3;
-}
-
-static inline int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
-}
-
-static inline double median(double us[], size_t n)
-{
-    qsort(us, n, sizeof(us[0]), compare_doubles);
-    return us[n / 2];
+    return now_sec() * 1e6;
 }
 
 /* A window of that size, its bytes there */
