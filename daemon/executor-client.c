@@ -54,7 +54,6 @@ struct ExecutorClient {
     sd_event_source *answered; /* the event of the answers */
     sd_event_source *child;
     sd_event_source *timer; /* the next start, or the limit of this one */
-    sd_event_source *flush;
     unsigned n_holds;
 
     Buffer out; /* to the socket */
@@ -98,7 +97,6 @@ void executor_client_kill(ExecutorClient *c)
     c->state = EXECUTOR_ENDING;
     sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
     sd_event_source_set_enabled(c->answered, SD_EVENT_OFF);
-    sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
 }
 
 static int arm_timer(ExecutorClient *c, uint64_t usec)
@@ -155,7 +153,6 @@ static void close_connection(ExecutorClient *c)
     executor_process_close(&c->process);
     c->in_used = 0;
     buffer_clear(&c->out);
-    sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
 }
 
 static void log_exit(const ExecutorClient *c, const siginfo_t *si)
@@ -319,6 +316,7 @@ static int on_answered(sd_event_source *source, int fd, uint32_t revents, void *
             complain(c);
         c->handler->on_round(c->userdata);
         executor_client_release(c);
+        busy_poll_begin(&c->poll);
         if (c->state == EXECUTOR_ENDING)
             return 0;
     } while (++rounds < MAX_ROUNDS && executor_reader_sleep(&c->answers) != 0);
@@ -333,11 +331,11 @@ static bool others_wait(ExecutorClient *c)
 {
     struct pollfd p = {.fd = sd_event_get_fd(c->event), .events = POLLIN};
 
-    return poll(&p, 1, 0) != 0;
+    return c->handler->has_work(c->userdata) || poll(&p, 1, 0) != 0;
 }
 
-/* Before the loop goes to sleep: answers that come at once are worth to wait for, unless
- * something else happens. */
+/* Each time before the loop waits: what was begun goes out, and answers that come at once
+ * are worth to look for, until something else happens. */
 static int on_prepare(sd_event_source *source, void *userdata)
 {
     ExecutorClient *c = userdata;
@@ -345,19 +343,10 @@ static int on_prepare(sd_event_source *source, void *userdata)
 
     (void) source;
 
-    if (c->n_unanswered == 0 || !busy_poll_begin(&c->poll))
-        return 0;
-    while (!others_wait(c) && busy_poll_pause(&c->poll))
+    executor_client_flush(c);
+    while (c->n_unanswered > 0 && busy_poll_go_on(&c->poll) && !others_wait(c))
         if (executor_reader_next(&c->answers, &m) != 0)
             return eventfd_write(c->process.fds[EXECUTOR_FD_ANSWERS_EVENT], 1);
-    return 0;
-}
-
-static int on_flush(sd_event_source *source, void *userdata)
-{
-    (void) source;
-
-    flush_output(userdata);
     return 0;
 }
 
@@ -457,13 +446,6 @@ int executor_client_new(sd_event *event, const ExecutorOptions *options,
 
     /* The first start comes from the loop, when the caller has its pointer. */
     r = sd_event_add_time_relative(event, &c->timer, CLOCK_MONOTONIC, 0, 0, on_timer, c);
-    if (r >= 0)
-        r = sd_event_add_defer(event, &c->flush, on_flush, c);
-    if (r >= 0)
-        r = sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
-    /* After everything that may add to the same write. */
-    if (r >= 0)
-        r = sd_event_source_set_priority(c->flush, SD_EVENT_PRIORITY_NORMAL + 1);
     if (r < 0) {
         executor_client_free(c);
         return r;
@@ -484,24 +466,12 @@ ExecutorClient *executor_client_free(ExecutorClient *c)
     }
     close_connection(c);
     sd_event_source_disable_unref(c->timer);
-    sd_event_source_disable_unref(c->flush);
     sd_event_unref(c->event);
     free(c);
     return NULL;
 }
 
 /* ---- What is given to it ------------------------------------------------------------------- */
-
-static void send_soon(ExecutorClient *c, bool urgent)
-{
-    if (c->state != EXECUTOR_READY || c->n_holds > 0)
-        return;
-
-    if (urgent)
-        flush_output(c);
-    else
-        sd_event_source_set_enabled(c->flush, SD_EVENT_ONESHOT);
-}
 
 void executor_client_hold(ExecutorClient *c)
 {
@@ -553,7 +523,15 @@ void executor_client_remove_window(ExecutorClient *c, uint32_t id)
     if (c->state != EXECUTOR_READY)
         return;
     queue_window_message(c, EXECUTOR_MSG_WINDOW_REMOVE, id);
-    send_soon(c, false);
+}
+
+/* One that finds an executor with nothing to do begins a wait. */
+static void end_request(ExecutorClient *c, bool urgent)
+{
+    if (c->n_unanswered++ == 0)
+        busy_poll_begin(&c->poll);
+    if (urgent && c->n_holds == 0)
+        executor_client_flush(c);
 }
 
 void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,
@@ -564,8 +542,7 @@ void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, 
     m->header = (ExecutorHeader){
         .type = EXECUTOR_MSG_REQUEST, .length = size, .tag = tag, .priority = priority};
     memcpy(m->payload, request, size);
-    c->n_unanswered++;
-    send_soon(c, urgent);
+    end_request(c, urgent);
 }
 
 void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority, uint32_t window,
@@ -579,6 +556,5 @@ void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority,
     compute->window = window;
     compute->reserved = 0;
     compute->submission = *submission;
-    c->n_unanswered++;
-    send_soon(c, urgent);
+    end_request(c, urgent);
 }

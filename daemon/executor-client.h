@@ -38,6 +38,8 @@ typedef struct ExecutorHandler {
     bool (*on_result)(void *userdata, uint64_t tag, const ExecutorResult *result);
     /* All answers that there were have been handled. */
     void (*on_round)(void *userdata);
+    /* Is there anything to do but wait for the executor? */
+    bool (*has_work)(void *userdata);
     /* The process is gone, and every request it had with it. */
     void (*on_end)(void *userdata, ExecutorEnd end);
 } ExecutorHandler;
@@ -67,8 +69,8 @@ uint64_t executor_client_restarts(const ExecutorClient *c);
 /*
  * executor_client_submit() - give it a request
  * @request: passed vgpu_request_check()
- * @urgent: write it now; otherwise it may share a write with others that
- *     follow in this round of the event loop
+ * @urgent: show it to the executor now; otherwise with others that follow in this
+ *     round of the event loop
  *
  * The state must be EXECUTOR_READY. A failure ends the executor and reaches the
  * caller through on_end, so there is no result.
@@ -77,7 +79,7 @@ void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, 
                             uint32_t size, bool urgent);
 
 /*
- * executor_client_hold(), executor_client_release() - write nothing in between, and then all
+ * executor_client_hold(), executor_client_release() - nothing is urgent in between
  *
  * For who has several requests to give. Every hold wants its release. While the client handles
  * what the executor said, it holds by itself.
@@ -85,7 +87,7 @@ void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, 
 void executor_client_hold(ExecutorClient *c);
 void executor_client_release(ExecutorClient *c);
 
-/* executor_client_flush() - write what there is now, held or not */
+/* executor_client_flush() - show the executor what there is now, held or not */
 void executor_client_flush(ExecutorClient *c);
 
 /*

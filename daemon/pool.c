@@ -205,6 +205,13 @@ static void on_round(void *userdata)
     lanes_run(p->manager);
 }
 
+static bool has_work(void *userdata)
+{
+    const Pool *p = userdata;
+
+    return !TAILQ_EMPTY(&p->manager->lanes_kicked);
+}
+
 static void fail_running(Pool *p, uint32_t error, uint32_t cuda_result)
 {
     for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
@@ -248,6 +255,7 @@ static const ExecutorHandler executor_handler = {
     .on_response = on_response,
     .on_result = on_result,
     .on_round = on_round,
+    .has_work = has_work,
     .on_end = on_end,
 };
 

@@ -17,23 +17,27 @@ void busy_poll_init(BusyPoll *p, unsigned limit_usec)
     *p = (BusyPoll){.limit_nsec = UINT64_C(1000) * limit_usec};
 }
 
-bool busy_poll_begin(BusyPoll *p)
+void busy_poll_begin(BusyPoll *p)
 {
-    if (p->limit_nsec == 0)
-        return false;
-
-    p->begin_nsec = now_nsec();
-    return p->pays;
+    if (p->limit_nsec > 0)
+        p->begin_nsec = now_nsec();
 }
 
-bool busy_poll_pause(const BusyPoll *p)
+static bool is_young(const BusyPoll *p)
 {
-    sched_yield();
     return now_nsec() - p->begin_nsec < p->limit_nsec;
+}
+
+bool busy_poll_go_on(const BusyPoll *p)
+{
+    if (!p->pays || !is_young(p))
+        return false;
+
+    sched_yield();
+    return true;
 }
 
 void busy_poll_end(BusyPoll *p)
 {
-    if (p->limit_nsec > 0)
-        p->pays = now_nsec() - p->begin_nsec < p->limit_nsec;
+    p->pays = p->limit_nsec > 0 && is_young(p);
 }

@@ -23,15 +23,15 @@ typedef struct BusyPoll {
 /* busy_poll_init() - @limit_usec: up to BUSY_POLL_MAX_USEC */
 void busy_poll_init(BusyPoll *p, unsigned limit_usec);
 
-/* busy_poll_begin() - a wait begins. Is it worth to look? */
-bool busy_poll_begin(BusyPoll *p);
+/* busy_poll_begin() - a wait begins */
+void busy_poll_begin(BusyPoll *p);
 
 /*
- * busy_poll_pause() - let half a microsecond go by, and others of this CPU go ahead
+ * busy_poll_go_on() - is it worth to look once more?
  *
- * Returns false when it is time to sleep.
+ * Lets others of this CPU go ahead first. Returns false when it is time to sleep.
  */
-bool busy_poll_pause(const BusyPoll *p);
+bool busy_poll_go_on(const BusyPoll *p);
 
 /* busy_poll_end() - there is news, found awake or asleep */
 void busy_poll_end(BusyPoll *p);

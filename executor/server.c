@@ -484,7 +484,7 @@ static bool server_look(Server *s, int *ret_result)
             *ret_result = server_collect(s);
         if (*ret_result != 0 || s->free_slots != before || server_has_request(s))
             return true;
-    } while (busy_poll_pause(&s->poll));
+    } while (busy_poll_go_on(&s->poll));
     return false;
 }
 
@@ -498,10 +498,10 @@ static int server_sleep(Server *s)
 /* The socket is looked at now and then, too, when there is never time to sleep. */
 static int server_wait_for_news(Server *s)
 {
-    bool pays = busy_poll_begin(&s->poll);
-    int r = 0;
+    int r;
 
-    if (!pays || !server_look(s, &r))
+    busy_poll_begin(&s->poll);
+    if (!server_look(s, &r))
         r = server_sleep(s);
     else if (r == 0 && ++s->n_found_awake % SOCKET_EVERY == 0)
         r = server_wait(s, 0);
