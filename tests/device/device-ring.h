@@ -42,6 +42,12 @@ void ring_submit_add(Device *d, uint32_t index, int32_t a, int32_t b);
 /* ring_take_sum() - the completion @index must be that of the entry @index. Returns its sum */
 int32_t ring_take_sum(Device *d, uint32_t index);
 
+/* msix_set_vector() - its entry in the table: the message, and is it masked? */
+void msix_set_vector(Device *d, unsigned vector, uint32_t address, uint32_t value, bool masked);
+
+/* msix_write_flags() - the two bits of the capability that can be written, PCI_MSIX_FLAGS_* */
+void msix_write_flags(Device *d, uint32_t flags);
+
 /*
  * msix_enable() - switch it on; vector i writes @value + i to @address + 4 * i
  * @address: in RAM
