@@ -25,6 +25,11 @@ void device_ring_start(Device *d)
     device_write(d, VGPU_REG_RING_CTRL, 1);
 }
 
+uint32_t ring_state(World *w)
+{
+    return device_read(&w->device, VGPU_REG_RING_CTRL);
+}
+
 uint32_t device_wait_ring(Device *d)
 {
     qtest_wait_irq(d->qtest, true);

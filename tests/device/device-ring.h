@@ -23,6 +23,9 @@ void device_ring_place(Device *d, uint64_t offset, uint32_t entries);
 /* device_ring_start() - with interrupts, to the default place */
 void device_ring_start(Device *d);
 
+/* ring_state() - RING_CTRL as it reads */
+uint32_t ring_state(World *w);
+
 /* device_wait_ring() - until the ring interrupts. Acknowledges it. Returns RING_CTRL */
 uint32_t device_wait_ring(Device *d);
 

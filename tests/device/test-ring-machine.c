@@ -9,11 +9,6 @@
 #define ACPI_PCI_EJECT 0xae08
 #define ACPI_PCI_SELECT 0xae10
 
-static uint32_t ring_state(World *w)
-{
-    return device_read(&w->device, VGPU_REG_RING_CTRL);
-}
-
 static void synchronize(World *w)
 {
     qtest_qmp_ok(w->qtest, "{\"execute\": \"query-status\"}");
