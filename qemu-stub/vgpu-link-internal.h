@@ -60,7 +60,7 @@ static inline bool vgpu_link_ring_is_new(const VGPULink *link)
 void vgpu_link_ring_advance(VGPULink *link);
 
 /* vgpu_link_ring_let_go() - the mediator must let go of the window: waits until it
- * has done so, or is gone, or, after @wait_ms, is shown the door */
+ * has done so, or is gone, or, after @wait_ms or a silence, is shown the door */
 void vgpu_link_ring_let_go(VGPULink *link, int64_t wait_ms);
 
 /* vgpu_link_ring_end() - there is none any more, for this reason */

@@ -3,10 +3,19 @@
  * The mediator of each new connection is told of the ring after its WELCOME, if
  * that says that it knows rings. It writes into the guest's memory then, and QEMU
  * cannot see where. So when the VM stops it is told to let go, and QEMU waits
- * here until it has: the memory may be saved next, or be sent to another host.
- * vhost-user devices wait in the same way. A mediator that takes longer than the
- * timeout loses the connection, after which it must not write into the ring. The
- * other wait, for a reset, is a moment only, as long as PCI Express gives a
+ * here until it has: the memory may be saved next, or be sent to another host, page
+ * by page, and a ring that changes meanwhile would be found in no state that it
+ * ever had. vhost-user devices wait in the same way. No other thread can do the
+ * waiting, as QEMU goes on to save the memory when this returns.
+ *
+ * It is bounded twice. A mediator from which nothing is heard for RING_SILENCE_MS,
+ * though it is asked, hangs. One that answers is waiting for its executors, which
+ * finish what they have begun, and has the whole timeout for that. Either loses the
+ * connection, after which it must not write into the ring. Executors may go on
+ * writing results then, to where those of requests go that the ring says are not
+ * done: the next mediator does them again, or, where that can't be, fails them.
+ *
+ * The other wait, for a reset, is a moment only, as long as PCI Express gives a
  * function to be reset. When the VM goes on the mediator is told of the ring anew.
  */
 
@@ -16,6 +25,8 @@
 #include "vgpu-link-internal.h"
 
 #include <poll.h>
+
+#define RING_SILENCE_MS 1000
 
 void vgpu_link_ring_release(VGPULink *link)
 {
@@ -70,27 +81,41 @@ static void link_ring_off(VGPULink *link)
     vgpu_link_arm(link);
 }
 
+/* Does what the connection has room or bytes for, if that comes in this time. */
+static void link_wait(VGPULink *link, int64_t ms)
+{
+    struct pollfd p = {
+        .fd = link->channel.fd,
+        .events = POLLIN | (link->channel.tx_len > 0 ? POLLOUT : 0),
+    };
+
+    if (poll(&p, 1, ms) <= 0) {
+        return;
+    }
+    if (p.revents & POLLOUT) {
+        vgpu_link_flush(link);
+    } else {
+        vgpu_link_read(link);
+    }
+}
+
 void vgpu_link_ring_let_go(VGPULink *link, int64_t wait_ms)
 {
-    int64_t end = vgpu_link_now() + wait_ms;
+    int64_t now = vgpu_link_now(), end = now + wait_ms;
 
     link_ring_off(link);
+    link->heard_at = now;
+    link->ping_at = now + PING_MIN_MS;
     while (link->peer_ring == PEER_RING_OFF) {
-        struct pollfd p = {
-            .fd = link->channel.fd,
-            .events = POLLIN | (link->channel.tx_len > 0 ? POLLOUT : 0),
-        };
-        int n = poll(&p, 1, MAX(end - vgpu_link_now(), 0));
+        int64_t until = MIN(end, link->heard_at + RING_SILENCE_MS);
 
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
+        now = vgpu_link_now();
+        if (now >= until) {
             vgpu_link_break(link, "the mediator does not let go of the window");
-        } else if (p.revents & POLLOUT) {
-            vgpu_link_flush(link);
+        } else if (now >= link->ping_at) {
+            vgpu_link_ping(link, PING_MIN_MS);
         } else {
-            vgpu_link_read(link);
+            link_wait(link, MIN(until, link->ping_at) - now);
         }
     }
 }
