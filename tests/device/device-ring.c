@@ -112,6 +112,32 @@ int32_t ring_take_sum(Device *d, uint32_t index)
     return (int32_t) qtest_read(d->qtest, DEVICE_BAR2 + data_offset(index) + 8, 4);
 }
 
+void ring_fill(Device *d, FakeRing *r)
+{
+    for (uint32_t i = 0; i < RING_ENTRIES; i++) {
+        ring_submit_add(d, i, (int32_t) i, 1000);
+        if (i == 2)
+            assert_int_equal(fake_compute(r), 3);
+    }
+    assert_int_equal(r->header->sq_tail - r->header->cq_head, RING_ENTRIES);
+}
+
+void ring_finish(Device *d, FakeRing *r)
+{
+    assert_int_equal(fake_compute(r), RING_ENTRIES - 3);
+    for (uint32_t i = 0; i < RING_ENTRIES; i++)
+        assert_int_equal(ring_take_sum(d, i), 1000 + i);
+    assert_int_equal(r->header->cq_tail, RING_ENTRIES);
+}
+
+void ring_clear(Device *d)
+{
+    static const char zeros[sizeof(VGPURingHeader) +
+                            RING_ENTRIES * (sizeof(VGPUSubmission) + sizeof(VGPUCompletion))];
+
+    qtest_write_buffer(d->qtest, DEVICE_BAR2 + RING_OFFSET, zeros, sizeof(zeros));
+}
+
 /* Masked while its message changes, as PCI wants it. */
 void msix_set_vector(Device *d, unsigned vector, uint32_t address, uint32_t value, bool masked)
 {

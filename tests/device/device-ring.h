@@ -52,6 +52,20 @@ void msix_set_vector(Device *d, unsigned vector, uint32_t address, uint32_t valu
 void msix_write_flags(Device *d, uint32_t flags);
 
 /*
+ * ring_fill() - leaves no room on a ring that is new
+ *
+ * Some entries are done, and that was signalled; their completions are not taken. The others are
+ * as they were submitted.
+ */
+void ring_fill(Device *d, FakeRing *r);
+
+/* ring_finish() - does what is left on such a ring. All sums must be right */
+void ring_finish(Device *d, FakeRing *r);
+
+/* ring_clear() - makes it new, while it is off */
+void ring_clear(Device *d);
+
+/*
  * msix_enable() - switch it on; vector i writes @value + i to @address + 4 * i
  * @address: in RAM
  */

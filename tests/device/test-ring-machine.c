@@ -111,6 +111,44 @@ static void test_hot_reset(void **state)
     check_reset(*state, hot_reset);
 }
 
+/* What is on it is dropped by the device, and stays in the window, as in any card's memory. */
+static void check_reset_with_a_full_ring(World *w, void (*reset)(World *w))
+{
+    FakeRing r, next;
+    pid_t pid;
+
+    ring_open(w, &r);
+    ring_fill(&w->device, &r);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    pid = fake_obey_meanwhile(&w->mediator, &r);
+    reset(w);
+    fake_obeyed(pid);
+    assert_power_on(w);
+    fake_expect_hang_up(&w->mediator);
+    fake_expect_no_caller(&w->mediator);
+
+    device_map_window(&w->device);
+    assert_int_equal(qtest_read(w->qtest, DEVICE_BAR2 + RING_OFFSET, 4), RING_ENTRIES);
+    ring_clear(&w->device);
+    ring_open(w, &next);
+    assert_int_equal(fake_rung(&next), 0);
+    ring_fill(&w->device, &next);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    ring_finish(&w->device, &next);
+    fake_ring_close(&r);
+    fake_ring_close(&next);
+}
+
+static void test_system_reset_with_a_full_ring(void **state)
+{
+    check_reset_with_a_full_ring(*state, system_reset);
+}
+
+static void test_function_level_reset_with_a_full_ring(void **state)
+{
+    check_reset_with_a_full_ring(*state, function_level_reset);
+}
+
 /* A reset does not wait for a mediator that does nothing; it loses the connection. */
 static void test_reset_with_a_stalled_mediator(void **state)
 {
@@ -432,6 +470,30 @@ static void test_hot_unplug(void **state)
     world_close(&w);
 }
 
+static void test_hot_unplug_with_a_full_ring(void **state)
+{
+    FakeRing r, next;
+    pid_t pid;
+    World w;
+
+    (void) state;
+    open_pc(&w);
+    open_ring_on_pc(&w, &r);
+    ring_fill(&w.device, &r);
+    pid = fake_obey_meanwhile(&w.mediator, &r);
+    unplug(&w);
+    fake_obeyed(pid);
+    fake_expect_hang_up(&w.mediator);
+    fake_ring_close(&r);
+
+    plug(&w); /* whose window is a new one */
+    open_ring_on_pc(&w, &next);
+    ring_fill(&w.device, &next);
+    ring_finish(&w.device, &next);
+    fake_ring_close(&next);
+    world_close(&w);
+}
+
 static void test_hot_unplug_with_a_stalled_mediator(void **state)
 {
     FakeRing r;
@@ -479,6 +541,8 @@ int main(void)
         CASE(test_system_reset),
         PORT(test_function_level_reset),
         PORT(test_hot_reset),
+        CASE(test_system_reset_with_a_full_ring),
+        CASE(test_function_level_reset_with_a_full_ring),
         CASE(test_reset_with_a_stalled_mediator),
         CASE(test_reset_while_starting),
         CASE(test_reset_while_there_is_no_mediator),
@@ -492,6 +556,7 @@ int main(void)
         CASE(test_stop_while_stopping),
         CASE(test_on_and_off_in_a_stopped_vm),
         cmocka_unit_test(test_hot_unplug),
+        cmocka_unit_test(test_hot_unplug_with_a_full_ring),
         cmocka_unit_test(test_hot_unplug_with_a_stalled_mediator),
         cmocka_unit_test(test_quit),
 #undef PORT

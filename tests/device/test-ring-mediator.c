@@ -201,6 +201,21 @@ static void test_mediator_restarted(void **state)
     fake_ring_close(&r);
 }
 
+static void test_mediator_restarted_with_a_full_ring(void **state)
+{
+    World *w = *state;
+    FakeRing r;
+
+    ring_open(w, &r);
+    ring_fill(&w->device, &r);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    fake_stop(&w->mediator);
+    fake_listen(&w->mediator, qtest_directory(w->qtest));
+    ring_take_up(w, &r);
+    ring_finish(&w->device, &r);
+    fake_ring_close(&r);
+}
+
 /* Whatever the guest has asked for waits in the window, for as long as it takes. */
 static void test_absent_for_longer_than_the_timeout(void **state)
 {
@@ -488,6 +503,7 @@ int main(void)
         IMPATIENT(test_slow_but_alive),
         IMPATIENT(test_stalls_while_starting),
         CASE(test_mediator_restarted),
+        CASE(test_mediator_restarted_with_a_full_ring),
         IMPATIENT(test_absent_for_longer_than_the_timeout),
         cmocka_unit_test(test_break_without_patience),
         CASE(test_off_while_there_is_no_mediator),
