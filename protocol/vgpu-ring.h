@@ -397,8 +397,8 @@ enum {
  * as it is, and one that was STARTED is finished and completed like any other; then, when no
  * executor has the window any more, RING_STOPPED is sent. Until then PINGs are answered, or the
  * device does not wait for long. RING_STOPPED is sent for each RING_OFF, also when the ring
- * failed or never came to be. RING_SETUP while there is a ring that did not
- * fail, or before RING_STOPPED, breaks the protocol, and so does a second RING_OFF before it.
+ * failed or never came to be. RING_SETUP while there is a ring that did not fail, or before
+ * RING_STOPPED, breaks the protocol, and so does a second RING_OFF before it.
  *
  * After the end of the connection nothing more is written into the ring: nobody would know when
  * its memory may be used for something else. What was STARTED is finished all the same and may
