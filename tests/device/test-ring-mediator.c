@@ -350,14 +350,16 @@ static void test_ready_twice(void **state)
 
 /* ---- Without reading --------------------------------------------------------------------- */
 
-/* PINGs until the device's answers wait to be read, and some of them to be written. Returns
- * their number. */
+/* PINGs until the device's answers wait to be read, and some of them to be written; then the
+ * answer to request 1, by which it is known that all have been taken. Returns their number. */
 static unsigned flood(World *w)
 {
     unsigned n = fake_capacity() + 8;
 
     for (unsigned i = 0; i < n; i++)
         fake_send(&w->mediator, VGPU_MSG_PING, i, NULL, 0);
+    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
     return n;
 }
 
@@ -371,19 +373,13 @@ static void expect_pongs(World *w, unsigned n)
     }
 }
 
-/* Starts a connection by a request, and lets the device take all that was sent on it. */
 static unsigned connect_and_flood(World *w)
 {
-    unsigned n;
-
     device_submit_add(&w->device, 1, 100, 200);
     fake_accept(&w->mediator, NULL);
     fake_expect_request(&w->mediator, 1, NULL);
     fake_welcome_ring(&w->mediator);
-    n = flood(w);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    return n;
+    return flood(w);
 }
 
 /* The descriptors wait with their message, behind what stands before it. */
@@ -428,8 +424,9 @@ static void test_stop_is_read_late(void **state)
     unsigned n;
 
     ring_open(w, &r);
+    device_submit_add(&w->device, 1, 100, 200);
+    fake_expect_request(&w->mediator, 1, NULL);
     n = flood(w);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"query-status\"}");
     qtest_qmp_begin(w->qtest, "{\"execute\": \"stop\"}");
     expect_pongs(w, n);
     fake_expect_off(&w->mediator);
