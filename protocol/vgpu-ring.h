@@ -57,9 +57,14 @@
  * RING_IRQ_STATUS is set for completions as asked for by cq_event, and also when RING_CTRL
  * leaves STARTING, when the ring fails, and after each new setup, as the last mediator
  * may have died between moving cq_tail and saying so. So: on an interrupt look at
- * cq_tail and at RING_CTRL, and be content when nothing is new. With MSI-X every such
- * event sends a message while RING_IRQ_CTRL enables it, whether RING_IRQ_STATUS was cleared
- * or not; INTx is a level, RING_IRQ_STATUS & RING_IRQ_CTRL (or that of vgpu-protocol.h).
+ * cq_tail and at RING_CTRL, and be content when nothing is new. INTx is a level,
+ * RING_IRQ_STATUS & RING_IRQ_CTRL (or that of vgpu-protocol.h).
+ *
+ * With MSI-X the message is all there is: every such event sends one while RING_IRQ_CTRL enables
+ * it, whether RING_IRQ_STATUS was cleared or not, and whether the event sets RING_IRQ_STATUS is
+ * not defined, as KVM may send the message without the device (the ISR status of virtio is no
+ * different). Nothing is lost by masking the vector or clearing RING_IRQ_CTRL: the message comes
+ * when that ends. Both are slow; to be left alone for a while, use cq_event.
  */
 #ifndef VGPU_RING_H
 #define VGPU_RING_H
@@ -390,9 +395,10 @@ enum {
 /*
  * RING_OFF may be followed by another RING_SETUP of the same window. So an entry that is NEW stays
  * as it is, and one that was STARTED is finished and completed like any other; then, when no
- * executor has the window any more, RING_STOPPED is sent. It is sent for each RING_OFF, also
- * when the ring failed or never came to be. RING_SETUP while there is a ring that did not
- * fail, or before RING_STOPPED, breaks the protocol, and so does a second RING_OFF before it.
+ * executor has the window any more, RING_STOPPED is sent. Until then PINGs are answered, or the
+ * device does not wait for long. RING_STOPPED is sent for each RING_OFF, also when the ring
+ * failed or never came to be. RING_SETUP while there is a ring that did not fail, or before
+ * RING_STOPPED, breaks the protocol, and so does a second RING_OFF before it.
  *
  * After the end of the connection nothing more is written into the ring: nobody would know when
  * its memory may be used for something else. What was STARTED is finished all the same and may

@@ -23,9 +23,11 @@
 #endif
 
 #if __has_include("system/runstate.h") /* since 10.0 */
+#include "system/kvm.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #else
+#include "sysemu/kvm.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
 #endif

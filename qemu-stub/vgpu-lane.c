@@ -11,12 +11,11 @@
  *
  * Interrupts
  * ----------
- * What the mediator says on its eventfd is taken up by the main loop, sets
- * RING_IRQ_STATUS and interrupts the guest. With MSI-X the eventfd could go to
- * KVM (kvm_irqchip_add_irqfd_notifier_gsi() from the vector's use and release
- * notifiers), with no thread of QEMU in the way, at the price of
- * RING_IRQ_STATUS: vgpu_lane_ring_ready() is where it would be handed over, and
- * vgpu_lane_ring_released() where it is taken back. That is not done.
+ * While the guest could be sent a message for it, what the mediator says on its
+ * eventfd goes to KVM, which sends it: no thread of QEMU is in the way, and
+ * RING_IRQ_STATUS is not set. At all other times (the vector is masked, or
+ * RING_IRQ_CTRL is 0, or there is INTx, or no KVM) the main loop takes it up, sets
+ * RING_IRQ_STATUS, and interrupts the guest or leaves that pending.
  *
  * The last event of a mediator that died may be missing. So each time a mediator
  * takes up the ring the guest gets one for nothing.
@@ -46,15 +45,41 @@ static void lane_completion(EventNotifier *notifier)
 
 /* ---- The eventfds -------------------------------------------------------- */
 
+void vgpu_lane_update_listener(VGPULane *lane)
+{
+    bool wants_messages = lane->is_heard && lane->irq_ctrl;
+    bool kvm = vgpu_irqfd_set(&lane->irqfd,
+                              wants_messages ? &lane->completion : NULL);
+
+    if (lane->has_notifiers) {
+        event_notifier_set_handler(&lane->completion, lane->is_heard && !kvm ?
+                                   lane_completion : NULL);
+    }
+}
+
+/* From now on, or no more, the mediator's events are the guest's. */
+static void lane_listen(VGPULane *lane, bool is_heard)
+{
+    lane->is_heard = is_heard;
+    vgpu_lane_update_listener(lane);
+}
+
+void vgpu_lane_poll(VGPULane *lane)
+{
+    if (lane->is_heard && !lane->irqfd.notifier) {
+        lane_completion(&lane->completion);
+    }
+}
+
 static void lane_close_notifiers(VGPULane *lane)
 {
     if (!lane->has_notifiers) {
         return;
     }
+    lane_listen(lane, false);
     lane->has_notifiers = false;
     memory_region_del_eventfd(lane->bar0, VGPU_REG_RING_DOORBELL, 0, false, 0,
                               &lane->doorbell);
-    event_notifier_set_handler(&lane->completion, NULL);
     event_notifier_cleanup(&lane->doorbell);
     event_notifier_cleanup(&lane->completion);
 }
@@ -144,7 +169,7 @@ void vgpu_lane_ring_ready(VGPULane *lane, uint32_t error)
 {
     if (error == VGPU_ERROR_NONE) {
         lane->state = VGPU_RING_ON;
-        event_notifier_set_handler(&lane->completion, lane_completion);
+        lane_listen(lane, true);
     } else {
         lane_fail(lane, error);
     }
@@ -154,7 +179,7 @@ void vgpu_lane_ring_ready(VGPULane *lane, uint32_t error)
 void vgpu_lane_ring_released(VGPULane *lane)
 {
     if (lane->has_notifiers) {
-        event_notifier_set_handler(&lane->completion, NULL);
+        lane_listen(lane, false);
         lane_completion(&lane->completion);
     }
     if (lane->state == VGPU_RING_STOPPING) {
@@ -245,6 +270,7 @@ void vgpu_lane_store(VGPULane *lane, hwaddr word, uint32_t value,
     case VGPU_REG_RING_IRQ_CTRL:
         lane->irq_ctrl = ((lane->irq_ctrl & ~mask) | value) &
                          VGPU_IRQ_COMPLETION;
+        vgpu_lane_update_listener(lane);
         break;
     case VGPU_REG_RING_IRQ_STATUS:
         lane->irq_status &= ~value;

@@ -6,13 +6,14 @@
  * The device model touches neither the data nor the ring. It owns the memory,
  * hands it to the mediator with an eventfd for each direction, and is out of the
  * way: the guest's doorbell is an ioeventfd, and what the mediator says on the
- * other eventfd becomes an interrupt.
+ * other eventfd becomes an interrupt, by KVM itself where that is possible.
  */
 #ifndef VGPU_LANE_H
 #define VGPU_LANE_H
 
 #include "qemu/event_notifier.h"
 #include "qemu-compat.h"
+#include "vgpu-irqfd.h"
 #include "vgpu-link.h"
 #include "vgpu-ring.h"
 
@@ -33,7 +34,9 @@ typedef struct VGPULane {
     EventNotifier doorbell;
     EventNotifier completion;
     bool has_notifiers;
+    bool is_heard; /* are completions the guest's? So from ready to released */
     bool has_msix; /* what the guest is told */
+    VGPUIrqfd irqfd; /* for its vector; made by the device */
     VGPULinkRing ring; /* as the link has it */
 
     /* Registers */
@@ -80,6 +83,16 @@ uint32_t vgpu_lane_load(const VGPULane *lane, hwaddr word);
 /* vgpu_lane_store() - writes those bits of it that @mask has */
 void vgpu_lane_store(VGPULane *lane, hwaddr word, uint32_t value,
                      uint32_t mask);
+
+/*
+ * vgpu_lane_update_listener() - whether messages may be sent has changed
+ *
+ * See vgpu_irqfd_set().
+ */
+void vgpu_lane_update_listener(VGPULane *lane);
+
+/* vgpu_lane_poll() - takes up what the main loop has not taken up yet */
+void vgpu_lane_poll(VGPULane *lane);
 
 /* What the link has to say, see VGPULinkOps */
 void vgpu_lane_ring_ready(VGPULane *lane, uint32_t error);

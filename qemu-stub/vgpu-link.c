@@ -27,41 +27,18 @@
  * A pending request that meets break after break is given up after some sends:
  * a mediator that dies of a request shall not die of it for ever. So is a ring,
  * unless the connection has stood for a while in between.
- *
- * The ring
- * --------
- * The mediator of each new connection is told of the ring after its WELCOME, if
- * that says that it knows rings. It writes into the guest's memory then, and QEMU
- * cannot see where. So when the VM stops it is told to let go, and QEMU waits
- * here until it has: the memory may be saved next, or be sent to another host.
- * vhost-user devices wait in the same way. A mediator that takes longer than the
- * timeout loses the connection, after which it must not write into the ring. The
- * other wait, for a reset, is a moment only, as long as PCI Express gives a
- * function to be reset. When the VM goes on the mediator is told of the ring anew.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "migration/misc.h"
-#include "vgpu-link.h"
+#include "vgpu-link-internal.h"
 
-#include <poll.h>
-
-#define BACKOFF_MIN_MS 10
-#define BACKOFF_MAX_MS 1000
-#define PING_MIN_MS 250
-#define PING_MAX_MS 1000
 #define SENDS_MAX 8
 #define RESET_WAIT_MS 100
 
 static void link_readable(void *opaque);
 static void link_writable(void *opaque);
-
-static int64_t link_now(void)
-{
-    return qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-}
 
 /*
  * How long to wait for a sign of life. With a timeout of 0 breaks are fatal at
@@ -89,15 +66,10 @@ static bool link_is_wanted(const VGPULink *link)
     return link->request || link->ring;
 }
 
-static bool link_ring_is_new(const VGPULink *link)
-{
-    return link->ring && !link->ring_agreed;
-}
-
 /* Does something fail at the deadline? */
 static bool link_has_deadline(const VGPULink *link)
 {
-    return link->deadline && (link->request || link_ring_is_new(link));
+    return link->deadline && (link->request || vgpu_link_ring_is_new(link));
 }
 
 /* Must the mediator at the other end have something to say? */
@@ -107,8 +79,7 @@ static bool link_is_expecting(const VGPULink *link)
            (link->ring && link->peer_ring != PEER_RING_READY);
 }
 
-/* Lets the timer ring at the next wait's end, or before. */
-static void link_arm(VGPULink *link)
+void vgpu_link_arm(VGPULink *link)
 {
     int64_t next = link_is_open(link) ? link->ping_at : link->retry_at;
 
@@ -137,15 +108,6 @@ static void link_watch(VGPULink *link)
     }
 }
 
-/* The mediator does not have the window now. */
-static void link_release(VGPULink *link)
-{
-    if (link->peer_ring != PEER_RING_NONE) {
-        link->peer_ring = PEER_RING_NONE;
-        link->ops->ring_released(link->opaque);
-    }
-}
-
 static void link_close(VGPULink *link)
 {
     if (link_is_open(link)) {
@@ -153,7 +115,7 @@ static void link_close(VGPULink *link)
     }
     vgpu_channel_close(&link->channel);
     link->welcomed = false;
-    link_release(link);
+    vgpu_link_ring_release(link);
 }
 
 static void link_end_request(VGPULink *link, uint32_t error,
@@ -164,12 +126,6 @@ static void link_end_request(VGPULink *link, uint32_t error,
     link->ops->complete(link->opaque, error, response, len);
 }
 
-static void link_end_ring(VGPULink *link, uint32_t error)
-{
-    link->ring = NULL;
-    link->ops->ring_ready(link->opaque, error);
-}
-
 /* Sees to it that there will be a connection again, if one is wanted. */
 static void link_retry(VGPULink *link)
 {
@@ -177,19 +133,19 @@ static void link_retry(VGPULink *link)
         return;
     }
     if (!link->deadline) {
-        link->deadline = link_now() + link_patience(link);
+        link->deadline = vgpu_link_now() + link_patience(link);
     }
-    link->retry_at = link_now() + link->backoff;
+    link->retry_at = vgpu_link_now() + link->backoff;
     link->backoff = MIN(link->backoff * 2, BACKOFF_MAX_MS);
-    link_arm(link);
+    vgpu_link_arm(link);
 }
 
 /* No late answer may come: the connection goes first. */
 static void link_give_up(VGPULink *link)
 {
     link_close(link);
-    if (link_ring_is_new(link)) {
-        link_end_ring(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    if (vgpu_link_ring_is_new(link)) {
+        vgpu_link_ring_end(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     }
     if (link->request) {
         link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
@@ -211,14 +167,14 @@ static void link_lost(VGPULink *link)
     bool impatient = link->config->timeout_s == 0;
 
     if (link->peer_ring == PEER_RING_READY &&
-        link_now() >= link->ring_ready_at + BACKOFF_MAX_MS) {
+        vgpu_link_now() >= link->ring_ready_at + BACKOFF_MAX_MS) {
         link->backoff = BACKOFF_MIN_MS; /* it was a good one while it lasted */
         link->ring_sends = 0;
     }
     link_close(link);
-    if (link->ring_sends >= SENDS_MAX ? link->ring != NULL
-                                      : impatient && link_ring_is_new(link)) {
-        link_end_ring(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    if (link->ring_sends >= SENDS_MAX ?
+        link->ring != NULL : impatient && vgpu_link_ring_is_new(link)) {
+        vgpu_link_ring_end(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     }
     if (link->request && (impatient || link->sends >= SENDS_MAX)) {
         link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
@@ -226,11 +182,7 @@ static void link_lost(VGPULink *link)
     link_retry(link);
 }
 
-/*
- * The connection broke or could not be made: @what says why. Silent when
- * nobody waits, and when the administrator has been told already.
- */
-static void link_break(VGPULink *link, const char *what)
+void vgpu_link_break(VGPULink *link, const char *what)
 {
     if (link_is_wanted(link) && !link->warned) {
         link_warn(link, what);
@@ -248,21 +200,19 @@ static void link_violation(VGPULink *link, const char *what)
     link_lost(link);
 }
 
-/* Writes what waits, as far as it goes. May break the connection. */
-static void link_flush(VGPULink *link)
+void vgpu_link_flush(VGPULink *link)
 {
     int r = vgpu_channel_flush(&link->channel);
 
     if (r < 0) {
-        link_break(link, strerror(-r));
+        vgpu_link_break(link, strerror(-r));
     } else if (link->tx_watched != (link->channel.tx_len > 0)) {
         link_watch(link);
     }
 }
 
-/* Sends a message, or breaks the connection of a mediator that never reads. */
-static void link_send_fds(VGPULink *link, uint32_t type, uint32_t request_id,
-                          const void *payload, uint32_t len, const int *fds)
+void vgpu_link_send_fds(VGPULink *link, uint32_t type, uint32_t request_id,
+                        const void *payload, uint32_t len, const int *fds)
 {
     const VGPUSocketHeader header = {
         .magic = VGPU_SOCKET_MAGIC,
@@ -275,16 +225,16 @@ static void link_send_fds(VGPULink *link, uint32_t type, uint32_t request_id,
     };
 
     if (!vgpu_channel_put(&link->channel, &header, payload, fds)) {
-        link_break(link, "the mediator does not read");
+        vgpu_link_break(link, "the mediator does not read");
         return;
     }
-    link_flush(link);
+    vgpu_link_flush(link);
 }
 
-static void link_send(VGPULink *link, uint32_t type, uint32_t request_id,
-                      const void *payload, uint32_t len)
+void vgpu_link_send(VGPULink *link, uint32_t type, uint32_t request_id,
+                    const void *payload, uint32_t len)
 {
-    link_send_fds(link, type, request_id, payload, len, NULL);
+    vgpu_link_send_fds(link, type, request_id, payload, len, NULL);
 }
 
 /* A refusal then names the request that it is the answer to. */
@@ -299,8 +249,8 @@ static void link_send_hello(VGPULink *link)
 
     memcpy(hello.uuid, link->config->uuid.data, sizeof(hello.uuid));
     memcpy(hello.resume, link->resume, sizeof(hello.resume));
-    link_send(link, VGPU_MSG_HELLO, link_request_id(link), &hello,
-              sizeof(hello));
+    vgpu_link_send(link, VGPU_MSG_HELLO, link_request_id(link), &hello,
+                   sizeof(hello));
 }
 
 static void link_send_request(VGPULink *link)
@@ -308,15 +258,20 @@ static void link_send_request(VGPULink *link)
     const VGPUInFlight *request = link->request;
 
     link->sends++;
-    link_send(link, VGPU_MSG_REQUEST, request->id, request->data,
-              request->len);
+    vgpu_link_send(link, VGPU_MSG_REQUEST, request->id, request->data,
+                   request->len);
 }
 
-/* From now on a sign of life is waited for. */
-static void link_expect(VGPULink *link)
+void vgpu_link_expect(VGPULink *link)
 {
-    link->heard_at = link_now();
+    link->heard_at = vgpu_link_now();
     link->ping_at = link->heard_at + link_ping_interval(link);
+}
+
+void vgpu_link_ping(VGPULink *link, int64_t interval)
+{
+    link->ping_at = vgpu_link_now() + interval;
+    vgpu_link_send(link, VGPU_MSG_PING, link_request_id(link), NULL, 0);
 }
 
 static void link_connect(VGPULink *link)
@@ -324,123 +279,15 @@ static void link_connect(VGPULink *link)
     int r = vgpu_channel_open(&link->channel, link->config->socket);
 
     if (r < 0) {
-        link_break(link, strerror(-r));
+        vgpu_link_break(link, strerror(-r));
         return;
     }
     link_watch(link);
-    link_expect(link);
+    vgpu_link_expect(link);
     link_send_hello(link);
     if (link_is_open(link) && link->request) {
         link_send_request(link);
     }
-}
-
-/* ---- The ring ------------------------------------------------------------ */
-
-/*
- * Tells the mediator of the ring, if that can be done now. While a migrated VM's
- * memory still arrives (postcopy), a mediator must not look at the window:
- * it would find zeros, and keep what comes later from getting there.
- */
-static void link_ring_advance(VGPULink *link)
-{
-    if (!link->ring || !link->welcomed || !link->running ||
-        link->peer_ring != PEER_RING_NONE || migration_in_incoming_postcopy()) {
-        return;
-    }
-    if (!(link->features & VGPU_FEATURE_RING)) {
-        link_end_ring(link, VGPU_ERROR_UNSUPPORTED_OP);
-        return;
-    }
-    link->ring_sends++;
-    link->peer_ring = PEER_RING_SETUP;
-    link_expect(link);
-    link_send_fds(link, VGPU_MSG_RING_SETUP, 0, &link->ring->setup,
-                  sizeof(link->ring->setup), link->ring->fds);
-    link_arm(link);
-}
-
-/* Tells the mediator to let go of the window, if it has it. */
-static void link_ring_off(VGPULink *link)
-{
-    if (link->peer_ring != PEER_RING_SETUP &&
-        link->peer_ring != PEER_RING_READY) {
-        return;
-    }
-    if (link->channel.fds) { /* it has not even read where the window is */
-        link_break(link, "the mediator does not read");
-        return;
-    }
-    link->peer_ring = PEER_RING_OFF;
-    link_expect(link);
-    link_send(link, VGPU_MSG_RING_OFF, 0, NULL, 0);
-    link_arm(link);
-}
-
-/* The same, and waits until it has done so, or is gone, or is shown the door. */
-static void link_ring_let_go(VGPULink *link, int64_t wait_ms)
-{
-    int64_t end = link_now() + wait_ms;
-
-    link_ring_off(link);
-    while (link->peer_ring == PEER_RING_OFF) {
-        struct pollfd p = {
-            .fd = link->channel.fd,
-            .events = POLLIN | (link->channel.tx_len > 0 ? POLLOUT : 0),
-        };
-        int n = poll(&p, 1, MAX(end - link_now(), 0));
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            link_break(link, "the mediator does not let go of the window");
-        } else if (p.revents & POLLOUT) {
-            link_flush(link);
-        } else {
-            link_readable(link);
-        }
-    }
-}
-
-static const char *link_receive_ring_ready(VGPULink *link,
-                                           const uint8_t *payload)
-{
-    VGPURingReady ready;
-
-    memcpy(&ready, payload, sizeof(ready));
-    if (ready.error >= VGPU_N_ERRORS) {
-        return "an error code that there is not";
-    }
-    if (link->peer_ring == PEER_RING_OFF) {
-        return NULL; /* it was on its way when the ring was taken back */
-    }
-    if (link->peer_ring == PEER_RING_NONE ||
-        (link->peer_ring == PEER_RING_READY &&
-         ready.error == VGPU_ERROR_NONE)) {
-        return "a ring that it was not told of";
-    }
-
-    if (ready.error != VGPU_ERROR_NONE) {
-        link_ring_off(link); /* what it has begun may still be running */
-        link_end_ring(link, ready.error);
-        return NULL;
-    }
-    link->peer_ring = PEER_RING_READY;
-    link->ring_agreed = true;
-    link->ring_ready_at = link_now();
-    link->ops->ring_ready(link->opaque, VGPU_ERROR_NONE);
-    return NULL;
-}
-
-static const char *link_receive_ring_stopped(VGPULink *link)
-{
-    if (link->peer_ring != PEER_RING_OFF) {
-        return "a ring has stopped that should not";
-    }
-    link_release(link);
-    link_ring_advance(link);
-    return NULL;
 }
 
 /* ---- Messages ------------------------------------------------------------ */
@@ -470,14 +317,14 @@ static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
     memcpy(link->resume, welcome.resume, sizeof(link->resume));
     link->welcomed = true;
     link->features = welcome.features & link->config->features;
-    link_ring_advance(link);
+    vgpu_link_ring_advance(link);
 }
 
 /* This VM may not submit, or is not even let in: then a ring need not hope. */
 static const char *link_receive_quarantined(VGPULink *link, uint32_t id)
 {
-    if (link_ring_is_new(link) && !link->welcomed) {
-        link_end_ring(link, VGPU_ERROR_VM_QUARANTINED);
+    if (vgpu_link_ring_is_new(link) && !link->welcomed) {
+        vgpu_link_ring_end(link, VGPU_ERROR_VM_QUARANTINED);
     }
     return link_receive_end(link, id, VGPU_ERROR_VM_QUARANTINED, NULL, 0);
 }
@@ -505,7 +352,7 @@ static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
     case VGPU_MSG_QUARANTINED:
         return link_receive_quarantined(link, header->request_id);
     case VGPU_MSG_PING:
-        link_send(link, VGPU_MSG_PONG, header->request_id, NULL, 0);
+        vgpu_link_send(link, VGPU_MSG_PONG, header->request_id, NULL, 0);
         return NULL;
     case VGPU_MSG_WELCOME:
         link_take_welcome(link, header, payload);
@@ -513,9 +360,9 @@ static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
     case VGPU_MSG_PONG:
         return NULL;
     case VGPU_MSG_RING_READY:
-        return link_receive_ring_ready(link, payload);
+        return vgpu_link_receive_ring_ready(link, payload);
     case VGPU_MSG_RING_STOPPED:
-        return link_receive_ring_stopped(link);
+        return vgpu_link_receive_ring_stopped(link);
     default:
         return "a message that only a device sends";
     }
@@ -532,7 +379,7 @@ static bool link_take_message(VGPULink *link)
         return false;
     }
     if (!problem) {
-        link->heard_at = link_now();
+        link->heard_at = vgpu_link_now();
         problem = link_receive(link, &header, payload);
     }
     if (problem) {
@@ -552,16 +399,15 @@ static bool link_take_message(VGPULink *link)
 }
 
 /* One read each time: a mediator that talks without end starves nobody. */
-static void link_readable(void *opaque)
+void vgpu_link_read(VGPULink *link)
 {
-    VGPULink *link = opaque;
     ssize_t n = vgpu_channel_fill(&link->channel);
 
     if (n == -EAGAIN) {
         return;
     }
     if (n <= 0) {
-        link_break(link, n == 0 ? "closed by the mediator" : strerror(-n));
+        vgpu_link_break(link, n == 0 ? "closed by the mediator" : strerror(-n));
         return;
     }
     while (link_take_message(link)) {
@@ -569,15 +415,20 @@ static void link_readable(void *opaque)
     }
 }
 
+static void link_readable(void *opaque)
+{
+    vgpu_link_read(opaque);
+}
+
 static void link_writable(void *opaque)
 {
-    link_flush(opaque);
+    vgpu_link_flush(opaque);
 }
 
 static void link_tick(void *opaque)
 {
     VGPULink *link = opaque;
-    int64_t now = link_now();
+    int64_t now = vgpu_link_now();
 
     if (!link->running) {
         return;
@@ -595,30 +446,28 @@ static void link_tick(void *opaque)
         }
     } else if (link_is_expecting(link)) {
         if (now >= link->heard_at + link_patience(link)) {
-            link_break(link, "the mediator does not answer");
+            vgpu_link_break(link, "the mediator does not answer");
         } else if (now >= link->ping_at) {
-            link->ping_at = now + link_ping_interval(link);
-            link_send(link, VGPU_MSG_PING, link_request_id(link), NULL, 0);
-            link_ring_advance(link);
+            vgpu_link_ping(link, link_ping_interval(link));
+            vgpu_link_ring_advance(link);
         }
     }
-    link_arm(link);
+    vgpu_link_arm(link);
 }
 
-/* Begins the waits of what is pending, and sends what was not sent yet. */
-static void link_start(VGPULink *link)
+void vgpu_link_start(VGPULink *link)
 {
-    link->deadline = link_now() + link_patience(link);
+    link->deadline = vgpu_link_now() + link_patience(link);
     if (!link_is_open(link)) {
         link_connect(link);
     } else {
-        link_expect(link);
+        vgpu_link_expect(link);
         if (link->request && link->sends == 0) {
             link_send_request(link);
         }
-        link_ring_advance(link);
+        vgpu_link_ring_advance(link);
     }
-    link_arm(link);
+    vgpu_link_arm(link);
 }
 
 static void link_vm_state_changed(void *opaque, bool running, RunState state)
@@ -627,14 +476,14 @@ static void link_vm_state_changed(void *opaque, bool running, RunState state)
 
     link->running = running;
     if (!running) {
-        link_ring_let_go(link, link_patience(link));
+        vgpu_link_ring_let_go(link, link_patience(link));
         link->ring_sends = 0;
     }
     link_watch(link);
     if (!running) {
         timer_del(&link->timer);
     } else if (link_is_wanted(link)) {
-        link_start(link);
+        vgpu_link_start(link);
     }
 }
 
@@ -644,27 +493,8 @@ void vgpu_link_submit(VGPULink *link, const VGPUInFlight *request)
     link->sends = 0;
     link->backoff = BACKOFF_MIN_MS;
     if (link->running) {
-        link_start(link);
+        vgpu_link_start(link);
     }
-}
-
-void vgpu_link_ring_start(VGPULink *link, const VGPULinkRing *ring,
-                          bool agreed)
-{
-    link->ring = ring;
-    link->ring_agreed = agreed;
-    link->ring_sends = 0;
-    link->backoff = BACKOFF_MIN_MS;
-    if (link->running) {
-        link_start(link);
-    }
-}
-
-bool vgpu_link_ring_stop(VGPULink *link)
-{
-    link->ring = NULL;
-    link_ring_off(link);
-    return link->peer_ring != PEER_RING_NONE;
 }
 
 void vgpu_link_reset(VGPULink *link)
@@ -675,7 +505,7 @@ void vgpu_link_reset(VGPULink *link)
     link->ring = NULL;
     link->deadline = 0;
     if (was_used) {
-        link_ring_let_go(link, RESET_WAIT_MS);
+        vgpu_link_ring_let_go(link, RESET_WAIT_MS);
         link_close(link);
     }
 }

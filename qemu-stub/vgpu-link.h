@@ -8,7 +8,7 @@
  * in exactly one call of the complete callback, or in vgpu_link_reset().
  *
  * Everything happens under QEMU's big lock and nothing blocks, but for the two
- * waits that vgpu-link.c tells of. Requests are written by the vCPU that rang
+ * waits that vgpu-link-ring.c tells of. Requests are written by the vCPU that rang
  * the doorbell; all else runs in the main loop.
  */
 #ifndef VGPU_LINK_H

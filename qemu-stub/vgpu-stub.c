@@ -49,6 +49,7 @@
 #include "qemu/osdep.h"
 #include "qemu/module.h"
 #include "qapi/error.h"
+#include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 #include "migration/vmstate.h"
 #include "qemu-compat.h"
@@ -143,6 +144,24 @@ static void vgpu_stub_lane_event(void *opaque)
     VGPUStub *s = opaque;
 
     vgpu_stub_interrupt(s, VECTOR_RING, vgpu_lane_irq(&s->lane));
+}
+
+static int vgpu_stub_vector_unmasked(PCIDevice *dev, unsigned vector,
+                                     MSIMessage message)
+{
+    vgpu_lane_update_listener(&VGPU_STUB(dev)->lane);
+    return 0;
+}
+
+static void vgpu_stub_vector_masked(PCIDevice *dev, unsigned vector)
+{
+    vgpu_lane_update_listener(&VGPU_STUB(dev)->lane);
+}
+
+/* The guest looks at which messages are pending. */
+static void vgpu_stub_vector_poll(PCIDevice *dev, unsigned start, unsigned end)
+{
+    vgpu_lane_poll(&VGPU_STUB(dev)->lane);
 }
 
 /* ---- Requests ------------------------------------------------------------ */
@@ -497,8 +516,13 @@ static const VMStateDescription vgpu_stub_vmstate = {
 static void vgpu_stub_config_write(PCIDevice *dev, uint32_t address,
                                    uint32_t value, int len)
 {
+    VGPUStub *s = VGPU_STUB(dev);
+
     pci_default_write_config(dev, address, value, len);
-    vgpu_stub_update_irq(VGPU_STUB(dev)); /* MSI-X may have come or gone */
+    vgpu_stub_update_irq(s); /* MSI-X may have come or gone */
+    if (vgpu_stub_has_lane(s)) {
+        vgpu_lane_update_listener(&s->lane);
+    }
     if (pci_is_express(dev)) {
         pcie_cap_flr_write_config(dev, address, value, len);
     }
@@ -559,6 +583,12 @@ static bool vgpu_stub_realize_lane(VGPUStub *s, Error **errp)
     for (unsigned i = 0; s->lane.has_msix && i < N_VECTORS; i++) {
         msix_vector_use(dev, i);
     }
+    vgpu_irqfd_init(&s->lane.irqfd, dev, VECTOR_RING);
+    if (s->lane.has_msix) {
+        msix_set_vector_notifiers(dev, vgpu_stub_vector_unmasked,
+                                  vgpu_stub_vector_masked,
+                                  vgpu_stub_vector_poll);
+    }
     s->config.features |= VGPU_FEATURE_RING;
     return true;
 }
@@ -602,7 +632,10 @@ static void vgpu_stub_exit(PCIDevice *dev)
     vgpu_link_cleanup(&s->link);
     if (vgpu_stub_has_lane(s)) {
         vgpu_lane_cleanup(&s->lane, DEVICE(s));
-        msix_uninit_exclusive_bar(dev);
+        if (s->lane.has_msix) {
+            msix_unset_vector_notifiers(dev);
+            msix_uninit_exclusive_bar(dev);
+        }
     }
     g_free(s->config.name);
     s->config.name = NULL;

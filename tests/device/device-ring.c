@@ -25,6 +25,11 @@ void device_ring_start(Device *d)
     device_write(d, VGPU_REG_RING_CTRL, 1);
 }
 
+uint32_t ring_state(World *w)
+{
+    return device_read(&w->device, VGPU_REG_RING_CTRL);
+}
+
 uint32_t device_wait_ring(Device *d)
 {
     qtest_wait_irq(d->qtest, true);
@@ -107,7 +112,46 @@ int32_t ring_take_sum(Device *d, uint32_t index)
     return (int32_t) qtest_read(d->qtest, DEVICE_BAR2 + data_offset(index) + 8, 4);
 }
 
-static void msix_write_flags(Device *d, uint32_t flags)
+void ring_fill(Device *d, FakeRing *r)
+{
+    for (uint32_t i = 0; i < RING_ENTRIES; i++) {
+        ring_submit_add(d, i, (int32_t) i, 1000);
+        if (i == 2)
+            assert_int_equal(fake_compute(r), 3);
+    }
+    assert_int_equal(r->header->sq_tail - r->header->cq_head, RING_ENTRIES);
+}
+
+void ring_finish(Device *d, FakeRing *r)
+{
+    assert_int_equal(fake_compute(r), RING_ENTRIES - 3);
+    for (uint32_t i = 0; i < RING_ENTRIES; i++)
+        assert_int_equal(ring_take_sum(d, i), 1000 + i);
+    assert_int_equal(r->header->cq_tail, RING_ENTRIES);
+}
+
+void ring_clear(Device *d)
+{
+    static const char zeros[sizeof(VGPURingHeader) +
+                            RING_ENTRIES * (sizeof(VGPUSubmission) + sizeof(VGPUCompletion))];
+
+    qtest_write_buffer(d->qtest, DEVICE_BAR2 + RING_OFFSET, zeros, sizeof(zeros));
+}
+
+/* Masked while its message changes, as PCI wants it. */
+void msix_set_vector(Device *d, unsigned vector, uint32_t address, uint32_t value, bool masked)
+{
+    const uint64_t entry = DEVICE_BAR4 + vector * PCI_MSIX_ENTRY_SIZE;
+
+    qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 4, PCI_MSIX_ENTRY_CTRL_MASKBIT);
+    qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_LOWER_ADDR, 4, address);
+    qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_UPPER_ADDR, 4, 0);
+    qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_DATA, 4, value);
+    qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 4,
+                masked ? PCI_MSIX_ENTRY_CTRL_MASKBIT : 0);
+}
+
+void msix_write_flags(Device *d, uint32_t flags)
 {
     uint8_t at = pci_capability(d->qtest, d->bus, d->slot, PCI_CAP_ID_MSIX);
     uint32_t header = pci_read32(d->qtest, d->bus, d->slot, at);
@@ -118,14 +162,8 @@ static void msix_write_flags(Device *d, uint32_t flags)
 
 void msix_enable(Device *d, uint32_t address, uint32_t value)
 {
-    for (uint32_t i = 0; i < 2; i++) {
-        const uint64_t entry = DEVICE_BAR4 + i * PCI_MSIX_ENTRY_SIZE;
-
-        qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_LOWER_ADDR, 4, address + 4 * i);
-        qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_UPPER_ADDR, 4, 0);
-        qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_DATA, 4, value + i);
-        qtest_write(d->qtest, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 4, 0);
-    }
+    for (unsigned i = 0; i < 2; i++)
+        msix_set_vector(d, i, address + 4 * i, value + i, false);
     msix_write_flags(d, PCI_MSIX_FLAGS_ENABLE);
 }
 

@@ -23,6 +23,9 @@ void device_ring_place(Device *d, uint64_t offset, uint32_t entries);
 /* device_ring_start() - with interrupts, to the default place */
 void device_ring_start(Device *d);
 
+/* ring_state() - RING_CTRL as it reads */
+uint32_t ring_state(World *w);
+
 /* device_wait_ring() - until the ring interrupts. Acknowledges it. Returns RING_CTRL */
 uint32_t device_wait_ring(Device *d);
 
@@ -41,6 +44,26 @@ void ring_submit_add(Device *d, uint32_t index, int32_t a, int32_t b);
 
 /* ring_take_sum() - the completion @index must be that of the entry @index. Returns its sum */
 int32_t ring_take_sum(Device *d, uint32_t index);
+
+/* msix_set_vector() - its entry in the table: the message, and is it masked? */
+void msix_set_vector(Device *d, unsigned vector, uint32_t address, uint32_t value, bool masked);
+
+/* msix_write_flags() - the two bits of the capability that can be written, PCI_MSIX_FLAGS_* */
+void msix_write_flags(Device *d, uint32_t flags);
+
+/*
+ * ring_fill() - leaves no room on a ring that is new
+ *
+ * Some entries are done, and that was signalled; their completions are not taken. The others are
+ * as they were submitted.
+ */
+void ring_fill(Device *d, FakeRing *r);
+
+/* ring_finish() - does what is left on such a ring. All sums must be right */
+void ring_finish(Device *d, FakeRing *r);
+
+/* ring_clear() - makes it new, while it is off */
+void ring_clear(Device *d);
 
 /*
  * msix_enable() - switch it on; vector i writes @value + i to @address + 4 * i

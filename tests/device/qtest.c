@@ -68,27 +68,27 @@ static void file_path(const QTest *q, const char *name, char ret[static 128])
     snprintf(ret, 128, "%s/%s", q->directory, name);
 }
 
-/* Two instructions where an x86 processor begins, "cli; hlt", and a jump back to them
- * for whatever wakes it up. */
-static void write_firmware(const QTest *q)
+/* Where an x86 processor begins: "cli; hlt", and a jump back to them for whatever wakes it up. */
+static const uint8_t halting_firmware[16] = {0xfa, 0xf4, 0xeb, 0xfc};
+
+static void write_firmware(const QTest *q, const void *firmware, size_t size)
 {
-    static const uint8_t code[] = {0xfa, 0xf4, 0xeb, 0xfc};
-    static uint8_t image[65536];
+    uint8_t image[65536] = {0};
     char path[128];
     FILE *f;
 
-    memcpy(image + sizeof(image) - 16, code, sizeof(code));
+    memcpy(image + sizeof(image) - size, firmware, size);
     file_path(q, "firmware", path);
     f = must_alloc(fopen(path, "we"));
     if (fwrite(image, sizeof(image), 1, f) != 1 || fclose(f) != 0)
         abort();
 }
 
-static void make_directory(QTest *q)
+static void make_directory(QTest *q, const void *firmware, size_t size)
 {
     snprintf(q->directory, sizeof(q->directory), "/tmp/vgpu-device-XXXXXX");
     must_alloc(mkdtemp(q->directory));
-    write_firmware(q);
+    write_firmware(q, firmware, size);
 }
 
 static void remove_directory(const QTest *q)
@@ -131,6 +131,21 @@ unsigned qtest_log_count(const QTest *q, const char *text)
 pid_t qtest_pid(const QTest *q)
 {
     return q->pid;
+}
+
+uint64_t qtest_n_transfers(QTest *q)
+{
+    uint64_t reads = 0, writes = 0;
+    char path[64];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/io", (int) q->pid);
+    f = fopen(path, "re");
+    if (!f ||
+        fscanf(f, "rchar: %*u wchar: %*u syscr: %" SCNu64 " syscw: %" SCNu64, &reads, &writes) != 2)
+        die(q, "cannot read %s", path);
+    fclose(f);
+    return reads + writes;
 }
 
 const char *qtest_directory(const QTest *q)
@@ -522,15 +537,16 @@ uint64_t qtest_counter(QTest *q, const char *path, const char *property)
 
 /* ---- Start and end ---------------------------------------------------------------- */
 
-QTest *qtest_start(const char *const *args)
+QTest *qtest_start_firmware(const char *accel, const void *firmware, size_t firmware_size,
+                            const char *const *args)
 {
     QTest *q = must_alloc(calloc(1, sizeof(*q)));
-    char qtest[64], qmp[64], firmware[128];
+    char qtest[64], qmp[64], bios[128];
     int theirs[2];
 
     q->events = must_alloc(strdup(""));
-    make_directory(q);
-    file_path(q, "firmware", firmware);
+    make_directory(q, firmware, firmware_size);
+    file_path(q, "firmware", bios);
     theirs[0] = open_channel(&q->qtest);
     theirs[1] = open_channel(&q->qmp);
     snprintf(qtest, sizeof(qtest), "socket,id=qtest,fd=%d", theirs[0]);
@@ -543,11 +559,11 @@ QTest *qtest_start(const char *const *args)
                                 "-display",
                                 "none",
                                 "-accel",
-                                "tcg",
+                                accel,
                                 "-m",
                                 "16",
                                 "-bios",
-                                firmware,
+                                bios,
                                 "-chardev",
                                 qtest,
                                 "-qtest",
@@ -567,6 +583,13 @@ QTest *qtest_start(const char *const *args)
 
     free(qmp_line(q)); /* the greeting */
     qtest_qmp_ok(q, "{\"execute\": \"qmp_capabilities\"}");
+    return q;
+}
+
+QTest *qtest_start(const char *const *args)
+{
+    QTest *q = qtest_start_firmware("tcg", halting_firmware, sizeof(halting_firmware), args);
+
     qtest_command(q, "irq_intercept_in ioapic\n");
     return q;
 }
@@ -591,7 +614,7 @@ int qtest_run(const char *plugin, const char *const *args, char **ret_log)
     QTest q = {.qtest.fd = -1, .qmp.fd = -1};
     int status;
 
-    make_directory(&q);
+    make_directory(&q, halting_firmware, sizeof(halting_firmware));
     spawn(&q,
           (const char *const[]){environment("VGPU_TEST_QEMU"), "-nodefaults", "-no-user-config",
                                 "-display", "none", "-accel", "tcg", "-m", "16", "-S", "-plugin",

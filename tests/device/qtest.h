@@ -34,6 +34,16 @@ typedef struct QTest QTest;
  */
 QTest *qtest_start(const char *const *args);
 
+/*
+ * qtest_start_firmware() - the same with another accelerator, and a processor that does not halt
+ * @accel: as for QEMU's option -accel
+ * @firmware: the last bytes before 4 GiB, at most 64 KiB
+ *
+ * Interrupts go to the processor, and qtest_irq() does not see them.
+ */
+QTest *qtest_start_firmware(const char *accel, const void *firmware, size_t firmware_size,
+                            const char *const *args);
+
 /* qtest_stop() - ends QEMU, and fails the test if that was needed to be done by force */
 void qtest_stop(QTest *q);
 
@@ -89,6 +99,9 @@ void qtest_qmp_end(QTest *q);
 
 /* qtest_pid() - of QEMU */
 pid_t qtest_pid(const QTest *q);
+
+/* qtest_n_transfers() - how many calls of read() and write(), and the like, QEMU has made so far */
+uint64_t qtest_n_transfers(QTest *q);
 
 /*
  * qtest_wait_event() - until QMP reports it; each report is taken once

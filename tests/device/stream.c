@@ -31,7 +31,15 @@ void stream_save(World *w, const char *path)
     unlink(fifo);
 }
 
-/* A machine made from the file, which has its own mediator. */
+void stream_receive(World *w, const char *path)
+{
+    qtest_qmp_ok(w->qtest,
+                 "{\"execute\": \"migrate-incoming\", \"arguments\": {\"uri\": \"exec:cat %s\"}}",
+                 path);
+    qtest_wait_event(w->qtest, "RESUME", "");
+    w->device = (Device){.qtest = w->qtest, .bus = 0, .slot = 3};
+}
+
 void stream_load(World *w, const char *path, const char *options)
 {
     char device[256];
@@ -41,11 +49,7 @@ void stream_load(World *w, const char *path, const char *options)
     w->qtest = qtest_start(
         (const char *const[]){"-machine", "q35", "-device", device, "-incoming", "defer", NULL});
     fake_listen(&w->mediator, qtest_directory(w->qtest));
-    qtest_qmp_ok(w->qtest,
-                 "{\"execute\": \"migrate-incoming\", \"arguments\": {\"uri\": \"exec:cat %s\"}}",
-                 path);
-    qtest_wait_event(w->qtest, "RESUME", "");
-    w->device = (Device){.qtest = w->qtest, .bus = 0, .slot = 3};
+    stream_receive(w, path);
 }
 
 void stream_migrate(World *from, World *to, const char *options)

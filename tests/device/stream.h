@@ -17,6 +17,10 @@ void stream_save(World *w, const char *path);
  */
 void stream_load(World *w, const char *path, const char *options);
 
+/* stream_receive() - the same for a machine that was started with -incoming defer, and for its
+ * mediator */
+void stream_receive(World *w, const char *path);
+
 /* stream_migrate() - both, through a file that is gone afterwards */
 void stream_migrate(World *from, World *to, const char *options);
 

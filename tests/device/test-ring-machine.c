@@ -4,15 +4,11 @@
 
 #include <linux/pci_regs.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 /* Of QEMU's i440FX machine: see test-machine.c */
 #define ACPI_PCI_EJECT 0xae08
 #define ACPI_PCI_SELECT 0xae10
-
-static uint32_t ring_state(World *w)
-{
-    return device_read(&w->device, VGPU_REG_RING_CTRL);
-}
 
 static void synchronize(World *w)
 {
@@ -113,6 +109,44 @@ static void test_function_level_reset(void **state)
 static void test_hot_reset(void **state)
 {
     check_reset(*state, hot_reset);
+}
+
+/* What is on it is dropped by the device, and stays in the window, as in any card's memory. */
+static void check_reset_with_a_full_ring(World *w, void (*reset)(World *w))
+{
+    FakeRing r, next;
+    pid_t pid;
+
+    ring_open(w, &r);
+    ring_fill(&w->device, &r);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    pid = fake_obey_meanwhile(&w->mediator, &r);
+    reset(w);
+    fake_obeyed(pid);
+    assert_power_on(w);
+    fake_expect_hang_up(&w->mediator);
+    fake_expect_no_caller(&w->mediator);
+
+    device_map_window(&w->device);
+    assert_int_equal(qtest_read(w->qtest, DEVICE_BAR2 + RING_OFFSET, 4), RING_ENTRIES);
+    ring_clear(&w->device);
+    ring_open(w, &next);
+    assert_int_equal(fake_rung(&next), 0);
+    ring_fill(&w->device, &next);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    ring_finish(&w->device, &next);
+    fake_ring_close(&r);
+    fake_ring_close(&next);
+}
+
+static void test_system_reset_with_a_full_ring(void **state)
+{
+    check_reset_with_a_full_ring(*state, system_reset);
+}
+
+static void test_function_level_reset_with_a_full_ring(void **state)
+{
+    check_reset_with_a_full_ring(*state, function_level_reset);
 }
 
 /* A reset does not wait for a mediator that does nothing; it loses the connection. */
@@ -221,13 +255,17 @@ static void test_stop(void **state)
     fake_ring_close(&again);
 }
 
+/* Nothing is heard from it: that is noticed long before the timeout. */
 static void test_stop_with_a_stalled_mediator(void **state)
 {
     World *w = *state;
+    int64_t begin;
     FakeRing r;
 
     ring_open(w, &r);
+    begin = now_ms();
     stop(w);
+    assert_true(now_ms() - begin < 5000);
     fake_expect_off(&w->mediator);
     fake_expect_hang_up(&w->mediator);
     assert_int_equal(ring_state(w), VGPU_RING_ON);
@@ -235,6 +273,54 @@ static void test_stop_with_a_stalled_mediator(void **state)
     cont(w);
     ring_take_up(w, &r);
     fake_ring_close(&r);
+}
+
+/* What it has begun takes its time, and it says so. */
+static void test_stop_with_a_busy_mediator(void **state)
+{
+    World *w = *state;
+    int64_t begin;
+    FakeRing r, again;
+
+    ring_open(w, &r);
+    qtest_qmp_begin(w->qtest, "{\"execute\": \"stop\"}");
+    fake_expect_off(&w->mediator);
+    for (begin = now_ms(); now_ms() - begin < 2500;)
+        fake_send(&w->mediator, VGPU_MSG_PONG, fake_expect_ping(&w->mediator), NULL, 0);
+    fake_stopped(&w->mediator);
+    qtest_qmp_end(w->qtest);
+    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+    cont(w);
+    fake_expect_setup(&w->mediator, &again);
+    fake_ring_close(&r);
+    fake_ring_close(&again);
+}
+
+/* And it never ends. */
+static void test_stop_with_an_endless_mediator(void **state)
+{
+    VGPUSocketHeader header = {0};
+    int64_t begin = now_ms();
+    FakeRing r;
+    World w;
+
+    (void) state;
+    world_open(&w, ",reconnect-timeout=2");
+    ring_open(&w, &r);
+    qtest_qmp_begin(w.qtest, "{\"execute\": \"stop\"}");
+    fake_expect_off(&w.mediator);
+    while (recv(w.mediator.peer, &header, sizeof(header), MSG_WAITALL) == sizeof(header)) {
+        assert_int_equal(header.msg_type, VGPU_MSG_PING);
+        header.msg_type = VGPU_MSG_PONG;
+        (void) !wire_send(w.mediator.peer, &header, NULL); /* it may just have been closed */
+    }
+    qtest_qmp_end(w.qtest);
+    assert_in_range(now_ms() - begin, 2000, 9000);
+    assert_int_equal(qtest_log_count(w.qtest, "does not let go of the window"), 1);
+    cont(&w);
+    ring_take_up(&w, &r);
+    fake_ring_close(&r);
+    world_close(&w);
 }
 
 static void test_stop_and_the_mediator_dies(void **state)
@@ -384,6 +470,30 @@ static void test_hot_unplug(void **state)
     world_close(&w);
 }
 
+static void test_hot_unplug_with_a_full_ring(void **state)
+{
+    FakeRing r, next;
+    pid_t pid;
+    World w;
+
+    (void) state;
+    open_pc(&w);
+    open_ring_on_pc(&w, &r);
+    ring_fill(&w.device, &r);
+    pid = fake_obey_meanwhile(&w.mediator, &r);
+    unplug(&w);
+    fake_obeyed(pid);
+    fake_expect_hang_up(&w.mediator);
+    fake_ring_close(&r);
+
+    plug(&w); /* whose window is a new one */
+    open_ring_on_pc(&w, &next);
+    ring_fill(&w.device, &next);
+    ring_finish(&w.device, &next);
+    fake_ring_close(&next);
+    world_close(&w);
+}
+
 static void test_hot_unplug_with_a_stalled_mediator(void **state)
 {
     FakeRing r;
@@ -427,26 +537,29 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, ring_setup, world_teardown)
-#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, ring_setup_impatient, world_teardown)
 #define PORT(f) cmocka_unit_test_setup_teardown(f, setup_port, world_teardown)
         CASE(test_system_reset),
         PORT(test_function_level_reset),
         PORT(test_hot_reset),
+        CASE(test_system_reset_with_a_full_ring),
+        CASE(test_function_level_reset_with_a_full_ring),
         CASE(test_reset_with_a_stalled_mediator),
         CASE(test_reset_while_starting),
         CASE(test_reset_while_there_is_no_mediator),
         CASE(test_reset_of_both_lanes),
         CASE(test_stop),
-        IMPATIENT(test_stop_with_a_stalled_mediator),
+        CASE(test_stop_with_a_stalled_mediator),
+        CASE(test_stop_with_a_busy_mediator),
+        cmocka_unit_test(test_stop_with_an_endless_mediator),
         CASE(test_stop_and_the_mediator_dies),
         CASE(test_stop_while_starting),
         CASE(test_stop_while_stopping),
         CASE(test_on_and_off_in_a_stopped_vm),
         cmocka_unit_test(test_hot_unplug),
+        cmocka_unit_test(test_hot_unplug_with_a_full_ring),
         cmocka_unit_test(test_hot_unplug_with_a_stalled_mediator),
         cmocka_unit_test(test_quit),
 #undef PORT
-#undef IMPATIENT
 #undef CASE
     };
 

@@ -53,6 +53,34 @@ static void test_migration_with_the_ring_on(void **state)
     world_close(&there);
 }
 
+/* All that is on it arrives: what was done but not taken, what was not begun, and a request of the
+ * other kind too. */
+static void test_migration_with_a_full_ring(void **state)
+{
+    World *w = *state, there;
+    FakeRing r, r2;
+
+    ring_open(w, &r);
+    ring_fill(&w->device, &r);
+    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    device_submit_add(&w->device, 9, 100, 200);
+    fake_expect_request(&w->mediator, 9, NULL);
+    migrate(w, NULL, &there, "");
+
+    fake_accept(&there.mediator, NULL);
+    fake_serve_add(&there.mediator, 9);
+    assert_int_equal(device_wait(&there.device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&there.device), 300);
+    fake_welcome_ring(&there.mediator);
+    fake_expect_setup(&there.mediator, &r2);
+    fake_ready(&there.mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&there.device), VGPU_RING_ON);
+    ring_finish(&there.device, &r2);
+    fake_ring_close(&r);
+    fake_ring_close(&r2);
+    world_close(&there);
+}
+
 /* Its mediator died while nobody was looking; the other host's has the work. */
 static void test_migration_while_there_is_no_mediator(void **state)
 {
@@ -279,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, ring_setup, world_teardown)
         CASE(test_migration_with_the_ring_on),
+        CASE(test_migration_with_a_full_ring),
         CASE(test_migration_while_there_is_no_mediator),
         CASE(test_migration_while_starting),
         CASE(test_migration_without_a_ring),

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The ring's interrupts and its doorbell under KVM, as the processor takes and makes them: with no
+ * part of QEMU in the way, and with nothing lost when QEMU comes into it and goes again.
+ *
+ * Whether it was in the way is told by its system calls: an eventfd that QEMU takes up costs a
+ * read() each time, and one that it signals a write().
+ */
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define N 1000
+
+/* What QEMU may do meanwhile, for reasons of its own */
+#define OTHER_TRANSFERS (N / 20)
+
+/* See test-machine.c */
+#define ACPI_PCI_EJECT 0xae08
+#define ACPI_PCI_SELECT 0xae10
+
+/* N completions, each of which the program has taken before the next. Returns QEMU's transfers. */
+static uint64_t complete_many(Guest *g, const FakeRing *r, unsigned interrupt)
+{
+    uint64_t before = qtest_n_transfers(g->world.qtest);
+
+    for (int i = 0; i < N; i++) {
+        fake_signal(r);
+        guest_wait_interrupt(g, interrupt);
+    }
+    return qtest_n_transfers(g->world.qtest) - before;
+}
+
+/* The program has been interrupted for the whole of it, by KVM alone. */
+static void assert_by_kvm(Guest *g, const FakeRing *r)
+{
+    assert_true(complete_many(g, r, 0) < OTHER_TRANSFERS);
+    guest_expect_no_interrupt(g);
+    assert_int_equal(device_read(&g->world.device, VGPU_REG_RING_IRQ_STATUS), 0);
+}
+
+/* The event of a new ring, or a new mediator, comes from QEMU and leaves this. */
+static void clear_status(Guest *g)
+{
+    device_write(&g->world.device, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
+}
+
+/* Until QEMU has taken up an event. */
+static void wait_status(Guest *g)
+{
+    int64_t begin = now_ms();
+
+    while (device_read(&g->world.device, VGPU_REG_RING_IRQ_STATUS) == 0)
+        assert_true(now_ms() - begin < QTEST_TIMEOUT_MSEC);
+}
+
+static void open_ring(Guest *g, FakeRing *ret)
+{
+    guest_ring_open(g, ret);
+    clear_status(g);
+}
+
+static bool is_pending(Guest *g)
+{
+    Device *d = &g->world.device;
+    uint8_t at = pci_capability(d->qtest, d->bus, d->slot, PCI_CAP_ID_MSIX);
+    uint32_t pba = pci_read32(d->qtest, d->bus, d->slot, (uint8_t) (at + PCI_MSIX_PBA));
+
+    return qtest_read(d->qtest, DEVICE_BAR4 + (pba & PCI_MSIX_PBA_OFFSET), 4) & 1u << 1;
+}
+
+/* ---- The way through KVM, and the way around it ------------------------------------------- */
+
+static void test_completions(void **state)
+{
+    Guest *g = *state;
+    FakeRing r;
+
+    open_ring(g, &r);
+    assert_by_kvm(g, &r);
+    fake_ring_close(&r);
+}
+
+static void test_doorbell(void **state)
+{
+    Guest *g = *state;
+    uint64_t transfers;
+    FakeRing r;
+
+    open_ring(g, &r);
+    g->state->address = DEVICE_BAR0 + VGPU_REG_RING_DOORBELL;
+    g->state->writes = N;
+    transfers = qtest_n_transfers(g->world.qtest);
+    guest_kick(g);
+    assert_true(qtest_n_transfers(g->world.qtest) - transfers < OTHER_TRANSFERS);
+    assert_int_equal(fake_rung(&r), N);
+    fake_ring_close(&r);
+}
+
+/* The same without KVM: it works, and QEMU is seen in it. */
+static void test_without_kvm(void **state)
+{
+    Guest *g = *state;
+    uint64_t transfers;
+    FakeRing r;
+
+    open_ring(g, &r);
+    assert_true(complete_many(g, &r, 0) >= N);
+    guest_expect_no_interrupt(g);
+
+    g->state->address = DEVICE_BAR0 + VGPU_REG_RING_DOORBELL;
+    g->state->writes = N;
+    transfers = qtest_n_transfers(g->world.qtest);
+    guest_kick(g);
+    assert_true(qtest_n_transfers(g->world.qtest) - transfers >= N);
+    assert_int_equal(fake_rung(&r), N);
+    fake_ring_close(&r);
+}
+
+/* ---- What the guest does to the vector ---------------------------------------------------- */
+
+/* Masked, what comes is kept, and said once. */
+static void check_mask(Guest *g, void (*mask)(Guest *g, bool on))
+{
+    FakeRing r;
+
+    open_ring(g, &r);
+    for (int i = 0; i < 3; i++) {
+        mask(g, true);
+        assert_false(is_pending(g));
+        for (int j = 0; j < 3; j++)
+            fake_signal(&r);
+        assert_true(is_pending(g));
+        guest_expect_no_interrupt(g);
+        mask(g, false);
+        guest_wait_interrupt(g, 0);
+        guest_expect_no_interrupt(g);
+        assert_false(is_pending(g));
+
+        mask(g, true);
+        mask(g, false); /* nothing came */
+        guest_expect_no_interrupt(g);
+    }
+    clear_status(g);
+    assert_by_kvm(g, &r);
+    fake_ring_close(&r);
+}
+
+static void mask_vector(Guest *g, bool on)
+{
+    guest_set_vector(g, GUEST_VECTOR, on);
+}
+
+static void mask_function(Guest *g, bool on)
+{
+    msix_write_flags(&g->world.device, PCI_MSIX_FLAGS_ENABLE | (on ? PCI_MSIX_FLAGS_MASKALL : 0));
+}
+
+static void test_vector_masked(void **state)
+{
+    check_mask(*state, mask_vector);
+}
+
+static void test_function_masked(void **state)
+{
+    check_mask(*state, mask_function);
+}
+
+/* One that came while it was masked for the change is said with the new message. */
+static void test_message_changed(void **state)
+{
+    Guest *g = *state;
+    FakeRing r;
+
+    open_ring(g, &r);
+    for (unsigned i = 0; i < 10; i++) {
+        unsigned to = !(i % 2);
+
+        guest_set_vector(g, GUEST_VECTOR + to, true);
+        fake_signal(&r);
+        guest_set_vector(g, GUEST_VECTOR + to, false);
+        guest_wait_interrupt(g, to);
+        assert_true(complete_many(g, &r, to) < OTHER_TRANSFERS);
+        guest_expect_no_interrupt(g);
+    }
+    fake_ring_close(&r);
+}
+
+static void test_not_wanted(void **state)
+{
+    Guest *g = *state;
+    FakeRing r;
+
+    open_ring(g, &r);
+    device_write(&g->world.device, VGPU_REG_RING_IRQ_CTRL, 0);
+    fake_signal(&r);
+    wait_status(g);
+    guest_expect_no_interrupt(g);
+    device_write(&g->world.device, VGPU_REG_RING_IRQ_CTRL, 1);
+    guest_wait_interrupt(g, 0);
+    clear_status(g);
+    assert_by_kvm(g, &r);
+    fake_ring_close(&r);
+}
+
+static bool is_asserted(Device *d)
+{
+    return pci_read32(d->qtest, d->bus, d->slot, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT;
+}
+
+/* Its interrupts are QEMU's again, and so is the register that goes with them. */
+static void test_msix_disabled(void **state)
+{
+    Guest *g = *state;
+    Device *d = &g->world.device;
+    FakeRing r;
+
+    open_ring(g, &r);
+    for (int i = 0; i < 3; i++) {
+        msix_write_flags(d, 0);
+        assert_false(is_asserted(d));
+        fake_signal(&r);
+        wait_status(g);
+        assert_true(is_asserted(d));
+        clear_status(g);
+        assert_false(is_asserted(d));
+        guest_expect_no_interrupt(g);
+
+        msix_write_flags(d, PCI_MSIX_FLAGS_ENABLE);
+        guest_expect_no_interrupt(g);
+        assert_by_kvm(g, &r);
+    }
+    fake_ring_close(&r);
+}
+
+/* Messages are writes to memory, and a device that is no bus master makes none. */
+static void test_no_bus_master(void **state)
+{
+    Guest *g = *state;
+    Device *d = &g->world.device;
+    FakeRing r;
+
+    open_ring(g, &r);
+    pci_write32(d->qtest, d->bus, d->slot, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    fake_signal(&r);
+    wait_status(g);
+    clear_status(g);
+    guest_expect_no_interrupt(g);
+    pci_write32(d->qtest, d->bus, d->slot, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    assert_by_kvm(g, &r);
+    fake_ring_close(&r);
+}
+
+/* ---- What becomes of the ring ------------------------------------------------------------- */
+
+static void test_off_and_on(void **state)
+{
+    Guest *g = *state;
+    FakeRing r, next;
+
+    open_ring(g, &r);
+    for (int i = 0; i < 3; i++) {
+        device_write(&g->world.device, VGPU_REG_RING_CTRL, 0);
+        fake_signal(&r); /* nobody listens any more */
+        guest_expect_no_interrupt(g);
+        fake_expect_off(&g->world.mediator);
+        fake_stopped(&g->world.mediator);
+        open_ring(g, &next);
+        fake_signal(&r);
+        assert_by_kvm(g, &next);
+        fake_ring_close(&r);
+        r = next;
+    }
+    fake_ring_close(&r);
+}
+
+/* A mediator takes the ring up, which is an event, as is what was not heard before that. They are
+ * one interrupt or two; masked, they are one. */
+static void take_up(Guest *g)
+{
+    mask_vector(g, true);
+    fake_ready(&g->world.mediator, VGPU_ERROR_NONE);
+    wait_status(g);
+    assert_true(is_pending(g));
+    mask_vector(g, false);
+    guest_wait_interrupt(g, 0);
+    clear_status(g);
+}
+
+/* What is said while no mediator has the ring is not heard yet. */
+static void test_mediator_restarted(void **state)
+{
+    Guest *g = *state;
+    FakeMediator *m = &g->world.mediator;
+    FakeRing r, next;
+
+    open_ring(g, &r);
+    fake_hang_up(m);
+    fake_accept_setup(m, &next);
+    fake_signal(&r);
+    guest_expect_no_interrupt(g);
+    take_up(g);
+    assert_by_kvm(g, &next);
+    fake_ring_close(&r);
+    fake_ring_close(&next);
+}
+
+static void test_stopped_vm(void **state)
+{
+    Guest *g = *state;
+    FakeRing r, again;
+    pid_t pid;
+
+    open_ring(g, &r);
+    pid = fake_obey_meanwhile(&g->world.mediator, &r);
+    qtest_qmp_ok(g->world.qtest, "{\"execute\": \"stop\"}");
+    fake_obeyed(pid);
+    fake_signal(&r);
+    qtest_qmp_ok(g->world.qtest, "{\"execute\": \"cont\"}");
+    guest_wait_interrupt(g, 0); /* its last word before it let go */
+    guest_expect_no_interrupt(g);
+
+    fake_expect_setup(&g->world.mediator, &again);
+    take_up(g);
+    assert_by_kvm(g, &again);
+    fake_ring_close(&r);
+    fake_ring_close(&again);
+}
+
+/* ---- What becomes of the device ----------------------------------------------------------- */
+
+static void system_reset(Guest *g)
+{
+    uint32_t starts = g->state->starts;
+
+    qtest_qmp_ok(g->world.qtest, "{\"execute\": \"system_reset\"}");
+    qtest_wait_event(g->world.qtest, "RESET", "");
+    guest_wait(&g->state->starts, starts + 1);
+}
+
+static void function_level_reset(Guest *g)
+{
+    device_reset(&g->world.device);
+}
+
+static void check_reset(Guest *g, void (*reset)(Guest *g))
+{
+    for (int i = 0; i < 3; i++) {
+        FakeRing r;
+        pid_t pid;
+
+        open_ring(g, &r);
+        assert_by_kvm(g, &r);
+        pid = fake_obey_meanwhile(&g->world.mediator, NULL);
+        reset(g);
+        fake_obeyed(pid);
+        fake_hang_up(&g->world.mediator);
+        fake_signal(&r);
+        guest_expect_no_interrupt(g);
+        guest_set_up_device(g);
+        guest_expect_no_interrupt(g);
+        fake_ring_close(&r);
+    }
+}
+
+static void test_system_reset(void **state)
+{
+    check_reset(*state, system_reset);
+}
+
+static void test_function_level_reset(void **state)
+{
+    check_reset(*state, function_level_reset);
+}
+
+static void test_unplugged(void **state)
+{
+    FakeRing r;
+    pid_t pid;
+    Guest g;
+
+    (void) state;
+    guest_open(&g, "kvm", "pc");
+    for (int i = 0; i < 3; i++) {
+        open_ring(&g, &r);
+        assert_by_kvm(&g, &r);
+        pid = fake_obey_meanwhile(&g.world.mediator, NULL);
+        qtest_qmp_ok(g.world.qtest,
+                     "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"gpu\"}}");
+        qtest_out32(g.world.qtest, ACPI_PCI_SELECT, 0);
+        qtest_out32(g.world.qtest, ACPI_PCI_EJECT, 1u << g.world.device.slot);
+        qtest_wait_event(g.world.qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
+        fake_obeyed(pid);
+        fake_expect_hang_up(&g.world.mediator);
+        fake_signal(&r);
+        guest_expect_no_interrupt(&g);
+        fake_ring_close(&r);
+
+        qtest_qmp_ok(g.world.qtest,
+                     "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", "
+                     "\"id\": \"gpu\", \"addr\": \"3\", \"socket\": \"mediator.sock\"}}");
+        guest_set_up_device(&g);
+    }
+    guest_close(&g);
+}
+
+/* What was pending arrives there, and the mediator there reaches the program too. */
+static void test_migrated(void **state)
+{
+    Guest *g = *state, there;
+    FakeRing r, next;
+    pid_t pid;
+
+    open_ring(g, &r);
+    assert_by_kvm(g, &r);
+    mask_vector(g, true);
+    pid = fake_obey_meanwhile(&g->world.mediator, &r); /* signals, too */
+    guest_migrate(g, &there);
+    fake_obeyed(pid);
+    assert_true(is_pending(&there));
+    guest_expect_no_interrupt(&there);
+    mask_vector(&there, false);
+    guest_wait_interrupt(&there, 0);
+
+    clear_status(&there);
+    fake_accept_setup(&there.world.mediator, &next);
+    take_up(&there);
+    assert_by_kvm(&there, &next);
+    guest_close(&there);
+    fake_ring_close(&r);
+    fake_ring_close(&next);
+}
+
+/* The vector was not masked then, so nothing but the stream says that its message is wanted. */
+static void test_migrated_unmasked(void **state)
+{
+    Guest *g = *state, there;
+    FakeRing r, next;
+    pid_t pid;
+
+    open_ring(g, &r);
+    pid = fake_obey_meanwhile(&g->world.mediator, NULL);
+    guest_migrate(g, &there);
+    fake_obeyed(pid);
+    fake_accept_setup(&there.world.mediator, &next);
+    take_up(&there);
+    assert_by_kvm(&there, &next);
+    guest_close(&there);
+    fake_ring_close(&r);
+    fake_ring_close(&next);
+}
+
+/* ---- The program -------------------------------------------------------------------------- */
+
+static int setup(void **state, const char *accel)
+{
+    Guest *g = malloc(sizeof(*g));
+
+    if (!g)
+        return -1;
+    guest_open(g, accel, "q35");
+    *state = g;
+    return 0;
+}
+
+static int setup_kvm(void **state)
+{
+    return setup(state, "kvm");
+}
+
+static int setup_tcg(void **state)
+{
+    return setup(state, "tcg");
+}
+
+static int teardown(void **state)
+{
+    guest_close(*state);
+    free(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_kvm, teardown)
+        CASE(test_completions),
+        CASE(test_doorbell),
+        cmocka_unit_test_setup_teardown(test_without_kvm, setup_tcg, teardown),
+        CASE(test_vector_masked),
+        CASE(test_function_masked),
+        CASE(test_message_changed),
+        CASE(test_not_wanted),
+        CASE(test_msix_disabled),
+        CASE(test_no_bus_master),
+        CASE(test_off_and_on),
+        CASE(test_mediator_restarted),
+        CASE(test_stopped_vm),
+        CASE(test_system_reset),
+        CASE(test_function_level_reset),
+        cmocka_unit_test(test_unplugged),
+        CASE(test_migrated),
+        CASE(test_migrated_unmasked),
+#undef CASE
+    };
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        printf("1..0 # SKIP /dev/kvm: %s\n", strerror(errno));
+        return 0;
+    }
+    close(fd);
+    return cmocka_run_group_tests_name("irqfd", tests, NULL, NULL);
+}
