@@ -119,10 +119,14 @@ static int server_answer_compute_error(Server *s, uint64_t tag, uint32_t cuda_re
 
 static int server_complete_compute(Server *s, const Slot *slot, const Completion *completion)
 {
+    const ExecutorResult lost = {.status = VGPU_ERROR_INVALID_REQUEST};
     const ExecutorResult result = {
         .result = completion->result,
         .exec_time_us = completion->exec_time_us,
     };
+
+    if (window_is_lost(slot->window))
+        return server_answer_compute(s, slot->tag, &lost);
 
     if (completion->cuda_result != 0)
         return server_answer_compute_error(s, slot->tag, completion->cuda_result);
@@ -137,12 +141,14 @@ static int server_answer_completion(Server *s, const Completion *completion)
     const Slot *slot = &s->slots[completion->slot];
     Response response = {.exec_time_us = completion->exec_time_us};
     uint32_t sum;
+    int r;
 
     s->free_slots |= UINT64_C(1) << completion->slot;
 
     if (slot->window) {
+        r = server_complete_compute(s, slot, completion);
         server_release_window(s, slot->window);
-        return server_complete_compute(s, slot, completion);
+        return r;
     }
     if (completion->cuda_result != 0)
         return server_answer_cuda_error(s, slot->tag, completion->cuda_result);
@@ -249,7 +255,7 @@ static int server_compute(Server *s, const Message *m)
 
     memcpy(&message, m->payload, sizeof(message));
     link = window_find(&s->windows, message.window);
-    if (link)
+    if (link && !window_is_lost(*link))
         refusal.status = vgpu_submission_check(&message.submission, (*link)->size, &repeatable);
     if (refusal.status != VGPU_ERROR_NONE || message.submission.opcode == VGPU_OP_RING_NOP)
         return server_answer_compute(s, m->header.tag, &refusal);

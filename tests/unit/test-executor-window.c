@@ -18,11 +18,12 @@
 
 TestWindow window_create(uint32_t id, uint64_t size)
 {
-    TestWindow w = {
-        .id = id,
-        .fd = memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING),
-        .size = size,
-    };
+    return window_create_in(memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING), id, size);
+}
+
+TestWindow window_create_in(int memfd, uint32_t id, uint64_t size)
+{
+    TestWindow w = {.id = id, .fd = memfd, .size = size};
 
     assert_true(w.fd >= 0);
     assert_int_equal(ftruncate(w.fd, (off_t) size), 0);
