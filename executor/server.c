@@ -212,8 +212,6 @@ static int server_add_window(Server *s, const Message *m)
     w->next = s->windows;
     s->windows = w;
     s->ops->window_add(s->backend, w);
-    if (w->cuda_result != 0)
-        fprintf(stderr, "vgpu-executor: window %u: CUDA error %u\n", message.id, w->cuda_result);
     return 0;
 }
 

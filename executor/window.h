@@ -21,7 +21,8 @@ typedef struct Window {
     MemoryGuard guard;
     bool told; /* that it is lost */
 
-    /* The backend's: where the device sees it, and why it does not */
+    /* The backend's: where the device sees it, or why it does not */
+    bool is_registered; /* tried, at least */
     uint64_t device;
     uint32_t cuda_result;
 } Window;
