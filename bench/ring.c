@@ -13,6 +13,7 @@
  * GPU (the backend is cpu, and the requests are NOPs).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,58 +100,51 @@ static double ping_pong(unsigned rounds)
 
 /* ---- The floor of many: the executor alone ---------------------------------------------- */
 
-typedef struct Batch {
-    struct {
-        ExecutorHeader header;
-        ExecutorCompute compute;
-    } message[MANY];
-} Batch;
-
-static void send_nops(const Client *c, unsigned n)
+static void send_nops(Client *c, unsigned n)
 {
-    static Batch batch;
-
     for (unsigned i = 0; i < n; i++) {
-        batch.message[i].header = (ExecutorHeader){
+        const ExecutorCompute compute = {.submission = ring_guest_nop(i)};
+        ExecutorMessage *m = executor_writer_begin(&c->requests);
+
+        m->header = (ExecutorHeader){
             .type = EXECUTOR_MSG_COMPUTE,
-            .length = sizeof(ExecutorCompute),
+            .length = sizeof(compute),
             .tag = i,
         };
-        batch.message[i].compute = (ExecutorCompute){.submission = ring_guest_nop(i)};
+        memcpy(m->payload, &compute, sizeof(compute));
     }
-    if (send(c->fd, &batch, n * sizeof(batch.message[0]), MSG_NOSIGNAL) !=
-        (ssize_t) (n * sizeof(batch.message[0])))
-        die("cannot send to the executor");
+    executor_writer_show(&c->requests);
+    executor_writer_wake(&c->requests);
 }
 
-static void send_window(const Client *c, const RingGuest *g)
+static void send_window(Client *c, const RingGuest *g)
 {
-    const struct {
-        ExecutorHeader header;
-        ExecutorWindow window;
-    } message = {
-        .header = {.type = EXECUTOR_MSG_WINDOW_ADD, .length = sizeof(ExecutorWindow)},
-    };
+    unsigned char m[64];
 
-    if (!wire_send_bytes(c->fd, &message, sizeof(message), g->fds, 1))
+    if (!client_send_with_fds(c, m, message_window(m, EXECUTOR_MSG_WINDOW_ADD, 0), g->fds, 1))
         die("cannot send the window");
 }
 
-static unsigned receive_results(const Client *c)
+/* All that are there, at least one. */
+static unsigned receive_results(Client *c)
 {
-    static char in[MANY * (sizeof(ExecutorHeader) + sizeof(ExecutorResult))];
-    static size_t used;
-    const size_t one = sizeof(ExecutorHeader) + sizeof(ExecutorResult);
-    ssize_t n = recv(c->fd, in + used, sizeof(in) - used, 0);
-    unsigned whole;
+    const ExecutorMessage *m;
+    unsigned n = 0;
 
-    if (n <= 0)
-        die("the executor is gone");
-    used += (size_t) n;
-    whole = (unsigned) (used / one);
-    used %= one;
-    memmove(in, in + whole * one, used);
-    return whole;
+    while (n == 0) {
+        while (executor_reader_next(&c->answers, &m) > 0) {
+            ExecutorResult result;
+
+            memcpy(&result, m->payload, sizeof(result));
+            if (result.status != VGPU_ERROR_NONE)
+                die("the executor failed");
+            executor_reader_pop(&c->answers);
+            n++;
+        }
+        if (n == 0 && executor_reader_sleep(&c->answers) == 0)
+            sleep_on(c->fds[EXECUTOR_FD_ANSWERS_EVENT]);
+    }
+    return n;
 }
 
 static double run_executor_alone(const RingGuest *g, unsigned rounds)
@@ -163,6 +157,8 @@ static double run_executor_alone(const RingGuest *g, unsigned rounds)
 
     client_hello(c);
     send_window(c, g);
+    if (fcntl(c->fds[EXECUTOR_FD_ANSWERS_EVENT], F_SETFL, O_RDWR) < 0)
+        die("cannot wait for the executor");
     begin = now_sec();
     send_nops(c, MANY);
     while (done < rounds) {

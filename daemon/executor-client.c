@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "buffer.h"
 #include "executor-client.h"
+#include "executor-queue.h"
 #include "log.h"
-
-#define EXECUTOR_FD 3
 
 #define BACKOFF_MIN_USEC UINT64_C(100000)
 #define BACKOFF_MAX_USEC UINT64_C(30000000)
 #define START_TIMEOUT_USEC UINT64_C(60000000)
 
-/* All slots full of the largest requests, several times over. */
-#define OUT_MAX (4 * EXECUTOR_SLOTS_MAX * (sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX))
-#define IN_SIZE (32 * 1024)
+/* So often in a row is the queue of answers looked at, before others have their turn. */
+#define MAX_ROUNDS 4
+
+/* Windows come and go in bursts when many VMs do. */
+#define OUT_MAX (UINT32_C(1) << 20)
+
+/* The one message that comes through the socket. */
+typedef struct Hello {
+    ExecutorHeader header;
+    ExecutorHello hello;
+} Hello;
 
 struct ExecutorClient {
     sd_event *event;
@@ -31,21 +37,26 @@ struct ExecutorClient {
     void *userdata;
 
     ExecutorState state;
-    pid_t pid;
-    int fd;
+    ExecutorProcess process;
+    ExecutorWriter requests;
+    ExecutorReader answers;
     bool was_ready;
     uint64_t restarts;
     uint64_t backoff_usec;
 
-    sd_event_source *io;
+    sd_event_source *io;       /* the socket */
+    sd_event_source *answered; /* the event of the answers */
     sd_event_source *child;
     sd_event_source *timer; /* the next start, or the limit of this one */
     sd_event_source *flush;
     unsigned n_holds;
 
-    Buffer out;
+    Buffer out; /* to the socket */
     size_t in_used;
-    char in[IN_SIZE];
+    struct {
+        Hello hello;
+        char surplus; /* that nobody sends */
+    } in;
 };
 
 static int start(ExecutorClient *c);
@@ -64,7 +75,7 @@ ExecutorState executor_client_state(const ExecutorClient *c)
 
 pid_t executor_client_pid(const ExecutorClient *c)
 {
-    return c->pid;
+    return c->process.pid;
 }
 
 uint64_t executor_client_restarts(const ExecutorClient *c)
@@ -74,12 +85,13 @@ uint64_t executor_client_restarts(const ExecutorClient *c)
 
 void executor_client_kill(ExecutorClient *c)
 {
-    if (c->pid <= 0)
+    if (c->process.pid <= 0)
         return;
 
-    (void) kill(c->pid, SIGKILL);
+    (void) kill(c->process.pid, SIGKILL);
     c->state = EXECUTOR_ENDING;
     sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+    sd_event_source_set_enabled(c->answered, SD_EVENT_OFF);
     sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
 }
 
@@ -97,7 +109,7 @@ void executor_client_replace(ExecutorClient *c, const char *backend, unsigned de
     c->backoff_usec = 0;
     /* That it ends is no sign that it cannot start. */
     c->was_ready = true;
-    if (c->pid > 0)
+    if (c->process.pid > 0)
         executor_client_kill(c);
     else
         (void) arm_timer(c, 0);
@@ -133,10 +145,9 @@ static int wait_before_start(ExecutorClient *c)
 static void close_connection(ExecutorClient *c)
 {
     c->io = sd_event_source_disable_unref(c->io);
+    c->answered = sd_event_source_disable_unref(c->answered);
     c->child = sd_event_source_disable_unref(c->child);
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
+    executor_process_close(&c->process);
     c->in_used = 0;
     buffer_clear(&c->out);
     sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
@@ -153,103 +164,47 @@ static void log_exit(const ExecutorClient *c, const siginfo_t *si)
     log_pool(c, LOG_WARNING, text);
 }
 
-static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata)
+static void complain(ExecutorClient *c)
 {
-    ExecutorClient *c = userdata;
-    ExecutorEnd end = c->was_ready ? EXECUTOR_END_STARTED : EXECUTOR_END_START;
-
-    (void) source;
-
-    log_exit(c, si);
-    c->pid = 0;
-    close_connection(c);
-    if (c->was_ready)
-        c->restarts++;
-
-    /* The handler may look at the state, so that comes first. */
-    int r = wait_before_start(c);
-    c->handler->on_end(c->userdata, end);
-    return r;
+    if (c->state == EXECUTOR_ENDING)
+        return;
+    log_pool(c, LOG_ERR, "sent a message that makes no sense, killing it");
+    executor_client_kill(c);
 }
 
-static bool on_result(ExecutorClient *c, const ExecutorHeader *h, const char *payload)
+/* ---- The socket: HELLO, and the windows ---------------------------------------------------- */
+
+static bool on_hello(ExecutorClient *c)
 {
-    ExecutorResult result;
+    ExecutorHello *hello = &c->in.hello.hello;
 
-    if (c->state != EXECUTOR_READY || h->length != sizeof(result))
+    if (c->state != EXECUTOR_STARTING || c->in.hello.header.type != EXECUTOR_MSG_HELLO ||
+        c->in.hello.header.length != sizeof(*hello))
         return false;
-    memcpy(&result, payload, sizeof(result));
-    if (result.status >= VGPU_N_ERRORS)
-        return false;
+    hello->device.backend[sizeof(hello->device.backend) - 1] = '\0';
+    hello->device.name[sizeof(hello->device.name) - 1] = '\0';
 
-    c->backoff_usec = BACKOFF_MIN_USEC;
-    return c->handler->on_result(c->userdata, h->tag, &result);
-}
-
-/* Returns false when the message makes no sense. */
-static bool on_message(ExecutorClient *c, const ExecutorHeader *h, const char *payload)
-{
-    ExecutorHello hello;
-
-    switch (h->type) {
-    case EXECUTOR_MSG_HELLO:
-        if (c->state != EXECUTOR_STARTING || h->length != sizeof(hello))
-            return false;
-        memcpy(&hello, payload, sizeof(hello));
-        hello.device.backend[sizeof(hello.device.backend) - 1] = '\0';
-        hello.device.name[sizeof(hello.device.name) - 1] = '\0';
-
-        sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-        c->state = EXECUTOR_READY;
-        c->was_ready = true;
-        c->handler->on_ready(c->userdata, &hello);
-        return true;
-
-    case EXECUTOR_MSG_RESPONSE:
-        if (c->state != EXECUTOR_READY || !vgpu_response_check(payload, h->length, NULL))
-            return false;
-        c->backoff_usec = BACKOFF_MIN_USEC;
-        return c->handler->on_response(c->userdata, h->tag, payload, h->length);
-
-    case EXECUTOR_MSG_RESULT:
-        return on_result(c, h, payload);
-
-    default:
-        return false;
-    }
-}
-
-/* Handles every whole message of the input and keeps the rest. */
-static bool parse_input(ExecutorClient *c)
-{
-    size_t at = 0;
-
-    while (c->in_used - at >= sizeof(ExecutorHeader)) {
-        ExecutorHeader h;
-
-        memcpy(&h, c->in + at, sizeof(h));
-        if (h.length > EXECUTOR_PAYLOAD_MAX)
-            return false;
-        if (c->in_used - at < sizeof(h) + h.length)
-            break;
-        if (!on_message(c, &h, c->in + at + sizeof(h)))
-            return false;
-        at += sizeof(h) + h.length;
-    }
-
-    memmove(c->in, c->in + at, c->in_used - at);
-    c->in_used -= at;
+    sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+    c->state = EXECUTOR_READY;
+    c->was_ready = true;
+    c->handler->on_ready(c->userdata, hello);
     return true;
 }
 
+/* Sends what waits for the socket and then shows the requests, which may be about windows
+ * that came before them. */
 static void flush_output(ExecutorClient *c)
 {
-    int r = buffer_send(&c->out, c->fd);
+    int r = buffer_send(&c->out, c->process.fds[EXECUTOR_FD_SOCKET]);
 
     /* A peer that is gone is reaped in on_child(). */
     if (r < 0 || c->state != EXECUTOR_READY)
         return;
     sd_event_source_set_io_events(c->io, r > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (r > 0)
+        return;
+    executor_writer_show(&c->requests);
+    executor_writer_wake(&c->requests);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -262,7 +217,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
     if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         return 0;
 
-    n = recv(fd, c->in + c->in_used, IN_SIZE - c->in_used, MSG_DONTWAIT);
+    n = recv(fd, (char *) &c->in + c->in_used, sizeof(c->in) - c->in_used, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n <= 0) {
@@ -272,13 +227,98 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
     }
 
     c->in_used += (size_t) n;
-    executor_client_hold(c);
-    if (!parse_input(c) && c->state != EXECUTOR_ENDING) {
-        log_pool(c, LOG_ERR, "sent a message that makes no sense, killing it");
-        executor_client_kill(c);
+    if (c->in_used < sizeof(Hello))
+        return 0;
+    if (c->in_used > sizeof(Hello) || !on_hello(c))
+        complain(c);
+    return 0;
+}
+
+/* ---- The queues ------------------------------------------------------------------------------ */
+
+/* Returns false when the message makes no sense. */
+static bool on_message(ExecutorClient *c, const ExecutorHeader *h, const void *payload)
+{
+    ExecutorResult result;
+
+    if (c->state != EXECUTOR_READY)
+        return false;
+
+    switch (h->type) {
+    case EXECUTOR_MSG_RESPONSE:
+        if (!vgpu_response_check(payload, h->length, NULL))
+            return false;
+        c->backoff_usec = BACKOFF_MIN_USEC;
+        return c->handler->on_response(c->userdata, h->tag, payload, h->length);
+
+    case EXECUTOR_MSG_RESULT:
+        if (h->length != sizeof(result))
+            return false;
+        memcpy(&result, payload, sizeof(result));
+        if (result.status >= VGPU_N_ERRORS)
+            return false;
+        c->backoff_usec = BACKOFF_MIN_USEC;
+        return c->handler->on_result(c->userdata, h->tag, &result);
+
+    default:
+        return false;
     }
-    c->handler->on_round(c->userdata);
-    executor_client_release(c);
+}
+
+/* Copied before it is looked at: what is shared may change. */
+static bool take_answer(ExecutorClient *c, const ExecutorMessage *message)
+{
+    _Alignas(8) char payload[EXECUTOR_PAYLOAD_MAX];
+    ExecutorHeader h;
+
+    memcpy(&h, &message->header, sizeof(h));
+    __asm__ volatile("" ::: "memory");
+    if (h.length > sizeof(payload))
+        return false;
+    memcpy(payload, message->payload, h.length);
+    __asm__ volatile("" ::: "memory");
+
+    executor_reader_pop(&c->answers);
+    return on_message(c, &h, payload);
+}
+
+/* Takes those that are there, but not for ever. Returns as executor_reader_next(). */
+static int take_answers(ExecutorClient *c)
+{
+    const ExecutorMessage *message;
+    int r = 0;
+
+    for (unsigned i = 0; i < EXECUTOR_QUEUE_LENGTH; i++) {
+        r = executor_reader_next(&c->answers, &message);
+        if (r > 0 && !take_answer(c, message))
+            r = -EPROTO;
+        if (r <= 0)
+            break;
+    }
+    return r;
+}
+
+static int on_answered(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    ExecutorClient *c = userdata;
+    unsigned rounds = 0;
+
+    (void) source;
+    (void) revents;
+
+    do {
+        executor_client_hold(c);
+        if (take_answers(c) < 0)
+            complain(c);
+        c->handler->on_round(c->userdata);
+        executor_client_release(c);
+        if (c->state == EXECUTOR_ENDING)
+            return 0;
+    } while (++rounds < MAX_ROUNDS && executor_reader_sleep(&c->answers) != 0);
+
+    /* There may be more, but others have their turn first. */
+    if (rounds == MAX_ROUNDS)
+        (void) eventfd_write(fd, 1);
     return 0;
 }
 
@@ -290,64 +330,66 @@ static int on_flush(sd_event_source *source, void *userdata)
     return 0;
 }
 
-/* What is still in the socket when the process is seen to be dead comes first. */
-static int add_sources(ExecutorClient *c)
+static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata)
 {
-    int r = sd_event_add_io(c->event, &c->io, c->fd, EPOLLIN, on_io, c);
+    ExecutorClient *c = userdata;
+    ExecutorEnd end = c->was_ready ? EXECUTOR_END_STARTED : EXECUTOR_END_START;
 
-    if (r < 0)
-        return r;
-    r = sd_event_add_child(c->event, &c->child, c->pid, WEXITED, on_child, c);
-    if (r < 0)
-        return r;
-    return sd_event_source_set_priority(c->child, SD_EVENT_PRIORITY_NORMAL + 10);
+    (void) source;
+
+    log_exit(c, si);
+    if (c->state == EXECUTOR_READY)
+        on_answered(NULL, c->process.fds[EXECUTOR_FD_ANSWERS_EVENT], 0,
+                    c); /* it may have ended before it could wake anybody */
+    c->process.pid = 0;
+    close_connection(c);
+    if (c->was_ready)
+        c->restarts++;
+
+    /* The handler may look at the state, so that comes first. */
+    int r = wait_before_start(c);
+    c->handler->on_end(c->userdata, end);
+    return r;
 }
 
-static int spawn(const ExecutorClient *c, int fd, pid_t *ret_pid)
+/* ---- Starting it --------------------------------------------------------------------------- */
+
+static int add_sources(ExecutorClient *c)
 {
-    char backend[32], device[32], slots[32], fd_arg[32];
-    char *argv[] = {(char *) "vgpu-executor", backend, device, slots, fd_arg, NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none;
-    int r;
+    int r =
+        sd_event_add_io(c->event, &c->io, c->process.fds[EXECUTOR_FD_SOCKET], EPOLLIN, on_io, c);
 
-    snprintf(backend, sizeof(backend), "--backend=%s", c->options.backend);
-    snprintf(device, sizeof(device), "--device=%u", c->options.device);
-    snprintf(slots, sizeof(slots), "--slots=%u", c->options.slots);
-    snprintf(fd_arg, sizeof(fd_arg), "--fd=%d", EXECUTOR_FD);
+    if (r < 0)
+        return r;
+    /* Never read: each write is an edge, and so an event. */
+    r = sd_event_add_io(c->event, &c->answered, c->process.fds[EXECUTOR_FD_ANSWERS_EVENT],
+                        EPOLLIN | EPOLLET, on_answered, c);
+    if (r < 0)
+        return r;
+    return sd_event_add_child(c->event, &c->child, c->process.pid, WEXITED, on_child, c);
+}
 
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, fd, EXECUTOR_FD);
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&none);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+static void open_queues(ExecutorClient *c)
+{
+    ExecutorMemory *memory = c->process.memory;
 
-    r = posix_spawn(ret_pid, c->options.path, &actions, &attributes, argv, environ);
-
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return -r;
+    c->requests = (ExecutorWriter){
+        .queue = &memory->requests,
+        .event = c->process.fds[EXECUTOR_FD_REQUESTS_EVENT],
+    };
+    c->answers = (ExecutorReader){.queue = &memory->answers};
+    (void) executor_reader_sleep(&c->answers);
 }
 
 static int start(ExecutorClient *c)
 {
-    int pair[2], r;
+    int r;
 
     c->was_ready = false;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        log_errno(-errno, "pool %c: cannot make a socketpair", c->options.pool);
-        return wait_before_start(c);
-    }
-    c->fd = pair[0];
-
-    r = spawn(c, pair[1], &c->pid);
-    close(pair[1]);
+    r = executor_process_start(&c->process, &c->options);
     if (r < 0) {
         log_errno(r, "pool %c: cannot start %s", c->options.pool, c->options.path);
-        c->pid = 0;
         close_connection(c);
         r = wait_before_start(c);
         c->handler->on_end(c->userdata, EXECUTOR_END_START);
@@ -355,6 +397,7 @@ static int start(ExecutorClient *c)
     }
 
     c->state = EXECUTOR_STARTING;
+    open_queues(c);
     r = add_sources(c);
     return r < 0 ? r : arm_timer(c, START_TIMEOUT_USEC);
 }
@@ -372,7 +415,7 @@ int executor_client_new(sd_event *event, const ExecutorOptions *options,
     c->options = *options;
     c->handler = handler;
     c->userdata = userdata;
-    c->fd = -1;
+    c->process = EXECUTOR_PROCESS_NONE;
     c->backoff_usec = BACKOFF_MIN_USEC;
     c->state = EXECUTOR_WAITING;
 
@@ -399,9 +442,9 @@ ExecutorClient *executor_client_free(ExecutorClient *c)
     if (!c)
         return NULL;
 
-    if (c->pid > 0) {
-        (void) kill(c->pid, SIGKILL);
-        (void) waitpid(c->pid, NULL, 0);
+    if (c->process.pid > 0) {
+        (void) kill(c->process.pid, SIGKILL);
+        (void) waitpid(c->process.pid, NULL, 0);
     }
     close_connection(c);
     sd_event_source_disable_unref(c->timer);
@@ -411,18 +454,7 @@ ExecutorClient *executor_client_free(ExecutorClient *c)
     return NULL;
 }
 
-static void fail_output(ExecutorClient *c)
-{
-    log_pool(c, LOG_ERR, "does not read its requests, killing it");
-    executor_client_kill(c);
-}
-
-static void queue_message(ExecutorClient *c, const ExecutorHeader *h, const void *payload)
-{
-    if (buffer_append(&c->out, h, sizeof(*h), OUT_MAX) < 0 ||
-        buffer_append(&c->out, payload, h->length, OUT_MAX) < 0)
-        fail_output(c);
-}
+/* ---- What is given to it ------------------------------------------------------------------- */
 
 static void send_soon(ExecutorClient *c, bool urgent)
 {
@@ -448,49 +480,73 @@ void executor_client_release(ExecutorClient *c)
 
 void executor_client_flush(ExecutorClient *c)
 {
-    if (c->state == EXECUTOR_READY && buffer_used(&c->out) > 0)
+    if (c->state == EXECUTOR_READY)
         flush_output(c);
+}
+
+static void fail_output(ExecutorClient *c)
+{
+    log_pool(c, LOG_ERR, "does not read what it is sent, killing it");
+    executor_client_kill(c);
+}
+
+static void queue_window_message(ExecutorClient *c, uint32_t type, uint32_t id)
+{
+    const struct {
+        ExecutorHeader header;
+        ExecutorWindow window;
+    } message = {
+        .header = {.type = type, .length = sizeof(ExecutorWindow)},
+        .window = {.id = id},
+    };
+
+    if (buffer_append(&c->out, &message, sizeof(message), OUT_MAX) < 0)
+        fail_output(c);
+}
+
+void executor_client_add_window(ExecutorClient *c, uint32_t id, int fd)
+{
+    if (buffer_append_fd(&c->out, fd) < 0)
+        fail_output(c);
+    else
+        queue_window_message(c, EXECUTOR_MSG_WINDOW_ADD, id);
+}
+
+void executor_client_remove_window(ExecutorClient *c, uint32_t id)
+{
+    if (c->state != EXECUTOR_READY)
+        return;
+    queue_window_message(c, EXECUTOR_MSG_WINDOW_REMOVE, id);
+    send_soon(c, false);
+}
+
+/* What does not wait for a window is shown at once; the executor may be awake. */
+static void end_request(ExecutorClient *c, bool urgent)
+{
+    if (buffer_used(&c->out) == 0)
+        executor_writer_show(&c->requests);
+    send_soon(c, urgent);
 }
 
 void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, const void *request,
                             uint32_t size, bool urgent)
 {
-    const ExecutorHeader h = {
+    ExecutorMessage *m = executor_writer_begin(&c->requests);
+
+    m->header = (ExecutorHeader){
         .type = EXECUTOR_MSG_REQUEST, .length = size, .tag = tag, .priority = priority};
-
-    queue_message(c, &h, request);
-    send_soon(c, urgent);
-}
-
-void executor_client_add_window(ExecutorClient *c, uint32_t id, int fd)
-{
-    const ExecutorWindow window = {.id = id};
-    const ExecutorHeader h = {.type = EXECUTOR_MSG_WINDOW_ADD, .length = sizeof(window)};
-
-    if (buffer_append_fd(&c->out, fd) < 0)
-        fail_output(c);
-    else
-        queue_message(c, &h, &window);
-}
-
-void executor_client_remove_window(ExecutorClient *c, uint32_t id)
-{
-    const ExecutorWindow window = {.id = id};
-    const ExecutorHeader h = {.type = EXECUTOR_MSG_WINDOW_REMOVE, .length = sizeof(window)};
-
-    if (c->state != EXECUTOR_READY)
-        return;
-    queue_message(c, &h, &window);
-    send_soon(c, false);
+    memcpy(m->payload, request, size);
+    end_request(c, urgent);
 }
 
 void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority, uint32_t window,
                              const VGPUSubmission *submission, bool urgent)
 {
     const ExecutorCompute compute = {.window = window, .submission = *submission};
-    const ExecutorHeader h = {
-        .type = EXECUTOR_MSG_COMPUTE, .length = sizeof(compute), .tag = tag, .priority = priority};
+    ExecutorMessage *m = executor_writer_begin(&c->requests);
 
-    queue_message(c, &h, &compute);
-    send_soon(c, urgent);
+    m->header = (ExecutorHeader){
+        .type = EXECUTOR_MSG_COMPUTE, .length = sizeof(compute), .tag = tag, .priority = priority};
+    memcpy(m->payload, &compute, sizeof(compute));
+    end_request(c, urgent);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An executor process as the mediator sees it: started, spoken to over a
- * socketpair, watched, killed when told to, and started again with a growing
- * pause when it ends. executor-protocol.h is the language.
+ * An executor as the mediator sees it: started, given requests, watched, killed when
+ * told to, and started again with a growing pause when it ends. executor-protocol.h is
+ * the language.
  */
 #ifndef VGPU_EXECUTOR_CLIENT_H
 #define VGPU_EXECUTOR_CLIENT_H
@@ -11,7 +11,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
-#include "executor-protocol.h"
+#include "executor-process.h"
 
 typedef struct ExecutorClient ExecutorClient;
 
@@ -36,19 +36,11 @@ typedef struct ExecutorHandler {
     bool (*on_response)(void *userdata, uint64_t tag, const void *response, uint32_t size);
     /* The same for a COMPUTE; @result is in range, whatever it means. */
     bool (*on_result)(void *userdata, uint64_t tag, const ExecutorResult *result);
-    /* All that came with one read has been handled. */
+    /* All answers that there were have been handled. */
     void (*on_round)(void *userdata);
     /* The process is gone, and every request it had with it. */
     void (*on_end)(void *userdata, ExecutorEnd end);
 } ExecutorHandler;
-
-typedef struct ExecutorOptions {
-    const char *path;    /* of vgpu-executor */
-    const char *backend; /* "auto", "cpu" or "cuda" */
-    unsigned device;
-    unsigned slots;
-    char pool; /* for log lines */
-} ExecutorOptions;
 
 /*
  * executor_client_new() - start an executor on @event

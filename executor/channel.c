@@ -64,7 +64,7 @@ int channel_receive(Channel *c)
 
     iov = (struct iovec){c->in + c->in_end, sizeof(c->in) - c->in_end};
     do
-        n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
+        n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
 
     if (n < 0)
@@ -79,20 +79,8 @@ int channel_receive(Channel *c)
 
 static bool header_is_good(const ExecutorHeader *h)
 {
-    if (h->priority >= VGPU_N_PRIORITIES || h->reserved != 0)
-        return false;
-
-    switch (h->type) {
-    case EXECUTOR_MSG_REQUEST:
-        return h->length <= EXECUTOR_PAYLOAD_MAX;
-    case EXECUTOR_MSG_WINDOW_ADD:
-    case EXECUTOR_MSG_WINDOW_REMOVE:
-        return h->length == sizeof(ExecutorWindow);
-    case EXECUTOR_MSG_COMPUTE:
-        return h->length == sizeof(ExecutorCompute);
-    default:
-        return false;
-    }
+    return (h->type == EXECUTOR_MSG_WINDOW_ADD || h->type == EXECUTOR_MSG_WINDOW_REMOVE) &&
+           h->length == sizeof(ExecutorWindow) && h->priority == 0 && h->reserved == 0;
 }
 
 static int take_fd(Channel *c)
@@ -108,41 +96,30 @@ static int take_fd(Channel *c)
     return fd;
 }
 
-int channel_next(Channel *c, Message *ret)
+int channel_next(Channel *c, WindowMessage *ret)
 {
-    size_t available = c->in_end - c->in_start;
-    Message m = {.fd = -1};
+    WindowMessage m = {.fd = -1};
+    ExecutorHeader h;
 
-    if (available < sizeof(m.header))
+    if (c->in_end - c->in_start < sizeof(h))
         return 0;
 
-    memcpy(&m.header, c->in + c->in_start, sizeof(m.header));
-    if (!header_is_good(&m.header))
+    memcpy(&h, c->in + c->in_start, sizeof(h));
+    if (!header_is_good(&h))
         return -EPROTO;
-    if (available - sizeof(m.header) < m.header.length)
+    if (c->in_end - c->in_start < CHANNEL_MESSAGE_SIZE)
         return 0;
 
-    if (m.header.type == EXECUTOR_MSG_WINDOW_ADD) {
+    if (h.type == EXECUTOR_MSG_WINDOW_ADD) {
         m.fd = take_fd(c);
         if (m.fd < 0)
             return m.fd;
     }
-    m.payload = c->in + c->in_start + sizeof(m.header);
-    c->in_start += sizeof(m.header) + m.header.length;
+    m.type = h.type;
+    memcpy(&m.window, c->in + c->in_start + sizeof(h), sizeof(m.window));
+    c->in_start += CHANNEL_MESSAGE_SIZE;
     *ret = m;
     return 1;
-}
-
-bool channel_has_message(const Channel *c)
-{
-    size_t available = c->in_end - c->in_start;
-    ExecutorHeader h;
-
-    if (available < sizeof(h))
-        return false;
-
-    memcpy(&h, c->in + c->in_start, sizeof(h));
-    return !header_is_good(&h) || available - sizeof(h) >= h.length;
 }
 
 bool channel_is_mid_message(const Channel *c)
@@ -150,38 +127,18 @@ bool channel_is_mid_message(const Channel *c)
     return c->in_end > c->in_start;
 }
 
-int channel_reserve(Channel *c, uint32_t type, uint64_t tag, size_t length,
-                    unsigned char **ret_payload)
+int channel_send_hello(const Channel *c, const ExecutorHello *hello)
 {
-    ExecutorHeader h = {.type = type, .length = (uint32_t) length, .tag = tag};
+    const struct {
+        ExecutorHeader header;
+        ExecutorHello hello;
+    } message = {
+        .header = {.type = EXECUTOR_MSG_HELLO, .length = sizeof(*hello)},
+        .hello = *hello,
+    };
+    ssize_t n = send(c->fd, &message, sizeof(message), MSG_NOSIGNAL);
 
-    if (sizeof(c->out) - c->out_end < sizeof(h) + length) {
-        int r = channel_flush(c);
-
-        if (r < 0)
-            return r;
-    }
-
-    memcpy(c->out + c->out_end, &h, sizeof(h));
-    *ret_payload = c->out + c->out_end + sizeof(h);
-    c->out_end += sizeof(h) + length;
-    return 0;
-}
-
-int channel_flush(Channel *c)
-{
-    size_t sent = 0;
-
-    while (sent < c->out_end) {
-        ssize_t n = send(c->fd, c->out + sent, c->out_end - sent, MSG_NOSIGNAL);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == ECONNRESET ? -EPIPE : -errno;
-        sent += (size_t) n;
-    }
-
-    c->out_end = 0;
-    return 0;
+    if (n < 0)
+        return errno == ECONNRESET ? -EPIPE : -errno;
+    return n == sizeof(message) ? 0 : -EIO;
 }

@@ -2,31 +2,41 @@
 /*
  * What the mediator and an executor it started say to each other.
  *
- * One AF_UNIX stream socketpair for each executor. Every message is an
- * ExecutorHeader and its payload; several may share one write. The two
- * programs are always built together, so nothing here is a stable contract,
- * but an executor runs on behalf of guests: the mediator checks what it says
- * like any peer's.
+ * An executor inherits four descriptors, one after the other (EXECUTOR_FD_*): one end of an
+ * AF_UNIX stream socketpair; a memfd with two queues (executor-queue.h), one for each
+ * direction; and two eventfds, by which whoever waits for a queue is woken. What is
+ * computed goes through the queues and costs no system call while both are awake. The
+ * socket has what is rare, and its end is each one's sign that the other is gone.
+ *
+ * Every message is an ExecutorHeader and its payload. The two programs are always built
+ * together, so nothing here is a stable contract, but an executor runs on behalf of guests:
+ * the mediator checks what it says like any peer's.
+ *
+ * Through the socket:
  *
  *   HELLO     executor to mediator, once, first: ExecutorHello. Sent when the
  *             backend is ready; the mediator sends no request before it.
- *   REQUEST   mediator to executor: a VGPURequest that vgpu_request_check()
- *             answered with NONE.
- *   RESPONSE  executor to mediator: a VGPUResponse, with the request's tag.
- *             In any order.
  *   WINDOW_ADD      mediator to executor: ExecutorWindow, and with its first byte
  *             the memfd of a VM's window (SCM_RIGHTS). Mapped whole. There is no answer: in
  *             a window that the executor can't map (not sealed against shrinking, of no
  *             window's size, no room) every COMPUTE is INVALID_REQUEST, in one that CUDA
- *             can't register it is CUDA_ERROR.
+ *             can't register it is CUDA_ERROR. It is in the socket before the first COMPUTE
+ *             of that window is in the queue.
  *   WINDOW_REMOVE   mediator to executor: ExecutorWindow. No COMPUTE of that window
  *             is in flight then. (Should one be, the window stays mapped until it ends.)
+ *
+ * Through the queues:
+ *
+ *   REQUEST   mediator to executor: a VGPURequest that vgpu_request_check()
+ *             answered with NONE.
+ *   RESPONSE  executor to mediator: a VGPUResponse, with the request's tag.
+ *             In any order.
  *   COMPUTE   mediator to executor: ExecutorCompute, a submission that passed
  *             vgpu_submission_check(). Takes a slot like a REQUEST.
  *   RESULT    executor to mediator: ExecutorResult, with the tag of a COMPUTE. In
  *             any order.
  *
- * The mediator sends no more requests than it said with --slots. End of file
+ * The mediator has no more requests unanswered than it said with --slots. End of file
  * from the mediator ends the executor; from the executor, it is dead.
  */
 #ifndef VGPU_EXECUTOR_PROTOCOL_H
@@ -48,6 +58,15 @@ enum {
 #define EXECUTOR_PAYLOAD_MAX 1024u
 /* The most requests an executor can have in flight: --slots. */
 #define EXECUTOR_SLOTS_MAX 64u
+
+/* What an executor inherits: --fd says which descriptor is the first. */
+enum {
+    EXECUTOR_FD_SOCKET,
+    EXECUTOR_FD_MEMORY,         /* ExecutorMemory */
+    EXECUTOR_FD_REQUESTS_EVENT, /* wakes the executor */
+    EXECUTOR_FD_ANSWERS_EVENT,  /* wakes the mediator */
+    EXECUTOR_N_FDS,
+};
 
 typedef struct ExecutorHeader {
     uint32_t type;

@@ -8,13 +8,11 @@
 #include "server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "version.h"
@@ -27,19 +25,21 @@ typedef struct Options {
 
 static void print_help(void)
 {
-    puts("Usage: vgpu-executor --fd=N [OPTION]...\n"
-         "Compute requests that vgpu-mediatord sends on a socket. Started by vgpu-mediatord.\n"
-         "\n"
-         "  --fd=N            the connected stream socket\n"
-         "  --backend=NAME    auto (default): cuda where it runs, else cpu; cuda; cpu\n"
-         "  --device=N        CUDA device ordinal (default 0)\n"
-         "  --slots=N         requests in flight, 1 to 64 (default 4)\n"
-         "  --kernels=FILE    CUDA kernels (fatbin, cubin or PTX) instead of the built-in ones\n"
-         "  --help            print this\n"
-         "  --version         print the version\n"
-         "\n"
-         "Exit status: 0 the mediator hung up, 1 failure, 2 wrong usage, 3 the backend can't\n"
-         "run here, 4 a CUDA error made the process unusable.");
+    puts(
+        "Usage: vgpu-executor --fd=N [OPTION]...\n"
+        "Compute requests that vgpu-mediatord puts into shared memory. Started by vgpu-mediatord.\n"
+        "\n"
+        "  --fd=N            the first of four descriptors: a connected stream socket, the\n"
+        "                    shared memory, two eventfds\n"
+        "  --backend=NAME    auto (default): cuda where it runs, else cpu; cuda; cpu\n"
+        "  --device=N        CUDA device ordinal (default 0)\n"
+        "  --slots=N         requests in flight, 1 to 64 (default 4)\n"
+        "  --kernels=FILE    CUDA kernels (fatbin, cubin or PTX) instead of the built-in ones\n"
+        "  --help            print this\n"
+        "  --version         print the version\n"
+        "\n"
+        "Exit status: 0 the mediator hung up, 1 failure, 2 wrong usage, 3 the backend can't\n"
+        "run here, 4 a CUDA error made the process unusable.");
 }
 
 static int parse_number(const char *name, const char *s, long min, long max, long *ret)
@@ -133,23 +133,6 @@ static int parse_options(int argc, char *argv[], Options *ret)
     return 0;
 }
 
-/* The loop wants to block in recv() and send(), and whoever made the socket
- * pair may have made both ends non-blocking. */
-static int prepare_socket(int fd)
-{
-    int type = 0, flags = fcntl(fd, F_GETFL);
-    socklen_t size = sizeof(type);
-
-    if (flags < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) {
-        fprintf(stderr, "vgpu-executor: --fd=%d is no stream socket\n", fd);
-        return -EINVAL;
-    }
-    if (fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        return -errno;
-
-    return 0;
-}
-
 static int open_backend(const Options *options, const BackendOps **ret_ops, Backend **ret_backend)
 {
     const BackendOps *ops = &backend_cuda;
@@ -183,6 +166,7 @@ int main(int argc, char *argv[])
     const BackendOps *ops;
     Backend *backend;
     Options options;
+    Link link;
     bool idle;
     int r, status;
 
@@ -193,14 +177,14 @@ int main(int argc, char *argv[])
     r = parse_options(argc, argv, &options);
     if (r != 0)
         return r < 0 ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_OK;
-    if (prepare_socket(options.fd) < 0)
+    if (link_open(options.fd, &link) < 0)
         return EXECUTOR_EXIT_USAGE;
 
     r = open_backend(&options, &ops, &backend);
     if (r < 0)
         return r == -ENODEV ? EXECUTOR_EXIT_NO_BACKEND : EXECUTOR_EXIT_FAILURE;
 
-    status = server_run(ops, backend, options.open.n_slots, options.fd, &idle);
+    status = server_run(ops, backend, options.open.n_slots, &link, &idle);
 
     /* Jobs in flight may never end, and an unusable CUDA context can't be closed:
      * the kernel cleans up after both. Not exit(), whose handlers include the

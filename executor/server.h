@@ -4,12 +4,13 @@
 #define VGPU_EXECUTOR_SERVER_H
 
 #include "backend.h"
+#include "link.h"
 
 /*
  * server_run() - serve one mediator until it hangs up
  * @ops, @backend: an open backend; stays the caller's
  * @n_slots: as the backend was opened with
- * @fd: a connected stream socket in blocking mode; stays the caller's
+ * @link: to the mediator; stays the caller's
  * @ret_idle: whether no job was left in flight; on true the backend can be
  *            closed without waiting for a device that may never answer
  *
@@ -17,6 +18,7 @@
  *
  * Returns an exit status: EXECUTOR_EXIT_OK, _FAILURE or _STICKY.
  */
-int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, int fd, bool *ret_idle);
+int server_run(const BackendOps *ops, Backend *backend, unsigned n_slots, const Link *link,
+               bool *ret_idle);
 
 #endif

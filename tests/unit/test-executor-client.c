@@ -3,16 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...)
@@ -38,13 +43,19 @@ static char *format_option(const char *name, const char *value)
     return option;
 }
 
-__attribute__((noreturn)) static void run_executor(const ClientOptions *o, int fd, int stderr_fd)
+/* The descriptors that are inherited, above all others. */
+#define FIRST_FD 200
+
+__attribute__((noreturn)) static void run_executor(const ClientOptions *o, const int fds[],
+                                                   int stderr_fd)
 {
     char number[16];
     char *argv[8] = {(char *) o->executor};
     unsigned n = 1;
 
-    snprintf(number, sizeof(number), "%d", fd);
+    for (int i = 0; i < EXECUTOR_N_FDS; i++)
+        dup2(fds[i], FIRST_FD + i);
+    snprintf(number, sizeof(number), "%d", FIRST_FD);
     argv[n++] = format_option("fd", number);
     argv[n++] = format_option("backend", o->backend);
     if (o->slots > 0) {
@@ -68,28 +79,55 @@ __attribute__((noreturn)) static void run_executor(const ClientOptions *o, int f
     _exit(127);
 }
 
-Client *client_start(const ClientOptions *o)
+/* Returns the executor's end of the socket. */
+static int make_connection(Client *c)
 {
     const struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
-    Client *c = calloc(1, sizeof(*c));
-    int fds[2];
+    int pair[2];
 
-    if (!c || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         die("socketpair: %s", strerror(errno));
-    fcntl(fds[0], F_SETFD, FD_CLOEXEC);
-    fcntl(fds[0], F_SETFL, 0);
-    setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    setsockopt(fds[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 
-    c->fd = fds[0];
+    c->fds[EXECUTOR_FD_SOCKET] = pair[0];
+    c->fds[EXECUTOR_FD_MEMORY] = memfd_create("executor", MFD_CLOEXEC);
+    c->fds[EXECUTOR_FD_REQUESTS_EVENT] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    c->fds[EXECUTOR_FD_ANSWERS_EVENT] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (ftruncate(c->fds[EXECUTOR_FD_MEMORY], sizeof(*c->memory)) < 0)
+        die("memory: %s", strerror(errno));
+    c->memory = mmap(NULL, sizeof(*c->memory), PROT_READ | PROT_WRITE, MAP_SHARED,
+                     c->fds[EXECUTOR_FD_MEMORY], 0);
+    if (c->memory == MAP_FAILED)
+        die("mmap: %s", strerror(errno));
+
+    c->requests = (ExecutorWriter){
+        .queue = &c->memory->requests,
+        .event = c->fds[EXECUTOR_FD_REQUESTS_EVENT],
+    };
+    c->answers.queue = &c->memory->answers;
+    return pair[1];
+}
+
+Client *client_start(const ClientOptions *o)
+{
+    Client *c = calloc(1, sizeof(*c));
+    int fds[EXECUTOR_N_FDS], socket;
+
+    if (!c)
+        die("out of memory");
+    socket = make_connection(c);
+    memcpy(fds, c->fds, sizeof(fds));
+    fds[EXECUTOR_FD_SOCKET] = socket;
+
     c->stderr_fd = memfd_create("stderr", MFD_CLOEXEC);
     c->pid = fork();
     if (c->pid < 0 || c->stderr_fd < 0)
         die("fork: %s", strerror(errno));
     if (c->pid == 0)
-        run_executor(o, fds[1], c->stderr_fd);
+        run_executor(o, fds, c->stderr_fd);
 
-    close(fds[1]);
+    close(socket);
     return c;
 }
 
@@ -128,58 +166,137 @@ int client_end(Client *c, char **ret_stderr)
         *ret_stderr = read_stderr(c->stderr_fd);
 
     client_hang_up(c);
+    for (int i = EXECUTOR_FD_MEMORY; i < EXECUTOR_N_FDS; i++)
+        close(c->fds[i]);
+    munmap(c->memory, sizeof(*c->memory));
     close(c->stderr_fd);
+    free(c->pending);
     free(c);
     return status;
 }
 
 void client_hang_up(Client *c)
 {
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
+    if (c->fds[EXECUTOR_FD_SOCKET] >= 0)
+        close(c->fds[EXECUTOR_FD_SOCKET]);
+    c->fds[EXECUTOR_FD_SOCKET] = -1;
 }
 
-/* ---- Messages to us --------------------------------------------------------- */
+/* ---- Messages from us --------------------------------------------------------- */
 
-/* Reads until @size bytes are there; false at the end of the stream before the first. */
-static bool fill(Client *c, size_t size)
+bool client_send_socket(Client *c, const void *bytes, size_t size)
 {
-    while (c->in_end - c->in_start < size) {
-        ssize_t n;
+    return client_send_with_fds(c, bytes, size, NULL, 0);
+}
 
-        if (sizeof(c->in) - c->in_start < size) {
-            memmove(c->in, c->in + c->in_start, c->in_end - c->in_start);
-            c->in_end -= c->in_start;
-            c->in_start = 0;
-        }
-        n = recv(c->fd, c->in + c->in_end, sizeof(c->in) - c->in_end, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != ECONNRESET)
-            die("recv: %s; the executor said: %s", strerror(errno), read_stderr(c->stderr_fd));
-        if (n <= 0 && c->in_end > c->in_start)
-            die("half a message; the executor said: %s", read_stderr(c->stderr_fd));
-        if (n <= 0)
-            return false;
-        c->in_end += (size_t) n;
+bool client_send_with_fds(Client *c, const void *bytes, size_t size, const int fds[], unsigned n)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {0};
+    struct iovec iov = {(void *) bytes, size};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (n > 0) {
+        struct cmsghdr *h = (struct cmsghdr *) control;
+
+        m.msg_control = control;
+        m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(n * sizeof(int));
+        memcpy(CMSG_DATA(h), fds, n * sizeof(int));
     }
 
+    if (sendmsg(c->fds[EXECUTOR_FD_SOCKET], &m, MSG_NOSIGNAL) == (ssize_t) size)
+        return true;
+    if (errno != EPIPE && errno != ECONNRESET)
+        die("sendmsg: %s", strerror(errno));
+    return false;
+}
+
+void client_sync(const Client *c)
+{
+    time_t give_up = time(NULL) + CLIENT_TIMEOUT_S;
+    int unread = 1;
+
+    while (unread > 0) {
+        if (ioctl(c->fds[EXECUTOR_FD_SOCKET], SIOCOUTQ, &unread) < 0 || time(NULL) > give_up)
+            die("the executor does not read its socket");
+        sched_yield();
+    }
+}
+
+/* How long the message is that begins there: no longer than what is there. */
+static size_t message_length(const unsigned char *bytes, size_t size)
+{
+    ExecutorHeader h;
+    size_t length;
+
+    if (size < sizeof(h))
+        die("a piece of a message");
+    memcpy(&h, bytes, sizeof(h));
+    length = sizeof(h) + (size_t) h.length;
+    return length < size ? length : size;
+}
+
+static void put_in_queue(Client *c, const unsigned char *bytes, size_t size)
+{
+    ExecutorMessage *m = executor_writer_begin(&c->requests);
+
+    memcpy(&m->header, bytes, sizeof(m->header));
+    memcpy(m->payload, bytes + sizeof(m->header), size - sizeof(m->header));
+    c->unanswered++;
+}
+
+/* Those for which there is room. */
+static void send_pending(Client *c)
+{
+    while (c->pending_start < c->pending_end && c->unanswered < EXECUTOR_QUEUE_LENGTH) {
+        const unsigned char *bytes = c->pending + c->pending_start;
+        size_t size = message_length(bytes, c->pending_end - c->pending_start);
+
+        put_in_queue(c, bytes, size);
+        c->pending_start += size;
+    }
+    if (c->pending_start == c->pending_end)
+        c->pending_start = c->pending_end = 0;
+    executor_writer_show(&c->requests);
+    executor_writer_wake(&c->requests);
+}
+
+static void add_pending(Client *c, const unsigned char *bytes, size_t size)
+{
+    unsigned char *pending = realloc(c->pending, c->pending_end + size);
+
+    if (!pending)
+        die("out of memory");
+    memcpy(pending + c->pending_end, bytes, size);
+    c->pending = pending;
+    c->pending_end += size;
+}
+
+bool client_send(Client *c, const void *bytes, size_t size)
+{
+    const unsigned char *p = bytes, *end = p + size;
+    ExecutorHeader h;
+
+    while (p < end) {
+        size_t length = message_length(p, (size_t) (end - p));
+
+        memcpy(&h, p, sizeof(h));
+        if (h.type == EXECUTOR_MSG_WINDOW_ADD || h.type == EXECUTOR_MSG_WINDOW_REMOVE) {
+            if (!client_send_socket(c, p, length))
+                return false;
+        } else {
+            add_pending(c, p, length);
+        }
+        p += length;
+    }
+
+    send_pending(c);
     return true;
 }
 
-static void take(Client *c, void *buf, size_t size)
-{
-    memcpy(buf, c->in + c->in_start, size);
-    c->in_start += size;
-    if (c->in_start == c->in_end)
-        c->in_start = c->in_end = 0;
-}
-
-bool client_has_input(const Client *c)
-{
-    return c->in_end > c->in_start;
-}
+/* ---- Messages to us --------------------------------------------------------- */
 
 void client_hello(Client *c)
 {
@@ -187,10 +304,10 @@ void client_hello(Client *c)
         ExecutorHeader header;
         ExecutorHello hello;
     } m;
+    ssize_t n = recv(c->fds[EXECUTOR_FD_SOCKET], &m, sizeof(m), MSG_WAITALL);
 
-    if (!fill(c, sizeof(m)))
+    if (n != sizeof(m))
         die("no hello; the executor said: %s", read_stderr(c->stderr_fd));
-    take(c, &m, sizeof(m));
     if (m.header.type != EXECUTOR_MSG_HELLO || m.header.length != sizeof(m.hello) ||
         m.header.tag != 0 || m.header.priority != 0 || m.header.reserved != 0)
         die("the first message is no hello");
@@ -198,25 +315,73 @@ void client_hello(Client *c)
     c->device = m.hello.device;
 }
 
+static bool is_gone(Client *c)
+{
+    char byte;
+    ssize_t n = recv(c->fds[EXECUTOR_FD_SOCKET], &byte, 1, MSG_DONTWAIT);
+
+    if (n > 0)
+        die("a message through the socket that is no hello");
+    return n == 0 || errno != EAGAIN;
+}
+
+/* Returns as executor_reader_next(), -EPIPE at the end. */
+static int wait_for_answer(Client *c, const ExecutorMessage **ret)
+{
+    struct pollfd p[] = {
+        {.fd = c->fds[EXECUTOR_FD_ANSWERS_EVENT], .events = POLLIN},
+        {.fd = c->fds[EXECUTOR_FD_SOCKET], .events = POLLIN},
+    };
+    eventfd_t count;
+
+    for (;;) {
+        int r = executor_reader_sleep(&c->answers);
+
+        if (r != 0)
+            return executor_reader_next(&c->answers, ret);
+        if (poll(p, 2, CLIENT_TIMEOUT_S * 1000) <= 0)
+            die("no answer; the executor said: %s", read_stderr(c->stderr_fd));
+        (void) eventfd_read(p[0].fd, &count);
+        if (p[1].revents == 0 || !is_gone(c))
+            continue;
+        r = executor_reader_next(&c->answers, ret);
+        return r == 0 ? -EPIPE : r;
+    }
+}
+
+bool client_has_input(const Client *c)
+{
+    const ExecutorMessage *m;
+
+    return executor_reader_next(&c->answers, &m) != 0;
+}
+
 bool client_receive(Client *c, ClientResponse *ret)
 {
-    ExecutorHeader h;
+    const ExecutorMessage *m;
+    int r = executor_reader_next(&c->answers, &m);
 
-    if (!fill(c, sizeof(h)))
+    if (r == 0)
+        r = wait_for_answer(c, &m);
+    if (r == -EPIPE)
         return false;
-    memcpy(&h, c->in + c->in_start, sizeof(h));
-    if ((h.type != EXECUTOR_MSG_RESPONSE && h.type != EXECUTOR_MSG_RESULT) ||
-        h.length > sizeof(ret->bytes) || h.priority != 0 || h.reserved != 0)
+    if (r < 0)
+        die("the queue of answers makes no sense");
+    if ((m->header.type != EXECUTOR_MSG_RESPONSE && m->header.type != EXECUTOR_MSG_RESULT) ||
+        m->header.length > sizeof(ret->bytes) || m->header.priority != 0 || m->header.reserved != 0)
         die("a message that is no response");
-    fill(c, sizeof(h) + h.length);
 
-    take(c, &h, sizeof(h));
-    take(c, ret->bytes, h.length);
-    ret->type = h.type;
-    ret->tag = h.tag;
-    ret->size = h.length;
-    if (h.type == EXECUTOR_MSG_RESULT) {
-        if (h.length != sizeof(ret->result))
+    ret->type = m->header.type;
+    ret->tag = m->header.tag;
+    ret->size = m->header.length;
+    memcpy(ret->bytes, m->payload, ret->size);
+    executor_reader_pop(&c->answers);
+    c->unanswered--;
+    if (c->pending_end > 0)
+        send_pending(c);
+
+    if (ret->type == EXECUTOR_MSG_RESULT) {
+        if (ret->size != sizeof(ret->result))
             die("an ill-formed result");
         memcpy(&ret->result, ret->bytes, sizeof(ret->result));
         return true;
@@ -226,51 +391,7 @@ bool client_receive(Client *c, ClientResponse *ret)
     return true;
 }
 
-/* ---- Messages from us --------------------------------------------------------- */
-
-bool client_send(Client *c, const void *bytes, size_t size)
-{
-    const unsigned char *p = bytes;
-
-    while (size > 0) {
-        ssize_t n = send(c->fd, p, size, MSG_NOSIGNAL);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
-            return false;
-        if (n < 0)
-            die("send: %s", strerror(errno));
-        p += n;
-        size -= (size_t) n;
-    }
-
-    return true;
-}
-
-bool client_send_with_fds(Client *c, const void *bytes, size_t size, const int fds[], unsigned n)
-{
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {0};
-    struct iovec iov = {(void *) bytes, size};
-    struct msghdr m = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = control,
-        .msg_controllen = CMSG_SPACE(n * sizeof(int)),
-    };
-    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-
-    h->cmsg_level = SOL_SOCKET;
-    h->cmsg_type = SCM_RIGHTS;
-    h->cmsg_len = CMSG_LEN(n * sizeof(int));
-    memcpy(CMSG_DATA(h), fds, n * sizeof(int));
-
-    if (sendmsg(c->fd, &m, MSG_NOSIGNAL) == (ssize_t) size)
-        return true;
-    if (errno != EPIPE && errno != ECONNRESET)
-        die("sendmsg: %s", strerror(errno));
-    return false;
-}
+/* ---- Messages as bytes -------------------------------------------------------- */
 
 static size_t message(void *buf, uint64_t tag, uint32_t priority, const VGPURequest *request,
                       const void *p, size_t p_size, const void *q, size_t q_size)

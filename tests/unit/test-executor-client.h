@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The mediator's side of an executor, for tests and benchmarks: starts the
- * real program over a socketpair and talks to it. Every failure to do so, and
- * every wait that takes longer than CLIENT_TIMEOUT_S, ends the process with a
- * message.
+ * real program and talks to it. Every failure to do so, and every wait that takes
+ * longer than CLIENT_TIMEOUT_S, ends the process with a message.
  */
 #ifndef TEST_EXECUTOR_CLIENT_H
 #define TEST_EXECUTOR_CLIENT_H
 
-#include "executor-protocol.h"
+#include "executor-queue.h"
 
 #include <sys/types.h>
 
 #define CLIENT_TIMEOUT_S 60
 
 typedef struct Client {
-    int fd;        /* the socket, blocking; -1 when hung up */
-    int stderr_fd; /* what the executor says */
+    int fds[EXECUTOR_N_FDS]; /* of the socket, our end, blocking; -1 when hung up */
+    int stderr_fd;           /* what the executor says */
     pid_t pid;
     VGPUDeviceInfo device; /* after client_hello() */
-    size_t in_start, in_end;
-    unsigned char in[65536];
+    ExecutorMemory *memory;
+    ExecutorWriter requests;
+    ExecutorReader answers;
+    unsigned unanswered;    /* requests in the queue, or on the executor */
+    unsigned char *pending; /* messages for which there was no room in the queue */
+    size_t pending_start, pending_end;
 } Client;
 
 typedef struct ClientOptions {
@@ -51,14 +54,26 @@ void client_hello(Client *c);
 /* client_receive() - the next response or result, well-formed; false at the end of the stream */
 bool client_receive(Client *c, ClientResponse *ret);
 
-/* client_has_input() - would client_receive() find bytes without a system call? */
+/* client_has_input() - would client_receive() find an answer without waiting? */
 bool client_has_input(const Client *c);
 
-/* client_send() - raw bytes; false when the executor is gone */
+/*
+ * client_send() - messages, one after the other
+ *
+ * Windows go through the socket, everything else into the queue: all that there is room for,
+ * and the rest as client_receive() makes room. A last message that is shorter than it says
+ * goes as it is. False when the executor is known to be gone.
+ */
 bool client_send(Client *c, const void *bytes, size_t size);
+
+/* client_send_socket() - bytes through the socket, whatever they are; false as above */
+bool client_send_socket(Client *c, const void *bytes, size_t size);
 
 /* client_send_with_fds() - the same in one write, with descriptors at its first byte */
 bool client_send_with_fds(Client *c, const void *bytes, size_t size, const int fds[], unsigned n);
+
+/* client_sync() - wait until the executor has taken all that is in the socket */
+void client_sync(const Client *c);
 
 /* client_hang_up() - close the socket */
 void client_hang_up(Client *c);

@@ -171,7 +171,7 @@ static void test_kernel_faults(void **state)
     assert_sticky("hold=4,fault=700:after=3", SLOTS, ILLEGAL_ADDRESS, 1);
 }
 
-/* More than the slots: those that wait in the executor's buffer are answered, too. */
+/* More than the slots: those that wait in the queue are answered, too. */
 static void test_kernel_faults_with_a_queue(void **state)
 {
     (void) state;
@@ -249,7 +249,7 @@ static void test_hung_kernel_and_hang_up(void **state)
 /* For a fifth of a second nothing comes from the executor, and it does nothing. */
 static void assert_at_rest(const Client *c)
 {
-    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    struct pollfd p = {.fd = c->fds[EXECUTOR_FD_ANSWERS_EVENT], .events = POLLIN};
     struct timespec before, after;
     clockid_t clock;
 
@@ -271,11 +271,11 @@ static void test_waiting_costs_nothing(void **state)
     assert_good_end(c);
 }
 
-/* The stream hangs, so that all slots stay taken, and the mediator sends more than
- * the executor's buffer holds: it stops reading, waits, and still sees the end. */
-static void test_waiting_with_a_full_buffer(void **state)
+/* The stream hangs, so that all slots stay taken, and the queue is full: the executor stops
+ * reading, waits, and still sees the end. */
+static void test_waiting_with_a_full_queue(void **state)
 {
-    enum { N = 2000 };
+    enum { N = 2 * EXECUTOR_QUEUE_LENGTH };
     unsigned char m[MESSAGE_MAX], *many = malloc(N * 128);
     Client *c = start("hang=kernel");
     size_t size = 0;
@@ -388,7 +388,7 @@ int main(void)
         cmocka_unit_test(test_hung_kernel_leaves_the_others),
         cmocka_unit_test(test_hung_kernel_and_hang_up),
         cmocka_unit_test(test_waiting_costs_nothing),
-        cmocka_unit_test(test_waiting_with_a_full_buffer),
+        cmocka_unit_test(test_waiting_with_a_full_queue),
         cmocka_unit_test(test_hung_call_can_be_killed),
         cmocka_unit_test(test_orphan_is_killed),
     };

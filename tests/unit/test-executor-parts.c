@@ -111,114 +111,82 @@ static int teardown_channel(void **state)
     return 0;
 }
 
-static void feed(Pair *p, const ExecutorHeader *h, const void *payload, size_t size)
+static void feed(Pair *p, uint32_t type, uint32_t id)
 {
-    assert_int_equal(send(p->peer, h, sizeof(*h), 0), sizeof(*h));
-    if (size > 0)
-        assert_int_equal(send(p->peer, payload, size, 0), size);
+    const struct {
+        ExecutorHeader header;
+        ExecutorWindow window;
+    } m = {
+        .header = {.type = type, .length = sizeof(m.window)},
+        .window = {.id = id},
+    };
+
+    assert_int_equal(send(p->peer, &m, sizeof(m), 0), sizeof(m));
 }
 
 static void test_channel_takes_messages(void **state)
 {
     Pair *p = *state;
     Channel *c = p->channel;
-    ExecutorHeader h = {.type = EXECUTOR_MSG_REQUEST, .length = 5, .tag = 9, .priority = 2};
-    Message m;
+    WindowMessage m;
 
-    assert_false(channel_has_message(c));
+    assert_int_equal(channel_receive(c), -EAGAIN);
     assert_int_equal(channel_next(c, &m), 0);
 
-    feed(p, &h, "hello", 5);
-    h.tag = 10;
-    h.length = 0;
-    feed(p, &h, NULL, 0);
-    h.length = EXECUTOR_PAYLOAD_MAX;
-    feed(p, &h, "part", 4);
+    feed(p, EXECUTOR_MSG_WINDOW_REMOVE, 9);
+    feed(p, EXECUTOR_MSG_WINDOW_REMOVE, UINT32_MAX);
+    assert_int_equal(send(p->peer, "part", 4, 0), 4);
 
-    assert_int_equal(channel_receive(c), 3 * sizeof(h) + 9);
-    assert_true(channel_has_message(c));
+    assert_int_equal(channel_receive(c), 2 * CHANNEL_MESSAGE_SIZE + 4);
     assert_int_equal(channel_next(c, &m), 1);
-    assert_int_equal(m.header.tag, 9);
-    assert_int_equal(m.header.priority, 2);
-    assert_memory_equal(m.payload, "hello", 5);
+    assert_int_equal(m.type, EXECUTOR_MSG_WINDOW_REMOVE);
+    assert_int_equal(m.window.id, 9);
+    assert_int_equal(m.fd, -1);
     assert_int_equal(channel_next(c, &m), 1);
-    assert_int_equal(m.header.tag, 10);
-    assert_false(channel_has_message(c));
+    assert_int_equal(m.window.id, UINT32_MAX);
     assert_true(channel_is_mid_message(c));
     assert_int_equal(channel_next(c, &m), 0);
+    assert_int_equal(channel_receive(c), -EAGAIN);
 }
 
 static void test_channel_refuses(void **state)
 {
     static const ExecutorHeader bad[] = {
-        {.type = 0},
-        {.type = EXECUTOR_MSG_RESPONSE},
-        {.type = EXECUTOR_MSG_REQUEST, .length = EXECUTOR_PAYLOAD_MAX + 1},
-        {.type = EXECUTOR_MSG_REQUEST, .priority = VGPU_N_PRIORITIES},
-        {.type = EXECUTOR_MSG_REQUEST, .reserved = 1},
-        {.type = EXECUTOR_MSG_RESULT, .length = sizeof(ExecutorResult)},
-        {.type = EXECUTOR_MSG_RESULT + 1},
+        {.type = 0, .length = sizeof(ExecutorWindow)},
+        {.type = EXECUTOR_MSG_REQUEST, .length = sizeof(ExecutorWindow)},
+        {.type = EXECUTOR_MSG_RESULT + 1, .length = sizeof(ExecutorWindow)},
         {.type = EXECUTOR_MSG_WINDOW_ADD, .length = sizeof(ExecutorWindow) - 1},
         {.type = EXECUTOR_MSG_WINDOW_REMOVE, .length = sizeof(ExecutorWindow) + 1},
-        {.type = EXECUTOR_MSG_COMPUTE, .length = sizeof(ExecutorCompute) - 1},
-        {.type = EXECUTOR_MSG_COMPUTE,
-         .length = sizeof(ExecutorCompute),
-         .priority = VGPU_N_PRIORITIES},
+        {.type = EXECUTOR_MSG_WINDOW_REMOVE, .length = sizeof(ExecutorWindow), .reserved = 1},
+        {.type = EXECUTOR_MSG_WINDOW_REMOVE, .length = sizeof(ExecutorWindow), .priority = 1},
     };
     Pair *p = *state;
-    Message m;
+    WindowMessage m;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         p->channel->in_start = p->channel->in_end = 0;
-        feed(p, &bad[i], NULL, 0);
+        assert_int_equal(send(p->peer, &bad[i], sizeof(bad[i]), 0), sizeof(bad[i]));
         assert_int_equal(channel_receive(p->channel), sizeof(bad[i]));
-        assert_true(channel_has_message(p->channel));
         assert_int_equal(channel_next(p->channel, &m), -EPROTO);
     }
+
+    /* Without its descriptor */
+    p->channel->in_start = p->channel->in_end = 0;
+    feed(p, EXECUTOR_MSG_WINDOW_ADD, 1);
+    assert_int_equal(channel_receive(p->channel), CHANNEL_MESSAGE_SIZE);
+    assert_int_equal(channel_next(p->channel, &m), -EPROTO);
 }
 
 static void test_channel_ends(void **state)
 {
     Pair *p = *state;
-    unsigned char *payload;
+    const ExecutorHello hello = {0};
 
     close(p->peer);
     p->peer = -1;
     assert_int_equal(channel_receive(p->channel), 0);
     assert_false(channel_is_mid_message(p->channel));
-    assert_int_equal(channel_reserve(p->channel, EXECUTOR_MSG_RESPONSE, 1, 1, &payload), 0);
-    *payload = 0;
-    assert_int_equal(channel_flush(p->channel), -EPIPE);
-}
-
-/* What was gathered leaves with one write, and one more message than fits sends
- * the others off by itself. */
-static void test_channel_gathers(void **state)
-{
-    Pair *p = *state;
-    unsigned char *payload, buf[CHANNEL_MESSAGE_MAX];
-    ExecutorHeader h;
-
-    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++) {
-        assert_int_equal(
-            channel_reserve(p->channel, EXECUTOR_MSG_RESPONSE, i, EXECUTOR_PAYLOAD_MAX, &payload),
-            0);
-        memset(payload, (int) i, EXECUTOR_PAYLOAD_MAX);
-    }
-    assert_int_equal(recv(p->peer, buf, sizeof(buf), MSG_DONTWAIT), -1);
-    assert_int_equal(errno, EAGAIN);
-
-    assert_int_equal(channel_reserve(p->channel, EXECUTOR_MSG_RESPONSE, 99, 0, &payload), 0);
-    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++) {
-        assert_int_equal(recv(p->peer, buf, sizeof(buf), MSG_WAITALL), sizeof(buf));
-        memcpy(&h, buf, sizeof(h));
-        assert_int_equal(h.tag, i);
-        assert_int_equal(buf[sizeof(buf) - 1], i);
-    }
-    assert_int_equal(recv(p->peer, buf, sizeof(buf), MSG_DONTWAIT), -1);
-    assert_int_equal(channel_flush(p->channel), 0);
-    assert_int_equal(recv(p->peer, &h, sizeof(h), MSG_DONTWAIT), sizeof(h));
-    assert_int_equal(h.tag, 99);
+    assert_int_equal(channel_send_hello(p->channel, &hello), -EPIPE);
 }
 
 /* ---- The CPU backend, and which errors are sticky -------------------------------- */
@@ -276,7 +244,6 @@ int main(void)
                                         teardown_channel),
         cmocka_unit_test_setup_teardown(test_channel_refuses, setup_channel, teardown_channel),
         cmocka_unit_test_setup_teardown(test_channel_ends, setup_channel, teardown_channel),
-        cmocka_unit_test_setup_teardown(test_channel_gathers, setup_channel, teardown_channel),
         cmocka_unit_test(test_cpu_slots_are_apart),
         cmocka_unit_test(test_sticky_errors),
     };

@@ -409,26 +409,6 @@ static void test_largest_in_flight(void **state)
     }
 }
 
-/* Every cut of a message. A NOP goes before the first part, in the same write:
- * once it is answered, the first part was read, too. */
-static void test_messages_in_parts(void **state)
-{
-    unsigned char m[2 * MESSAGE_MAX];
-    size_t nop_size = message_plain(m, 77, VGPU_OP_NOP);
-    size_t size = nop_size + message_scalar(m + nop_size, 1, VGPU_PRIORITY_LOW, 1, 2);
-    ClientResponse r;
-
-    for (size_t cut = nop_size + 1; cut < size; cut++) {
-        assert_true(client_send(*state, m, cut));
-        assert_true(client_receive(*state, &r));
-        assert_int_equal(r.tag, 77);
-        assert_true(client_send(*state, m + cut, size - cut));
-        assert_true(client_receive(*state, &r));
-        assert_int_equal(r.tag, 1);
-        assert_int_equal(r.header.status, VGPU_ERROR_NONE);
-    }
-}
-
 /* ---- The end ------------------------------------------------------------------ */
 
 static void assert_garbage_ends(ExecutorHeader header)
@@ -439,7 +419,7 @@ static void assert_garbage_ends(ExecutorHeader header)
     setup(&state);
     assert_true(client_send(state, &header, sizeof(header)));
     assert_false(client_receive(state, &r));
-    assert_end(state, EXECUTOR_EXIT_FAILURE, "no request");
+    assert_end(state, EXECUTOR_EXIT_FAILURE, "makes no sense");
 }
 
 static void test_garbage(void **state)
@@ -457,10 +437,35 @@ static void test_garbage(void **state)
     assert_garbage_ends((ExecutorHeader){.type = EXECUTOR_MSG_REQUEST, .reserved = 1});
 }
 
+/* More messages than there can be, or fewer than there were */
+static void test_garbage_positions(void **state)
+{
+    static const uint32_t wrong[] = {EXECUTOR_QUEUE_LENGTH + 2, 0, UINT32_MAX, UINT32_C(1) << 31};
+    unsigned char m[MESSAGE_MAX];
+    ClientResponse r;
+
+    (void) state;
+
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        void *fresh;
+        Client *c;
+
+        setup(&fresh);
+        c = fresh;
+        (void) call(c, m, message_plain(m, 1, VGPU_OP_NOP), 1);
+        (void) executor_writer_begin(&c->requests);
+        c->requests.tail = wrong[i];
+        executor_writer_show(&c->requests);
+        executor_writer_wake(&c->requests);
+        assert_false(client_receive(c, &r));
+        assert_end(c, EXECUTOR_EXIT_FAILURE, "makes no sense");
+    }
+}
+
 static void test_hang_up_in_mid_message(void **state)
 {
     unsigned char m[MESSAGE_MAX];
-    size_t size = message_scalar(m, 1, VGPU_PRIORITY_LOW, 1, 2);
+    size_t size = message_window(m, EXECUTOR_MSG_WINDOW_REMOVE, 1);
     const size_t cuts[] = {1, sizeof(ExecutorHeader) - 1, sizeof(ExecutorHeader), size - 1};
     void *c;
 
@@ -468,7 +473,7 @@ static void test_hang_up_in_mid_message(void **state)
 
     for (unsigned i = 0; i < 4; i++) {
         setup(&c);
-        assert_true(client_send(c, m, cuts[i]));
+        assert_true(client_send_socket(c, m, cuts[i]));
         client_hang_up(c);
         assert_end(c, EXECUTOR_EXIT_FAILURE, "in the middle of a message");
     }
@@ -552,8 +557,8 @@ int main(int argc, char *argv[])
         cmocka_unit_test_setup_teardown(test_all_slots_in_flight, setup, teardown),
         cmocka_unit_test_setup_teardown(test_more_than_the_slots, setup, teardown),
         cmocka_unit_test_setup_teardown(test_largest_in_flight, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_messages_in_parts, setup, teardown),
         cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_garbage_positions),
         cmocka_unit_test(test_hang_up_in_mid_message),
         cmocka_unit_test(test_hang_up_with_jobs_in_flight),
         cmocka_unit_test(test_usage),

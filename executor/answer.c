@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "answer.h"
+
+static void *begin(ExecutorWriter *w, uint32_t type, uint64_t tag, size_t length)
+{
+    ExecutorMessage *m = executor_writer_begin(w);
+
+    m->header = (ExecutorHeader){.type = type, .length = (uint32_t) length, .tag = tag};
+    return m->payload;
+}
+
+void answer_response(ExecutorWriter *w, uint64_t tag, const Response *response)
+{
+    response_write(response, begin(w, EXECUTOR_MSG_RESPONSE, tag, response_size(response)));
+    executor_writer_show(w);
+}
+
+void answer_cuda_error(ExecutorWriter *w, uint64_t tag, uint32_t cuda_result)
+{
+    const Response response = {
+        .status = VGPU_ERROR_CUDA_ERROR,
+        .n_results = 1,
+        .results = &cuda_result,
+    };
+
+    answer_response(w, tag, &response);
+}
+
+void answer_result(ExecutorWriter *w, uint64_t tag, const ExecutorResult *result)
+{
+    memcpy(begin(w, EXECUTOR_MSG_RESULT, tag, sizeof(*result)), result, sizeof(*result));
+    executor_writer_show(w);
+}
+
+void answer_result_cuda_error(ExecutorWriter *w, uint64_t tag, uint32_t cuda_result)
+{
+    const ExecutorResult result = {.status = VGPU_ERROR_CUDA_ERROR, .cuda_result = cuda_result};
+
+    answer_result(w, tag, &result);
+}
