@@ -330,6 +330,7 @@ bool cuda_compute(Backend *b, unsigned index, const Compute *compute, Completion
     CUresult r;
 
     b->slots[index].in_window = true;
+    b->slots[index].batch = NULL; /* until it is in one */
     plan(b, index, compute);
     r = open_for(b, job);
     if (r != CUDA_SUCCESS) {

@@ -26,7 +26,8 @@ static void open_blas(Backend *b, CudaPipeline *p)
         return;
 
     p->blas_is_tried = true;
-    b->driver.ctx_set_current(b->context);
+    if (b->driver.ctx_set_current(b->context) != CUDA_SUCCESS)
+        return; /* the process is lost, and the loop will see that */
     if (!b->blas.library)
         cuda_blas_open(&b->blas);
     for (unsigned i = 0; i < N_LANES; i++)

@@ -110,7 +110,7 @@ static void *touch(void *data)
 
     pthread_barrier_wait(t->barrier);
     for (size_t i = 0; i < N_PAGES; i++)
-        t->mapping->memory[(t->first + i) % N_PAGES * PAGE] = 0;
+        __atomic_store_n(&t->mapping->memory[(t->first + i) % N_PAGES * PAGE], 0, __ATOMIC_RELAXED);
     return NULL;
 }
 
