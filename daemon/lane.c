@@ -203,6 +203,9 @@ static void log_refusal(VM *vm, const char *reason)
 
 static void fail(Lane *l, const char *reason)
 {
+    /* There are zeros instead, and those may make no sense. */
+    if (window_is_lost(l->window))
+        reason = "it took memory of its window away";
     log_refusal(l->vm, reason);
     close_ring(l);
     set_state(l, LANE_FAILED);
@@ -414,6 +417,8 @@ static void run(Lane *l)
         fail(l, "the guest wrote indices that make no sense");
     if (l->is_open && ring_must_signal(&l->ring))
         signal_completion(l);
+    if (l->state == LANE_ON && window_is_lost(l->window))
+        fail(l, NULL);
     if (l->state == LANE_STOPPING && quiet)
         finish_stop(l);
 }

@@ -231,8 +231,8 @@ void vm_state_save(const VM *vm)
     if (!directory || !vm->registered)
         return;
     label = escape_name(vm->name);
-    f = open_memstream(&text, &size);
-    if (!label || !f) {
+    f = label ? open_memstream(&text, &size) : NULL;
+    if (!f) {
         free(label);
         return;
     }

@@ -18,9 +18,10 @@ static uint32_t bit_of(char pool)
     return UINT32_C(1) << (pool - VGPU_POOL_FIRST);
 }
 
-/* A memfd that could shrink would let a guest end the mediator with SIGBUS. One that
- * could grow, or be sealed against writing later, would be another thing to an
- * executor than it is here. Anything that is no memfd has no seals. */
+/* Everything in a window is checked against its size, here and by executors, so that must stay
+ * as it is. (A page that is missing inside is for the guard to deal with.) A memfd that could
+ * be sealed against writing later would be another thing to an executor than it is here.
+ * Anything that is no memfd has no seals. */
 static const char *seal(int fd, struct stat *ret)
 {
     int seals;
@@ -64,6 +65,7 @@ static Window *window_new(Manager *manager, int fd, const struct stat *st)
         return NULL;
     }
 
+    memory_guard_add(&w->guard, w->memory, size);
     TAILQ_INSERT_TAIL(&manager->windows, w, link);
     return w;
 }
@@ -107,6 +109,7 @@ Window *window_unref(Window *w)
 
     take_from_executors(w);
     TAILQ_REMOVE(&w->manager->windows, w, link);
+    memory_guard_remove(&w->guard);
     (void) munmap(w->memory, w->size);
     close(w->fd);
     free(w);
@@ -139,6 +142,11 @@ bool window_is_quiet(const Window *w)
             return false;
     }
     return true;
+}
+
+bool window_is_lost(const Window *w)
+{
+    return memory_guard_is_lost(&w->guard);
 }
 
 void window_forget_executor(Manager *manager, char name)

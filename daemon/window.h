@@ -15,6 +15,8 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "memory-guard.h"
+
 typedef struct ExecutorClient ExecutorClient;
 typedef struct Manager Manager;
 
@@ -27,6 +29,7 @@ typedef struct Window {
     ino_t inode;
     uint64_t size;
     void *memory;
+    MemoryGuard guard;
     uint32_t id;        /* to executors */
     uint32_t executors; /* bit i: the executor of pool 'A' + i has it */
     unsigned n_running; /* requests that executors compute in it */
@@ -61,6 +64,9 @@ void window_end(Window *w);
 
 /* window_is_quiet() - does no executor compute in this memfd, for whatever ring? */
 bool window_is_quiet(const Window *w);
+
+/* window_is_lost() - has the VM taken memory of it away? Then what is mapped here are zeros. */
+bool window_is_lost(const Window *w);
 
 /* window_forget_executor() - the executor of pool @name ended, and had every window it had */
 void window_forget_executor(Manager *manager, char name);

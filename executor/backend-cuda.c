@@ -258,7 +258,10 @@ static int open_slots(Backend *b, char *reason)
         return -errno;
     }
 
-    return 0;
+    r = worker_start(&b->preparer, 0, cuda_prepare_run, b);
+    if (r < 0)
+        snprintf(reason, BACKEND_REASON_MAX, "thread: %s", strerror(-r));
+    return r;
 }
 
 /* Takes a half-opened backend, too. */
@@ -267,6 +270,7 @@ static Backend *cuda_close(Backend *b)
     if (!b)
         return NULL;
 
+    worker_stop(&b->preparer);
     for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++) {
         cuda_pipeline_close(b, &b->streams[p].pipeline);
         if (!b->streams[p].handle)
@@ -436,6 +440,13 @@ static void flush_stream(Backend *b, CudaStream *stream)
     done_add(&b->done, batch->slots);
 }
 
+/* A window is registered with its first job. */
+static void cuda_window_add(Backend *b, Window *window)
+{
+    (void) b;
+    (void) window;
+}
+
 static void cuda_flush(Backend *b)
 {
     for (int p = VGPU_PRIORITY_HIGH; p >= VGPU_PRIORITY_LOW; p--)
@@ -474,6 +485,7 @@ static unsigned cuda_collect(Backend *b, Completion ret[])
         };
     }
 
+    cuda_flush(b); /* what has only been prepared */
     return n;
 }
 

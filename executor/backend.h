@@ -43,7 +43,7 @@ typedef struct Job {
 /* A job whose operands lie in a window. */
 typedef struct Compute {
     uint32_t priority; /* VGPU_PRIORITY_* */
-    const Window *window;
+    Window *window;
     VGPUSubmission submission; /* passed vgpu_submission_check(); no NOP */
 } Compute;
 
@@ -95,14 +95,15 @@ typedef struct BackendOps {
     bool (*submit)(Backend *backend, unsigned slot, const Job *job, Completion *ret);
 
     /*
-     * window_add() - make a window known to the device
-     * @window: its members for the backend are set; stays the caller's
+     * window_add() - there is a window
+     * @window: stays the caller's
      *
-     * Where the device can't be told, the window's jobs will fail with the error.
+     * Where the device can't be told of it, then or with its first job, the window's jobs
+     * fail with the error.
      */
     void (*window_add)(Backend *backend, Window *window);
 
-    /* window_remove() - undo it; no job is in flight in the window */
+    /* window_remove() - it goes; no job is in flight in it */
     void (*window_remove)(Backend *backend, Window *window);
 
     /*

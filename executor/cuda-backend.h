@@ -9,6 +9,7 @@
 #include "done.h"
 #include "kernels.h"
 #include "reduction.h"
+#include "workers.h"
 
 #include <stdalign.h>
 
@@ -39,6 +40,8 @@ typedef struct CudaCompute {
     VGPUShape shape;
     bool direct; /* kernels work in the window itself, and report */
     bool single; /* one step, in the priority's own stream */
+    /* Not started yet: a thread is about what it needs. */
+    bool preparing, needs_window, needs_blas;
     uint64_t n_steps, next_step;
     uint64_t segment;          /* first step of those in flight */
     uint32_t tiles_n, tiles_k; /* of a matrix product; of vectors the latter is 1 */
@@ -77,8 +80,9 @@ typedef struct CudaLane {
 } CudaLane;
 
 typedef struct CudaPipeline {
-    bool blas_is_open; /* tried, at least */
-    uint64_t end_ns;   /* when its last job with copies ended */
+    bool blas_is_tried; /* the preparer's */
+    bool blas_is_open;  /* the loop's: the lanes have handles, where there are any to have */
+    uint64_t end_ns;    /* when its last job with copies ended */
     CudaLane lanes[N_LANES];
 } CudaPipeline;
 
@@ -106,11 +110,12 @@ struct Backend {
     CudaKernels ring_kernels;
     CudaStream streams[VGPU_N_PRIORITIES];
     SlotMemory *memory;
-    SlotReports *reports; /* one for each slot; NULL before the first window */
+    SlotReports *reports; /* one for each slot; NULL before the first job in a window */
     CUdeviceptr device_reports;
     VGPUDeviceInfo info; /* all but memory_free */
     CUresult lost;
     Done done;
+    Worker preparer;
     unsigned n_slots;
     CudaSlot slots[EXECUTOR_SLOTS_MAX];
     CudaBatch batches[EXECUTOR_SLOTS_MAX];
@@ -141,8 +146,21 @@ CUresult cuda_kernels_load(Backend *b, const char **ret_name);
 /* cuda_ns_to_us() - rounded up, UINT32_MAX when longer */
 uint32_t cuda_ns_to_us(uint64_t ns);
 
+/*
+ * cuda_prepare() - have a thread do what the job of a slot needs once (cuda-prepare.c)
+ *
+ * Returns false when nothing is to be done, true when the slot will be announced and is
+ * then to be given to cuda_prepare_end().
+ */
+bool cuda_prepare(Backend *b, unsigned index);
+
+/* cuda_prepare_end() - do the rest of it; the job's window may have an error then */
+void cuda_prepare_end(Backend *b, unsigned index);
+
+/* cuda_prepare_run() - the thread's work, as WorkerFunction */
+void cuda_prepare_run(void *data, unsigned index);
+
 /* As in BackendOps */
-void cuda_window_add(Backend *b, Window *window);
 void cuda_window_remove(Backend *b, Window *window);
 bool cuda_compute(Backend *b, unsigned index, const Compute *compute, Completion *ret);
 
@@ -151,7 +169,7 @@ bool cuda_compute(Backend *b, unsigned index, const Compute *compute, Completion
  * @status: how it ended
  *
  * Returns true when the job is finished and @ret says how, false when there is more in
- * flight now.
+ * flight now, or will be with the next flush.
  */
 bool cuda_compute_collect(Backend *b, unsigned index, CUresult status, Completion *ret);
 

@@ -2,8 +2,8 @@
 /*
  * The CUDA backend's jobs in windows.
  *
- * A window is registered with the driver once, so that kernels work in it over the
- * bus and copies run at the bus's speed. A job is a number of steps: parts of vectors,
+ * Kernels work in a window over the bus, and copies run at the bus's speed: it is
+ * registered with the driver (cuda-prepare.c). A job is a number of steps: parts of vectors,
  * or tiles of a matrix product (cuda-matmul.c).
  *
  * - A small job is one kernel in the stream of its priority, like a request, and is
@@ -48,62 +48,6 @@ static uint64_t now_ns(void)
     return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
 }
 
-/* ---- Windows ---------------------------------------------------------------------- */
-
-static CUresult open_reports(Backend *b)
-{
-    void *memory;
-    CUresult r = b->driver.mem_host_alloc(&memory, b->n_slots * sizeof(SlotReports),
-                                          CU_MEMHOSTALLOC_DEVICEMAP);
-
-    if (r != CUDA_SUCCESS)
-        return r;
-    r = b->driver.mem_host_get_device_pointer(&b->device_reports, memory, 0);
-    if (r != CUDA_SUCCESS) {
-        b->driver.mem_free_host(memory);
-        return r;
-    }
-
-    b->reports = memory;
-    return CUDA_SUCCESS;
-}
-
-/* Registering pins every page of the window, and so makes those that nobody has touched
- * yet. It takes the loop's time, but once in a window's life. */
-static CUresult register_window(Backend *b, Window *window)
-{
-    CUdeviceptr device;
-    CUresult r;
-
-    r = b->driver.mem_host_register(window->memory, window->size,
-                                    CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
-    if (r != CUDA_SUCCESS)
-        return r;
-    r = b->driver.mem_host_get_device_pointer(&device, window->memory, 0);
-    if (r != CUDA_SUCCESS) {
-        b->driver.mem_host_unregister(window->memory);
-        return r;
-    }
-
-    window->device = device;
-    return CUDA_SUCCESS;
-}
-
-void cuda_window_add(Backend *b, Window *window)
-{
-    CUresult r = b->reports ? CUDA_SUCCESS : open_reports(b);
-
-    if (r == CUDA_SUCCESS)
-        r = register_window(b, window);
-    window->cuda_result = cuda_note(b, r);
-}
-
-void cuda_window_remove(Backend *b, Window *window)
-{
-    if (window->cuda_result == 0)
-        cuda_note(b, b->driver.mem_host_unregister(window->memory));
-}
-
 /* ---- Pipelines ---------------------------------------------------------------------- */
 
 void cuda_pipeline_close(Backend *b, CudaPipeline *p)
@@ -139,7 +83,7 @@ static CUresult pipeline_open(Backend *b, CudaStream *stream)
 }
 
 /* Done with a priority's first large matrix product: who has none needs no memory on the
- * device, and no cuBLAS. Loading it takes the loop's time, a tenth of a second or more. */
+ * device. */
 static CUresult pipeline_open_matmul(Backend *b, CudaPipeline *p)
 {
     CUresult r = CUDA_SUCCESS;
@@ -148,15 +92,8 @@ static CUresult pipeline_open_matmul(Backend *b, CudaPipeline *p)
         for (unsigned k = 0; r == CUDA_SUCCESS && k < 3; k++)
             if (!p->lanes[i].buffers[k])
                 r = b->driver.mem_alloc(&p->lanes[i].buffers[k], LANE_BUFFER_BYTES);
-    if (r != CUDA_SUCCESS || p->blas_is_open)
-        return r;
 
-    p->blas_is_open = true;
-    if (!b->blas.library)
-        cuda_blas_open(&b->blas);
-    for (unsigned i = 0; i < N_LANES; i++)
-        p->lanes[i].blas = cuda_blas_new(&b->blas, p->lanes[i].stream);
-    return CUDA_SUCCESS;
+    return r;
 }
 
 /* ---- A part of a vector ------------------------------------------------------------------ */
@@ -309,31 +246,6 @@ static uint32_t exec_time_us(Backend *b, CudaCompute *job)
     return cuda_ns_to_us(job->end_ns > start ? job->end_ns - start : 1);
 }
 
-bool cuda_compute_collect(Backend *b, unsigned index, CUresult status, Completion *ret)
-{
-    CudaCompute *job = &b->slots[index].job;
-    uint32_t r;
-
-    if (!job->single)
-        status = job->error != CUDA_SUCCESS ? job->error : atomic_load(&job->status);
-    r = cuda_note(b, status);
-    if (r == 0 && job->direct)
-        take_reports(b, index);
-    if (r == 0 && job->next_step < job->n_steps) {
-        start_segment(b, index);
-        return false;
-    }
-
-    *ret = (Completion){
-        .slot = index,
-        .cuda_result = r,
-        .exec_time_us = r == 0 ? exec_time_us(b, job) : 0,
-    };
-    if (r == 0 && has_result(&job->compute.submission))
-        ret->result = reduction_end(&job->reduction);
-    return true;
-}
-
 /* ---- Jobs
  * ------------------------------------------------------------------------------------------ */
 
@@ -357,7 +269,6 @@ static void plan(Backend *b, unsigned index, const Compute *compute)
         .index = index,
         .compute = *compute,
         .first_ns = UINT64_MAX,
-        .start_ns = now_ns(),
     };
     vgpu_submission_shape(&compute->submission, &job->shape);
     if (compute->submission.opcode == VGPU_OP_RING_MATMUL)
@@ -384,33 +295,77 @@ static CUresult start_single(Backend *b, unsigned index)
     return CUDA_SUCCESS;
 }
 
-static CUresult start_pipelined(Backend *b, unsigned index)
+/* What it needs of its priority */
+static CUresult open_for(Backend *b, const CudaCompute *job)
 {
-    const CudaCompute *job = &b->slots[index].job;
     CudaStream *stream = &b->streams[job->compute.priority];
-    CUresult r = pipeline_open(b, stream);
+    CUresult r = job->single ? CUDA_SUCCESS : pipeline_open(b, stream);
 
-    if (r == CUDA_SUCCESS && job->compute.submission.opcode == VGPU_OP_RING_MATMUL)
+    if (r == CUDA_SUCCESS && !job->direct)
         r = pipeline_open_matmul(b, &stream->pipeline);
-    if (r != CUDA_SUCCESS)
-        return r;
-
-    start_segment(b, index);
-    return CUDA_SUCCESS;
+    return r;
 }
 
-bool cuda_compute(Backend *b, unsigned index, const Compute *compute, Completion *ret)
+/* Returns whether it has failed, and @ret says how. */
+static bool start(Backend *b, unsigned index, Completion *ret)
 {
-    CUresult r = (CUresult) compute->window->cuda_result;
+    CudaCompute *job = &b->slots[index].job;
+    CUresult r = (CUresult) job->compute.window->cuda_result;
 
-    if (r == CUDA_SUCCESS) {
-        b->slots[index].in_window = true;
-        plan(b, index, compute);
-        r = b->slots[index].job.single ? start_single(b, index) : start_pipelined(b, index);
-    }
+    job->start_ns = now_ns();
+    if (r == CUDA_SUCCESS && job->single)
+        r = start_single(b, index);
+    else if (r == CUDA_SUCCESS)
+        start_segment(b, index);
     if (r == CUDA_SUCCESS)
         return false;
 
     *ret = (Completion){.slot = index, .cuda_result = cuda_note(b, r)};
+    return true;
+}
+
+bool cuda_compute(Backend *b, unsigned index, const Compute *compute, Completion *ret)
+{
+    CudaCompute *job = &b->slots[index].job;
+    CUresult r;
+
+    b->slots[index].in_window = true;
+    b->slots[index].batch = NULL; /* until it is in one */
+    plan(b, index, compute);
+    r = open_for(b, job);
+    if (r != CUDA_SUCCESS) {
+        *ret = (Completion){.slot = index, .cuda_result = cuda_note(b, r)};
+        return true;
+    }
+
+    return cuda_prepare(b, index) ? false : start(b, index, ret);
+}
+
+bool cuda_compute_collect(Backend *b, unsigned index, CUresult status, Completion *ret)
+{
+    CudaCompute *job = &b->slots[index].job;
+    uint32_t r;
+
+    if (job->preparing) {
+        cuda_prepare_end(b, index);
+        return start(b, index, ret);
+    }
+    if (!job->single)
+        status = job->error != CUDA_SUCCESS ? job->error : atomic_load(&job->status);
+    r = cuda_note(b, status);
+    if (r == 0 && job->direct)
+        take_reports(b, index);
+    if (r == 0 && job->next_step < job->n_steps) {
+        start_segment(b, index);
+        return false;
+    }
+
+    *ret = (Completion){
+        .slot = index,
+        .cuda_result = r,
+        .exec_time_us = r == 0 ? exec_time_us(b, job) : 0,
+    };
+    if (r == 0 && has_result(&job->compute.submission))
+        ret->result = reduction_end(&job->reduction);
     return true;
 }

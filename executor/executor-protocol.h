@@ -19,9 +19,9 @@
  *   WINDOW_ADD      mediator to executor: ExecutorWindow, and with its first byte
  *             the memfd of a VM's window (SCM_RIGHTS). Mapped whole. There is no answer: in
  *             a window that the executor can't map (not sealed against shrinking, of no
- *             window's size, no room) every COMPUTE is INVALID_REQUEST, in one that CUDA
- *             can't register it is CUDA_ERROR. It is in the socket before the first COMPUTE
- *             of that window is in the queue.
+ *             window's size, no room), or of which the VM took memory away, every COMPUTE is
+ *             INVALID_REQUEST, in one that CUDA can't register it is CUDA_ERROR. It is in the
+ *             socket before the first COMPUTE of that window is in the queue.
  *   WINDOW_REMOVE   mediator to executor: ExecutorWindow. No COMPUTE of that window
  *             is in flight then. (Should one be, the window stays mapped until it ends.)
  *

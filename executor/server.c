@@ -91,12 +91,15 @@ static void server_answer_device_info(Server *s, uint64_t tag)
 
 static void server_complete_compute(Server *s, const Slot *slot, const Completion *completion)
 {
+    const ExecutorResult lost = {.status = VGPU_ERROR_INVALID_REQUEST};
     const ExecutorResult result = {
         .result = completion->result,
         .exec_time_us = completion->exec_time_us,
     };
 
-    if (completion->cuda_result != 0)
+    if (window_is_lost(slot->window))
+        answer_result(&s->answers, slot->tag, &lost);
+    else if (completion->cuda_result != 0)
         answer_result_cuda_error(&s->answers, slot->tag, completion->cuda_result);
     else
         answer_result(&s->answers, slot->tag, &result);
@@ -113,8 +116,8 @@ static void server_answer_completion(Server *s, const Completion *completion)
     s->free_slots |= UINT64_C(1) << completion->slot;
 
     if (slot->window) {
-        server_release_window(s, slot->window);
         server_complete_compute(s, slot, completion);
+        server_release_window(s, slot->window);
         return;
     }
     if (completion->cuda_result != 0) {
@@ -186,8 +189,6 @@ static int server_add_window(Server *s, const WindowMessage *m)
     w->next = s->windows;
     s->windows = w;
     s->ops->window_add(s->backend, w);
-    if (w->cuda_result != 0)
-        fprintf(stderr, "vgpu-executor: window %u: CUDA error %u\n", id, w->cuda_result);
     return 0;
 }
 
@@ -284,7 +285,7 @@ static int server_compute(Server *s, const Message *m)
     r = server_find_window(s, message.window, &window);
     if (r != 0)
         return r;
-    if (window)
+    if (window && !window_is_lost(window))
         refusal.status = vgpu_submission_check(&message.submission, window->size, &repeatable);
     if (refusal.status != VGPU_ERROR_NONE || message.submission.opcode == VGPU_OP_RING_NOP) {
         answer_result(&s->answers, m->header.tag, &refusal);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,8 +15,7 @@ int window_new(uint32_t id, int fd, Window **ret)
     void *memory;
     Window *w;
 
-    /* Only a file that can't shrink: else its owner could end this process with a
-     * SIGBUS, and every other VM's requests with it. */
+    /* Operands are checked against the size, so that must stay as it is. */
     if (seals < 0 || !(seals & F_SEAL_SHRINK))
         return -EINVAL;
     if (fstat(fd, &st) < 0)
@@ -38,6 +38,7 @@ int window_new(uint32_t id, int fd, Window **ret)
     w->id = id;
     w->memory = memory;
     w->size = (uint64_t) st.st_size;
+    memory_guard_add(&w->guard, memory, (size_t) st.st_size);
     *ret = w;
     return 0;
 }
@@ -47,9 +48,21 @@ Window *window_free(Window *w)
     if (!w)
         return NULL;
 
+    memory_guard_remove(&w->guard);
     munmap(w->memory, w->size);
     free(w);
     return NULL;
+}
+
+bool window_is_lost(Window *w)
+{
+    if (!memory_guard_is_lost(&w->guard))
+        return false;
+
+    if (!w->told)
+        fprintf(stderr, "vgpu-executor: window %u: its VM took memory of it away\n", w->id);
+    w->told = true;
+    return true;
 }
 
 Window **window_find(Window **list, uint32_t id)

@@ -9,6 +9,7 @@
 #define VGPU_EXECUTOR_WINDOW_H
 
 #include "executor-protocol.h"
+#include "memory-guard.h"
 
 typedef struct Window {
     struct Window *next;
@@ -17,8 +18,11 @@ typedef struct Window {
     unsigned n_jobs;
     unsigned char *memory;
     uint64_t size;
+    MemoryGuard guard;
+    bool told; /* that it is lost */
 
-    /* The backend's: where the device sees it, and why it does not */
+    /* The backend's: where the device sees it, or why it does not */
+    bool is_registered; /* tried, at least */
     uint64_t device;
     uint32_t cuda_result;
 } Window;
@@ -36,6 +40,14 @@ int window_new(uint32_t id, int fd, Window **ret);
 
 /* window_free() - unmap; takes NULL, returns NULL */
 Window *window_free(Window *w);
+
+/*
+ * window_is_lost() - has the VM taken memory of it away?
+ *
+ * Then what is mapped here are zeros, and nothing that is computed in them counts. Says so
+ * once on standard error. To be called on the loop's thread.
+ */
+bool window_is_lost(Window *w);
 
 /* window_find() - the link that leads to the window of that id which is not removed; or NULL */
 Window **window_find(Window **list, uint32_t id);

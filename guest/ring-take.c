@@ -98,7 +98,7 @@ uint32_t ring_harvest(vgpu_ring *ring)
     return n;
 }
 
-static int failure_of(vgpu_device *dev, uint32_t state)
+int ring_failure_of(vgpu_device *dev, uint32_t state)
 {
     uint32_t error;
 
@@ -129,7 +129,7 @@ uint32_t ring_check(vgpu_ring *ring, bool now)
         return 0;
 
     ring->next_check = clock + CHECK_INTERVAL_NS;
-    failure = failure_of(ring->dev, device_read(ring->dev, VGPU_REG_RING_CTRL));
+    failure = ring_failure_of(ring->dev, device_read(ring->dev, VGPU_REG_RING_CTRL));
     if (failure != 0) {
         ring_harvest(ring); /* what was complete before that is so */
         ring_fail(ring, failure);

@@ -139,7 +139,7 @@ static void prepare(vgpu_ring *ring, uint32_t first_index)
 static int turn_on(vgpu_ring *ring, deadline until)
 {
     vgpu_device *dev = ring->dev;
-    uint32_t state, error;
+    uint32_t state;
     int r;
 
     device_write(dev, VGPU_REG_RING_OFFSET_LO, (uint32_t) ring->offset);
@@ -149,21 +149,7 @@ static int turn_on(vgpu_ring *ring, deadline until)
     ring->on = true;
 
     r = leave_state(dev, VGPU_RING_STARTING, until, &state);
-    if (r < 0)
-        return r;
-    switch (state) {
-    case VGPU_RING_ON:
-        return 0;
-    case VGPU_RING_OFF:
-        return -ECONNRESET;
-    case VGPU_RING_FAILED:
-        error = device_read(dev, VGPU_REG_RING_ERROR);
-        return error == VGPU_ERROR_NONE || error > INT_MAX ? -EPROTO : (int) error;
-    case UINT32_MAX:
-        return -ENODEV;
-    default:
-        return -EPROTO;
-    }
+    return r < 0 ? r : ring_failure_of(dev, state);
 }
 
 static bool entries_are_valid(uint32_t entries)

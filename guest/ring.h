@@ -106,6 +106,10 @@ int ring_open_at(vgpu_device *dev, uint32_t entries, int timeout_ms, uint32_t fi
 /* ring_fail() - the ring has ended: so has all that is outstanding, with @result */
 void ring_fail(vgpu_ring *ring, int result);
 
+/* ring_failure_of() - what a state in RING_CTRL says: 0 while the ring is on or about to be, else
+ * why it is not */
+int ring_failure_of(vgpu_device *dev, uint32_t state);
+
 /* ring_has_new() - may there be completions that were not copied yet? */
 bool ring_has_new(const vgpu_ring *ring);
 

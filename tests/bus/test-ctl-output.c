@@ -86,42 +86,6 @@ static void test_usage(void **state)
     ctl_release(&c);
 }
 
-/* libvirt's own test driver has a domain "test", of a type that has no QEMU. */
-static void test_attach(void **state)
-{
-    Ctl c = ctl_run("--help", NULL);
-    bool there = strstr(c.out, "attach DOMAIN") != NULL;
-    const char *refusal = "Failed to attach a GPU to domain test: ";
-
-    (void) state;
-    ctl_release(&c);
-    if (!there) {
-        print_message("# vgpuctl is built without libvirt\n");
-        skip();
-    }
-    c = ctl_run("attach", "test", "--connect=test:///default", NULL);
-    assert_int_equal(c.status, 1);
-    assert_true(strncmp(c.err, refusal, strlen(refusal)) == 0);
-    assert_non_null(strstr(c.err, "'test'"));
-    ctl_release(&c);
-    c = ctl_run("attach", "test", "--priority=urgent", "-c", "test:///default", NULL);
-    assert_int_equal(c.status, 1);
-    assert_non_null(strstr(c.err, "'urgent'"));
-    ctl_release(&c);
-    c = ctl_run("attach", "test", "QueueLimit=0", "-c", "test:///default", NULL);
-    assert_int_equal(c.status, 1);
-    assert_non_null(strstr(c.err, "'0'"));
-    ctl_release(&c);
-    ctl_refuse(
-        "'Speed=1' is no limit: it is QueueLimit=, RequestRateLimit= or Weight= and a number.",
-        "attach", "test", "Speed=1", "-c", "test:///default");
-    ctl_refuse("Failed to detach the GPU of domain none: no domain is called 'none'", "detach",
-               "none", "-c", "test:///default");
-    c = ctl_run("detach", "test", "-c", "test:///default", NULL);
-    assert_int_equal(c.status, 0);
-    ctl_release(&c);
-}
-
 /* One question to the mediator, however many VMs there are: seen by an eavesdropper. */
 static void test_one_call(void **state)
 {
@@ -261,60 +225,6 @@ static void test_json_others(void **state)
 }
 
 /* ---- Metrics ------------------------------------------------------------------------------ */
-
-/* Writes @text to a file of this name in the mediator's directory. */
-static void save(const char *name, const char *text, char path[128])
-{
-    FILE *f;
-
-    snprintf(path, 128, "%s/%s", mediator.directory, name);
-    f = fopen(path, "we");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-/* By the reference implementation's parser, which is strict. */
-static void test_metrics_are_valid(void **state)
-{
-    char path[128], script[1024];
-    Ctl c, parsed;
-
-    (void) state;
-    parsed = ctl_shell("/usr/bin/python3 -c 'import prometheus_client.openmetrics.parser'");
-    if (parsed.status != 0) {
-        ctl_release(&parsed);
-        print_message("# python3-prometheus-client is not installed\n");
-        skip();
-    }
-    ctl_release(&parsed);
-
-    c = ctl_run("metrics", NULL);
-    assert_int_equal(c.status, 0);
-    assert_string_equal(c.err, "");
-    save("metrics", c.out, path);
-    snprintf(
-        script, sizeof(script),
-        "/usr/bin/python3 - %s <<'END'\n"
-        "import sys\n"
-        "from prometheus_client.openmetrics.parser import text_string_to_metric_families\n"
-        "families = list(text_string_to_metric_families(open(sys.argv[1]).read()))\n"
-        "assert all(f.documentation for f in families)\n"
-        "kinds = {f.name: f.type for f in families}\n"
-        "assert kinds['vgpu_vm_wait_seconds'] == 'histogram', kinds\n"
-        "assert kinds['vgpu_pool_requests_completed'] == 'counter', kinds\n"
-        "names = {s.labels['vm'] for f in families if f.name == 'vgpu_vm' for s in f.samples}\n"
-        "assert names == {'web1', 'web2', 'back\\\\slash \"quoted\"'}, names\n"
-        "print(len(families))\n"
-        "END\n",
-        path);
-    parsed = ctl_shell(script);
-    if (parsed.status != 0)
-        fail_msg("%s", parsed.err);
-    assert_true(atoi(parsed.out) >= 35);
-    ctl_release(&parsed);
-    ctl_release(&c);
-}
 
 /* The value of a sample, the whole name given; fails where it is not there. */
 static double sample(const Ctl *c, const char *name)
@@ -517,18 +427,11 @@ static void test_completion_of_evil_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_help),
-        cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_attach),
-        cmocka_unit_test(test_one_call),
-        cmocka_unit_test(test_json_list),
-        cmocka_unit_test(test_json_others),
-        cmocka_unit_test(test_metrics_are_valid),
-        cmocka_unit_test(test_metrics_say_what_is),
-        cmocka_unit_test(test_pager),
-        cmocka_unit_test(test_colors),
-        cmocka_unit_test(test_completion),
-        cmocka_unit_test(test_completion_of_evil_names),
+        cmocka_unit_test(test_help),        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_one_call),    cmocka_unit_test(test_json_list),
+        cmocka_unit_test(test_json_others), cmocka_unit_test(test_metrics_say_what_is),
+        cmocka_unit_test(test_pager),       cmocka_unit_test(test_colors),
+        cmocka_unit_test(test_completion),  cmocka_unit_test(test_completion_of_evil_names),
     };
 
     return cmocka_run_group_tests_name("ctl-output", tests, start, world_end);

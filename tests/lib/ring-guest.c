@@ -47,9 +47,17 @@ static void place_ring(RingGuest *g, uint32_t begin)
 int ring_guest_open(RingGuest *g, uint64_t window_size, uint64_t offset, uint32_t entries,
                     uint32_t begin)
 {
+    int memfd = memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    return ring_guest_open_in(g, memfd, window_size, offset, entries, begin);
+}
+
+int ring_guest_open_in(RingGuest *g, int memfd, uint64_t window_size, uint64_t offset,
+                       uint32_t entries, uint32_t begin)
+{
     *g = (RingGuest){
-        .fds = {memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING),
-                eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
+        .fds = {memfd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
         .setup = {.offset = offset, .entries = entries},
         .window_size = window_size,
     };

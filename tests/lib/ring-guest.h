@@ -37,6 +37,10 @@ typedef struct RingGuest {
 int ring_guest_open(RingGuest *g, uint64_t window_size, uint64_t offset, uint32_t entries,
                     uint32_t begin);
 
+/* ring_guest_open_in() - the same in a memfd of the caller's, which is taken over */
+int ring_guest_open_in(RingGuest *g, int memfd, uint64_t window_size, uint64_t offset,
+                       uint32_t entries, uint32_t begin);
+
 void ring_guest_close(RingGuest *g);
 
 /* ring_guest_setup() - send RING_SETUP, with @n_fds of the descriptors */

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "test-executor-start.h"
 #include "test-executor-window.h"
 
 #include <fcntl.h>
@@ -567,20 +568,6 @@ static void show_openblas(void)
     rmdir(openblas_dir);
 }
 
-static bool gpu_is_there(void)
-{
-    Client *c = client_start(&options);
-    char *text;
-    int status;
-
-    client_hang_up(c);
-    status = client_end(c, &text);
-    if (status != EXECUTOR_EXIT_OK)
-        printf("1..0 # SKIP no GPU: %s", text);
-    free(text);
-    return status == EXECUTOR_EXIT_OK;
-}
-
 int main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
@@ -604,25 +591,9 @@ int main(int argc, char *argv[])
     int failed;
     const char *which = argc > 1 ? argv[1] : "";
 
-    options = (ClientOptions){
-        .executor = getenv("VGPU_EXECUTOR"),
-        .backend = strncmp(which, "cpu", 3) == 0 ? "cpu" : "cuda",
-        .slots = SLOTS,
-    };
-    if (strcmp(which, "fake") == 0) {
-        options.library_dir = getenv("VGPU_FAKE_CUDA_DIR");
-        options.kernels = getenv("VGPU_KERNELS");
-        options.fake = getenv("VGPU_FAKE_PLAN");
-    }
+    options = options_for_backend(which, SLOTS);
     if (strcmp(which, "cpu-alone") == 0)
         hide_openblas();
-    if (!options.executor) {
-        fprintf(stderr, "VGPU_EXECUTOR is not set\n");
-        return 1;
-    }
-    if (strcmp(which, "gpu") == 0 && !gpu_is_there())
-        return 0;
-
     failed = cmocka_run_group_tests_name(which, tests, NULL, NULL);
     show_openblas();
     return failed;

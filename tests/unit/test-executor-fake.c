@@ -30,16 +30,6 @@ Client *start(const char *fake)
     return c;
 }
 
-void assert_end(Client *c, int status, const char *says)
-{
-    char *text;
-
-    assert_int_equal(client_end(c, &text), status);
-    if (!strstr(text, says))
-        fail_msg("said \"%s\" instead of \"%s\"", text, says);
-    free(text);
-}
-
 void assert_good_end(Client *c)
 {
     client_hang_up(c);

@@ -3,7 +3,7 @@
 #ifndef TEST_EXECUTOR_FAKE_H
 #define TEST_EXECUTOR_FAKE_H
 
-#include "test-executor-client.h"
+#include "test-executor-start.h"
 
 #define MESSAGE_MAX (sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX)
 #define SLOTS 4u
@@ -13,9 +13,6 @@ ClientOptions fake_options(const char *fake);
 
 /* start() - start it and read its HELLO */
 Client *start(const char *fake);
-
-/* assert_end() - it ends with @status, and @says is part of what it said; frees @c */
-void assert_end(Client *c, int status, const char *says);
 
 /* assert_good_end() - hang up; it ends well; frees @c */
 void assert_good_end(Client *c);

@@ -254,6 +254,7 @@ static void test_registering_is_sticky(void **state)
     Client *c = start_in("fail=cuMemHostRegister_v2:700", w);
     ClientResponse r;
 
+    assert_fails(c, w, &small, ILLEGAL_ADDRESS);
     assert_false(client_receive(c, &r));
     assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
 }
@@ -265,9 +266,10 @@ static void test_registering_is_sticky(void **state)
 static void test_hung_job_leaves_the_others(void **state)
 {
     TestWindow *w = *state;
-    Client *c = start_in("hang=kernel", w);
+    Client *c = start_in("hang=kernel:after=1", w);
     ClientResponse r;
 
+    window_compute(c, w, &small); /* the window is registered */
     window_send(c, w, 1, VGPU_PRIORITY_LOW, &large);
     for (unsigned i = 10; i < 16; i++) {
         send_scalar(c, i, i % VGPU_N_PRIORITIES);
@@ -280,6 +282,34 @@ static void test_hung_job_leaves_the_others(void **state)
     assert_int_equal(r.result.status, VGPU_ERROR_NONE);
     client_hang_up(c);
     assert_end(c, EXECUTOR_EXIT_OK, "");
+}
+
+/* Loading cuBLAS never ends, nor then what is to be done for a new window; requests, and jobs in
+ * a window that is known, do. */
+static void test_hung_preparation_leaves_the_others(void **state)
+{
+    TestWindow *w = *state, other = window_create(2, VGPU_WINDOW_SIZE_MIN);
+    VGPUSubmission sum = small;
+    Client *c = start_in("hang=cublasCreate_v2", w);
+    ClientResponse r;
+
+    sum.opcode = VGPU_OP_RING_SUM;
+    window_send_add(c, &other);
+    window_compute(c, w, &small);
+    window_send(c, w, 1, VGPU_PRIORITY_HIGH, &product);
+    window_send(c, &other, 2, VGPU_PRIORITY_HIGH, &sum);
+    for (unsigned i = 10; i < 16; i++) {
+        send_scalar(c, i, i % VGPU_N_PRIORITIES);
+        r = receive(c);
+        assert_sum(&r);
+        window_send(c, w, i, i % VGPU_N_PRIORITIES, i % 2 ? &small : &parts);
+        r = receive(c);
+        assert_int_equal(r.tag, i);
+        assert_int_equal(r.result.status, VGPU_ERROR_NONE);
+    }
+    client_hang_up(c);
+    assert_end(c, EXECUTOR_EXIT_OK, "");
+    window_destroy(&other);
 }
 
 /* ---- What is asked of the driver ------------------------------------------------------------ */
@@ -352,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sticky_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_registering_is_sticky, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hung_job_leaves_the_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hung_preparation_leaves_the_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_made_is_kept, setup, teardown),
     };
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "test-executor-start.h"
 #include "test-executor-window.h"
 
 #include <fcntl.h>
@@ -18,11 +19,12 @@
 
 TestWindow window_create(uint32_t id, uint64_t size)
 {
-    TestWindow w = {
-        .id = id,
-        .fd = memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING),
-        .size = size,
-    };
+    return window_create_in(memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING), id, size);
+}
+
+TestWindow window_create_in(int memfd, uint32_t id, uint64_t size)
+{
+    TestWindow w = {.id = id, .fd = memfd, .size = size};
 
     assert_true(w.fd >= 0);
     assert_int_equal(ftruncate(w.fd, (off_t) size), 0);
@@ -55,21 +57,12 @@ void window_send_remove(Client *c, const TestWindow *w)
     assert_true(client_send(c, m, message_window(m, EXECUTOR_MSG_WINDOW_REMOVE, w->id)));
 }
 
-static uint64_t next_random(uint64_t *seed)
-{
-    uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15);
-
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 void window_fill(TestWindow *w, uint64_t seed, uint32_t type, bool nice)
 {
     uint64_t *words = (uint64_t *) (void *) w->memory;
 
     for (uint64_t i = 0; i < w->size / 8; i++) {
-        uint64_t x = next_random(&seed);
+        uint64_t x = random_bits(&seed);
         /* Of either sign, from 2^-8 to 2^8 */
         double d = (x & 1 ? -1 : 1) * ldexp(1 + (double) (x >> 12) * 0x1p-52, (int) (x >> 1) % 8);
         float pair[2] = {(float) d, (float) (d * 0.7)};

@@ -20,6 +20,9 @@ typedef struct TestWindow {
 
 /* window_create() - a sealed memfd, mapped; nobody is told */
 TestWindow window_create(uint32_t id, uint64_t size);
+
+/* window_create_in() - the same in a memfd of the caller's, which is taken over */
+TestWindow window_create_in(int memfd, uint32_t id, uint64_t size);
 void window_destroy(TestWindow *w);
 
 /* window_send_add(), window_send_remove() - tell the executor */

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "test-executor-start.h"
 #include "test-executor-window.h"
 
 #include <fcntl.h>
@@ -31,17 +32,6 @@ static Client *start(void)
 
     client_hello(c);
     return c;
-}
-
-static void assert_end(Client *c, int status, const char *says)
-{
-    char *text;
-
-    client_hang_up(c);
-    assert_int_equal(client_end(c, &text), status);
-    if (!strstr(text, says) || (*says == '\0' && *text != '\0'))
-        fail_msg("said \"%s\" instead of \"%s\"", text, says);
-    free(text);
 }
 
 static VGPUSubmission addition(uint64_t count)
@@ -80,7 +70,7 @@ static void test_two_windows(void **state)
     s.count++;
     window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
     window_compute(c, &v, &s);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&v);
     window_destroy(&w);
 }
@@ -104,7 +94,7 @@ static void test_removed(void **state)
     }
     window_send_remove(c, &w);
     window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&w);
 }
 
@@ -164,7 +154,7 @@ static void test_removed_while_others_run(void **state)
     window_expect(&busy, &large);
     assert_memory_equal(w.memory, w.expected, w.size);
     assert_memory_equal(busy.memory, busy.expected, busy.size);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&busy);
     window_destroy(&w);
 }
@@ -204,7 +194,7 @@ static void test_removed_under_a_job(void **state)
     window_expect(&other, &small);
     assert_memory_equal(w.memory, w.expected, w.size);
     assert_memory_equal(other.memory, other.expected, other.size);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&w);
     window_destroy(&other);
 }
@@ -221,7 +211,7 @@ static void test_nop(void **state)
 
     window_send_add(c, &w);
     window_refused(c, &w, &s, VGPU_ERROR_NONE);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&w);
 }
 
@@ -263,7 +253,7 @@ static void test_large_jobs_hold_nothing_up(void **state)
         if (i == 3 && strcmp(options.backend, "cpu") == 0)
             assert_int_equal(r.tag, 1);
     }
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&w);
 }
 
@@ -301,7 +291,7 @@ static void test_mixture(void **state)
             assert_int_equal(r.result.result,
                              (uint32_t) ((r.tag % 7 == 0 ? 1000000 : 1 + r.tag) * 0x01010101));
     }
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&w);
 }
 
@@ -369,7 +359,7 @@ static void test_bad_submissions(void **state)
         assert_memory_equal(w.memory, w.expected, w.size);
     }
     window_compute(c, &w, &good);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&w);
 }
 
@@ -389,7 +379,7 @@ static void assert_no_window(int fd, const char *says)
     window_send_remove(c, &bad);
     window_send_add(c, &good);
     window_compute(c, &good, &s);
-    assert_end(c, EXECUTOR_EXIT_OK, says);
+    assert_hang_up(c, EXECUTOR_EXIT_OK, says);
     window_destroy(&good);
     close(fd);
 }
@@ -446,7 +436,7 @@ static void assert_garbage_ends(const void *message, size_t size, const int fds[
     else
         assert_true(client_send(c, message, size));
     assert_false(client_receive(c, &r));
-    assert_end(c, EXECUTOR_EXIT_FAILURE, says);
+    assert_hang_up(c, EXECUTOR_EXIT_FAILURE, says);
 }
 
 static void test_garbage(void **state)
@@ -484,7 +474,7 @@ static void test_added_twice(void **state)
     window_send_add(c, &w);
     window_send_add(c, &w);
     assert_false(client_receive(c, &r));
-    assert_end(c, EXECUTOR_EXIT_FAILURE, "added window 1 twice");
+    assert_hang_up(c, EXECUTOR_EXIT_FAILURE, "added window 1 twice");
     window_destroy(&w);
 }
 
@@ -509,7 +499,7 @@ static void test_messages_in_parts(void **state)
         window_send_add(c, &v);
         window_compute(c, &v, &s);
         window_compute(c, &w, &s);
-        assert_end(c, EXECUTOR_EXIT_OK, "");
+        assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     }
     window_destroy(&w);
     window_destroy(&v);
@@ -538,7 +528,7 @@ static void test_killed(void **state)
         if (i % 2 == 1)
             assert_true(client_receive(c, &r));
         kill(c->pid, SIGKILL);
-        assert_end(c, 128 + SIGKILL, "");
+        assert_hang_up(c, 128 + SIGKILL, "");
     }
 
     {
@@ -546,7 +536,7 @@ static void test_killed(void **state)
 
         window_send_add(c, &w);
         window_compute(c, &w, &large);
-        assert_end(c, EXECUTOR_EXIT_OK, "");
+        assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     }
     window_destroy(&w);
 }
@@ -563,25 +553,11 @@ static void test_hang_up_with_jobs_in_flight(void **state)
     window_send_add(c, &w);
     for (unsigned k = 0; k < SLOTS; k++)
         window_send(c, &w, k, k % VGPU_N_PRIORITIES, &large);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
     window_destroy(&w);
 }
 
 /* ---- main ---------------------------------------------------------------------------------- */
-
-static bool gpu_is_there(void)
-{
-    Client *c = client_start(&options);
-    char *text;
-    int status;
-
-    client_hang_up(c);
-    status = client_end(c, &text);
-    if (status != EXECUTOR_EXIT_OK)
-        printf("1..0 # SKIP no GPU: %s", text);
-    free(text);
-    return status == EXECUTOR_EXIT_OK;
-}
 
 int main(int argc, char *argv[])
 {
@@ -603,21 +579,6 @@ int main(int argc, char *argv[])
     };
     const char *which = argc > 1 ? argv[1] : "";
 
-    options = (ClientOptions){
-        .executor = getenv("VGPU_EXECUTOR"),
-        .backend = strcmp(which, "cpu") == 0 ? "cpu" : "cuda",
-        .slots = SLOTS,
-    };
-    if (strcmp(which, "fake") == 0) {
-        options.library_dir = getenv("VGPU_FAKE_CUDA_DIR");
-        options.kernels = getenv("VGPU_KERNELS");
-    }
-    if (!options.executor) {
-        fprintf(stderr, "VGPU_EXECUTOR is not set\n");
-        return 1;
-    }
-    if (strcmp(which, "gpu") == 0 && !gpu_is_there())
-        return 0;
-
+    options = options_for_backend(which, SLOTS);
     return cmocka_run_group_tests_name(which, tests, NULL, NULL);
 }

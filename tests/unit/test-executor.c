@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "test-executor-client.h"
+#include "test-executor-start.h"
 
 #define MESSAGE_MAX (sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX)
 #define SLOTS 8u
@@ -411,16 +411,6 @@ static void test_largest_in_flight(void **state)
 
 /* ---- The end ------------------------------------------------------------------ */
 
-static void assert_end(Client *c, int status, const char *says)
-{
-    char *text;
-
-    assert_int_equal(client_end(c, &text), status);
-    if (!strstr(text, says))
-        fail_msg("said \"%s\" instead of \"%s\"", text, says);
-    free(text);
-}
-
 static void assert_garbage_ends(ExecutorHeader header)
 {
     void *state;
@@ -549,20 +539,6 @@ static void test_every_number_of_slots(void **state)
 
 /* ---- main ---------------------------------------------------------------------- */
 
-static bool gpu_is_there(void)
-{
-    Client *c = client_start(&options);
-    char *text;
-    int status;
-
-    client_hang_up(c);
-    status = client_end(c, &text);
-    if (status != EXECUTOR_EXIT_OK)
-        printf("1..0 # SKIP no GPU: %s", text);
-    free(text);
-    return status == EXECUTOR_EXIT_OK;
-}
-
 int main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
@@ -589,21 +565,6 @@ int main(int argc, char *argv[])
     };
     const char *which = argc > 1 ? argv[1] : "";
 
-    options = (ClientOptions){
-        .executor = getenv("VGPU_EXECUTOR"),
-        .backend = strcmp(which, "cpu") == 0 ? "cpu" : "cuda",
-        .slots = SLOTS,
-    };
-    if (strcmp(which, "fake") == 0) {
-        options.library_dir = getenv("VGPU_FAKE_CUDA_DIR");
-        options.kernels = getenv("VGPU_KERNELS");
-    }
-    if (!options.executor) {
-        fprintf(stderr, "VGPU_EXECUTOR is not set\n");
-        return 1;
-    }
-    if (strcmp(which, "gpu") == 0 && !gpu_is_there())
-        return 0;
-
+    options = options_for_backend(which, SLOTS);
     return cmocka_run_group_tests_name(which, tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "test-guest-command-fixture.h"
+#include "test-guest-run.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,28 +64,7 @@ int command_teardown(void **state)
 
 int run(command_fixture *f, int (*command)(const options *, char **), char **argv)
 {
-    FILE *caught = tmpfile();
-    int out, err, code;
-    size_t n;
-
-    assert_non_null(caught);
-    fflush(stdout);
-    out = dup(STDOUT_FILENO);
-    err = dup(STDERR_FILENO);
-    dup2(fileno(caught), STDOUT_FILENO);
-    dup2(fileno(caught), STDERR_FILENO);
-    code = command(&f->options, argv);
-    fflush(stdout);
-    dup2(out, STDOUT_FILENO);
-    dup2(err, STDERR_FILENO);
-    close(out);
-    close(err);
-
-    rewind(caught);
-    n = fread(f->output, 1, sizeof(f->output) - 1, caught);
-    f->output[n] = '\0';
-    fclose(caught);
-    return code;
+    return run_caught(command, &f->options, argv, f->output, sizeof(f->output));
 }
 
 void expect_output(const command_fixture *f, const char *text)

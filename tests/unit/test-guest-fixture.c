@@ -20,6 +20,16 @@ int fixture_setup(void **state)
     return 0;
 }
 
+int fixture_setup_ring(void **state, uint64_t window_size)
+{
+    fixture *f;
+
+    fixture_setup(state);
+    f = *state;
+    ring_model_add(&f->model, &f->sysfs, window_size);
+    return 0;
+}
+
 int fixture_teardown(void **state)
 {
     fixture *f = *state;
@@ -42,5 +52,23 @@ int fixture_add(fixture *f, int timeout_ms)
     int r = vgpu_add(f->dev, 40, 2, timeout_ms, &sum);
 
     assert_int_equal(sum, r == 0 ? 42 : 0);
+    return r;
+}
+
+vgpu_ring *fixture_open_ring(fixture *f, uint32_t entries)
+{
+    vgpu_ring *ring = NULL;
+
+    assert_int_equal(vgpu_ring_open(f->dev, entries, LONG_MS, &ring), 0);
+    return ring;
+}
+
+int fixture_try_ring(fixture *f, uint32_t entries, int timeout_ms)
+{
+    vgpu_ring *ring = NULL;
+    int r = vgpu_ring_open(f->dev, entries, timeout_ms, &ring);
+
+    assert_int_equal(r == 0, ring != NULL);
+    vgpu_ring_close(ring);
     return r;
 }

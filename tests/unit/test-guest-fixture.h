@@ -20,7 +20,16 @@ typedef struct fixture {
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
+/* The same of a device with a window of this size. */
+int fixture_setup_ring(void **state, uint64_t window_size);
+
 /* vgpu_add() of 40 and 2. Fails the test if that gives anything but 42, or a sum with an error. */
 int fixture_add(fixture *f, int timeout_ms);
+
+/* vgpu_ring_open() that must work. */
+vgpu_ring *fixture_open_ring(fixture *f, uint32_t entries);
+
+/* What vgpu_ring_open() returns; the ring is closed again. */
+int fixture_try_ring(fixture *f, uint32_t entries, int timeout_ms);
 
 #endif

@@ -12,27 +12,7 @@ protocol=$root/protocol/vgpu-protocol.h
 ring=$root/protocol/vgpu-ring.h
 header=$root/guest/vgpu.h
 man=$root/docs/man
-number=0
-failures=0
-missing=
-
-# report NAME - one result; what is in $missing makes it a failure
-report() {
-    number=$((number + 1))
-    if [ -z "$missing" ]; then
-        echo "ok $number - $1"
-    else
-        failures=$((failures + 1))
-        echo "not ok $number - $1"
-        printf '# missing or different: %s\n' "$missing"
-    fi
-    missing=
-}
-
-# want PAGE REGEX - a line of the page matches
-want() {
-    grep -Eq -e "$2" "$man/$1" || missing+=" $2"
-}
+. "$(dirname "$0")/manual.sh"
 
 # constants PREFIX [HEADER] - "NAME VALUE" of each VGPU_PREFIX_NAME in an enumeration of the protocol
 constants() {
@@ -41,37 +21,37 @@ constants() {
 
 while read -r name value; do
     case $name in
-    TIMESTAMP_LO) want vgpu-stub.7 "^$value, 0x038	TIMESTAMP_LO, _HI	" ;;
-    TIMESTAMP_HI) want vgpu-stub.7 "^0x034, $value	" ;;
-    EXTENSION) want vgpu-stub.7 "^$value	extension block	" ;;
-    *) want vgpu-stub.7 "^$value	$name	" ;;
+    TIMESTAMP_LO) want "$man/vgpu-stub.7" "^$value, 0x038	TIMESTAMP_LO, _HI	" ;;
+    TIMESTAMP_HI) want "$man/vgpu-stub.7" "^0x034, $value	" ;;
+    EXTENSION) want "$man/vgpu-stub.7" "^$value	extension block	" ;;
+    *) want "$man/vgpu-stub.7" "^$value	$name	" ;;
     esac
 done < <(constants REG)
 report 'every register is in vgpu-stub(7), at its offset'
 
 while read -r name value; do
     case $name in
-    WINDOW_SIZE_LO | RING_OFFSET_LO) want vgpu-stub.7 "^$value, 0x8[0-9a-f]{2}	$name, _HI	" ;;
-    WINDOW_SIZE_HI | RING_OFFSET_HI) want vgpu-stub.7 "^0x8[0-9a-f]{2}, $value	" ;;
-    *) want vgpu-stub.7 "^$value	$name	" ;;
+    WINDOW_SIZE_LO | RING_OFFSET_LO) want "$man/vgpu-stub.7" "^$value, 0x8[0-9a-f]{2}	$name, _HI	" ;;
+    WINDOW_SIZE_HI | RING_OFFSET_HI) want "$man/vgpu-stub.7" "^0x8[0-9a-f]{2}, $value	" ;;
+    *) want "$man/vgpu-stub.7" "^$value	$name	" ;;
     esac
 done < <(constants REG "$ring")
 report 'every register of the extension block is in vgpu-stub(7), at its offset'
 
 while read -r name value; do
-    want vgpu-stub.7 "^$value	$name	"
+    want "$man/vgpu-stub.7" "^$value	$name	"
 done < <(constants 'OP_RING' "$ring" | sed 's/^/RING_/' && constants RING "$ring" && constants TYPE "$ring")
 report "every operation and type, and every state of the ring, is in vgpu-stub(7)"
 
 while read -r name value; do
-    want vgpu-stub.7 "^$value	$name	"
+    want "$man/vgpu-stub.7" "^$value	$name	"
 done < <(constants ERROR)
 report 'every error code is in vgpu-stub(7)'
 
 while read -r name value; do
     case $name in
     MEMORY_* | SYNCHRONIZE) ;; # no host executes them yet
-    *) want vgpu-stub.7 "^$value	$name	" ;;
+    *) want "$man/vgpu-stub.7" "^$value	$name	" ;;
     esac
 done < <(constants OP)
 report 'every operation that exists is in vgpu-stub(7)'
@@ -79,7 +59,7 @@ report 'every operation that exists is in vgpu-stub(7)'
 functions=$(sed -nE 's/^[a-z].*[ *](vgpu_[a-z_]+)\(.*/\1/p' "$header")
 [ "$(wc -w <<<"$functions")" -ge 25 ] || missing='functions in vgpu.h'
 for name in $functions; do
-    want libvgpu.3 "^\.F[no] $name( |\$)"
+    want "$man/libvgpu.3" "^\.F[no] $name( |\$)"
     grep -q "^    $name;" "$root/guest/libvgpu.sym" || missing+=" $name in libvgpu.sym"
 done
 report 'every function is in libvgpu(3) and in the symbol file'
@@ -93,7 +73,7 @@ report 'every exported symbol is in the header'
 options=$("$vgpu" --help | sed -nE 's/^ .*--([a-z]+).*/\1/p')
 [ "$(wc -w <<<"$options")" -ge 9 ] || missing='options in --help'
 for name in $options; do
-    want vgpu.1 "Fl -$name( |\$)"
+    want "$man/vgpu.1" "Fl -$name( |\$)"
 done
 report 'every option is in vgpu(1)'
 
@@ -108,13 +88,5 @@ for example in "$work"/example-*.c; do
 done
 report 'the examples in libvgpu(3) compile'
 
-if command -v mandoc >/dev/null; then
-    missing=$(mandoc -T lint -W warning "$man"/{vgpu.1,libvgpu.3,vgpu-stub.7} | tr '\n' ' ')
-    report 'the pages are well-formed'
-else
-    number=$((number + 1))
-    echo "ok $number - the pages are well-formed # SKIP mandoc is not installed"
-fi
-
-echo "1..$number"
-exit $((failures > 0))
+are_well_formed "$man"/{vgpu.1,libvgpu.3,vgpu-stub.7}
+conclude

@@ -18,32 +18,14 @@
 #define WINDOW_SMALL VGPU_WINDOW_SIZE_MIN
 #define WINDOW_LARGE (UINT64_C(8) << 20)
 
-static int setup_size(void **state, uint64_t size)
-{
-    fixture *f;
-
-    fixture_setup(state);
-    f = *state;
-    ring_model_add(&f->model, &f->sysfs, size);
-    return 0;
-}
-
 static int setup_small(void **state)
 {
-    return setup_size(state, WINDOW_SMALL);
+    return fixture_setup_ring(state, WINDOW_SMALL);
 }
 
 static int setup_large(void **state)
 {
-    return setup_size(state, WINDOW_LARGE);
-}
-
-static vgpu_ring *open_ring(fixture *f, uint32_t entries)
-{
-    vgpu_ring *ring = NULL;
-
-    assert_int_equal(vgpu_ring_open(f->dev, entries, LONG_MS, &ring), 0);
-    return ring;
+    return fixture_setup_ring(state, WINDOW_LARGE);
 }
 
 /* Numbers that every type can hold and that sum up exactly in any order. */
@@ -100,7 +82,7 @@ static void check_lengths(fixture *f, vgpu_type type, const size_t *lengths, siz
     static const uint32_t reductions[] = {VGPU_OP_RING_DOT, VGPU_OP_RING_SUM, VGPU_OP_RING_MIN,
                                           VGPU_OP_RING_MAX};
     static double a[200000], b[200000], c[200000], wanted[200000];
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     uint64_t free_before = vgpu_window_largest(ring);
     bool floating = type == VGPU_FLOAT32 || type == VGPU_FLOAT64;
 
@@ -154,7 +136,7 @@ static void test_in_place(void **state)
 {
     static int32_t a[50000], b[50000], wanted[50000];
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
 
     fill(VGPU_INT32, a, 50000, 1);
     fill(VGPU_INT32, b, 50000, 2);
@@ -171,7 +153,7 @@ static void test_integers_wrap(void **state)
     static int32_t a[60000];
     static int64_t b[60000];
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     vgpu_value v;
 
     for (int i = 0; i < 60000; i++) {
@@ -192,7 +174,7 @@ static void test_extremes_of_floats(void **state)
 {
     static double a[60000];
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     static const size_t places[] = {0, 30000, 59999};
     vgpu_value v;
 
@@ -255,7 +237,7 @@ static void test_matmul(void **state)
         {9, 2, 3000}, {2, 9, 3000}, {1000, 35, 3}, {35, 1000, 3}, {190, 200, 1},
     };
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     uint64_t free_before = vgpu_window_largest(ring);
     double x[8] = {0};
 
@@ -279,7 +261,7 @@ static void test_matmul(void **state)
 static void test_strides(void **state)
 {
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     double *memory;
     vgpu_completion c;
     vgpu_job job;
@@ -326,7 +308,7 @@ static void test_host_that_turns_away(void **state)
 {
     static int32_t a[20000], wanted[20000];
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     size_t done;
 
     f->model.ring.lie = turn_away_twice_of_three;
@@ -350,7 +332,7 @@ static void test_piece_that_fails(void **state)
 {
     static int32_t a[40000], c[40000], wanted[40000];
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     uint64_t free_before = vgpu_window_largest(ring);
     size_t done;
 
@@ -373,7 +355,7 @@ static void test_timeout(void **state)
 {
     static int32_t a[40000];
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     uint64_t free_before = vgpu_window_largest(ring);
     size_t done = 1;
 
@@ -399,7 +381,7 @@ static void test_no_room(void **state)
 {
     static int32_t a[4];
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     vgpu_completion completions[8];
     vgpu_job jobs[8];
     void *all;
@@ -427,7 +409,7 @@ static void test_no_room(void **state)
 static void test_arguments(void **state)
 {
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     double x[4] = {0};
     size_t done = 9;
     vgpu_value v;

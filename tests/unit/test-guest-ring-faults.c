@@ -18,30 +18,7 @@
 
 static int setup(void **state)
 {
-    fixture *f;
-
-    fixture_setup(state);
-    f = *state;
-    ring_model_add(&f->model, &f->sysfs, WINDOW);
-    return 0;
-}
-
-static vgpu_ring *open_ring(fixture *f, uint32_t entries)
-{
-    vgpu_ring *ring = NULL;
-
-    assert_int_equal(vgpu_ring_open(f->dev, entries, LONG_MS, &ring), 0);
-    return ring;
-}
-
-static int try_open(fixture *f, uint32_t entries, int timeout_ms)
-{
-    vgpu_ring *ring = NULL;
-    int r = vgpu_ring_open(f->dev, entries, timeout_ms, &ring);
-
-    assert_int_equal(r == 0, ring != NULL);
-    vgpu_ring_close(ring);
-    return r;
+    return fixture_setup_ring(state, WINDOW);
 }
 
 /* ---- A ring that ends -------------------------------------------------------------- */
@@ -63,7 +40,7 @@ static void note_ending(vgpu_ring *ring, const vgpu_completion *completion)
 /* Five outstanding, one of them with a callback. */
 static vgpu_ring *open_with_five(fixture *f, ending *e)
 {
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     vgpu_job jobs[5];
 
     f->model.ring.manual = true;
@@ -109,7 +86,7 @@ static void test_reset_under_us(void **state)
     model_reset(&f->model);
     expect_end(ring, &e, -ECONNRESET);
     f->model.ring.manual = false;
-    assert_int_equal(try_open(f, 8, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 8, LONG_MS), 0);
 }
 
 static void test_host_ends_the_ring(void **state)
@@ -228,7 +205,7 @@ static void test_completions_of_nothing(void **state)
 
     /* Also when none is outstanding, which is seen at the next occasion. */
     f->model.ring.manual = false;
-    vgpu_ring *ring = open_ring(f, 4);
+    vgpu_ring *ring = fixture_open_ring(f, 4);
     vgpu_job job;
 
     vgpu_job_nop(&job);
@@ -289,7 +266,7 @@ static void test_tag_twice(void **state)
 static void test_tag_of_an_earlier_request(void **state)
 {
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 4);
+    vgpu_ring *ring = fixture_open_ring(f, 4);
     vgpu_job job;
 
     vgpu_job_nop(&job);
@@ -321,7 +298,7 @@ static void test_statuses(void **state)
         {0x80000000, -EPROTO}, {UINT32_MAX, -EPROTO},
     };
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 4);
+    vgpu_ring *ring = fixture_open_ring(f, 4);
     vgpu_completion c;
     vgpu_job job;
 
@@ -371,7 +348,7 @@ static void test_garbage_in_the_header(void **state)
 
     f->model.ring.manual = true;
     for (int i = 0; i < 2000; i++) {
-        vgpu_ring *ring = open_ring(f, 4);
+        vgpu_ring *ring = fixture_open_ring(f, 4);
         VGPURingHeader *h = ring_model_header(&f->model);
         vgpu_completion completions[4];
         vgpu_job jobs[4];

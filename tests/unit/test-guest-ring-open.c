@@ -19,30 +19,7 @@
 
 static int setup(void **state)
 {
-    fixture *f;
-
-    fixture_setup(state);
-    f = *state;
-    ring_model_add(&f->model, &f->sysfs, WINDOW);
-    return 0;
-}
-
-static vgpu_ring *open_ring(fixture *f, uint32_t entries)
-{
-    vgpu_ring *ring = NULL;
-
-    assert_int_equal(vgpu_ring_open(f->dev, entries, LONG_MS, &ring), 0);
-    return ring;
-}
-
-static int try_open(fixture *f, uint32_t entries, int timeout_ms)
-{
-    vgpu_ring *ring = NULL;
-    int r = vgpu_ring_open(f->dev, entries, timeout_ms, &ring);
-
-    assert_int_equal(r == 0, ring != NULL);
-    vgpu_ring_close(ring);
-    return r;
+    return fixture_setup_ring(state, WINDOW);
 }
 
 /* ---- Opening ------------------------------------------------------------------- */
@@ -54,7 +31,7 @@ static void test_old_device(void **state)
 
     assert_int_equal(vgpu_get_extension(f->dev, &extension), -EOPNOTSUPP);
     assert_int_equal(extension.version, 77);
-    assert_int_equal(try_open(f, 0, LONG_MS), -EOPNOTSUPP);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), -EOPNOTSUPP);
     assert_int_equal(f->model.writes, 0);
     assert_int_equal(fixture_add(f, LONG_MS), 0);
 }
@@ -71,7 +48,7 @@ static void test_new_device(void **state)
 
     /* A later version has all of this one. */
     model_set(&f->model, VGPU_REG_EXT_VERSION, 9);
-    assert_int_equal(try_open(f, 0, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), 0);
     assert_int_equal(fixture_add(f, LONG_MS), 0);
 }
 
@@ -83,14 +60,14 @@ static void test_without_features(void **state)
 
     for (size_t i = 0; i < ELEMENTSOF(features); i++) {
         model_set(&f->model, VGPU_REG_EXT_FEATURES, features[i]);
-        assert_int_equal(try_open(f, 0, LONG_MS), -EOPNOTSUPP);
+        assert_int_equal(fixture_try_ring(f, 0, LONG_MS), -EOPNOTSUPP);
         assert_int_equal(vgpu_get_extension(f->dev, &extension), 0);
         assert_int_equal(extension.window_size, features[i] & 1 ? WINDOW : 0);
     }
     model_set(&f->model, VGPU_REG_EXT_FEATURES, 0xffffffff);
-    assert_int_equal(try_open(f, 0, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), 0);
     model_set(&f->model, VGPU_REG_EXT_VERSION, 0);
-    assert_int_equal(try_open(f, 0, LONG_MS), -EOPNOTSUPP);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), -EOPNOTSUPP);
 }
 
 static void test_entries(void **state)
@@ -99,11 +76,11 @@ static void test_entries(void **state)
     fixture *f = *state;
 
     for (size_t i = 0; i < ELEMENTSOF(bad); i++)
-        assert_int_equal(try_open(f, bad[i], LONG_MS), -EINVAL);
+        assert_int_equal(fixture_try_ring(f, bad[i], LONG_MS), -EINVAL);
     for (uint32_t entries = 4; entries <= 512; entries *= 2)
-        assert_int_equal(try_open(f, entries, LONG_MS), 0);
+        assert_int_equal(fixture_try_ring(f, entries, LONG_MS), 0);
     /* 128 + 1024 * 160 bytes do not fit into 128 KiB. */
-    assert_int_equal(try_open(f, 1024, LONG_MS), -ENOSPC);
+    assert_int_equal(fixture_try_ring(f, 1024, LONG_MS), -ENOSPC);
 }
 
 static void test_impossible_windows(void **state)
@@ -114,14 +91,14 @@ static void test_impossible_windows(void **state)
     for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
         model_set(&f->model, VGPU_REG_WINDOW_SIZE_LO, (uint32_t) sizes[i]);
         model_set(&f->model, VGPU_REG_WINDOW_SIZE_HI, (uint32_t) (sizes[i] >> 32));
-        assert_int_equal(try_open(f, 4, LONG_MS), -EPROTO);
+        assert_int_equal(fixture_try_ring(f, 4, LONG_MS), -EPROTO);
     }
     model_set(&f->model, VGPU_REG_WINDOW_SIZE_LO, 65536);
     model_set(&f->model, VGPU_REG_WINDOW_SIZE_HI, 0);
-    assert_int_equal(try_open(f, 256, LONG_MS), 0);
-    assert_int_equal(try_open(f, 512, LONG_MS), -ENOSPC);
+    assert_int_equal(fixture_try_ring(f, 256, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 512, LONG_MS), -ENOSPC);
     unlink(fake_sysfs_path(&f->sysfs, FAKE_ADDRESS, "resource2"));
-    assert_int_equal(try_open(f, 4, LONG_MS), -ENOENT);
+    assert_int_equal(fixture_try_ring(f, 4, LONG_MS), -ENOENT);
 }
 
 static void test_write_combining_is_preferred(void **state)
@@ -131,7 +108,7 @@ static void test_write_combining_is_preferred(void **state)
 
     snprintf(from, sizeof(from), "%s", fake_sysfs_path(&f->sysfs, FAKE_ADDRESS, "resource2"));
     assert_return_code(rename(from, fake_sysfs_path(&f->sysfs, FAKE_ADDRESS, "resource2_wc")), 0);
-    assert_int_equal(try_open(f, 4, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 4, LONG_MS), 0);
 }
 
 static void test_host_that_refuses(void **state)
@@ -139,28 +116,28 @@ static void test_host_that_refuses(void **state)
     fixture *f = *state;
 
     f->model.ring.start_error = VGPU_ERROR_MEDIATOR_UNAVAILABLE;
-    assert_int_equal(try_open(f, 0, LONG_MS), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     f->model.ring.start_error = 0x80000000;
-    assert_int_equal(try_open(f, 0, LONG_MS), -EPROTO);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), -EPROTO);
     f->model.ring.start_error = 0;
     f->model.ring.start_delay = 50;
-    assert_int_equal(try_open(f, 0, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), 0);
     f->model.ring.start_delay = UINT32_MAX;
-    assert_int_equal(try_open(f, 0, 1), -ETIMEDOUT);
+    assert_int_equal(fixture_try_ring(f, 0, 1), -ETIMEDOUT);
 
     /* Neither keeps the lock. */
     f->model.ring.start_delay = 0;
-    assert_int_equal(try_open(f, 0, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), 0);
     assert_int_equal(model_get(&f->model, VGPU_REG_RING_CTRL), VGPU_RING_OFF);
 }
 
 static void test_one_ring_at_a_time(void **state)
 {
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 0), *second = NULL;
+    vgpu_ring *ring = fixture_open_ring(f, 0), *second = NULL;
     vgpu_device *other;
 
-    assert_int_equal(try_open(f, 0, LONG_MS), -EALREADY);
+    assert_int_equal(fixture_try_ring(f, 0, LONG_MS), -EALREADY);
     assert_int_equal(vgpu_open(&f->sysfs.paths, NULL, &other), 0);
     assert_int_equal(vgpu_ring_open(other, 0, 1, &second), -EBUSY);
     /* The registers are for everybody. */
@@ -182,17 +159,17 @@ static void test_ring_left_on(void **state)
     model_set(&f->model, VGPU_REG_RING_IRQ_STATUS, 1);
     model_set(&f->model, VGPU_REG_RING_CTRL, VGPU_RING_ON);
     f->model.ring.stop_delay = 20;
-    assert_int_equal(try_open(f, 16, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 16, LONG_MS), 0);
     assert_int_equal(model_get(&f->model, VGPU_REG_RING_ENTRIES), 16);
     assert_int_equal(model_get(&f->model, VGPU_REG_RING_IRQ_CTRL), 0);
     assert_int_equal(model_get(&f->model, VGPU_REG_RING_IRQ_STATUS), 0);
 
     model_set(&f->model, VGPU_REG_RING_CTRL, VGPU_RING_FAILED);
-    assert_int_equal(try_open(f, 16, LONG_MS), 0);
+    assert_int_equal(fixture_try_ring(f, 16, LONG_MS), 0);
 
     model_set(&f->model, VGPU_REG_RING_CTRL, VGPU_RING_ON);
     f->model.ring.stop_delay = UINT32_MAX;
-    assert_int_equal(try_open(f, 16, 1), -ETIMEDOUT);
+    assert_int_equal(fixture_try_ring(f, 16, 1), -ETIMEDOUT);
 }
 
 /* ---- A caller that errs, and callbacks ---------------------------------------------------- */
@@ -229,7 +206,7 @@ static void call_everything(vgpu_ring *ring, const vgpu_completion *completion)
 static void test_callbacks(void **state)
 {
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 4);
+    vgpu_ring *ring = fixture_open_ring(f, 4);
     int called = 0;
     vgpu_job job;
 
@@ -247,7 +224,7 @@ static void test_callbacks(void **state)
 static void test_waiting(void **state)
 {
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 8);
+    vgpu_ring *ring = fixture_open_ring(f, 8);
     vgpu_completion c = {0};
     vgpu_job jobs[8];
     size_t n;
@@ -289,7 +266,7 @@ static void test_waiting(void **state)
 static void test_window_memory(void **state)
 {
     fixture *f = *state;
-    vgpu_ring *ring = open_ring(f, 4);
+    vgpu_ring *ring = fixture_open_ring(f, 4);
     void *a, *b;
     uint64_t offset, largest = vgpu_window_largest(ring);
     vgpu_job job;

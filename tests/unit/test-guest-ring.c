@@ -41,13 +41,8 @@ int __wrap_uio_sleep(int uio_fd, deadline until)
 
 static int setup(void **state)
 {
-    fixture *f;
-
     while_asleep = NULL;
-    fixture_setup(state);
-    f = *state;
-    ring_model_add(&f->model, &f->sysfs, WINDOW);
-    return 0;
+    return fixture_setup_ring(state, WINDOW);
 }
 
 static vgpu_ring *open_at(fixture *f, uint32_t entries, uint32_t first)

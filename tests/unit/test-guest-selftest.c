@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "command.h"
 #include "test-guest-model.h"
+#include "test-guest-run.h"
 #include "test-guest-sysfs.h"
 
 typedef struct fixture {
@@ -60,27 +61,8 @@ static int teardown(void **state)
 static int run_selftest(fixture *f)
 {
     const options o = {.timeout_ms = 60000};
-    FILE *caught = tmpfile();
-    int out, err, code;
-    size_t n;
 
-    assert_non_null(caught);
-    fflush(stdout);
-    out = dup(STDOUT_FILENO);
-    err = dup(STDERR_FILENO);
-    dup2(fileno(caught), STDOUT_FILENO);
-    dup2(fileno(caught), STDERR_FILENO);
-    code = command_selftest(&o, (char *[]){NULL});
-    dup2(out, STDOUT_FILENO);
-    dup2(err, STDERR_FILENO);
-    close(out);
-    close(err);
-
-    rewind(caught);
-    n = fread(f->output, 1, sizeof(f->output) - 1, caught);
-    f->output[n] = '\0';
-    fclose(caught);
-    return code;
+    return run_caught(command_selftest, &o, (char *[]){NULL}, f->output, sizeof(f->output));
 }
 
 static bool says(const fixture *f, const char *verdict, const char *check)

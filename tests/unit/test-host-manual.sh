@@ -11,27 +11,7 @@ mediatord=$3
 bus_page=$4
 man=$root/docs/man
 contract=$root/dbus/org.vgpu.Mediator1.xml
-number=0
-failures=0
-missing=
-
-# report NAME - one result; what is in $missing makes it a failure
-report() {
-    number=$((number + 1))
-    if [ -z "$missing" ]; then
-        echo "ok $number - $1"
-    else
-        failures=$((failures + 1))
-        echo "not ok $number - $1"
-        printf '# missing or different: %s\n' "$missing"
-    fi
-    missing=
-}
-
-# want PAGE REGEX - a line of the page matches
-want() {
-    grep -Eq -e "$2" "$1" || missing+=" $2"
-}
+. "$(dirname "$0")/manual.sh"
 
 # at_least N WORD... - or the list was not found where it should be
 at_least() {
@@ -178,15 +158,5 @@ for name in $names; do
 done
 report "every error and every action is in org.vgpu.Mediator1(5)"
 
-if command -v mandoc >/dev/null; then
-    # that a page is not installed here, is no fault of the one that names it
-    missing=$(mandoc -T lint -W warning "$man"/{vgpuctl.1,mediator.conf.5,vgpu-mediatord.8} "$bus_page" |
-        grep -v 'outdated mandoc.db' | tr '\n' ' ')
-    report 'the pages are well-formed'
-else
-    number=$((number + 1))
-    echo "ok $number - the pages are well-formed # SKIP mandoc is not installed"
-fi
-
-echo "1..$number"
-exit $((failures > 0))
+are_well_formed "$man"/{vgpuctl.1,mediator.conf.5,vgpu-mediatord.8} "$bus_page"
+conclude

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vgpuctl and libvirt, where it is built with it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "test-ctl-run.h"
+
+/* libvirt's own test driver has a domain "test", of a type that has no QEMU. */
+static void test_attach(void **state)
+{
+    const char *refusal = "Failed to attach a GPU to domain test: ";
+    Ctl c = ctl_run("attach", "test", "--connect=test:///default", NULL);
+
+    (void) state;
+    assert_int_equal(c.status, 1);
+    assert_true(strncmp(c.err, refusal, strlen(refusal)) == 0);
+    assert_non_null(strstr(c.err, "'test'"));
+    ctl_release(&c);
+    c = ctl_run("attach", "test", "--priority=urgent", "-c", "test:///default", NULL);
+    assert_int_equal(c.status, 1);
+    assert_non_null(strstr(c.err, "'urgent'"));
+    ctl_release(&c);
+    c = ctl_run("attach", "test", "QueueLimit=0", "-c", "test:///default", NULL);
+    assert_int_equal(c.status, 1);
+    assert_non_null(strstr(c.err, "'0'"));
+    ctl_release(&c);
+    ctl_refuse("'Speed=1' is no limit: it is QueueLimit=, RequestRateLimit= or Weight= and a number.",
+               "attach", "test", "Speed=1", "-c", "test:///default");
+    ctl_refuse("Failed to detach the GPU of domain none: no domain is called 'none'", "detach",
+               "none", "-c", "test:///default");
+    c = ctl_run("detach", "test", "-c", "test:///default", NULL);
+    assert_int_equal(c.status, 0);
+    ctl_release(&c);
+}
+
+static bool has_libvirt(void)
+{
+    Ctl c = ctl_run("--help", NULL);
+    bool there = strstr(c.out, "attach DOMAIN") != NULL;
+
+    ctl_release(&c);
+    return there;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_attach),
+    };
+
+    if (!has_libvirt()) {
+        printf("1..0 # SKIP vgpuctl is built without libvirt\n");
+        return EXIT_SUCCESS;
+    }
+    return cmocka_run_group_tests_name("ctl-attach", tests, NULL, NULL);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A VM takes memory of its window away: its ring ends, and nobody else notices. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "huge-pages.h"
+#include "lane.h"
+
+#define PAGES 2u
+#define RING_PAGE 0u
+#define DATA_PAGE 1u
+
+static HugePages huge_pages = {.lock = -1};
+
+static int open_all(void **state)
+{
+    (void) state;
+    if (!huge_pages_open(&huge_pages, PAGES))
+        return -1;
+    return start_with("[Pool A]\nBackend=cpu\nInFlight=4\n"
+                      "[Timeouts]\nRequestTimeoutSec=infinity\n");
+}
+
+static int close_all(void **state)
+{
+    int r = stop(state);
+
+    huge_pages_close(&huge_pages);
+    return r;
+}
+
+static void open_huge(RingGuest *g)
+{
+    int fd = huge_pages_memfd(PAGES);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ring_guest_open_in(g, fd, PAGES * HUGE_PAGE_SIZE, 0, 16, 0), 0);
+    *lane_cell(g, HUGE_PAGE_SIZE / 8) = 1; /* each page is there */
+}
+
+static void punch(const RingGuest *g, unsigned page)
+{
+    assert_true(huge_pages_punch(&huge_pages, g->fds[0], page));
+}
+
+static void ring_doorbell(const RingGuest *g)
+{
+    const uint64_t one = 1;
+
+    assert_int_equal(write(g->fds[1], &one, sizeof(one)), sizeof(one));
+}
+
+static VGPUSubmission add_in_data_page(uint64_t tag)
+{
+    return ring_guest_add(tag, 1, HUGE_PAGE_SIZE, HUGE_PAGE_SIZE, HUGE_PAGE_SIZE + 8);
+}
+
+/* On the connection of one that lost its window */
+static void expect_next_ring_works(int fd)
+{
+    RingGuest g;
+
+    assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, 16, 0), 0);
+    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    expect_ready(fd, VGPU_ERROR_NONE);
+    expect_lane_works(&g);
+    ring_guest_close(&g);
+}
+
+static void expect_told(void)
+{
+    assert_int_equal(test_mediator_wait_log(&mediator, "it took memory of its window away"), 0);
+}
+
+static void test_ring(void **state)
+{
+    RingGuest g, other;
+    int fd = lane_hello(4, VGPU_PRIORITY_LOW), other_fd = lane_up(&other, 16, 0);
+
+    (void) state;
+    open_huge(&g);
+    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    expect_ready(fd, VGPU_ERROR_NONE);
+    expect_lane_works(&g);
+
+    punch(&g, RING_PAGE);
+    ring_doorbell(&g);
+    expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
+    expect_told();
+    expect_lane_works(&other);
+    expect_next_ring_works(fd);
+    close(fd);
+    ring_guest_close(&g);
+    lane_down(&other, other_fd);
+}
+
+/* What runs on the executor meanwhile ends, and its completion finds no ring. */
+static void test_ring_with_work(void **state)
+{
+    pid_t executor = hold_executor();
+    RingGuest g, other;
+    int fd = lane_hello(4, VGPU_PRIORITY_LOW), other_fd;
+
+    (void) state;
+    open_huge(&g);
+    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    expect_ready(fd, VGPU_ERROR_NONE);
+    for (uint64_t tag = 0; tag < 16; tag++) {
+        const VGPUSubmission add = add_in_data_page(tag);
+
+        ring_guest_fill(&g, &add);
+    }
+    (void) ring_guest_publish(&g);
+    lane_wait_first_taken(&g);
+    expect_pong(fd);
+
+    punch(&g, RING_PAGE);
+    assert_int_equal(kill(executor, SIGCONT), 0);
+    expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
+    expect_told();
+    other_fd = lane_up(&other, 16, 0);
+    expect_lane_works(&other);
+    expect_next_ring_works(fd);
+    close(fd);
+    ring_guest_close(&g);
+    lane_down(&other, other_fd);
+}
+
+/* It is for the executor to notice; the ring itself goes on. */
+static void test_data(void **state)
+{
+    const VGPUSubmission add = add_in_data_page(9), elsewhere = ring_guest_add(7, 1, 0, 0, 65536);
+    RingGuest g, other;
+    int fd = lane_hello(4, VGPU_PRIORITY_LOW), other_fd = lane_up(&other, 16, 0);
+    const VGPUSubmission others = ring_guest_add(5, 1, 65536, 65536, 65536);
+    pid_t executor;
+
+    (void) state;
+    expect_add_works();
+    executor = test_mediator_executor(&mediator);
+    open_huge(&g);
+    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    expect_ready(fd, VGPU_ERROR_NONE);
+    ring_guest_submit(&g, &add);
+    expect_tag(&g, 9);
+    assert_int_equal(*lane_cell(&g, HUGE_PAGE_SIZE / 8 + 1), 2);
+
+    punch(&g, DATA_PAGE);
+    ring_guest_submit(&g, &add);
+    (void) expect_completion(&g, VGPU_ERROR_INVALID_REQUEST);
+    ring_guest_submit(&g, &elsewhere);
+    (void) expect_completion(&g, VGPU_ERROR_INVALID_REQUEST);
+    ring_guest_submit(&other, &others);
+    expect_tag(&other, 5);
+    assert_int_equal(test_mediator_executor(&mediator), executor);
+
+    lane_off(fd);
+    expect_stopped(fd);
+    expect_next_ring_works(fd);
+    close(fd);
+    ring_guest_close(&g);
+    lane_down(&other, other_fd);
+}
+
+/* Before the ring is turned on. */
+static void test_before(void **state)
+{
+    RingGuest g;
+    int fd = lane_hello(4, VGPU_PRIORITY_LOW);
+
+    (void) state;
+    open_huge(&g);
+    punch(&g, RING_PAGE);
+    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
+    expect_next_ring_works(fd);
+    close(fd);
+    ring_guest_close(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ring, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_ring_with_work, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_data, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_before, open_all, close_all),
+    };
+
+    if (!huge_pages_open(&huge_pages, PAGES)) {
+        printf("1..0 # SKIP no huge pages can be had\n");
+        return 0;
+    }
+    huge_pages_close(&huge_pages);
+    return cmocka_run_group_tests_name("lane-loss", tests, NULL, NULL);
+}
