@@ -141,11 +141,11 @@ static void write_value(const Family *f, const void *object)
         printf("%" PRIu64, *(const uint64_t *) value);
         break;
     case VALUE_SPAN:
-        if (*(const uint64_t *) value == UINT64_MAX) {
+        if (*(const uint64_t *) value == UINT64_MAX)
             fputs("+Inf", stdout);
-            break;
-        }
-        /* fall through */
+        else
+            write_seconds(*(const uint64_t *) value);
+        break;
     case VALUE_MOMENT:
         write_seconds(*(const uint64_t *) value);
         break;

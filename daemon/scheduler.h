@@ -15,11 +15,11 @@
  *
  * - Of any 2 b picks in a row through which a priority is due, it gets at least one; b is 2
  *   if low and medium are both due in the course of them, and else 1.
- * - Let a request be k-th in its priority's order when it has waited for the limit, R be
- *   the longest that a request is out, and D be max_running. As each of D places comes
- *   free within R, it is picked at most ceil(2 b k / D) R later. By arrival, k is at most
- *   the number of requests before it; if fair, others may still come in before it, as many
- *   as their share is.
+ * - Let a request be k-th in its priority's order, the next one being the first, when it
+ *   has waited for the limit; let R be the longest that a request is out, and D be
+ *   max_running. As each of D places comes free within R, it is picked at most
+ *   ceil(2 b k / D) R later. If fair, k counts those that are picked before it, of which
+ *   some may have come later.
  * - A request that is k-th at the highest waiting priority is picked with the 2 k-th pick
  *   at the latest, where it would have been the k-th.
  *
@@ -29,10 +29,10 @@
  * if fair, O(log n) in the n clients that wait at the priority. A client that has requests at
  * several priorities or schedulers at once pays for the search among its own as well. A
  * change of priority or pool, and the end of a hold, is O(k + m) for the client's own k queued
- * requests and the m requests at the target that arrived after the oldest of them; both are
- * bounded by the pool's queue limit. A change of policy is O(n log n) and walks along all
- * that is queued. One list for a priority in arrival order is what makes the frequent
- * operations O(1).
+ * requests and the m requests at the target that arrived after the oldest of them, both
+ * bounded by the pool's queue limit; and O(log n) more if fair. A change of policy looks at
+ * all that is queued, and is O(n log n) beside that. One list for a priority in arrival order is
+ * what makes the frequent operations O(1).
  */
 #ifndef VGPU_SCHEDULER_H
 #define VGPU_SCHEDULER_H

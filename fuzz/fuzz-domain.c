@@ -33,6 +33,7 @@ static void parse(const uint8_t *data, size_t size)
         require(d->device.pool >= 'A' && d->device.pool <= 'Z');
         require(d->device.priority >= 0 && d->device.priority <= 2);
         require(d->device.queue_limit <= DOMAIN_QUEUE_LIMIT_MAX);
+        require(d->device.weight <= DOMAIN_WEIGHT_MAX);
     }
     domain_free(d);
 }

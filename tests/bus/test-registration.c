@@ -303,6 +303,7 @@ static void test_restart(void **state)
     hello(fd, 0x91, 0, NULL);
     welcome = expect_welcome(fd);
     call_manager(NULL, "SetVMPriority", "ssb", "kept", "low", 1);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "kept", 1, "Weight", "u", 300, 1);
     call_manager(NULL, "PauseVM", "s", "kept");
 
     restart_mediator(SIGKILL);
@@ -311,6 +312,7 @@ static void test_restart(void **state)
     expect_text(VM("kept"), VGPU_INTERFACE_VM, "ConfiguredPriority", "high");
     expect_text(VM("kept"), VGPU_INTERFACE_VM, "Pool", "B");
     assert_int_equal(get_u32(VM("kept"), VGPU_INTERFACE_VM, "VMID"), id);
+    assert_int_equal(get_u32(VM("kept"), VGPU_INTERFACE_VM, "Weight"), 300);
     assert_true(get_bool(VM("kept"), VGPU_INTERFACE_VM, "Paused"));
     call_manager(NULL, "ResumeVM", "s", "kept");
 
@@ -324,6 +326,22 @@ static void test_restart(void **state)
     unregister("kept");
     restart_mediator(SIGTERM);
     call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "kept");
+}
+
+/* By a mediator that knew no weights. */
+static void test_restart_of_an_older_one(void **state)
+{
+    uint32_t id = register_vm("older", 0x92, "B", "high");
+    char command[300];
+
+    (void) state;
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "older", 1, "Weight", "u", 300, 1);
+    snprintf(command, sizeof(command), "sed -i '/^Weight=/d' %s/older.vm", mediator.runtime);
+    assert_int_equal(system(command), 0);
+    restart_mediator(SIGKILL);
+    assert_int_equal(get_u32(VM("older"), VGPU_INTERFACE_VM, "VMID"), id);
+    assert_int_equal(get_u32(VM("older"), VGPU_INTERFACE_VM, "Weight"), 100);
+    unregister("older");
 }
 
 static void test_what_lasts(void **state)
@@ -368,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_pipelined_behind_hello),
         cmocka_unit_test(test_machined),
         cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_restart_of_an_older_one),
         cmocka_unit_test(test_what_lasts),
     };
 

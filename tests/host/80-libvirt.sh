@@ -26,7 +26,7 @@ set_priority_as_nobody() {
 }
 
 test_a_domain_with_the_element_gets_the_device() {
-    domain_define web1 "$(element 'pool="A" priority="high" queue-limit="32" request-rate-limit="0"')"
+    domain_define web1 "$(element 'pool="A" priority="high" queue-limit="32" request-rate-limit="0" weight="250"')"
     domain_start web1
     equal "100 + 200" "$(vm_run web1 'vgpu add 100 200')" 300
 }
@@ -46,6 +46,7 @@ test_the_bus_knows_it_by_what_was_registered() {
     equal Pool "$(bus_property "$web1" VM Pool)" A
     equal ConfiguredPriority "$(bus_property "$web1" VM ConfiguredPriority)" high
     equal QueueLimit "$(bus_property "$web1" VM QueueLimit)" 32
+    equal Weight "$(bus_property "$web1" VM Weight)" 250
     equal Connected "$(bus_property "$web1" VM Connected)" true
     equal LeaderPID "$(bus_property "$web1" VM LeaderPID)" "$(domain_pid web1)"
 }

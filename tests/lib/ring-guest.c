@@ -44,26 +44,17 @@ static void place_ring(RingGuest *g, uint32_t begin)
     g->sq_tail = g->sq_filled = g->cq_head = begin;
 }
 
-int ring_guest_open(RingGuest *g, uint64_t window_size, uint64_t offset, uint32_t entries,
-                    uint32_t begin)
-{
-    int memfd = memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    return ring_guest_open_in(g, memfd, window_size, offset, entries, begin);
-}
-
-int ring_guest_open_in(RingGuest *g, int memfd, uint64_t window_size, uint64_t offset,
-                       uint32_t entries, uint32_t begin)
+/* With the window's descriptor, which is taken over. */
+static int open_ring(RingGuest *g, int window, uint64_t window_size, uint64_t offset,
+                     uint32_t entries, uint32_t begin)
 {
     *g = (RingGuest){
-        .fds = {memfd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+        .fds = {window, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                 eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
         .setup = {.offset = offset, .entries = entries},
         .window_size = window_size,
     };
-    if (g->fds[0] < 0 || g->fds[1] < 0 || g->fds[2] < 0 ||
-        ftruncate(g->fds[0], (off_t) window_size) < 0 ||
-        fcntl(g->fds[0], F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+    if (g->fds[0] < 0 || g->fds[1] < 0 || g->fds[2] < 0)
         return -errno;
 
     g->window = mmap(NULL, window_size, PROT_READ | PROT_WRITE, MAP_SHARED, g->fds[0], 0);
@@ -71,6 +62,29 @@ int ring_guest_open_in(RingGuest *g, int memfd, uint64_t window_size, uint64_t o
         return -errno;
     place_ring(g, begin);
     return 0;
+}
+
+int ring_guest_open_in(RingGuest *g, int memfd, uint64_t window_size, uint64_t offset,
+                       uint32_t entries, uint32_t begin)
+{
+    if (memfd < 0 || ftruncate(memfd, (off_t) window_size) < 0 ||
+        fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+        return -errno;
+    return open_ring(g, memfd, window_size, offset, entries, begin);
+}
+
+int ring_guest_open(RingGuest *g, uint64_t window_size, uint64_t offset, uint32_t entries,
+                    uint32_t begin)
+{
+    return ring_guest_open_in(g, memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+                              window_size, offset, entries, begin);
+}
+
+int ring_guest_open_beside(RingGuest *g, const RingGuest *other, uint64_t offset, uint32_t entries,
+                           uint32_t begin)
+{
+    return open_ring(g, fcntl(other->fds[0], F_DUPFD_CLOEXEC, 0), other->window_size, offset,
+                     entries, begin);
 }
 
 void ring_guest_close(RingGuest *g)
@@ -140,14 +154,20 @@ bool ring_guest_take(RingGuest *g, VGPUCompletion *ret)
     return true;
 }
 
-static bool sleep_until_signal(RingGuest *g, int timeout_msec)
+static uint32_t n_completions(const RingGuest *g)
+{
+    return load(&g->header->cq_tail) - g->cq_head;
+}
+
+/* Asks for the signal of the @n-th completion from here on, unless that is there. */
+static bool sleep_until_signal(RingGuest *g, uint32_t n, int timeout_msec)
 {
     struct pollfd p = {.fd = g->fds[2], .events = POLLIN};
     uint64_t count;
 
-    store(&g->header->cq_event, g->cq_head);
+    store(&g->header->cq_event, g->cq_head + n - 1);
     full_barrier();
-    if (load(&g->header->cq_tail) != g->cq_head)
+    if (n_completions(g) >= n)
         return true;
     if (poll(&p, 1, timeout_msec) <= 0)
         return false;
@@ -163,17 +183,23 @@ static int64_t now_msec(void)
     return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-bool ring_guest_wait(RingGuest *g, VGPUCompletion *ret, int timeout_msec)
+bool ring_guest_wait_for(RingGuest *g, uint32_t n, int timeout_msec)
 {
     int64_t end = now_msec() + timeout_msec;
 
-    while (!ring_guest_take(g, ret)) {
+    while (n_completions(g) < n) {
         int64_t left = end - now_msec();
 
-        if (left <= 0 || (!g->spins && !sleep_until_signal(g, (int) left)))
+        if (left <= 0 || (!g->spins && !sleep_until_signal(g, n, (int) left)))
             return false;
     }
     return true;
+}
+
+bool ring_guest_wait(RingGuest *g, VGPUCompletion *ret, int timeout_msec)
+{
+    return ring_guest_take(g, ret) ||
+           (ring_guest_wait_for(g, 1, timeout_msec) && ring_guest_take(g, ret));
 }
 
 VGPUSubmission ring_guest_nop(uint64_t tag)

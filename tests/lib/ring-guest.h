@@ -41,6 +41,13 @@ int ring_guest_open(RingGuest *g, uint64_t window_size, uint64_t offset, uint32_
 int ring_guest_open_in(RingGuest *g, int memfd, uint64_t window_size, uint64_t offset,
                        uint32_t entries, uint32_t begin);
 
+/*
+ * ring_guest_open_beside() - the same in the window of another guest, in memory they share
+ * @offset: where the other's ring is not, nor what it works on
+ */
+int ring_guest_open_beside(RingGuest *g, const RingGuest *other, uint64_t offset, uint32_t entries,
+                           uint32_t begin);
+
 void ring_guest_close(RingGuest *g);
 
 /* ring_guest_setup() - send RING_SETUP, with @n_fds of the descriptors */
@@ -68,6 +75,9 @@ bool ring_guest_take(RingGuest *g, VGPUCompletion *ret);
  * Returns false after @timeout_msec without one.
  */
 bool ring_guest_wait(RingGuest *g, VGPUCompletion *ret, int timeout_msec);
+
+/* ring_guest_wait_for() - the same until there are @n, 1 to entries, with one signal for them */
+bool ring_guest_wait_for(RingGuest *g, uint32_t n, int timeout_msec);
 
 /* ring_guest_nop() - an entry that does nothing */
 VGPUSubmission ring_guest_nop(uint64_t tag);

@@ -13,7 +13,7 @@
 #define CLIENTS 9 /* a third of them at each priority */
 #define JOBS 120
 #define PICKS 2000
-#define SEEDS 200
+#define SEEDS 100
 
 /* What the test knows of a job, in its own counting. */
 typedef struct Wait {
