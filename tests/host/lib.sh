@@ -116,6 +116,11 @@ vm_path() {
     return 1
 }
 
+# vm_is_gone ID - there is no VM with that number
+vm_is_gone() {
+    ! vm_path "$1"
+}
+
 # make_vectors DIR TYPE N - DIR/a.bin, DIR/b.bin, and DIR/sum.bin as it has to be
 make_vectors() {
     python3 "$tests/make-vectors.py" "$@"
