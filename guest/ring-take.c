@@ -69,6 +69,12 @@ bool ring_has_new(const vgpu_ring *ring)
     return shared_load(&ring->header->cq_tail) != ring->cq_head;
 }
 
+/* The window makes no sense. Where no device is, all of it reads as ones. */
+static void fail_senseless(vgpu_ring *ring)
+{
+    ring_fail(ring, device_read(ring->dev, VGPU_REG_RING_CTRL) == UINT32_MAX ? -ENODEV : -EPROTO);
+}
+
 uint32_t ring_harvest(vgpu_ring *ring)
 {
     uint32_t before = ring->outstanding, n;
@@ -80,14 +86,14 @@ uint32_t ring_harvest(vgpu_ring *ring)
     if (n == 0)
         return 0;
     if (n > ring->entries) {
-        ring_fail(ring, -EPROTO);
+        fail_senseless(ring);
         return before;
     }
 
     shared_barrier();
     for (uint32_t i = 0; i < n; i++)
         if (!take_entry(ring, ring->cq_head + i)) {
-            ring_fail(ring, -EPROTO);
+            fail_senseless(ring);
             return before;
         }
 

@@ -213,6 +213,19 @@ static void test_cq_tail_that_jumps(void **state)
     }
 }
 
+/* A slot without a device reads as ones, window and registers alike. */
+static void test_device_unplugged(void **state)
+{
+    fixture *f = *state;
+    ending e = {0};
+    vgpu_ring *ring = open_with_five(f, &e);
+
+    model_set(&f->model, VGPU_REG_RING_CTRL, UINT32_MAX);
+    memset(ring_model_header(&f->model), 0xff, sizeof(VGPURingHeader));
+    expect_end(ring, &e, -ENODEV);
+    ring_model_reset(&f->model);
+}
+
 /* More completions than requests: what lies behind the last one is not taken for one. */
 static void test_completions_of_nothing(void **state)
 {
@@ -406,6 +419,7 @@ int main(void)
         TEST(test_completions_before_the_end),
         TEST(test_close_with_requests_outstanding),
         TEST(test_cq_tail_that_jumps),
+        TEST(test_device_unplugged),
         TEST(test_completions_of_nothing),
         TEST(test_unknown_tags),
         TEST(test_tag_twice),
