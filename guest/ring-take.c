@@ -69,10 +69,16 @@ bool ring_has_new(const vgpu_ring *ring)
     return shared_load(&ring->header->cq_tail) != ring->cq_head;
 }
 
-/* The window makes no sense. Where no device is, all of it reads as ones. */
+/* Where no device is, a machine reads ones, and QEMU zeros. */
+static bool is_gone(vgpu_device *dev)
+{
+    return device_read(dev, VGPU_REG_EXT_MAGIC) != VGPU_EXT_MAGIC;
+}
+
+/* The window makes no sense. */
 static void fail_senseless(vgpu_ring *ring)
 {
-    ring_fail(ring, device_read(ring->dev, VGPU_REG_RING_CTRL) == UINT32_MAX ? -ENODEV : -EPROTO);
+    ring_fail(ring, is_gone(ring->dev) ? -ENODEV : -EPROTO);
 }
 
 uint32_t ring_harvest(vgpu_ring *ring)
@@ -114,7 +120,7 @@ static int failure_of(vgpu_device *dev, uint32_t state)
         return 0;
     case VGPU_RING_OFF:
     case VGPU_RING_STOPPING:
-        return -ECONNRESET;
+        return is_gone(dev) ? -ENODEV : -ECONNRESET;
     case VGPU_RING_FAILED:
         error = device_read(dev, VGPU_REG_RING_ERROR);
         return error == VGPU_ERROR_NONE || error > INT_MAX ? -EPROTO : (int) error;
