@@ -13,12 +13,11 @@
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-tests=$here/../tests/host
 . "$here/../tools/lib/common.sh"
 . "$here/../tools/lib/host.sh"
 . "$here/../tools/lib/guest.sh"
-. "$tests/lib.sh"
-. "$tests/fast-lane.sh"
+. "$here/../tests/host/lib.sh"
+. "$here/../tests/host/fast-lane.sh"
 
 build=$1
 repetitions=3

@@ -193,6 +193,7 @@ test_the_slow_lane_works_beside_it() {
         compute '--lane slow' vecadd "$type" /again
         vm_run c "cmp /again /vecadd-$type"
     done
+    # shellcheck disable=SC2016 # expanded in the guest
     vm_run c 'for i in 1 2 3 4; do vgpu bench -n 50 --json >/slow.$i 2>&1 & done; wait; cat /slow.*' |
         tee "$cache/host/slow"
     equal "how many of four were right" "$(grep -c '^{"requests":50,' "$cache/host/slow")" 4
@@ -220,10 +221,10 @@ test_a_VM_that_is_paused_loses_nothing() {
 }
 
 test_a_mediator_that_is_killed_loses_nothing() {
-    local restarts i
+    local restarts
 
     restarts=$(unit_property "$service" NRestarts)
-    for i in 1 2 3; do
+    for _ in 1 2 3; do
         service_kill
         load_goes_on c "$vm_c"
     done

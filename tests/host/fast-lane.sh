@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # the files sourced before set them
+# shellcheck disable=SC2034,SC2154 # shared with the files sourced before
 #
 # Sourced by the cases about the fast lane: a load on a guest's ring, which goes on
 # until it is told to end or gets its first wrong or failed answer. OBJECT is what
@@ -26,6 +26,7 @@ load_wait() {
 load_stop() {
     local said
 
+    # shellcheck disable=SC2016 # expanded in the guest
     vm_run "$1" 'kill -TERM "$(cat /load.pid)"'
     said=$(load_wait "$1")
     echo "the load said: $said"
@@ -38,10 +39,10 @@ load_stop() {
 
 # load_goes_on NAME OBJECT - requests are completed, and there was no error
 load_goes_on() {
-    eventually 20 load_moves "$2" && equal "what the load says" "$(load_says "$1")" "" || {
+    if ! eventually 20 load_moves "$2" || ! equal "what the load says" "$(load_says "$1")" ""; then
         load_explain "$@"
         return 1
-    }
+    fi
 }
 
 load_moves() {
