@@ -79,8 +79,12 @@ static bool has_device(RingGuest *g)
 
 static void take(RingGuest *g, VGPUCompletion *ret)
 {
-    if (!ring_guest_wait(g, ret, WIRE_TIMEOUT_MSEC) || ret->status != VGPU_ERROR_NONE)
+    if (!ring_guest_wait(g, ret, WIRE_TIMEOUT_MSEC))
         die("no completion");
+    if (ret->status != VGPU_ERROR_NONE) {
+        fprintf(stderr, "a request failed: %s\n", vgpu_error_to_string(ret->status));
+        _exit(EXIT_FAILURE);
+    }
 }
 
 /* Never ends. */
@@ -240,6 +244,7 @@ int main(int argc, char **argv)
         mmap(NULL, N_LOW * sizeof(*low), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int r;
 
+    setlinebuf(stdout); /* or what it holds is printed by each guest as well */
     if (argc != 2 || low == MAP_FAILED)
         return EXIT_FAILURE;
     r = compare(argv[1], 1, low);
