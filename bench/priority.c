@@ -9,8 +9,10 @@
  *
  * What it shows: what mediator and executor add to that, at InFlight=1, for those to whom
  * latency matters, and at the default. What it does not show: VMs, for the guests are
- * processes here, and the five of them, mediator and executor share the processors. On a
- * machine that has other work, the 99th percentile is mostly that work's.
+ * processes here, and the five of them, mediator and executor share the processors. A machine
+ * that has other work makes some low requests many times longer than the median; so it is said
+ * how long those are in which 1 % of their time is spent, for a request that comes at random
+ * waits for one of these in 1 % of all cases.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -170,25 +172,32 @@ static void load_end(const pid_t *pids)
     }
 }
 
-/* The median run time of a low request, in microseconds, and the part of @sec in which one ran */
-static double load_run_us(const Low *low, double sec, double *ret_busy)
+/* What the executor says of the low requests, in microseconds: the median of their run times, and
+ * the one that 1 % of all their time is spent in requests of, or longer ones. @ret_busy: the part
+ * of
+ * @sec in which one ran. */
+static double load_run_us(const Low *low, double sec, double *ret_longest, double *ret_busy)
 {
     static double us[N_LOW * LOW_TIMES];
-    double sum = 0;
-    size_t n = 0;
+    double sum = 0, above = 0;
+    size_t n = 0, i;
 
-    for (unsigned i = 0; i < N_LOW; i++)
-        for (unsigned j = 0; j < low[i].n && j < LOW_TIMES; j++)
-            sum += us[n++] = low[i].run_us[j];
+    for (unsigned v = 0; v < N_LOW; v++)
+        for (unsigned j = 0; j < low[v].n && j < LOW_TIMES; j++)
+            sum += us[n++] = low[v].run_us[j];
+    qsort(us, n, sizeof(*us), compare_doubles);
+    for (i = n - 1; i > 0 && above + us[i] < sum / 100; i--)
+        above += us[i];
+    *ret_longest = us[i];
     *ret_busy = sum / 1e6 / sec;
-    return median(us, n);
+    return us[n / 2];
 }
 
 /* ---- The comparison -------------------------------------------------------------- */
 
 typedef struct Result {
-    double alone[REPETITIONS], run[REPETITIONS], loaded[REPETITIONS], ratio[REPETITIONS],
-        busy[REPETITIONS];
+    double alone[REPETITIONS], run[REPETITIONS], longest[REPETITIONS], busy[REPETITIONS],
+        loaded[REPETITIONS], ratio[REPETITIONS];
 } Result;
 
 static void measure(const TestMediator *m, RingGuest *high, Low *low, Result *ret)
@@ -203,7 +212,7 @@ static void measure(const TestMediator *m, RingGuest *high, Low *low, Result *re
         load_start(m, low, pids);
         ret->loaded[i] = measure_high(high);
         load_end(pids);
-        ret->run[i] = load_run_us(low, now_sec() - begin, &ret->busy[i]);
+        ret->run[i] = load_run_us(low, now_sec() - begin, &ret->longest[i], &ret->busy[i]);
         ret->ratio[i] = ret->loaded[i] / (ret->alone[i] + ret->run[i]);
     }
 }
@@ -229,10 +238,11 @@ static int compare(const char *backend, unsigned in_flight, Low *low)
     measure(&mediator, &high, low, &r);
 
     printf("high among %d low, %s, InFlight=%u: p99 alone %.0f us, a low request %.0f us, p99 "
-           "%.0f us, ratio %.2f (aim <= 1.3); low requests ran %.0f %% of the time\n",
+           "%.0f us, ratio %.2f (aim <= 1.3)\n",
            N_LOW, backend, in_flight, median(r.alone, REPETITIONS), median(r.run, REPETITIONS),
-           median(r.loaded, REPETITIONS), median(r.ratio, REPETITIONS),
-           median(r.busy, REPETITIONS) * 100);
+           median(r.loaded, REPETITIONS), median(r.ratio, REPETITIONS));
+    printf("  low requests ran %.0f %% of the time, 1 %% of it in ones of %.0f us and more\n",
+           median(r.busy, REPETITIONS) * 100, median(r.longest, REPETITIONS));
     close(fd);
     ring_guest_close(&high);
     return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
