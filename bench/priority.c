@@ -173,9 +173,8 @@ static void load_end(const pid_t *pids)
 }
 
 /* What the executor says of the low requests, in microseconds: the median of their run times, and
- * the one that 1 % of all their time is spent in requests of, or longer ones. @ret_busy: the part
- * of
- * @sec in which one ran. */
+ * the one that 1 % of all their time is spent in requests of, or longer ones; and the part of @sec
+ * in which one ran. */
 static double load_run_us(const Low *low, double sec, double *ret_longest, double *ret_busy)
 {
     static double us[N_LOW * LOW_TIMES];
