@@ -142,14 +142,15 @@ static int finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret
     return EXIT_OK;
 }
 
-/* @ns: one for each */
-static int run(load *l, uint32_t count, uint64_t *ns)
+/* @ns: one for each
+ * @count: how many, changed to how many there were when a signal has asked for the end */
+static int run(load *l, uint32_t *count, uint64_t *ns)
 {
     uint32_t started = 0, finished = 0, n;
     int r;
 
-    while (finished < count) {
-        r = start(l, started, count - started, &n);
+    while (finished < *count) {
+        r = start(l, started, *count - started, &n);
         if (r != EXIT_OK)
             return r;
         started += n;
@@ -158,6 +159,8 @@ static int run(load *l, uint32_t count, uint64_t *ns)
         if (r != EXIT_OK)
             return r;
         finished += n;
+        if (bench_is_interrupted())
+            *count = started;
     }
     return EXIT_OK;
 }
@@ -165,20 +168,21 @@ static int run(load *l, uint32_t count, uint64_t *ns)
 static int measure_load(load *l, measurement *m)
 {
     uint64_t warm_up[WARM_UP], begin;
+    uint32_t n_warm_up = WARM_UP;
     vgpu_ring_counters before_ring;
     vgpu_counters before;
     int r;
 
     r = open_load(l);
     if (r == EXIT_OK)
-        r = run(l, WARM_UP, warm_up);
+        r = run(l, &n_warm_up, warm_up);
     if (r != EXIT_OK)
         return r;
 
     vgpu_get_counters(l->dev, &before);
     vgpu_ring_get_counters(l->ring, &before_ring);
     begin = clock_now();
-    r = run(l, m->count, m->ns);
+    r = run(l, &m->count, m->ns);
     if (r != EXIT_OK)
         return r;
     m->total_ns = clock_now() - begin;

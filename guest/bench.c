@@ -1,12 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vgpu bench: round trips of the scalar add, and what all its measurements print. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "bench.h"
 #include "cleanup.h"
 
 #define COUNT_DEFAULT 1000u
+
+/* Set by a signal, which can reach nothing else. */
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+    (void) signal;
+    interrupted = 1;
+}
+
+static void handle_signals(void)
+{
+    /* The second one is for those who do not want to wait. */
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int) SA_RESETHAND};
+
+    interrupted = 0;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool bench_is_interrupted(void)
+{
+    return interrupted != 0;
+}
 
 static int compare_u64(const void *a, const void *b)
 {
@@ -45,6 +70,7 @@ static int measure(const options *o, vgpu_device *dev, measurement *m)
 {
     vgpu_counters before;
     uint64_t start, last;
+    uint32_t n = 0;
     int r;
 
     for (uint32_t i = 0; i < WARM_UP; i++) {
@@ -55,16 +81,17 @@ static int measure(const options *o, vgpu_device *dev, measurement *m)
 
     vgpu_get_counters(dev, &before);
     start = last = clock_now();
-    for (uint32_t i = 0; i < m->count; i++) {
+    do {
         uint64_t now;
 
-        r = one_add(o, dev, i, 0x9e3779b9u * i);
+        r = one_add(o, dev, n, 0x9e3779b9u * n);
         if (r != EXIT_OK)
             return r;
         now = clock_now();
-        m->ns[i] = now - last;
+        m->ns[n++] = now - last;
         last = now;
-    }
+    } while (n < m->count && !bench_is_interrupted());
+    m->count = n;
     m->total_ns = last - start;
 
     count_accesses(dev, &before, m);
@@ -126,6 +153,7 @@ int command_bench(const options *o, char **argv)
     }
     m.ns = ns;
 
+    handle_signals();
     r = open_device(o, o->device, &dev);
     if (r != EXIT_OK)
         return r;

@@ -9,13 +9,16 @@
 #define WARM_UP 16u /* the host may have to start its service for the first */
 
 typedef struct measurement {
-    uint64_t *ns; /* of each request, from its submission on */
-    uint32_t count;
+    uint64_t *ns;   /* of each request, from its submission on */
+    uint32_t count; /* asked for, then measured */
     uint64_t total_ns;
     uint64_t accesses, polls; /* of registers: polls are not among the first */
     uint32_t depth;           /* 0: not on the ring */
     vgpu_ring_counters ring;
 } measurement;
+
+/* Has a signal asked for the end? What was measured by then is reported. */
+bool bench_is_interrupted(void);
 
 /* Fill in the accesses since @before. */
 void count_accesses(vgpu_device *dev, const vgpu_counters *before, measurement *m);

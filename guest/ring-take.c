@@ -69,6 +69,18 @@ bool ring_has_new(const vgpu_ring *ring)
     return shared_load(&ring->header->cq_tail) != ring->cq_head;
 }
 
+/* Where no device is, a machine reads ones, and QEMU zeros. */
+static bool is_gone(vgpu_device *dev)
+{
+    return device_read(dev, VGPU_REG_EXT_MAGIC) != VGPU_EXT_MAGIC;
+}
+
+/* The window makes no sense. */
+static void fail_senseless(vgpu_ring *ring)
+{
+    ring_fail(ring, is_gone(ring->dev) ? -ENODEV : -EPROTO);
+}
+
 uint32_t ring_harvest(vgpu_ring *ring)
 {
     uint32_t before = ring->outstanding, n;
@@ -80,14 +92,14 @@ uint32_t ring_harvest(vgpu_ring *ring)
     if (n == 0)
         return 0;
     if (n > ring->entries) {
-        ring_fail(ring, -EPROTO);
+        fail_senseless(ring);
         return before;
     }
 
     shared_barrier();
     for (uint32_t i = 0; i < n; i++)
         if (!take_entry(ring, ring->cq_head + i)) {
-            ring_fail(ring, -EPROTO);
+            fail_senseless(ring);
             return before;
         }
 
@@ -108,7 +120,7 @@ int ring_failure_of(vgpu_device *dev, uint32_t state)
         return 0;
     case VGPU_RING_OFF:
     case VGPU_RING_STOPPING:
-        return -ECONNRESET;
+        return is_gone(dev) ? -ENODEV : -ECONNRESET;
     case VGPU_RING_FAILED:
         error = device_read(dev, VGPU_REG_RING_ERROR);
         return error == VGPU_ERROR_NONE || error > INT_MAX ? -EPROTO : (int) error;

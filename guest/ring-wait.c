@@ -10,6 +10,10 @@
 
 #define PAUSE_MAX_NS 1000000u
 
+/* Between two looks at memory. A wait that has such pauses is so long already that this adds little
+ * to it, and they make it cheap. */
+#define LOOK_PAUSE_MAX_NS 10000000u
+
 /* A sleep ends after that long, to see whether the ring is still there. */
 #define SLEEP_MAX_NS 250000000u
 
@@ -152,7 +156,7 @@ static int wait_polling(vgpu_ring *ring, deadline until)
 {
     backoff pause = {0};
 
-    while (backoff_pause(&pause, until, PAUSE_MAX_NS))
+    while (backoff_pause(&pause, until, LOOK_PAUSE_MAX_NS))
         if (ring_harvest(ring) > 0 || ring_check(ring, false) > 0)
             return 0;
     return ring_harvest(ring) > 0 || ring_check(ring, until != 0) > 0 ? 0 : -ETIMEDOUT;

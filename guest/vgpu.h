@@ -666,7 +666,8 @@ int vgpu_ring_run(vgpu_ring *ring, vgpu_job *job, int timeout_ms, vgpu_completio
 
 /* How to wait. */
 typedef enum vgpu_wait_mode {
-    VGPU_WAIT_POLL,      /* look at memory, with pauses of up to a millisecond */
+    VGPU_WAIT_POLL, /* look at memory, with pauses of up to a quarter of the wait so far, and of
+                       ten milliseconds at most */
     VGPU_WAIT_INTERRUPT, /* sleep until the device interrupts */
 } vgpu_wait_mode;
 

@@ -10,14 +10,15 @@ service_is() {
 }
 
 test_a_request_survives_the_mediators_death() {
-    local pid
+    local pid restarts
 
     pid=$(unit_property "$service" MainPID)
+    restarts=$(unit_property "$service" NRestarts)
     request_in_flight a
     host_run kill -KILL "$pid"
     equal "the guest's answer" "$(answer_of a)" $'42\nexit 0'
 
-    equal restarts "$(unit_property "$service" NRestarts)" 1
+    equal restarts "$(unit_property "$service" NRestarts)" $((restarts + 1))
     [ "$(unit_property "$service" MainPID)" != "$pid" ]
     equal "the neighbour's next" "$(vm_run b 'vgpu add 3 4')" 7
 }
@@ -62,11 +63,6 @@ test_a_VM_that_is_powered_off_leaves_the_bus() {
     vm_stop a
     eventually 10 vm_is_gone 1
     equal "the neighbour's next" "$(vm_run b 'vgpu add 3 4')" 7
-}
-
-# vm_is_gone ID
-vm_is_gone() {
-    ! vm_path "$1"
 }
 
 test_nothing_of_ours_has_failed_in_the_end() {

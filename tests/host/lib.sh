@@ -97,6 +97,44 @@ pool_property_is() {
     [ "$(pool_property "$1")" = "$2" ]
 }
 
+# request_in_flight VM [COMMAND] - a request that its executor, stopped, can't answer:
+# 20 + 22, or what COMMAND asks for; what becomes of it will be in the guest's /answer
+request_in_flight() {
+    local command=${2:-vgpu add 20 22}
+
+    host_run kill -STOP "$(pool_property ExecutorPID)"
+    vm_run "$1" "rm -f /answer; ($command >/tmp/answer 2>&1; echo \"exit \$?\" >>/tmp/answer; mv /tmp/answer /answer) >/dev/null 2>&1 &"
+    eventually 20 pool_property_is InFlight 1
+}
+
+# answer_of VM - the answer, when it is there
+answer_of() {
+    # shellcheck disable=SC2016 # expanded in the guest
+    vm_run "$1" 'n=0; until [ -e /answer ] || [ $n -ge 300 ]; do usleep 100000; n=$((n + 1)); done; cat /answer'
+}
+
+# interrupts VM - how many its guest has had from the device
+interrupts() {
+    vm_run "$1" "awk '/uio/ { print \$2 }' /proc/interrupts"
+}
+
+# wakes VM COMMAND ANSWER - a COMMAND that has to wait, and does so by interrupt. (One that
+# does not have to may find its answer before it begins to wait.)
+wakes() {
+    local before after answer
+
+    executor=$(pool_property ExecutorPID) # not local, for the trap
+    trap 'host_run kill -CONT "$executor"' EXIT
+    request_in_flight "$1" "$2"
+    before=$(interrupts "$1")
+    host_run kill -CONT "$executor"
+    answer=$(answer_of "$1")
+    after=$(interrupts "$1")
+    echo "interrupts: $before before, $after after"
+    equal "the answer of $2" "$answer" "$3"$'\nexit 0'
+    [ "$after" -gt "$before" ]
+}
+
 # vm_paths - the objects of the VMs that the mediator knows
 vm_paths() {
     host_run busctl --list tree "$bus" | grep "^$manager/vm/."
@@ -114,6 +152,11 @@ vm_path() {
     done
     echo "no VM has the number $1" >&2
     return 1
+}
+
+# vm_is_gone ID - there is no VM with that number
+vm_is_gone() {
+    ! vm_path "$1"
 }
 
 # make_vectors DIR TYPE N - DIR/a.bin, DIR/b.bin, and DIR/sum.bin as it has to be

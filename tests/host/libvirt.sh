@@ -43,11 +43,12 @@ element() {
     printf '<vgpu:device xmlns:vgpu="urn:vgpu-mediator:domain:1" %s/>' "$1"
 }
 
-# domain_pipes NAME - the two ends of its serial line, for vm_run; once for each name
+# domain_pipes NAME [FILE...] - its initramfs, and the two ends of its serial line, for
+# vm_run; once for each name
 domain_pipes() {
     local pipes=$host_root/var/lib/vgpu-guests/$1 in out
 
-    vm_initramfs >"$pipes.initramfs"
+    vm_initramfs "${@:2}" >"$pipes.initramfs"
     mkfifo "$pipes.in" "$pipes.out"
     exec {in}<>"$pipes.in" {out}<>"$pipes.out"
     vm_in[$1]=$in vm_out[$1]=$out
@@ -87,6 +88,11 @@ XML
 domain_start() {
     virsh start "$1"
     domain_answer "$1"
+}
+
+# domain_monitor NAME COMMAND - to its QEMU, in the words of the human monitor
+domain_monitor() {
+    virsh qemu-monitor-command "$1" --hmp "$2"
 }
 
 # domain_answer NAME - waits for the shell of a guest that boots

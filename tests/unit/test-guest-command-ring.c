@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The subcommands of vgpu, through the ring of a model of the device, and on an older one. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -302,6 +304,27 @@ static void test_bench_on_the_ring(void **state)
     expect_output(f, "came back as");
 }
 
+static void interrupt_at_the_100th(model *m, VGPUCompletion *c)
+{
+    (void) c;
+    if (++m->number == 100)
+        kill(getpid(), SIGINT);
+}
+
+static void test_bench_is_interrupted(void **state)
+{
+    command_fixture *f = *state;
+    unsigned n;
+
+    add_window(f);
+    f->options.depth = 8;
+    f->options.count = 1000000;
+    f->model.ring.lie = interrupt_at_the_100th;
+    assert_int_equal(run(f, command_bench, (char *[]){NULL}), EXIT_OK);
+    assert_int_equal(sscanf(f->output, "requests: %u", &n), 1);
+    assert_in_range(n, 1, 10000);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, command_setup, command_teardown)
@@ -314,6 +337,7 @@ int main(void)
         TEST(test_operations_bad_input),
         TEST(test_info_with_window),
         TEST(test_bench_on_the_ring),
+        TEST(test_bench_is_interrupted),
     };
 
     return cmocka_run_group_tests_name("guest-command-ring", tests, NULL, NULL);

@@ -190,6 +190,27 @@ static void test_cq_tail_that_jumps(void **state)
     }
 }
 
+/* A slot without a device reads as ones, or as zeros, window and registers alike. */
+static void test_device_unplugged(void **state)
+{
+    static const unsigned char bytes[] = {0xff, 0};
+    fixture *f = *state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        uint32_t word = bytes[i % 2] * 0x01010101u;
+        ending e = {0};
+        vgpu_ring *ring = open_with_five(f, &e);
+
+        model_set(&f->model, VGPU_REG_RING_CTRL, word);
+        model_set(&f->model, VGPU_REG_EXT_MAGIC, word);
+        if (i < 2) /* else the registers are looked at first */
+            memset(ring_model_header(&f->model), bytes[i], sizeof(VGPURingHeader));
+        expect_end(ring, &e, -ENODEV);
+        model_set(&f->model, VGPU_REG_EXT_MAGIC, VGPU_EXT_MAGIC);
+        ring_model_reset(&f->model);
+    }
+}
+
 /* More completions than requests: what lies behind the last one is not taken for one. */
 static void test_completions_of_nothing(void **state)
 {
@@ -383,6 +404,7 @@ int main(void)
         TEST(test_completions_before_the_end),
         TEST(test_close_with_requests_outstanding),
         TEST(test_cq_tail_that_jumps),
+        TEST(test_device_unplugged),
         TEST(test_completions_of_nothing),
         TEST(test_unknown_tags),
         TEST(test_tag_twice),

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2154
+#
+# What libvirt does to a domain, web3, whose ring is at work or full. Its machine is
+# of the older type, whose root bus can be plugged into while it runs.
+
+. "$tests/libvirt.sh"
+. "$tests/fast-lane.sh"
+
+domain_pipes web3 "$lane_vectors"/[ab]-int32.bin
+web3=$(domain_object web3)
+
+# sums_are_right OPTIONS - of two vectors, in its guest
+sums_are_right() {
+    vm_run web3 "vgpu $1 vecadd --type int32 /a-int32.bin /b-int32.bin -o /c.bin"
+    vm_run web3 'base64 /c.bin' | base64 -d | cmp - "$lane_vectors/int32/sum.bin"
+}
+
+# device_is_there, device_is_gone - for web3's guest
+device_is_there() {
+    vm_run web3 'grep -q 0x1111 /sys/bus/pci/devices/*/device'
+}
+device_is_gone() {
+    ! device_is_there
+}
+
+test_a_domain_with_a_load_on_its_ring() {
+    domain_define web3 "$(element 'pool="A" priority="medium"')" "$launcher" pc
+    domain_start web3
+    sums_are_right '--lane fast'
+    load_start web3
+    load_goes_on web3 "$web3"
+    equal RingEntries "$(bus_property "$web3" VM RingEntries)" 128
+    equal WindowSize "$(bus_property "$web3" VM WindowSize)" 16777216
+}
+
+test_its_priority_changes_under_way() {
+    manager_call SetVMPriority ssb web3 low true
+    equal Priority "$(bus_property "$web3" VM Priority)" low
+    load_goes_on web3 "$web3"
+    manager_call SetVMPriority ssb web3 high true
+    load_goes_on web3 "$web3"
+}
+
+test_suspend_and_resume_under_load() {
+    virsh suspend web3
+    # the window is the suspended machine's own
+    load_reaches "$web3" RingEntries 0
+    load_reaches "$web3" InFlight 0
+    virsh resume web3
+    load_goes_on web3 "$web3"
+}
+
+test_save_and_restore_under_load() {
+    virsh save web3 /var/lib/libvirt/qemu/web3.saved
+    no_trace_of web3
+    equal "what waits in the pool" "$(pool_property QueueDepthHigh)" 0
+    virsh restore /var/lib/libvirt/qemu/web3.saved
+    load_goes_on web3 "$web3"
+    equal RingEntries "$(bus_property "$web3" VM RingEntries)" 128
+}
+
+test_save_and_restore_of_a_full_ring() {
+    load_stop web3 "$web3"
+    load_start web3 1024 --interrupt
+    load_goes_on web3 "$web3"
+    pool_call Pause
+    trap 'pool_call Resume' EXIT
+    load_fills_queue "$web3"
+    virsh save web3 /var/lib/libvirt/qemu/web3.saved
+    pool_call Resume
+    virsh restore /var/lib/libvirt/qemu/web3.saved
+    load_goes_on web3 "$web3"
+}
+
+test_vgpuctl_detach_is_for_the_next_start() {
+    host_run vgpuctl detach web3
+    load_goes_on web3 "$web3"
+    host_run vgpuctl attach web3 --pool=A --priority=medium
+    load_goes_on web3 "$web3"
+}
+
+test_the_load_has_seen_none_of_that() {
+    load_stop web3 "$web3"
+    echo "$load_requests requests, all of them right"
+}
+
+# fill_ring - the pool is paused until the case's end
+fill_ring() {
+    load_start web3 1024
+    load_goes_on web3 "$web3"
+    trap 'pool_call Resume' EXIT
+    pool_call Pause
+    load_fills_queue "$web3"
+}
+
+test_a_reset_with_the_ring_full() {
+    fill_ring
+    virsh reset web3
+    domain_answer web3
+    equal RingEntries "$(bus_property "$web3" VM RingEntries)" 0
+    equal QueueDepth "$(bus_property "$web3" VM QueueDepth)" 0
+    pool_call Resume
+    sums_are_right '--lane fast'
+    sums_are_right '--lane slow'
+}
+
+test_an_unplug_with_the_ring_full() {
+    local said
+
+    fill_ring
+    domain_monitor web3 'device_del vgpu0'
+    eventually 20 device_is_gone
+    said=$(load_wait web3)
+    echo "the load said: $said"
+    [[ $said == *'no such vgpu device'*'exit 3' ]]
+    load_reaches "$web3" Connected false
+    load_reaches "$web3" QueueDepth 0
+    load_reaches "$web3" RingEntries 0
+    equal "what the guest has" "$(vm_run web3 'vgpu info' || true)" "vgpu: no vgpu device found"
+}
+
+test_a_device_without_window_is_plugged_in() {
+    local said status=0
+
+    domain_monitor web3 'device_add vgpu-stub,id=vgpu1,pool_id=A,window-size=0'
+    eventually 20 device_is_there
+    vm_run web3 'vgpu info' | tee "$cache/host/info"
+    fails grep -q window "$cache/host/info"
+    sums_are_right ''
+    said=$(vm_run web3 'vgpu --lane fast vecadd --type int32 /a-int32.bin /b-int32.bin -o /c.bin') || status=$?
+    echo "$said"
+    equal "the exit status" "$status" 1
+    [[ $said == *'its device has no data window and ring'* ]]
+    domain_monitor web3 'device_del vgpu1'
+    eventually 20 device_is_gone
+}
+
+test_a_device_with_window_is_plugged_in() {
+    domain_monitor web3 'device_add vgpu-stub,id=vgpu2,pool_id=A,window-size=67108864'
+    eventually 20 device_is_there
+    sums_are_right '--lane fast'
+    load_start web3 64 --interrupt
+    load_goes_on web3 "$web3"
+    equal WindowSize "$(bus_property "$web3" VM WindowSize)" 67108864
+    load_stop web3 "$web3"
+}
+
+test_destroy_with_the_ring_full() {
+    fill_ring
+    virsh destroy web3
+    no_trace_of web3
+    equal "what waits in the pool" "$(pool_property QueueDepthMedium)" 0
+}
