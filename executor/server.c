@@ -10,7 +10,7 @@
 
 #include "answer.h"
 #include "busy-poll.h"
-#include "channel.h"
+#include "windows.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,12 +18,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* Positive outcomes of a step that end the loop. Of the negative ones, -ECANCELED
- * has been explained on standard error already. */
-enum {
-    SERVER_HANGUP = 1, /* the mediator closed the socket between two messages */
-    SERVER_LOST = 2,   /* the backend can't go on in this process */
-};
+/* Positive outcomes of a step, which end the loop, are SERVER_*. Of the negative ones,
+ * -ECANCELED has been explained on standard error already. */
 
 /* What epoll tells apart. */
 enum { EVENT_SOCKET, EVENT_REQUESTS, EVENT_BACKEND };
@@ -48,12 +44,11 @@ typedef struct Server {
     uint64_t all_slots, free_slots; /* bit i: slot i */
     int epoll_fd;
     Slot slots[EXECUTOR_SLOTS_MAX];
-    Window *windows;
+    Windows windows;
     ExecutorReader requests;
     ExecutorWriter answers;
     BusyPoll poll;
     unsigned n_found_awake;
-    Channel channel;
 } Server;
 
 /* A request out of the queue, in memory that the mediator leaves alone until the answer. */
@@ -71,7 +66,7 @@ static void close_fdp(int *fd)
 static void server_freep(Server **s)
 {
     if (*s)
-        channel_close_fds(&(*s)->channel);
+        channel_close_fds(&(*s)->windows.channel);
     free(*s);
 }
 
@@ -105,8 +100,6 @@ static void server_complete_compute(Server *s, const Slot *slot, const Completio
         answer_result(&s->answers, slot->tag, &result);
 }
 
-static void server_release_window(Server *s, Window *window);
-
 static void server_answer_completion(Server *s, const Completion *completion)
 {
     const Slot *slot = &s->slots[completion->slot];
@@ -117,7 +110,7 @@ static void server_answer_completion(Server *s, const Completion *completion)
 
     if (slot->window) {
         server_complete_compute(s, slot, completion);
-        server_release_window(s, slot->window);
+        windows_release(&s->windows, slot->window);
         return;
     }
     if (completion->cuda_result != 0) {
@@ -137,136 +130,12 @@ static void server_answer_completion(Server *s, const Completion *completion)
     answer_response(&s->answers, slot->tag, &response);
 }
 
-/* ---- Windows --------------------------------------------------------------- */
-
-static void server_drop_window(Server *s, Window **link)
-{
-    Window *w = *link;
-
-    *link = w->next;
-    s->ops->window_remove(s->backend, w);
-    window_free(w);
-}
-
-/* A job of the window has ended. */
-static void server_release_window(Server *s, Window *window)
-{
-    Window **link = &s->windows;
-
-    if (--window->n_jobs > 0 || !window->removed)
-        return;
-
-    while (*link != window)
-        link = &(*link)->next;
-    server_drop_window(s, link);
-}
+/* ---- Requests ------------------------------------------------------------ */
 
 static int server_complain(void)
 {
     fprintf(stderr, "vgpu-executor: the mediator sent something that makes no sense\n");
     return -ECANCELED;
-}
-
-/* A window that this process has no room for is not there, and what is to be computed
- * in it is refused: other VMs' work goes on. */
-static int server_add_window(Server *s, const WindowMessage *m)
-{
-    __attribute__((cleanup(close_fdp))) int fd = m->fd;
-    uint32_t id = m->window.id;
-    Window *w;
-    int r;
-
-    if (window_find(&s->windows, id)) {
-        fprintf(stderr, "vgpu-executor: the mediator added window %u twice\n", id);
-        return -ECANCELED;
-    }
-    r = window_new(id, fd, &w);
-    if (r < 0) {
-        fprintf(stderr, "vgpu-executor: window %u: %s\n", id, strerror(-r));
-        return 0;
-    }
-
-    w->next = s->windows;
-    s->windows = w;
-    s->ops->window_add(s->backend, w);
-    return 0;
-}
-
-/* The mediator removes no window with a job in it. If it does, the window stays until
- * the job is done: memory that a device works on must not be unmapped. */
-static void server_remove_window(Server *s, const WindowMessage *m)
-{
-    Window **link = window_find(&s->windows, m->window.id);
-
-    if (!link)
-        return; /* one that there was no room for */
-
-    (*link)->removed = true;
-    if ((*link)->n_jobs == 0)
-        server_drop_window(s, link);
-}
-
-static int server_take_windows(Server *s)
-{
-    WindowMessage m;
-    int r;
-
-    while ((r = channel_next(&s->channel, &m)) > 0) {
-        if (m.type == EXECUTOR_MSG_WINDOW_REMOVE)
-            server_remove_window(s, &m);
-        else if ((r = server_add_window(s, &m)) < 0)
-            return r;
-        if (s->ops->lost(s->backend) != 0)
-            return SERVER_LOST;
-    }
-    return r == -EPROTO ? server_complain() : r;
-}
-
-/* All that is in the socket now. */
-static int server_receive(Server *s)
-{
-    for (;;) {
-        int r = channel_receive(&s->channel);
-
-        if (r == -EAGAIN)
-            return 0;
-        if (r == -EPROTO)
-            return server_complain();
-        if (r < 0)
-            return r;
-        if (r == 0 && !channel_is_mid_message(&s->channel))
-            return SERVER_HANGUP;
-        if (r == 0) {
-            fprintf(stderr, "vgpu-executor: the mediator hung up in the middle of a message\n");
-            return -ECANCELED;
-        }
-        r = server_take_windows(s);
-        if (r != 0)
-            return r;
-    }
-}
-
-/* With no job in flight. */
-static void server_drop_windows(Server *s)
-{
-    while (s->windows)
-        server_drop_window(s, &s->windows);
-}
-
-/* A window that is not known yet is in the socket. */
-static int server_find_window(Server *s, uint32_t id, Window **ret)
-{
-    Window **link = window_find(&s->windows, id);
-
-    if (!link) {
-        int r = server_receive(s);
-
-        if (r != 0)
-            return r;
-        link = window_find(&s->windows, id);
-    }
-    *ret = link ? *link : NULL;
-    return 0;
 }
 
 /* To be called only while a slot is free. */
@@ -282,7 +151,7 @@ static int server_compute(Server *s, const Message *m)
     int r;
 
     memcpy(&message, m->payload, sizeof(message));
-    r = server_find_window(s, message.window, &window);
+    r = windows_find(&s->windows, message.window, &window);
     if (r != 0)
         return r;
     if (window && !window_is_lost(window))
@@ -301,8 +170,6 @@ static int server_compute(Server *s, const Message *m)
         server_answer_completion(s, &completion);
     return 0;
 }
-
-/* ---- Requests ------------------------------------------------------------ */
 
 /* To be called only while a slot is free. */
 static void server_submit(Server *s, const Message *m, uint32_t opcode, const Job *job)
@@ -459,7 +326,7 @@ static int server_wait(Server *s, int timeout)
 
     for (int i = 0; i < n && r == 0; i++) {
         if (events[i].data.u32 == EVENT_SOCKET)
-            r = server_receive(s);
+            r = windows_receive(&s->windows);
         else if (events[i].data.u32 == EVENT_BACKEND)
             r = server_collect(s);
     }
@@ -544,7 +411,7 @@ static int server_hello(Server *s)
         return -ECANCELED;
     }
 
-    return channel_send_hello(&s->channel, &hello);
+    return channel_send_hello(&s->windows.channel, &hello);
 }
 
 /* Everything in flight, and everything that was received to be in flight, ends
@@ -608,7 +475,7 @@ int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *opt
     s->backend = backend;
     s->all_slots = s->free_slots = UINT64_MAX >> (EXECUTOR_SLOTS_MAX - options->n_slots);
     s->epoll_fd = epoll_fd;
-    s->channel.fd = link->socket;
+    s->windows = (Windows){.ops = ops, .backend = backend, .channel.fd = link->socket};
     busy_poll_init(&s->poll, options->busy_poll_usec);
     s->requests.queue = &link->memory->requests;
     s->answers = (ExecutorWriter){.queue = &link->memory->answers, .event = link->answers_event};
@@ -616,7 +483,7 @@ int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *opt
     r = server_serve(s, link);
     *ret_idle = s->free_slots == s->all_slots && r != SERVER_LOST;
     if (*ret_idle)
-        server_drop_windows(s);
+        windows_drop_all(&s->windows);
     if (r == SERVER_LOST) {
         server_answer_lost(s);
         return EXECUTOR_EXIT_STICKY;

@@ -449,17 +449,17 @@ static void test_garbage(void **state)
 
     (void) state;
 
-    assert_garbage_ends(m, size, NULL, 0, "makes no sense");
-    assert_garbage_ends(m, size, fds, 2, "makes no sense");
-    assert_garbage_ends(m, size, fds, 3, "makes no sense");
-    assert_garbage_ends(&h, sizeof(h), fds, 1, "makes no sense");
+    assert_garbage_ends(m, size, NULL, 0, "is no window");
+    assert_garbage_ends(m, size, fds, 2, "is no window");
+    assert_garbage_ends(m, size, fds, 3, "is no window");
+    assert_garbage_ends(&h, sizeof(h), fds, 1, "is no window");
     h = (ExecutorHeader){.type = EXECUTOR_MSG_COMPUTE, .length = sizeof(ExecutorCompute) - 1};
     assert_garbage_ends(&h, sizeof(h), NULL, 0, "makes no sense");
 
     /* A descriptor with what needs none */
     size = message_window(m, EXECUTOR_MSG_WINDOW_REMOVE, 1);
     size += message_window(m + size, EXECUTOR_MSG_WINDOW_REMOVE, 1);
-    assert_garbage_ends(m, size, fds, 1, "makes no sense");
+    assert_garbage_ends(m, size, fds, 1, "is no window");
     window_destroy(&w);
 }
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "windows.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void drop(Windows *w, Window **link)
+{
+    Window *window = *link;
+
+    *link = window->next;
+    w->ops->window_remove(w->backend, window);
+    window_free(window);
+}
+
+void windows_release(Windows *w, Window *window)
+{
+    Window **link = &w->list;
+
+    if (--window->n_jobs > 0 || !window->removed)
+        return;
+
+    while (*link != window)
+        link = &(*link)->next;
+    drop(w, link);
+}
+
+void windows_drop_all(Windows *w)
+{
+    while (w->list)
+        drop(w, &w->list);
+}
+
+static int complain(void)
+{
+    fprintf(stderr, "vgpu-executor: the mediator sent something that is no window\n");
+    return -ECANCELED;
+}
+
+/* A window that this process has no room for is not there, and what is to be computed
+ * in it is refused: other VMs' work goes on. */
+static int add(Windows *w, uint32_t id, int fd)
+{
+    Window *window;
+    int r;
+
+    if (window_find(&w->list, id)) {
+        fprintf(stderr, "vgpu-executor: the mediator added window %u twice\n", id);
+        return -ECANCELED;
+    }
+    r = window_new(id, fd, &window);
+    if (r < 0) {
+        fprintf(stderr, "vgpu-executor: window %u: %s\n", id, strerror(-r));
+        return 0;
+    }
+
+    window->next = w->list;
+    w->list = window;
+    w->ops->window_add(w->backend, window);
+    return 0;
+}
+
+/* The mediator removes no window with a job in it. If it does, the window stays until
+ * the job is done: memory that a device works on must not be unmapped. */
+static void remove_window(Windows *w, uint32_t id)
+{
+    Window **link = window_find(&w->list, id);
+
+    if (!link)
+        return; /* one that there was no room for */
+
+    (*link)->removed = true;
+    if ((*link)->n_jobs == 0)
+        drop(w, link);
+}
+
+static int take_messages(Windows *w)
+{
+    WindowMessage m;
+    int r;
+
+    while ((r = channel_next(&w->channel, &m)) > 0) {
+        if (m.type == EXECUTOR_MSG_WINDOW_REMOVE) {
+            remove_window(w, m.window.id);
+        } else {
+            r = add(w, m.window.id, m.fd);
+            close(m.fd);
+            if (r < 0)
+                return r;
+        }
+        if (w->ops->lost(w->backend) != 0)
+            return SERVER_LOST;
+    }
+    return r == -EPROTO ? complain() : r;
+}
+
+int windows_receive(Windows *w)
+{
+    for (;;) {
+        int r = channel_receive(&w->channel);
+
+        if (r == -EAGAIN)
+            return 0;
+        if (r == -EPROTO)
+            return complain();
+        if (r < 0)
+            return r;
+        if (r == 0 && !channel_is_mid_message(&w->channel))
+            return SERVER_HANGUP;
+        if (r == 0) {
+            fprintf(stderr, "vgpu-executor: the mediator hung up in the middle of a message\n");
+            return -ECANCELED;
+        }
+        r = take_messages(w);
+        if (r != 0)
+            return r;
+    }
+}
+
+int windows_find(Windows *w, uint32_t id, Window **ret)
+{
+    Window **link = window_find(&w->list, id);
+
+    if (!link) {
+        int r = windows_receive(w);
+
+        if (r != 0)
+            return r;
+        link = window_find(&w->list, id);
+    }
+    *ret = link ? *link : NULL;
+    return 0;
+}
