@@ -53,6 +53,7 @@ static void test_executor_killed(void **state)
     (void) state;
     assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
     assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
+    expect_pong(fd);
     assert_int_equal(kill(executor, SIGKILL), 0);
 
     /* The one that was running fails; the one that waited runs on the next. */
