@@ -77,8 +77,9 @@ report() {
         "$1" "$(median "$results/$2.guest")" "${3:-}" "$above" "$(median "$results/idle.qemu")"
 }
 
-if [ "$(id -u)" -ne 0 ]; then
-    echo "needs root"
+reason=$(why_not)
+if [ -n "$reason" ]; then
+    echo "$reason"
     exit 77
 fi
 host_contain "$@"

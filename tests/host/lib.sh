@@ -10,6 +10,16 @@ service=vgpu-mediator.service
 n_cases=0
 n_failed=0
 
+# why_not - what is missing for a host with virtual machines
+why_not() {
+    local program
+
+    [ "$(id -u)" -eq 0 ] || echo "needs root"
+    for program in systemd-nspawn qemu-system-x86_64 cpio nsenter busctl; do
+        command -v "$program" >/dev/null || echo "needs $program"
+    done
+}
+
 # run_cases FILE - runs the cases that FILE has defined. A case fails at the first
 # command that fails, and what it printed is then shown.
 run_cases() {
