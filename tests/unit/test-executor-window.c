@@ -55,6 +55,7 @@ void window_send_remove(Client *c, const TestWindow *w)
     unsigned char m[WINDOW_MESSAGE_MAX];
 
     assert_true(client_send(c, m, message_window(m, EXECUTOR_MSG_WINDOW_REMOVE, w->id)));
+    client_sync(c);
 }
 
 void window_fill(TestWindow *w, uint64_t seed, uint32_t type, bool nice)

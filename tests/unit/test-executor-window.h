@@ -25,8 +25,11 @@ TestWindow window_create(uint32_t id, uint64_t size);
 TestWindow window_create_in(int memfd, uint32_t id, uint64_t size);
 void window_destroy(TestWindow *w);
 
-/* window_send_add(), window_send_remove() - tell the executor */
+/* window_send_add() - tell the executor; what is computed in it may follow at once */
 void window_send_add(Client *c, const TestWindow *w);
+
+/* window_send_remove() - the same, and wait until it is so: its number is free then, which the
+ * mediator never uses again */
 void window_send_remove(Client *c, const TestWindow *w);
 
 /* window_fill() - random bytes; with @nice floating-point numbers of middling size instead */

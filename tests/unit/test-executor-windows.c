@@ -89,7 +89,6 @@ static void test_removed(void **state)
         window_send_add(c, &w);
         window_compute(c, &w, &s);
         window_send_remove(c, &w);
-        client_sync(c);
         window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
     }
     window_send_remove(c, &w);
@@ -176,13 +175,11 @@ static void test_removed_under_a_job(void **state)
         unsigned results;
 
         window_send_add(c, &w);
-        client_sync(c); /* the same number was another window's */
         window_send(c, &w, 1, VGPU_PRIORITY_LOW, &large);
         window_send(c, &w, 2, VGPU_PRIORITY_LOW, &nop);
         results = receive_until(c, 2);
         window_send_remove(c, &w);
         window_send_add(c, &other);
-        client_sync(c);
         window_send(c, &other, 3, VGPU_PRIORITY_HIGH, &small);
         results += receive_until(c, 3);
         if (results < 3)
