@@ -31,8 +31,9 @@ static void test_attach(void **state)
     assert_int_equal(c.status, 1);
     assert_non_null(strstr(c.err, "'0'"));
     ctl_release(&c);
-    ctl_refuse("'Speed=1' is no limit: it is QueueLimit=, RequestRateLimit= or Weight= and a number.",
-               "attach", "test", "Speed=1", "-c", "test:///default");
+    ctl_refuse(
+        "'Speed=1' is no limit: it is QueueLimit=, RequestRateLimit= or Weight= and a number.",
+        "attach", "test", "Speed=1", "-c", "test:///default");
     ctl_refuse("Failed to detach the GPU of domain none: no domain is called 'none'", "detach",
                "none", "-c", "test:///default");
     c = ctl_run("detach", "test", "-c", "test:///default", NULL);
