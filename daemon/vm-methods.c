@@ -161,7 +161,7 @@ static int change(sd_bus_message *call, VM *vm, const VMSettings *settings, unsi
 int vm_method_set_priority(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     VMSettings settings;
-    VM *vm;
+    VM *vm = NULL;
     int r;
 
     r = begin(call, userdata, error, &vm);
@@ -174,7 +174,7 @@ int vm_method_set_priority(sd_bus_message *call, void *userdata, sd_bus_error *e
 int vm_method_set_pool(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     VMSettings settings;
-    VM *vm;
+    VM *vm = NULL;
     int r;
 
     r = begin(call, userdata, error, &vm);
@@ -188,7 +188,7 @@ int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *err
 {
     VMSettings settings;
     unsigned which;
-    VM *vm;
+    VM *vm = NULL;
     int r;
 
     r = begin(call, userdata, error, &vm);
@@ -202,7 +202,7 @@ int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *err
 static int turn(sd_bus_message *call, void *userdata, sd_bus_error *error, void (*set)(VM *, bool),
                 bool on)
 {
-    VM *vm;
+    VM *vm = NULL;
     int r;
 
     r = begin(call, userdata, error, &vm);
@@ -235,7 +235,7 @@ int vm_method_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
 
 int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    VM *vm;
+    VM *vm = NULL;
     int r;
 
     r = begin(call, userdata, error, &vm);
@@ -251,7 +251,7 @@ int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    VM *vm;
+    VM *vm = NULL;
     int r;
 
     r = begin(call, userdata, error, &vm);
@@ -314,7 +314,7 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
     uint8_t uuid[16];
     uint32_t id = 0;
     unsigned which;
-    VM *vm;
+    VM *vm = NULL;
     int r;
 
     r = read_name(call, error, &name);

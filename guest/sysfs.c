@@ -96,7 +96,7 @@ bool sysfs_is_vgpu(const vgpu_paths *paths, const char *address)
     };
 
     for (size_t i = 0; i < ELEMENTSOF(wanted); i++) {
-        uint32_t value;
+        uint32_t value = 0;
 
         if (sysfs_read_u32(paths, address, wanted[i].file, &value) < 0 || value != wanted[i].value)
             return false;

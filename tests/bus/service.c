@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -82,19 +81,6 @@ void expect_pong(int fd)
     assert_int_equal(m.header.request_id, 99);
 }
 
-static char state_of(pid_t pid)
-{
-    char path[40], state = 0;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
-    f = fopen(path, "re");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
-    fclose(f);
-    return state;
-}
-
 pid_t hold_executor(void)
 {
     pid_t executor;
@@ -102,9 +88,6 @@ pid_t hold_executor(void)
     expect_add_works();
     executor = test_mediator_executor(&mediator);
     assert_true(executor > 0);
-    assert_int_equal(kill(executor, SIGSTOP), 0);
-    /* One that runs at this moment could take another request before it stops. */
-    while (state_of(executor) != 'T')
-        sched_yield();
+    assert_true(test_process_stop(executor));
     return executor;
 }

@@ -55,7 +55,7 @@ static pid_t hold_pool_a(int fd)
     expect_sum(fd, 1000, 2);
     executor = (pid_t) get_u32(POOL_A, VGPU_INTERFACE_POOL, "ExecutorPID");
     assert_true(executor > 0);
-    assert_int_equal(kill(executor, SIGSTOP), 0);
+    assert_true(test_process_stop(executor));
     return executor;
 }
 

@@ -174,25 +174,9 @@ static void take_all(unsigned vm)
         take(vm);
 }
 
-static bool is_stopped(pid_t pid)
-{
-    char path[40], status = '?';
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
-    f = fopen(path, "re");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &status), 1);
-    fclose(f);
-    return status == 'T';
-}
-
-/* All of its threads, too, have stopped when this returns. */
 static void stop_executor(void)
 {
-    assert_int_equal(kill(executor, SIGSTOP), 0);
-    while (!is_stopped(executor))
-        continue;
+    assert_true(test_process_stop(executor));
 }
 
 static void continue_executor(void)

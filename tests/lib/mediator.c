@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,4 +221,30 @@ pid_t test_mediator_executor(const TestMediator *m)
         pid = 0;
     fclose(f);
     return pid;
+}
+
+static char state_of(pid_t pid)
+{
+    char path[40], state;
+    FILE *f;
+    int n;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
+    f = fopen(path, "re");
+    if (!f)
+        return 0;
+    n = fscanf(f, "%*d (%*[^)]) %c", &state);
+    fclose(f);
+    return n == 1 ? state : 0;
+}
+
+bool test_process_stop(pid_t pid)
+{
+    char state = 0;
+
+    if (kill(pid, SIGSTOP) < 0)
+        return false;
+    while ((state = state_of(pid)) != 'T' && state != 0)
+        sched_yield();
+    return state == 'T';
 }

@@ -4,6 +4,7 @@
 #ifndef VGPU_TEST_MEDIATOR_H
 #define VGPU_TEST_MEDIATOR_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 typedef struct TestMediator {
@@ -43,5 +44,12 @@ int test_mediator_wait_log(const TestMediator *m, const char *text);
 
 /* test_mediator_executor() - PID of its first child, or 0 */
 pid_t test_mediator_executor(const TestMediator *m);
+
+/*
+ * test_process_stop() - SIGSTOP, and wait until it has come to rest
+ *
+ * One that runs at this moment could take another request first. False when it is gone.
+ */
+bool test_process_stop(pid_t pid);
 
 #endif
