@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An executor that lies to the mediator (hostile-executor.c), as one could that a guest has
+ * taken over: it is ended, its request fails by name, and the next executor serves.
+ */
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "service.h"
+
+static void start_hostile(const char *how)
+{
+    setenv("VGPU_EXECUTOR", getenv("VGPU_HOSTILE_EXECUTOR"), 1);
+    setenv("VGPU_HOSTILE", how, 1);
+    assert_int_equal(start_with("[Pool A]\nBusyPollUSec=0\n"), 0);
+}
+
+static void expect_caught(const char *how)
+{
+    int fd;
+
+    start_hostile(how);
+    fd = dial();
+    for (uint32_t i = 0; i < 6; i += 2) {
+        assert_true(wire_send_add(fd, 1, i, VGPU_PRIORITY_LOW, i, 1));
+        expect_sum(fd, i, i + 1);
+        assert_true(wire_send_add(fd, 1, i + 1, VGPU_PRIORITY_LOW, i, 1));
+        if (strcmp(how, "twice") == 0)
+            expect_sum(fd, i + 1, i + 1);
+        else
+            expect_response(fd, i + 1, VGPU_ERROR_CUDA_ERROR);
+        assert_int_equal(test_mediator_wait_log(&mediator, "makes no sense"), 0);
+    }
+    close(fd);
+    assert_int_equal(test_mediator_stop(&mediator), 0);
+}
+
+static void test_lies_are_caught(void **state)
+{
+    static const char *const lies[] = {"tail",    "back", "length", "short", "type",
+                                       "payload", "tag",  "twice",  "kind",  "surplus"};
+
+    (void) state;
+
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        print_message("# %s\n", lies[i]);
+        expect_caught(lies[i]);
+    }
+}
+
+/* What is given to one that is dead, but not seen to be, fails with it. */
+static void wait_for_another(pid_t executor)
+{
+    pid_t now;
+
+    while ((now = test_mediator_executor(&mediator)) == executor || now == 0)
+        sched_yield();
+}
+
+/* What it answered before it died counts, whoever was told of it, and whatever else it wrote. */
+static void test_last_words(void **state)
+{
+    static const char *const ends[] = {"die", "scribble"};
+
+    (void) state;
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        pid_t executor;
+        int fd;
+
+        start_hostile(ends[i]);
+        fd = dial();
+        for (uint32_t k = 0; k < 6; k += 2) {
+            assert_true(wire_send_add(fd, 1, k, VGPU_PRIORITY_LOW, k, 10));
+            expect_sum(fd, k, k + 10);
+            executor = test_mediator_executor(&mediator);
+            assert_true(wire_send_add(fd, 1, k + 1, VGPU_PRIORITY_LOW, k, 11));
+            expect_sum(fd, k + 1, k + 11);
+            wait_for_another(executor);
+        }
+        close(fd);
+        assert_int_equal(test_mediator_stop(&mediator), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lies_are_caught),
+        cmocka_unit_test(test_last_words),
+    };
+
+    return cmocka_run_group_tests_name("executor-lies", tests, NULL, NULL);
+}
