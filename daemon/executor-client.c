@@ -203,9 +203,8 @@ static void flush_output(ExecutorClient *c)
     if (r < 0 || c->state != EXECUTOR_READY)
         return;
     sd_event_source_set_io_events(c->io, r > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
-    if (r > 0)
-        return;
-    executor_writer_flush(&c->requests);
+    if (r == 0)
+        executor_writer_flush(&c->requests);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -354,20 +353,21 @@ static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata
 {
     ExecutorClient *c = userdata;
     ExecutorEnd end = c->was_ready ? EXECUTOR_END_STARTED : EXECUTOR_END_START;
+    int r;
 
     (void) source;
 
     log_exit(c, si);
-    if (c->state == EXECUTOR_READY)
-        on_answered(NULL, c->process.fds[EXECUTOR_FD_ANSWERS_EVENT], 0,
-                    c); /* it may have ended before it could wake anybody */
+    /* It may have ended before it could wake anybody. It gets nothing more to do. */
+    while (c->state == EXECUTOR_READY && take_answers(c) > 0)
+        continue;
     c->process.pid = 0;
     close_connection(c);
     if (c->was_ready)
         c->restarts++;
 
     /* The handler may look at the state, so that comes first. */
-    int r = wait_before_start(c);
+    r = wait_before_start(c);
     c->handler->on_end(c->userdata, end);
     return r;
 }
