@@ -21,6 +21,7 @@ void executor_writer_flush(ExecutorWriter *w)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (__atomic_load_n(&w->queue->wants_event, __ATOMIC_RELAXED) == 0)
         return;
+    /* Before the event, for after that the reader may ask anew. */
     __atomic_store_n(&w->queue->wants_event, 0, __ATOMIC_RELAXED);
     /* EAGAIN: the counter is full of events that nobody took, and so the reader is awake. */
     (void) !write(w->event, &one, sizeof(one));

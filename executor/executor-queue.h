@@ -13,6 +13,7 @@
  * after it (acquire). Going to sleep is Dekker's game: the reader stores wants_event and
  * then looks at the tail, the writer stores the tail and then looks at wants_event, with a
  * full barrier between the two on either side, so that at least one sees the other.
+ * tests/unit/test-executor-queue-model.c tries every order.
  *
  * The other process may write anything at any time. So a position is kept by whom it
  * belongs to, and a message is copied before it is looked at.
