@@ -43,12 +43,20 @@ void manager_dispatch(Manager *m)
 
 void manager_check_drained(Manager *m)
 {
+    bool idle = true;
+
     if (!m->draining)
         return;
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        if (m->pools[i] && !pool_is_idle(m->pools[i]))
-            return;
+    for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
+        const Pool *p = m->pools[i];
 
+        if (p && !pool_is_at_rest(p))
+            return;
+        idle = idle && (!p || pool_is_idle(p));
+    }
+
+    if (!idle)
+        log_notice("paused requests are left; their devices will send them again");
     (void) sd_event_exit(m->event, 0);
 }
 
@@ -63,7 +71,7 @@ static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userda
     return sd_event_exit(m->event, 0);
 }
 
-/* What was accepted is finished. What still stands in the sockets stays there:
+/* What was accepted is finished, unless it is paused. What still stands in the sockets stays there:
  * the devices see the hang-up and send it to the next mediator. */
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {

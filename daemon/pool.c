@@ -322,6 +322,11 @@ bool pool_is_idle(const Pool *p)
     return p->scheduler.n_running == 0 && scheduler_queued(&p->scheduler) == 0;
 }
 
+bool pool_is_at_rest(const Pool *p)
+{
+    return p->scheduler.n_running == 0 && !scheduler_can_pick(&p->scheduler);
+}
+
 void pool_forget_connection(Pool *p, const Connection *c)
 {
     for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
@@ -386,6 +391,7 @@ void pool_set_paused(Pool *p, bool paused)
     p->scheduler.held = paused;
     pool_bus_changed(p, "Paused");
     pool_dispatch(p);
+    manager_check_drained(p->manager);
 }
 
 void pool_reconfigure(Pool *p, const PoolConfig *config)

@@ -87,4 +87,7 @@ void pool_reconfigure(Pool *p, const PoolConfig *config);
 /* pool_is_idle() - nothing queued, nothing running */
 bool pool_is_idle(const Pool *p);
 
+/* pool_is_at_rest() - nothing running, and nothing queued but what somebody has paused */
+bool pool_is_at_rest(const Pool *p);
+
 #endif

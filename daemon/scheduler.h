@@ -187,6 +187,15 @@ void sched_client_set_weight(SchedClient *c, uint32_t weight);
  */
 void sched_client_hold(SchedClient *c, bool held);
 
+/* scheduler_can_pick() - is there a request that nothing but the others' places holds up? */
+static inline bool scheduler_can_pick(const Scheduler *s)
+{
+    for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++)
+        if (!TAILQ_EMPTY(&s->level[p]))
+            return !s->held;
+    return false;
+}
+
 /* scheduler_queued() - requests queued over all priorities */
 static inline unsigned scheduler_queued(const Scheduler *s)
 {

@@ -18,7 +18,8 @@
 
 #include "world.h"
 
-static const char config[] = "[Pool A]\nBackend=cuda\nInFlight=1\n[Pool B]\nBackend=cpu\n";
+static const char config[] = "[Pool A]\nBackend=cuda\nInFlight=1\n[Pool B]\nBackend=cpu\n"
+                             "[Timeouts]\nDrainTimeoutSec=infinity\n";
 
 static int start(void **state)
 {
@@ -334,6 +335,26 @@ static void test_reload(void **state)
     leave("a", a);
 }
 
+/* What is paused could hold up the end of the service for ever. */
+static void test_end_with_paused(void **state)
+{
+    int a = connect_as("a", 1, "B", "low"), b = connect_as("b", 2, "A", "low");
+
+    (void) state;
+    call_manager(NULL, "PauseVM", "s", "a");
+    call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Pause", NULL);
+    assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
+    expect_pong(a);
+    assert_true(wire_send_add(b, 0, 1, 0, 1, 1));
+    expect_pong(b);
+    assert_int_equal(test_mediator_signal_and_wait(&mediator, SIGTERM), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "paused requests are left"), 0);
+    close(a);
+    close(b);
+    assert_int_equal(test_mediator_run(&mediator, "system"), 0);
+    wait_for_name();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_unregister_drops_the_queue),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_end_with_paused),
     };
 
     return cmocka_run_group_tests_name("control", tests, start, world_end);
