@@ -57,7 +57,7 @@ static void check(const Bench *b, CUresult result, const char *what)
 
 static void look_up(const Bench *b, const char *symbol, void *ret)
 {
-    *(void **) ret = dlsym(b->driver.library, symbol);
+    *(void **) ret = dlsym(b->driver.shared_object, symbol);
     if (!*(void **) ret) {
         printf("the driver has no %s\n", symbol);
         exit(EXIT_SKIP);

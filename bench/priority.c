@@ -190,6 +190,10 @@ static double load_run_us(const Low *low, double sec, double *ret_longest, doubl
     for (unsigned v = 0; v < N_LOW; v++)
         for (unsigned j = low[v].first; j < low[v].n && j < LOW_TIMES; j++)
             sum += us[n++] = low[v].run_us[j];
+    if (n == 0) {
+        fputs("the low guests came to nothing\n", stderr);
+        exit(EXIT_FAILURE);
+    }
     qsort(us, n, sizeof(*us), compare_doubles);
     for (i = n - 1; i > 0 && above + us[i] < sum / 100; i--)
         above += us[i];

@@ -7,11 +7,11 @@ enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111 };
 
 void blas_open(Blas *ret)
 {
-    Blas b = {.library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL)};
+    Blas b = {.shared_object = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL)};
 
-    if (b.library) {
-        *(void **) &b.sgemm = dlsym(b.library, "cblas_sgemm");
-        *(void **) &b.dgemm = dlsym(b.library, "cblas_dgemm");
+    if (b.shared_object) {
+        *(void **) &b.sgemm = dlsym(b.shared_object, "cblas_sgemm");
+        *(void **) &b.dgemm = dlsym(b.shared_object, "cblas_dgemm");
     }
     if (!b.sgemm || !b.dgemm)
         blas_close(&b);
@@ -21,16 +21,16 @@ void blas_open(Blas *ret)
 
 void blas_close(Blas *blas)
 {
-    if (blas->library)
-        dlclose(blas->library);
+    if (blas->shared_object)
+        dlclose(blas->shared_object);
     *blas = (Blas){0};
 }
 
 bool blas_matmul(const Blas *blas, uint32_t type, const void *a, size_t lda, const void *b,
                  size_t ldb, void *c, size_t ldc, size_t m, size_t n, size_t k)
 {
-    if (!blas->library || m > INT32_MAX || n > INT32_MAX || k > INT32_MAX || lda > INT32_MAX ||
-        ldb > INT32_MAX || ldc > INT32_MAX)
+    if (!blas->shared_object || m > INT32_MAX || n > INT32_MAX || k > INT32_MAX ||
+        lda > INT32_MAX || ldb > INT32_MAX || ldc > INT32_MAX)
         return false;
 
     if (type == VGPU_TYPE_FLOAT32)

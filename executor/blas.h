@@ -19,7 +19,7 @@ typedef void BlasDgemm(int order, int transpose_a, int transpose_b, int m, int n
                        double beta, double *c, int ldc);
 
 typedef struct Blas {
-    void *library; /* NULL: not there */
+    void *shared_object; /* NULL: not there */
     BlasSgemm *sgemm;
     BlasDgemm *dgemm;
 } Blas;

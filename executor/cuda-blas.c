@@ -7,13 +7,13 @@ enum { NO_TRANSPOSE = 0, STATUS_SUCCESS = 0 };
 
 static CudaBlas look_up(const char *name)
 {
-    CudaBlas b = {.library = dlopen(name, RTLD_NOW | RTLD_LOCAL)};
-    bool complete = b.library != NULL;
+    CudaBlas b = {.shared_object = dlopen(name, RTLD_NOW | RTLD_LOCAL)};
+    bool complete = b.shared_object != NULL;
 
-#define LOOK_UP(member, symbol, parameters)               \
-    if (complete) {                                       \
-        *(void **) &b.member = dlsym(b.library, #symbol); \
-        complete = b.member != NULL;                      \
+#define LOOK_UP(member, symbol, parameters)                     \
+    if (complete) {                                             \
+        *(void **) &b.member = dlsym(b.shared_object, #symbol); \
+        complete = b.member != NULL;                            \
     }
     CUDA_BLAS_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
@@ -28,14 +28,14 @@ void cuda_blas_open(CudaBlas *ret)
     static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"};
 
     *ret = (CudaBlas){0};
-    for (unsigned i = 0; i < 3 && !ret->library; i++)
+    for (unsigned i = 0; i < 3 && !ret->shared_object; i++)
         *ret = look_up(names[i]);
 }
 
 void cuda_blas_close(CudaBlas *blas)
 {
-    if (blas->library)
-        dlclose(blas->library);
+    if (blas->shared_object)
+        dlclose(blas->shared_object);
     *blas = (CudaBlas){0};
 }
 
@@ -43,7 +43,7 @@ CudaBlasHandle cuda_blas_new(const CudaBlas *blas, CUstream stream)
 {
     CudaBlasHandle handle;
 
-    if (!blas->library || blas->create(&handle) != STATUS_SUCCESS)
+    if (!blas->shared_object || blas->create(&handle) != STATUS_SUCCESS)
         return NULL;
     if (blas->set_stream(handle, stream) != STATUS_SUCCESS) {
         blas->destroy(handle);

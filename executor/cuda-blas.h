@@ -29,7 +29,7 @@ typedef struct cublasContext *CudaBlasHandle;
 #define CUDA_BLAS_MEMBER(member, symbol, parameters) int(*member) parameters;
 
 typedef struct CudaBlas {
-    void *library; /* NULL: not there, or not looked for */
+    void *shared_object; /* NULL: not there, or not looked for */
     CUDA_BLAS_FUNCTIONS(CUDA_BLAS_MEMBER)
 } CudaBlas;
 

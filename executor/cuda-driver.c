@@ -7,15 +7,15 @@
 
 int cuda_driver_open(CudaDriver *ret, char *reason, size_t reason_size)
 {
-    CudaDriver d = {.library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)};
+    CudaDriver d = {.shared_object = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)};
 
-    if (!d.library) {
+    if (!d.shared_object) {
         snprintf(reason, reason_size, "no driver: %s", dlerror());
         return -ENODEV;
     }
 
 #define LOOK_UP(member, symbol, parameters)                                            \
-    *(void **) &d.member = dlsym(d.library, #symbol);                                  \
+    *(void **) &d.member = dlsym(d.shared_object, #symbol);                            \
     if (!d.member) {                                                                   \
         snprintf(reason, reason_size, "the driver is too old: it has no %s", #symbol); \
         cuda_driver_close(&d);                                                         \
@@ -23,7 +23,7 @@ int cuda_driver_open(CudaDriver *ret, char *reason, size_t reason_size)
     }
     CUDA_DRIVER_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
-    *(void **) &d.func_load = dlsym(d.library, "cuFuncLoad");
+    *(void **) &d.func_load = dlsym(d.shared_object, "cuFuncLoad");
 
     *ret = d;
     return 0;
@@ -31,9 +31,9 @@ int cuda_driver_open(CudaDriver *ret, char *reason, size_t reason_size)
 
 void cuda_driver_close(CudaDriver *driver)
 {
-    if (driver->library)
-        dlclose(driver->library);
-    driver->library = NULL;
+    if (driver->shared_object)
+        dlclose(driver->shared_object);
+    driver->shared_object = NULL;
 }
 
 const char *cuda_driver_error_name(const CudaDriver *driver, CUresult error)

@@ -139,7 +139,7 @@ typedef struct CudaCopy2D {
 #define CUDA_DRIVER_MEMBER(member, symbol, parameters) CUresult(*member) parameters;
 
 typedef struct CudaDriver {
-    void *library;
+    void *shared_object;
     CUDA_DRIVER_FUNCTIONS(CUDA_DRIVER_MEMBER)
     CUresult (*func_load)(CUfunction function); /* cuFuncLoad, CUDA 12.4; may be NULL */
 } CudaDriver;

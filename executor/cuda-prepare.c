@@ -28,7 +28,7 @@ static void open_blas(Backend *b, CudaPipeline *p)
     p->blas_is_tried = true;
     if (b->driver.ctx_set_current(b->context) != CUDA_SUCCESS)
         return; /* the process is lost, and the loop will see that */
-    if (!b->blas.library)
+    if (!b->blas.shared_object)
         cuda_blas_open(&b->blas);
     for (unsigned i = 0; i < N_LANES; i++)
         p->lanes[i].blas = cuda_blas_new(&b->blas, p->lanes[i].stream);

@@ -270,10 +270,12 @@ static int server_next(Server *s, Message *ret)
 
     if (r == 0)
         return 0;
-    if (r < 0 || !header_is_good(&m->header))
+    if (r < 0)
         return server_complain();
 
     *ret = (Message){.header = m->header, .payload = m->payload};
+    if (!header_is_good(&ret->header))
+        return server_complain();
     executor_reader_pop(&s->requests);
     return 1;
 }

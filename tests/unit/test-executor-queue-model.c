@@ -14,10 +14,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "test-model.h"
 
 #define N_MESSAGES 4
 #define N_OTHERS 2 /* other events that wake the reader */
@@ -43,27 +44,6 @@ typedef struct State {
     bool event;
     uint8_t others;
 } State;
-
-typedef struct Search {
-    Rules rules;
-    State *visited;
-    size_t n, room;
-    bool lost; /* a wake-up */
-} Search;
-
-static bool is_new(Search *s, const State *state)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (memcmp(&s->visited[i], state, sizeof(*state)) == 0)
-            return false;
-    if (s->n == s->room) {
-        s->room = s->room ? 2 * s->room : 1024;
-        s->visited = realloc(s->visited, s->room * sizeof(*state));
-        assert_non_null(s->visited);
-    }
-    s->visited[s->n++] = *state;
-    return true;
-}
 
 /* ---- One access at a time: each returns false where it cannot be taken ------------------- */
 
@@ -97,14 +77,14 @@ static uint8_t next_message(const State *s)
     return s->shown == N_MESSAGES ? WRITTEN : SHOW;
 }
 
-static bool step_writer(const Search *search, State *s)
+static bool step_writer(const Rules *rules, State *s)
 {
     switch (s->writer) {
     case SHOW:
         if (s->clear_buffered)
             return false; /* one place in the model's buffer for each store; it drains */
         s->shown++;
-        s->writer = search->rules.writer_barrier ? BARRIER : CHECK;
+        s->writer = rules->writer_barrier ? BARRIER : CHECK;
         return true;
     case BARRIER:
         if (!writer_buffer_is_empty(s))
@@ -115,7 +95,7 @@ static bool step_writer(const Search *search, State *s)
         if (!s->wants)
             s->writer = next_message(s);
         else
-            s->writer = search->rules.clears_first ? CLEAR : WAKE;
+            s->writer = rules->clears_first ? CLEAR : WAKE;
         return true;
     case CLEAR:
         s->clear_buffered = true;
@@ -125,7 +105,7 @@ static bool step_writer(const Search *search, State *s)
         if (!writer_buffer_is_empty(s))
             return false;
         s->event = true;
-        s->writer = search->rules.clears_first ? next_message(s) : CLEAR_LATE;
+        s->writer = rules->clears_first ? next_message(s) : CLEAR_LATE;
         return true;
     case CLEAR_LATE:
         s->clear_buffered = true;
@@ -136,7 +116,7 @@ static bool step_writer(const Search *search, State *s)
     }
 }
 
-static bool step_reader(const Search *search, State *s)
+static bool step_reader(const Rules *rules, State *s)
 {
     switch (s->reader) {
     case LOOK:
@@ -147,7 +127,7 @@ static bool step_reader(const Search *search, State *s)
         return true;
     case ASK:
         s->ask_buffered = true;
-        s->reader = search->rules.reader_barrier ? ASK_BARRIER : LOOK_AGAIN;
+        s->reader = rules->reader_barrier ? ASK_BARRIER : LOOK_AGAIN;
         return true;
     case ASK_BARRIER:
         if (s->ask_buffered)
@@ -155,7 +135,7 @@ static bool step_reader(const Search *search, State *s)
         s->reader = LOOK_AGAIN;
         return true;
     case LOOK_AGAIN:
-        s->reader = search->rules.second_look && s->seen != s->tail ? LOOK : SLEEP;
+        s->reader = rules->second_look && s->seen != s->tail ? LOOK : SLEEP;
         return true;
     case SLEEP:
         if (!s->event)
@@ -178,51 +158,39 @@ static bool wake_reader(State *s)
     return true;
 }
 
-static bool step_any(const Search *search, unsigned which, State *s)
+static bool step(const void *rules, unsigned which, void *state)
 {
     switch (which) {
     case 0:
-        return step_writer(search, s);
+        return step_writer(rules, state);
     case 1:
-        return step_reader(search, s);
+        return step_reader(rules, state);
     case 2:
-        return drain_writer(s);
+        return drain_writer(state);
     case 3:
-        return drain_reader(s);
+        return drain_reader(state);
     default:
-        return wake_reader(s);
+        return wake_reader(state);
     }
 }
 
-/* Of other events there may be none, so that they do not count as a way on. */
-static void explore(Search *search, const State *state)
+static bool is_lost(const void *state)
 {
-    bool final = true;
+    const State *s = state;
 
-    if (!is_new(search, state))
-        return;
-    for (unsigned which = 0; which < 5; which++) {
-        State next = *state;
-
-        if (!step_any(search, which, &next))
-            continue;
-        if (which < 4)
-            final = false;
-        explore(search, &next);
-    }
-    if (final && state->seen != state->shown)
-        search->lost = true;
+    return s->seen != s->shown;
 }
+
+/* All but the other events are sure. */
+static const Model model = {
+    .state_size = sizeof(State), .n_steps = 5, .n_sure = 4, .step = step, .is_bad = is_lost};
 
 static bool can_lose(Rules rules)
 {
-    Search search = {.rules = rules};
     State first;
 
     memset(&first, 0, sizeof(first)); /* padding too: states are compared as bytes */
-    explore(&search, &first);
-    free(search.visited);
-    return search.lost;
+    return model_can_go_wrong(&model, &rules, &first);
 }
 
 /* ---- The tests ------------------------------------------------------------------------------ */
