@@ -108,6 +108,18 @@ void stream_assert_refused(const char *path, const char *options)
     free(log);
 }
 
+void stream_assert_patch_refused(const char *path, char *bytes, size_t size, char *mark,
+                                 const StreamPatch *patch)
+{
+    uint32_t value = __builtin_bswap32(patch->value), good;
+
+    memcpy(&good, mark + patch->at, sizeof(good));
+    memcpy(mark + patch->at, &value, sizeof(value));
+    stream_write(path, bytes, size);
+    stream_assert_refused(path, "");
+    memcpy(mark + patch->at, &good, sizeof(good));
+}
+
 /* Runs a job to its end. The command's arguments name it "job". */
 void stream_run_job(QTest *q, const char *command, const char *arguments)
 {

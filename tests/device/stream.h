@@ -31,6 +31,19 @@ void stream_write(const char *path, const char *bytes, size_t size);
 /* stream_assert_refused() - QEMU must refuse it for such a device, and say which device that is */
 void stream_assert_refused(const char *path, const char *options);
 
+/* What a stream is spoilt with: a number at so many bytes from a mark. */
+typedef struct StreamPatch {
+    int at;
+    uint32_t value;
+} StreamPatch;
+
+/*
+ * stream_assert_patch_refused() - the same of a file with these bytes and one number changed
+ * @mark: in @bytes, which are as before afterwards
+ */
+void stream_assert_patch_refused(const char *path, char *bytes, size_t size, char *mark,
+                                 const StreamPatch *patch);
+
 /*
  * stream_run_job() - runs a QMP command that is a job, to its end
  * @arguments: as JSON, but for the job's own name

@@ -79,48 +79,27 @@ static void check_reset_with_answer_at_hand(World *w, void (*reset)(World *w))
     assert_int_equal(device_result(&w->device), 3);
 }
 
-static void system_reset(World *w)
-{
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"system_reset\"}");
-    qtest_wait_event(w->qtest, "RESET", "");
-    if (w->device.bus != 0)
-        pci_open_bridge(w->qtest, 4);
-}
-
-static void function_level_reset(World *w)
-{
-    device_reset(&w->device);
-}
-
-static void hot_reset(World *w)
-{
-    uint32_t control = pci_read32(w->qtest, 0, 4, PCI_INTERRUPT_LINE);
-
-    pci_write32(w->qtest, 0, 4, PCI_INTERRUPT_LINE, control | PCI_BRIDGE_CTL_BUS_RESET << 16);
-    pci_write32(w->qtest, 0, 4, PCI_INTERRUPT_LINE, control);
-}
-
 static void test_system_reset(void **state)
 {
     World *w = *state;
 
-    check_reset_in_busy(w, system_reset);
+    check_reset_in_busy(w, world_system_reset);
 }
 
 static void test_function_level_reset(void **state)
 {
     World *w = *state;
 
-    check_reset_in_busy(w, function_level_reset);
-    check_reset_with_answer_at_hand(w, function_level_reset);
+    check_reset_in_busy(w, world_function_level_reset);
+    check_reset_with_answer_at_hand(w, world_function_level_reset);
 }
 
 static void test_hot_reset(void **state)
 {
     World *w = *state;
 
-    check_reset_in_busy(w, hot_reset);
-    check_reset_with_answer_at_hand(w, hot_reset);
+    check_reset_in_busy(w, world_hot_reset);
+    check_reset_with_answer_at_hand(w, world_hot_reset);
 }
 
 static void test_reset_in_done_keeps_the_connection(void **state)
@@ -130,7 +109,7 @@ static void test_reset_in_done_keeps_the_connection(void **state)
     submit_and_take(w, 1);
     fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
     qtest_wait_irq(w->qtest, true);
-    function_level_reset(w); /* with the interrupt raised */
+    world_function_level_reset(w); /* with the interrupt raised */
     assert_power_on(w);
     submit_and_take(w, 2);
     assert_false(fake_has_caller(&w->mediator));
@@ -142,7 +121,7 @@ static void test_reset_while_reconnecting(void **state)
 
     fake_stop(&w->mediator);
     device_submit_add(&w->device, 1, 100, 200);
-    function_level_reset(w);
+    world_function_level_reset(w);
     assert_power_on(w);
     fake_listen(&w->mediator, qtest_directory(w->qtest));
     submit_and_take(w, 2); /* and not 1 */

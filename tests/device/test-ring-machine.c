@@ -27,27 +27,6 @@ static void cont(World *w)
 
 /* ---- Reset --------------------------------------------------------------------------- */
 
-static void system_reset(World *w)
-{
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"system_reset\"}");
-    qtest_wait_event(w->qtest, "RESET", "");
-    if (w->device.bus != 0)
-        pci_open_bridge(w->qtest, 4);
-}
-
-static void function_level_reset(World *w)
-{
-    device_reset(&w->device);
-}
-
-static void hot_reset(World *w)
-{
-    uint32_t control = pci_read32(w->qtest, 0, 4, PCI_INTERRUPT_LINE);
-
-    pci_write32(w->qtest, 0, 4, PCI_INTERRUPT_LINE, control | PCI_BRIDGE_CTL_BUS_RESET << 16);
-    pci_write32(w->qtest, 0, 4, PCI_INTERRUPT_LINE, control);
-}
-
 static void assert_power_on(World *w)
 {
     device_enable(&w->device);
@@ -98,17 +77,17 @@ static void check_reset(World *w, void (*reset)(World *w))
 
 static void test_system_reset(void **state)
 {
-    check_reset(*state, system_reset);
+    check_reset(*state, world_system_reset);
 }
 
 static void test_function_level_reset(void **state)
 {
-    check_reset(*state, function_level_reset);
+    check_reset(*state, world_function_level_reset);
 }
 
 static void test_hot_reset(void **state)
 {
-    check_reset(*state, hot_reset);
+    check_reset(*state, world_hot_reset);
 }
 
 /* What is on it is dropped by the device, and stays in the window, as in any card's memory. */
@@ -141,12 +120,12 @@ static void check_reset_with_a_full_ring(World *w, void (*reset)(World *w))
 
 static void test_system_reset_with_a_full_ring(void **state)
 {
-    check_reset_with_a_full_ring(*state, system_reset);
+    check_reset_with_a_full_ring(*state, world_system_reset);
 }
 
 static void test_function_level_reset_with_a_full_ring(void **state)
 {
-    check_reset_with_a_full_ring(*state, function_level_reset);
+    check_reset_with_a_full_ring(*state, world_function_level_reset);
 }
 
 /* A reset does not wait for a mediator that does nothing; it loses the connection. */
@@ -158,7 +137,7 @@ static void test_reset_with_a_stalled_mediator(void **state)
 
     ring_open(w, &r);
     begin = now_ms();
-    function_level_reset(w);
+    world_function_level_reset(w);
     assert_true(now_ms() - begin < 5000);
     assert_power_on(w);
     fake_expect_off(&w->mediator);
@@ -176,7 +155,7 @@ static void test_reset_while_starting(void **state)
     device_ring_start(&w->device);
     fake_accept_setup(&w->mediator, &r);
     pid = fake_obey_meanwhile(&w->mediator, NULL);
-    function_level_reset(w);
+    world_function_level_reset(w);
     fake_obeyed(pid);
     assert_power_on(w);
     fake_expect_hang_up(&w->mediator);
@@ -191,7 +170,7 @@ static void test_reset_while_there_is_no_mediator(void **state)
     ring_open(w, &r);
     fake_stop(&w->mediator);
     synchronize(w);
-    function_level_reset(w);
+    world_function_level_reset(w);
     assert_power_on(w);
     fake_listen(&w->mediator, qtest_directory(w->qtest));
     fake_expect_no_caller(&w->mediator);
@@ -209,7 +188,7 @@ static void test_reset_of_both_lanes(void **state)
     device_submit_add(&w->device, 1, 100, 200);
     fake_expect_request(&w->mediator, 1, NULL);
     pid = fake_obey_meanwhile(&w->mediator, &r);
-    function_level_reset(w);
+    world_function_level_reset(w);
     fake_obeyed(pid);
     assert_power_on(w);
     assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
@@ -461,7 +440,7 @@ static void test_hot_unplug(void **state)
         fake_ring_close(&r);
         fake_ring_close(&next);
         pid = fake_obey_meanwhile(&w.mediator, NULL);
-        system_reset(&w);
+        world_system_reset(&w);
         fake_obeyed(pid);
         fake_hang_up(&w.mediator);
         device_enable(&w.device);

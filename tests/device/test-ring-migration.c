@@ -214,10 +214,7 @@ enum {
 
 static void test_tampered_stream(void **state)
 {
-    static const struct {
-        int at;
-        uint32_t value;
-    } bad[] = {
+    static const StreamPatch bad[] = {
         {AT_OFFSET_LO, 0x00123456},
         {AT_OFFSET_LO, 0x01000000},
         {AT_OFFSET_LO - 4, 1},
@@ -244,15 +241,8 @@ static void test_tampered_stream(void **state)
     assert_non_null(at);
     at = memmem(at, size - (size_t) (at - bytes), mark, sizeof(mark));
     assert_non_null(at);
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        uint32_t value = __builtin_bswap32(bad[i].value), good;
-
-        memcpy(&good, at + bad[i].at, sizeof(good));
-        memcpy(at + bad[i].at, &value, sizeof(value));
-        stream_write(path, bytes, size);
-        stream_assert_refused(path, "");
-        memcpy(at + bad[i].at, &good, sizeof(good));
-    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        stream_assert_patch_refused(path, bytes, size, at, &bad[i]);
     free(bytes);
     unlink(path);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "world.h"
 
+#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -33,6 +34,27 @@ void world_open_port(World *w, const char *options)
                     (const char *const[]){"-machine", "q35", "-device",
                                           "pcie-root-port,id=rp,addr=4,chassis=1", "-device",
                                           device, NULL});
+}
+
+void world_system_reset(World *w)
+{
+    qtest_qmp_ok(w->qtest, "{\"execute\": \"system_reset\"}");
+    qtest_wait_event(w->qtest, "RESET", "");
+    if (w->device.bus != 0)
+        pci_open_bridge(w->qtest, 4);
+}
+
+void world_function_level_reset(World *w)
+{
+    device_reset(&w->device);
+}
+
+void world_hot_reset(World *w)
+{
+    uint32_t control = pci_read32(w->qtest, 0, 4, PCI_INTERRUPT_LINE);
+
+    pci_write32(w->qtest, 0, 4, PCI_INTERRUPT_LINE, control | PCI_BRIDGE_CTL_BUS_RESET << 16);
+    pci_write32(w->qtest, 0, 4, PCI_INTERRUPT_LINE, control);
 }
 
 void world_close(World *w)

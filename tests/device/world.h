@@ -35,6 +35,12 @@ int world_setup(void **state);
 int world_setup_impatient(void **state); /* with a reconnect-timeout of 1 s */
 int world_teardown(void **state);
 
+/* The ways to reset the device: the whole machine; by its capability; with its bus, which is that
+ * of world_open_port() */
+void world_system_reset(World *w);
+void world_function_level_reset(World *w);
+void world_hot_reset(World *w);
+
 /* now_ms() - of the monotonic clock */
 int64_t now_ms(void);
 
