@@ -2,19 +2,15 @@
 /* Who may call what: the table against the contract, and polkit asked without
  * anybody else waiting for it. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "access.h"
 #include "fake-polkit.h"
+#include "test.h"
 #include "world.h"
 
 #define NOBODY 65534
@@ -131,13 +127,12 @@ static bool only_reads(const char *member)
 }
 
 /* Every method of the contract that does not only read has its row, and no other has. */
-static void test_table_is_the_contract(void **state)
+TEST(test_table_is_the_contract)
 {
     FILE *f = fopen(getenv("VGPU_BUS_CONTRACT"), "re");
     char line[512], interface[128] = "", member[128];
     unsigned n = 0;
 
-    (void) state;
     assert_non_null(f);
     while (fgets(line, sizeof(line), f)) {
         if (sscanf(line, " <interface name=\"%127[^\"]", interface) == 1 ||
@@ -154,9 +149,8 @@ static void test_table_is_the_contract(void **state)
 
 /* ---- polkit --------------------------------------------------------------------------- */
 
-static void test_without_polkit_nobody_may(void **state)
+TEST(test_without_polkit_nobody_may)
 {
-    (void) state;
     register_vm("web", 1, "A", "low");
     for (unsigned i = 0; i < N_CALLS; i++)
         if (result_of(start_as_nobody(&calls[i])) != EACCES)
@@ -178,9 +172,8 @@ static int stop_polkit(void **state)
 }
 
 /* Each call asks for its own action, and says whom it is about. */
-static void test_polkit_says_no(void **state)
+TEST(test_polkit_says_no)
 {
-    (void) state;
     for (unsigned i = 0; i < N_CALLS; i++) {
         FakePolkitCall asked;
 
@@ -194,13 +187,12 @@ static void test_polkit_says_no(void **state)
     }
 }
 
-static void test_polkit_says_yes(void **state)
+TEST(test_polkit_says_yes)
 {
     static const Call pause = {VM("web"), VGPU_INTERFACE_VM, "Pause", ""};
     static const Call resume = {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ResumeVM", "s"};
     static const Call reload = {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "Reload", ""};
 
-    (void) state;
     assert_int_equal(fake_polkit_set(&polkit, VGPU_ACTION_MANAGE_VMS, NOBODY, FAKE_POLKIT_YES), 0);
     assert_int_equal(result_of(start_as_nobody(&pause)), 0);
     assert_true(get_bool(VM("web"), VGPU_INTERFACE_VM, "Paused"));
@@ -209,24 +201,22 @@ static void test_polkit_says_yes(void **state)
     assert_int_equal(result_of(start_as_nobody(&reload)), EACCES);
 }
 
-static void test_polkit_wants_a_password(void **state)
+TEST(test_polkit_wants_a_password)
 {
     static const Call reload = {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "Reload", ""};
 
-    (void) state;
     assert_int_equal(fake_polkit_set(&polkit, VGPU_ACTION_RELOAD, NOBODY, FAKE_POLKIT_CHALLENGE),
                      0);
     assert_int_equal(result_of(start_as_nobody(&reload)), WANTS_A_PASSWORD);
 }
 
 /* While somebody types a password, requests are served and others may call. */
-static void test_slow_polkit_holds_up_nobody(void **state)
+TEST(test_slow_polkit_holds_up_nobody)
 {
     static const Call quarantine = {VM("web"), VGPU_INTERFACE_VM, "Quarantine", ""};
     FakePolkitCall asked;
     pid_t pid;
 
-    (void) state;
     assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_YES), 0);
     assert_int_equal(fake_polkit_hold(&polkit), 0);
     pid = start_as_nobody(&quarantine);
@@ -243,13 +233,12 @@ static void test_slow_polkit_holds_up_nobody(void **state)
 }
 
 /* The VM may be gone when the verdict comes. */
-static void test_vm_goes_while_polkit_thinks(void **state)
+TEST(test_vm_goes_while_polkit_thinks)
 {
     static const Call release = {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ReleaseVM", "s"};
     FakePolkitCall asked;
     pid_t pid;
 
-    (void) state;
     assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_YES), 0);
     assert_int_equal(fake_polkit_hold(&polkit), 0);
     pid = start_as_nobody(&release);

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.vgpu.Mediator1 on a private system bus. */
 #include <errno.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "test.h"
 #include "world.h"
 
 #define NOBODY 65534
@@ -26,12 +22,11 @@ static int start(void **state)
 
 /* ---- The tests ------------------------------------------------------------------------- */
 
-static void test_pools(void **state)
+TEST(test_pools)
 {
     sd_bus_message *reply = NULL;
     const char *name, *backend, *path;
 
-    (void) state;
     expect_add_works();
     assert_true(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
                                    "ListPools", NULL, &reply, NULL) >= 0);
@@ -51,7 +46,7 @@ static void test_pools(void **state)
     assert_true(get_u32(VGPU_OBJECT_POOL "/A", VGPU_INTERFACE_POOL, "ExecutorPID") > 0);
 }
 
-static void test_vm_comes_and_goes(void **state)
+TEST(test_vm_comes_and_goes)
 {
     const char *path = VGPU_OBJECT_VM "/unregistered_2d42";
     VGPUHello hello = {.uuid = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4}};
@@ -60,7 +55,6 @@ static void test_vm_comes_and_goes(void **state)
     WireMessage m;
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send(fd, &h, &hello));
     assert_int_equal(wire_receive(fd, &m), 1);
     expect_signal(NULL, "VMAdded", "unregistered-42");
@@ -83,14 +77,13 @@ static void test_vm_comes_and_goes(void **state)
                                            NULL, &(char *){NULL}) < 0);
 }
 
-static void test_counters(void **state)
+TEST(test_counters)
 {
     const char *path = VGPU_OBJECT_VM "/unregistered_2d7", *pool = VGPU_OBJECT_POOL "/A";
     uint64_t before = get_u64(pool, VGPU_INTERFACE_POOL, "RequestsCompleted");
     pid_t executor = hold_executor();
     int fd = dial();
 
-    (void) state;
     before++; /* hold_executor() looks whether it works */
     for (uint32_t id = 0; id < 20; id++)
         assert_true(wire_send_add(fd, 7, id, VGPU_PRIORITY_LOW, id, 1));
@@ -118,12 +111,11 @@ static void test_counters(void **state)
 }
 
 /* What the service says of itself is what the contract says. */
-static void test_contract(void **state)
+TEST(test_contract)
 {
     static const char *const objects[] = {"", "/pool/A", "/vm/unregistered_2d9"};
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send_add(fd, 9, 1, VGPU_PRIORITY_LOW, 1, 1));
     expect_sum(fd, 1, 2);
     for (unsigned i = 0; i < 3; i++) {
@@ -182,19 +174,17 @@ static int own_name(sd_bus *own)
     return sd_bus_request_name(own, "org.vgpu.Mediator1", SD_BUS_NAME_REPLACE_EXISTING) != -EACCES;
 }
 
-static void test_nobody(void **state)
+TEST(test_nobody)
 {
-    (void) state;
     assert_int_equal(as_nobody(read_something), 0);
     assert_int_equal(as_nobody(set_something), 0);
     assert_int_equal(as_nobody(own_name), 0);
 }
 
-static void test_second_mediator(void **state)
+TEST(test_second_mediator)
 {
     TestMediator second;
 
-    (void) state;
     assert_int_equal(test_mediator_start(&second, "[Pool A]\nBackend=cpu\n", "system"), 0);
     assert_int_equal(test_mediator_signal_and_wait(&second, 0), 1);
     assert_int_equal(test_mediator_wait_log(&second, "another process owns"), 0);
@@ -203,9 +193,8 @@ static void test_second_mediator(void **state)
 }
 
 /* Requests are served without a bus, and the objects come back with it. */
-static void test_bus_dies(void **state)
+TEST(test_bus_dies)
 {
-    (void) state;
     test_bus_kill(&test_bus);
     assert_int_equal(test_mediator_wait_log(&mediator, "no D-Bus"), 0);
     expect_add_works();

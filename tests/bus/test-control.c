@@ -5,17 +5,13 @@
  * apart; it can be stopped altogether (SIGSTOP).
  */
 #include <poll.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "test.h"
 #include "world.h"
 
 static const char config[] = "[Pool A]\nBackend=cuda\nInFlight=1\n[Pool B]\nBackend=cpu\n"
@@ -86,12 +82,11 @@ static void expect_order(int a, int b, const char *order)
     assert_string_equal(got, order);
 }
 
-static void test_priority_moves_the_queue(void **state)
+TEST(test_priority_moves_the_queue)
 {
     int a = connect_as("a", 1, "A", "low"), b = connect_as("b", 2, "A", "medium");
     pid_t executor = hold_pool_a(a);
 
-    (void) state;
     for (uint32_t i = 0; i < 3; i++) {
         assert_true(wire_send_add(a, 0, i, 0, i, i)); /* the first of them runs */
         expect_pong(a);
@@ -109,12 +104,11 @@ static void test_priority_moves_the_queue(void **state)
 }
 
 /* Equals are served by arrival, also when one of them came to be one late. */
-static void test_priority_keeps_arrival(void **state)
+TEST(test_priority_keeps_arrival)
 {
     int a = connect_as("a", 1, "A", "low"), b = connect_as("b", 2, "A", "medium");
     pid_t executor = hold_pool_a(a);
 
-    (void) state;
     for (uint32_t i = 0; i < 3; i++) {
         assert_true(wire_send_add(a, 0, i, 0, i, i));
         expect_pong(a);
@@ -128,12 +122,11 @@ static void test_priority_keeps_arrival(void **state)
     leave("b", b);
 }
 
-static void test_pool_moves_the_queue(void **state)
+TEST(test_pool_moves_the_queue)
 {
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
 
-    (void) state;
     for (uint32_t i = 0; i < 4; i++)
         assert_true(wire_send_add(a, 0, i, 0, i, i));
     expect_pong(a);
@@ -148,11 +141,10 @@ static void test_pool_moves_the_queue(void **state)
     leave("a", a);
 }
 
-static void test_pause(void **state)
+TEST(test_pause)
 {
     int a = connect_as("a", 1, "B", "low"), b = connect_as("b", 2, "B", "low");
 
-    (void) state;
     call_manager(NULL, "PauseVM", "s", "a");
     assert_true(get_bool(VM("a"), VGPU_INTERFACE_VM, "Paused"));
     for (uint32_t i = 0; i < 5; i++)
@@ -170,12 +162,11 @@ static void test_pause(void **state)
     leave("b", b);
 }
 
-static void test_pause_pool(void **state)
+TEST(test_pause_pool)
 {
     const char *pool = VGPU_OBJECT_POOL "/B";
     int a = connect_as("a", 1, "B", "low");
 
-    (void) state;
     call_object(NULL, pool, VGPU_INTERFACE_POOL, "Pause", NULL);
     expect_signal(pool, "PropertiesChanged", VGPU_INTERFACE_POOL);
     assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
@@ -186,12 +177,11 @@ static void test_pause_pool(void **state)
     leave("a", a);
 }
 
-static void test_quarantine(void **state)
+TEST(test_quarantine)
 {
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
 
-    (void) state;
     assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
     assert_true(wire_send_add(a, 0, 2, 0, 2, 2));
     expect_pong(a);
@@ -208,13 +198,12 @@ static void test_quarantine(void **state)
     leave("a", a);
 }
 
-static void test_queue_limit(void **state)
+TEST(test_queue_limit)
 {
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
     WireMessage m;
 
-    (void) state;
     call_manager(NULL, "SetVMLimits", "sa{sv}b", "a", 1, "QueueLimit", "u", 2, 1);
     for (uint32_t i = 0; i < 4; i++)
         assert_true(wire_send_add(a, 0, i, 0, i, i));
@@ -227,11 +216,10 @@ static void test_queue_limit(void **state)
     leave("a", a);
 }
 
-static void test_rate_limit(void **state)
+TEST(test_rate_limit)
 {
     int a = connect_as("a", 1, "B", "low");
 
-    (void) state;
     call_manager(NULL, "SetVMLimits", "sa{sv}b", "a", 1, "RequestRateLimit", "u", 1, 1);
     assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
     expect_sum(a, 1, 2);
@@ -244,12 +232,11 @@ static void test_rate_limit(void **state)
     leave("a", a);
 }
 
-static void test_unregister_drops_the_queue(void **state)
+TEST(test_unregister_drops_the_queue)
 {
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
 
-    (void) state;
     for (uint32_t i = 0; i < 4; i++)
         assert_true(wire_send_add(a, 0, i, 0, i, i));
     expect_pong(a);
@@ -266,12 +253,11 @@ static void test_unregister_drops_the_queue(void **state)
     leave("a", a);
 }
 
-static void test_statistics(void **state)
+TEST(test_statistics)
 {
     int a = connect_as("a", 1, "A", "low");
     uint64_t p50;
 
-    (void) state;
     for (uint32_t i = 0; i < 4; i++)
         assert_true(wire_send_add(a, 0, i, 0, i, i));
     for (uint32_t i = 0; i < 4; i++)
@@ -304,12 +290,11 @@ static void write_config(const char *text)
 }
 
 /* No request is dropped, whatever the configuration becomes. */
-static void test_reload(void **state)
+TEST(test_reload)
 {
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
 
-    (void) state;
     for (uint32_t i = 0; i < 4; i++)
         assert_true(wire_send_add(a, 0, i, 0, i, i));
     expect_pong(a);
@@ -336,11 +321,10 @@ static void test_reload(void **state)
 }
 
 /* What is paused could hold up the end of the service for ever. */
-static void test_end_with_paused(void **state)
+TEST(test_end_with_paused)
 {
     int a = connect_as("a", 1, "B", "low"), b = connect_as("b", 2, "A", "low");
 
-    (void) state;
     call_manager(NULL, "PauseVM", "s", "a");
     call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Pause", NULL);
     assert_true(wire_send_add(a, 0, 1, 0, 1, 1));

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vgpuctl and polkit: who is refused and how it is said, who is asked for a password. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "fake-polkit.h"
 #include "test-ctl-run.h"
+#include "test.h"
 #include "world.h"
 
 static FakePolkit polkit;
@@ -73,11 +69,10 @@ static void expect_refused(Ctl c, const char *line)
 }
 
 /* Everybody may look. */
-static void test_looking(void **state)
+TEST(test_looking)
 {
     Ctl c;
 
-    (void) state;
     c = ctl_run_as(NOBODY, "status", "web", NULL);
     assert_int_equal(c.status, 0);
     assert_non_null(strstr(c.out, "UUID: 01010101"));
@@ -89,11 +84,10 @@ static void test_looking(void **state)
     assert_false(fake_polkit_any_call(&polkit));
 }
 
-static void test_refused(void **state)
+TEST(test_refused)
 {
     FakePolkitCall call;
 
-    (void) state;
     assert_int_equal(fake_polkit_set(&polkit, NULL, (uid_t) -1, FAKE_POLKIT_NO), 0);
     expect_refused(ctl_run_as(NOBODY, "set-priority", "web", "low", NULL),
                    "Failed to set priority of VM web: Not authorized for "
@@ -114,11 +108,10 @@ static void test_refused(void **state)
     expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "high");
 }
 
-static void test_no_ask_password(void **state)
+TEST(test_no_ask_password)
 {
     FakePolkitCall call;
 
-    (void) state;
     assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_CHALLENGE), 0);
     expect_refused(ctl_run_as(NOBODY, "--no-ask-password", "set-priority", "web", "low", NULL),
                    "Failed to set priority of VM web: Interactive authentication required for "
@@ -128,12 +121,11 @@ static void test_no_ask_password(void **state)
     expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "high");
 }
 
-static void test_allowed(void **state)
+TEST(test_allowed)
 {
     FakePolkitCall call;
     Ctl c;
 
-    (void) state;
     assert_int_equal(
         fake_polkit_set(&polkit, "org.vgpu.mediator1.manage-vms", NOBODY, FAKE_POLKIT_YES), 0);
     c = ctl_run_as(NOBODY, "set-priority", "web", "low", "--runtime", NULL);
@@ -145,12 +137,11 @@ static void test_allowed(void **state)
 }
 
 /* At a terminal polkit's agent is there before the question, and gone after it. */
-static void test_agent(void **state)
+TEST(test_agent)
 {
     FakePolkitCall call;
     CtlProcess p;
 
-    (void) state;
     assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_CHALLENGE), 0);
     assert_int_equal(fake_polkit_hold(&polkit), 0);
     ctl_start_terminal(&p, NOBODY, "set-priority", "web", "medium", "--runtime", NULL);
@@ -167,13 +158,12 @@ static void test_agent(void **state)
 }
 
 /* Who may do it anyway, who only looks and who wants no question gets no agent. */
-static void test_no_agent(void **state)
+TEST(test_no_agent)
 {
     FakePolkitCall call;
     CtlProcess p;
     char *rest;
 
-    (void) state;
     ctl_start_terminal(&p, 0, "set-priority", "web", "low", "--runtime", NULL);
     assert_int_equal(ctl_end(&p, &rest), 0);
     assert_string_equal(rest, "");
@@ -192,13 +182,12 @@ static void test_no_agent(void **state)
 }
 
 /* A missing agent is no error of its own. */
-static void test_without_agent_program(void **state)
+TEST(test_without_agent_program)
 {
     char *path = strdup(getenv("PATH"));
     FakePolkitCall call;
     CtlProcess p;
 
-    (void) state;
     setenv("PATH", "/nonexistent", 1);
     assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_YES), 0);
     ctl_start_terminal(&p, NOBODY, "set-priority", "web", "high", "--runtime", NULL);
@@ -209,9 +198,8 @@ static void test_without_agent_program(void **state)
     free(path);
 }
 
-static void test_no_polkit(void **state)
+TEST(test_no_polkit)
 {
-    (void) state;
     fake_polkit_stop(&polkit);
     expect_refused(ctl_run_as(NOBODY, "set-priority", "web", "low", NULL),
                    "Failed to set priority of VM web: Not authorized for "

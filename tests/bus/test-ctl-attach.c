@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vgpuctl and libvirt, where it is built with it. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "test-ctl-run.h"
+#include "test.h"
 
 /* libvirt's own test driver has a domain "test", of a type that has no QEMU. */
-static void test_attach(void **state)
+TEST(test_attach)
 {
     const char *refusal = "Failed to attach a GPU to domain test: ";
     Ctl c = ctl_run("attach", "test", "--connect=test:///default", NULL);
 
-    (void) state;
     assert_int_equal(c.status, 1);
     assert_true(strncmp(c.err, refusal, strlen(refusal)) == 0);
     assert_non_null(strstr(c.err, "'test'"));

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vgpuctl where it runs on: top on a terminal, monitor. */
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +10,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "test-ctl-run.h"
+#include "test.h"
 #include "world.h"
 
 #define ENTER "\033[?1049h\033[?25l\033[?7l"
@@ -72,11 +68,10 @@ static void expect_restored(CtlProcess *top, int status, const char *last)
     free(rest);
 }
 
-static void test_top_shows_what_changes(void **state)
+TEST(test_top_shows_what_changes)
 {
     CtlProcess top;
 
-    (void) state;
     register_vm("first", 1, "A", "high");
     start_top(&top);
     ctl_wait_for(&top, "first");
@@ -92,11 +87,10 @@ static void test_top_shows_what_changes(void **state)
     expect_restored(&top, 0, "");
 }
 
-static void test_top_sorts(void **state)
+TEST(test_top_sorts)
 {
     CtlProcess top;
 
-    (void) state;
     register_vm("aa", 1, "A", "low");
     register_vm("bb", 2, "A", "high");
     start_top(&top);
@@ -126,13 +120,12 @@ static void test_top_sorts(void **state)
 }
 
 /* As many lines as there are, and the rest by scrolling. */
-static void test_top_resizes(void **state)
+TEST(test_top_resizes)
 {
     struct winsize small = {.ws_row = 12, .ws_col = 60};
     char name[16];
     CtlProcess top;
 
-    (void) state;
     for (uint8_t i = 1; i <= 40; i++) {
         snprintf(name, sizeof(name), "vm-%u", i);
         register_vm(name, i, "A", "low");
@@ -161,12 +154,11 @@ static void test_top_resizes(void **state)
 }
 
 /* However it is told to end. */
-static void test_top_ends(void **state)
+TEST(test_top_ends)
 {
     static const int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
     CtlProcess top;
 
-    (void) state;
     for (unsigned i = 0; i < 4; i++) {
         start_top(&top);
         assert_int_equal(kill(top.pid, signals[i]), 0);
@@ -177,12 +169,11 @@ static void test_top_ends(void **state)
     expect_restored(&top, 0, "");
 }
 
-static void test_top_stops_and_goes_on(void **state)
+TEST(test_top_stops_and_goes_on)
 {
     CtlProcess top;
     int status;
 
-    (void) state;
     start_top(&top);
     assert_int_equal(kill(top.pid, SIGTSTP), 0);
     ctl_wait_for(&top, LEAVE);
@@ -197,11 +188,10 @@ static void test_top_stops_and_goes_on(void **state)
 }
 
 /* A mediator that says nothing does not keep the keys from working. */
-static void test_top_without_answers(void **state)
+TEST(test_top_without_answers)
 {
     CtlProcess top;
 
-    (void) state;
     start_top(&top);
     assert_int_equal(kill(mediator.pid, SIGSTOP), 0);
     ctl_press(&top, "p");
@@ -220,9 +210,8 @@ static void test_top_without_answers(void **state)
     unregister_vm("again");
 }
 
-static void test_top_needs_a_terminal(void **state)
+TEST(test_top_needs_a_terminal)
 {
-    (void) state;
     ctl_refuse("'top' needs a terminal. See 'list'.", "top");
     ctl_refuse("'top' is for a terminal, and takes no --json=. See 'list'.", "top", "--json=short");
 }
@@ -259,13 +248,12 @@ static void expect_json(CtlProcess *monitor, const char *expected)
     free(line);
 }
 
-static void test_monitor(void **state)
+TEST(test_monitor)
 {
     CtlProcess text, json;
     char line[128];
     int fd;
 
-    (void) state;
     start_monitor(&text, "--json=off");
     start_monitor(&json, "--json=short");
 
@@ -314,12 +302,11 @@ static void test_monitor(void **state)
 }
 
 /* None is missing, and each is in its place. */
-static void test_monitor_many(void **state)
+TEST(test_monitor_many)
 {
     CtlProcess monitor;
     char name[32], line[64];
 
-    (void) state;
     start_monitor(&monitor, "--json=off");
     for (unsigned i = 0; i < 200; i++) {
         snprintf(name, sizeof(name), "vm-%u", i);
@@ -336,11 +323,10 @@ static void test_monitor_many(void **state)
     assert_int_equal(ctl_end(&monitor, NULL), 0);
 }
 
-static void test_monitor_restart(void **state)
+TEST(test_monitor_restart)
 {
     CtlProcess monitor;
 
-    (void) state;
     start_monitor(&monitor, "--json=off");
     assert_int_equal(test_mediator_signal_and_wait(&mediator, SIGTERM), 0);
     expect_line(&monitor, "mediator stopped");
@@ -357,12 +343,11 @@ static void test_monitor_restart(void **state)
 
 /* ---- The bus goes away; the last test ------------------------------------------------------ */
 
-static void test_bus_dies(void **state)
+TEST(test_bus_dies)
 {
     CtlProcess monitor, top;
     char *rest;
 
-    (void) state;
     start_monitor(&monitor, "--json=off");
     start_top(&top);
     test_bus_kill(&test_bus);

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What vgpuctl writes for a collector, read by the reference implementation's parser, which is
  * strict. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "test-ctl-run.h"
+#include "test.h"
 #include "world.h"
 
 static int start(void **state)
@@ -36,12 +32,11 @@ static void save(const char *name, const char *text, char path[128])
     fclose(f);
 }
 
-static void test_metrics_are_valid(void **state)
+TEST(test_metrics_are_valid)
 {
     char path[128], script[1024];
     Ctl c, parsed;
 
-    (void) state;
     c = ctl_run("metrics", NULL);
     assert_int_equal(c.status, 0);
     assert_string_equal(c.err, "");

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What vgpuctl writes, and where: help, JSON, metrics, pager, colours, completion. */
 #include <inttypes.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <json.h>
 
 #include "test-ctl-run.h"
+#include "test.h"
 #include "world.h"
 
 static int start(void **state)
@@ -33,7 +30,7 @@ static int start(void **state)
 
 /* ---- Words on the command line --------------------------------------------------------------- */
 
-static void test_help(void **state)
+TEST(test_help)
 {
     static const char *const verbs[] = {
         "list",         "status",   "pools",      "top",        "monitor",     "metrics",
@@ -43,7 +40,6 @@ static void test_help(void **state)
     };
     Ctl c = ctl_run("--help", NULL), v;
 
-    (void) state;
     assert_int_equal(c.status, 0);
     assert_string_equal(c.err, "");
     for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
@@ -58,11 +54,10 @@ static void test_help(void **state)
     ctl_release(&v);
 }
 
-static void test_usage(void **state)
+TEST(test_usage)
 {
     Ctl c;
 
-    (void) state;
     ctl_refuse("Unknown command 'lst', did you mean 'list'?", "lst");
     ctl_refuse("Unknown command 'set-prio', did you mean 'set-pool'?", "set-prio");
     ctl_refuse("Unknown command 'frobnicate'. See vgpuctl --help.", "frobnicate");
@@ -87,7 +82,7 @@ static void test_usage(void **state)
 }
 
 /* One question to the mediator, however many VMs there are: seen by an eavesdropper. */
-static void test_one_call(void **state)
+TEST(test_one_call)
 {
     sd_bus_message *m = NULL;
     sd_bus *eavesdropper = NULL;
@@ -95,7 +90,6 @@ static void test_one_call(void **state)
     unsigned calls = 0;
     Ctl c;
 
-    (void) state;
     assert_true(sd_bus_new(&eavesdropper) >= 0);
     assert_true(sd_bus_set_address(eavesdropper, address) >= 0);
     assert_true(sd_bus_set_bus_client(eavesdropper, true) >= 0);
@@ -191,12 +185,11 @@ static void test_json_list(void **state)
     }
 }
 
-static void test_json_others(void **state)
+TEST(test_json_others)
 {
     struct json_object *list, *o;
     Ctl c;
 
-    (void) state;
     c = ctl_run("pools", "--json=pretty", NULL);
     list = parse(&c, "pools");
     assert_int_equal(json_object_array_length(list), 2);
@@ -236,14 +229,13 @@ static double sample(const Ctl *c, const char *name)
     return 0;
 }
 
-static void test_metrics_say_what_is(void **state)
+TEST(test_metrics_say_what_is)
 {
     uint64_t wait;
     double before = 0, sum;
     int fd = dial();
     Ctl c;
 
-    (void) state;
     hello(fd, 1, VGPU_PRIORITY_HIGH, NULL);
     expect_welcome(fd);
     for (uint32_t id = 0; id < 60; id++)
@@ -302,11 +294,10 @@ static void expect_on_terminal(const char *option, const char *text, bool there)
     free(seen);
 }
 
-static void test_pager(void **state)
+TEST(test_pager)
 {
     CtlProcess p;
 
-    (void) state;
     setenv("SYSTEMD_PAGERSECURE", "0", 1);
     setenv("PAGER", "sed 's/^/wrong: /'", 1);
     setenv("SYSTEMD_PAGER", "sed 's/^/paged: /'", 1);
@@ -341,11 +332,10 @@ static void test_pager(void **state)
     assert_int_equal(ctl_end(&p, NULL), 0);
 }
 
-static void test_colors(void **state)
+TEST(test_colors)
 {
     Ctl c;
 
-    (void) state;
     call_manager(NULL, "QuarantineVM", "s", "web2");
     expect_on_terminal("--no-pager", "\033[31mquarantined\033[0m", true);
     setenv("NO_COLOR", "1", 1);
@@ -389,9 +379,8 @@ static void expect_offers(const char *words, const char *offers)
     ctl_release(&c);
 }
 
-static void test_completion(void **state)
+TEST(test_completion)
 {
-    (void) state;
     expect_offers("se", "set-limits set-pool set-priority ");
     expect_offers("--json=short po", "pools ");
     expect_offers("status we", "web1 web2 ");
@@ -411,11 +400,10 @@ static void test_completion(void **state)
 }
 
 /* A name is offered so that the shell takes it as it is, and does nothing that it says. */
-static void test_completion_of_evil_names(void **state)
+TEST(test_completion_of_evil_names)
 {
     char name[256], path[128];
 
-    (void) state;
     snprintf(path, sizeof(path), "%s/touched", mediator.directory);
     snprintf(name, sizeof(name), "x$(touch %s);y z", path);
     register_vm(name, 9, "A", "low");

@@ -4,10 +4,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <pty.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "test-ctl-run.h"
+#include "test.h"
 
 #define MAX_ARGUMENTS 32
 #define TIMEOUT_MSEC 10000

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What vgpuctl shows and changes, against the real mediator. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "test-ctl-run.h"
+#include "test.h"
 #include "world.h"
 
 #define POOLS "[Pool A]\nBackend=cpu\n[Pool C]\nBackend=cpu\n"
@@ -66,9 +62,8 @@ __attribute__((format(printf, 2, 3))) static void expect_row(const Ctl *c, const
 
 /* ---- Looking ------------------------------------------------------------------------------ */
 
-static void test_list_nothing(void **state)
+TEST(test_list_nothing)
 {
-    (void) state;
     ctl_expect("No VMs.\n", NULL);
     ctl_expect("No VMs.\n", "list");
     ctl_expect("", "list", "--no-legend");
@@ -76,13 +71,12 @@ static void test_list_nothing(void **state)
     ctl_expect("{\n   \"vms\": []\n}\n", "--json=pretty");
 }
 
-static void test_list(void **state)
+TEST(test_list)
 {
     uint32_t web1, web2, web10;
     int fd;
     Ctl c;
 
-    (void) state;
     web10 = register_vm("web10", 3, "C", "low");
     web2 = register_vm("web2", 2, "A", "medium");
     web1 = register_vm("web1", 1, "A", "high");
@@ -119,14 +113,13 @@ static void test_list(void **state)
 }
 
 /* What waits, what runs, and what has run. */
-static void test_list_requests(void **state)
+TEST(test_list_requests)
 {
     uint32_t id_of_web;
     int fd;
     pid_t executor;
     Ctl c;
 
-    (void) state;
     id_of_web = register_vm("web", 1, "A", "high");
     executor = hold_executor();
     fd = dial();
@@ -180,14 +173,13 @@ static pid_t keep_busy(int fd)
 }
 
 /* The rate is that of the moment in which the list looks. */
-static void test_rate(void **state)
+TEST(test_rate)
 {
     double rate = -1;
     int fd = dial();
     pid_t other;
     Ctl c;
 
-    (void) state;
     register_vm("web", 1, "A", "high");
     hello(fd, 1, VGPU_PRIORITY_HIGH, NULL);
     expect_welcome(fd);
@@ -203,11 +195,10 @@ static void test_rate(void **state)
     unregister_vm("web");
 }
 
-static void test_pools(void **state)
+TEST(test_pools)
 {
     Ctl c = ctl_run("pools", NULL);
 
-    (void) state;
     assert_int_equal(c.status, 0);
     assert_non_null(strstr(c.out, "POOL BACKEND STATE HIGH MEDIUM LOW RUNNING REQUESTS"));
     assert_non_null(strstr(c.out, "\nC    cpu     ready"));
@@ -215,14 +206,13 @@ static void test_pools(void **state)
     ctl_release(&c);
 }
 
-static void test_status(void **state)
+TEST(test_status)
 {
     uint32_t id = register_vm("web", 1, "A", "high");
     char leader[32];
     int fd = dial();
     Ctl c;
 
-    (void) state;
     hello(fd, 1, VGPU_PRIORITY_HIGH, NULL);
     expect_welcome(fd);
     call_manager(NULL, "SetVMPriority", "ssb", "web", "low", 1);
@@ -247,11 +237,10 @@ static void test_status(void **state)
 }
 
 /* Of several, all are tried. */
-static void test_several(void **state)
+TEST(test_several)
 {
     Ctl c;
 
-    (void) state;
     register_vm("one", 1, "A", "high");
     register_vm("two", 2, "A", "high");
     c = ctl_run("status", "--json=short", "one", "none", "two", NULL);
@@ -269,11 +258,10 @@ static void test_several(void **state)
 }
 
 /* A name is printed as it is where the locale can, and never as a control sequence. */
-static void test_names(void **state)
+TEST(test_names)
 {
     Ctl c;
 
-    (void) state;
     register_vm("w\xc3\xbc rm", 1, "A", "high");
     c = ctl_run("--interval=0", NULL);
     assert_non_null(strstr(c.out, "w\xc3\xbc rm "));
@@ -300,9 +288,8 @@ static void test_names(void **state)
 
 /* ---- Changing ----------------------------------------------------------------------------- */
 
-static void test_set_priority(void **state)
+TEST(test_set_priority)
 {
-    (void) state;
     register_vm("web", 1, "A", "high");
     ctl_expect("", "set-priority", "web", "low", "--runtime");
     expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "low");
@@ -324,9 +311,8 @@ static void test_set_priority(void **state)
     unregister_vm("web");
 }
 
-static void test_set_pool(void **state)
+TEST(test_set_pool)
 {
-    (void) state;
     register_vm("move", 1, "A", "high");
     ctl_expect("", "set-pool", "move", "C");
     expect_text(VM("move"), VGPU_INTERFACE_VM, "Pool", "C");
@@ -335,9 +321,8 @@ static void test_set_pool(void **state)
     unregister_vm("move");
 }
 
-static void test_set_limits(void **state)
+TEST(test_set_limits)
 {
-    (void) state;
     register_vm("web", 1, "A", "high");
     ctl_expect("", "set-limits", "web", "QueueLimit=7", "RequestRateLimit=100", "--runtime");
     assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
@@ -369,9 +354,8 @@ static void test_set_limits(void **state)
     unregister_vm("web");
 }
 
-static void test_switches(void **state)
+TEST(test_switches)
 {
-    (void) state;
     register_vm("web", 1, "A", "high");
     ctl_expect("", "pause", "web");
     assert_true(get_bool(VM("web"), VGPU_INTERFACE_VM, "Paused"));
@@ -389,9 +373,8 @@ static void test_switches(void **state)
     ctl_refuse("Failed to unregister VM web: No VM 'web' is known.", "unregister", "web");
 }
 
-static void test_pool_switches(void **state)
+TEST(test_pool_switches)
 {
-    (void) state;
     ctl_expect("", "pause-pool", "A", "C");
     assert_true(get_bool(POOL_A, VGPU_INTERFACE_POOL, "Paused"));
     assert_true(get_bool(VGPU_OBJECT_POOL "/C", VGPU_INTERFACE_POOL, "Paused"));
@@ -402,11 +385,10 @@ static void test_pool_switches(void **state)
     ctl_refuse("Failed to pause pool : No pool '' is configured.", "pause-pool", "");
 }
 
-static void test_register(void **state)
+TEST(test_register)
 {
     const char *uuid = "12345678-9abc-def0-1234-56789abcdef0";
 
-    (void) state;
     ctl_expect("70\n", "register", "new", uuid, "--pool=C", "--priority=low", "QueueLimit=5",
                "RequestRateLimit=9", "Weight=10000", "VMID=70");
     expect_text(VM("new"), VGPU_INTERFACE_VM, "UUID", uuid);
@@ -433,9 +415,8 @@ static void test_register(void **state)
     ctl_expect("No VMs.\n", NULL);
 }
 
-static void test_reset_statistics(void **state)
+TEST(test_reset_statistics)
 {
-    (void) state;
     expect_add_works();
     assert_true(get_u64(POOL_A, VGPU_INTERFACE_POOL, "RequestsCompleted") > 0);
     ctl_expect("", "reset-statistics", "--pool=A");
@@ -454,11 +435,10 @@ static void test_reset_statistics(void **state)
                "reset-statistics", "--pool=Q");
 }
 
-static void test_reload(void **state)
+TEST(test_reload)
 {
     FILE *f = fopen(mediator.config, "we");
 
-    (void) state;
     assert_non_null(f);
     fputs(POOLS "[Pool E]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n", f);
     fclose(f);
@@ -468,11 +448,10 @@ static void test_reload(void **state)
 
 /* ---- No mediator -------------------------------------------------------------------------- */
 
-static void test_mediator_absent(void **state)
+TEST(test_mediator_absent)
 {
     char *address = strdup(getenv("DBUS_SYSTEM_BUS_ADDRESS"));
 
-    (void) state;
     assert_int_equal(test_mediator_signal_and_wait(&mediator, SIGTERM), 0);
     ctl_refuse("Failed to list VMs and pools: The mediator is not running, and cannot be started.",
                "list");

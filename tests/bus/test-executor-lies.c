@@ -4,16 +4,12 @@
  * taken over: it is ended, its request fails by name, and the next executor serves.
  */
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "service.h"
+#include "test.h"
 
 static void start_hostile(const char *how)
 {
@@ -42,12 +38,10 @@ static void expect_caught(const char *how)
     assert_int_equal(test_mediator_stop(&mediator), 0);
 }
 
-static void test_lies_are_caught(void **state)
+TEST(test_lies_are_caught)
 {
     static const char *const lies[] = {"tail",    "back", "length", "short", "type",
                                        "payload", "tag",  "twice",  "kind",  "surplus"};
-
-    (void) state;
 
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
         print_message("# %s\n", lies[i]);
@@ -65,11 +59,9 @@ static void wait_for_another(pid_t executor)
 }
 
 /* What it answered before it died counts, whatever else it wrote. */
-static void test_scribbles_and_dies(void **state)
+TEST(test_scribbles_and_dies)
 {
     int fd;
-
-    (void) state;
 
     start_hostile("scribble");
     fd = dial();
@@ -89,11 +81,9 @@ static void test_scribbles_and_dies(void **state)
 
 /* The same where nobody was told of the answer; and what was queued behind waits for the next
  * executor. */
-static void test_last_words(void **state)
+TEST(test_last_words)
 {
     int fd;
-
-    (void) state;
 
     start_hostile("die");
     fd = dial();

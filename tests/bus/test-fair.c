@@ -5,17 +5,13 @@
  * or it copies those counts: so all requests take the same time, and it can be seen in
  * which order they ran.
  */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include <cmocka.h>
-
 #include "lane.h"
+#include "test.h"
 #include "world.h"
 
 #define WINDOW (UINT64_C(1) << 24)
@@ -220,12 +216,11 @@ static int compare(const void *a, const void *b)
 /* A VM with one request at a time against one that has a thousand outstanding. Times are
  * measured, and what was disturbed costs its VM some turns; so it is most of them that are
  * looked at. By arrival it would be 63 or 64 each time. */
-static void test_one_against_a_thousand(void **state)
+TEST(test_one_against_a_thousand)
 {
     enum { ROUNDS = 60 };
     int64_t turns[ROUNDS];
 
-    (void) state;
     connect_guests("low", 100, 100);
     for (unsigned i = 0; i < ROUNDS; i++)
         turns[i] = measure_turn();
@@ -284,13 +279,12 @@ static void begin_both(uint64_t ret_done[2], double ret_work[2])
 /* Both with more than enough: by weight, whatever is outstanding. The requests are equal, but
  * where the processors are busy with other things, those of one VM are measured to take longer
  * than those of the other, and then it gets fewer: it is time that is shared. */
-static void test_weights(void **state)
+TEST(test_weights)
 {
     uint64_t from[2], to[2], many = 0, few = 0;
     bool as_weighted = false;
     double before[2];
 
-    (void) state;
     connect_guests("low", 100, 300);
     submit_looks(0, 1); /* the first in a window takes much longer */
     submit_looks(1, 1);
@@ -323,9 +317,8 @@ static void reload(const char *settings)
 }
 
 /* Queued by arrival, run fairly; queued fairly, run by arrival. */
-static void test_policy_changes(void **state)
+TEST(test_policy_changes)
 {
-    (void) state;
     connect_guests("low", 100, 100);
     expect_text(POOL_A, VGPU_INTERFACE_POOL, "Policy", "fifo");
     submit_looks(1, 1);
@@ -358,9 +351,8 @@ static void test_policy_changes(void **state)
     assert_int_equal(cell(COUNT), 400);
 }
 
-static void test_bad_values(void **state)
+TEST(test_bad_values)
 {
-    (void) state;
     connect_guests("low", 100, 100);
     reload(POOL("Policy=fair\nStarvationLimitSec=7\n"));
     assert_true(get_u64(POOL_A, VGPU_INTERFACE_POOL, "StarvationLimitUSec") == 7000000);
@@ -417,11 +409,10 @@ static uint64_t measure_starvation(void)
 }
 
 /* It waits for the limit, and not less, and then it has a turn. */
-static void test_starvation_limit(void **state)
+TEST(test_starvation_limit)
 {
     uint64_t waited = 0;
 
-    (void) state;
     connect_guests("high", 100, 100);
     submit_looks(1, 1);
     take(1);

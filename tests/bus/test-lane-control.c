@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The fast lane of a registered VM, and what an administrator does to it meanwhile. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "lane.h"
+#include "test.h"
 #include "world.h"
 
 #define ENTRIES 128
@@ -67,9 +63,8 @@ static void call_vm(const char *member)
 
 /* ---- What is seen of it --------------------------------------------------------------- */
 
-static void test_properties(void **state)
+TEST(test_properties)
 {
-    (void) state;
     assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RingEntries"), ENTRIES);
     assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "WindowSize"), LANE_WINDOW);
     lane_off(fd);
@@ -79,11 +74,10 @@ static void test_properties(void **state)
 }
 
 /* Bytes are those of the operands, and not those between them. */
-static void test_counters(void **state)
+TEST(test_counters)
 {
     VGPUSubmission add = ring_guest_add(1, 100, 65536, 131072, 196608), sum = add, bad = add;
 
-    (void) state;
     add.a.stride = 3;
     ring_guest_submit(&g, &add);
     expect_tag(&g, 1);
@@ -107,11 +101,10 @@ static void test_counters(void **state)
 
 /* ---- What is done to it ------------------------------------------------------------------ */
 
-static void test_pause(void **state)
+TEST(test_pause)
 {
     VGPUCompletion c;
 
-    (void) state;
     call_vm("Pause");
     publish(ENTRIES);
     expect_pong(fd);
@@ -122,11 +115,10 @@ static void test_pause(void **state)
         expect_tag(&g, tag);
 }
 
-static void test_pause_with_queued(void **state)
+TEST(test_pause_with_queued)
 {
     pid_t executor = hold_executor();
 
-    (void) state;
     publish(ENTRIES);
     expect_pong(fd);
     call_vm("Pause");
@@ -140,11 +132,10 @@ static void test_pause_with_queued(void **state)
 }
 
 /* What is on the executor is finished; all the rest, queued or not, is turned away. */
-static void test_quarantine(void **state)
+TEST(test_quarantine)
 {
     pid_t executor = hold_executor();
 
-    (void) state;
     publish(ENTRIES);
     lane_wait_first_taken(&g);
     call_vm("Quarantine");
@@ -161,12 +152,11 @@ static void test_quarantine(void **state)
 }
 
 /* A ring over its rate is slow, and is told nothing. */
-static void test_rate_limit(void **state)
+TEST(test_rate_limit)
 {
     struct timespec before, after;
     double seconds;
 
-    (void) state;
     call_object(NULL, VM("web"), VGPU_INTERFACE_VM, "SetLimits", "a{sv}b", 1, "RequestRateLimit",
                 "u", 80, true);
     clock_gettime(CLOCK_MONOTONIC, &before);
@@ -183,11 +173,10 @@ static void test_rate_limit(void **state)
 }
 
 /* To another pool and another executor, in the middle: the window goes along. */
-static void test_move(void **state)
+TEST(test_move)
 {
     pid_t executor = hold_executor();
 
-    (void) state;
     *lane_cell(&g, 8192) = 1;
     for (uint64_t tag = 0; tag < ENTRIES; tag++) {
         uint64_t cell = 8 * (9000 + tag);

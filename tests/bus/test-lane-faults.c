@@ -4,10 +4,7 @@
  * (SIGSTOP) holds requests where a test wants them. */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,9 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "lane.h"
+#include "test.h"
 
 static int start_default(void **state)
 {
@@ -54,12 +50,11 @@ static void expect_refused(int fd, RingGuest g, int window, int doorbell, int co
     close(window);
 }
 
-static void test_refused_windows(void **state)
+TEST(test_refused_windows)
 {
     RingGuest g;
     int fd = lane_hello(5, VGPU_PRIORITY_LOW);
 
-    (void) state;
     assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, 16, 0), 0);
     expect_refused(fd, g, sealed_memfd(LANE_WINDOW, 0), -1, -1);
     expect_refused(fd, g, sealed_memfd(LANE_WINDOW, F_SEAL_GROW), -1, -1);
@@ -154,14 +149,13 @@ static void break_rules(unsigned rule, const RingGuest *g)
     close(fd);
 }
 
-static void test_leaks(void **state)
+TEST(test_leaks)
 {
     pid_t executor;
     unsigned mediator_fds, executor_fds;
     RingGuest g;
     int fd;
 
-    (void) state;
     assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, 16, 0), 0);
     fd = lane_again(&g);
     expect_lane_works(&g);
@@ -210,13 +204,12 @@ static void lie(unsigned which, VGPURingHeader *h)
 }
 
 /* The ring ends; the connection and its slow lane, and others, do not notice. */
-static void test_hostile_indices(void **state)
+TEST(test_hostile_indices)
 {
     const uint64_t one = 1;
     RingGuest other;
     int fd = lane_hello(5, VGPU_PRIORITY_LOW), other_fd = lane_up(&other, 16, 0);
 
-    (void) state;
     for (unsigned which = 0; which < 6; which++) {
         RingGuest g;
 
@@ -250,13 +243,12 @@ static void test_hostile_indices(void **state)
 }
 
 /* The counter of the completion is full, and whoever adds to it would block. */
-static void test_full_completion(void **state)
+TEST(test_full_completion)
 {
     const uint64_t full = UINT64_MAX - 1;
     RingGuest g;
     int fd = lane_up(&g, 16, 0);
 
-    (void) state;
     expect_lane_works(&g);
     assert_int_equal(write(g.fds[2], &full, sizeof(full)), sizeof(full));
     assert_int_equal(fcntl(g.fds[2], F_SETFL, O_RDWR), 0);
@@ -288,13 +280,12 @@ static void publish_increments(RingGuest *g, unsigned n)
 }
 
 /* What was on the executor ends like any other; what was not stays for the next ring. */
-static void test_off_with_full_ring(void **state)
+TEST(test_off_with_full_ring)
 {
     pid_t executor = hold_executor();
     RingGuest g;
     int fd = lane_up(&g, 64, 0);
 
-    (void) state;
     publish_increments(&g, 64);
     lane_wait_taken(&g);
     lane_off(fd);
@@ -327,13 +318,12 @@ static void expect_four_lost(RingGuest *g, int computed)
 
 /* After the connection nothing more is written into the ring; the next one in that window
  * begins when the executor has let go of it. */
-static void test_hang_up_with_full_ring(void **state)
+TEST(test_hang_up_with_full_ring)
 {
     pid_t executor = hold_executor();
     RingGuest g;
     int fd = lane_up(&g, 64, 0);
 
-    (void) state;
     publish_increments(&g, 64);
     lane_wait_taken(&g);
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
@@ -352,13 +342,12 @@ static void test_hang_up_with_full_ring(void **state)
 
 /* ---- Executors that fail --------------------------------------------------------------------- */
 
-static void test_executor_killed(void **state)
+TEST(test_executor_killed)
 {
     pid_t executor = hold_executor();
     RingGuest g;
     int fd = lane_up(&g, 64, 0);
 
-    (void) state;
     publish_increments(&g, 64);
     lane_wait_taken(&g);
     assert_int_equal(kill(executor, SIGKILL), 0);
@@ -372,13 +361,12 @@ static int start_short_run(void **state)
     return start_with("[Pool A]\nBackend=cpu\nInFlight=1\n[Timeouts]\nRequestTimeoutSec=1\n");
 }
 
-static void test_run_timeout(void **state)
+TEST(test_run_timeout)
 {
     pid_t executor = hold_executor();
     RingGuest g;
     int fd = lane_up(&g, 4, 0);
 
-    (void) state;
     publish_increments(&g, 2);
     assert_int_equal(expect_completion(&g, VGPU_ERROR_TIMEOUT).tag, 0);
     assert_int_equal(kill(executor, 0), -1); /* nobody writes into the window any more */
@@ -393,13 +381,12 @@ static int start_short_queue(void **state)
                       "[Timeouts]\nRequestTimeoutSec=infinity\nQueueTimeoutSec=1\n");
 }
 
-static void test_queue_timeout(void **state)
+TEST(test_queue_timeout)
 {
     pid_t executor = hold_executor();
     RingGuest g;
     int fd = lane_up(&g, 4, 0);
 
-    (void) state;
     publish_increments(&g, 2);
     assert_int_equal(expect_completion(&g, VGPU_ERROR_TIMEOUT).tag, 1);
     assert_int_equal(kill(executor, SIGCONT), 0);
@@ -470,14 +457,13 @@ static int start_for_kills(void **state)
 
 /* Killed after any number of completions, with the rest of a full ring in every state: each
  * entry ends once, and none is done twice that must not be. */
-static void test_mediator_killed(void **state)
+TEST(test_mediator_killed)
 {
     enum { ROUNDS = 24 };
     unsigned failed = 0, left = 0;
     RingGuest g;
     int fd;
 
-    (void) state;
     assert_int_equal(ring_guest_open(&g, UINT64_C(1) << 25, 0, KILL_ENTRIES, 0xffffff00), 0);
     for (unsigned j = 0; j < KILL_COUNT; j++)
         *lane_cell(&g, kill_cell(KILL_ENTRIES) + j) = 1;
@@ -511,12 +497,11 @@ static void test_mediator_killed(void **state)
 }
 
 /* The same with the executor held, so that four are STARTED for certain. */
-static void test_mediator_killed_held(void **state)
+TEST(test_mediator_killed_held)
 {
     RingGuest g;
     int fd;
 
-    (void) state;
     hold_executor();
     fd = lane_up(&g, 64, 0);
     publish_increments(&g, 64);
@@ -532,13 +517,12 @@ static void test_mediator_killed_held(void **state)
 }
 
 /* SIGTERM: what was taken is finished, and the rest is the next mediator's. */
-static void test_drain(void **state)
+TEST(test_drain)
 {
     pid_t executor = hold_executor();
     RingGuest g;
     int fd = lane_up(&g, 256, 0);
 
-    (void) state;
     publish_increments(&g, 256);
     expect_pong(fd);
     assert_int_equal(kill(mediator.pid, SIGTERM), 0);

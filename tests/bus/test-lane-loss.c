@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A VM takes memory of its window away: its ring ends, and nobody else notices. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "huge-pages.h"
 #include "lane.h"
+#include "test.h"
 
 #define PAGES 2u
 #define RING_PAGE 0u
@@ -79,12 +75,11 @@ static void expect_told(void)
     assert_int_equal(test_mediator_wait_log(&mediator, "it took memory of its window away"), 0);
 }
 
-static void test_ring(void **state)
+TEST(test_ring)
 {
     RingGuest g, other;
     int fd = lane_hello(4, VGPU_PRIORITY_LOW), other_fd = lane_up(&other, 16, 0);
 
-    (void) state;
     open_huge(&g);
     assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
@@ -102,13 +97,12 @@ static void test_ring(void **state)
 }
 
 /* What runs on the executor meanwhile ends, and its completion finds no ring. */
-static void test_ring_with_work(void **state)
+TEST(test_ring_with_work)
 {
     pid_t executor = hold_executor();
     RingGuest g, other;
     int fd = lane_hello(4, VGPU_PRIORITY_LOW), other_fd;
 
-    (void) state;
     open_huge(&g);
     assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
@@ -134,7 +128,7 @@ static void test_ring_with_work(void **state)
 }
 
 /* It is for the executor to notice; the ring itself goes on. */
-static void test_data(void **state)
+TEST(test_data)
 {
     const VGPUSubmission add = add_in_data_page(9), elsewhere = ring_guest_add(7, 1, 0, 0, 65536);
     RingGuest g, other;
@@ -142,7 +136,6 @@ static void test_data(void **state)
     const VGPUSubmission others = ring_guest_add(5, 1, 65536, 65536, 65536);
     pid_t executor;
 
-    (void) state;
     expect_add_works();
     executor = test_mediator_executor(&mediator);
     open_huge(&g);
@@ -170,12 +163,11 @@ static void test_data(void **state)
 }
 
 /* Before the ring is turned on. */
-static void test_before(void **state)
+TEST(test_before)
 {
     RingGuest g;
     int fd = lane_hello(4, VGPU_PRIORITY_LOW);
 
-    (void) state;
     open_huge(&g);
     punch(&g, RING_PAGE);
     assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));

@@ -2,17 +2,13 @@
 /* The fast lane with a real executor: rings at their edges, entries at theirs, and
  * what of them the queue makes. */
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "lane.h"
+#include "test.h"
 
 static int start_default(void **state)
 {
@@ -22,13 +18,12 @@ static int start_default(void **state)
 
 /* ---- Rings ------------------------------------------------------------------------ */
 
-static void test_round_trip(void **state)
+TEST(test_round_trip)
 {
     RingGuest g;
     int fd = lane_up(&g, 8, 0);
     VGPUSubmission add = ring_guest_add(7, 3, 65536, 65536 + 24, 65536 + 48), sum = add;
 
-    (void) state;
     expect_lane_works(&g);
     for (unsigned i = 0; i < 6; i++)
         *lane_cell(&g, 8192 + i) = INT64_C(1) << (10 * i);
@@ -45,11 +40,10 @@ static void test_round_trip(void **state)
 }
 
 /* As many as there are entries, again and again, with every index at the seam. */
-static void test_wrap(void **state)
+TEST(test_wrap)
 {
     int fd = lane_hello(5, VGPU_PRIORITY_LOW);
 
-    (void) state;
     for (uint32_t entries = 4; entries <= 16; entries *= 2)
         for (uint32_t back = 0; back <= entries; back++) {
             RingGuest g;
@@ -77,13 +71,12 @@ static void test_wrap(void **state)
 
 /* A thousand with one doorbell, far more than the VM may have in the queue: each is done
  * once, and few signals tell of them. */
-static void test_full(void **state)
+TEST(test_full)
 {
     bool seen[VGPU_RING_ENTRIES_MAX] = {false};
     RingGuest g;
     int fd = lane_up(&g, VGPU_RING_ENTRIES_MAX, 12345);
 
-    (void) state;
     lane_wait_taken(&g);
     for (uint32_t i = 0; i < VGPU_RING_ENTRIES_MAX; i++) {
         const VGPUSubmission nop = ring_guest_nop(i);
@@ -105,12 +98,11 @@ static void test_full(void **state)
 }
 
 /* Nothing is begun that could not be told of; taking lets it go on. */
-static void test_completions_not_taken(void **state)
+TEST(test_completions_not_taken)
 {
     RingGuest g;
     int fd = lane_up(&g, 4, 0);
 
-    (void) state;
     for (uint64_t tag = 0; tag < 8; tag++) {
         const VGPUSubmission nop = ring_guest_nop(tag);
 
@@ -126,14 +118,13 @@ static void test_completions_not_taken(void **state)
     lane_down(&g, fd);
 }
 
-static void test_two_lanes_at_once(void **state)
+TEST(test_two_lanes_at_once)
 {
     enum { N = 2000 };
     RingGuest g;
     int fd = lane_up(&g, 64, 0);
     uint64_t tag = 0, done = 0;
 
-    (void) state;
     for (uint32_t id = 0; id < N; id++) {
         VGPUCompletion c;
 
@@ -164,14 +155,13 @@ static void expect_status(RingGuest *g, const VGPUSubmission *s, uint32_t status
 }
 
 /* Each operand in turn, around the end of the window and of the numbers. */
-static void test_boundaries(void **state)
+TEST(test_boundaries)
 {
     static const uint64_t far[] = {UINT64_MAX,        UINT64_MAX - 7,    UINT64_MAX - 31,
                                    UINT64_C(1) << 63, UINT64_C(1) << 40, LANE_WINDOW};
     RingGuest g;
     int fd = lane_up(&g, 16, 0);
 
-    (void) state;
     for (unsigned which = 0; which < 3; which++) {
         for (uint64_t offset = LANE_WINDOW - 40; offset <= LANE_WINDOW; offset++) {
             VGPUSubmission s = ring_guest_add(offset, 4, 8192, 16384, 32768);
@@ -246,7 +236,7 @@ static void *scribble(void *userdata)
 
 /* Entries that change while they are read: each ends one way or the other, and the
  * executor that computes them lives. */
-static void test_changed_after_publishing(void **state)
+TEST(test_changed_after_publishing)
 {
     enum { ROUNDS = 3000 };
     RingGuest g;
@@ -255,7 +245,6 @@ static void test_changed_after_publishing(void **state)
     pthread_t thread;
     pid_t executor;
 
-    (void) state;
     expect_lane_works(&g);
     executor = test_mediator_executor(&mediator);
     assert_int_equal(pthread_create(&thread, NULL, scribble, &scribbler), 0);
@@ -303,9 +292,8 @@ static void use_window(uint64_t size, uint64_t offset)
     lane_down(&g, fd);
 }
 
-static void test_windows(void **state)
+TEST(test_windows)
 {
-    (void) state;
     use_window(VGPU_WINDOW_SIZE_MIN, 0);
     use_window(VGPU_WINDOW_SIZE_DEFAULT, VGPU_WINDOW_SIZE_DEFAULT / 2);
     use_window(UINT64_C(1) << 30, (UINT64_C(1) << 30) - 65536);
@@ -323,7 +311,7 @@ static int start_ordered(void **state)
 
 /* 64 on one ring, at priorities that the v1 messages in between set: they end in the order
  * of the priorities, and inside one in that of the ring. */
-static void test_priorities(void **state)
+TEST(test_priorities)
 {
     static const uint8_t priority[] = {VGPU_PRIORITY_LOW, VGPU_PRIORITY_HIGH, VGPU_PRIORITY_MEDIUM,
                                        VGPU_PRIORITY_HIGH};
@@ -332,7 +320,6 @@ static void test_priorities(void **state)
     RingGuest g;
     int fd = lane_up(&g, 128, 0);
 
-    (void) state;
     for (unsigned batch = 0; batch < 4; batch++) {
         /* Queued, and the first of all on the executor. */
         assert_true(wire_send_add(fd, 5, batch, priority[batch], batch, 0));
@@ -359,13 +346,12 @@ static int start_tight(void **state)
 }
 
 /* Where the queue has next to no places, rings wait for them in turn. */
-static void test_tight_queue(void **state)
+TEST(test_tight_queue)
 {
     enum { LANES = 5, ENTRIES = 256 };
     RingGuest g[LANES];
     int fd[LANES];
 
-    (void) state;
     for (unsigned i = 0; i < LANES; i++)
         fd[i] = lane_up(&g[i], ENTRIES, i);
     for (unsigned i = 0; i < LANES; i++) {
@@ -418,7 +404,7 @@ static void *flood(void *userdata)
 /* A neighbour of the same priority waits for what the flooding VM may have queued, and
  * what may be on the executor, and for no more. What is added is what the
  * flood gets done between the test's looks and the mediator's. */
-static void test_flood(void **state)
+TEST(test_flood)
 {
     enum { N = 500, BOUND = 32 + 4 };
     Flood f = {.stop = false};
@@ -426,7 +412,6 @@ static void test_flood(void **state)
     int fd = lane_up(&f.g, VGPU_RING_ENTRIES_MAX, 0), neighbour = lane_hello(6, VGPU_PRIORITY_LOW);
     pthread_t thread;
 
-    (void) state;
     assert_int_equal(pthread_create(&thread, NULL, flood, &f), 0);
     for (uint32_t id = 0; id < N; id++) {
         uint32_t before = __atomic_load_n(&f.g.header->cq_tail, __ATOMIC_ACQUIRE);

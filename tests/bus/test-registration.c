@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Registered VMs: who they are, what is kept of them, and who is taken for them. */
 #include <errno.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "bus.h"
 #include "fake-machined.h"
+#include "test.h"
 #include "world.h"
 
 static int start(void **state)
@@ -36,12 +32,11 @@ static void unregister(const char *name)
 
 /* ---- Registering ----------------------------------------------------------------- */
 
-static void test_register(void **state)
+TEST(test_register)
 {
     const char *path = VM("web_2d1");
     uint32_t id = register_vm("web-1", 0x11, "B", "low");
 
-    (void) state;
     expect_signal(VGPU_OBJECT_MANAGER, "InterfacesAdded", path);
     expect_signal(VGPU_OBJECT_MANAGER, "VMAdded", "web-1");
     expect_text(path, VGPU_INTERFACE_VM, "Name", "web-1");
@@ -62,11 +57,10 @@ static void test_register(void **state)
     call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "web-1");
 }
 
-static void test_register_again(void **state)
+TEST(test_register_again)
 {
     uint32_t id = register_vm("again", 0x21, "A", "low");
 
-    (void) state;
     assert_int_equal(register_vm("again", 0x21, "B", "high"), id);
     expect_text(VM("again"), VGPU_INTERFACE_VM, "Pool", "B");
     expect_text(VM("again"), VGPU_INTERFACE_VM, "Priority", "high");
@@ -80,11 +74,10 @@ static void test_register_again(void **state)
     unregister("again");
 }
 
-static void test_names(void **state)
+TEST(test_names)
 {
     char long_name[257];
 
-    (void) state;
     memset(long_name, 'x', sizeof(long_name) - 1);
     long_name[256] = '\0';
     register_vm("größer als 1/2 ;=#[]", 0x31, "A", "low");
@@ -101,11 +94,10 @@ static void test_names(void **state)
     }
 }
 
-static void test_bad_arguments(void **state)
+TEST(test_bad_arguments)
 {
     static const char uuid[] = "41414141414141414141414141414141";
 
-    (void) state;
     call_manager(VGPU_BUS_ERROR_INVALID_UUID, "RegisterVM", "ssssa{sv}", "x", "no uuid", "A", "low",
                  0);
     call_manager(VGPU_BUS_ERROR_INVALID_UUID, "RegisterVM", "ssssa{sv}", "x",
@@ -149,11 +141,10 @@ static void test_bad_arguments(void **state)
 }
 
 /* A client of sd-bus that knows the errors gets an errno that says something. */
-static void test_errors_have_an_errno(void **state)
+TEST(test_errors_have_an_errno)
 {
     sd_bus_error error = SD_BUS_ERROR_NULL;
 
-    (void) state;
     assert_true(bus_add_errors() >= 0);
     assert_int_equal(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
                                         VGPU_INTERFACE_MANAGER, "GetVM", &error, NULL, "s", "x"),
@@ -171,13 +162,12 @@ static void test_errors_have_an_errno(void **state)
 /* ---- Who is taken for a VM ------------------------------------------------------------- */
 
 /* What it says of itself counts for nothing. */
-static void test_claims_are_ignored(void **state)
+TEST(test_claims_are_ignored)
 {
     uint32_t id = register_vm("claims", 0x51, "B", "low");
     uint64_t before = get_u64(VGPU_OBJECT_POOL "/B", VGPU_INTERFACE_POOL, "RequestsCompleted");
     int fd = dial();
 
-    (void) state;
     hello(fd, 0x51, VGPU_PRIORITY_HIGH, NULL);
     assert_int_equal(expect_welcome(fd).vm_id, id);
     assert_true(wire_send_add(fd, 999, 1, VGPU_PRIORITY_HIGH, 2, 3)); /* claims pool A */
@@ -194,11 +184,10 @@ static void test_claims_are_ignored(void **state)
     expect_closed(fd);
 }
 
-static void test_unregistered_is_refused(void **state)
+TEST(test_unregistered_is_refused)
 {
     int fd = dial();
 
-    (void) state;
     hello(fd, 0x59, VGPU_PRIORITY_HIGH, NULL);
     expect_quarantined(fd, 70);
     expect_closed(fd);
@@ -208,13 +197,12 @@ static void test_unregistered_is_refused(void **state)
     expect_closed(fd);
 }
 
-static void test_one_claim(void **state)
+TEST(test_one_claim)
 {
     VGPUWelcome first;
     uint8_t wrong[16];
     int a = dial(), b, c;
 
-    (void) state;
     register_vm("one", 0x61, "A", "low");
     hello(a, 0x61, 0, NULL);
     first = expect_welcome(a);
@@ -247,11 +235,10 @@ static void test_one_claim(void **state)
 }
 
 /* A request that stands right behind the HELLO is not lost while it is checked. */
-static void test_pipelined_behind_hello(void **state)
+TEST(test_pipelined_behind_hello)
 {
     int fd = dial();
 
-    (void) state;
     register_vm("pipe", 0x71, "A", "low");
     hello(fd, 0x71, 0, NULL);
     for (uint32_t id = 1; id <= 40; id++)
@@ -264,13 +251,12 @@ static void test_pipelined_behind_hello(void **state)
 }
 
 /* systemd-machined knows which machine a process is in. */
-static void test_machined(void **state)
+TEST(test_machined)
 {
     FakeMachined machined;
     uint8_t uuid[16];
     int fd;
 
-    (void) state;
     register_vm("machine", 0x81, "A", "low");
     memset(uuid, 0x99, sizeof(uuid));
     fake_machined_start(&machined, getpid(), uuid);
@@ -293,13 +279,12 @@ static void test_machined(void **state)
 
 /* ---- What is kept ------------------------------------------------------------------------- */
 
-static void test_restart(void **state)
+TEST(test_restart)
 {
     uint32_t id = register_vm("kept", 0x91, "B", "high");
     VGPUWelcome welcome;
     int fd = dial();
 
-    (void) state;
     hello(fd, 0x91, 0, NULL);
     welcome = expect_welcome(fd);
     call_manager(NULL, "SetVMPriority", "ssb", "kept", "low", 1);
@@ -329,12 +314,11 @@ static void test_restart(void **state)
 }
 
 /* By a mediator that knew no weights. */
-static void test_restart_of_an_older_one(void **state)
+TEST(test_restart_of_an_older_one)
 {
     uint32_t id = register_vm("older", 0x92, "B", "high");
     char command[300];
 
-    (void) state;
     call_manager(NULL, "SetVMLimits", "sa{sv}b", "older", 1, "Weight", "u", 300, 1);
     snprintf(command, sizeof(command), "sed -i '/^Weight=/d' %s/older.vm", mediator.runtime);
     assert_int_equal(system(command), 0);
@@ -344,9 +328,8 @@ static void test_restart_of_an_older_one(void **state)
     unregister("older");
 }
 
-static void test_what_lasts(void **state)
+TEST(test_what_lasts)
 {
-    (void) state;
     register_vm("lasts", 0xa1, "A", "high");
     call_manager(NULL, "SetVMPriority", "ssb", "lasts", "low", 0);
     call_manager(NULL, "SetVMPool", "ssb", "lasts", "B", 1);

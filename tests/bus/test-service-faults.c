@@ -3,18 +3,14 @@
  * that fail, limits, the end. A stopped executor (SIGSTOP) holds requests where a
  * test wants them. */
 #include <errno.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "service.h"
+#include "test.h"
 
 static int start_narrow(void **state)
 {
@@ -25,14 +21,13 @@ static int start_narrow(void **state)
 
 /* ---- Order ---------------------------------------------------------------------- */
 
-static void test_order(void **state)
+TEST(test_order)
 {
     static const uint8_t priority[8] = {0, 0, 1, 2, 0, 2, 1, 1};
     static const uint32_t order[8] = {0, 3, 5, 2, 6, 7, 1, 4};
     pid_t executor = hold_executor();
     int fd = dial();
 
-    (void) state;
     for (uint32_t id = 0; id < 8; id++)
         assert_true(wire_send_add(fd, 3, id, priority[id], id, 1));
     expect_pong(fd);
@@ -44,13 +39,12 @@ static void test_order(void **state)
 
 /* ---- Executors that fail ----------------------------------------------------------- */
 
-static void test_executor_killed(void **state)
+TEST(test_executor_killed)
 {
     pid_t executor = hold_executor();
     int fd = dial();
     WireMessage m;
 
-    (void) state;
     assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
     assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
     expect_pong(fd);
@@ -71,12 +65,11 @@ static int start_short_run(void **state)
     return start_with("[Pool A]\nBackend=cpu\nInFlight=1\n[Timeouts]\nRequestTimeoutSec=1\n");
 }
 
-static void test_run_timeout(void **state)
+TEST(test_run_timeout)
 {
     hold_executor();
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
     expect_response(fd, 1, VGPU_ERROR_TIMEOUT);
     assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
@@ -91,12 +84,11 @@ static int start_short_queue(void **state)
                       "[Timeouts]\nRequestTimeoutSec=infinity\nQueueTimeoutSec=1\n");
 }
 
-static void test_queue_timeout(void **state)
+TEST(test_queue_timeout)
 {
     pid_t executor = hold_executor();
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
     assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
     expect_response(fd, 2, VGPU_ERROR_TIMEOUT);
@@ -121,12 +113,11 @@ static int stop_cuda(void **state)
 }
 
 /* A pool that cannot compute says so, instead of queueing for ever. */
-static void test_no_gpu(void **state)
+TEST(test_no_gpu)
 {
     WireMessage m;
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
     m = expect_response(fd, 1, VGPU_ERROR_CUDA_ERROR);
     assert_int_equal(m.results.results[0], 100);
@@ -135,12 +126,11 @@ static void test_no_gpu(void **state)
 
 /* ---- The end ---------------------------------------------------------------------- */
 
-static void test_drain(void **state)
+TEST(test_drain)
 {
     pid_t executor = hold_executor();
     int fd = dial();
 
-    (void) state;
     for (uint32_t id = 0; id < 5; id++)
         assert_true(wire_send_add(fd, 3, id, 1, id, id));
     expect_pong(fd);
@@ -162,11 +152,10 @@ static int start_short_drain(void **state)
     return start_with("[Pool A]\nBackend=cpu\n[Timeouts]\nDrainTimeoutSec=1\n");
 }
 
-static void test_drain_timeout(void **state)
+TEST(test_drain_timeout)
 {
     int fd = dial();
 
-    (void) state;
     hold_executor();
     assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
     expect_pong(fd);
@@ -182,14 +171,13 @@ static int start_refusing(void **state)
     return start_with("[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=refuse\n");
 }
 
-static void test_refuse(void **state)
+TEST(test_refuse)
 {
     const VGPUHello hello = {0};
     VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 13, 7, 0, sizeof(hello));
     WireMessage m;
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send(fd, &h, &hello));
     assert_int_equal(wire_receive(fd, &m), 1);
     assert_int_equal(m.header.msg_type, VGPU_MSG_QUARANTINED);
@@ -210,11 +198,10 @@ static int start_few(void **state)
     return start_with("[Pool A]\nBackend=cpu\n[Limits]\nMaxConnections=2\n");
 }
 
-static void test_max_connections(void **state)
+TEST(test_max_connections)
 {
     int a = dial(), b = dial(), c;
 
-    (void) state;
     assert_true(wire_send_add(a, 1, 1, 1, 1, 1));
     expect_sum(a, 1, 2);
     assert_true(wire_send_add(b, 2, 2, 1, 2, 2));

@@ -2,18 +2,14 @@
 /* The mediator over its socket, with a real executor: requests, and peers that
  * misbehave. A stopped executor (SIGSTOP) holds requests where a test wants them. */
 #include <errno.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "service.h"
+#include "test.h"
 
 #define MANY 1000
 
@@ -25,7 +21,7 @@ static int start_default(void **state)
 
 /* ---- Requests ------------------------------------------------------------------- */
 
-static void test_requests(void **state)
+TEST(test_requests)
 {
     static const float a[2] = {1.5f, -0.0f}, b[2] = {2.25f, 0.0f};
     const float data[4] = {a[0], a[1], b[0], b[1]};
@@ -33,7 +29,6 @@ static void test_requests(void **state)
     WireMessage m;
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send_request(fd, 1, 1, 0, VGPU_OP_NOP, NULL, 0, NULL, 0));
     expect_response(fd, 1, VGPU_ERROR_NONE);
     assert_true(wire_send_add(fd, 1, 2, 2, 0xffffffff, 2));
@@ -50,7 +45,7 @@ static void test_requests(void **state)
     close(fd);
 }
 
-static void test_hello(void **state)
+TEST(test_hello)
 {
     VGPUHello hello = {.uuid = {1, 2, 3}};
     VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 42, 9, VGPU_PRIORITY_HIGH, sizeof(hello));
@@ -58,7 +53,6 @@ static void test_hello(void **state)
     WireMessage m;
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send(fd, &h, &hello));
     assert_true(wire_send_add(fd, 42, 10, VGPU_PRIORITY_HIGH, 1, 2));
     assert_int_equal(wire_receive(fd, &m), 1);
@@ -76,13 +70,12 @@ static void test_hello(void **state)
     close(fd);
 }
 
-static void test_rejections(void **state)
+TEST(test_rejections)
 {
     VGPURequest nop = {.version = VGPU_PROTOCOL_VERSION};
     VGPUSocketHeader h = wire_header(VGPU_MSG_REQUEST, 1, 1, 0, 0);
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send(fd, &h, NULL));
     expect_response(fd, 1, VGPU_ERROR_INVALID_LENGTH);
     h.request_id = 2;
@@ -128,33 +121,29 @@ static void add_over_connections(unsigned n)
     free(fds);
 }
 
-static void test_1_connection(void **state)
+TEST(test_1_connection)
 {
-    (void) state;
     add_over_connections(1);
 }
 
-static void test_64_connections(void **state)
+TEST(test_64_connections)
 {
-    (void) state;
     add_over_connections(64);
 }
 
-static void test_1000_connections(void **state)
+TEST(test_1000_connections)
 {
-    (void) state;
     add_over_connections(MANY);
 }
 
 /* ---- Peers that misbehave --------------------------------------------------------- */
 
-static void test_violations(void **state)
+TEST(test_violations)
 {
     const VGPUHello hello = {0};
     const VGPUSocketHeader good = wire_header(VGPU_MSG_PING, 13, 0, 0, 0);
     VGPUSocketHeader h[9];
 
-    (void) state;
     for (unsigned i = 0; i < 9; i++)
         h[i] = good;
     h[0].magic ^= 1;
@@ -180,14 +169,13 @@ static void test_violations(void **state)
     expect_add_works();
 }
 
-static void test_second_hello(void **state)
+TEST(test_second_hello)
 {
     const VGPUHello hello = {0};
     VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 13, 0, 0, sizeof(hello));
     WireMessage m;
     int fd = dial();
 
-    (void) state;
     assert_true(wire_send(fd, &h, &hello));
     assert_int_equal(wire_receive(fd, &m), 1);
     assert_true(wire_send(fd, &h, &hello));
@@ -196,13 +184,12 @@ static void test_second_hello(void **state)
 }
 
 /* A peer that stops in the middle of a message holds up nobody, wherever it stops. */
-static void test_half_messages(void **state)
+TEST(test_half_messages)
 {
     char message[sizeof(VGPUSocketHeader) + 40];
     int fds[sizeof(message)], pair[2], saved;
     ssize_t n;
 
-    (void) state;
     /* The bytes of a whole request, taken from a socket of our own. */
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     assert_true(wire_send_add(pair[0], 3, 8, 1, 20, 22));
@@ -235,9 +222,8 @@ static void test_half_messages(void **state)
     close(saved);
 }
 
-static void test_abrupt_hang_up(void **state)
+TEST(test_abrupt_hang_up)
 {
-    (void) state;
     for (unsigned i = 0; i < 200; i++) {
         int fd = dial();
 
@@ -249,7 +235,7 @@ static void test_abrupt_hang_up(void **state)
 }
 
 /* Everything that was sent is answered, once; what the VM may not queue, BUSY. */
-static void test_flood(void **state)
+TEST(test_flood)
 {
     enum { N = 500 };
     bool seen[N] = {false};
@@ -257,7 +243,6 @@ static void test_flood(void **state)
     pid_t executor = hold_executor();
     int fd = dial();
 
-    (void) state;
     for (uint32_t id = 0; id < N; id++)
         assert_true(wire_send_add(fd, 3, id, 1, id, 1));
     for (unsigned i = 0; i < N; i++) {
@@ -279,13 +264,12 @@ static void test_flood(void **state)
     close(fd);
 }
 
-static void test_never_reads(void **state)
+TEST(test_never_reads)
 {
     VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 3, 0, 0, 0);
     unsigned sent = 0;
     int fd = dial();
 
-    (void) state;
     while (wire_send(fd, &ping, NULL))
         assert_true(++sent < 10000000);
     assert_int_equal(test_mediator_wait_log(&mediator, "does not read its answers"), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-mediator.h"
+#include "test.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -8,8 +9,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "cmocka-headers.h"
 
 void fake_listen(FakeMediator *m, const char *directory)
 {

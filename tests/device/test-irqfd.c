@@ -378,13 +378,12 @@ static void test_function_level_reset(void **state)
     check_reset(*state, function_level_reset);
 }
 
-static void test_unplugged(void **state)
+TEST(test_unplugged)
 {
     FakeRing r;
     pid_t pid;
     Guest g;
 
-    (void) state;
     guest_open(&g, "kvm", "pc");
     for (int i = 0; i < 3; i++) {
         open_ring(&g, &r);

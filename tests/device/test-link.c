@@ -54,11 +54,10 @@ static void test_absent(void **state)
     assert_int_equal(qtest_log_count(w->qtest, "vgpu-stub gpu: mediator.sock: No such file"), 1);
 }
 
-static void test_absent_without_patience(void **state)
+TEST(test_absent_without_patience)
 {
     World w;
 
-    (void) state;
     world_open(&w, ",reconnect-timeout=0");
     fake_stop(&w.mediator);
     device_submit_add(&w.device, 1, 1, 1);
@@ -68,11 +67,10 @@ static void test_absent_without_patience(void **state)
     world_close(&w);
 }
 
-static void test_broken_without_patience(void **state)
+TEST(test_broken_without_patience)
 {
     World w;
 
-    (void) state;
     world_open(&w, ",reconnect-timeout=0");
     submit_and_take(&w);
     fake_hang_up(&w.mediator);
@@ -81,11 +79,10 @@ static void test_broken_without_patience(void **state)
     world_close(&w);
 }
 
-static void test_stalled_without_patience(void **state)
+TEST(test_stalled_without_patience)
 {
     World w;
 
-    (void) state;
     world_open(&w, ",reconnect-timeout=0");
     submit_and_take(&w);
     assert_unavailable(&w); /* not at once, but after the second that an answer may take */

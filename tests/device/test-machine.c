@@ -211,11 +211,10 @@ static void unplug(World *w)
     qtest_wait_event(w->qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
 }
 
-static void test_hot_unplug_in_busy(void **state)
+TEST(test_hot_unplug_in_busy)
 {
     World w;
 
-    (void) state;
     open_pc(&w);
     submit_and_take(&w, 1);
     unplug(&w);
@@ -231,11 +230,10 @@ static void test_hot_unplug_in_busy(void **state)
     world_close(&w);
 }
 
-static void test_hot_unplug_while_reconnecting(void **state)
+TEST(test_hot_unplug_while_reconnecting)
 {
     World w;
 
-    (void) state;
     open_pc(&w);
     fake_stop(&w.mediator);
     device_submit_add(&w.device, 1, 1, 1);
@@ -248,7 +246,7 @@ static void test_hot_unplug_while_reconnecting(void **state)
 
 /* ---- Properties ------------------------------------------------------------------------------ */
 
-static void test_bad_properties(void **state)
+TEST(test_bad_properties)
 {
     static const struct {
         const char *property;
@@ -271,7 +269,6 @@ static void test_bad_properties(void **state)
     };
     World w;
 
-    (void) state;
     open_pc(&w);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char *reply = qtest_qmp(
@@ -286,12 +283,11 @@ static void test_bad_properties(void **state)
     world_close(&w);
 }
 
-static void test_default_socket(void **state)
+TEST(test_default_socket)
 {
     char *reply;
     World w;
 
-    (void) state;
     world_open_args(&w, 0,
                     (const char *const[]){"-machine", "q35", "-device", "vgpu-stub,id=gpu", NULL});
     reply = qtest_qmp(w.qtest, "{\"execute\": \"qom-get\", \"arguments\": {\"path\": "
@@ -301,7 +297,7 @@ static void test_default_socket(void **state)
     world_close(&w);
 }
 
-static void test_good_properties(void **state)
+TEST(test_good_properties)
 {
     static const struct {
         const char *options;
@@ -312,7 +308,6 @@ static void test_good_properties(void **state)
         {",priority=high,vm_id=4294967295", 'A', VGPU_PRIORITY_HIGH, UINT32_MAX},
     };
 
-    (void) state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         World w;
 
@@ -325,13 +320,12 @@ static void test_good_properties(void **state)
 }
 
 /* Two devices of one VM have two connections. */
-static void test_two_devices(void **state)
+TEST(test_two_devices)
 {
     World w;
     Device second;
     FakeMediator of_second;
 
-    (void) state;
     world_open_args(&w, 0,
                     (const char *const[]){"-machine", "q35", "-device",
                                           "vgpu-stub,addr=3,vm_id=3,socket=mediator.sock",
@@ -361,12 +355,11 @@ static void test_two_devices(void **state)
 /* ---- The plugin --------------------------------------------------------------------------------
  */
 
-static void test_plugin_for_another_qemu(void **state)
+TEST(test_plugin_for_another_qemu)
 {
     const char *wrong = getenv("VGPU_TEST_WRONG_PLUGIN");
     char *log;
 
-    (void) state;
     assert_non_null(wrong);
     assert_int_equal(qtest_run(wrong, NULL, &log), 1);
     if (!strstr(log, "vgpu-stub: built for QEMU 1.") || !strstr(log, "this is QEMU "))
@@ -374,11 +367,10 @@ static void test_plugin_for_another_qemu(void **state)
     free(log);
 }
 
-static void test_plugin_takes_no_arguments(void **state)
+TEST(test_plugin_takes_no_arguments)
 {
     char plugin[4096], *log;
 
-    (void) state;
     snprintf(plugin, sizeof(plugin), "%s,socket=x", getenv("VGPU_TEST_PLUGIN"));
     assert_int_equal(qtest_run(plugin, NULL, &log), 1);
     if (!strstr(log, "the plugin takes no argument, but 'socket=x' was given"))
@@ -387,12 +379,11 @@ static void test_plugin_takes_no_arguments(void **state)
 }
 
 /* By a launcher, and by a user who has another copy of it. */
-static void test_plugin_loaded_twice(void **state)
+TEST(test_plugin_loaded_twice)
 {
     char copy[] = "/tmp/vgpu-device-copy.XXXXXX", command[4096], *log;
     int fd = mkstemp(copy);
 
-    (void) state;
     assert_true(fd >= 0);
     close(fd);
     snprintf(command, sizeof(command), "cp '%s' %s", getenv("VGPU_TEST_PLUGIN"), copy);
@@ -408,11 +399,10 @@ static void test_plugin_loaded_twice(void **state)
     unlink(copy);
 }
 
-static void test_bad_property_on_the_command_line(void **state)
+TEST(test_bad_property_on_the_command_line)
 {
     char *log;
 
-    (void) state;
     assert_int_equal(qtest_run(getenv("VGPU_TEST_PLUGIN"),
                                (const char *const[]){"-device", "vgpu-stub,priority=9", NULL},
                                &log),

@@ -52,7 +52,7 @@ static void test_done(void **state)
     assert_in_range(at, before, now_us());
 }
 
-static void test_what_the_mediator_is_told(void **state)
+TEST(test_what_the_mediator_is_told)
 {
     static const uint8_t uuid[16] = {0x5c, 0x1d, 0xb2, 0x10, 0x6a, 0x7b, 0x4c, 0x1d,
                                      0x8e, 0x9f, 0x00, 0x11, 0x22, 0x33, 0x44, 0x55};
@@ -60,7 +60,6 @@ static void test_what_the_mediator_is_told(void **state)
     VGPUHello payload;
     World w;
 
-    (void) state;
     world_open(&w, ",pool_id=C,priority=low,vm_id=4000000000,"
                    "uuid=5c1db210-6a7b-4c1d-8e9f-001122334455");
     device_submit_add(&w.device, 0xdeadbeef, 1, 2);
@@ -95,12 +94,11 @@ static void hello_uuid(const char *const *args, VGPUHello *ret)
     world_close(&w);
 }
 
-static void test_the_vm_has_a_uuid(void **state)
+TEST(test_the_vm_has_a_uuid)
 {
     static const uint8_t uuid[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
     VGPUHello hello;
 
-    (void) state;
     hello_uuid((const char *const[]){"-machine", "q35", "-uuid",
                                      "01020304-0506-0708-090a-0b0c0d0e0f10", "-device",
                                      "vgpu-stub,socket=mediator.sock", NULL},
@@ -108,12 +106,11 @@ static void test_the_vm_has_a_uuid(void **state)
     assert_memory_equal(hello.uuid, uuid, sizeof(uuid));
 }
 
-static void test_the_vm_has_no_uuid(void **state)
+TEST(test_the_vm_has_no_uuid)
 {
     static const uint8_t none[16];
     VGPUHello hello;
 
-    (void) state;
     hello_uuid(
         (const char *const[]){"-machine", "q35", "-device", "vgpu-stub,socket=mediator.sock", NULL},
         &hello);

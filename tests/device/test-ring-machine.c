@@ -276,14 +276,13 @@ static void test_stop_with_a_busy_mediator(void **state)
 }
 
 /* And it never ends. */
-static void test_stop_with_an_endless_mediator(void **state)
+TEST(test_stop_with_an_endless_mediator)
 {
     VGPUSocketHeader header = {0};
     int64_t begin = now_ms();
     FakeRing r;
     World w;
 
-    (void) state;
     world_open(&w, ",reconnect-timeout=2");
     ring_open(&w, &r);
     qtest_qmp_begin(w.qtest, "{\"execute\": \"stop\"}");
@@ -414,13 +413,12 @@ static void plug(World *w)
     device_map_window(&w->device);
 }
 
-static void test_hot_unplug(void **state)
+TEST(test_hot_unplug)
 {
     FakeRing r, next;
     pid_t pid;
     World w;
 
-    (void) state;
     open_pc(&w);
     for (int i = 0; i < 3; i++) {
         open_ring_on_pc(&w, &r);
@@ -449,13 +447,12 @@ static void test_hot_unplug(void **state)
     world_close(&w);
 }
 
-static void test_hot_unplug_with_a_full_ring(void **state)
+TEST(test_hot_unplug_with_a_full_ring)
 {
     FakeRing r, next;
     pid_t pid;
     World w;
 
-    (void) state;
     open_pc(&w);
     open_ring_on_pc(&w, &r);
     ring_fill(&w.device, &r);
@@ -473,12 +470,11 @@ static void test_hot_unplug_with_a_full_ring(void **state)
     world_close(&w);
 }
 
-static void test_hot_unplug_with_a_stalled_mediator(void **state)
+TEST(test_hot_unplug_with_a_stalled_mediator)
 {
     FakeRing r;
     World w;
 
-    (void) state;
     open_pc(&w);
     open_ring_on_pc(&w, &r);
     unplug(&w);
@@ -489,12 +485,11 @@ static void test_hot_unplug_with_a_stalled_mediator(void **state)
 }
 
 /* QEMU ends, and with it the connection. */
-static void test_quit(void **state)
+TEST(test_quit)
 {
     FakeRing r;
     World w;
 
-    (void) state;
     world_open(&w, ",reconnect-timeout=1");
     ring_open(&w, &r);
     fake_ring_close(&r);

@@ -110,11 +110,10 @@ static void test_absent(void **state)
     fake_expect_no_caller(&w->mediator);
 }
 
-static void test_absent_without_patience(void **state)
+TEST(test_absent_without_patience)
 {
     World w;
 
-    (void) state;
     world_open(&w, ",reconnect-timeout=0");
     fake_stop(&w.mediator);
     device_ring_start(&w.device);
@@ -238,12 +237,11 @@ static void test_absent_for_longer_than_the_timeout(void **state)
 }
 
 /* The same where requests get no patience at all. */
-static void test_break_without_patience(void **state)
+TEST(test_break_without_patience)
 {
     FakeRing r;
     World w;
 
-    (void) state;
     world_open(&w, ",reconnect-timeout=0");
     ring_open(&w, &r);
     fake_hang_up(&w.mediator);

@@ -184,12 +184,11 @@ static void test_another_window(void **state)
 }
 
 /* As it is with every stream from before there were windows. */
-static void test_no_window(void **state)
+TEST(test_no_window)
 {
     char path[] = STREAM_FILE;
     World w, there;
 
-    (void) state;
     world_open(&w, ",window-size=0");
     device_write(&w.device, VGPU_REG_SCRATCH, 0x5eed);
     save_to(&w, path);

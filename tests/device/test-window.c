@@ -75,47 +75,41 @@ static void check_size(const char *option, uint64_t size)
     close_window(&w, &r);
 }
 
-static void test_smallest(void **state)
+TEST(test_smallest)
 {
-    (void) state;
     check_size("64K", 64 << 10);
 }
 
-static void test_16_mib(void **state)
+TEST(test_16_mib)
 {
-    (void) state;
     check_size("16777216", 16 << 20);
 }
 
-static void test_1_gib(void **state)
+TEST(test_1_gib)
 {
-    (void) state;
     check_size("1G", 1 << 30);
 }
 
-static void test_4_gib(void **state)
+TEST(test_4_gib)
 {
-    (void) state;
     check_size("4G", UINT64_C(1) << 32);
 }
 
-static void test_default_size(void **state)
+TEST(test_default_size)
 {
     World w;
 
-    (void) state;
     world_open(&w, "");
     assert_int_equal(device_read(&w.device, VGPU_REG_WINDOW_SIZE_LO), VGPU_WINDOW_SIZE_DEFAULT);
     world_close(&w);
 }
 
 /* Nobody who maps it can be hurt by its getting smaller, and nobody can change that. */
-static void test_seals(void **state)
+TEST(test_seals)
 {
     FakeRing r;
     World w;
 
-    (void) state;
     open_window(&w, &r, "");
     assert_int_equal(fcntl(r.window_fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     assert_int_equal(ftruncate(r.window_fd, (off_t) r.size - 4096), -1);
@@ -127,13 +121,12 @@ static void test_seals(void **state)
     close_window(&w, &r);
 }
 
-static void test_zero_at_power_on(void **state)
+TEST(test_zero_at_power_on)
 {
     uint8_t bytes[4096];
     FakeRing r;
     World w;
 
-    (void) state;
     open_window(&w, &r, ",window-size=64K");
     for (uint64_t at = 0; at < r.size; at += sizeof(bytes)) {
         qtest_read_buffer(w.qtest, DEVICE_BAR2 + at, bytes, sizeof(bytes));
@@ -144,12 +137,11 @@ static void test_zero_at_power_on(void **state)
 }
 
 /* As a card keeps its memory. */
-static void test_content_outlives_resets(void **state)
+TEST(test_content_outlives_resets)
 {
     FakeRing r;
     World w;
 
-    (void) state;
     world_open(&w, "");
     device_map_window(&w.device);
     qtest_write(w.qtest, DEVICE_BAR2 + 0x123450, 8, UINT64_C(0xfeedfacecafebeef));
@@ -166,12 +158,11 @@ static void test_content_outlives_resets(void **state)
     close_window(&w, &r);
 }
 
-static void test_two_devices_have_two_windows(void **state)
+TEST(test_two_devices_have_two_windows)
 {
     Device second;
     World w;
 
-    (void) state;
     world_open_args(&w, 0,
                     (const char *const[]){"-machine", "q35", "-device",
                                           "vgpu-stub,addr=3,socket=mediator.sock", "-device",
@@ -188,14 +179,13 @@ static void test_two_devices_have_two_windows(void **state)
 
 /* ---- Properties ---------------------------------------------------------------------------- */
 
-static void test_bad_sizes(void **state)
+TEST(test_bad_sizes)
 {
     static const char *const bad[] = {
         "1", "4096", "32768", "65535", "65537", "98304", "2199023255552",
     };
     World w;
 
-    (void) state;
     world_open_args(
         &w, 0,
         (const char *const[]){"-machine", "pc", "-device", "vgpu-stub,socket=mediator.sock", NULL});
@@ -214,13 +204,12 @@ static void test_bad_sizes(void **state)
 }
 
 /* Where a host has none to spare, QEMU says so and does not start. */
-static void test_hugepages(void **state)
+TEST(test_hugepages)
 {
     unsigned long available = 0;
     char line[128], *log;
     FILE *f = fopen("/proc/meminfo", "re");
 
-    (void) state;
     assert_non_null(f);
     while (fgets(line, sizeof(line), f))
         (void) !sscanf(line, "HugePages_Free: %lu", &available);
@@ -245,13 +234,12 @@ static void test_hugepages(void **state)
 }
 
 /* The mediator is not even told that there could be a ring. */
-static void test_no_window(void **state)
+TEST(test_no_window)
 {
     VGPUHello payload;
     WireMessage hello;
     World w;
 
-    (void) state;
     world_open(&w, ",window-size=0");
     device_ring_start(&w.device);
     assert_int_equal(device_read(&w.device, VGPU_REG_RING_CTRL), 0);

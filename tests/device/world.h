@@ -3,9 +3,9 @@
 #ifndef VGPU_TEST_WORLD_H
 #define VGPU_TEST_WORLD_H
 
-#include "cmocka-headers.h"
 #include "device.h"
 #include "fake-mediator.h"
+#include "test.h"
 
 typedef struct World {
     QTest *qtest;

@@ -7,17 +7,13 @@
  *   VGPU_FAULT_KERNELS  faults.cu, compiled
  *   VGPU_PTX_KERNELS    the built-in kernels as PTX, to be compiled by the driver
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "test-executor-start.h"
 #include "test-executor-window.h"
+#include "test.h"
 
 #include <signal.h>
 
@@ -140,13 +136,11 @@ static void assert_same_answer(Client *cpu, Client *cuda, const void *m, size_t 
     assert_same_response(request.opcode, &x, &y);
 }
 
-static void test_every_length(void **state)
+TEST(test_every_length)
 {
     Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
     uint64_t a[VGPU_REQUEST_DATA_MAX / 16], b[VGPU_REQUEST_DATA_MAX / 16], seed = 2;
     unsigned char m[MESSAGE_MAX];
-
-    (void) state;
 
     for (unsigned i = 0; i < 4; i++) {
         uint32_t element = vgpu_element_size(vector_opcodes[i]);
@@ -167,13 +161,11 @@ static void test_every_length(void **state)
 }
 
 /* Every edge with every other, as each type. */
-static void test_edges(void **state)
+TEST(test_edges)
 {
     Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
     unsigned char m[MESSAGE_MAX];
     uint64_t b[N_EDGES];
-
-    (void) state;
 
     for (unsigned i = 0; i < 4; i++) {
         for (size_t shift = 0; shift < N_EDGES; shift++) {
@@ -239,12 +231,10 @@ static VGPUDeviceInfo device_info(Client *c)
 
 /* A context costs hundreds of megabytes of the device's memory, a stream some
  * kilobytes. Once every slot has its streams, nothing more is ever made. */
-static void test_a_million_mixed_requests(void **state)
+TEST(test_a_million_mixed_requests)
 {
     Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
     VGPUDeviceInfo before, after;
-
-    (void) state;
 
     run_mixed(cpu, cuda, N_MIXED / 10);
     before = device_info(cuda);
@@ -257,11 +247,9 @@ static void test_a_million_mixed_requests(void **state)
 }
 
 /* A GPU newer than every architecture of the build runs the PTX. */
-static void test_kernels_from_ptx(void **state)
+TEST(test_kernels_from_ptx)
 {
     Client *cpu = start("cpu", NULL), *cuda = start("cuda", getenv("VGPU_PTX_KERNELS"));
-
-    (void) state;
 
     run_mixed(cpu, cuda, 1000);
     assert_hang_up(cpu, EXECUTOR_EXIT_OK, "");
@@ -303,22 +291,19 @@ static void assert_faults(uint32_t opcode, uint32_t first_error, uint32_t last_e
     assert_hang_up(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
 }
 
-static void test_illegal_address(void **state)
+TEST(test_illegal_address)
 {
-    (void) state;
     assert_faults(VGPU_OP_VECTOR_ADD_INT32, 700, 700);
 }
 
 /* 715 or 719, as the driver's version has it */
-static void test_trap(void **state)
+TEST(test_trap)
 {
-    (void) state;
     assert_faults(VGPU_OP_VECTOR_ADD_FLOAT32, 715, 719);
 }
 
-static void test_misaligned_address(void **state)
+TEST(test_misaligned_address)
 {
-    (void) state;
     assert_faults(VGPU_OP_VECTOR_ADD_FLOAT64, 716, 716);
 }
 
@@ -338,17 +323,14 @@ static Client *start_with_hung_kernel(void)
     return c;
 }
 
-static void test_hung_kernel_and_hang_up(void **state)
+TEST(test_hung_kernel_and_hang_up)
 {
-    (void) state;
     assert_hang_up(start_with_hung_kernel(), EXECUTOR_EXIT_OK, "");
 }
 
-static void test_hung_kernel_and_kill(void **state)
+TEST(test_hung_kernel_and_kill)
 {
     Client *c = start_with_hung_kernel();
-
-    (void) state;
 
     kill(c->pid, SIGKILL);
     assert_hang_up(c, 128 + SIGKILL, "");
@@ -369,11 +351,9 @@ static VGPUSubmission in_window(uint32_t opcode, uint64_t count)
 }
 
 /* A kernel in the window itself, and one behind copies. */
-static void test_illegal_address_in_a_window(void **state)
+TEST(test_illegal_address_in_a_window)
 {
     TestWindow w = window_create(1, UINT64_C(16) << 20);
-
-    (void) state;
 
     for (uint64_t count = 1; count <= 2000001; count += 2000000) {
         Client *c = start("cuda", getenv("VGPU_FAULT_KERNELS"));
@@ -395,7 +375,7 @@ static void test_illegal_address_in_a_window(void **state)
 }
 
 /* It never ends; other jobs do, small and large, until the process is killed. */
-static void test_hung_job(void **state)
+TEST(test_hung_job)
 {
     TestWindow w = window_create(1, UINT64_C(16) << 20);
     Client *c = start("cuda", getenv("VGPU_FAULT_KERNELS"));
@@ -403,8 +383,6 @@ static void test_hung_job(void **state)
     VGPUSubmission small = in_window(VGPU_OP_RING_MAX, 10);
     VGPUSubmission large = in_window(VGPU_OP_RING_MUL, 2000000);
     ClientResponse r;
-
-    (void) state;
 
     window_send_add(c, &w);
     window_send(c, &w, 1, VGPU_PRIORITY_LOW, &hung);
@@ -422,11 +400,9 @@ static void test_hung_job(void **state)
 }
 
 /* The faults above ended their processes only: the device computes as before. */
-static void test_device_after_faults(void **state)
+TEST(test_device_after_faults)
 {
     Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
-
-    (void) state;
 
     run_mixed(cpu, cuda, 1000);
     assert_hang_up(cpu, EXECUTOR_EXIT_OK, "");

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Putting the element into a domain's definition, and taking it out again. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <libxml/parser.h>
 
 #include "attach.h"
 #include "hooks-config.h"
+#include "test.h"
 
 #define UUID "6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d11"
 #define ELEMENT "<vgpu:device xmlns:vgpu=\"urn:vgpu-mediator:domain:1\" "
@@ -79,12 +76,11 @@ static char *normal(const char *xml)
     return copy;
 }
 
-static void test_attach(void **state)
+TEST(test_attach)
 {
     char *after = attach(plain, &high, ATTACH_CHANGED), *error;
     Domain *d;
 
-    (void) state;
     expect_in(after, "  <uuid>" UUID "</uuid>\n"
                      "  <metadata>\n"
                      "    " ELEMENT "pool=\"A\" priority=\"high\""
@@ -98,26 +94,24 @@ static void test_attach(void **state)
     free(after);
 }
 
-static void test_detach_undoes_attach(void **state)
+TEST(test_detach_undoes_attach)
 {
     char *attached = attach(plain, &high, ATTACH_CHANGED);
     char *after = detach(attached, ATTACH_CHANGED), *expected = normal(plain);
 
-    (void) state;
     assert_string_equal(after, expected);
     free(attached);
     free(after);
     free(expected);
 }
 
-static void test_twice_is_once(void **state)
+TEST(test_twice_is_once)
 {
     char *attached = attach(plain, &high, ATTACH_CHANGED);
     char *again = attach(attached, &high, ATTACH_UNCHANGED);
     char *detached = detach(again, ATTACH_CHANGED);
     char *detached_again = detach(detached, ATTACH_UNCHANGED);
 
-    (void) state;
     assert_string_equal(again, attached);
     assert_string_equal(detached_again, detached);
     free(attached);
@@ -126,11 +120,10 @@ static void test_twice_is_once(void **state)
     free(detached_again);
 }
 
-static void test_attach_replaces_and_keeps_the_former_emulator(void **state)
+TEST(test_attach_replaces_and_keeps_the_former_emulator)
 {
     char *first = attach(plain, &low, ATTACH_CHANGED), *second, *after, *expected = normal(plain);
 
-    (void) state;
     expect_in(first, "queue-limit=\"8\"");
     expect_in(first, "weight=\"25\"");
     second = attach(first, &high, ATTACH_CHANGED);
@@ -147,7 +140,7 @@ static void test_attach_replaces_and_keeps_the_former_emulator(void **state)
     free(expected);
 }
 
-static void test_other_metadata_stays(void **state)
+TEST(test_other_metadata_stays)
 {
     static const char xml[] = "<domain type=\"qemu\">\n"
                               "  <name>a</name>\n"
@@ -160,7 +153,6 @@ static void test_other_metadata_stays(void **state)
                               "</domain>";
     char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
 
-    (void) state;
     expect_in(attached, "    </x:y>\n    " ELEMENT);
     expect_in(attached, "emulator=\"/opt/qemu\"/>\n  </metadata>\n");
     after = detach(attached, ATTACH_CHANGED);
@@ -169,7 +161,7 @@ static void test_other_metadata_stays(void **state)
     free(after);
 }
 
-static void test_no_emulator_before_none_after(void **state)
+TEST(test_no_emulator_before_none_after)
 {
     static const char xml[] = "<domain type=\"qemu\">\n"
                               "  <name>a</name>\n"
@@ -179,7 +171,6 @@ static void test_no_emulator_before_none_after(void **state)
                               "</domain>\n";
     char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
 
-    (void) state;
     expect_in(attached, "    <emulator>" LAUNCHER_PATH "</emulator>\n  </devices>");
     assert_null(strstr(attached, "emulator="));
     after = detach(attached, ATTACH_CHANGED);
@@ -188,14 +179,13 @@ static void test_no_emulator_before_none_after(void **state)
     free(after);
 }
 
-static void test_one_line(void **state)
+TEST(test_one_line)
 {
     static const char xml[] = "<domain type=\"kvm\"><name>a</name><devices/></domain>";
     char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
     char *error;
     Domain *d;
 
-    (void) state;
     after = detach(attached, ATTACH_CHANGED);
     expect_in(after, "<name>a</name>");
     assert_null(strstr(after, "metadata"));
@@ -207,7 +197,7 @@ static void test_one_line(void **state)
     free(after);
 }
 
-static void test_an_emulator_changed_since_then_is_left_alone(void **state)
+TEST(test_an_emulator_changed_since_then_is_left_alone)
 {
     static const char xml[] =
         "<domain type=\"kvm\">\n  <name>a</name>\n  <metadata>\n    " ELEMENT
@@ -215,20 +205,18 @@ static void test_an_emulator_changed_since_then_is_left_alone(void **state)
         "  <devices>\n    <emulator>/opt/mine</emulator>\n  </devices>\n</domain>\n";
     char *after = detach(xml, ATTACH_CHANGED);
 
-    (void) state;
     expect_in(after, "<emulator>/opt/mine</emulator>");
     assert_null(strstr(after, "metadata"));
     free(after);
 }
 
-static void test_a_declaration_stays(void **state)
+TEST(test_a_declaration_stays)
 {
     static const char xml[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                               "<!-- made by hand -->\n"
                               "<domain type=\"kvm\"><name>\xc3\xa4</name><devices/></domain>\n";
     char *after = detach(xml, ATTACH_UNCHANGED);
 
-    (void) state;
     assert_string_equal(after, xml);
     free(after);
 }
@@ -243,9 +231,8 @@ static void expect_failure(const char *xml, const DomainAttributes *attributes, 
     free(error);
 }
 
-static void test_wrong_attributes(void **state)
+TEST(test_wrong_attributes)
 {
-    (void) state;
     expect_failure(plain, &(DomainAttributes){.priority = "high"}, "pool is missing");
     expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "now"}, "priority is 'now'");
     expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "low", .queue_limit = "0"},
@@ -254,9 +241,8 @@ static void test_wrong_attributes(void **state)
                    "weight is '10001'");
 }
 
-static void test_domains_that_cannot_have_it(void **state)
+TEST(test_domains_that_cannot_have_it)
 {
-    (void) state;
     expect_failure("<domain type='lxc'><devices/></domain>", &high, "type is 'lxc'");
     expect_failure("<domain><devices/></domain>", &high, "type is ''");
     expect_failure("<domain type='kvm'/>", &high, "no <devices>");
@@ -273,21 +259,19 @@ static void test_domains_that_cannot_have_it(void **state)
     expect_failure("", &high, "no domain XML");
 }
 
-static void test_what_cannot_be_written_again_is_refused(void **state)
+TEST(test_what_cannot_be_written_again_is_refused)
 {
-    (void) state;
     expect_failure("<domain type='kvm'><metadata><x:y xmlns:x='a&#60;b'/></metadata><devices/>"
                    "</domain>",
                    &high, "cannot be written again");
 }
 
-static void test_an_element_that_is_wrong_is_put_right(void **state)
+TEST(test_an_element_that_is_wrong_is_put_right)
 {
     static const char xml[] = "<domain type='kvm'>\n  <metadata>\n    " ELEMENT
                               "pool='wrong'/>\n  </metadata>\n  <devices/>\n</domain>\n";
     char *after = attach(xml, &high, ATTACH_CHANGED);
 
-    (void) state;
     expect_in(after, ELEMENT "pool=\"A\" priority=\"high\"/>");
     free(after);
 }

@@ -4,18 +4,15 @@
  * to the schema, which must be of the same opinion.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <libxml/parser.h>
 #include <libxml/relaxng.h>
 
 #include "domain.h"
+#include "test.h"
 #include "vgpu-protocol.h"
 #include "xml.h"
 
@@ -154,9 +151,8 @@ static const struct {
     {GOOD "><x/></vgpu:device>", "<device> must be empty"},
 };
 
-static void test_each_element_alone(void **state)
+TEST(test_each_element_alone)
 {
-    (void) state;
     for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
         char *error, *metadata;
         Domain *d;
@@ -190,11 +186,10 @@ static xmlRelaxNG *load_schema(void)
     return schema;
 }
 
-static void test_the_schema_agrees(void **state)
+TEST(test_the_schema_agrees)
 {
     xmlRelaxNG *schema = load_schema();
 
-    (void) state;
     for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
         xmlRelaxNGValidCtxt *validator = xmlRelaxNGNewValidCtxt(schema);
         char *text;
@@ -213,9 +208,8 @@ static void test_the_schema_agrees(void **state)
     xmlRelaxNGFree(schema);
 }
 
-static void test_values(void **state)
+TEST(test_values)
 {
-    (void) state;
     expect_valid("<vgpu:device " XMLNS " " GOOD "/>",
                  &(DomainDevice){.pool = 'A', .priority = VGPU_PRIORITY_HIGH});
     expect_valid("<device xmlns='urn:vgpu-mediator:domain:1' pool='C' priority='low'"
@@ -235,12 +229,11 @@ static void test_values(void **state)
                                  .has_request_rate_limit = true});
 }
 
-static void test_a_long_value_is_cut_short_in_the_message(void **state)
+TEST(test_a_long_value_is_cut_short_in_the_message)
 {
     char metadata[4096] = "<vgpu:device " XMLNS " priority='high' pool='", *error;
     Domain *d;
 
-    (void) state;
     memset(metadata + strlen(metadata), 'A', 3000);
     strcat(metadata, "'/>");
     assert_int_equal(parse(metadata, &d, &error), DOMAIN_INVALID_DEVICE);
@@ -251,21 +244,19 @@ static void test_a_long_value_is_cut_short_in_the_message(void **state)
 
 /* ---- Where it stands ------------------------------------------------------------------------ */
 
-static void test_two_elements(void **state)
+TEST(test_two_elements)
 {
-    (void) state;
     expect_invalid("<vgpu:device " XMLNS " " GOOD "/><vgpu:device " XMLNS " " GOOD "/>", "twice");
 }
 
-static void test_what_is_ours_and_unknown(void **state)
+TEST(test_what_is_ours_and_unknown)
 {
-    (void) state;
     expect_invalid("<vgpu:devices " XMLNS "/>", "<devices> is unknown");
     expect_invalid("<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:2' " GOOD "/>",
                    "namespace 'urn:vgpu-mediator:domain:2'");
 }
 
-static void test_what_is_not_ours(void **state)
+TEST(test_what_is_not_ours)
 {
     static const char *const metadata[] = {
         "",
@@ -277,7 +268,6 @@ static void test_what_is_not_ours(void **state)
         "<x:a xmlns:x='urn:x'><vgpu:device " XMLNS " pool='nonsense'/></x:a>",
     };
 
-    (void) state;
     for (size_t i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++) {
         char *error;
         Domain *d;
@@ -290,7 +280,7 @@ static void test_what_is_not_ours(void **state)
     }
 }
 
-static void test_metadata_elsewhere_is_none(void **state)
+TEST(test_metadata_elsewhere_is_none)
 {
     static const char xml[] =
         "<domain><name>n</name><uuid>" UUID "</uuid><devices><metadata><vgpu:device " XMLNS " " GOOD
@@ -298,7 +288,6 @@ static void test_metadata_elsewhere_is_none(void **state)
     char *error;
     Domain *d;
 
-    (void) state;
     assert_int_equal(domain_parse(xml, strlen(xml), &d, &error), 0);
     assert_false(d->has_device);
     domain_free(d);
@@ -319,7 +308,7 @@ static void expect_no_domain(const char *xml, size_t size, const char *message)
     free(error);
 }
 
-static void test_what_is_no_domain(void **state)
+TEST(test_what_is_no_domain)
 {
     static const struct {
         const char *xml, *message;
@@ -340,19 +329,17 @@ static void test_what_is_no_domain(void **state)
         {"<domain a='1' a='2'/>", "cannot parse"},
     };
 
-    (void) state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         expect_no_domain(cases[i].xml, strlen(cases[i].xml), cases[i].message);
 }
 
-static void test_an_upper_case_uuid_is_normalized(void **state)
+TEST(test_an_upper_case_uuid_is_normalized)
 {
     static const char xml[] =
         "<domain><name>a</name><uuid>6F1D8C1E-2A47-4D0B-9F0E-0C5B7A1E4D11</uuid></domain>";
     char *error;
     Domain *d;
 
-    (void) state;
     assert_int_equal(domain_parse(xml, strlen(xml), &d, &error), 0);
     assert_string_equal(d->uuid, UUID);
     domain_free(d);
@@ -360,7 +347,7 @@ static void test_an_upper_case_uuid_is_normalized(void **state)
 
 /* ---- Hostile input --------------------------------------------------------------------------- */
 
-static void test_a_doctype_is_refused(void **state)
+TEST(test_a_doctype_is_refused)
 {
     static const char *const doctypes[] = {
         "<!DOCTYPE domain>",
@@ -374,7 +361,6 @@ static void test_a_doctype_is_refused(void **state)
         "<!ENTITY x '&h;&h;&h;&h;&h;&h;&h;&h;&h;&h;'>]>",
     };
 
-    (void) state;
     for (size_t i = 0; i < sizeof(doctypes) / sizeof(doctypes[0]); i++) {
         char *xml;
 
@@ -399,13 +385,12 @@ static char *filled(size_t size, const char *start, char c, const char *end)
     return xml;
 }
 
-static void test_size_has_a_limit(void **state)
+TEST(test_size_has_a_limit)
 {
     static const char start[] = "<domain><name>a</name><uuid>" UUID "</uuid><!--";
     char *xml = filled(XML_SIZE_MAX, start, 'x', "--></domain>"), *error;
     Domain *d;
 
-    (void) state;
     assert_int_equal(domain_parse(xml, XML_SIZE_MAX, &d, &error), 0);
     domain_free(d);
     free(xml);
@@ -415,12 +400,11 @@ static void test_size_has_a_limit(void **state)
     free(xml);
 }
 
-static void test_depth_has_a_limit(void **state)
+TEST(test_depth_has_a_limit)
 {
     size_t n = 100000;
     char *xml = malloc(n * 3 + 64);
 
-    (void) state;
     assert_non_null(xml);
     strcpy(xml, "<domain>");
     for (size_t i = 0; i < n; i++)
@@ -429,23 +413,21 @@ static void test_depth_has_a_limit(void **state)
     free(xml);
 }
 
-static void test_bytes_that_are_no_text(void **state)
+TEST(test_bytes_that_are_no_text)
 {
     static const char zero[] = "<domain><name>a\0b</name></domain>";
     static const char latin1[] = "<domain><name>\xe4</name></domain>";
 
-    (void) state;
     expect_no_domain(zero, sizeof(zero) - 1, "cannot parse");
     expect_no_domain(latin1, sizeof(latin1) - 1, "cannot parse");
 }
 
 /* Any prefix and any single wrong byte of a good domain ends well or in a message. */
-static void test_mutilated_domains(void **state)
+TEST(test_mutilated_domains)
 {
     char *xml = domain_with("<vgpu:device " XMLNS " " GOOD " queue-limit='64'/>");
     size_t size = strlen(xml) - 1; /* without the last line's end, which may be missing */
 
-    (void) state;
     for (size_t i = 0; i < size; i++) {
         char *copy = malloc(size), *error = NULL;
         Domain *d = NULL;

@@ -5,10 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "hooks-config.h"
 #include "record.h"
+#include "test.h"
 #include "vgpu-protocol.h"
 #include "world.h"
 
@@ -192,12 +188,11 @@ static int check_clean(void **state)
 /* ---- A domain's life ---------------------------------------------------------------------------
  */
 
-static void test_prepare_and_release(void **state)
+TEST(test_prepare_and_release)
 {
     const char *path = VM("web1");
     Record record;
 
-    (void) state;
     expect_silent_success(prepare(GOOD));
     expect_text(path, VGPU_INTERFACE_VM, "UUID", UUID);
     expect_text(path, VGPU_INTERFACE_VM, "Pool", "B");
@@ -214,9 +209,8 @@ static void test_prepare_and_release(void **state)
     expect_silent_success(release(GOOD));
 }
 
-static void test_what_is_not_named_has_the_mediators_default(void **state)
+TEST(test_what_is_not_named_has_the_mediators_default)
 {
-    (void) state;
     expect_silent_success(prepare(ELEMENT("pool='A' priority='low'")));
     assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "QueueLimit"), 64);
     assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "RequestRateLimit"), 0);
@@ -224,18 +218,16 @@ static void test_what_is_not_named_has_the_mediators_default(void **state)
     expect_silent_success(release(ELEMENT("pool='A' priority='low'")));
 }
 
-static void test_prepare_twice(void **state)
+TEST(test_prepare_twice)
 {
-    (void) state;
     expect_silent_success(prepare(GOOD));
     expect_silent_success(prepare(GOOD));
     expect_silent_success(release(GOOD));
     expect_silent_success(release(GOOD));
 }
 
-static void test_release_looks_at_the_record_too(void **state)
+TEST(test_release_looks_at_the_record_too)
 {
-    (void) state;
     expect_silent_success(prepare(GOOD));
     /* The element was taken out, or spoilt, while the domain ran. */
     expect_silent_success(release(""));
@@ -246,9 +238,8 @@ static void test_release_looks_at_the_record_too(void **state)
 /* ---- Refused ------------------------------------------------------------------------------------
  */
 
-static void test_a_wrong_element_refuses_the_start(void **state)
+TEST(test_a_wrong_element_refuses_the_start)
 {
-    (void) state;
     expect_refused(prepare(ELEMENT("pool='A' priority='urgent'")),
                    "domain 'web1': <vgpu:device> in its <metadata>: priority is 'urgent': it must "
                    "be high, medium or low");
@@ -258,16 +249,14 @@ static void test_a_wrong_element_refuses_the_start(void **state)
     expect_silent_success(release(GOOD GOOD));
 }
 
-static void test_a_pool_that_is_not_there_refuses_the_start(void **state)
+TEST(test_a_pool_that_is_not_there_refuses_the_start)
 {
-    (void) state;
     expect_refused(prepare(ELEMENT("pool='Z' priority='low'")), "Z");
     expect_silent_success(release(ELEMENT("pool='Z' priority='low'")));
 }
 
-static void test_another_VM_of_the_name_stays(void **state)
+TEST(test_another_VM_of_the_name_stays)
 {
-    (void) state;
     call_manager(NULL, "RegisterVM", "ssssa{sv}", "web1", OTHER, "A", "low", 0);
     expect_refused(prepare(GOOD), "web1");
     /* libvirt calls release after a refusal too. */
@@ -306,7 +295,7 @@ static void close_silent_bus(int fd)
     setenv("DBUS_SYSTEM_BUS_ADDRESS", text, 1);
 }
 
-static void test_who_has_no_element_is_nobodys_business(void **state)
+TEST(test_who_has_no_element_is_nobodys_business)
 {
     static const char *const others[][2] = {
         {"start", "begin"},   {"started", "begin"}, {"stopped", "end"}, {"attach", "begin"},
@@ -314,7 +303,6 @@ static void test_who_has_no_element_is_nobodys_business(void **state)
     };
     int fd = open_silent_bus();
 
-    (void) state;
     expect_silent_success(prepare(""));
     expect_silent_success(prepare("<x:vgpu xmlns:x='urn:x'/>"));
     expect_silent_success(release(""));
@@ -326,21 +314,19 @@ static void test_who_has_no_element_is_nobodys_business(void **state)
     close_silent_bus(fd);
 }
 
-static void test_a_record_left_behind_is_not_taken_for_a_new_one(void **state)
+TEST(test_a_record_left_behind_is_not_taken_for_a_new_one)
 {
     const Record record = {.pool = 'A', .priority = VGPU_PRIORITY_LOW, .vm_id = 1};
 
-    (void) state;
     assert_int_equal(record_write(DOMAINS_DIR, UUID, &record), 0);
     expect_silent_success(prepare(""));
     assert_false(has_record());
 }
 
-static void test_usage(void **state)
+TEST(test_usage)
 {
     char *command;
 
-    (void) state;
     assert_true(asprintf(&command, "'%s' web1 prepare 2>&1 </dev/null | grep -q '^Usage: '",
                          getenv("VGPU_TEST_HOOK")) > 0);
     assert_int_equal(system(command), 0);
@@ -350,29 +336,26 @@ static void test_usage(void **state)
 /* ---- A mediator that does not work
  * ------------------------------------------------------------------ */
 
-static void test_XML_that_cannot_be_read_stops_nobody(void **state)
+TEST(test_XML_that_cannot_be_read_stops_nobody)
 {
     Result r = run("web1", "prepare", "begin", "<domain");
 
-    (void) state;
     expect_words(&r, 0, "cannot parse the domain's XML");
     r = run("web1", "release", "end", "");
     expect_words(&r, 0, "there is no domain XML");
 }
 
-static void test_stdin_that_never_ends(void **state)
+TEST(test_stdin_that_never_ends)
 {
     Result r = run("web1", "prepare", "begin", NULL);
 
-    (void) state;
     expect_words(&r, 0, "took too long");
 }
 
-static void test_no_bus(void **state)
+TEST(test_no_bus)
 {
     char address[160];
 
-    (void) state;
     setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
     expect_without(prepare(GOOD), "No such file or directory");
     assert_false(has_record());
@@ -381,20 +364,18 @@ static void test_no_bus(void **state)
     setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
 }
 
-static void test_a_bus_that_lets_nobody_in(void **state)
+TEST(test_a_bus_that_lets_nobody_in)
 {
     int fd = open_silent_bus();
 
-    (void) state;
     expect_without(prepare(GOOD), "no answer in time");
     assert_false(has_record());
     assert_int_equal(release(GOOD).status, 0);
     close_silent_bus(fd);
 }
 
-static void test_a_bus_that_hangs(void **state)
+TEST(test_a_bus_that_hangs)
 {
-    (void) state;
     assert_int_equal(kill(test_bus.pid, SIGSTOP), 0);
     expect_without(prepare(GOOD), "no answer in time");
     assert_false(has_record());
@@ -402,9 +383,8 @@ static void test_a_bus_that_hangs(void **state)
     assert_int_equal(kill(test_bus.pid, SIGCONT), 0);
 }
 
-static void test_a_mediator_that_hangs(void **state)
+TEST(test_a_mediator_that_hangs)
 {
-    (void) state;
     assert_int_equal(kill(mediator.pid, SIGSTOP), 0);
     expect_without(prepare(GOOD), "no answer in time");
     assert_false(has_record());
@@ -415,11 +395,10 @@ static void test_a_mediator_that_hangs(void **state)
     expect_silent_success(release(GOOD));
 }
 
-static void test_a_mediator_that_hangs_at_the_end(void **state)
+TEST(test_a_mediator_that_hangs_at_the_end)
 {
     Result r;
 
-    (void) state;
     expect_silent_success(prepare(GOOD));
     assert_int_equal(kill(mediator.pid, SIGSTOP), 0);
     r = release(GOOD);
@@ -429,11 +408,10 @@ static void test_a_mediator_that_hangs_at_the_end(void **state)
     expect_silent_success(release(GOOD));
 }
 
-static void test_no_mediator(void **state)
+TEST(test_no_mediator)
 {
     Result r;
 
-    (void) state;
     assert_int_equal(test_mediator_signal_and_wait(&mediator, SIGKILL), 128 + SIGKILL);
     expect_without(prepare(GOOD), VGPU_BUS_NAME);
     assert_false(has_record());
@@ -443,9 +421,8 @@ static void test_no_mediator(void **state)
     wait_for_name();
 }
 
-static void test_a_record_that_cannot_be_written(void **state)
+TEST(test_a_record_that_cannot_be_written)
 {
-    (void) state;
     (void) rmdir(DOMAINS_DIR);
     assert_int_equal(symlink("/dev/null", DOMAINS_DIR), 0);
     expect_without(prepare(GOOD), "Not a directory");
@@ -456,9 +433,8 @@ static void test_a_record_that_cannot_be_written(void **state)
 /* ---- libvirtd was restarted
  * --------------------------------------------------------------------------- */
 
-static void test_reconnect_leaves_alone_what_is_known(void **state)
+TEST(test_reconnect_leaves_alone_what_is_known)
 {
-    (void) state;
     expect_silent_success(prepare(GOOD));
     call_manager(NULL, "SetVMPriority", "ssb", "web1", "low", true);
     expect_silent_success(reconnect(GOOD));
@@ -466,11 +442,10 @@ static void test_reconnect_leaves_alone_what_is_known(void **state)
     expect_silent_success(release(GOOD));
 }
 
-static void test_reconnect_registers_what_was_forgotten(void **state)
+TEST(test_reconnect_registers_what_was_forgotten)
 {
     uint32_t id;
 
-    (void) state;
     call_manager(NULL, "RegisterVM", "ssssa{sv}", "first", OTHER, "A", "low", 0);
     expect_silent_success(prepare(GOOD));
     id = get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID");
@@ -487,11 +462,10 @@ static void test_reconnect_registers_what_was_forgotten(void **state)
     expect_silent_success(release(GOOD));
 }
 
-static void test_reconnect_takes_another_number_when_its_own_is_taken(void **state)
+TEST(test_reconnect_takes_another_number_when_its_own_is_taken)
 {
     uint32_t id;
 
-    (void) state;
     expect_silent_success(prepare(GOOD));
     id = get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID");
     call_manager(NULL, "UnregisterVM", "s", "web1");
@@ -503,11 +477,10 @@ static void test_reconnect_takes_another_number_when_its_own_is_taken(void **sta
     expect_silent_success(release(GOOD));
 }
 
-static void test_reconnect_never_fails(void **state)
+TEST(test_reconnect_never_fails)
 {
     Result r;
 
-    (void) state;
     expect_silent_success(prepare(GOOD));
     call_manager(NULL, "UnregisterVM", "s", "web1");
     call_manager(NULL, "RegisterVM", "ssssa{sv}", "web1", OTHER, "A", "low", 0);

@@ -2,22 +2,18 @@
 /* What the emulator launcher makes of command lines, and the record that it reads. */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "launcher-arguments.h"
 #include "machine.h"
 #include "qemu-version.h"
 #include "record.h"
 #include "slots.h"
+#include "test.h"
 #include "vgpu-protocol.h"
 
 #define UUID "6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d11"
@@ -32,11 +28,10 @@ static const Record record = {.pool = 'C', .priority = VGPU_PRIORITY_LOW, .vm_id
 #define ARGV(...) ((char *const[]){(char[]){"qemu"}, __VA_ARGS__, NULL})
 #define S(text) ((char[]){text})
 
-static void test_uuid(void **state)
+TEST(test_uuid)
 {
     char uuid[UUID_TEXT_SIZE];
 
-    (void) state;
     assert_true(arguments_get_uuid(ARGV(S("-name"), S("a"), S("-uuid"), S(UUID)), uuid));
     assert_string_equal(uuid, UUID);
     assert_true(
@@ -45,11 +40,10 @@ static void test_uuid(void **state)
     assert_true(arguments_get_uuid(ARGV(S("-append"), S("-uuid"), S("-uuid"), S(UUID)), uuid));
 }
 
-static void test_no_uuid(void **state)
+TEST(test_no_uuid)
 {
     char uuid[UUID_TEXT_SIZE] = "untouched";
 
-    (void) state;
     /* libvirt's probe */
     assert_false(arguments_get_uuid(ARGV(S("-S"), S("-no-user-config"), S("-nodefaults"),
                                          S("-nographic"), S("-machine"), S("none,accel=kvm:tcg"),
@@ -118,7 +112,7 @@ static void expect_added(char *const before[], char *const after[], const char *
     assert_null(after[n + 4]);
 }
 
-static void test_libvirts_command_lines(void **state)
+TEST(test_libvirts_command_lines)
 {
     static const struct {
         const char *name, *bus;
@@ -129,7 +123,6 @@ static void test_libvirts_command_lines(void **state)
         {"11.3-i440fx", "pci.0"},
     };
 
-    (void) state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *argv[N_ARGUMENTS_MAX], **after = NULL, uuid[UUID_TEXT_SIZE];
         const char *reason = NULL;
@@ -157,13 +150,12 @@ static void expect_device(const char *value, const DeviceArgument *expected)
         fail_msg("%s: slot %d %u, bus %d, vgpu %d", value, a.has_slot, a.slot, a.on_bus, a.is_vgpu);
 }
 
-static void test_device_arguments(void **state)
+TEST(test_device_arguments)
 {
     static const DeviceArgument none = {.on_bus = true};
     static const DeviceArgument elsewhere = {.has_slot = true, .slot = 3};
     static const DeviceArgument slot_1e = {.has_slot = true, .slot = 0x1e, .on_bus = true};
 
-    (void) state;
     expect_device("{\"driver\":\"x\",\"bus\":\"pcie.0\",\"addr\":\"0x1e\"}", &slot_1e);
     expect_device("{\"driver\":\"x\",\"bus\":\"pcie.0\",\"addr\":\"0x1e.0x7\"}", &slot_1e);
     expect_device("{\"driver\":\"x\",\"bus\":\"pcie.0\",\"addr\":\"1e\"}", &slot_1e);
@@ -190,9 +182,8 @@ static void test_device_arguments(void **state)
     expect_device("{\"driver\":\"vgpu-stub\"}", &(DeviceArgument){.on_bus = true, .is_vgpu = true});
 }
 
-static void test_free_slots(void **state)
+TEST(test_free_slots)
 {
-    (void) state;
     assert_int_equal(slots_find_free(0), 0x1e);
     assert_int_equal(slots_find_free(0x80000000u), 0x1e);
     assert_int_equal(slots_find_free(0x40000000u), 0x1d);
@@ -229,9 +220,8 @@ static void expect_result(char *const argv[], const char *text)
     free(result);
 }
 
-static void test_slots_of_a_command_line(void **state)
+TEST(test_slots_of_a_command_line)
 {
-    (void) state;
     expect_result(ARGV(S("-machine"), S("q35")), "\"bus\":\"pcie.0\",\"addr\":\"0x1e\"");
     expect_result(ARGV(S("-M"), S("type=pc,accel=tcg")), "\"bus\":\"pci.0\",\"addr\":\"0x1e\"");
     expect_result(ARGV(S("-machine"), S("pc-q35-9.2,usb=off"), S("-device"),
@@ -244,13 +234,12 @@ static void test_slots_of_a_command_line(void **state)
     expect_result(ARGV(S("-machine"), S("pc"), S("-device")), "\"addr\":\"0x1e\"");
 }
 
-static void test_a_full_bus(void **state)
+TEST(test_a_full_bus)
 {
     char *argv[N_ARGUMENTS_MAX] = {S("qemu"), S("-machine"), S("pc")};
     static char option[] = "-device", devices[32][16];
     size_t n = 3;
 
-    (void) state;
     for (unsigned slot = 2; slot < 31; slot++) {
         snprintf(devices[slot], sizeof(devices[slot]), "x,addr=%x", slot);
         argv[n++] = option;
@@ -259,18 +248,17 @@ static void test_a_full_bus(void **state)
     expect_result(argv, "no free PCI slot");
 }
 
-static void test_machines_without_a_known_bus(void **state)
+TEST(test_machines_without_a_known_bus)
 {
     static const char *const machines[] = {"none", "isapc", "microvm", "pcx", "q35x", "xenfv", ""};
 
-    (void) state;
     expect_result(ARGV(S("-uuid"), S(UUID)), "machine type");
     expect_result(ARGV(S("-machine"), S("microvm,x-option=pc")), "machine type");
     for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
         assert_null(machine_root_bus(machines[i], (unsigned) strlen(machines[i])));
 }
 
-static void test_machines_of_distributions(void **state)
+TEST(test_machines_of_distributions)
 {
     static const struct {
         const char *type, *bus;
@@ -286,15 +274,13 @@ static void test_machines_of_distributions(void **state)
         {"ubuntu-q35", "pcie.0"},
     };
 
-    (void) state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_string_equal(machine_root_bus(cases[i].type, (unsigned) strlen(cases[i].type)),
                             cases[i].bus);
 }
 
-static void test_a_device_that_is_there_already(void **state)
+TEST(test_a_device_that_is_there_already)
 {
-    (void) state;
     expect_result(ARGV(S("-machine"), S("pc"), S("-device"), S("vgpu-stub,vm_id=1")),
                   "has one already");
 }
@@ -302,11 +288,10 @@ static void test_a_device_that_is_there_already(void **state)
 /* ---- QEMU's version ----------------------------------------------------------------------------
  */
 
-static void test_version(void **state)
+TEST(test_version)
 {
     QEMUVersion version;
 
-    (void) state;
     assert_int_equal(
         qemu_version_parse("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright",
                            &version),
@@ -320,11 +305,10 @@ static void test_version(void **state)
     assert_int_equal(qemu_version_parse("qemu-img version 7.2.22", &version), -EBADMSG);
 }
 
-static void test_version_of_programs(void **state)
+TEST(test_version_of_programs)
 {
     QEMUVersion version;
 
-    (void) state;
     assert_int_equal(qemu_version_ask("/nonexistent", &version), -ENOENT);
     assert_int_equal(qemu_version_ask("/dev/null", &version), -EACCES);
     assert_int_equal(qemu_version_ask("/bin/true", &version), -EBADMSG);
@@ -375,13 +359,12 @@ static int read_record(Record *ret)
     return record_read(domains, UUID, geteuid(), ret);
 }
 
-static void test_record(void **state)
+TEST(test_record)
 {
     mode_t mask = umask(077);
     struct stat st;
     Record r;
 
-    (void) state;
     assert_int_equal(read_record(&r), -ENOENT);
     assert_int_equal(record_write(domains, UUID, &record), 0);
     umask(mask);
@@ -406,11 +389,10 @@ static void test_record(void **state)
     assert_int_equal(rmdir(domains), 0);
 }
 
-static void test_record_of_somebody_else(void **state)
+TEST(test_record_of_somebody_else)
 {
     Record r;
 
-    (void) state;
     assert_int_equal(record_write(domains, UUID, &record), 0);
     assert_int_equal(record_read(domains, UUID, geteuid() + 1, &r), -EPERM);
     assert_int_equal(chmod(path, 0664), 0);
@@ -429,7 +411,7 @@ static void test_record_of_somebody_else(void **state)
     assert_int_equal(read_record(&r), -EPERM);
 }
 
-static void test_records_that_make_no_sense(void **state)
+TEST(test_records_that_make_no_sense)
 {
     static const char *const texts[] = {
         "",
@@ -449,7 +431,6 @@ static void test_records_that_make_no_sense(void **state)
     char large[1024] = "POOL=A\nPRIORITY=high\nVM_ID=1\n";
     Record r;
 
-    (void) state;
     assert_int_equal(record_write(domains, UUID, &record), 0);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         write_text(texts[i]);
@@ -465,9 +446,8 @@ static void test_records_that_make_no_sense(void **state)
     assert_int_equal(r.priority, VGPU_PRIORITY_MEDIUM);
 }
 
-static void test_record_where_it_cannot_be(void **state)
+TEST(test_record_where_it_cannot_be)
 {
-    (void) state;
     assert_int_equal(record_write("/nonexistent/domains", UUID, &record), -ENOENT);
     assert_int_equal(record_write("/dev/null", UUID, &record), -ENOTDIR);
 }

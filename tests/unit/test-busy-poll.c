@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* When it is worth to look before sleeping. Only lower bounds of time are asserted. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
-#include <cmocka.h>
-
 #include "busy-poll.h"
+#include "test.h"
 
 /* Longer than any limit */
 static void wait_long(void)
@@ -28,11 +24,9 @@ static void wait_shortly(BusyPoll *p)
     } while (!p->pays);
 }
 
-static void test_never(void **state)
+TEST(test_never)
 {
     BusyPoll p;
-
-    (void) state;
 
     busy_poll_init(&p, 0);
     for (unsigned i = 0; i < 3; i++) {
@@ -42,23 +36,19 @@ static void test_never(void **state)
     }
 }
 
-static void test_not_before_it_has_paid(void **state)
+TEST(test_not_before_it_has_paid)
 {
     BusyPoll p;
-
-    (void) state;
 
     busy_poll_init(&p, BUSY_POLL_MAX_USEC);
     busy_poll_begin(&p);
     assert_false(busy_poll_go_on(&p));
 }
 
-static void test_ends_at_the_limit(void **state)
+TEST(test_ends_at_the_limit)
 {
     struct timespec begin, end;
     BusyPoll p;
-
-    (void) state;
 
     busy_poll_init(&p, BUSY_POLL_MAX_USEC);
     wait_shortly(&p);
@@ -72,11 +62,9 @@ static void test_ends_at_the_limit(void **state)
 }
 
 /* One wait that was too long, and the next begins asleep; one that was short, and it does not. */
-static void test_learns(void **state)
+TEST(test_learns)
 {
     BusyPoll p;
-
-    (void) state;
 
     busy_poll_init(&p, BUSY_POLL_MAX_USEC);
     for (unsigned i = 0; i < 3; i++) {

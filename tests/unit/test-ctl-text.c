@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How vgpuctl writes times, sizes, rates and names. */
 #include <locale.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "test.h"
 #include "text.h"
 
-static void test_usec(void **state)
+TEST(test_usec)
 {
     static const struct {
         uint64_t usec;
@@ -41,17 +37,15 @@ static void test_usec(void **state)
     };
     char buffer[TEXT_SIZE];
 
-    (void) state;
     for (unsigned i = 0; i < sizeof(spans) / sizeof(spans[0]); i++)
         assert_string_equal(text_usec(spans[i].usec, buffer), spans[i].text);
     text_usec(UINT64_MAX, buffer);
 }
 
-static void test_bytes(void **state)
+TEST(test_bytes)
 {
     char buffer[TEXT_SIZE];
 
-    (void) state;
     assert_string_equal(text_bytes(0, buffer), "0B");
     assert_string_equal(text_bytes(1023, buffer), "1023B");
     assert_string_equal(text_bytes(1024, buffer), "1.0K");
@@ -60,11 +54,10 @@ static void test_bytes(void **state)
     assert_string_equal(text_bytes(UINT64_MAX, buffer), "16.0E");
 }
 
-static void test_rate(void **state)
+TEST(test_rate)
 {
     char buffer[TEXT_SIZE];
 
-    (void) state;
     assert_string_equal(text_rate(0, buffer), "0");
     assert_string_equal(text_rate(0.5, buffer), "0.5");
     assert_string_equal(text_rate(12.34, buffer), "12.3");
@@ -82,9 +75,8 @@ static void expect_escaped(const char *text, const char *expected)
     free(escaped);
 }
 
-static void test_escape(void **state)
+TEST(test_escape)
 {
-    (void) state;
     assert_non_null(setlocale(LC_ALL, "C.UTF-8"));
     expect_escaped("", "");
     expect_escaped("web 1", "web 1");
@@ -99,11 +91,10 @@ static void test_escape(void **state)
     expect_escaped("\xc3\xbc", "\\xc3\\xbc");
 }
 
-static void test_number(void **state)
+TEST(test_number)
 {
     uint32_t n = 7;
 
-    (void) state;
     assert_int_equal(text_number("0", &n), 0);
     assert_int_equal(n, 0);
     assert_int_equal(text_number("4294967295", &n), 0);
@@ -118,11 +109,10 @@ static void test_number(void **state)
     }
 }
 
-static void test_nearest(void **state)
+TEST(test_nearest)
 {
     static const char *const words[] = {"list", "status", "top", "set-pool", "set-priority"};
 
-    (void) state;
     assert_string_equal(text_nearest("lsit", words, 5), "list");
     assert_string_equal(text_nearest("set-priorty", words, 5), "set-priority");
     assert_string_equal(text_nearest("stats", words, 5), "status");

@@ -7,17 +7,13 @@
  *
  * VGPU_FAKE_PLAN: what the fake driver is told
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "test-executor-start.h"
 #include "test-executor-window.h"
+#include "test.h"
 
 #include <fcntl.h>
 #include <math.h>

@@ -3,16 +3,12 @@
  * What the executor does when CUDA fails, over the fake driver. Environment as
  * for test-executor.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "test-executor-fake.h"
+#include "test.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -61,19 +57,16 @@ static void assert_fails_third(const char *fake, uint32_t error)
     assert_good_end(c);
 }
 
-static void test_launch_fails(void **state)
+TEST(test_launch_fails)
 {
-    (void) state;
     assert_fails_third("fail=cuLaunchKernel:701:after=2", LAUNCH_OUT_OF_RESOURCES);
 }
 
 /* Then the executor waits for the kernel itself, and nothing fails at all: slow, so
  * that an answer given too early would be noticed. */
-static void test_callback_fails(void **state)
+TEST(test_callback_fails)
 {
     Client *c = start("slow=3,fail=cuStreamAddCallback:2:after=2");
-
-    (void) state;
 
     for (unsigned i = 0; i < 6; i++) {
         ClientResponse r;
@@ -85,21 +78,18 @@ static void test_callback_fails(void **state)
     assert_good_end(c);
 }
 
-static void test_kernel_fails(void **state)
+TEST(test_kernel_fails)
 {
-    (void) state;
     assert_fails_third("fault=701:after=2", LAUNCH_OUT_OF_RESOURCES);
 }
 
 /* The first cuMemGetInfo is the HELLO's. */
-static void test_device_info_fails(void **state)
+TEST(test_device_info_fails)
 {
     Client *c = start("fail=cuMemGetInfo_v2:2:after=1");
     unsigned char m[MESSAGE_MAX];
     size_t size = message_plain(m, 8, VGPU_OP_GET_DEVICE_INFO);
     ClientResponse r;
-
-    (void) state;
 
     assert_true(client_send(c, m, size));
     r = receive(c);
@@ -110,12 +100,10 @@ static void test_device_info_fails(void **state)
     assert_good_end(c);
 }
 
-static void test_one_of_many_fails(void **state)
+TEST(test_one_of_many_fails)
 {
     unsigned failed = 0;
     Client *c = start("hold=3,fail=cuLaunchKernel:701:after=1");
-
-    (void) state;
 
     send_scalars(c, SLOTS);
     for (unsigned i = 0; i < SLOTS; i++) {
@@ -162,38 +150,31 @@ static void assert_sticky(const char *fake, unsigned n, uint32_t error, unsigned
     assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
 }
 
-static void test_kernel_faults(void **state)
+TEST(test_kernel_faults)
 {
-    (void) state;
-
     assert_sticky("fault=700", 1, ILLEGAL_ADDRESS, 1);
     assert_sticky("hold=4,fault=719", SLOTS, LAUNCH_FAILED, 1);
     assert_sticky("hold=4,fault=700:after=3", SLOTS, ILLEGAL_ADDRESS, 1);
 }
 
 /* More than the slots: those that wait in the queue are answered, too. */
-static void test_kernel_faults_with_a_queue(void **state)
+TEST(test_kernel_faults_with_a_queue)
 {
-    (void) state;
     assert_sticky("hold=4,fault=700", 3 * SLOTS, ILLEGAL_ADDRESS, 1);
 }
 
-static void test_launch_faults(void **state)
+TEST(test_launch_faults)
 {
-    (void) state;
-
     assert_sticky("fail=cuLaunchKernel:719", 1, LAUNCH_FAILED, 1);
     assert_sticky("hold=4,fail=cuLaunchKernel:719:after=3", SLOTS, LAUNCH_FAILED, SLOTS);
     assert_sticky("hold=4,fail=cuStreamAddCallback:700:after=2", SLOTS, ILLEGAL_ADDRESS, SLOTS);
 }
 
-static void test_device_info_faults(void **state)
+TEST(test_device_info_faults)
 {
     Client *c = start("fail=cuMemGetInfo_v2:700:after=1");
     unsigned char m[MESSAGE_MAX];
     ClientResponse r;
-
-    (void) state;
 
     assert_true(client_send(c, m, message_plain(m, 8, VGPU_OP_GET_DEVICE_INFO)));
     r = receive(c);
@@ -219,11 +200,9 @@ static Client *start_with_hung_kernel(void)
     return c;
 }
 
-static void test_hung_kernel_leaves_the_others(void **state)
+TEST(test_hung_kernel_leaves_the_others)
 {
     Client *c = start_with_hung_kernel();
-
-    (void) state;
 
     for (unsigned i = 10; i < 20; i++) {
         ClientResponse r;
@@ -237,11 +216,9 @@ static void test_hung_kernel_leaves_the_others(void **state)
     assert_end(c, 128 + SIGTERM, "");
 }
 
-static void test_hung_kernel_and_hang_up(void **state)
+TEST(test_hung_kernel_and_hang_up)
 {
     Client *c = start_with_hung_kernel();
-
-    (void) state;
 
     assert_good_end(c);
 }
@@ -261,11 +238,9 @@ static void assert_at_rest(const Client *c)
                 50 * 1000 * 1000);
 }
 
-static void test_waiting_costs_nothing(void **state)
+TEST(test_waiting_costs_nothing)
 {
     Client *c = start_with_hung_kernel();
-
-    (void) state;
 
     assert_at_rest(c);
     assert_good_end(c);
@@ -273,15 +248,13 @@ static void test_waiting_costs_nothing(void **state)
 
 /* The stream hangs, so that all slots stay taken, and the queue is full: the executor stops
  * reading, waits, and still sees the end. */
-static void test_waiting_with_a_full_queue(void **state)
+TEST(test_waiting_with_a_full_queue)
 {
     enum { N = 2 * EXECUTOR_QUEUE_LENGTH };
     unsigned char m[MESSAGE_MAX], *many = malloc(N * 128);
     Client *c = start("hang=kernel");
     size_t size = 0;
     ClientResponse r;
-
-    (void) state;
 
     assert_non_null(many);
     send_scalar(c, 0, VGPU_PRIORITY_LOW);
@@ -312,14 +285,12 @@ static FILE *open_trace(const char *path, const char *function)
     return f;
 }
 
-static void test_hung_call_can_be_killed(void **state)
+TEST(test_hung_call_can_be_killed)
 {
     char path[] = "/tmp/vgpu-test-XXXXXX", fifo[64], fake[160];
     ClientOptions o = fake_options(NULL);
     Client *c;
     FILE *trace;
-
-    (void) state;
 
     assert_non_null(mkdtemp(path));
     snprintf(fifo, sizeof(fifo), "%s/trace", path);
@@ -340,13 +311,11 @@ static void test_hung_call_can_be_killed(void **state)
 
 /* The executor hangs in a call and does not see that its mediator is gone. The
  * mediator is a child of this test; the end of the FIFO is the executor's end. */
-static void test_orphan_is_killed(void **state)
+TEST(test_orphan_is_killed)
 {
     char path[] = "/tmp/vgpu-test-XXXXXX", fifo[64], fake[160], rest[64];
     FILE *trace;
     pid_t mediator;
-
-    (void) state;
 
     assert_non_null(mkdtemp(path));
     snprintf(fifo, sizeof(fifo), "%s/trace", path);

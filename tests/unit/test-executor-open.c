@@ -3,16 +3,12 @@
  * How the executor opens CUDA and what it asks of the driver, over the fake one.
  * Environment as for test-executor.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "test-executor-fake.h"
+#include "test.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -28,11 +24,9 @@ static void assert_no_backend(ClientOptions o, int status, const char *says)
     assert_end(c, status, says);
 }
 
-static void test_no_device(void **state)
+TEST(test_no_device)
 {
     ClientOptions o = fake_options("devices=2");
-
-    (void) state;
 
     assert_no_backend(fake_options("devices=0"), EXECUTOR_EXIT_NO_BACKEND,
                       "no CUDA: cuInit: CUDA_ERROR_NO_DEVICE (100)\n");
@@ -42,13 +36,11 @@ static void test_no_device(void **state)
     assert_good_end(client_start(&o));
 }
 
-static void test_no_driver(void **state)
+TEST(test_no_driver)
 {
     ClientOptions o = fake_options(NULL);
     char empty[] = "/tmp/vgpu-test-XXXXXX", path[64];
     int fd;
-
-    (void) state;
 
     /* A file that is no library is found before any real driver. */
     assert_non_null(mkdtemp(empty));
@@ -65,7 +57,7 @@ static void test_no_driver(void **state)
 
 /* Everything that is opened is tried once in failing, and given back: the fake
  * driver aborts on what is left over. */
-static void test_every_step_of_opening_fails(void **state)
+TEST(test_every_step_of_opening_fails)
 {
     static const struct {
         const char *fake;
@@ -94,21 +86,17 @@ static void test_every_step_of_opening_fails(void **state)
         {"fail=cuMemGetInfo_v2:2", EXECUTOR_EXIT_FAILURE},
     };
 
-    (void) state;
-
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
         assert_no_backend(fake_options(steps[i].fake), steps[i].status, "vgpu-executor: ");
 }
 
-static void test_auto(void **state)
+TEST(test_auto)
 {
     static const char *const no_cuda[] = {"devices=0", "fail=cuDevicePrimaryCtxRetain:2",
                                           "fail=cuModuleLoadData:209"};
     ClientOptions o = fake_options(NULL);
     Client *c;
     ClientResponse r;
-
-    (void) state;
 
     o.backend = "auto";
     c = client_start(&o);
@@ -129,11 +117,9 @@ static void test_auto(void **state)
     }
 }
 
-static void test_kernels_option(void **state)
+TEST(test_kernels_option)
 {
     ClientOptions o = fake_options(NULL);
-
-    (void) state;
 
     o.kernels = "/nonexistent/kernels";
     assert_no_backend(o, EXECUTOR_EXIT_NO_BACKEND, "kernels: /nonexistent/kernels: No such file");
@@ -170,13 +156,11 @@ static char *read_file(const char *path)
 
 /* The context, the memory, the module and a stream for each priority are made once,
  * and a request is two calls. */
-static void test_what_is_made_is_kept(void **state)
+TEST(test_what_is_made_is_kept)
 {
     char path[] = "/tmp/vgpu-test-XXXXXX", fake[128], *trace;
     int fd = mkstemp(path);
     Client *c;
-
-    (void) state;
 
     assert_true(fd >= 0);
     snprintf(fake, sizeof(fake), "trace=%s", path);
@@ -209,13 +193,11 @@ static void test_what_is_made_is_kept(void **state)
 }
 
 /* Four jobs that came together, in three priorities: three callbacks. */
-static void test_a_row_has_one_callback(void **state)
+TEST(test_a_row_has_one_callback)
 {
     char path[] = "/tmp/vgpu-test-XXXXXX", fake[128], *trace;
     int fd = mkstemp(path);
     Client *c;
-
-    (void) state;
 
     assert_true(fd >= 0);
     snprintf(fake, sizeof(fake), "trace=%s", path);

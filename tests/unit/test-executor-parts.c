@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The executor's parts that need no process: messages, responses, error classes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
 
 #include "backend.h"
 #include "channel.h"
 #include "cuda-driver.h"
 #include "response.h"
+#include "test.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,13 +16,11 @@
 
 /* ---- Responses --------------------------------------------------------------- */
 
-static void test_response_plain(void **state)
+TEST(test_response_plain)
 {
     const Response r = {.status = VGPU_ERROR_UNSUPPORTED_OP};
     unsigned char buf[VGPU_RESPONSE_MAX];
     VGPUResponse h;
-
-    (void) state;
 
     assert_int_equal(response_size(&r), sizeof(h));
     response_write(&r, buf);
@@ -38,7 +32,7 @@ static void test_response_plain(void **state)
 }
 
 /* At an odd address, and nothing behind it is touched. */
-static void test_response_results_and_data(void **state)
+TEST(test_response_results_and_data)
 {
     const uint32_t results[] = {1, 0xfffffffe};
     const Response r = {
@@ -50,8 +44,6 @@ static void test_response_results_and_data(void **state)
     };
     unsigned char buf[64];
     VGPUResponse h;
-
-    (void) state;
 
     memset(buf, 0xcc, sizeof(buf));
     assert_int_equal(response_size(&r), 32 + 8 + 5);
@@ -67,12 +59,10 @@ static void test_response_results_and_data(void **state)
     assert_int_equal(buf[46], 0xcc);
 }
 
-static void test_response_largest(void **state)
+TEST(test_response_largest)
 {
     unsigned char data[VGPU_RESPONSE_DATA_MAX] = {0}, buf[VGPU_RESPONSE_MAX];
     const Response r = {.data = data, .data_length = sizeof(data)};
-
-    (void) state;
 
     assert_int_equal(response_size(&r), VGPU_RESPONSE_MAX);
     response_write(&r, buf);
@@ -192,7 +182,7 @@ static void test_channel_ends(void **state)
 /* ---- The CPU backend, and which errors are sticky -------------------------------- */
 
 /* A slot's result stays until its own next job. */
-static void test_cpu_slots_are_apart(void **state)
+TEST(test_cpu_slots_are_apart)
 {
     const BackendOptions o = {.n_slots = 2};
     const uint32_t one = 1, two = 2;
@@ -200,8 +190,6 @@ static void test_cpu_slots_are_apart(void **state)
     Completion first, second;
     Backend *b;
     uint32_t c;
-
-    (void) state;
 
     assert_int_equal(backend_cpu.open(&o, &b, reason), 0);
     assert_true(backend_cpu.submit(
@@ -220,13 +208,11 @@ static void test_cpu_slots_are_apart(void **state)
     assert_null(backend_cpu.close(NULL));
 }
 
-static void test_sticky_errors(void **state)
+TEST(test_sticky_errors)
 {
     static const int sticky[] = {4,   214, 220, 226, 700, 702, 709, 710, 714,
                                  715, 716, 717, 718, 719, 810, 911, 999};
     static const int others[] = {0, 1, 2, 3, 100, 101, 200, 201, 209, 400, 500, 600, 701, 713, 801};
-
-    (void) state;
 
     for (size_t i = 0; i < sizeof(sticky) / sizeof(sticky[0]); i++)
         assert_true(cuda_error_is_sticky(sticky[i]));

@@ -9,16 +9,12 @@
  * No lost wake-up may be reachable; and without either barrier, without the second look, or
  * where the writer takes the flag back only after the event, one must be.
  */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "test-model.h"
+#include "test.h"
 
 #define N_MESSAGES 4
 #define N_OTHERS 2 /* other events that wake the reader */
@@ -195,15 +191,13 @@ static bool can_lose(Rules rules)
 
 /* ---- The tests ------------------------------------------------------------------------------ */
 
-static void test_no_wake_up_is_lost(void **state)
+TEST(test_no_wake_up_is_lost)
 {
-    (void) state;
     assert_false(can_lose((Rules){true, true, true, true}));
 }
 
-static void test_each_part_is_needed(void **state)
+TEST(test_each_part_is_needed)
 {
-    (void) state;
     assert_true(can_lose((Rules){false, true, true, true}));
     assert_true(can_lose((Rules){true, false, true, true}));
     assert_true(can_lose((Rules){true, true, false, true}));

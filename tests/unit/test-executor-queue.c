@@ -4,14 +4,10 @@
  * and wake each other at every possible place. The latter is also what ThreadSanitizer is
  * run on.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
-
 #include "executor-queue.h"
+#include "test.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -99,10 +95,8 @@ static eventfd_t events(const Ends *e)
     return eventfd_read(e->writer.event, &n) == 0 ? n : 0;
 }
 
-static void test_full_at_every_position(void **state)
+TEST(test_full_at_every_position)
 {
-    (void) state;
-
     for (uint32_t offset = 0; offset <= 2 * EXECUTOR_QUEUE_LENGTH; offset++) {
         Ends e;
 
@@ -220,13 +214,11 @@ static void *answer(void *data)
     return NULL;
 }
 
-static void test_two_threads(void **state)
+TEST(test_two_threads)
 {
     uint64_t sent = 0, received = 0, seed = 1;
     pthread_t thread;
     Talk t;
-
-    (void) state;
 
     open_ends(&t.requests, UINT32_MAX - EXCHANGES / 2);
     open_ends(&t.answers, 7);

@@ -3,17 +3,13 @@
  * What the executor does when CUDA fails with what it computes in windows, over the
  * fake driver. Environment as for test-executor.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "test-executor-fake.h"
 #include "test-executor-window.h"
+#include "test.h"
 
 #include <signal.h>
 #include <unistd.h>

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A VM takes memory of its window away while the executor computes in it: that
  * window's jobs are refused, the process and all other windows go on. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "huge-pages.h"
 #include "test-executor-window.h"
+#include "test.h"
 
 #define PAGES 4u
 
@@ -114,27 +110,24 @@ static void check_loss(const VGPUSubmission *s, unsigned page)
     window_destroy(&again);
 }
 
-static void test_small_job(void **state)
+TEST(test_small_job)
 {
     const VGPUSubmission s = addition(64);
 
-    (void) state;
     check_loss(&s, 2);
 }
 
-static void test_large_job(void **state)
+TEST(test_large_job)
 {
     const VGPUSubmission s = addition(1u << 16);
 
-    (void) state;
     check_loss(&s, 0);
 }
 
-static void test_matrix_product(void **state)
+TEST(test_matrix_product)
 {
     const VGPUSubmission s = product();
 
-    (void) state;
     check_loss(&s, PAGES - 1);
 }
 

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
 
 #include "test-executor-start.h"
 #include "test-executor-window.h"
+#include "test.h"
 
 #include <fcntl.h>
 #include <math.h>

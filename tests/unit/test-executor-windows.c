@@ -3,17 +3,13 @@
  * Windows that come and go, and what must be refused, from outside. Arguments and
  * environment as for test-executor.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "test-executor-start.h"
 #include "test-executor-window.h"
+#include "test.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -48,13 +44,11 @@ static VGPUSubmission addition(uint64_t count)
 
 /* ---- Windows that come and go --------------------------------------------------- */
 
-static void test_two_windows(void **state)
+TEST(test_two_windows)
 {
     Client *c = start();
     TestWindow v = window_create(0, SIZE), w = window_create(UINT32_MAX, VGPU_WINDOW_SIZE_MIN);
     VGPUSubmission s = addition(1000);
-
-    (void) state;
 
     window_fill(&v, 1, VGPU_TYPE_INT32, false);
     window_fill(&w, 2, VGPU_TYPE_INT32, false);
@@ -75,13 +69,11 @@ static void test_two_windows(void **state)
     window_destroy(&w);
 }
 
-static void test_removed(void **state)
+TEST(test_removed)
 {
     Client *c = start();
     TestWindow w = window_create(3, SIZE);
     VGPUSubmission s = addition(100);
-
-    (void) state;
 
     window_fill(&w, 1, VGPU_TYPE_INT32, false);
     window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
@@ -121,15 +113,13 @@ static unsigned receive_until(Client *c, uint64_t tag)
 }
 
 /* Windows come and go while large jobs run in another one. */
-static void test_removed_while_others_run(void **state)
+TEST(test_removed_while_others_run)
 {
     Client *c = start();
     TestWindow busy = window_create(1, UINT64_C(32) << 20), w = window_create(2, SIZE);
     VGPUSubmission large = addition(2000000), s = addition(50000);
     unsigned running = 0;
     uint64_t tag;
-
-    (void) state;
 
     window_fill(&busy, 1, VGPU_TYPE_INT32, false);
     window_fill(&w, 2, VGPU_TYPE_INT32, false);
@@ -160,14 +150,12 @@ static void test_removed_while_others_run(void **state)
 
 /* The mediator promises not to; the job ends well all the same, and the window's id
  * is free at once. */
-static void test_removed_under_a_job(void **state)
+TEST(test_removed_under_a_job)
 {
     Client *c = start();
     TestWindow w = window_create(1, UINT64_C(32) << 20), other = window_create(1, SIZE);
     VGPUSubmission large = addition(2000000), small = addition(10);
     const VGPUSubmission nop = {.opcode = VGPU_OP_RING_NOP};
-
-    (void) state;
 
     window_fill(&w, 1, VGPU_TYPE_INT32, false);
     window_fill(&other, 2, VGPU_TYPE_INT32, false);
@@ -198,13 +186,11 @@ static void test_removed_under_a_job(void **state)
 
 /* ---- Together with requests ------------------------------------------------------- */
 
-static void test_nop(void **state)
+TEST(test_nop)
 {
     Client *c = start();
     TestWindow w = window_create(1, SIZE);
     VGPUSubmission s = {.opcode = VGPU_OP_RING_NOP, .type = 99, .count = UINT64_MAX};
-
-    (void) state;
 
     window_send_add(c, &w);
     window_refused(c, &w, &s, VGPU_ERROR_NONE);
@@ -215,7 +201,7 @@ static void test_nop(void **state)
 /* What is large keeps nobody waiting: the answer to a NOP that comes behind it is there
  * first, and on the CPU so are those to small work and to a request. (A GPU may be done
  * with the large work first.) */
-static void test_large_jobs_hold_nothing_up(void **state)
+TEST(test_large_jobs_hold_nothing_up)
 {
     Client *c = start();
     TestWindow w = window_create(1, UINT64_C(32) << 20);
@@ -233,8 +219,6 @@ static void test_large_jobs_hold_nothing_up(void **state)
     unsigned char m[4 * MESSAGE_MAX];
     size_t size = message_compute(m, 1, VGPU_PRIORITY_LOW, w.id, &large);
     ClientResponse r;
-
-    (void) state;
 
     window_send_add(c, &w);
     size += message_plain(m + size, 2, VGPU_OP_NOP);
@@ -255,7 +239,7 @@ static void test_large_jobs_hold_nothing_up(void **state)
 }
 
 /* Jobs of all sizes and priorities and requests, more than there are slots, in any order */
-static void test_mixture(void **state)
+TEST(test_mixture)
 {
     enum { N = 400 };
     Client *c = start();
@@ -264,8 +248,6 @@ static void test_mixture(void **state)
     bool seen[N] = {false};
     size_t size = 0;
     ClientResponse r;
-
-    (void) state;
 
     memset(w.memory, 1, w.size);
     window_send_add(c, &w);
@@ -294,7 +276,7 @@ static void test_mixture(void **state)
 
 /* ---- Hostile submissions --------------------------------------------------------------- */
 
-static void test_bad_submissions(void **state)
+TEST(test_bad_submissions)
 {
     static const struct {
         VGPUSubmission s;
@@ -347,8 +329,6 @@ static void test_bad_submissions(void **state)
     TestWindow w = window_create(1, SIZE);
     VGPUSubmission good = addition(5);
 
-    (void) state;
-
     window_fill(&w, 1, VGPU_TYPE_INT32, false);
     window_send_add(c, &w);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -390,12 +370,10 @@ static int memory_file(uint64_t size, int seals)
     return fd;
 }
 
-static void test_descriptors_that_are_no_window(void **state)
+TEST(test_descriptors_that_are_no_window)
 {
     char path[] = "/tmp/vgpu-test-XXXXXX", link[64];
     int fd, pipes[2];
-
-    (void) state;
 
     assert_no_window(memory_file(SIZE, 0), "window 7: Invalid argument");
     assert_no_window(memory_file(SIZE, F_SEAL_GROW), "window 7: Invalid argument");
@@ -436,15 +414,13 @@ static void assert_garbage_ends(const void *message, size_t size, const int fds[
     assert_hang_up(c, EXECUTOR_EXIT_FAILURE, says);
 }
 
-static void test_garbage(void **state)
+TEST(test_garbage)
 {
     TestWindow w = window_create(1, SIZE);
     const int fds[] = {w.fd, w.fd, w.fd};
     unsigned char m[MESSAGE_MAX];
     size_t size = message_window(m, EXECUTOR_MSG_WINDOW_ADD, 1);
     ExecutorHeader h = {.type = EXECUTOR_MSG_WINDOW_ADD, .length = sizeof(ExecutorWindow) + 4};
-
-    (void) state;
 
     assert_garbage_ends(m, size, NULL, 0, "is no window");
     assert_garbage_ends(m, size, fds, 2, "is no window");
@@ -460,13 +436,11 @@ static void test_garbage(void **state)
     window_destroy(&w);
 }
 
-static void test_added_twice(void **state)
+TEST(test_added_twice)
 {
     Client *c = start();
     TestWindow w = window_create(1, SIZE);
     ClientResponse r;
-
-    (void) state;
 
     window_send_add(c, &w);
     window_send_add(c, &w);
@@ -476,13 +450,11 @@ static void test_added_twice(void **state)
 }
 
 /* The descriptor comes with the first byte, the rest at any later time. */
-static void test_messages_in_parts(void **state)
+TEST(test_messages_in_parts)
 {
     TestWindow w = window_create(1, SIZE), v = window_create(2, SIZE);
     unsigned char m[MESSAGE_MAX];
     VGPUSubmission s = addition(5);
-
-    (void) state;
 
     window_fill(&w, 1, VGPU_TYPE_INT32, false);
     window_fill(&v, 2, VGPU_TYPE_INT32, false);
@@ -505,12 +477,10 @@ static void test_messages_in_parts(void **state)
 /* ---- The end ------------------------------------------------------------------------------- */
 
 /* An executor dies at its work; the window is whole, and another one goes on with it. */
-static void test_killed(void **state)
+TEST(test_killed)
 {
     TestWindow w = window_create(1, UINT64_C(32) << 20);
     VGPUSubmission large = addition(2000000);
-
-    (void) state;
 
     window_fill(&w, 1, VGPU_TYPE_INT32, false);
     for (unsigned i = 0; i < 5; i++) {
@@ -539,13 +509,11 @@ static void test_killed(void **state)
 }
 
 /* Nobody hears the answers any more. */
-static void test_hang_up_with_jobs_in_flight(void **state)
+TEST(test_hang_up_with_jobs_in_flight)
 {
     TestWindow w = window_create(1, UINT64_C(32) << 20);
     VGPUSubmission large = addition(2000000);
     Client *c = start();
-
-    (void) state;
 
     window_send_add(c, &w);
     for (unsigned k = 0; k < SLOTS; k++)

@@ -9,16 +9,12 @@
  * Environment: VGPU_EXECUTOR (the program), VGPU_FAKE_CUDA_DIR and
  * VGPU_KERNELS (for builds without nvcc).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "test-executor-start.h"
+#include "test.h"
 
 #define MESSAGE_MAX (sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX)
 #define SLOTS 8u
@@ -422,10 +418,8 @@ static void assert_garbage_ends(ExecutorHeader header)
     assert_end(state, EXECUTOR_EXIT_FAILURE, "makes no sense");
 }
 
-static void test_garbage(void **state)
+TEST(test_garbage)
 {
-    (void) state;
-
     assert_garbage_ends((ExecutorHeader){.type = 0x47474747});
     assert_garbage_ends((ExecutorHeader){.type = EXECUTOR_MSG_HELLO});
     assert_garbage_ends((ExecutorHeader){.type = EXECUTOR_MSG_RESPONSE});
@@ -438,13 +432,11 @@ static void test_garbage(void **state)
 }
 
 /* More messages than there can be, or fewer than there were */
-static void test_garbage_positions(void **state)
+TEST(test_garbage_positions)
 {
     static const uint32_t wrong[] = {EXECUTOR_QUEUE_LENGTH + 2, 0, UINT32_MAX, UINT32_C(1) << 31};
     unsigned char m[MESSAGE_MAX];
     ClientResponse r;
-
-    (void) state;
 
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         void *fresh;
@@ -461,14 +453,12 @@ static void test_garbage_positions(void **state)
     }
 }
 
-static void test_hang_up_in_mid_message(void **state)
+TEST(test_hang_up_in_mid_message)
 {
     unsigned char m[MESSAGE_MAX];
     size_t size = message_window(m, EXECUTOR_MSG_WINDOW_REMOVE, 1);
     const size_t cuts[] = {1, sizeof(ExecutorHeader) - 1, sizeof(ExecutorHeader), size - 1};
     void *c;
-
-    (void) state;
 
     for (unsigned i = 0; i < 4; i++) {
         setup(&c);
@@ -479,13 +469,11 @@ static void test_hang_up_in_mid_message(void **state)
 }
 
 /* Nobody hears the answers any more. */
-static void test_hang_up_with_jobs_in_flight(void **state)
+TEST(test_hang_up_with_jobs_in_flight)
 {
     static unsigned char m[SLOTS * MESSAGE_MAX];
     size_t size = 0;
     void *c;
-
-    (void) state;
 
     for (unsigned i = 0; i < SLOTS; i++)
         size += message_scalar(m + size, i, VGPU_PRIORITY_LOW, 1, 2);
@@ -500,11 +488,9 @@ static void assert_usage_error(ClientOptions o, const char *says)
     assert_end(client_start(&o), EXECUTOR_EXIT_USAGE, says);
 }
 
-static void test_usage(void **state)
+TEST(test_usage)
 {
     ClientOptions o = options;
-
-    (void) state;
 
     o.backend = "gpu";
     assert_usage_error(o, "--backend=gpu is not");
@@ -518,12 +504,10 @@ static void test_usage(void **state)
     assert_usage_error(o, "--device=-1 is not a number");
 }
 
-static void test_every_number_of_slots(void **state)
+TEST(test_every_number_of_slots)
 {
     static const unsigned slots[] = {1, 2, 63, 64};
     ClientOptions o = options;
-
-    (void) state;
 
     for (unsigned i = 0; i < 4; i++) {
         void *c;

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The subcommands of vgpu, through the ring of a model of the device, and on an older one. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "test-guest-command-fixture.h"
+#include "test.h"
 
 #define WINDOW (UINT64_C(1) << 20)
 
@@ -327,17 +324,17 @@ static void test_bench_is_interrupted(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, command_setup, command_teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, command_setup, command_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_vecadd_chooses_the_lane),
-        TEST(test_fast_lane_failing_request),
-        TEST(test_operations),
-        TEST(test_operations_of_other_types),
-        TEST(test_operations_on_an_old_host),
-        TEST(test_operations_bad_input),
-        TEST(test_info_with_window),
-        TEST(test_bench_on_the_ring),
-        TEST(test_bench_is_interrupted),
+        CASE(test_vecadd_chooses_the_lane),
+        CASE(test_fast_lane_failing_request),
+        CASE(test_operations),
+        CASE(test_operations_of_other_types),
+        CASE(test_operations_on_an_old_host),
+        CASE(test_operations_bad_input),
+        CASE(test_info_with_window),
+        CASE(test_bench_on_the_ring),
+        CASE(test_bench_is_interrupted),
     };
 
     return cmocka_run_group_tests_name("guest-command-ring", tests, NULL, NULL);

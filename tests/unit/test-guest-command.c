@@ -2,18 +2,15 @@
 /* The subcommands of vgpu, through the registers of a model of the device. */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "cleanup.h"
 #include "test-guest-command-fixture.h"
+#include "test.h"
 
 /* ---- add ------------------------------------------------------------------ */
 
@@ -329,22 +326,22 @@ static void test_bench(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, command_setup, command_teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, command_setup, command_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_add),
-        TEST(test_exit_codes),
-        TEST(test_info),
-        TEST(test_info_json),
-        TEST(test_info_of_a_hostile_host),
-        TEST(test_info_without_host),
-        TEST(test_vecadd_lengths),
-        TEST(test_vecadd_bad_input),
-        TEST(test_vecadd_onto_its_input),
-        TEST(test_vecadd_needs_operands),
-        TEST(test_vecadd_failing_request),
-        TEST(test_vecadd_standard_input),
-        TEST(test_vecadd_full_disk),
-        TEST(test_bench),
+        CASE(test_add),
+        CASE(test_exit_codes),
+        CASE(test_info),
+        CASE(test_info_json),
+        CASE(test_info_of_a_hostile_host),
+        CASE(test_info_without_host),
+        CASE(test_vecadd_lengths),
+        CASE(test_vecadd_bad_input),
+        CASE(test_vecadd_onto_its_input),
+        CASE(test_vecadd_needs_operands),
+        CASE(test_vecadd_failing_request),
+        CASE(test_vecadd_standard_input),
+        CASE(test_vecadd_full_disk),
+        CASE(test_bench),
     };
 
     return cmocka_run_group_tests_name("guest-command", tests, NULL, NULL);

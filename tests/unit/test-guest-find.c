@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* libvgpu: finding, opening and binding devices, with a sysfs tree of the test's own. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "test-guest-sysfs.h"
+#include "test.h"
 #include "vgpu.h"
 
 static int setup(void **state)
@@ -362,23 +359,23 @@ static void test_reset(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_find_none),
-        TEST(test_find_without_pci),
-        TEST(test_find_sorts),
-        TEST(test_find_leaves_others_alone),
-        TEST(test_open_by_name),
-        TEST(test_open_bad_names),
-        TEST(test_open_enables_memory),
-        TEST(test_open_checks_the_device),
-        TEST(test_registers),
-        TEST(test_bind),
-        TEST(test_bind_refused),
-        TEST(test_bind_leaves_drivers_alone),
-        TEST(test_enable_interrupts),
-        TEST(test_enable_interrupts_of_another_driver),
-        TEST(test_reset),
+        CASE(test_find_none),
+        CASE(test_find_without_pci),
+        CASE(test_find_sorts),
+        CASE(test_find_leaves_others_alone),
+        CASE(test_open_by_name),
+        CASE(test_open_bad_names),
+        CASE(test_open_enables_memory),
+        CASE(test_open_checks_the_device),
+        CASE(test_registers),
+        CASE(test_bind),
+        CASE(test_bind_refused),
+        CASE(test_bind_leaves_drivers_alone),
+        CASE(test_enable_interrupts),
+        CASE(test_enable_interrupts_of_another_driver),
+        CASE(test_reset),
     };
 
     return cmocka_run_group_tests_name("guest-find", tests, NULL, NULL);

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The allocator of the window: what it hands out never overlaps, and all of it comes back. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "cleanup.h"
 #include "heap.h"
+#include "test.h"
 
 #define BEGIN UINT64_C(4096)
 #define SIZE UINT64_C(65536)
@@ -103,13 +99,12 @@ static void try_alloc(heap *h, shadow *s, piece *p, uint32_t *state)
     mark(s, *p, true);
 }
 
-static void test_random_use(void **state)
+TEST(test_random_use)
 {
     static shadow s;
     piece pieces[64] = {{0}};
     heap h;
 
-    (void) state;
     for (uint32_t seed = 1; seed <= 20; seed++) {
         uint32_t random = seed;
 
@@ -142,12 +137,11 @@ static void test_random_use(void **state)
     }
 }
 
-static void test_limits(void **state)
+TEST(test_limits)
 {
     uint64_t offset = 1;
     heap h;
 
-    (void) state;
     assert_int_equal(heap_init(&h, BEGIN, SIZE), 0);
     assert_int_equal(heap_alloc(&h, UINT64_MAX, 1, &offset), -ENOSPC);
     assert_int_equal(heap_alloc(&h, UINT64_MAX - HEAP_UNIT + 1, 1, &offset), -ENOSPC);

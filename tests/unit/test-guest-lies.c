@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* libvgpu: hosts and devices that answer what they must not. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "cleanup.h"
 #include "test-guest-fixture.h"
+#include "test.h"
 
 static const VGPURequest nop = {.version = VGPU_PROTOCOL_VERSION, .opcode = VGPU_OP_NOP};
 
@@ -226,11 +223,11 @@ static void test_device_info_lies(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_impossible_status), TEST(test_lies),
-        TEST(test_random_answers),    TEST(test_error_without_code),
-        TEST(test_answers_of_errors), TEST(test_device_info_lies),
+        CASE(test_impossible_status), CASE(test_lies),
+        CASE(test_random_answers),    CASE(test_error_without_code),
+        CASE(test_answers_of_errors), CASE(test_device_info_lies),
     };
 
     return cmocka_run_group_tests_name("guest-lies", tests, NULL, NULL);

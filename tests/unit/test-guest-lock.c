@@ -4,16 +4,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "test-guest-sysfs.h"
+#include "test.h"
 #include "vgpu.h"
 
 static int setup(void **state)
@@ -209,11 +206,11 @@ static void test_gives_up(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_two_handles),    TEST(test_devices_are_apart),  TEST(test_holder_dies),
-        TEST(test_waits_for_ever), TEST(test_waits_with_a_limit), TEST(test_gets_its_turn),
-        TEST(test_gives_up),
+        CASE(test_two_handles),    CASE(test_devices_are_apart),  CASE(test_holder_dies),
+        CASE(test_waits_for_ever), CASE(test_waits_with_a_limit), CASE(test_gets_its_turn),
+        CASE(test_gives_up),
     };
 
     return cmocka_run_group_tests_name("guest-lock", tests, NULL, NULL);

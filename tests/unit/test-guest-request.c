@@ -3,17 +3,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "cleanup.h"
 #include "test-guest-fixture.h"
+#include "test.h"
 
 /* ---- Honest hosts --------------------------------------------------------- */
 
@@ -400,9 +397,8 @@ static void test_without_interrupts_again(void **state)
 
 /* ---- Error strings -------------------------------------------------------- */
 
-static void test_error_strings(void **state)
+TEST(test_error_strings)
 {
-    (void) state;
     for (int code = -140; code <= VGPU_N_ERRORS; code++) {
         const char *text = vgpu_strerror(code);
 
@@ -420,27 +416,27 @@ static void test_error_strings(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_typed_calls),
-        TEST(test_economy),
-        TEST(test_tail_is_padded),
-        TEST(test_sizes),
-        TEST(test_room),
-        TEST(test_steps),
-        TEST(test_lock_forgets),
-        TEST(test_calls_lock),
-        TEST(test_every_error),
-        TEST(test_error_after_error),
-        TEST(test_timeout),
-        TEST(test_submit_waits_for_the_one_before),
-        TEST(test_wait_again),
-        TEST(test_reset),
-        TEST(test_foreign_answer),
-        TEST(test_no_wakeup_is_lost),
-        TEST(test_interrupt_timeout),
-        TEST(test_spurious_interrupts),
-        TEST(test_without_interrupts_again),
+        CASE(test_typed_calls),
+        CASE(test_economy),
+        CASE(test_tail_is_padded),
+        CASE(test_sizes),
+        CASE(test_room),
+        CASE(test_steps),
+        CASE(test_lock_forgets),
+        CASE(test_calls_lock),
+        CASE(test_every_error),
+        CASE(test_error_after_error),
+        CASE(test_timeout),
+        CASE(test_submit_waits_for_the_one_before),
+        CASE(test_wait_again),
+        CASE(test_reset),
+        CASE(test_foreign_answer),
+        CASE(test_no_wakeup_is_lost),
+        CASE(test_interrupt_timeout),
+        CASE(test_spurious_interrupts),
+        CASE(test_without_interrupts_again),
         cmocka_unit_test(test_error_strings),
     };
 

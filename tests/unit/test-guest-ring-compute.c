@@ -3,17 +3,14 @@
  * strides. */
 #include <errno.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "cleanup.h"
 #include "ring.h"
 #include "test-guest-compute.h"
 #include "test-guest-fixture.h"
+#include "test.h"
 
 #define WINDOW_SMALL VGPU_WINDOW_SIZE_MIN
 #define WINDOW_LARGE (UINT64_C(8) << 20)
@@ -441,22 +438,22 @@ static void test_arguments(void **state)
 
 int main(void)
 {
-#define TEST(function, size) \
+#define CASE(function, size) \
     cmocka_unit_test_setup_teardown(function, setup_##size, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_small_window, small),
-        TEST(test_large_window, large),
-        TEST(test_in_place, small),
-        TEST(test_integers_wrap, small),
-        TEST(test_extremes_of_floats, small),
-        TEST(test_matmul, small),
-        TEST(test_matmul, large),
-        TEST(test_strides, small),
-        TEST(test_host_that_turns_away, small),
-        TEST(test_piece_that_fails, small),
-        TEST(test_timeout, small),
-        TEST(test_no_room, small),
-        TEST(test_arguments, small),
+        CASE(test_small_window, small),
+        CASE(test_large_window, large),
+        CASE(test_in_place, small),
+        CASE(test_integers_wrap, small),
+        CASE(test_extremes_of_floats, small),
+        CASE(test_matmul, small),
+        CASE(test_matmul, large),
+        CASE(test_strides, small),
+        CASE(test_host_that_turns_away, small),
+        CASE(test_piece_that_fails, small),
+        CASE(test_timeout, small),
+        CASE(test_no_room, small),
+        CASE(test_arguments, small),
     };
 
     return cmocka_run_group_tests_name("guest-ring-compute", tests, NULL, NULL);

@@ -2,17 +2,14 @@
 /* The ring with a host that refuses, lies or goes away. */
 #include <errno.h>
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "cleanup.h"
 #include "ring.h"
 #include "test-guest-fixture.h"
+#include "test.h"
 
 #define WINDOW (UINT64_C(1) << 17)
 
@@ -396,22 +393,22 @@ static void test_garbage_in_the_header(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_reset_under_us),
-        TEST(test_host_ends_the_ring),
-        TEST(test_states_that_end_a_ring),
-        TEST(test_completions_before_the_end),
-        TEST(test_close_with_requests_outstanding),
-        TEST(test_cq_tail_that_jumps),
-        TEST(test_device_unplugged),
-        TEST(test_completions_of_nothing),
-        TEST(test_unknown_tags),
-        TEST(test_tag_twice),
-        TEST(test_tag_of_an_earlier_request),
-        TEST(test_statuses),
-        TEST(test_sq_head_that_jumps),
-        TEST(test_garbage_in_the_header),
+        CASE(test_reset_under_us),
+        CASE(test_host_ends_the_ring),
+        CASE(test_states_that_end_a_ring),
+        CASE(test_completions_before_the_end),
+        CASE(test_close_with_requests_outstanding),
+        CASE(test_cq_tail_that_jumps),
+        CASE(test_device_unplugged),
+        CASE(test_completions_of_nothing),
+        CASE(test_unknown_tags),
+        CASE(test_tag_twice),
+        CASE(test_tag_of_an_earlier_request),
+        CASE(test_statuses),
+        CASE(test_sq_head_that_jumps),
+        CASE(test_garbage_in_the_header),
     };
 
     return cmocka_run_group_tests_name("guest-ring-faults", tests, NULL, NULL);

@@ -3,17 +3,14 @@
  * where. */
 #include <errno.h>
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "cleanup.h"
 #include "ring.h"
 #include "test-guest-fixture.h"
+#include "test.h"
 
 #define WINDOW (UINT64_C(1) << 17)
 
@@ -315,20 +312,20 @@ static void test_window_memory(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_old_device, fixture_setup, fixture_teardown),
-        TEST(test_new_device),
-        TEST(test_without_features),
-        TEST(test_entries),
-        TEST(test_impossible_windows),
-        TEST(test_write_combining_is_preferred),
-        TEST(test_host_that_refuses),
-        TEST(test_one_ring_at_a_time),
-        TEST(test_ring_left_on),
-        TEST(test_callbacks),
-        TEST(test_waiting),
-        TEST(test_window_memory),
+        CASE(test_new_device),
+        CASE(test_without_features),
+        CASE(test_entries),
+        CASE(test_impossible_windows),
+        CASE(test_write_combining_is_preferred),
+        CASE(test_host_that_refuses),
+        CASE(test_one_ring_at_a_time),
+        CASE(test_ring_left_on),
+        CASE(test_callbacks),
+        CASE(test_waiting),
+        CASE(test_window_memory),
     };
 
     return cmocka_run_group_tests_name("guest-ring-open", tests, NULL, NULL);

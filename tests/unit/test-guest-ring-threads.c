@@ -8,8 +8,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +15,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "cleanup.h"
 #include "mmio.h"
 #include "ring.h"
 #include "shared.h"
 #include "test-guest-compute.h"
 #include "test-guest-sysfs.h"
+#include "test.h"
 #include "uio.h"
 
 #define WINDOW (UINT64_C(1) << 17)
@@ -390,11 +387,11 @@ static void test_spinning_then_sleeping(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_polling),
-        TEST(test_sleeping),
-        TEST(test_spinning_then_sleeping),
+        CASE(test_polling),
+        CASE(test_sleeping),
+        CASE(test_spinning_then_sleeping),
     };
 
     return cmocka_run_group_tests_name("guest-ring-threads", tests, NULL, NULL);

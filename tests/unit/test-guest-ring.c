@@ -3,17 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "cleanup.h"
 #include "ring.h"
 #include "test-guest-fixture.h"
+#include "test.h"
 #include "uio.h"
 
 #define WINDOW (UINT64_C(1) << 20)
@@ -617,22 +614,22 @@ static void test_both_lanes_at_once(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_wrap_at_every_index),
-        TEST(test_full_ring),
-        TEST(test_any_order),
-        TEST(test_one_doorbell_a_batch),
-        TEST(test_no_doorbell_while_awake),
-        TEST(test_doorbell_where_asked_for),
-        TEST(test_no_lost_doorbell),
-        TEST(test_no_lost_interrupt),
-        TEST(test_registers_for_each_request),
-        TEST(test_one_interrupt_for_many),
-        TEST(test_no_interrupt_while_polling),
-        TEST(test_empty_interrupts),
-        TEST(test_event_loop),
-        TEST(test_both_lanes_at_once),
+        CASE(test_wrap_at_every_index),
+        CASE(test_full_ring),
+        CASE(test_any_order),
+        CASE(test_one_doorbell_a_batch),
+        CASE(test_no_doorbell_while_awake),
+        CASE(test_doorbell_where_asked_for),
+        CASE(test_no_lost_doorbell),
+        CASE(test_no_lost_interrupt),
+        CASE(test_registers_for_each_request),
+        CASE(test_one_interrupt_for_many),
+        CASE(test_no_interrupt_while_polling),
+        CASE(test_empty_interrupts),
+        CASE(test_event_loop),
+        CASE(test_both_lanes_at_once),
     };
 
     return cmocka_run_group_tests_name("guest-ring", tests, NULL, NULL);

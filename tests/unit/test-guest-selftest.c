@@ -5,20 +5,17 @@
  */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "cleanup.h"
 #include "command.h"
 #include "test-guest-model.h"
 #include "test-guest-run.h"
 #include "test-guest-sysfs.h"
+#include "test.h"
 
 typedef struct fixture {
     fake_sysfs sysfs;
@@ -492,20 +489,20 @@ static void test_without_host(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_good_device),
-        TEST(test_good_device_with_ring),
-        TEST(test_slow_device),
-        TEST(test_finds_writable_registers),
-        TEST(test_finds_forgetful_registers),
-        TEST(test_finds_wrong_writes),
-        TEST(test_finds_a_reset_that_is_none),
-        TEST(test_finds_wrong_length_codes),
-        TEST(test_finds_hosts_that_err),
-        TEST(test_finds_rings_that_err),
-        TEST(test_finds_writable_extension),
-        TEST(test_without_host),
+        CASE(test_good_device),
+        CASE(test_good_device_with_ring),
+        CASE(test_slow_device),
+        CASE(test_finds_writable_registers),
+        CASE(test_finds_forgetful_registers),
+        CASE(test_finds_wrong_writes),
+        CASE(test_finds_a_reset_that_is_none),
+        CASE(test_finds_wrong_length_codes),
+        CASE(test_finds_hosts_that_err),
+        CASE(test_finds_rings_that_err),
+        CASE(test_finds_writable_extension),
+        CASE(test_without_host),
     };
 
     return cmocka_run_group_tests_name("guest-selftest", tests, NULL, NULL);

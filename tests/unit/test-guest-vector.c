@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* libvgpu: vectors cut into requests. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "test-guest-model.h"
 #include "test-guest-sysfs.h"
+#include "test.h"
 #include "vgpu.h"
 
 #define LONG_MS 60000
@@ -73,7 +70,7 @@ static void expect_sums(const fixture *f, vgpu_type type, const uint8_t *c, size
     }
 }
 
-static void test_types(void **state)
+TEST(test_types)
 {
     static const struct {
         const char *name;
@@ -88,7 +85,6 @@ static void test_types(void **state)
     const vgpu_type none = (vgpu_type) VGPU_N_TYPES;
     vgpu_type type;
 
-    (void) state;
     for (size_t i = 0; i < VGPU_N_TYPES; i++) {
         assert_int_equal(vgpu_type_from_string(types[i].name, &type), 0);
         assert_int_equal(type, types[i].type);
@@ -262,17 +258,17 @@ static void test_held_lock_is_kept(void **state)
 
 int main(void)
 {
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
-        TEST(test_lengths),
-        TEST(test_in_place),
-        TEST(test_unaligned),
-        TEST(test_says_which_request_failed),
-        TEST(test_bad_type),
-        TEST(test_tries_again),
-        TEST(test_lies),
-        TEST(test_held_lock_is_kept),
+        CASE(test_lengths),
+        CASE(test_in_place),
+        CASE(test_unaligned),
+        CASE(test_says_which_request_failed),
+        CASE(test_bad_type),
+        CASE(test_tries_again),
+        CASE(test_lies),
+        CASE(test_held_lock_is_kept),
     };
 
     return cmocka_run_group_tests_name("guest-vector", tests, NULL, NULL);

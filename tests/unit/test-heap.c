@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The heap: the order it gives, and the shape that makes it cheap. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "heap.h"
+#include "test.h"
 
 #define NODES 300
 #define STEPS 20000
@@ -35,14 +31,13 @@ static unsigned check(const HeapNode *n, const HeapNode *parent, unsigned *count
 }
 
 /* The keys go round 2^64 in the middle of it. */
-static void test_random(void **state)
+TEST(test_random)
 {
     static HeapNode nodes[NODES];
     static bool in[NODES];
     HeapNode *heap = NULL;
     unsigned expected = 0;
 
-    (void) state;
     srand(1);
     for (unsigned i = 0; i < STEPS; i++) {
         unsigned k = (unsigned) rand() % NODES, count = 0;
@@ -61,12 +56,11 @@ static void test_random(void **state)
     }
 }
 
-static void test_in_order(void **state)
+TEST(test_in_order)
 {
     static HeapNode nodes[NODES];
     HeapNode *heap = NULL, last = {0};
 
-    (void) state;
     srand(2);
     for (unsigned i = 0; i < NODES; i++) {
         nodes[i].key = 1 + (uint64_t) (rand() % 50);

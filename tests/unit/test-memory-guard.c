@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory that goes away under those who use it. Here a file that shrinks does that, which
  * needs no huge pages; windows are tested with those. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
-
 #include "memory-guard.h"
+#include "test.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -66,11 +62,10 @@ static void assert_lost(const Mapping *m)
         assert_true(m->memory[i] == 0 && m->memory[i + 1] == (unsigned char) i);
 }
 
-static void test_lost(void **state)
+TEST(test_lost)
 {
     Mapping m[3];
 
-    (void) state;
     for (unsigned i = 0; i < 3; i++)
         map(&m[i]);
     take_away(&m[1]);
@@ -115,14 +110,13 @@ static void *touch(void *data)
 }
 
 /* All at once in two mappings that are lost and one that is not, which comes and goes meanwhile. */
-static void test_threads(void **state)
+TEST(test_threads)
 {
     enum { N_THREADS = 9 };
     Mapping m[3], other;
     Toucher touchers[N_THREADS];
     pthread_barrier_t barrier;
 
-    (void) state;
     pthread_barrier_init(&barrier, NULL, N_THREADS + 1);
     for (unsigned round = 0; round < 100; round++) {
         for (unsigned i = 0; i < 3; i++)
@@ -199,11 +193,10 @@ static int run_in_child(void (*function)(Mapping *m), void (*handler)(int signal
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static void test_elsewhere(void **state)
+TEST(test_elsewhere)
 {
     void (*const functions[])(Mapping * m) = {touch_elsewhere, touch_with_limit, send_signal};
 
-    (void) state;
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(run_in_child(functions[i], SIG_DFL), 128 + SIGBUS);
         assert_int_equal(run_in_child(functions[i], exit_seven), 7);

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The validators: what they must take, and every way to be wrong. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "test.h"
 #include "vgpu-protocol.h"
 
 /* Checks a copy that ends where the heap block ends, so that a sanitizer sees a
@@ -115,10 +111,8 @@ static const RequestCase request_cases[] = {
     {"unknown", {.version = V, .opcode = 0xffffffff}, 32, VGPU_ERROR_UNSUPPORTED_OP},
 };
 
-static void test_requests(void **state)
+TEST(test_requests)
 {
-    (void) state;
-
     for (size_t i = 0; i < sizeof(request_cases) / sizeof(request_cases[0]); i++) {
         const RequestCase *c = &request_cases[i];
         char request[2048] = {0};
@@ -156,10 +150,8 @@ static const ResponseCase response_cases[] = {
     {"data wraps", {V, 0, 0, 0xfffffff0, 0x20, 0, {0}}, 1024, false},
 };
 
-static void test_responses(void **state)
+TEST(test_responses)
 {
-    (void) state;
-
     for (size_t i = 0; i < sizeof(response_cases) / sizeof(response_cases[0]); i++) {
         const ResponseCase *c = &response_cases[i];
         char response[2048] = {0};
@@ -170,7 +162,7 @@ static void test_responses(void **state)
     }
 }
 
-static void test_socket_headers(void **state)
+TEST(test_socket_headers)
 {
     static const struct {
         VGPUSocketHeader header;
@@ -196,7 +188,6 @@ static void test_socket_headers(void **state)
         {{.magic = VGPU_SOCKET_MAGIC, .msg_type = VGPU_MSG_RESPONSE, .payload_len = 31}, false},
     };
 
-    (void) state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if ((vgpu_socket_header_check(&cases[i].header) == NULL) != cases[i].ok)
             fail_msg("header %zu", i);
@@ -204,7 +195,7 @@ static void test_socket_headers(void **state)
 
 /* Every header of small numbers and their neighbours at the edges, at every size
  * of the buffer: the answer may be anything, the bounds must hold. */
-static void test_every_edge(void **state)
+TEST(test_every_edge)
 {
     static const uint32_t edges[] = {0,  1,   2,   31,   32,   33,         36,         40,
                                      41, 992, 993, 1024, 1025, 0x40000000, 0x7fffffff, 0xffffffff};
@@ -212,7 +203,6 @@ static void test_every_edge(void **state)
     const size_t n = sizeof(edges) / sizeof(edges[0]);
     unsigned accepted = 0;
 
-    (void) state;
     for (size_t o = 0; o < sizeof(opcodes) / sizeof(opcodes[0]); o++)
         for (size_t i = 0; i < n * n * n; i++) {
             VGPURequest r = {V,  opcodes[o], 0, edges[i % n], edges[i / n % n], edges[i / n / n],
@@ -226,10 +216,8 @@ static void test_every_edge(void **state)
     assert_true(accepted > 0);
 }
 
-static void test_names(void **state)
+TEST(test_names)
 {
-    (void) state;
-
     for (uint32_t p = 0; p < VGPU_N_PRIORITIES; p++)
         assert_int_equal(vgpu_priority_from_string(vgpu_priority_to_string(p)), p);
     assert_int_equal(vgpu_priority_from_string("urgent"), -1);

@@ -9,14 +9,10 @@
  * The producer is the guest with sq_tail and the doorbell, or the mediator with cq_tail and the
  * interrupt; the consumer is the other.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "test-model.h"
+#include "test.h"
 #include "vgpu-ring.h"
 
 #define N_ITEMS 4
@@ -157,17 +153,15 @@ static bool can_lose(Rules rules)
 
 /* ---- The tests ------------------------------------------------------------------------------ */
 
-static void test_no_wake_up_is_lost(void **state)
+TEST(test_no_wake_up_is_lost)
 {
-    (void) state;
     for (uint32_t begin = 0u - N_ITEMS; begin != 2; begin++)
         for (unsigned burst = 1; burst <= N_ITEMS; burst++)
             assert_false(can_lose((Rules){true, true, true, burst, begin}));
 }
 
-static void test_each_part_is_needed(void **state)
+TEST(test_each_part_is_needed)
 {
-    (void) state;
     assert_true(can_lose((Rules){false, true, true, 1, 0}));
     assert_true(can_lose((Rules){true, false, true, 1, 0}));
     assert_true(can_lose((Rules){true, true, false, 1, 0}));

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The mediator's end of a ring, on plain memory: no process, no eventfd. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "ring.h"
+#include "test.h"
 
 #define WINDOW_SIZE (UINT64_C(1) << 20)
 
@@ -166,9 +162,8 @@ static void full_and_backwards(uint32_t entries, uint32_t begin)
     shared_free(s);
 }
 
-static void test_wrap(void **state)
+TEST(test_wrap)
 {
-    (void) state;
     for (uint32_t entries = VGPU_RING_ENTRIES_MIN; entries <= 64; entries *= 2)
         for (uint32_t back = 0; back <= 2 * entries; back++) {
             one_by_one(entries, 0u - back);
@@ -179,12 +174,11 @@ static void test_wrap(void **state)
 }
 
 /* The copy is what counts, whatever the guest writes after publishing. */
-static void test_copied_once(void **state)
+TEST(test_copied_once)
 {
     Shared *s = shared_new(8, 0);
     RingEntry e;
 
-    (void) state;
     submit(s, accumulate(1));
     e = take(s);
     memset(slot(s, 0), 0xff, sizeof(VGPUSubmission));
@@ -228,12 +222,11 @@ static void test_bad_entries(void **state)
 
 /* ---- No room for completions ---------------------------------------------------------- */
 
-static void test_completions_not_taken(void **state)
+TEST(test_completions_not_taken)
 {
     Shared *s = shared_new(4, 0xfffffffe);
     RingEntry e;
 
-    (void) state;
     for (unsigned i = 0; i < 4; i++) {
         submit(s, nop(i));
         e = take(s);
@@ -260,11 +253,10 @@ static void test_completions_not_taken(void **state)
 
 /* ---- Indices that make no sense ---------------------------------------------------------- */
 
-static void test_hostile_indices(void **state)
+TEST(test_hostile_indices)
 {
     static const uint32_t far[] = {5, 6, 1000, 0x7fffffff, 0x80000000, 0xffffffff};
 
-    (void) state;
     for (unsigned i = 0; i < sizeof(far) / sizeof(far[0]); i++)
         for (uint32_t begin = 0xfffffffa; begin != 6; begin++) {
             Shared *s = shared_new(4, begin);
@@ -304,13 +296,12 @@ static void test_hostile_indices(void **state)
 
 /* ---- Recovery -------------------------------------------------------------------------------- */
 
-static void test_recover_each_state(void **state)
+TEST(test_recover_each_state)
 {
     Shared *s = shared_new(8, 0xfffffffd);
     VGPUSubmission pure = accumulate(4);
     RingEntry e[4];
 
-    (void) state;
     pure.c.offset = 16384;
     submit(s, nop(0));        /* will be STARTED */
     submit(s, accumulate(1)); /* DONE, and told of */
@@ -424,12 +415,11 @@ static void test_recover_hostile(void **state)
 /* ---- Suppression --------------------------------------------------------------------------------
  */
 
-static void test_events(void **state)
+TEST(test_events)
 {
     Shared *s = shared_new(8, 0xffffffff);
     RingEntry e;
 
-    (void) state;
     assert_int_equal(ring_sleep(&s->ring), RING_NOTHING);
     assert_int_equal(s->header->sq_event, 0xffffffff);
     submit(s, nop(1));

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ageing, against the bounds that scheduler.h states. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "test-scheduler-device.h"
+#include "test.h"
 
 #define CLIENTS 9 /* a third of them at each priority */
 #define JOBS 120
@@ -197,27 +193,23 @@ static void run_seeds(SchedPolicy policy, bool medium)
     }
 }
 
-static void test_bound_by_arrival(void **state)
+TEST(test_bound_by_arrival)
 {
-    (void) state;
     run_seeds(SCHED_FIFO, false);
 }
 
-static void test_bound_by_arrival_two_due(void **state)
+TEST(test_bound_by_arrival_two_due)
 {
-    (void) state;
     run_seeds(SCHED_FIFO, true);
 }
 
-static void test_bound_fair(void **state)
+TEST(test_bound_fair)
 {
-    (void) state;
     run_seeds(SCHED_FAIR, false);
 }
 
-static void test_bound_fair_two_due(void **state)
+TEST(test_bound_fair_two_due)
 {
-    (void) state;
     run_seeds(SCHED_FAIR, true);
 }
 
@@ -236,12 +228,11 @@ static void flood(World *w, uint64_t limit_usec)
 }
 
 /* Without a limit, those below wait for as long as there is one above. */
-static void test_strict(void **state)
+TEST(test_strict)
 {
     static World w;
     uint64_t picked;
 
-    (void) state;
     flood(&w, UINT64_MAX);
     assert_true(w.device.scheduler.depth[VGPU_PRIORITY_LOW] > 0);
     picked = w.level_picks[VGPU_PRIORITY_LOW];
@@ -249,21 +240,19 @@ static void test_strict(void **state)
     assert_int_equal(w.level_picks[VGPU_PRIORITY_LOW], picked);
 }
 
-static void test_nobody_starves(void **state)
+TEST(test_nobody_starves)
 {
     static World w;
 
-    (void) state;
     flood(&w, 5000);
     assert_int_equal(w.device.scheduler.depth[VGPU_PRIORITY_LOW], 0);
 }
 
 /* However many are due, those above lose no more than every other pick. */
-static void test_half_at_most(void **state)
+TEST(test_half_at_most)
 {
     static World w;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1, SCHED_FIFO, 1);
     w.longest_usec = 10;
@@ -275,12 +264,11 @@ static void test_half_at_most(void **state)
 }
 
 /* What is held is not due; when it is no longer, the time counts. */
-static void test_held(void **state)
+TEST(test_held)
 {
     static World w;
     SchedClient *low = &w.clients[VGPU_PRIORITY_LOW], *high = &w.clients[VGPU_PRIORITY_HIGH];
 
-    (void) state;
     random_seed(1);
     begin(&w, 1, SCHED_FIFO, 1000);
     w.longest_usec = 10;

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 
 #include "test-scheduler-device.h"
+#include "test.h"
 
 static uint32_t case_seed;
 static uint64_t random_state;

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Shares of a device under SCHED_FAIR, against the bound that fair.h states. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "test-scheduler-device.h"
+#include "test.h"
 
 #define CLIENTS_MAX 8
 #define DEEP 1000 /* requests outstanding */
@@ -185,11 +181,10 @@ static void add_any_client(World *w, unsigned places)
 }
 
 /* Any number of places, weights, times and requests; clients come and go. */
-static void test_bound(void **state)
+TEST(test_bound)
 {
     static World w;
 
-    (void) state;
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
         random_seed(seed);
         begin(&w, 1 + random_below(random_below(2) == 0 ? 2 : 24));
@@ -207,12 +202,11 @@ static void test_bound(void **state)
 }
 
 /* Where it is known what requests take, the shares are the weights'. */
-static void test_weights(void **state)
+TEST(test_weights)
 {
     static const uint32_t weights[] = {100, 300, 50, 550};
     static World w;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1);
     for (unsigned i = 0; i < 4; i++)
@@ -224,11 +218,10 @@ static void test_weights(void **state)
 }
 
 /* By time: what takes ten times as long is picked a tenth as often. */
-static void test_times(void **state)
+TEST(test_times)
 {
     static World w;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1);
     add_client(&w, 100, 10, 1000);
@@ -240,11 +233,10 @@ static void test_times(void **state)
 
 /* ---- A thousand against one ---------------------------------------------------------------- */
 
-static void test_thousand_outstanding(void **state)
+TEST(test_thousand_outstanding)
 {
     static World w;
 
-    (void) state;
     random_seed(1);
     for (unsigned places = 1; places <= 2; places++) {
         begin(&w, places);
@@ -259,11 +251,10 @@ static void test_thousand_outstanding(void **state)
 }
 
 /* It is not served beyond the others' first requests, when they come. */
-static void test_late_comers(void **state)
+TEST(test_late_comers)
 {
     static World w;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1);
     add_client(&w, 100, DEEP, 500);
@@ -283,12 +274,11 @@ static void test_late_comers(void **state)
 /* ---- Credit and debt ------------------------------------------------------------------------- */
 
 /* Who was idle for long gets its share from now on, and no more. */
-static void test_idle_saves_nothing(void **state)
+TEST(test_idle_saves_nothing)
 {
     static World w;
     unsigned before;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1);
     add_client(&w, 100, 10, 100);
@@ -304,12 +294,11 @@ static void test_idle_saves_nothing(void **state)
 }
 
 /* The same for who was held, which was waiting all the time. */
-static void test_held_saves_nothing(void **state)
+TEST(test_held_saves_nothing)
 {
     static World w;
     unsigned before;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1);
     add_client(&w, 100, 10, 100);
@@ -326,11 +315,10 @@ static void test_held_saves_nothing(void **state)
 }
 
 /* Long requests that were taken for short ones: what was too much is paid back. */
-static void test_estimate_is_corrected(void **state)
+TEST(test_estimate_is_corrected)
 {
     static World w;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1);
     add_client(&w, 100, 10, 100);
@@ -347,11 +335,10 @@ static void test_estimate_is_corrected(void **state)
 }
 
 /* What was used while nobody else wanted it is not held against the user. */
-static void test_idle_device_forgives(void **state)
+TEST(test_idle_device_forgives)
 {
     static World w;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1);
     add_client(&w, 1, 1, 1000000);
@@ -366,12 +353,11 @@ static void test_idle_device_forgives(void **state)
 }
 
 /* What somebody owes goes along to another priority, and to another pool. */
-static void test_debt_moves_along(void **state)
+TEST(test_debt_moves_along)
 {
     static World w;
     Scheduler other;
 
-    (void) state;
     random_seed(1);
     begin(&w, 1);
     scheduler_init(&other, &w.device.next_arrival, 1, UINT32_MAX);

@@ -4,14 +4,10 @@
  * against a model where the policy says which request is next, and else against what
  * holds under every policy. No request is lost, and none comes twice.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "test-scheduler-device.h"
+#include "test.h"
 
 #define SCHEDULERS 2
 #define CLIENTS 12
@@ -247,15 +243,13 @@ static void run(bool fifo_only)
     }
 }
 
-static void test_fifo(void **state)
+TEST(test_fifo)
 {
-    (void) state;
     run(true);
 }
 
-static void test_any_policy(void **state)
+TEST(test_any_policy)
 {
-    (void) state;
     run(false);
 }
 

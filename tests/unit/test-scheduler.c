@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The scheduler against what its header promises, with a clock of our own. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "scheduler.h"
+#include "test.h"
 
 typedef struct Fixture {
     uint64_t next_arrival;
@@ -31,17 +27,16 @@ static void push(Fixture *f, SchedClient *c, SchedRequest *r, unsigned priority)
     assert_int_equal(scheduler_push(&f->scheduler, c, r, priority, f->next_arrival * 10), 0);
 }
 
-static void test_empty(void **state)
+TEST(test_empty)
 {
     Fixture f = fixture_new(1, 1);
 
-    (void) state;
     fixture_init(&f);
     assert_null(scheduler_pick(&f.scheduler, 0));
     assert_int_equal(scheduler_queued(&f.scheduler), 0);
 }
 
-static void test_priority_before_arrival(void **state)
+TEST(test_priority_before_arrival)
 {
     Fixture f = fixture_new(10, 10);
     SchedRequest r[6] = {0};
@@ -49,7 +44,6 @@ static void test_priority_before_arrival(void **state)
     static const unsigned priorities[6] = {0, 2, 1, 0, 1, 2};
     static const unsigned order[6] = {1, 5, 2, 4, 0, 3};
 
-    (void) state;
     fixture_init(&f);
     sched_client_init(&c, 10);
     for (unsigned i = 0; i < 6; i++)
@@ -60,13 +54,12 @@ static void test_priority_before_arrival(void **state)
 }
 
 /* A high request that arrives late waits for what runs, and for nothing else. */
-static void test_running_is_bounded(void **state)
+TEST(test_running_is_bounded)
 {
     Fixture f = fixture_new(2, 10);
     SchedRequest r[4] = {0};
     SchedClient c;
 
-    (void) state;
     fixture_init(&f);
     sched_client_init(&c, 10);
     for (unsigned i = 0; i < 3; i++)
@@ -106,13 +99,12 @@ static void test_limits(void **state)
 }
 
 /* Moved requests stand by arrival among those that are there already. */
-static void test_priority_change_merges(void **state)
+TEST(test_priority_change_merges)
 {
     Fixture f = fixture_new(10, 10);
     SchedRequest a[3] = {0}, b[3] = {0};
     SchedClient ca, cb;
 
-    (void) state;
     fixture_init(&f);
     sched_client_init(&ca, 10);
     sched_client_init(&cb, 10);
@@ -165,13 +157,12 @@ static void test_remove(void **state)
     assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r[2]);
 }
 
-static void test_hold(void **state)
+TEST(test_hold)
 {
     Fixture f = fixture_new(10, 10);
     SchedRequest a[3] = {0}, b[2] = {0};
     SchedClient ca, cb;
 
-    (void) state;
     fixture_init(&f);
     sched_client_init(&ca, 10);
     sched_client_init(&cb, 10);
@@ -193,13 +184,12 @@ static void test_hold(void **state)
     assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &a[2]);
 }
 
-static void test_hold_all(void **state)
+TEST(test_hold_all)
 {
     Fixture f = fixture_new(10, 10);
     SchedRequest r = {0};
     SchedClient c;
 
-    (void) state;
     fixture_init(&f);
     sched_client_init(&c, 10);
     f.scheduler.held = true;
@@ -209,14 +199,13 @@ static void test_hold_all(void **state)
     assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r);
 }
 
-static void test_move(void **state)
+TEST(test_move)
 {
     Fixture from = fixture_new(10, 10);
     SchedRequest r[3] = {0}, there[2] = {0};
     SchedClient c, other;
     Scheduler to;
 
-    (void) state;
     fixture_init(&from);
     scheduler_init(&to, &from.next_arrival, 10, 2);
     sched_client_init(&c, 10);
@@ -247,7 +236,7 @@ static void test_move(void **state)
 
 /* Every VM pushes in turn, so every VM is served in turn; a third of them at
  * each priority, and then all of the low ones are raised. */
-static void test_ten_thousand_vms(void **state)
+TEST(test_ten_thousand_vms)
 {
     SchedClient *clients = calloc(N_VMS, sizeof(*clients));
     SchedRequest *requests = calloc((size_t) N_VMS * PER_VM, sizeof(*requests));
@@ -256,7 +245,6 @@ static void test_ten_thousand_vms(void **state)
     uint64_t last[VGPU_N_PRIORITIES] = {0};
     SchedRequest *r;
 
-    (void) state;
     assert_non_null(clients);
     assert_non_null(requests);
     fixture_init(&f);

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Histograms against a sorted list of the same values. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "statistics.h"
+#include "test.h"
 
-static void test_buckets_are_in_order(void **state)
+TEST(test_buckets_are_in_order)
 {
-    (void) state;
     for (unsigned i = 1; i < HISTOGRAM_BUCKETS; i++)
         assert_true(histogram_bucket_max(i) > histogram_bucket_max(i - 1));
     assert_true(histogram_bucket_max(HISTOGRAM_BUCKETS - 1) == UINT64_MAX);
 }
 
 /* The ends of every bucket fall into it and into no other. */
-static void test_edges(void **state)
+TEST(test_edges)
 {
-    (void) state;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         Histogram h = {0};
 
@@ -38,14 +32,13 @@ static int compare_u64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void test_percentiles(void **state)
+TEST(test_percentiles)
 {
     enum { N = 20001 };
     static uint64_t values[N];
     Histogram h = {0};
     uint64_t sum = 0;
 
-    (void) state;
     srand(2);
     for (unsigned i = 0; i < N; i++) {
         values[i] = (uint64_t) rand() >> (rand() % 31);
@@ -64,11 +57,10 @@ static void test_percentiles(void **state)
     }
 }
 
-static void test_empty_and_one(void **state)
+TEST(test_empty_and_one)
 {
     Histogram h = {0};
 
-    (void) state;
     assert_int_equal(histogram_percentile(&h, 99), 0);
     histogram_add(&h, 1000);
     assert_int_equal(histogram_percentile(&h, 1), 1000);
