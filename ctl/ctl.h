@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 #include "bus-client.h"
-#include "cleanup.h"
+#include "cleanup-bus.h"
+#include "clock.h"
 #include "pager.h"
 #include "table.h"
 
 #define USEC_PER_MSEC UINT64_C(1000)
-#define USEC_PER_SEC UINT64_C(1000000)
 
 /* What the options said. */
 typedef struct Options {

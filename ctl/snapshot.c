@@ -6,7 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "cleanup.h"
+#include "cleanup-bus.h"
+#include "clock.h"
 #include "names.h"
 #include "snapshot.h"
 
@@ -302,14 +303,6 @@ static int compare_vms(const void *a, const void *b)
 static int compare_pools(const void *a, const void *b)
 {
     return strcmp(((const PoolInfo *) a)->name, ((const PoolInfo *) b)->name);
-}
-
-static uint64_t now_usec(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
 }
 
 int snapshot_call(sd_bus *bus, sd_bus_message **ret)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "ctl.h"
 #include "snapshot.h"
 #include "text.h"
@@ -122,13 +123,10 @@ static void print_times(const char *label, uint64_t p50, uint64_t p95, uint64_t 
 static void print_last_request(uint64_t usec)
 {
     char when[TEXT_SIZE], ago[TEXT_SIZE];
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
+    uint64_t now = clock_usec(CLOCK_REALTIME);
 
     line("Last request", "%s; %s ago", text_timestamp(usec, when),
-         text_usec(now_usec > usec ? now_usec - usec : 0, ago));
+         text_usec(now > usec ? now - usec : 0, ago));
 }
 
 static void print_counters(const Counters *c)

@@ -10,9 +10,8 @@
 #include <wctype.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "text.h"
-
-#define USEC_PER_SEC UINT64_C(1000000)
 
 /* The bytes of the character at @text that can be printed as they are, or 0. */
 static size_t printable(const char *text, mbstate_t *state)

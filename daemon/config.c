@@ -9,11 +9,10 @@
 #include <string.h>
 
 #include "busy-poll.h"
+#include "clock.h"
 #include "config.h"
 #include "executor-protocol.h"
 #include "log.h"
-
-#define USEC_PER_SEC UINT64_C(1000000)
 
 typedef struct Reader {
     Config *config;

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vgpu-ring.h"
+#include "vgpu-builtin.h"
 
 typedef struct Ring {
     VGPURingHeader *header; /* these three are shared with the guest */

@@ -12,6 +12,7 @@
  * own threads aside. More would divide the same memory bandwidth among them.
  */
 #include "backend.h"
+#include "clock.h"
 
 #include "blas.h"
 #include "cpu-kernels.h"
@@ -98,14 +99,6 @@ static void compute(const Job *job, unsigned char *c)
         add_float64(job->a, job->b, c, job->n);
         break;
     }
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
 }
 
 /* The processor's own name, from the processor: a sandbox may hide /proc/cpuinfo. */
@@ -215,14 +208,14 @@ static uint64_t compute_in_window(const Backend *b, const Compute *compute)
 
 static uint32_t us_since(uint64_t start_ns)
 {
-    uint64_t us = (now_ns() - start_ns + 999) / 1000;
+    uint64_t us = (now_nsec() - start_ns + 999) / 1000;
 
     return us < UINT32_MAX ? (uint32_t) us : UINT32_MAX;
 }
 
 static Completion complete(const Backend *b, unsigned slot, const Compute *compute)
 {
-    uint64_t start = now_ns(), result = compute_in_window(b, compute);
+    uint64_t start = now_nsec(), result = compute_in_window(b, compute);
 
     return (Completion){.slot = slot, .result = result, .exec_time_us = us_since(start)};
 }
@@ -349,7 +342,7 @@ static uint32_t cpu_device_info(Backend *b, VGPUDeviceInfo *ret)
 
 static bool cpu_submit(Backend *b, unsigned slot, const Job *job, Completion *ret)
 {
-    uint64_t start = now_ns();
+    uint64_t start = now_nsec();
 
     compute(job, b->slots[slot].c);
 

@@ -31,6 +31,7 @@
  *   outside the noise. This one blocks; with a kernel that never ends in flight
  *   the process uses no processor time.
  */
+#include "cleanup.h"
 #include "cuda-backend.h"
 #include "kernels-image.h"
 
@@ -53,17 +54,6 @@ static const char *const kernel_names[N_KERNELS] = {
 };
 
 /* ---- Opening ------------------------------------------------------------- */
-
-static void freep(void *p)
-{
-    free(*(void **) p);
-}
-
-static void close_fdp(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
 
 /* Turns a CUresult into an errno, and into the one line that explains it. */
 static int check(const Backend *b, CUresult result, const char *what, char *reason)
@@ -176,8 +166,8 @@ static int open_streams(Backend *b, char *reason)
 /* Reads a whole image; a NUL is put behind it, since PTX is text. */
 static int read_image(const char *path, unsigned char **ret, char *reason)
 {
-    __attribute__((cleanup(close_fdp))) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    __attribute__((cleanup(freep))) unsigned char *image = NULL;
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP_FREE unsigned char *image = NULL;
     struct stat st;
     size_t done = 0;
 
@@ -212,7 +202,7 @@ fail:
 
 static int open_kernels(Backend *b, const char *path, char *reason)
 {
-    __attribute__((cleanup(freep))) unsigned char *file = NULL;
+    CLEANUP_FREE unsigned char *file = NULL;
     const char *name = NULL;
     int r = path ? read_image(path, &file, reason) : 0;
 
@@ -287,7 +277,7 @@ static Backend *cuda_close(Backend *b)
         b->driver.module_unload(b->module);
     if (b->context)
         b->driver.primary_ctx_release(b->device);
-    close_fdp(&b->done.event_fd);
+    cleanup_close(&b->done.event_fd);
     cuda_driver_close(&b->driver);
     free(b);
     return NULL;

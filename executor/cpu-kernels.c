@@ -10,7 +10,7 @@
 #include "cpu-level.h"
 
 /* No iteration depends on another one's result: operands that overlap otherwise
- * than exactly make results undefined (vgpu-ring.h), so the compiler need not test. */
+ * than exactly make results undefined (vgpu-builtin.h), so the compiler need not test. */
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety) interleave(enable)")
 #else

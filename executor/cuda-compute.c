@@ -28,6 +28,7 @@
  * used badly (17 ms for every other one of 2^24), but what lies in the gaps is the
  * guest's and can't be copied back over it.
  */
+#include "clock.h"
 #include "cuda-backend.h"
 
 #include <stdlib.h>
@@ -39,14 +40,6 @@
 #define STEP_ELEMENTS (1u << 22)
 /* Elements for each block of a kernel, until all blocks have some */
 #define BLOCK_ELEMENTS 512u
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
-}
 
 /* ---- Pipelines ---------------------------------------------------------------------- */
 
@@ -161,7 +154,7 @@ static void lane_done(CUstream stream, CUresult status, void *user_data)
     if (atomic_fetch_sub(&job->lanes_pending, 1) > 1)
         return;
 
-    job->end_ns = now_ns();
+    job->end_ns = now_nsec();
     done_add(&b->done, UINT64_C(1) << job->index);
 }
 
@@ -312,7 +305,7 @@ static bool start(Backend *b, unsigned index, Completion *ret)
     CudaCompute *job = &b->slots[index].job;
     CUresult r = (CUresult) job->compute.window->cuda_result;
 
-    job->start_ns = now_ns();
+    job->start_ns = now_nsec();
     if (r == CUDA_SUCCESS && job->single)
         r = start_single(b, index);
     else if (r == CUDA_SUCCESS)

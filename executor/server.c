@@ -10,6 +10,7 @@
 
 #include "answer.h"
 #include "busy-poll.h"
+#include "cleanup.h"
 #include "windows.h"
 
 #include <errno.h>
@@ -56,12 +57,6 @@ typedef struct Message {
     ExecutorHeader header;
     const unsigned char *payload; /* header.length bytes */
 } Message;
-
-static void close_fdp(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
 
 static void server_freep(Server **s)
 {
@@ -463,8 +458,8 @@ static int server_serve(Server *s, const Link *link)
 int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *options,
                const Link *link, bool *ret_idle)
 {
-    __attribute__((cleanup(server_freep))) Server *s = calloc(1, sizeof(*s));
-    __attribute__((cleanup(close_fdp))) int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    CLEANUP(server_freep) Server *s = calloc(1, sizeof(*s));
+    CLEANUP_CLOSE int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int r;
 
     if (!s || epoll_fd < 0) {

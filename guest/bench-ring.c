@@ -69,7 +69,7 @@ static int open_load(load *l)
  * first. Returns an exit code. */
 static int start(load *l, uint32_t first, uint32_t n, uint32_t *ret_n)
 {
-    uint64_t now = clock_now();
+    uint64_t now = now_nsec();
     size_t taken;
     int r;
 
@@ -128,7 +128,7 @@ static int finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret
     if (r < 0)
         return complain_result(vgpu_get_address(l->dev), r);
 
-    now = clock_now();
+    now = now_nsec();
     for (size_t i = 0; i < n; i++) {
         const lane_slot *s = l->completions[i].userdata;
 
@@ -181,11 +181,11 @@ static int measure_load(load *l, measurement *m)
 
     vgpu_get_counters(l->dev, &before);
     vgpu_ring_get_counters(l->ring, &before_ring);
-    begin = clock_now();
+    begin = now_nsec();
     r = run(l, &m->count, m->ns);
     if (r != EXIT_OK)
         return r;
-    m->total_ns = clock_now() - begin;
+    m->total_ns = now_nsec() - begin;
     count_accesses(l->dev, &before, m);
     vgpu_ring_get_counters(l->ring, &m->ring);
     m->ring.doorbells -= before_ring.doorbells;

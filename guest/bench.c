@@ -80,14 +80,14 @@ static int measure(const options *o, vgpu_device *dev, measurement *m)
     }
 
     vgpu_get_counters(dev, &before);
-    start = last = clock_now();
+    start = last = now_nsec();
     do {
         uint64_t now;
 
         r = one_add(o, dev, n, 0x9e3779b9u * n);
         if (r != EXIT_OK)
             return r;
-        now = clock_now();
+        now = now_nsec();
         m->ns[n++] = now - last;
         last = now;
     } while (n < m->count && !bench_is_interrupted());

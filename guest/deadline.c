@@ -3,21 +3,9 @@
 
 #include <time.h>
 
-#define NSEC_PER_SEC 1000000000ull
-#define NSEC_PER_MSEC 1000000ull
-#define NSEC_PER_USEC 1000ull
-
 /* Looks without any pause. Each is an exit to the host, a few microseconds: about as long as an
  * idle host needs for a small request. */
 #define SPINS 16
-
-uint64_t clock_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t) ts.tv_sec * NSEC_PER_SEC + (uint64_t) ts.tv_nsec;
-}
 
 deadline deadline_after(int timeout_ms)
 {
@@ -26,7 +14,7 @@ deadline deadline_after(int timeout_ms)
     if (timeout_ms == 0)
         return 0;
 
-    return clock_now() + (uint64_t) timeout_ms * NSEC_PER_MSEC;
+    return now_nsec() + (uint64_t) timeout_ms * NSEC_PER_MSEC;
 }
 
 uint64_t deadline_left(deadline d, uint64_t now)
@@ -36,7 +24,7 @@ uint64_t deadline_left(deadline d, uint64_t now)
 
 bool backoff_pause(backoff *b, deadline d, uint64_t max_ns)
 {
-    uint64_t now = clock_now();
+    uint64_t now = now_nsec();
     uint64_t left = deadline_left(d, now);
     uint64_t pause;
     struct timespec ts;

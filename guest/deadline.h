@@ -6,13 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock.h"
+
 /* Nanoseconds of CLOCK_MONOTONIC; UINT64_MAX is never. */
 typedef uint64_t deadline;
 
 #define DEADLINE_NEVER UINT64_MAX
-
-/* Nanoseconds of CLOCK_MONOTONIC. */
-uint64_t clock_now(void);
 
 /* @timeout_ms as in vgpu.h: 0 is now, negative is never. */
 deadline deadline_after(int timeout_ms);

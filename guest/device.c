@@ -119,7 +119,7 @@ static int map_registers(vgpu_device *dev, const vgpu_paths *paths)
 /* A tag that other programs are not likely to use; it counts up from here. */
 static uint32_t first_tag(void)
 {
-    uint64_t seed = clock_now() ^ (uint64_t) getpid() << 20;
+    uint64_t seed = now_nsec() ^ (uint64_t) getpid() << 20;
 
     return (uint32_t) (seed ^ seed >> 32);
 }

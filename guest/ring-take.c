@@ -133,7 +133,7 @@ int ring_failure_of(vgpu_device *dev, uint32_t state)
 
 uint32_t ring_check(vgpu_ring *ring, bool now)
 {
-    uint64_t clock = clock_now();
+    uint64_t clock = now_nsec();
     uint32_t before = ring->outstanding;
     int failure;
 

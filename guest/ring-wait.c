@@ -100,7 +100,7 @@ static int sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
     if (n > 0)
         return (int) n;
 
-    r = uio_sleep(ring->uio_fd, earlier(until, clock_now() + SLEEP_MAX_NS));
+    r = uio_sleep(ring->uio_fd, earlier(until, now_nsec() + SLEEP_MAX_NS));
     woken = r == 0;
     if (woken)
         r = acknowledge(ring);
@@ -111,7 +111,7 @@ static int sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
     n = ring_harvest(ring);
     if (n == 0)
         n = ring_check(ring, woken);
-    if (n == 0 && deadline_left(until, clock_now()) == 0)
+    if (n == 0 && deadline_left(until, now_nsec()) == 0)
         return -ETIMEDOUT;
     return (int) n;
 }
@@ -143,12 +143,12 @@ static bool spin(vgpu_ring *ring, deadline until)
     if (ring->spin_us == 0)
         return false;
 
-    end = earlier(until, clock_now() + (uint64_t) ring->spin_us * 1000);
+    end = earlier(until, now_nsec() + (uint64_t) ring->spin_us * 1000);
     do {
         if (ring_has_new(ring))
             return ring_harvest(ring) > 0;
         relax();
-    } while (clock_now() < end);
+    } while (now_nsec() < end);
     return false;
 }
 

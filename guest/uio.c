@@ -157,7 +157,7 @@ int uio_sleep(int uio_fd, deadline until)
     int r;
 
     do {
-        uint64_t left = deadline_left(until, clock_now());
+        uint64_t left = deadline_left(until, now_nsec());
         struct timespec ts = {
             .tv_sec = (time_t) (left / 1000000000u),
             .tv_nsec = (long) (left % 1000000000u),

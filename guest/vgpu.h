@@ -68,8 +68,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vgpu-builtin.h"
 #include "vgpu-protocol.h"
-#include "vgpu-ring.h"
 
 /* An open device. */
 typedef struct vgpu_device vgpu_device;
@@ -524,7 +524,7 @@ typedef void (*vgpu_callback)(vgpu_ring *ring, const vgpu_completion *completion
 
 /* A request. */
 typedef struct vgpu_job {
-    VGPUSubmission submission; /* vgpu-ring.h; the tag and the host's fields do not matter */
+    VGPUSubmission submission; /* vgpu-builtin.h; the tag and the host's fields do not matter */
     vgpu_callback callback;    /* or NULL: its completion is taken by the functions below */
     void *userdata;            /* the program's own */
     uint64_t id;               /* set by vgpu_ring_submit(): never twice the same in a ring */

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "domain.h"
 #include "hooks-config.h"
 #include "mediator-client.h"
@@ -294,7 +295,6 @@ static int hook_run(Hook *h, int (*run)(Hook *h))
 int main(int argc, char **argv)
 {
     __attribute__((cleanup(hook_cleanup))) Hook h = {.name = argc > 1 ? argv[1] : ""};
-    struct timespec now;
 
     if (argc < 4) {
         fprintf(stderr,
@@ -311,9 +311,7 @@ int main(int argc, char **argv)
         if (arm_last_alarm() < 0)
             return EXIT_SUCCESS;
         openlog("vgpu-mediator-hook", LOG_PID, LOG_DAEMON);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        h.deadline_usec =
-            (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000 + DEADLINE_USEC;
+        h.deadline_usec = now_usec() + DEADLINE_USEC;
         return hook_run(&h, operations[i].run);
     }
     return EXIT_SUCCESS;

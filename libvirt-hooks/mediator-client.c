@@ -7,6 +7,7 @@
 #include <systemd/sd-bus.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "mediator-client.h"
 #include "names.h"
 #include "vgpu-protocol.h"
@@ -60,11 +61,8 @@ MediatorClient *mediator_client_free(MediatorClient *c)
 
 static uint64_t time_left(const MediatorClient *c)
 {
-    struct timespec now;
-    uint64_t usec;
+    uint64_t usec = now_usec();
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    usec = (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
     return usec < c->deadline_usec ? c->deadline_usec - usec : 0;
 }
 

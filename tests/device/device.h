@@ -4,8 +4,8 @@
 #define VGPU_TEST_DEVICE_H
 
 #include "qtest.h"
+#include "vgpu-builtin.h"
 #include "vgpu-protocol.h"
-#include "vgpu-ring.h"
 
 /* Where tests put BAR0 */
 #define DEVICE_BAR0 0xe0000000u

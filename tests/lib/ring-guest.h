@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vgpu-ring.h"
+#include "vgpu-builtin.h"
 
 typedef struct RingGuest {
     int fds[VGPU_RING_N_FDS]; /* window, doorbell, completion */

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vgpu-ring.h"
+#include "vgpu-builtin.h"
 
 #define WIRE_TIMEOUT_MSEC 20000
 #define WIRE_FDS_MAX 16

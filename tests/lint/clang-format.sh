@@ -10,5 +10,5 @@ command -v clang-format >/dev/null || { echo "clang-format is not installed"; ex
 # Other versions wrap some lines differently.
 version=$(clang-format --version | grep -oE 'version [0-9]+' | cut -d ' ' -f 2)
 [ "$version" = 14 ] || { echo "the files are formatted by clang-format 14, this is $version"; exit 77; }
-find bench common daemon executor fuzz guest libvirt-hooks protocol tests -name '*.[ch]' -print0 |
+find bench common ctl daemon executor fuzz guest libvirt-hooks protocol tests -name '*.[ch]' -print0 |
     xargs -0 -r clang-format --dry-run --Werror

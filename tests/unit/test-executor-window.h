@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Windows for tests of the executor, and what is to be in them afterwards: each
- * operation as vgpu-ring.h defines it, element by element, and what is rounded more
+ * operation as vgpu-builtin.h defines it, element by element, and what is rounded more
  * than once computed in long double.
  */
 #ifndef TEST_EXECUTOR_WINDOW_H

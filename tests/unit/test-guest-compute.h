@@ -3,7 +3,7 @@
 #ifndef TEST_GUEST_COMPUTE_H
 #define TEST_GUEST_COMPUTE_H
 
-#include "vgpu-ring.h"
+#include "vgpu-builtin.h"
 
 /* compute() - do what @s says, which has passed vgpu_submission_check(). Returns the result's bits.
  */

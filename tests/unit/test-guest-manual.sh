@@ -10,6 +10,7 @@ shift 2
 cc=("$@")
 protocol=$root/protocol/vgpu-protocol.h
 ring=$root/protocol/vgpu-ring.h
+builtin=$root/protocol/vgpu-builtin.h
 header=$root/guest/vgpu.h
 man=$root/docs/man
 . "$(dirname "$0")/manual.sh"
@@ -40,7 +41,7 @@ report 'every register of the extension block is in vgpu-stub(7), at its offset'
 
 while read -r name value; do
     want "$man/vgpu-stub.7" "^$value	$name	"
-done < <(constants 'OP_RING' "$ring" | sed 's/^/RING_/' && constants RING "$ring" && constants TYPE "$ring")
+done < <(constants 'OP_RING' "$builtin" | sed 's/^/RING_/' && constants RING "$ring" && constants TYPE "$builtin")
 report "every operation and type, and every state of the ring, is in vgpu-stub(7)"
 
 while read -r name value; do

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vgpu-ring.h"
+#include "vgpu-builtin.h"
 
 typedef struct model model;
 typedef struct fake_sysfs fake_sysfs;

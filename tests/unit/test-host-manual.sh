@@ -73,7 +73,7 @@ for name in $names; do
 done
 report 'every option is in vgpu-mediatord(8)'
 
-names=$(sed -nE 's/^#define VGPU_FIELD_[A-Z_]+ "([A-Z_]+)".*/\1/p' "$root/daemon/names.h")
+names=$(sed -nE 's/^#define VGPU_FIELD_[A-Z_]+ "([A-Z_]+)".*/\1/p' "$root/common/names.h")
 # shellcheck disable=SC2086
 at_least 6 $names
 for name in $names; do
@@ -150,7 +150,7 @@ done
     missing+=' as many members as the contract has'
 report 'every member is in org.vgpu.Mediator1(5)'
 
-names=$(sed -nE 's/^#define VGPU_(BUS_ERROR|ACTION)_[A-Z_]+ "(.*)".*/\2/p' "$root/daemon/names.h")
+names=$(sed -nE 's/^#define VGPU_(BUS_ERROR|ACTION)_[A-Z_]+ "(.*)".*/\2/p' "$root/common/names.h")
 # shellcheck disable=SC2086
 at_least 13 $names
 for name in $names; do

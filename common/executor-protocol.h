@@ -42,8 +42,8 @@
 #ifndef VGPU_EXECUTOR_PROTOCOL_H
 #define VGPU_EXECUTOR_PROTOCOL_H
 
+#include "vgpu-builtin.h"
 #include "vgpu-protocol.h"
-#include "vgpu-ring.h"
 
 enum {
     EXECUTOR_MSG_HELLO = 1,

@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "busy-poll.h"
+#include "clock.h"
 
 #include <sched.h>
 #include <time.h>
-
-static uint64_t now_nsec(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t) ts.tv_sec * UINT64_C(1000000000) + (uint64_t) ts.tv_nsec;
-}
 
 void busy_poll_init(BusyPoll *p, unsigned limit_usec)
 {

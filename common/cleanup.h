@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Scoped clean-up: variables that free what they hold when their scope ends. */
-#ifndef VGPU_GUEST_CLEANUP_H
-#define VGPU_GUEST_CLEANUP_H
+/*
+ * Scoped clean-up: variables that free what they hold when their scope ends, and how to
+ * take the value out of one when somebody else owns it from then on.
+ */
+#ifndef VGPU_CLEANUP_H
+#define VGPU_CLEANUP_H
 
 #include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,7 +17,7 @@ static inline void cleanup_free(void *p)
     free(*(void **) p);
 }
 
-static inline void cleanup_close(int *fd)
+static inline void cleanup_close(const int *fd)
 {
     if (*fd >= 0)
         close(*fd);
@@ -27,18 +29,13 @@ static inline void cleanup_closedir(DIR **dir)
         closedir(*dir);
 }
 
-static inline void cleanup_fclose(FILE **file)
-{
-    if (*file)
-        fclose(*file);
-}
+/* CLEANUP() - @function gets a pointer to the variable when the scope ends */
+#define CLEANUP(function) __attribute__((cleanup(function)))
+#define CLEANUP_FREE CLEANUP(cleanup_free)
+#define CLEANUP_CLOSE CLEANUP(cleanup_close)
+#define CLEANUP_CLOSEDIR CLEANUP(cleanup_closedir)
 
-#define CLEANUP_FREE __attribute__((cleanup(cleanup_free)))
-#define CLEANUP_CLOSE __attribute__((cleanup(cleanup_close)))
-#define CLEANUP_CLOSEDIR __attribute__((cleanup(cleanup_closedir)))
-#define CLEANUP_FCLOSE __attribute__((cleanup(cleanup_fclose)))
-
-/* Take the value out of a variable, so that its scope no longer frees it. */
+/* TAKE_FD() - the descriptor; the variable is -1 afterwards, and its scope closes nothing */
 #define TAKE_FD(fd)        \
     ({                     \
         int *_fd = &(fd);  \
@@ -47,6 +44,7 @@ static inline void cleanup_fclose(FILE **file)
         _taken;            \
     })
 
+/* TAKE_PTR() - the pointer; the variable is NULL afterwards, and its scope frees nothing */
 #define TAKE_PTR(ptr)                   \
     ({                                  \
         __typeof__(ptr) *_ptr = &(ptr); \
