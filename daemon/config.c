@@ -13,6 +13,7 @@
 #include "config.h"
 #include "executor-protocol.h"
 #include "log.h"
+#include "parse.h"
 
 typedef struct Reader {
     Config *config;
@@ -48,18 +49,7 @@ const char *sched_policy_to_string(SchedPolicy policy)
 
 static bool parse_unsigned(const char *value, const Key *key, void *target)
 {
-    unsigned long long n;
-    char *end;
-
-    if (value[0] < '0' || value[0] > '9')
-        return false;
-    errno = 0;
-    n = strtoull(value, &end, 10);
-    if (errno != 0 || *end != '\0' || n < key->min || n > key->max)
-        return false;
-
-    *(unsigned *) target = (unsigned) n;
-    return true;
+    return parse_u32(value, key->min, key->max, target) == 0;
 }
 
 static bool parse_seconds(const char *value, const Key *key, void *target)

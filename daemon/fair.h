@@ -37,7 +37,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "heap.h"
+#include "leftist-heap.h"
 
 #define FAIR_WEIGHT_MAX 10000u
 #define FAIR_WEIGHT_DEFAULT 100u

@@ -32,7 +32,7 @@ struct Lane {
     Window *window;
     VGPURingSetup setup;
     LaneState state;
-    Ring ring;       /* while is_open */
+    RingHost ring;   /* while is_open */
     bool is_open;    /* the ring may be written */
     uint32_t id;     /* of the message that waits for an answer */
     bool wants_room; /* in its VM's queue */
@@ -279,16 +279,16 @@ static void reject(Lane *l, const RingEntry *e, uint32_t error)
         log_context(LOG_INFO, &context, "entry %u of the ring rejected: %s", e->index,
                     vgpu_error_to_string(error));
     l->vm->statistics.rejected++;
-    ring_complete(&l->ring, e->index, e->submission.tag, &result);
+    ring_host_complete(&l->ring, e->index, e->submission.tag, &result);
 }
 
-/* Returns what ring_take() does. */
+/* Returns what ring_host_take() does. */
 static int take_one(Lane *l, Pool *p, uint64_t now)
 {
     VM *vm = l->vm;
     Request *r;
     RingEntry e;
-    int outcome = ring_take(&l->ring, &e);
+    int outcome = ring_host_take(&l->ring, &e);
 
     if (outcome != RING_ENTRY)
         return outcome;
@@ -322,9 +322,9 @@ static int take_batch(Lane *l, Pool *p)
     for (unsigned i = 0; i < BATCH; i++) {
         if (i % WRITE_BATCH == 0)
             now = now_usec();
-        outcome = ring_look(&l->ring);
+        outcome = ring_host_look(&l->ring);
         if (outcome == RING_NOTHING)
-            outcome = ring_sleep(&l->ring);
+            outcome = ring_host_sleep(&l->ring);
         if (outcome == RING_ENTRY && may_take(l, p))
             outcome = take_one(l, p, now);
         else
@@ -363,12 +363,12 @@ static int take_entries(Lane *l)
 void lane_start_request(const Request *r)
 {
     if (r->lane)
-        ring_start(&r->lane->ring, r->id);
+        ring_host_start(&r->lane->ring, r->id);
 }
 
 void lane_complete_request(const Request *r, const RingResult *result)
 {
-    ring_complete(&r->lane->ring, r->id, request_submission(r)->tag, result);
+    ring_host_complete(&r->lane->ring, r->id, request_submission(r)->tag, result);
     lane_kick(r->lane);
 }
 
@@ -388,7 +388,7 @@ static void start(Lane *l)
 {
     void *memory = (char *) l->window->memory + l->setup.offset;
 
-    if (ring_open(&l->ring, memory, l->setup.entries, l->window->size) == RING_BROKEN) {
+    if (ring_host_open(&l->ring, memory, l->setup.entries, l->window->size) == RING_BROKEN) {
         fail(l, "the indices in it make no sense");
         return;
     }
@@ -397,7 +397,7 @@ static void start(Lane *l)
     set_state(l, LANE_ON);
     announce(l->vm);
     send_ready(l, VGPU_ERROR_NONE);
-    if (ring_has_completions(&l->ring))
+    if (ring_host_has_completions(&l->ring))
         signal_completion(l);
 }
 
@@ -415,7 +415,7 @@ static void run(Lane *l)
         start(l);
     if (l->state == LANE_ON && take_entries(l) == RING_BROKEN)
         fail(l, "the guest wrote indices that make no sense");
-    if (l->is_open && ring_must_signal(&l->ring))
+    if (l->is_open && ring_host_must_signal(&l->ring))
         signal_completion(l);
     if (l->state == LANE_ON && window_is_lost(l->window))
         fail(l, NULL);

@@ -7,11 +7,6 @@
 #include "manager.h"
 #include "pool-bus.h"
 
-/* CUresult values an answer may have to state although no CUDA call gave them:
- * cuda.h, CUDA Toolkit. */
-#define CUDA_RESULT_NO_DEVICE 100u
-#define CUDA_RESULT_LAUNCH_FAILED 719u
-
 /* Timeouts are seconds: this much late does not matter, and lets timers coincide. */
 #define TIMEOUT_ACCURACY_USEC UINT64_C(250000)
 
@@ -243,10 +238,10 @@ static void on_end(void *userdata, ExecutorEnd end)
 
     pool_bus_changed(p, "ExecutorState", "ExecutorPID", "ExecutorRestarts");
     window_forget_executor(p->manager, p->name);
-    fail_running(p, VGPU_ERROR_CUDA_ERROR, CUDA_RESULT_LAUNCH_FAILED);
+    fail_running(p, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_LAUNCH_FAILED);
     if (end == EXECUTOR_END_START) {
         p->unavailable = true;
-        fail_queued(p, VGPU_ERROR_CUDA_ERROR, CUDA_RESULT_NO_DEVICE);
+        fail_queued(p, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
     }
 }
 
@@ -366,7 +361,7 @@ int pool_queue(Pool *p, Request *r, unsigned priority, uint64_t now)
 
     if (p->unavailable) {
         sched_request_remove(&r->sched);
-        request_fail(r, VGPU_ERROR_CUDA_ERROR, CUDA_RESULT_NO_DEVICE);
+        request_fail(r, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
         return 0;
     }
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "lane.h"
-#include "ring.h"
+#include "ring-host.h"
 #include "scheduler.h"
 #include "vm.h"
 #include "window.h"

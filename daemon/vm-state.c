@@ -13,6 +13,7 @@
 
 #include "log.h"
 #include "manager.h"
+#include "parse.h"
 #include "vm-state.h"
 
 #define SUFFIX ".vm"
@@ -109,17 +110,7 @@ static void remove_file(const VM *vm, const char *directory)
 
 static bool read_number(const char *value, uint32_t min, uint32_t max, uint32_t *ret)
 {
-    unsigned long long n;
-    char *end;
-
-    if (value[0] < '0' || value[0] > '9')
-        return false;
-    n = strtoull(value, &end, 10);
-    if (*end != '\0' || n < min || n > max)
-        return false;
-
-    *ret = (uint32_t) n;
-    return true;
+    return parse_u32(value, min, max, ret) == 0;
 }
 
 static bool read_setting(VMSettings *s, const char *name, const char *value, unsigned *which)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ring.h"
+#include "ring-host.h"
 
 #define GUARD 64
 #define WINDOW_SIZE UINT64_C(65536)
@@ -27,7 +27,7 @@ typedef struct World {
     char *memory; /* guard, ring, guard */
     size_t size;  /* of the ring */
     uint32_t entries;
-    Ring ring;
+    RingHost ring;
     bool broken;
     uint32_t n_in_hand;
     RingEntry in_hand[VGPU_RING_ENTRIES_MAX];
@@ -55,7 +55,7 @@ static VGPURingHeader *header_of(World *w)
 
 static void open_ring(World *w)
 {
-    int outcome = ring_open(&w->ring, header_of(w), w->entries, WINDOW_SIZE);
+    int outcome = ring_host_open(&w->ring, header_of(w), w->entries, WINDOW_SIZE);
 
     require(outcome == RING_NOTHING || outcome == RING_BROKEN);
     w->broken = outcome == RING_BROKEN;
@@ -119,7 +119,7 @@ static void check_entry(const World *w, const RingEntry *e)
 static void take(World *w)
 {
     RingEntry e;
-    int outcome = w->broken ? RING_BROKEN : ring_take(&w->ring, &e);
+    int outcome = w->broken ? RING_BROKEN : ring_host_take(&w->ring, &e);
 
     if (outcome == RING_BROKEN)
         w->broken = true;
@@ -127,7 +127,7 @@ static void take(World *w)
         return;
     check_entry(w, &e);
     if (e.error == VGPU_ERROR_NONE)
-        ring_start(&w->ring, e.index);
+        ring_host_start(&w->ring, e.index);
     w->in_hand[w->n_in_hand++] = e;
 }
 
@@ -139,7 +139,7 @@ static void complete(World *w, Input *in)
     if (w->broken || w->n_in_hand == 0)
         return;
     i %= w->n_in_hand;
-    ring_complete(&w->ring, w->in_hand[i].index, w->in_hand[i].submission.tag, &result);
+    ring_host_complete(&w->ring, w->in_hand[i].index, w->in_hand[i].submission.tag, &result);
     w->in_hand[i] = w->in_hand[--w->n_in_hand];
     require(w->ring.cq_tail == tail + 1 && header_of(w)->cq_tail == tail + 1);
     require(w->ring.cq_tail - w->ring.cq_head <= w->entries);
@@ -150,8 +150,8 @@ static void sleep_or_signal(World *w)
 {
     if (w->broken)
         return;
-    (void) ring_must_signal(&w->ring);
-    w->broken = ring_sleep(&w->ring) == RING_BROKEN;
+    (void) ring_host_must_signal(&w->ring);
+    w->broken = ring_host_sleep(&w->ring) == RING_BROKEN;
 }
 
 static void step(World *w, Input *in)

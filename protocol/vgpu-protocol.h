@@ -109,6 +109,13 @@ enum {
     VGPU_N_ERRORS = 0x0c,
 };
 
+/* CUresults that a CUDA_ERROR states although no call to CUDA gave them: cuda.h, CUDA Toolkit. */
+enum {
+    VGPU_CUDA_RESULT_NO_DEVICE = 100, /* the executor could not start */
+    VGPU_CUDA_RESULT_LAUNCH_FAILED =
+        719, /* the executor ended with it in hand, or it must not be done twice */
+};
+
 /* ---- Requests and responses ---------------------------------------------- */
 
 /* Followed by params[param_count] (u32 each) and, at data_offset from the start

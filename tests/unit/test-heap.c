@@ -2,7 +2,7 @@
 /* The heap: the order it gives, and the shape that makes it cheap. */
 #include <stdlib.h>
 
-#include "heap.h"
+#include "leftist-heap.h"
 #include "test.h"
 
 #define NODES 300

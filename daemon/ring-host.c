@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "ring.h"
+#include "ring-host.h"
 
 #include <string.h>
-
-/* What an entry ends with that an earlier mediator had started and that must not be done
- * twice: as if its executor had died. CUDA_ERROR_LAUNCH_FAILED of cuda.h. */
-#define CUDA_RESULT_LAUNCH_FAILED 719u
 
 static uint32_t load(const uint32_t *p)
 {
@@ -22,14 +18,14 @@ static void full_barrier(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-static uint32_t slot_of(const Ring *r, uint32_t index)
+static uint32_t slot_of(const RingHost *r, uint32_t index)
 {
     return index & (r->entries - 1);
 }
 
 /* Copies once: the barrier keeps the compiler from reading shared memory again
  * where the copy is used. */
-static void copy_submission(const Ring *r, uint32_t index, VGPUSubmission *ret)
+static void copy_submission(const RingHost *r, uint32_t index, VGPUSubmission *ret)
 {
     memcpy(ret, &r->submissions[slot_of(r, index)], sizeof(*ret));
     __asm__ volatile("" ::: "memory");
@@ -37,14 +33,14 @@ static void copy_submission(const Ring *r, uint32_t index, VGPUSubmission *ret)
 
 /* ---- Which entries are over ------------------------------------------------------- */
 
-static bool is_over(const Ring *r, uint32_t index)
+static bool is_over(const RingHost *r, uint32_t index)
 {
     uint32_t slot = slot_of(r, index);
 
     return r->over[slot / 64] >> (slot % 64) & 1;
 }
 
-static void set_over(Ring *r, uint32_t index, bool over)
+static void set_over(RingHost *r, uint32_t index, bool over)
 {
     uint32_t slot = slot_of(r, index);
     uint64_t bit = UINT64_C(1) << (slot % 64);
@@ -55,7 +51,7 @@ static void set_over(Ring *r, uint32_t index, bool over)
         r->over[slot / 64] &= ~bit;
 }
 
-static void advance(Ring *r)
+static void advance(RingHost *r)
 {
     r->sq_next++;
     if (r->n_recovered > 0)
@@ -63,7 +59,7 @@ static void advance(Ring *r)
 }
 
 /* The slots of all leading entries that are over are the guest's again. */
-static void free_slots(Ring *r)
+static void free_slots(RingHost *r)
 {
     while (is_over(r, r->sq_head)) {
         set_over(r, r->sq_head, false);
@@ -76,7 +72,7 @@ static void free_slots(Ring *r)
 
 /* ---- Completions ------------------------------------------------------------------- */
 
-static void show_completion(Ring *r, uint64_t tag, const RingResult *result)
+static void show_completion(RingHost *r, uint64_t tag, const RingResult *result)
 {
     r->completions[slot_of(r, r->cq_tail)] = (VGPUCompletion){
         .tag = tag,
@@ -88,14 +84,14 @@ static void show_completion(Ring *r, uint64_t tag, const RingResult *result)
     store(&r->header->cq_tail, ++r->cq_tail);
 }
 
-void ring_start(Ring *r, uint32_t index)
+void ring_host_start(RingHost *r, uint32_t index)
 {
     store(&r->submissions[slot_of(r, index)].state, VGPU_ENTRY_STARTED);
 }
 
 /* DONE before cq_tail moves: a mediator that dies in between leaves an entry
  * whose cq_index is cq_tail, and so its successor knows what to do. */
-void ring_complete(Ring *r, uint32_t index, uint64_t tag, const RingResult *result)
+void ring_host_complete(RingHost *r, uint32_t index, uint64_t tag, const RingResult *result)
 {
     VGPUSubmission *s = &r->submissions[slot_of(r, index)];
 
@@ -112,7 +108,7 @@ void ring_complete(Ring *r, uint32_t index, uint64_t tag, const RingResult *resu
     free_slots(r);
 }
 
-bool ring_must_signal(Ring *r)
+bool ring_host_must_signal(RingHost *r)
 {
     uint32_t before = r->cq_signalled;
 
@@ -124,7 +120,7 @@ bool ring_must_signal(Ring *r)
 /* ---- Submissions ---------------------------------------------------------------------- */
 
 /* Returns false when the guest's cq_head makes no sense. */
-static bool read_cq_head(Ring *r)
+static bool read_cq_head(RingHost *r)
 {
     uint32_t head = load(&r->header->cq_head);
 
@@ -134,12 +130,12 @@ static bool read_cq_head(Ring *r)
     return true;
 }
 
-static bool has_room(const Ring *r)
+static bool has_room(const RingHost *r)
 {
     return r->cq_tail - r->cq_head + r->n_in_hand < r->entries;
 }
 
-int ring_look(Ring *r)
+int ring_host_look(RingHost *r)
 {
     uint32_t tail = load(&r->header->sq_tail);
 
@@ -163,7 +159,7 @@ int ring_look(Ring *r)
 }
 
 /* Why an entry is not computed, or NONE. */
-static uint32_t check_entry(const Ring *r, const VGPUSubmission *s, uint32_t *ret_cuda_result)
+static uint32_t check_entry(const RingHost *r, const VGPUSubmission *s, uint32_t *ret_cuda_result)
 {
     bool started = r->n_recovered > 0 && s->state == VGPU_ENTRY_STARTED, repeatable;
     uint32_t error;
@@ -172,15 +168,15 @@ static uint32_t check_entry(const Ring *r, const VGPUSubmission *s, uint32_t *re
         return VGPU_ERROR_INVALID_REQUEST;
     error = vgpu_submission_check(s, r->window_size, &repeatable);
     if (error == VGPU_ERROR_NONE && started && !repeatable) {
-        *ret_cuda_result = CUDA_RESULT_LAUNCH_FAILED;
+        *ret_cuda_result = VGPU_CUDA_RESULT_LAUNCH_FAILED;
         return VGPU_ERROR_CUDA_ERROR;
     }
     return error;
 }
 
-int ring_take(Ring *r, RingEntry *ret)
+int ring_host_take(RingHost *r, RingEntry *ret)
 {
-    int outcome = ring_look(r);
+    int outcome = ring_host_look(r);
 
     if (outcome != RING_ENTRY)
         return outcome;
@@ -195,17 +191,17 @@ int ring_take(Ring *r, RingEntry *ret)
     return RING_ENTRY;
 }
 
-int ring_sleep(Ring *r)
+int ring_host_sleep(RingHost *r)
 {
     store(&r->header->sq_event, r->sq_next);
     full_barrier();
-    return ring_look(r);
+    return ring_host_look(r);
 }
 
 /* ---- The beginning ----------------------------------------------------------------------- */
 
 /* An entry that is DONE lacks its completion only when it would have been the next. */
-static bool recover_done(Ring *r, uint32_t index, const VGPUSubmission *s)
+static bool recover_done(RingHost *r, uint32_t index, const VGPUSubmission *s)
 {
     const RingResult result = {
         .value = s->result,
@@ -223,12 +219,12 @@ static bool recover_done(Ring *r, uint32_t index, const VGPUSubmission *s)
     return true;
 }
 
-int ring_open(Ring *r, void *memory, uint32_t entries, uint64_t window_size)
+int ring_host_open(RingHost *r, void *memory, uint32_t entries, uint64_t window_size)
 {
     VGPURingHeader *header = memory;
     VGPUSubmission *submissions = (VGPUSubmission *) (header + 1);
 
-    *r = (Ring){
+    *r = (RingHost){
         .header = header,
         .submissions = submissions,
         .completions = (VGPUCompletion *) (submissions + entries),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stddef.h>
 
-#include "heap.h"
+#include "leftist-heap.h"
 
 static bool is_before(const HeapNode *a, const HeapNode *b)
 {

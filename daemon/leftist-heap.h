@@ -6,8 +6,8 @@
  * Keys are compared modulo 2^64, so that a counter may go round; those in one heap lie
  * less than 2^63 apart.
  */
-#ifndef VGPU_HEAP_H
-#define VGPU_HEAP_H
+#ifndef VGPU_LEFTIST_HEAP_H
+#define VGPU_LEFTIST_HEAP_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,15 +8,15 @@
  * indices, and which entries it has in hand, are kept here; the shared memory only
  * shows them to the guest and to a later mediator.
  */
-#ifndef VGPU_RING_CORE_H
-#define VGPU_RING_CORE_H
+#ifndef VGPU_RING_HOST_H
+#define VGPU_RING_HOST_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "vgpu-builtin.h"
 
-typedef struct Ring {
+typedef struct RingHost {
     VGPURingHeader *header; /* these three are shared with the guest */
     VGPUSubmission *submissions;
     VGPUCompletion *completions;
@@ -31,7 +31,7 @@ typedef struct Ring {
     uint32_t cq_signalled; /* cq_tail when the guest's cq_event was last looked at */
     uint32_t n_in_hand;    /* taken, not complete */
     uint64_t over[VGPU_RING_ENTRIES_MAX / 64]; /* slots that are complete, sq_head to sq_next */
-} Ring;
+} RingHost;
 
 /* An entry that was taken. */
 typedef struct RingEntry {
@@ -58,7 +58,7 @@ enum {
 };
 
 /*
- * ring_open() - take up a ring, new or left by an earlier mediator
+ * ring_host_open() - take up a ring, new or left by an earlier mediator
  * @memory: vgpu_ring_size(@entries) bytes, aligned to 8
  * @entries: as vgpu_ring_is_valid() wants it
  * @window_size: for the operands
@@ -66,38 +66,39 @@ enum {
  * Writes the completion that an earlier mediator may have owed. Returns RING_NOTHING or
  * RING_BROKEN.
  */
-int ring_open(Ring *r, void *memory, uint32_t entries, uint64_t window_size);
+int ring_host_open(RingHost *r, void *memory, uint32_t entries, uint64_t window_size);
 
-/* ring_look() - what would ring_take() return? */
-int ring_look(Ring *r);
+/* ring_host_look() - what would ring_host_take() return? */
+int ring_host_look(RingHost *r);
 
 /*
- * ring_take() - take the next entry in hand
+ * ring_host_take() - take the next entry in hand
  * @ret: set with RING_ENTRY
  *
- * Every entry taken must be given to ring_complete(), in any order, or stay as it is for a
+ * Every entry taken must be given to ring_host_complete(), in any order, or stay as it is for a
  * later mediator.
  */
-int ring_take(Ring *r, RingEntry *ret);
+int ring_host_take(RingHost *r, RingEntry *ret);
 
-/* ring_start() - mark an entry in hand: from now on an executor may be working on it */
-void ring_start(Ring *r, uint32_t index);
+/* ring_host_start() - mark an entry in hand: from now on an executor may be working on it */
+void ring_host_start(RingHost *r, uint32_t index);
 
-/* ring_complete() - end an entry in hand, and show its completion */
-void ring_complete(Ring *r, uint32_t index, uint64_t tag, const RingResult *result);
+/* ring_host_complete() - end an entry in hand, and show its completion */
+void ring_host_complete(RingHost *r, uint32_t index, uint64_t tag, const RingResult *result);
 
 /*
- * ring_sleep() - ask for a doorbell at the next submission
+ * ring_host_sleep() - ask for a doorbell at the next submission
  *
- * Returns what ring_look() finds after that. With RING_NOTHING the guest will ring.
+ * Returns what ring_host_look() finds after that. With RING_NOTHING the guest will ring.
  */
-int ring_sleep(Ring *r);
+int ring_host_sleep(RingHost *r);
 
-/* ring_must_signal() - does the guest want to be told of the completions since the last call? */
-bool ring_must_signal(Ring *r);
+/* ring_host_must_signal() - does the guest want to be told of the completions since the last call?
+ */
+bool ring_host_must_signal(RingHost *r);
 
-/* ring_has_completions() - has the guest, as far as is known, completions to take? */
-static inline bool ring_has_completions(const Ring *r)
+/* ring_host_has_completions() - has the guest, as far as is known, completions to take? */
+static inline bool ring_host_has_completions(const RingHost *r)
 {
     return r->cq_tail != r->cq_head;
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ring.h"
+#include "ring-host.h"
 #include "test.h"
 
 #define WINDOW_SIZE (UINT64_C(1) << 20)
@@ -13,7 +13,7 @@ typedef struct Shared {
     VGPUSubmission *submissions;
     VGPUCompletion *completions;
     uint32_t entries;
-    Ring ring;
+    RingHost ring;
 } Shared;
 
 /* A ring whose indices all begin at @index. */
@@ -40,7 +40,7 @@ static Shared *shared_new(uint32_t entries, uint32_t index)
         .cq_tail = index,
         .sq_event = index,
     };
-    assert_int_equal(ring_open(&s->ring, memory, entries, WINDOW_SIZE), RING_NOTHING);
+    assert_int_equal(ring_host_open(&s->ring, memory, entries, WINDOW_SIZE), RING_NOTHING);
     return s;
 }
 
@@ -52,7 +52,7 @@ static void shared_free(Shared *s)
 
 static int reopen(Shared *s)
 {
-    return ring_open(&s->ring, s->header, s->entries, WINDOW_SIZE);
+    return ring_host_open(&s->ring, s->header, s->entries, WINDOW_SIZE);
 }
 
 static VGPUSubmission *slot(Shared *s, uint32_t index)
@@ -89,7 +89,7 @@ static RingEntry take(Shared *s)
 {
     RingEntry e;
 
-    assert_int_equal(ring_take(&s->ring, &e), RING_ENTRY);
+    assert_int_equal(ring_host_take(&s->ring, &e), RING_ENTRY);
     return e;
 }
 
@@ -97,7 +97,7 @@ static void complete(Shared *s, const RingEntry *e, uint64_t value)
 {
     const RingResult result = {.value = value, .exec_time_us = 7};
 
-    ring_complete(&s->ring, e->index, e->submission.tag, &result);
+    ring_host_complete(&s->ring, e->index, e->submission.tag, &result);
 }
 
 /* The guest takes the next completion. */
@@ -121,12 +121,12 @@ static void one_by_one(uint32_t entries, uint32_t begin)
     for (uint32_t i = 0; i < 3 * entries; i++) {
         RingEntry e;
 
-        assert_int_equal(ring_look(&s->ring), RING_NOTHING);
+        assert_int_equal(ring_host_look(&s->ring), RING_NOTHING);
         submit(s, nop(1000 + i));
         e = take(s);
         assert_int_equal(e.index, begin + i);
         assert_int_equal(e.error, VGPU_ERROR_NONE);
-        ring_start(&s->ring, e.index);
+        ring_host_start(&s->ring, e.index);
         assert_int_equal(slot(s, e.index)->state, VGPU_ENTRY_STARTED);
         complete(s, &e, i);
         assert_int_equal(slot(s, e.index)->state, VGPU_ENTRY_DONE);
@@ -149,7 +149,7 @@ static void full_and_backwards(uint32_t entries, uint32_t begin)
             submit(s, nop(i));
         for (uint32_t i = 0; i < entries; i++)
             e[i] = take(s);
-        assert_int_equal(ring_look(&s->ring), RING_NOTHING);
+        assert_int_equal(ring_host_look(&s->ring), RING_NOTHING);
         for (uint32_t i = entries; i-- > 0;) {
             assert_int_equal(s->header->sq_head, begin + round * entries);
             complete(s, &e[i], i);
@@ -233,16 +233,16 @@ TEST(test_completions_not_taken)
         complete(s, &e, i);
     }
     submit(s, nop(4));
-    assert_int_equal(ring_look(&s->ring), RING_FULL);
-    assert_int_equal(ring_take(&s->ring, &e), RING_FULL);
+    assert_int_equal(ring_host_look(&s->ring), RING_FULL);
+    assert_int_equal(ring_host_take(&s->ring, &e), RING_FULL);
     expect_completion(s, 0, VGPU_ERROR_NONE, 0);
     e = take(s);
 
     /* One in hand and three not taken are four, too. */
     submit(s, nop(5));
-    assert_int_equal(ring_look(&s->ring), RING_FULL);
+    assert_int_equal(ring_host_look(&s->ring), RING_FULL);
     complete(s, &e, 4);
-    assert_int_equal(ring_look(&s->ring), RING_FULL);
+    assert_int_equal(ring_host_look(&s->ring), RING_FULL);
     for (unsigned i = 1; i < 5; i++)
         expect_completion(s, i, VGPU_ERROR_NONE, i);
     e = take(s);
@@ -265,25 +265,25 @@ TEST(test_hostile_indices)
             submit(s, nop(1));
             e = take(s);
             s->header->sq_tail = begin + far[i];
-            assert_int_equal(ring_look(&s->ring), RING_BROKEN);
-            assert_int_equal(ring_take(&s->ring, &e), RING_BROKEN);
-            assert_int_equal(ring_sleep(&s->ring), RING_BROKEN);
+            assert_int_equal(ring_host_look(&s->ring), RING_BROKEN);
+            assert_int_equal(ring_host_take(&s->ring, &e), RING_BROKEN);
+            assert_int_equal(ring_host_sleep(&s->ring), RING_BROKEN);
 
             s->header->sq_tail = begin + 1;
             complete(s, &e, 0);
             s->header->cq_head = begin - 1 + far[i];
-            assert_int_equal(ring_look(&s->ring), RING_BROKEN);
+            assert_int_equal(ring_host_look(&s->ring), RING_BROKEN);
             s->header->cq_head = begin - 1;
-            assert_int_equal(ring_look(&s->ring), RING_BROKEN);
+            assert_int_equal(ring_host_look(&s->ring), RING_BROKEN);
             s->header->cq_head = begin + 1;
-            assert_int_equal(ring_look(&s->ring), RING_NOTHING);
+            assert_int_equal(ring_host_look(&s->ring), RING_NOTHING);
             s->header->cq_head = begin;
-            assert_int_equal(ring_look(&s->ring), RING_BROKEN);
+            assert_int_equal(ring_host_look(&s->ring), RING_BROKEN);
             s->header->cq_head = begin + 1;
 
             /* Back behind what was taken. */
             s->header->sq_tail = begin;
-            assert_int_equal(ring_look(&s->ring), RING_BROKEN);
+            assert_int_equal(ring_host_look(&s->ring), RING_BROKEN);
 
             s->header->sq_tail = s->header->sq_head + far[i];
             assert_int_equal(reopen(s), RING_BROKEN);
@@ -311,10 +311,10 @@ TEST(test_recover_each_state)
     submit(s, accumulate(5)); /* never looked at */
     for (unsigned i = 0; i < 4; i++)
         e[i] = take(s);
-    ring_start(&s->ring, e[0].index);
-    ring_start(&s->ring, e[1].index);
-    ring_start(&s->ring, e[2].index);
-    ring_start(&s->ring, e[0].index + 4);
+    ring_host_start(&s->ring, e[0].index);
+    ring_host_start(&s->ring, e[1].index);
+    ring_host_start(&s->ring, e[2].index);
+    ring_host_start(&s->ring, e[0].index + 4);
     complete(s, &e[1], 11);
 
     assert_int_equal(reopen(s), RING_NOTHING);
@@ -333,7 +333,7 @@ TEST(test_recover_each_state)
         }
         complete(s, &again, tag);
     }
-    assert_int_equal(ring_look(&s->ring), RING_NOTHING);
+    assert_int_equal(ring_host_look(&s->ring), RING_NOTHING);
     assert_int_equal(s->header->sq_head, s->header->sq_tail);
     expect_completion(s, 1, VGPU_ERROR_NONE, 11);
     for (uint64_t tag = 0; tag < 6; tag++)
@@ -358,10 +358,10 @@ static void test_recover_within_completion(void **state)
             submit(s, accumulate(1));
             submit(s, accumulate(2));
             e = take(s);
-            ring_start(&s->ring, begin);
+            ring_host_start(&s->ring, begin);
             complete(s, &e, 1);
             (void) take(s);
-            ring_start(&s->ring, begin + 1);
+            ring_host_start(&s->ring, begin + 1);
             entry->status = VGPU_ERROR_NONE;
             entry->result = 22;
             entry->cq_index = begin + 1;
@@ -381,7 +381,7 @@ static void test_recover_within_completion(void **state)
             } else {
                 expect_completion(s, 2, VGPU_ERROR_NONE, 22);
             }
-            assert_int_equal(ring_look(&s->ring), RING_NOTHING);
+            assert_int_equal(ring_host_look(&s->ring), RING_NOTHING);
             assert_int_equal(s->header->sq_head, begin + 2);
             assert_int_equal(s->header->cq_tail, begin + 2);
             shared_free(s);
@@ -420,25 +420,25 @@ TEST(test_events)
     Shared *s = shared_new(8, 0xffffffff);
     RingEntry e;
 
-    assert_int_equal(ring_sleep(&s->ring), RING_NOTHING);
+    assert_int_equal(ring_host_sleep(&s->ring), RING_NOTHING);
     assert_int_equal(s->header->sq_event, 0xffffffff);
     submit(s, nop(1));
     assert_true(vgpu_ring_must_notify(s->header->sq_event, 0, 0xffffffff));
-    assert_int_equal(ring_sleep(&s->ring), RING_ENTRY);
+    assert_int_equal(ring_host_sleep(&s->ring), RING_ENTRY);
     e = take(s);
 
     s->header->cq_event = 0xffffffff; /* the next completion */
-    assert_false(ring_must_signal(&s->ring));
+    assert_false(ring_host_must_signal(&s->ring));
     complete(s, &e, 0);
-    assert_true(ring_must_signal(&s->ring));
-    assert_false(ring_must_signal(&s->ring));
+    assert_true(ring_host_must_signal(&s->ring));
+    assert_false(ring_host_must_signal(&s->ring));
 
     s->header->cq_event = 2; /* the third from here */
     for (uint32_t i = 0; i < 4; i++) {
         submit(s, nop(i));
         e = take(s);
         complete(s, &e, 0);
-        assert_int_equal(ring_must_signal(&s->ring), i == 2);
+        assert_int_equal(ring_host_must_signal(&s->ring), i == 2);
     }
     shared_free(s);
 }
