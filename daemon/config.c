@@ -14,6 +14,7 @@
 #include "executor-protocol.h"
 #include "log.h"
 #include "parse.h"
+#include "vm-settings.h"
 
 typedef struct Reader {
     Config *config;
@@ -116,7 +117,8 @@ static const Key keys[] = {
      UINT_MAX},
     {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered), 0, 0},
     {"Limits", "MaxConnections", parse_unsigned, offsetof(Config, max_connections), 1, 65536},
-    {"Limits", "VMQueueLimit", parse_unsigned, offsetof(Config, vm_queue_limit), 1, 65536},
+    {"Limits", "VMQueueLimit", parse_unsigned, offsetof(Config, vm_queue_limit), 1,
+     VM_QUEUE_LIMIT_MAX},
     {"Timeouts", "QueueTimeoutSec", parse_seconds, offsetof(Config, queue_timeout_usec), 1,
      UINT_MAX},
     {"Timeouts", "RequestTimeoutSec", parse_seconds, offsetof(Config, request_timeout_usec), 1,
@@ -246,7 +248,7 @@ int config_load(const char *path, Config *ret)
 {
     Config config = {
         .max_connections = 4096,
-        .vm_queue_limit = 64,
+        .vm_queue_limit = VM_QUEUE_LIMIT_DEFAULT,
         .queue_timeout_usec = UINT64_MAX,
         .request_timeout_usec = 30 * USEC_PER_SEC,
         .drain_timeout_usec = 5 * USEC_PER_SEC,

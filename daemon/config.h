@@ -46,7 +46,7 @@ typedef struct Config {
     UnregisteredPolicy unregistered;
 
     unsigned max_connections;      /* 1..65536 */
-    unsigned vm_queue_limit;       /* requests one VM may have waiting, 1..65536 */
+    unsigned vm_queue_limit;       /* requests one VM may have waiting, 1..VM_QUEUE_LIMIT_MAX */
     uint64_t queue_timeout_usec;   /* waiting; UINT64_MAX: never */
     uint64_t request_timeout_usec; /* on the device */
     uint64_t drain_timeout_usec;   /* at the end of the service */

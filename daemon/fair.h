@@ -39,9 +39,6 @@
 
 #include "leftist-heap.h"
 
-#define FAIR_WEIGHT_MAX 10000u
-#define FAIR_WEIGHT_DEFAULT 100u
-
 /* What a request takes: an average that each new one moves by an eighth. */
 typedef struct FairEstimate {
     uint64_t eighths; /* of a microsecond; 0: nothing is known yet */
@@ -60,7 +57,7 @@ typedef struct FairAccount {
     FairLevel *level; /* NULL: none yet */
     uint64_t used;
     FairEstimate estimate;
-    uint32_t weight; /* 1..FAIR_WEIGHT_MAX */
+    uint32_t weight; /* 1..VM_WEIGHT_MAX */
 } FairAccount;
 
 /* fair_estimate_add() - a request took @usec */

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "scheduler.h"
+#include "vm-settings.h"
 
 void scheduler_init(Scheduler *s, uint64_t *next_arrival, unsigned max_running, unsigned limit)
 {
@@ -17,7 +18,7 @@ void scheduler_init(Scheduler *s, uint64_t *next_arrival, unsigned max_running, 
 
 void sched_client_init(SchedClient *c, unsigned limit)
 {
-    *c = (SchedClient){.limit = limit, .account.weight = FAIR_WEIGHT_DEFAULT};
+    *c = (SchedClient){.limit = limit, .account.weight = VM_WEIGHT_DEFAULT};
     TAILQ_INIT(&c->queued);
 }
 

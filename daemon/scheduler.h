@@ -127,7 +127,7 @@ void scheduler_set_policy(Scheduler *s, SchedPolicy policy);
 /*
  * sched_client_init() - a client without requests that may queue @limit at once
  *
- * Its weight is FAIR_WEIGHT_DEFAULT.
+ * Its weight is VM_WEIGHT_DEFAULT.
  */
 void sched_client_init(SchedClient *c, unsigned limit);
 
@@ -177,7 +177,7 @@ void sched_client_move(SchedClient *c, Scheduler *to);
 
 /*
  * sched_client_set_weight() - its part of the device's time, against others'
- * @weight: 1..FAIR_WEIGHT_MAX; for what is picked or ends from now on
+ * @weight: 1..VM_WEIGHT_MAX; for what is picked or ends from now on
  */
 void sched_client_set_weight(SchedClient *c, uint32_t weight);
 

@@ -130,17 +130,10 @@ static const sd_bus_vtable vm_vtable[] = {
     SD_BUS_PROPERTY("VMID", "u", NULL, offsetof(VM, id), SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Registered", "b", get_flag, offsetof(VM, registered),
                     SD_BUS_VTABLE_PROPERTY_CONST),
-    CHANGING("Pool", "s", get_pool_letter, settings.pool),
-    CHANGING("ConfiguredPool", "s", get_pool_letter, configured.pool),
-    CHANGING("Priority", "s", get_priority, settings.priority),
-    CHANGING("ConfiguredPriority", "s", get_priority, configured.priority),
     SD_BUS_PROPERTY("Connected", "b", get_connected, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     CHANGING("LeaderPID", "u", NULL, leader),
     CHANGING("Paused", "b", get_flag, paused),
     CHANGING("Quarantined", "b", get_flag, quarantined),
-    CHANGING("QueueLimit", "u", NULL, settings.queue_limit),
-    CHANGING("RequestRateLimit", "u", NULL, settings.rate_limit),
-    CHANGING("Weight", "u", NULL, settings.weight),
     SD_BUS_PROPERTY("RingEntries", "u", get_ring_entries, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("WindowSize", "t", get_window_size, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.n_queued), 0),
@@ -148,6 +141,48 @@ static const sd_bus_vtable vm_vtable[] = {
     STATISTICS_PROPERTIES(VM),
     SD_BUS_VTABLE_END,
 };
+
+/*
+ * The properties that follow from the table of settings, as a second vtable of the same
+ * interface. sd-bus keeps a pointer to it, so it is static; it is filled once, and constant
+ * from then on.
+ */
+static sd_bus_vtable setting_vtable[2 * VM_N_SETTINGS + 2];
+
+static sd_bus_property_get_t setting_getter(const VMSetting *setting)
+{
+    switch (setting->kind) {
+    case VM_SETTING_IS_POOL:
+        return get_pool_letter;
+    case VM_SETTING_IS_PRIORITY:
+        return get_priority;
+    case VM_SETTING_IS_NUMBER:
+        break;
+    }
+    return NULL; /* sd-bus reads it itself */
+}
+
+static sd_bus_vtable setting_property(const VMSetting *setting, const char *name, size_t settings)
+{
+    return (sd_bus_vtable) SD_BUS_PROPERTY(name, vm_setting_type(setting), setting_getter(setting),
+                                           settings + setting->offset,
+                                           SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE);
+}
+
+static void fill_setting_vtable(void)
+{
+    sd_bus_vtable *v = setting_vtable;
+
+    *v++ = (sd_bus_vtable) SD_BUS_VTABLE_START(0);
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
+        const VMSetting *s = &vm_settings[i];
+
+        *v++ = setting_property(s, s->name, offsetof(VM, settings));
+        if (s->configured)
+            *v++ = setting_property(s, s->configured, offsetof(VM, configured));
+    }
+    *v = (sd_bus_vtable) SD_BUS_VTABLE_END;
+}
 
 static int find_vm(sd_bus *bus, const char *path, const char *interface, void *userdata,
                    void **ret_found, sd_bus_error *error)
@@ -192,9 +227,14 @@ static int enumerate_vms(sd_bus *bus, const char *prefix, void *userdata, char *
 
 int vm_bus_add_objects(Manager *m, sd_bus *bus)
 {
-    int r = sd_bus_add_fallback_vtable(bus, NULL, VGPU_OBJECT_VM, VGPU_INTERFACE_VM, vm_vtable,
-                                       find_vm, m);
+    int r;
 
+    fill_setting_vtable();
+    r = sd_bus_add_fallback_vtable(bus, NULL, VGPU_OBJECT_VM, VGPU_INTERFACE_VM, vm_vtable, find_vm,
+                                   m);
+    if (r >= 0)
+        r = sd_bus_add_fallback_vtable(bus, NULL, VGPU_OBJECT_VM, VGPU_INTERFACE_VM, setting_vtable,
+                                       find_vm, m);
     return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_VM, enumerate_vms, m);
 }
 
@@ -231,4 +271,22 @@ void vm_bus_properties_changed(VM *vm, const char *const *properties)
 
     (void) sd_bus_emit_properties_changed_strv(bus, path, VGPU_INTERFACE_VM, (char **) properties);
     free(path);
+}
+
+void vm_bus_settings_changed(VM *vm, unsigned which)
+{
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (which & VM_SETTING_BIT(i))
+            vm_bus_changed(vm, vm_settings[i].name);
+}
+
+void vm_bus_configured_changed(VM *vm)
+{
+    const char *names[VM_N_SETTINGS + 1] = {NULL};
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (vm_settings[i].configured)
+            names[n++] = vm_settings[i].configured;
+    vm_bus_properties_changed(vm, names);
 }

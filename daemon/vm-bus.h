@@ -14,4 +14,10 @@ void vm_bus_announce(VM *vm, bool added);
     vm_bus_properties_changed((vm), (const char *const[]){__VA_ARGS__, NULL})
 void vm_bus_properties_changed(VM *vm, const char *const *properties);
 
+/* vm_bus_settings_changed() - the same of the settings in the set @which, a signal each */
+void vm_bus_settings_changed(VM *vm, unsigned which);
+
+/* vm_bus_configured_changed() - the same of all that shows what the VM is registered with */
+void vm_bus_configured_changed(VM *vm);
+
 #endif

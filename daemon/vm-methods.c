@@ -98,6 +98,7 @@ static int read_number(sd_bus_message *call, const char *key, uint32_t min, uint
 static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *ret,
                        unsigned *ret_which, uint32_t *ret_id)
 {
+    const VMSetting *setting;
     const char *key;
     int r;
 
@@ -110,15 +111,11 @@ static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *re
         if (r < 0)
             return r;
 
-        if (strcmp(key, "QueueLimit") == 0) {
-            r = read_number(call, key, 1, VM_QUEUE_LIMIT_MAX, error, &ret->queue_limit);
-            *ret_which |= VM_SETTING_QUEUE_LIMIT;
-        } else if (strcmp(key, "RequestRateLimit") == 0) {
-            r = read_number(call, key, 0, UINT32_MAX, error, &ret->rate_limit);
-            *ret_which |= VM_SETTING_RATE_LIMIT;
-        } else if (strcmp(key, "Weight") == 0) {
-            r = read_number(call, key, 1, FAIR_WEIGHT_MAX, error, &ret->weight);
-            *ret_which |= VM_SETTING_WEIGHT;
+        setting = vm_setting_find(key);
+        if (setting && setting->flags & VM_SETTING_LIMIT) {
+            r = read_number(call, key, setting->min, setting->max, error,
+                            vm_setting_number(setting, ret));
+            *ret_which |= VM_SETTING_BIT(setting - vm_settings);
         } else if (strcmp(key, "VMID") == 0 && ret_id) {
             r = read_number(call, key, 1, UINT32_MAX, error, ret_id);
         } else {
@@ -168,7 +165,7 @@ int vm_method_set_priority(sd_bus_message *call, void *userdata, sd_bus_error *e
     if (r <= 0)
         return r < 0 ? r : 1;
     r = read_priority(call, error, &settings.priority);
-    return r < 0 ? r : change(call, vm, &settings, VM_SETTING_PRIORITY, error);
+    return r < 0 ? r : change(call, vm, &settings, VM_SETTING_BIT(VM_SETTING_PRIORITY), error);
 }
 
 int vm_method_set_pool(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -181,7 +178,7 @@ int vm_method_set_pool(sd_bus_message *call, void *userdata, sd_bus_error *error
     if (r <= 0)
         return r < 0 ? r : 1;
     r = read_pool(call, vm->manager, error, &settings.pool);
-    return r < 0 ? r : change(call, vm, &settings, VM_SETTING_POOL, error);
+    return r < 0 ? r : change(call, vm, &settings, VM_SETTING_BIT(VM_SETTING_POOL), error);
 }
 
 int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -309,7 +306,7 @@ static int reply_registered(sd_bus_message *call, const VM *vm)
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
-    VMSettings settings = {.queue_limit = m->config.vm_queue_limit, .weight = FAIR_WEIGHT_DEFAULT};
+    VMSettings settings;
     const char *name;
     uint8_t uuid[16];
     uint32_t id = 0;
@@ -323,6 +320,8 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
     if (r <= 0)
         return r < 0 ? r : 1;
 
+    vm_settings_init(&settings);
+    settings.queue_limit = m->config.vm_queue_limit;
     r = read_uuid(call, error, uuid);
     if (r >= 0)
         r = read_pool(call, m, error, &settings.pool);

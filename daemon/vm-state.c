@@ -25,7 +25,7 @@ typedef struct Record {
     uint32_t id;
     VMSettings configured;
     VMSettings settings;
-    unsigned which; /* of settings: VM_SETTING_* that are there */
+    unsigned which; /* of settings: the set that is there */
     bool paused;
     bool quarantined;
     bool claimed;
@@ -108,34 +108,13 @@ static void remove_file(const VM *vm, const char *directory)
 
 /* ---- Reading ------------------------------------------------------------------------- */
 
-static bool read_number(const char *value, uint32_t min, uint32_t max, uint32_t *ret)
+static bool read_setting(VMSettings *settings, const char *name, const char *value, unsigned *which)
 {
-    return parse_u32(value, min, max, ret) == 0;
-}
+    const VMSetting *setting = vm_setting_find(name);
 
-static bool read_setting(VMSettings *s, const char *name, const char *value, unsigned *which)
-{
-    int priority;
-
-    if (strcmp(name, "Pool") == 0 && strlen(value) == 1 &&
-        vgpu_pool_is_valid((unsigned char) value[0])) {
-        s->pool = value[0];
-        *which |= VM_SETTING_POOL;
-    } else if (strcmp(name, "Priority") == 0 &&
-               (priority = vgpu_priority_from_string(value)) >= 0) {
-        s->priority = (uint8_t) priority;
-        *which |= VM_SETTING_PRIORITY;
-    } else if (strcmp(name, "QueueLimit") == 0 &&
-               read_number(value, 1, VM_QUEUE_LIMIT_MAX, &s->queue_limit)) {
-        *which |= VM_SETTING_QUEUE_LIMIT;
-    } else if (strcmp(name, "RequestRateLimit") == 0 &&
-               read_number(value, 0, UINT32_MAX, &s->rate_limit)) {
-        *which |= VM_SETTING_RATE_LIMIT;
-    } else if (strcmp(name, "Weight") == 0 && read_number(value, 1, FAIR_WEIGHT_MAX, &s->weight)) {
-        *which |= VM_SETTING_WEIGHT;
-    } else {
+    if (!setting || vm_setting_parse(setting, value, settings) < 0)
         return false;
-    }
+    *which |= VM_SETTING_BIT(setting - vm_settings);
     return true;
 }
 
@@ -146,7 +125,7 @@ static bool read_registration(Record *record, const char *name, const char *valu
     if (strcmp(name, "UUID") == 0)
         return sd_id128_from_string(value, &record->uuid) >= 0;
     if (strcmp(name, "VMID") == 0)
-        return read_number(value, 0, UINT32_MAX, &record->id);
+        return parse_u32(value, 0, UINT32_MAX, &record->id) == 0;
     if (strcmp(name, "Paused") == 0)
         record->paused = value[0] == 'y';
     else if (strcmp(name, "Quarantined") == 0)
@@ -184,24 +163,15 @@ static int read_record(const char *path, Record *ret)
 
 /* ---- Registrations ----------------------------------------------------------------------- */
 
-#define ALL_SETTINGS                                                                          \
-    (VM_SETTING_POOL | VM_SETTING_PRIORITY | VM_SETTING_QUEUE_LIMIT | VM_SETTING_RATE_LIMIT | \
-     VM_SETTING_WEIGHT)
-
-static int print_settings(FILE *f, const char *section, const VMSettings *s, unsigned which)
+static void print_settings(FILE *f, const char *section, const VMSettings *settings, unsigned which)
 {
+    char text[VM_SETTING_TEXT_SIZE];
+
     fprintf(f, "[%s]\n", section);
-    if (which & VM_SETTING_POOL)
-        fprintf(f, "Pool=%c\n", s->pool);
-    if (which & VM_SETTING_PRIORITY)
-        fprintf(f, "Priority=%s\n", vgpu_priority_to_string(s->priority));
-    if (which & VM_SETTING_QUEUE_LIMIT)
-        fprintf(f, "QueueLimit=%u\n", s->queue_limit);
-    if (which & VM_SETTING_RATE_LIMIT)
-        fprintf(f, "RequestRateLimit=%u\n", s->rate_limit);
-    if (which & VM_SETTING_WEIGHT)
-        fprintf(f, "Weight=%u\n", s->weight);
-    return ferror(f);
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (which & VM_SETTING_BIT(i))
+            fprintf(f, "%s=%s\n", vm_settings[i].name,
+                    vm_setting_print(&vm_settings[i], settings, text));
 }
 
 static sd_id128_t id128_of(const uint8_t bytes[16])
@@ -234,8 +204,8 @@ void vm_state_save(const VM *vm)
             vm->quarantined ? "yes" : "no");
     if (vm->claimed)
         fprintf(f, "Resume=" SD_ID128_FORMAT_STR "\n", SD_ID128_FORMAT_VAL(id128_of(vm->resume)));
-    print_settings(f, "Configured", &vm->configured, ALL_SETTINGS);
-    print_settings(f, "Settings", &vm->settings, ALL_SETTINGS);
+    print_settings(f, "Configured", &vm->configured, VM_SETTINGS_ALL);
+    print_settings(f, "Settings", &vm->settings, VM_SETTINGS_ALL);
 
     if (fclose(f) == 0)
         save_text(vm, directory, text);
@@ -249,15 +219,22 @@ void vm_state_remove(const VM *vm)
         remove_file(vm, vm->manager->runtime_directory);
 }
 
+/* A mediator that did not know a newer setting has not written it. */
+static bool has_what_is_always_kept(const Record *record)
+{
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (vm_settings[i].flags & VM_SETTING_ALWAYS_KEPT && !(record->which & VM_SETTING_BIT(i)))
+            return false;
+    return true;
+}
+
 static int restore(Manager *manager, const Record *record)
 {
     char path[PATH_MAX], *name = NULL;
     VM *vm = NULL;
     int r;
 
-    /* A mediator that knew no weights wrote none. */
-    if (!record->name || sd_id128_is_null(record->uuid) ||
-        (record->which | VM_SETTING_WEIGHT) != ALL_SETTINGS)
+    if (!record->name || sd_id128_is_null(record->uuid) || !has_what_is_always_kept(record))
         return -EBADMSG;
     if (!manager_pool(manager, record->settings.pool))
         return -ENODEV;
@@ -298,13 +275,15 @@ void vm_state_load_all(Manager *manager)
         return;
     n = scandir(directory, &entries, is_record, alphasort);
     for (int i = 0; i < n; i++) {
-        Record record = {.configured.weight = FAIR_WEIGHT_DEFAULT,
-                         .settings.weight = FAIR_WEIGHT_DEFAULT};
+        Record record = {0};
         char path[PATH_MAX];
-        int r = snprintf(path, sizeof(path), "%s/%s", directory, entries[i]->d_name) < PATH_MAX
-                    ? read_record(path, &record)
-                    : -ENAMETOOLONG;
+        int r;
 
+        vm_settings_init(&record.configured);
+        vm_settings_init(&record.settings);
+        r = snprintf(path, sizeof(path), "%s/%s", directory, entries[i]->d_name) < PATH_MAX
+                ? read_record(path, &record)
+                : -ENAMETOOLONG;
         if (r == 0)
             r = restore(manager, &record);
         if (r < 0)
@@ -335,28 +314,11 @@ void vm_override_load(Manager *manager, const char *name, VMSettings *settings)
     Record record = {0};
 
     override_record(manager, name, &record);
-    if (record.which & VM_SETTING_POOL && !manager_pool(manager, record.settings.pool))
-        record.which &= ~(unsigned) VM_SETTING_POOL;
+    if (record.which & VM_SETTING_BIT(VM_SETTING_POOL) &&
+        !manager_pool(manager, record.settings.pool))
+        record.which &= ~VM_SETTING_BIT(VM_SETTING_POOL);
     vm_settings_take(settings, &record.settings, record.which);
     free(record.name);
-}
-
-/* The settings of @which in which the two differ. */
-static unsigned different(const VMSettings *a, const VMSettings *b, unsigned which)
-{
-    unsigned d = 0;
-
-    if (a->pool != b->pool)
-        d |= VM_SETTING_POOL;
-    if (a->priority != b->priority)
-        d |= VM_SETTING_PRIORITY;
-    if (a->queue_limit != b->queue_limit)
-        d |= VM_SETTING_QUEUE_LIMIT;
-    if (a->rate_limit != b->rate_limit)
-        d |= VM_SETTING_RATE_LIMIT;
-    if (a->weight != b->weight)
-        d |= VM_SETTING_WEIGHT;
-    return d & which;
 }
 
 void vm_override_save(const VM *vm, unsigned which)
@@ -373,7 +335,7 @@ void vm_override_save(const VM *vm, unsigned which)
     override_record(vm->manager, vm->name, &record);
     free(record.name);
     record.which &= ~which;
-    record.which |= different(&vm->settings, &vm->configured, which);
+    record.which |= vm_settings_differ(&vm->settings, &vm->configured) & which;
     if (record.which == 0) {
         remove_file(vm, directory);
         return;

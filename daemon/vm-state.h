@@ -30,7 +30,7 @@ void vm_override_load(Manager *manager, const char *name, VMSettings *settings);
 
 /*
  * vm_override_save() - make some of a VM's settings last
- * @which: VM_SETTING_*; one that equals what the VM is configured with stops to last
+ * @which: a set; a setting that equals what the VM is configured with stops to last
  */
 void vm_override_save(const VM *vm, unsigned which);
 

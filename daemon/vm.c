@@ -93,14 +93,14 @@ static int vm_new(Manager *manager, const char *name, uint32_t id, const VMSetti
 
 int vm_new_unregistered(Manager *manager, uint32_t id, char pool, uint8_t priority, VM **ret)
 {
-    VMSettings settings = {
-        .pool = pool,
-        .priority = priority,
-        .queue_limit = manager->config.vm_queue_limit,
-        .weight = FAIR_WEIGHT_DEFAULT,
-    };
+    VMSettings settings;
     char name[40];
     int r;
+
+    vm_settings_init(&settings);
+    settings.pool = pool;
+    settings.priority = priority;
+    settings.queue_limit = manager->config.vm_queue_limit;
 
     snprintf(name, sizeof(name), "unregistered-%u", id);
     for (unsigned i = 2; vm_find(manager, name); i++)
@@ -150,7 +150,7 @@ int vm_register(Manager *manager, const char *name, const uint8_t uuid[16],
     vm_override_load(manager, name, &wanted);
     if (vm) {
         vm->configured = *settings;
-        vm_bus_changed(vm, "ConfiguredPool", "ConfiguredPriority");
+        vm_bus_configured_changed(vm);
         vm_apply(vm, &wanted);
     } else {
         r = vm_new(manager, name, id ? id : free_id(manager), &wanted, &vm);
@@ -265,44 +265,21 @@ void vm_detach(VM *vm)
 
 /* ---- What it may ------------------------------------------------------------------------ */
 
-void vm_settings_take(VMSettings *to, const VMSettings *from, unsigned which)
-{
-    if (which & VM_SETTING_POOL)
-        to->pool = from->pool;
-    if (which & VM_SETTING_PRIORITY)
-        to->priority = from->priority;
-    if (which & VM_SETTING_QUEUE_LIMIT)
-        to->queue_limit = from->queue_limit;
-    if (which & VM_SETTING_RATE_LIMIT)
-        to->rate_limit = from->rate_limit;
-    if (which & VM_SETTING_WEIGHT)
-        to->weight = from->weight;
-}
-
+/* Where each setting has its effect. */
 void vm_apply(VM *vm, const VMSettings *settings)
 {
-    VMSettings before = vm->settings;
+    unsigned changed = vm_settings_differ(&vm->settings, settings);
 
     vm->settings = *settings;
     vm->client.limit = settings->queue_limit;
-    if (settings->pool != before.pool) {
+    sched_client_set_weight(&vm->client, settings->weight);
+    if (changed & VM_SETTING_BIT(VM_SETTING_POOL))
         sched_client_move(&vm->client, &manager_pool(vm->manager, settings->pool)->scheduler);
-        vm_bus_changed(vm, "Pool");
-    }
-    if (settings->priority != before.priority) {
+    if (changed & VM_SETTING_BIT(VM_SETTING_PRIORITY))
         sched_client_set_priority(&vm->client, settings->priority);
-        vm_bus_changed(vm, "Priority");
-    }
-    if (settings->queue_limit != before.queue_limit)
-        vm_bus_changed(vm, "QueueLimit");
-    if (settings->rate_limit != before.rate_limit)
-        vm_bus_changed(vm, "RequestRateLimit");
-    if (settings->weight != before.weight) {
-        sched_client_set_weight(&vm->client, settings->weight);
-        vm_bus_changed(vm, "Weight");
-    }
+    vm_bus_settings_changed(vm, changed);
 
-    if (settings->pool != before.pool)
+    if (changed & VM_SETTING_BIT(VM_SETTING_POOL))
         manager_dispatch(vm->manager);
     lane_kick(vm->lane);
 }

@@ -20,33 +20,12 @@
 #include "log.h"
 #include "scheduler.h"
 #include "statistics.h"
+#include "vm-settings.h"
 
 typedef struct Connection Connection;
 typedef struct Manager Manager;
 
 #define VM_NAME_MAX 255
-#define VM_QUEUE_LIMIT_MAX 65536u
-
-/* What a VM may use. */
-typedef struct VMSettings {
-    char pool;
-    uint8_t priority;
-    uint32_t queue_limit; /* requests waiting, 1..VM_QUEUE_LIMIT_MAX */
-    uint32_t rate_limit;  /* requests a second; 0: any number */
-    uint32_t weight;      /* of its share where a pool is fair, 1..FAIR_WEIGHT_MAX */
-} VMSettings;
-
-/* A set of settings. */
-enum {
-    VM_SETTING_POOL = 1 << 0,
-    VM_SETTING_PRIORITY = 1 << 1,
-    VM_SETTING_QUEUE_LIMIT = 1 << 2,
-    VM_SETTING_RATE_LIMIT = 1 << 3,
-    VM_SETTING_WEIGHT = 1 << 4,
-};
-
-/* vm_settings_take() - copy those of @which, VM_SETTING_*, and leave the others */
-void vm_settings_take(VMSettings *to, const VMSettings *from, unsigned which);
 
 typedef struct VM {
     TAILQ_ENTRY(VM) link;
@@ -142,7 +121,7 @@ void vm_apply(VM *vm, const VMSettings *settings);
 
 /*
  * vm_change() - an administrator's change
- * @which: VM_SETTING_*, the settings to take from @settings
+ * @which: the set to take from @settings
  * @runtime: false: it holds for later registrations of this name too
  */
 void vm_change(VM *vm, const VMSettings *settings, unsigned which, bool runtime);

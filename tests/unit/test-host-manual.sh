@@ -95,7 +95,7 @@ report 'every signal and variable is in vgpu-mediatord(8)'
 
 # "SECTION KEY MIN MAX" of each row of the table in config.c; MIN is empty where it takes words
 rows=$(sed -n '/^static const Key keys/,/^};/p' "$root/daemon/config.c" | tr -d '\n' |
-    sed -E 's/\},/}\n/g; s/UINT_MAX/4294967295/g; s/EXECUTOR_SLOTS_MAX/64/g' |
+    sed -E 's/\},/}\n/g; s/UINT_MAX/4294967295/g; s/EXECUTOR_SLOTS_MAX/64/g; s/VM_QUEUE_LIMIT_MAX/65536/g' |
     sed -nE 's/.*\{(NULL|"([A-Za-z]+)"), "([A-Za-z]+)", parse_(unsigned|seconds), .*, +([0-9]+), *([0-9]+)\}.*/\2 \3 \5 \6/p
              s/.*\{(NULL|"([A-Za-z]+)"), "([A-Za-z]+)", parse_[a-z]+, .*\}.*/\2 \3/p')
 [ "$(wc -l <<<"$rows")" -ge 11 ] || missing=' the table in config.c'

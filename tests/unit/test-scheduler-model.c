@@ -8,6 +8,7 @@
 
 #include "test-scheduler-device.h"
 #include "test.h"
+#include "vm-settings.h"
 
 #define SCHEDULERS 2
 #define CLIENTS 12
@@ -161,7 +162,7 @@ static void change(Scheduler *s, SchedClient *client)
         sched_client_hold(client, random_below(2) == 0);
         break;
     case 2:
-        sched_client_set_weight(client, 1 + random_below(FAIR_WEIGHT_MAX));
+        sched_client_set_weight(client, 1 + random_below(VM_WEIGHT_MAX));
         break;
     case 3:
         scheduler_set_policy(s, random_below(2) == 0 ? SCHED_FIFO : SCHED_FAIR);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The table of what a VM may use. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "cleanup.h"
+#include "test.h"
+#include "vm-settings.h"
+
+/* What is promised to those who use a setting: a row for each, in the table's order. */
+static const struct {
+    const char *name, *attribute, *key;
+    const char *least, *most, *initial; /* as text; initial NULL: it must be given */
+} rows[] = {
+    {"Pool", "pool", "pool", "A", "Z", NULL},
+    {"Priority", "priority", "priority", "low", "high", NULL},
+    {"QueueLimit", "queue-limit", "queue_limit", "1", "65536", "64"},
+    {"RequestRateLimit", "request-rate-limit", "request_rate_limit", "0", "4294967295", "0"},
+    {"Weight", "weight", "weight", "1", "10000", "100"},
+};
+
+TEST(test_every_setting_is_as_promised)
+{
+    char text[VM_SETTING_TEXT_SIZE];
+    VMSettings initial, least, most;
+
+    if (ELEMENTSOF(rows) != VM_N_SETTINGS)
+        fail_msg("the table has %d settings, and %s has rows for %zu", VM_N_SETTINGS, __FILE__,
+                 ELEMENTSOF(rows));
+    vm_settings_init(&initial);
+
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
+        const VMSetting *s = &vm_settings[i];
+
+        assert_string_equal(s->name, rows[i].name);
+        assert_string_equal(s->attribute, rows[i].attribute);
+        assert_string_equal(s->key, rows[i].key);
+        assert_ptr_equal(vm_setting_find(rows[i].name), s);
+        assert_int_equal((s->flags & VM_SETTING_LIMIT) != 0, rows[i].initial != NULL);
+
+        assert_int_equal(vm_setting_parse(s, rows[i].least, &least), 0);
+        assert_string_equal(vm_setting_print(s, &least, text), rows[i].least);
+        assert_int_equal(vm_setting_parse(s, rows[i].most, &most), 0);
+        assert_string_equal(vm_setting_print(s, &most, text), rows[i].most);
+        if (rows[i].initial)
+            assert_string_equal(vm_setting_print(s, &initial, text), rows[i].initial);
+    }
+}
+
+TEST(test_numbers_have_their_range)
+{
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
+        const VMSetting *s = &vm_settings[i];
+        char text[VM_SETTING_TEXT_SIZE];
+        VMSettings settings;
+
+        if (s->kind != VM_SETTING_IS_NUMBER)
+            continue;
+        vm_settings_init(&settings);
+        snprintf(text, sizeof(text), "%llu", s->max + 1ULL);
+        assert_int_equal(vm_setting_parse(s, text, &settings), -ERANGE);
+        if (s->min > 0) {
+            snprintf(text, sizeof(text), "%u", s->min - 1);
+            assert_int_equal(vm_setting_parse(s, text, &settings), -ERANGE);
+        }
+        assert_int_equal(vm_setting_parse(s, "", &settings), -EINVAL);
+        assert_int_equal(vm_setting_parse(s, "1x", &settings), -EINVAL);
+        assert_int_equal(*vm_setting_number(s, &settings), s->initial);
+        assert_string_equal(vm_setting_type(s), "u");
+
+        snprintf(text, sizeof(text), "a number from %u to %u", s->min, s->max);
+        assert_string_equal(vm_setting_describe(s, (char[VM_SETTING_TEXT_SIZE]){0}), text);
+    }
+}
+
+TEST(test_words)
+{
+    const VMSetting *pool = &vm_settings[VM_SETTING_POOL],
+                    *priority = &vm_settings[VM_SETTING_PRIORITY];
+    VMSettings settings = {.pool = 'Q', .priority = 1};
+
+    for (unsigned i = 0; i < 4; i++) {
+        const char *no_pool[] = {"", "a", "AB", " A"}, *no_priority[] = {"", "HIGH", "1", "low "};
+
+        assert_int_equal(vm_setting_parse(pool, no_pool[i], &settings), -EINVAL);
+        assert_int_equal(vm_setting_parse(priority, no_priority[i], &settings), -EINVAL);
+    }
+    assert_int_equal(settings.pool, 'Q');
+    assert_int_equal(settings.priority, 1);
+    assert_string_equal(vm_setting_type(pool), "s");
+    assert_string_equal(vm_setting_type(priority), "s");
+}
+
+TEST(test_unknown_names)
+{
+    assert_null(vm_setting_find(""));
+    assert_null(vm_setting_find("weight"));
+    assert_null(vm_setting_find("VMID"));
+}
+
+/* Each setting is taken alone, and no other with it. */
+TEST(test_sets)
+{
+    VMSettings from, zero = {0};
+
+    assert_int_equal(VM_SETTINGS_ALL, (1u << VM_N_SETTINGS) - 1);
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        assert_int_equal(vm_setting_parse(&vm_settings[i], rows[i].most, &from), 0);
+    assert_int_equal(vm_settings_differ(&from, &zero), VM_SETTINGS_ALL);
+
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
+        VMSettings to = zero;
+
+        vm_settings_take(&to, &from, VM_SETTING_BIT(i));
+        assert_int_equal(vm_settings_differ(&to, &zero), VM_SETTING_BIT(i));
+        vm_settings_take(&to, &from, VM_SETTINGS_ALL & ~VM_SETTING_BIT(i));
+        assert_int_equal(vm_settings_differ(&to, &from), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_setting_is_as_promised),
+        cmocka_unit_test(test_numbers_have_their_range),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_unknown_names),
+        cmocka_unit_test(test_sets),
+    };
+
+    return cmocka_run_group_tests_name("vm-settings", tests, NULL, NULL);
+}
