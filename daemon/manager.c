@@ -41,23 +41,30 @@ void manager_dispatch(Manager *m)
 
 /* ---- The end ----------------------------------------------------------------------- */
 
-void manager_check_drained(Manager *m)
+/* Ends the loop when nothing runs and nothing is queued but what somebody has paused. */
+static int manager_exit_if_drained(Manager *m)
 {
     bool idle = true;
 
-    if (!m->draining)
-        return;
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
         const Pool *p = m->pools[i];
 
         if (p && !pool_is_at_rest(p))
-            return;
+            return 0;
         idle = idle && (!p || pool_is_idle(p));
     }
 
     if (!idle)
         log_notice("paused requests are left; their devices will send them again");
-    (void) sd_event_exit(m->event, 0);
+    return sd_event_exit(m->event, 0);
+}
+
+/* After every event while the service ends. */
+static int manager_on_drain(sd_event_source *source, void *userdata)
+{
+    (void) source;
+
+    return manager_exit_if_drained(userdata);
 }
 
 static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata)
@@ -87,10 +94,10 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
     (void) sd_notify(false, "STOPPING=1\nSTATUS=Finishing what is queued.");
     m->listen = sd_event_source_disable_unref(m->listen);
     connection_stop_reading_all(m);
-    (void) sd_event_add_time_relative(m->event, &m->drain, CLOCK_MONOTONIC,
+    (void) sd_event_add_time_relative(m->event, &m->drain_timeout, CLOCK_MONOTONIC,
                                       m->config.drain_timeout_usec, 0, on_drain_timeout, m);
-    manager_check_drained(m);
-    return 0;
+    (void) sd_event_add_post(m->event, &m->drain, manager_on_drain, m);
+    return manager_exit_if_drained(m);
 }
 
 /* ---- The socket ----------------------------------------------------------------------- */
@@ -309,6 +316,7 @@ Manager *manager_free(Manager *m)
     sd_event_source_disable_unref(m->listen);
     sd_event_source_disable_unref(m->accept_pause);
     sd_event_source_disable_unref(m->drain);
+    sd_event_source_disable_unref(m->drain_timeout);
     sd_event_source_disable_unref(m->lanes_source);
     eventfd_signaller_free(m->signaller);
     manager_bus_close(m);

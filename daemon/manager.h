@@ -62,7 +62,8 @@ struct Manager {
 
     sd_event_source *listen;
     sd_event_source *accept_pause;
-    sd_event_source *drain;
+    sd_event_source *drain; /* while draining: looks whether all is done */
+    sd_event_source *drain_timeout;
     bool draining;
 
     /* Every connection reads into this one; what is left of a message moves to
@@ -94,9 +95,6 @@ int manager_listen(Manager *m, int fd);
 
 /* manager_pool() - by letter; NULL when none is configured */
 Pool *manager_pool(Manager *m, uint32_t name);
-
-/* manager_check_drained() - to be called when a request ended: may end the service */
-void manager_check_drained(Manager *m);
 
 /* manager_dispatch() - run what there is room for in every pool */
 void manager_dispatch(Manager *m);

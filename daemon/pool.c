@@ -386,7 +386,6 @@ void pool_set_paused(Pool *p, bool paused)
     p->scheduler.held = paused;
     pool_bus_changed(p, "Paused");
     pool_dispatch(p);
-    manager_check_drained(p->manager);
 }
 
 void pool_reconfigure(Pool *p, const PoolConfig *config)

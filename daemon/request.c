@@ -114,12 +114,10 @@ static void count(const Request *r, uint32_t status, uint32_t exec_time_us, uint
 static void forget(Request *r)
 {
     VM *vm = r->vm;
-    Manager *manager = vm->manager;
 
     request_free(r);
     lane_has_room(vm->lane);
     vm_free_if_over(vm);
-    manager_check_drained(manager);
 }
 
 static void log_failure(const Request *r, uint32_t error)

@@ -307,7 +307,6 @@ void vm_set_paused(VM *vm, bool paused)
     if (!paused)
         manager_dispatch(vm->manager);
     lane_kick(vm->lane);
-    manager_check_drained(vm->manager);
 }
 
 void vm_set_quarantined(VM *vm, bool quarantined)
