@@ -29,20 +29,4 @@ int manager_bus_open(Manager *m, BusKind kind);
 /* manager_bus_close() - leave the bus */
 void manager_bus_close(Manager *m);
 
-/* The three interfaces; one file each. */
-int manager_bus_add_objects(Manager *m, sd_bus *bus);
-int pool_bus_add_objects(Manager *m, sd_bus *bus);
-int vm_bus_add_objects(Manager *m, sd_bus *bus);
-
-/*
- * bus_add_errors() - let sd-bus know the errno of each error of ours
- *
- * For a process that gives or gets them; again does no harm. Returns 0, 1 or a
- * negative errno.
- */
-int bus_add_errors(void);
-
-/* bus_object_path() - @prefix/@name, with @name escaped; to be freed; NULL without memory */
-char *bus_object_path(const char *prefix, const char *name);
-
 #endif

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus.h"
+#include "bus-util.h"
+#include "manager-bus.h"
 #include "manager.h"
 #include "names.h"
 #include "version.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus.h"
+#include "bus-util.h"
 #include "manager.h"
 #include "names.h"
 #include "pool-bus.h"

@@ -3,8 +3,12 @@
 #define VGPU_VM_BUS_H
 
 #include <stdbool.h>
+#include <systemd/sd-bus.h>
 
 #include "vm.h"
+
+/* vm_bus_add_objects() - the interface of every VM; returns 0 or a negative errno */
+int vm_bus_add_objects(Manager *m, sd_bus *bus);
 
 /* vm_bus_announce() - tell the bus, where there is one, that a VM is new or about to go */
 void vm_bus_announce(VM *vm, bool added);

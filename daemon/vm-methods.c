@@ -4,7 +4,7 @@
 #include <string.h>
 #include <systemd/sd-id128.h>
 
-#include "bus.h"
+#include "bus-util.h"
 #include "manager.h"
 #include "names.h"
 #include "vm-methods.h"

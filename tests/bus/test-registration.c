@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bus.h"
+#include "bus-util.h"
 #include "fake-machined.h"
 #include "test.h"
 #include "world.h"
