@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus-property.h"
 #include "bus-util.h"
+#include "cleanup-bus.h"
 #include "manager-bus.h"
 #include "manager.h"
 #include "names.h"
@@ -12,21 +14,18 @@
 
 static int append_vm(sd_bus_message *reply, const VM *vm)
 {
-    char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
+    CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
     char pool[2] = {vm->settings.pool, '\0'};
-    int r;
 
     if (!path)
         return -ENOMEM;
-    r = sd_bus_message_append(reply, "(susso)", vm->name, vm->id, pool,
-                              vgpu_priority_to_string(vm->settings.priority), path);
-    free(path);
-    return r;
+    return sd_bus_message_append(reply, "(susso)", vm->name, vm->id, pool,
+                                 vgpu_priority_to_string(vm->settings.priority), path);
 }
 
 static int list_vms(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
-    sd_bus_message *reply = NULL;
+    CLEANUP_MESSAGE sd_bus_message *reply = NULL;
     Manager *m = userdata;
     VM *vm;
     int r;
@@ -45,27 +44,22 @@ static int list_vms(sd_bus_message *message, void *userdata, sd_bus_error *error
         r = sd_bus_message_close_container(reply);
     if (r >= 0)
         r = sd_bus_send(NULL, reply, NULL);
-
-    sd_bus_message_unref(reply);
     return r;
 }
 
 static int append_pool(sd_bus_message *reply, const Pool *p)
 {
     char name[2] = {p->name, '\0'};
-    char *path = bus_object_path(VGPU_OBJECT_POOL, name);
-    int r;
+    CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_POOL, name);
 
     if (!path)
         return -ENOMEM;
-    r = sd_bus_message_append(reply, "(sso)", name, p->device.backend, path);
-    free(path);
-    return r;
+    return sd_bus_message_append(reply, "(sso)", name, p->device.backend, path);
 }
 
 static int list_pools(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
-    sd_bus_message *reply = NULL;
+    CLEANUP_MESSAGE sd_bus_message *reply = NULL;
     Manager *m = userdata;
     int r;
 
@@ -81,73 +75,38 @@ static int list_pools(sd_bus_message *message, void *userdata, sd_bus_error *err
         r = sd_bus_message_close_container(reply);
     if (r >= 0)
         r = sd_bus_send(NULL, reply, NULL);
-
-    sd_bus_message_unref(reply);
     return r;
 }
 
-static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
-                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static uint32_t n_pools(const Manager *m)
 {
-    (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
-
-    return sd_bus_message_append(reply, "s", VGPU_VERSION);
-}
-
-static int get_protocol_version(sd_bus *bus, const char *path, const char *interface,
-                                const char *property, sd_bus_message *reply, void *userdata,
-                                sd_bus_error *error)
-{
-    (void) bus, (void) path, (void) interface, (void) property, (void) userdata, (void) error;
-
-    return sd_bus_message_append(reply, "u", VGPU_PROTOCOL_VERSION);
-}
-
-static int get_n_pools(sd_bus *bus, const char *path, const char *interface, const char *property,
-                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    Manager *m = userdata;
     uint32_t n = 0;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
 
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
         n += m->pools[i] != NULL;
-    return sd_bus_message_append(reply, "u", n);
+    return n;
 }
+
+static BUS_PROPERTY_GET(get_version, "s", Manager, m, VGPU_VERSION);
+static BUS_PROPERTY_GET(get_protocol_version, "u", Manager, m, VGPU_PROTOCOL_VERSION);
+static BUS_PROPERTY_GET(get_n_pools, "u", Manager, m, n_pools(m));
 
 /* The service's counters are the sums over its pools, computed when asked for. */
-static int get_counter(sd_bus *bus, const char *path, const char *interface, const char *property,
-                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    static const struct {
-        const char *property;
-        size_t offset;
-    } counters[] = {
-        {"RequestsSubmitted", offsetof(Statistics, submitted)},
-        {"RequestsCompleted", offsetof(Statistics, completed)},
-        {"RequestsFailed", offsetof(Statistics, failed)},
-        {"RequestsRejected", offsetof(Statistics, rejected)},
-    };
+#define GET_COUNTER(function, field) \
+    BUS_PROPERTY_GET(function, "t", Manager, m, manager_counter(m, offsetof(Statistics, field)))
 
-    (void) bus, (void) path, (void) interface, (void) error;
-
-    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
-        if (strcmp(property, counters[i].property) == 0)
-            return sd_bus_message_append(reply, "t", manager_counter(userdata, counters[i].offset));
-    return -ENOENT;
-}
+static GET_COUNTER(get_submitted, submitted);
+static GET_COUNTER(get_completed, completed);
+static GET_COUNTER(get_failed, failed);
+static GET_COUNTER(get_rejected, rejected);
 
 static int reply_path(sd_bus_message *call, const VM *vm)
 {
-    char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
-    int r;
+    CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
 
     if (!path)
         return -ENOMEM;
-    r = sd_bus_reply_method_return(call, "o", path);
-    free(path);
-    return r;
+    return sd_bus_reply_method_return(call, "o", path);
 }
 
 static int get_vm(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -196,7 +155,7 @@ static int get_vm_by_pid(sd_bus_message *call, void *userdata, sd_bus_error *err
     return reply_path(call, vm);
 }
 
-static int reload(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     int r = access_check(userdata, call, NULL, error);
 
@@ -206,7 +165,7 @@ static int reload(sd_bus_message *call, void *userdata, sd_bus_error *error)
     return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
 }
 
-static int reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
+static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     Manager *m = userdata;
     VM *vm;
@@ -257,10 +216,10 @@ static const sd_bus_vtable manager_vtable[] = {
                             vm_method_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ReleaseVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
                             vm_method_release, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, reload,
+    SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
                             SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("ResetStatistics", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, reset_statistics,
-                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ResetStatistics", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+                            method_reset_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("VMAdded", SD_BUS_ARGS("s", name, "o", path), 0),
     SD_BUS_SIGNAL_WITH_ARGS("VMRemoved", SD_BUS_ARGS("s", name, "o", path), 0),
     SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -268,10 +227,10 @@ static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_PROPERTY("NVMs", "u", NULL, offsetof(Manager, n_vms), 0),
     SD_BUS_PROPERTY("NPools", "u", get_n_pools, 0, 0),
     SD_BUS_PROPERTY("NConnections", "u", NULL, offsetof(Manager, n_connections), 0),
-    SD_BUS_PROPERTY("RequestsSubmitted", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("RequestsCompleted", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("RequestsFailed", "t", get_counter, 0, 0),
-    SD_BUS_PROPERTY("RequestsRejected", "t", get_counter, 0, 0),
+    SD_BUS_PROPERTY("RequestsSubmitted", "t", get_submitted, 0, 0),
+    SD_BUS_PROPERTY("RequestsCompleted", "t", get_completed, 0, 0),
+    SD_BUS_PROPERTY("RequestsFailed", "t", get_failed, 0, 0),
+    SD_BUS_PROPERTY("RequestsRejected", "t", get_rejected, 0, 0),
     SD_BUS_VTABLE_END,
 };
 

@@ -4,57 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus-property.h"
 #include "bus-util.h"
+#include "cleanup.h"
 #include "manager.h"
 #include "names.h"
 #include "pool-bus.h"
 #include "statistics-bus.h"
 
-static int get_name(sd_bus *bus, const char *path, const char *interface, const char *property,
-                    sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    Pool *p = userdata;
-    char text[2] = {p->name, '\0'};
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "s", text);
-}
-
-static int get_backend(sd_bus *bus, const char *path, const char *interface, const char *property,
-                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    Pool *p = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "s", p->device.backend);
-}
-
-static int get_devices(sd_bus *bus, const char *path, const char *interface, const char *property,
-                       sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    Pool *p = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    if (p->device.name[0] == '\0')
-        return sd_bus_message_append(reply, "as", 0);
-    return sd_bus_message_append(reply, "as", 1, p->device.name);
-}
-
-static int get_policy(sd_bus *bus, const char *path, const char *interface, const char *property,
-                      sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    Pool *p = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "s", sched_policy_to_string(p->scheduler.policy));
-}
-
-static int get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
-                     sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static const char *pool_state(const Pool *p)
 {
     static const char *const names[] = {
         [EXECUTOR_STARTING] = "starting",
@@ -62,47 +20,21 @@ static int get_state(sd_bus *bus, const char *path, const char *interface, const
         [EXECUTOR_ENDING] = "ending",
         [EXECUTOR_WAITING] = "waiting",
     };
-    Pool *p = userdata;
 
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "s", names[executor_client_state(p->executor)]);
+    return names[executor_client_state(p->executor)];
 }
 
-static int get_executor_pid(sd_bus *bus, const char *path, const char *interface,
-                            const char *property, sd_bus_message *reply, void *userdata,
-                            sd_bus_error *error)
-{
-    Pool *p = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "u", (uint32_t) executor_client_pid(p->executor));
-}
-
-static int get_executor_restarts(sd_bus *bus, const char *path, const char *interface,
-                                 const char *property, sd_bus_message *reply, void *userdata,
-                                 sd_bus_error *error)
-{
-    Pool *p = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "t", executor_client_restarts(p->executor));
-}
-
-static int get_paused(sd_bus *bus, const char *path, const char *interface, const char *property,
-                      sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    Pool *p = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "b", p->scheduler.held);
-}
+static BUS_PROPERTY_GET(get_name, "s", Pool, p, (const char[]){p->name, '\0'});
+static BUS_PROPERTY_GET(get_backend, "s", Pool, p, p->device.backend);
+static BUS_PROPERTY_GET(get_devices, "as", Pool, p, p->device.name[0] ? 1 : 0, p->device.name);
+static BUS_PROPERTY_GET(get_policy, "s", Pool, p, sched_policy_to_string(p->scheduler.policy));
+static BUS_PROPERTY_GET(get_state, "s", Pool, p, pool_state(p));
+static BUS_PROPERTY_GET(get_executor_pid, "u", Pool, p, executor_client_pid(p->executor));
+static BUS_PROPERTY_GET(get_executor_restarts, "t", Pool, p, executor_client_restarts(p->executor));
+static BUS_PROPERTY_GET(get_paused, "b", Pool, p, p->scheduler.held);
 
 /* Asks whether the caller may, then does it. */
-static int change(sd_bus_message *call, Pool *p, sd_bus_error *error, void (*make)(Pool *))
+static int pool_change(sd_bus_message *call, Pool *p, sd_bus_error *error, void (*make)(Pool *))
 {
     int r = access_check(p->manager, call, NULL, error);
 
@@ -129,17 +61,17 @@ static void reset_statistics(Pool *p)
 
 static int method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return change(call, userdata, error, pause_pool);
+    return pool_change(call, userdata, error, pause_pool);
 }
 
 static int method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return change(call, userdata, error, resume_pool);
+    return pool_change(call, userdata, error, resume_pool);
 }
 
 static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return change(call, userdata, error, reset_statistics);
+    return pool_change(call, userdata, error, reset_statistics);
 }
 
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -189,7 +121,7 @@ static const sd_bus_vtable pool_vtable[] = {
 static int find_pool(sd_bus *bus, const char *path, const char *interface, void *userdata,
                      void **ret_found, sd_bus_error *error)
 {
-    char *name = NULL;
+    CLEANUP_FREE char *name = NULL;
     int r;
 
     (void) bus, (void) interface, (void) error;
@@ -199,7 +131,6 @@ static int find_pool(sd_bus *bus, const char *path, const char *interface, void 
         return r;
 
     *ret_found = strlen(name) == 1 ? manager_pool(userdata, (unsigned char) name[0]) : NULL;
-    free(name);
     return *ret_found != NULL;
 }
 

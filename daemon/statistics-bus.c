@@ -1,32 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "statistics-bus.h"
+#include "bus-property.h"
+#include "cleanup-bus.h"
 
-int statistics_bus_get_p50(sd_bus *bus, const char *path, const char *interface,
-                           const char *property, sd_bus_message *reply, void *userdata,
-                           sd_bus_error *error)
-{
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "t", histogram_percentile(userdata, 50));
-}
-
-int statistics_bus_get_p95(sd_bus *bus, const char *path, const char *interface,
-                           const char *property, sd_bus_message *reply, void *userdata,
-                           sd_bus_error *error)
-{
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "t", histogram_percentile(userdata, 95));
-}
-
-int statistics_bus_get_p99(sd_bus *bus, const char *path, const char *interface,
-                           const char *property, sd_bus_message *reply, void *userdata,
-                           sd_bus_error *error)
-{
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "t", histogram_percentile(userdata, 99));
-}
+BUS_PROPERTY_GET(statistics_bus_get_p50, "t", Histogram, h, histogram_percentile(h, 50));
+BUS_PROPERTY_GET(statistics_bus_get_p95, "t", Histogram, h, histogram_percentile(h, 95));
+BUS_PROPERTY_GET(statistics_bus_get_p99, "t", Histogram, h, histogram_percentile(h, 99));
 
 static int append_histogram(sd_bus_message *reply, const Histogram *h)
 {
@@ -40,7 +19,7 @@ static int append_histogram(sd_bus_message *reply, const Histogram *h)
 
 int statistics_bus_reply_histograms(sd_bus_message *call, const Statistics *s)
 {
-    sd_bus_message *reply = NULL;
+    CLEANUP_MESSAGE sd_bus_message *reply = NULL;
     int r;
 
     r = sd_bus_message_new_method_return(call, &reply);
@@ -50,7 +29,5 @@ int statistics_bus_reply_histograms(sd_bus_message *call, const Statistics *s)
         r = append_histogram(reply, &s->execution);
     if (r >= 0)
         r = sd_bus_send(NULL, reply, NULL);
-
-    sd_bus_message_unref(reply);
     return r;
 }

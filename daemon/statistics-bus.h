@@ -12,15 +12,12 @@
 #include "statistics.h"
 
 /* Getters of the percentiles of the Histogram that the property's offset leads to. */
-int statistics_bus_get_p50(sd_bus *bus, const char *path, const char *interface,
-                           const char *property, sd_bus_message *reply, void *userdata,
-                           sd_bus_error *error);
-int statistics_bus_get_p95(sd_bus *bus, const char *path, const char *interface,
-                           const char *property, sd_bus_message *reply, void *userdata,
-                           sd_bus_error *error);
-int statistics_bus_get_p99(sd_bus *bus, const char *path, const char *interface,
-                           const char *property, sd_bus_message *reply, void *userdata,
-                           sd_bus_error *error);
+int statistics_bus_get_p50(sd_bus *, const char *, const char *, const char *, sd_bus_message *,
+                           void *, sd_bus_error *);
+int statistics_bus_get_p95(sd_bus *, const char *, const char *, const char *, sd_bus_message *,
+                           void *, sd_bus_error *);
+int statistics_bus_get_p99(sd_bus *, const char *, const char *, const char *, sd_bus_message *,
+                           void *, sd_bus_error *);
 
 /* statistics_bus_reply_histograms() - answer GetHistograms */
 int statistics_bus_reply_histograms(sd_bus_message *call, const Statistics *s);

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <systemd/sd-id128.h>
 
+#include "bus-property.h"
 #include "bus-util.h"
+#include "cleanup.h"
 #include "manager.h"
 #include "names.h"
 #include "statistics-bus.h"
@@ -26,69 +28,12 @@ static int get_uuid(sd_bus *bus, const char *path, const char *interface, const 
     return sd_bus_message_append(reply, "s", text);
 }
 
-static int get_pool_letter(sd_bus *bus, const char *path, const char *interface,
-                           const char *property, sd_bus_message *reply, void *userdata,
-                           sd_bus_error *error)
-{
-    const char *letter = userdata;
-    char text[2] = {*letter, '\0'};
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "s", text);
-}
-
-static int get_priority(sd_bus *bus, const char *path, const char *interface, const char *property,
-                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    const uint8_t *priority = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "s", vgpu_priority_to_string(*priority));
-}
-
-static int get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
-                    sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    const bool *flag = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "b", *flag);
-}
-
-static int get_connected(sd_bus *bus, const char *path, const char *interface, const char *property,
-                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-    VM *vm = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "b", vm->connection != NULL);
-}
-
-static int get_ring_entries(sd_bus *bus, const char *path, const char *interface,
-                            const char *property, sd_bus_message *reply, void *userdata,
-                            sd_bus_error *error)
-{
-    const VM *vm = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "u", lane_entries(vm->lane));
-}
-
-static int get_window_size(sd_bus *bus, const char *path, const char *interface,
-                           const char *property, sd_bus_message *reply, void *userdata,
-                           sd_bus_error *error)
-{
-    const VM *vm = userdata;
-
-    (void) bus, (void) path, (void) interface, (void) property, (void) error;
-
-    return sd_bus_message_append(reply, "t", lane_window_size(vm->lane));
-}
+static BUS_PROPERTY_GET(get_pool_letter, "s", char, letter, (const char[]){*letter, '\0'});
+static BUS_PROPERTY_GET(get_priority, "s", uint8_t, priority, vgpu_priority_to_string(*priority));
+static BUS_PROPERTY_GET(get_flag, "b", bool, flag, *flag);
+static BUS_PROPERTY_GET(get_connected, "b", VM, vm, vm->connection != NULL);
+static BUS_PROPERTY_GET(get_ring_entries, "u", VM, vm, lane_entries(vm->lane));
+static BUS_PROPERTY_GET(get_window_size, "t", VM, vm, lane_window_size(vm->lane));
 
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
@@ -187,7 +132,7 @@ static void fill_setting_vtable(void)
 static int find_vm(sd_bus *bus, const char *path, const char *interface, void *userdata,
                    void **ret_found, sd_bus_error *error)
 {
-    char *name = NULL;
+    CLEANUP_FREE char *name = NULL;
     int r;
 
     (void) bus, (void) interface, (void) error;
@@ -197,7 +142,6 @@ static int find_vm(sd_bus *bus, const char *path, const char *interface, void *u
         return r;
 
     *ret_found = vm_find(userdata, name);
-    free(name);
     return *ret_found != NULL;
 }
 
@@ -240,8 +184,8 @@ int vm_bus_add_objects(Manager *m, sd_bus *bus)
 
 void vm_bus_announce(VM *vm, bool added)
 {
+    CLEANUP_FREE char *path = NULL;
     sd_bus *bus = vm->manager->bus;
-    char *path;
 
     if (!bus || sd_bus_is_ready(bus) <= 0)
         return;
@@ -255,13 +199,12 @@ void vm_bus_announce(VM *vm, bool added)
                               added ? "VMAdded" : "VMRemoved", "so", vm->name, path);
     if (!added)
         (void) sd_bus_emit_object_removed(bus, path);
-    free(path);
 }
 
 void vm_bus_properties_changed(VM *vm, const char *const *properties)
 {
+    CLEANUP_FREE char *path = NULL;
     sd_bus *bus = vm->manager->bus;
-    char *path;
 
     if (!bus || sd_bus_is_ready(bus) <= 0)
         return;
@@ -270,7 +213,6 @@ void vm_bus_properties_changed(VM *vm, const char *const *properties)
         return;
 
     (void) sd_bus_emit_properties_changed_strv(bus, path, VGPU_INTERFACE_VM, (char **) properties);
-    free(path);
 }
 
 void vm_bus_settings_changed(VM *vm, unsigned which)

@@ -5,6 +5,7 @@
 #include <systemd/sd-id128.h>
 
 #include "bus-util.h"
+#include "cleanup.h"
 #include "manager.h"
 #include "names.h"
 #include "vm-methods.h"
@@ -20,7 +21,7 @@ static int no_such_vm(sd_bus_error *error, const char *name)
  * Finds the VM that a call is about, and asks whether the caller may. Returns 1
  * with the VM, 0 when the handler is to return 1 and wait, or a negative errno.
  */
-static int begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret)
+static int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret)
 {
     bool on_manager = strcmp(sd_bus_message_get_interface(call), VGPU_INTERFACE_MANAGER) == 0;
     Manager *m = on_manager ? userdata : ((VM *) userdata)->manager;
@@ -140,8 +141,8 @@ static int require_registered(const VM *vm, sd_bus_error *error)
 /* ---- Changes --------------------------------------------------------------------------- */
 
 /* Ends a change: reads whether it is to last, makes it, answers. */
-static int change(sd_bus_message *call, VM *vm, const VMSettings *settings, unsigned which,
-                  sd_bus_error *error)
+static int vm_method_change(sd_bus_message *call, VM *vm, const VMSettings *settings,
+                            unsigned which, sd_bus_error *error)
 {
     int runtime, r;
 
@@ -161,11 +162,13 @@ int vm_method_set_priority(sd_bus_message *call, void *userdata, sd_bus_error *e
     VM *vm = NULL;
     int r;
 
-    r = begin(call, userdata, error, &vm);
+    r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
     r = read_priority(call, error, &settings.priority);
-    return r < 0 ? r : change(call, vm, &settings, VM_SETTING_BIT(VM_SETTING_PRIORITY), error);
+    return r < 0
+               ? r
+               : vm_method_change(call, vm, &settings, VM_SETTING_BIT(VM_SETTING_PRIORITY), error);
 }
 
 int vm_method_set_pool(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -174,11 +177,12 @@ int vm_method_set_pool(sd_bus_message *call, void *userdata, sd_bus_error *error
     VM *vm = NULL;
     int r;
 
-    r = begin(call, userdata, error, &vm);
+    r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
     r = read_pool(call, vm->manager, error, &settings.pool);
-    return r < 0 ? r : change(call, vm, &settings, VM_SETTING_BIT(VM_SETTING_POOL), error);
+    return r < 0 ? r
+                 : vm_method_change(call, vm, &settings, VM_SETTING_BIT(VM_SETTING_POOL), error);
 }
 
 int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -188,21 +192,21 @@ int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *err
     VM *vm = NULL;
     int r;
 
-    r = begin(call, userdata, error, &vm);
+    r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
     r = read_limits(call, error, &settings, &which, NULL);
-    return r < 0 ? r : change(call, vm, &settings, which, error);
+    return r < 0 ? r : vm_method_change(call, vm, &settings, which, error);
 }
 
 /* A switch that any known VM has. */
-static int turn(sd_bus_message *call, void *userdata, sd_bus_error *error, void (*set)(VM *, bool),
-                bool on)
+static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *error,
+                          void (*set)(VM *, bool), bool on)
 {
     VM *vm = NULL;
     int r;
 
-    r = begin(call, userdata, error, &vm);
+    r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
 
@@ -212,22 +216,22 @@ static int turn(sd_bus_message *call, void *userdata, sd_bus_error *error, void 
 
 int vm_method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return turn(call, userdata, error, vm_set_paused, true);
+    return vm_method_turn(call, userdata, error, vm_set_paused, true);
 }
 
 int vm_method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return turn(call, userdata, error, vm_set_paused, false);
+    return vm_method_turn(call, userdata, error, vm_set_paused, false);
 }
 
 int vm_method_quarantine(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return turn(call, userdata, error, vm_set_quarantined, true);
+    return vm_method_turn(call, userdata, error, vm_set_quarantined, true);
 }
 
 int vm_method_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return turn(call, userdata, error, vm_set_quarantined, false);
+    return vm_method_turn(call, userdata, error, vm_set_quarantined, false);
 }
 
 int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -235,7 +239,7 @@ int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *err
     VM *vm = NULL;
     int r;
 
-    r = begin(call, userdata, error, &vm);
+    r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
     r = require_registered(vm, error);
@@ -251,7 +255,7 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
     VM *vm = NULL;
     int r;
 
-    r = begin(call, userdata, error, &vm);
+    r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
 
@@ -293,14 +297,9 @@ static int read_uuid(sd_bus_message *call, sd_bus_error *error, uint8_t ret[16])
 
 static int reply_registered(sd_bus_message *call, const VM *vm)
 {
-    char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
-    int r;
+    CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
 
-    if (!path)
-        return -ENOMEM;
-    r = sd_bus_reply_method_return(call, "uo", vm->id, path);
-    free(path);
-    return r;
+    return path ? sd_bus_reply_method_return(call, "uo", vm->id, path) : -ENOMEM;
 }
 
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error)
