@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "attach.h"
 #include "ctl.h"
+#include "domain-attach.h"
 #include "text.h"
 
 /* The same names as set-limits has. */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attach.h"
+#include "domain-attach.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,8 +4,8 @@
  * attach" and "vgpuctl detach" do. The first two work on a definition's text, the
  * others on a domain of a running libvirt.
  */
-#ifndef VGPU_HOOKS_ATTACH_H
-#define VGPU_HOOKS_ATTACH_H
+#ifndef VGPU_HOOKS_DOMAIN_ATTACH_H
+#define VGPU_HOOKS_DOMAIN_ATTACH_H
 
 #include <stdbool.h>
 

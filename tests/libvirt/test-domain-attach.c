@@ -7,7 +7,7 @@
 
 #include <libxml/parser.h>
 
-#include "attach.h"
+#include "domain-attach.h"
 #include "hooks-config.h"
 #include "test.h"
 

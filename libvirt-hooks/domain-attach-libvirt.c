@@ -3,8 +3,8 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
-#include "attach.h"
 #include "cleanup.h"
+#include "domain-attach.h"
 #include "fail.h"
 
 static void connect_closep(virConnectPtr *connection)

@@ -7,8 +7,8 @@
 
 #include <libxml/xmlsave.h>
 
-#include "attach.h"
 #include "cleanup.h"
+#include "domain-attach.h"
 #include "fail.h"
 #include "hooks-config.h"
 #include "machine.h"
