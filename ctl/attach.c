@@ -7,23 +7,22 @@
 #include "ctl.h"
 #include "domain-attach.h"
 #include "text.h"
+#include "vm-limits.h"
 
 /* The same names as set-limits has. */
-static int read_limits(DomainAttributes *a, int n, char **settings)
+static int read_limits(DomainAttributes *a, int n, char **limits)
 {
-    for (int i = 0; i < n; i++)
-        if (strncmp(settings[i], "QueueLimit=", 11) == 0)
-            a->queue_limit = settings[i] + 11;
-        else if (strncmp(settings[i], "RequestRateLimit=", 17) == 0)
-            a->request_rate_limit = settings[i] + 17;
-        else if (strncmp(settings[i], "Weight=", 7) == 0)
-            a->weight = settings[i] + 7;
-        else {
-            print_error(
-                "'%s' is no limit: it is QueueLimit=, RequestRateLimit= or Weight= and a number.",
-                settings[i]);
+    for (int i = 0; i < n; i++) {
+        const VMSetting *setting = vm_limits_find(limits[i]);
+
+        if (!setting) {
+            CLEANUP_FREE char *names = vm_limits_names("=", "or");
+
+            print_error("'%s' is no limit: it is %s and a number.", limits[i], names ? names : "");
             return -EINVAL;
         }
+        a->settings[setting - vm_settings] = limits[i] + strlen(setting->name) + 1;
+    }
     return 0;
 }
 
@@ -45,8 +44,11 @@ int verb_attach(Context *c, int argc, char **argv)
 {
     const Options *o = &c->options;
     DomainAttributes attributes = {
-        .pool = o->pool ? o->pool : "A",
-        .priority = o->priority ? o->priority : "medium",
+        .settings =
+            {
+                [VM_SETTING_POOL] = o->pool ? o->pool : "A",
+                [VM_SETTING_PRIORITY] = o->priority ? o->priority : "medium",
+            },
     };
     char *error = NULL;
     bool active = false;

@@ -30,10 +30,12 @@ static void parse(const uint8_t *data, size_t size)
     check_error(error, r != 0);
     require((d != NULL) == (r == 0 || r == DOMAIN_INVALID_DEVICE));
     if (d && d->has_device) {
-        require(d->device.pool >= 'A' && d->device.pool <= 'Z');
-        require(d->device.priority >= 0 && d->device.priority <= 2);
-        require(d->device.queue_limit <= DOMAIN_QUEUE_LIMIT_MAX);
-        require(d->device.weight <= DOMAIN_WEIGHT_MAX);
+        const VMSettings *settings = &d->device.settings;
+
+        require(settings->pool >= 'A' && settings->pool <= 'Z');
+        require(settings->priority <= 2);
+        require(settings->queue_limit <= VM_QUEUE_LIMIT_MAX);
+        require(settings->weight <= VM_WEIGHT_MAX);
     }
     domain_free(d);
 }
@@ -56,7 +58,8 @@ static char *attach_again(char *xml, const DomainAttributes *attributes, int *re
  */
 static void change(const char *xml)
 {
-    const DomainAttributes attributes = {.pool = "A", .priority = "low"};
+    const DomainAttributes attributes = {
+        .settings = {[VM_SETTING_POOL] = "A", [VM_SETTING_PRIORITY] = "low"}};
     char *attached = NULL, *detached = NULL, *error = NULL;
     int r = attach_to_xml(xml, &attributes, &attached, &error);
 

@@ -163,20 +163,11 @@ static int set_attribute(xmlNode *node, const char *name, const char *value)
 
 static int fill_element(xmlNode *element, const DomainAttributes *attributes)
 {
-    int r;
+    int r = 0;
 
-    r = set_attribute(element, "pool", attributes->pool);
-    if (r == 0)
-        r = set_attribute(element, "priority", attributes->priority);
-    if (r == 0)
-        r = set_attribute(element, "queue-limit", attributes->queue_limit);
-    if (r == 0)
-        r = set_attribute(element, "request-rate-limit", attributes->request_rate_limit);
-    if (r == 0)
-        r = set_attribute(element, "weight", attributes->weight);
-    if (r == 0)
-        r = set_attribute(element, "emulator", attributes->emulator);
-    return r;
+    for (unsigned i = 0; i < VM_N_SETTINGS && r == 0; i++)
+        r = set_attribute(element, vm_settings[i].attribute, attributes->settings[i]);
+    return r < 0 ? r : set_attribute(element, "emulator", attributes->emulator);
 }
 
 static int make_element(xmlNode *root, xmlNode **ret)

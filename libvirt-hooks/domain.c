@@ -6,7 +6,6 @@
 #include "cleanup.h"
 #include "domain.h"
 #include "fail.h"
-#include "vgpu-protocol.h"
 #include "xml.h"
 
 /* What every version of our namespace begins with. */
@@ -30,104 +29,39 @@ static void domain_freep(Domain **d)
 
 /* ---- The attributes -------------------------------------------------------------------- */
 
-static int check_pool(const char *value, DomainDevice *d)
+static int check_setting(const VMSetting *setting, const char *value, DomainDevice *d,
+                         char **ret_error)
 {
-    if (strlen(value) != 1 || !vgpu_pool_is_valid((unsigned char) value[0]))
-        return -EINVAL;
-    d->pool = value[0];
+    char wanted[VM_SETTING_TEXT_SIZE];
+
+    if (!value && setting->flags & VM_SETTING_LIMIT)
+        return 0;
+    if (!value)
+        return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%s is missing: it must be %s",
+                         setting->attribute, vm_setting_describe(setting, wanted));
+    if (vm_setting_parse(setting, value, &d->settings) < 0)
+        return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%s is '%.*s': it must be %s",
+                         setting->attribute, SHOWN_MAX, value,
+                         vm_setting_describe(setting, wanted));
+
+    d->given |= VM_SETTING_BIT(setting - vm_settings);
     return 0;
-}
-
-static int check_priority(const char *value, DomainDevice *d)
-{
-    d->priority = vgpu_priority_from_string(value);
-    return d->priority < 0 ? -EINVAL : 0;
-}
-
-/* Decimal digits and nothing else; strtoul() would take signs and blanks. */
-static int parse_number(const char *value, uint32_t min, uint32_t max, uint32_t *ret)
-{
-    uint64_t n = 0;
-
-    if (*value == '\0')
-        return -EINVAL;
-    for (; *value; value++) {
-        if (*value < '0' || *value > '9')
-            return -EINVAL;
-        n = n * 10 + (uint64_t) (*value - '0');
-        if (n > max)
-            return -ERANGE;
-    }
-    if (n < min)
-        return -ERANGE;
-
-    *ret = (uint32_t) n;
-    return 0;
-}
-
-static int check_queue_limit(const char *value, DomainDevice *d)
-{
-    d->has_queue_limit = true;
-    return parse_number(value, 1, DOMAIN_QUEUE_LIMIT_MAX, &d->queue_limit);
-}
-
-static int check_request_rate_limit(const char *value, DomainDevice *d)
-{
-    d->has_request_rate_limit = true;
-    return parse_number(value, 0, UINT32_MAX, &d->request_rate_limit);
-}
-
-static int check_weight(const char *value, DomainDevice *d)
-{
-    d->has_weight = true;
-    return parse_number(value, 1, DOMAIN_WEIGHT_MAX, &d->weight);
-}
-
-static int check_emulator(const char *value, DomainDevice *d)
-{
-    (void) d;
-    return value[0] == '/' && !strpbrk(value, "\r\n") ? 0 : -EINVAL;
-}
-
-static const struct {
-    const char *name;
-    size_t offset; /* in DomainAttributes */
-    bool required;
-    int (*check)(const char *value, DomainDevice *d);
-    const char *wanted;
-} attribute_rules[] = {
-    {"pool", offsetof(DomainAttributes, pool), true, check_pool, "one letter from A to Z"},
-    {"priority", offsetof(DomainAttributes, priority), true, check_priority, "high, medium or low"},
-    {"queue-limit", offsetof(DomainAttributes, queue_limit), false, check_queue_limit,
-     "a number from 1 to 65536"},
-    {"request-rate-limit", offsetof(DomainAttributes, request_rate_limit), false,
-     check_request_rate_limit, "a number from 0 to 4294967295"},
-    {"weight", offsetof(DomainAttributes, weight), false, check_weight, "a number from 1 to 10000"},
-    {"emulator", offsetof(DomainAttributes, emulator), false, check_emulator, "an absolute path"},
-};
-
-#define N_ATTRIBUTES (sizeof(attribute_rules) / sizeof(attribute_rules[0]))
-
-static const char **attribute_slot(DomainAttributes *attributes, size_t i)
-{
-    return (const char **) ((char *) attributes + attribute_rules[i].offset);
 }
 
 int domain_check_attributes(const DomainAttributes *attributes, DomainDevice *ret, char **ret_error)
 {
-    DomainAttributes copy = *attributes;
+    const char *emulator = attributes->emulator;
     DomainDevice device = {0};
+    int r;
 
-    for (size_t i = 0; i < N_ATTRIBUTES; i++) {
-        const char *value = *attribute_slot(&copy, i);
-
-        if (!value && attribute_rules[i].required)
-            return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%s is missing: it must be %s",
-                             attribute_rules[i].name, attribute_rules[i].wanted);
-        if (value && attribute_rules[i].check(value, &device) < 0)
-            return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%s is '%.*s': it must be %s",
-                             attribute_rules[i].name, SHOWN_MAX, value, attribute_rules[i].wanted);
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
+        r = check_setting(&vm_settings[i], attributes->settings[i], &device, ret_error);
+        if (r != 0)
+            return r;
     }
+    if (emulator && (emulator[0] != '/' || strpbrk(emulator, "\r\n")))
+        return fail_with(DOMAIN_INVALID_DEVICE, ret_error,
+                         "emulator is '%.*s': it must be an absolute path", SHOWN_MAX, emulator);
 
     *ret = device;
     return 0;
@@ -180,26 +114,41 @@ static bool is_empty(const xmlNode *element)
     return true;
 }
 
-/* Puts the attribute's text into its place in @attributes, which owns it then. */
+/* The element's attributes, of which this one owns the text. */
+static void attributes_release(DomainAttributes *attributes)
+{
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        xmlFree((char *) attributes->settings[i]);
+    xmlFree((char *) attributes->emulator);
+}
+
+/* Where the text of an attribute belongs; NULL: there is none of this name. */
+static const char **attribute_slot(DomainAttributes *attributes, const char *name)
+{
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (strcmp(vm_settings[i].attribute, name) == 0)
+            return &attributes->settings[i];
+    return strcmp(name, "emulator") == 0 ? &attributes->emulator : NULL;
+}
+
 static int take_attribute(const xmlAttr *attribute, DomainAttributes *attributes, char **ret_error)
 {
-    for (size_t i = 0; i < N_ATTRIBUTES; i++) {
-        if (attribute->ns || strcmp((const char *) attribute->name, attribute_rules[i].name) != 0)
-            continue;
-        *attribute_slot(attributes, i) =
-            (char *) xmlNodeListGetString(attribute->doc, attribute->children, 1);
-        if (!*attribute_slot(attributes, i)) /* libxml2's way to say "empty" */
-            *attribute_slot(attributes, i) = (char *) xmlStrdup((const xmlChar *) "");
-        return *attribute_slot(attributes, i) ? 0 : -ENOMEM;
-    }
+    const char **slot =
+        attribute->ns ? NULL : attribute_slot(attributes, (const char *) attribute->name);
 
-    return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%.*s is no attribute that <device> has",
-                     SHOWN_MAX, attribute->name);
+    if (!slot)
+        return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%.*s is no attribute that <device> has",
+                         SHOWN_MAX, attribute->name);
+
+    *slot = (char *) xmlNodeListGetString(attribute->doc, attribute->children, 1);
+    if (!*slot) /* libxml2 has no string for an empty value */
+        *slot = (char *) xmlStrdup((const xmlChar *) "");
+    return *slot ? 0 : -ENOMEM;
 }
 
 static int parse_element(const xmlNode *element, DomainDevice *ret, char **ret_error)
 {
-    DomainAttributes attributes = {0};
+    CLEANUP(attributes_release) DomainAttributes attributes = {0};
     int r = 0;
 
     if (!is_empty(element))
@@ -207,13 +156,7 @@ static int parse_element(const xmlNode *element, DomainDevice *ret, char **ret_e
 
     for (const xmlAttr *a = element->properties; a && r == 0; a = a->next)
         r = take_attribute(a, &attributes, ret_error);
-    if (r == 0)
-        r = domain_check_attributes(&attributes, ret, ret_error);
-
-    for (size_t i = 0; i < N_ATTRIBUTES; i++)
-        if (*attribute_slot(&attributes, i))
-            xmlFree((char *) *attribute_slot(&attributes, i));
-    return r;
+    return r != 0 ? r : domain_check_attributes(&attributes, ret, ret_error);
 }
 
 /* ---- The domain ------------------------------------------------------------------------ */
@@ -267,7 +210,6 @@ int domain_parse(const char *xml, size_t size, Domain **ret, char **ret_error)
     if (r < 0)
         return r;
 
-    *ret = d;
-    d = NULL;
+    *ret = TAKE_PTR(d);
     return r;
 }

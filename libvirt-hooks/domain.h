@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a libvirt domain's XML says about its vgpu device. The element stands in
- * the domain's <metadata>:
+ * What a libvirt domain's XML says about its vgpu device. The element stands in the domain's
+ * <metadata>:
  *
  *   <vgpu:device xmlns:vgpu="urn:vgpu-mediator:domain:1" pool="A" priority="high"/>
  *
- * with queue-limit, request-rate-limit and weight besides. emulator holds what stood in
- * <emulator> before "vgpuctl attach". The same rules are in vgpu-domain.rng.
+ * Its attributes are the settings in vm-settings.h, and emulator, which holds what stood in
+ * <emulator> before "vgpuctl attach". vgpu-domain.rng states the same rules for others.
  */
 #ifndef VGPU_HOOKS_DOMAIN_H
 #define VGPU_HOOKS_DOMAIN_H
@@ -18,32 +18,20 @@
 #include <libxml/tree.h>
 
 #include "uuid.h"
+#include "vm-settings.h"
 
 #define DOMAIN_NAMESPACE "urn:vgpu-mediator:domain:1"
 
-#define DOMAIN_QUEUE_LIMIT_MAX 65536u
-#define DOMAIN_WEIGHT_MAX 10000u
-
 /* The element's attributes as text; NULL: not given. */
 typedef struct DomainAttributes {
-    const char *pool;
-    const char *priority;
-    const char *queue_limit;
-    const char *request_rate_limit;
-    const char *weight;
+    const char *settings[VM_N_SETTINGS]; /* in the order of vm_settings[] */
     const char *emulator;
 } DomainAttributes;
 
 /* The same, checked. */
 typedef struct DomainDevice {
-    char pool;    /* 'A' to 'Z' */
-    int priority; /* VGPU_PRIORITY_* */
-    bool has_queue_limit;
-    bool has_request_rate_limit;
-    bool has_weight;
-    uint32_t queue_limit;        /* requests, 1 to DOMAIN_QUEUE_LIMIT_MAX */
-    uint32_t request_rate_limit; /* requests a second; 0: any number */
-    uint32_t weight;             /* 1 to DOMAIN_WEIGHT_MAX */
+    VMSettings settings;
+    unsigned given; /* the set that the element has; what it has not is the mediator's to choose */
 } DomainDevice;
 
 typedef struct Domain {

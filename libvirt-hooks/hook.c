@@ -72,7 +72,7 @@ __attribute__((format(printf, 3, 4))) static void say(const Hook *h, int priorit
     r = vasprintf(&text, format, list);
     va_end(list);
     if (r < 0) {
-        text = NULL;
+        text = NULL; /* vasprintf() leaves it undefined */
         return;
     }
 
@@ -131,8 +131,7 @@ static int read_stdin(char **ret, size_t *ret_size)
         size += (size_t) n;
     }
 
-    *ret = text;
-    text = NULL;
+    *ret = TAKE_PTR(text);
     *ret_size = size;
     return 0;
 }
@@ -193,7 +192,8 @@ static int hook_prepare(Hook *h)
     if (r < 0)
         return start_without(h, mediator_client_error(client));
 
-    record = (Record){.pool = d->device.pool, .priority = d->device.priority, .vm_id = vm_id};
+    record = (Record){
+        .pool = d->device.settings.pool, .priority = d->device.settings.priority, .vm_id = vm_id};
     r = record_write(DOMAINS_DIR, d->uuid, &record);
     return r < 0 ? start_without(h, strerror(-r)) : EXIT_SUCCESS;
 }
@@ -255,8 +255,8 @@ static int hook_reconnect(Hook *h)
     r = record_read(DOMAINS_DIR, h->domain->uuid, geteuid(), &record);
     if (r < 0)
         return EXIT_SUCCESS;
-    device.pool = record.pool;
-    device.priority = record.priority;
+    device.settings.pool = record.pool;
+    device.settings.priority = (uint8_t) record.priority;
 
     r = mediator_client_new(h->deadline_usec, &client);
     if (r < 0) {
@@ -294,7 +294,7 @@ static int hook_run(Hook *h, int (*run)(Hook *h))
 
 int main(int argc, char **argv)
 {
-    __attribute__((cleanup(hook_cleanup))) Hook h = {.name = argc > 1 ? argv[1] : ""};
+    CLEANUP(hook_cleanup) Hook h = {.name = argc > 1 ? argv[1] : ""};
 
     if (argc < 4) {
         fprintf(stderr,
@@ -304,7 +304,7 @@ int main(int argc, char **argv)
         return 2;
     }
 
-    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+    for (size_t i = 0; i < ELEMENTSOF(operations); i++) {
         if (strcmp(argv[2], operations[i].operation) != 0 ||
             strcmp(argv[3], operations[i].sub_operation) != 0)
             continue;

@@ -6,11 +6,10 @@
 
 #include <systemd/sd-bus.h>
 
-#include "cleanup.h"
+#include "cleanup-bus.h"
 #include "clock.h"
 #include "mediator-client.h"
 #include "names.h"
-#include "vgpu-protocol.h"
 
 /* What the mediator itself answers with; all else comes from the bus. */
 #define MEDIATOR_ERROR_PREFIX VGPU_BUS_NAME ".Error."
@@ -20,13 +19,6 @@ struct MediatorClient {
     uint64_t deadline_usec;
     char *error; /* of the last call that failed */
 };
-
-static void message_unrefp(sd_bus_message **m)
-{
-    sd_bus_message_unref(*m);
-}
-
-#define CLEANUP_MESSAGE CLEANUP(message_unrefp)
 
 int mediator_client_new(uint64_t deadline_usec, MediatorClient **ret)
 {
@@ -101,8 +93,7 @@ static int call(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply
             return r;
     }
 
-    *ret_reply = reply;
-    reply = NULL;
+    *ret_reply = TAKE_PTR(reply);
     return 0;
 }
 
@@ -132,8 +123,7 @@ static int ask(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
 
     error = sd_bus_message_get_error(reply);
     if (!error) {
-        *ret_reply = reply;
-        reply = NULL;
+        *ret_reply = TAKE_PTR(reply);
         return 0;
     }
     message = error->message ? error->message : error->name;
@@ -151,17 +141,17 @@ static int new_call(MediatorClient *c, const char *path, const char *interface, 
 
 /* ---- The methods ----------------------------------------------------------------------- */
 
+/* The limits that the element has, and a number to ask for, where there is one. */
 static int append_options(sd_bus_message *m, const DomainDevice *device, const uint32_t *vm_id)
 {
+    VMSettings settings = device->settings;
     int r;
 
     r = sd_bus_message_open_container(m, 'a', "{sv}");
-    if (r >= 0 && device->has_queue_limit)
-        r = sd_bus_message_append(m, "{sv}", "QueueLimit", "u", device->queue_limit);
-    if (r >= 0 && device->has_request_rate_limit)
-        r = sd_bus_message_append(m, "{sv}", "RequestRateLimit", "u", device->request_rate_limit);
-    if (r >= 0 && device->has_weight)
-        r = sd_bus_message_append(m, "{sv}", "Weight", "u", device->weight);
+    for (unsigned i = 0; i < VM_N_SETTINGS && r >= 0; i++)
+        if (vm_settings[i].flags & VM_SETTING_LIMIT && device->given & VM_SETTING_BIT(i))
+            r = sd_bus_message_append(m, "{sv}", vm_settings[i].name, "u",
+                                      *vm_setting_number(&vm_settings[i], &settings));
     if (r >= 0 && vm_id)
         r = sd_bus_message_append(m, "{sv}", "VMID", "u", *vm_id);
     if (r >= 0)
@@ -173,13 +163,15 @@ int mediator_client_register(MediatorClient *c, const char *name, const char *uu
                              const DomainDevice *device, const uint32_t *vm_id, uint32_t *ret_vm_id)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
-    const char pool[] = {device->pool, '\0'};
+    char pool[VM_SETTING_TEXT_SIZE], priority[VM_SETTING_TEXT_SIZE];
     int r;
 
     r = new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RegisterVM", &m);
     if (r >= 0)
-        r = sd_bus_message_append(m, "ssss", name, uuid, pool,
-                                  vgpu_priority_to_string((uint32_t) device->priority));
+        r = sd_bus_message_append(
+            m, "ssss", name, uuid,
+            vm_setting_print(&vm_settings[VM_SETTING_POOL], &device->settings, pool),
+            vm_setting_print(&vm_settings[VM_SETTING_PRIORITY], &device->settings, priority));
     if (r >= 0)
         r = append_options(m, device, vm_id);
     if (r < 0)

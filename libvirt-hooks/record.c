@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "parse.h"
 #include "record.h"
 #include "vgpu-protocol.h"
 
@@ -73,7 +74,6 @@ static int open_record(const char *path, uid_t owner)
 {
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
-    int ret;
 
     if (fd < 0)
         return -errno;
@@ -84,25 +84,7 @@ static int open_record(const char *path, uid_t owner)
     if (st.st_size >= RECORD_SIZE_MAX)
         return -EBADMSG;
 
-    ret = fd;
-    fd = -1;
-    return ret;
-}
-
-static bool parse_vm_id(const char *value, uint32_t *ret)
-{
-    char *end;
-    unsigned long long n;
-
-    if (*value < '0' || *value > '9')
-        return false;
-    errno = 0;
-    n = strtoull(value, &end, 10);
-    if (errno != 0 || *end != '\0' || n > UINT32_MAX)
-        return false;
-
-    *ret = (uint32_t) n;
-    return true;
+    return TAKE_FD(fd);
 }
 
 /* Keys that a newer hook may write are passed over. */
@@ -123,7 +105,7 @@ static int parse(char *text, Record *ret)
         else if (strcmp(line, "PRIORITY") == 0)
             record.priority = vgpu_priority_from_string(value);
         else if (strcmp(line, "VM_ID") == 0)
-            has_vm_id = parse_vm_id(value, &record.vm_id);
+            has_vm_id = parse_u32(value, 0, UINT32_MAX, &record.vm_id) == 0;
     }
 
     if (!vgpu_pool_is_valid((unsigned char) record.pool) || record.priority < 0 || !has_vm_id)

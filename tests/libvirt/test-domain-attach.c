@@ -7,6 +7,7 @@
 
 #include <libxml/parser.h>
 
+#include "cleanup.h"
 #include "domain-attach.h"
 #include "hooks-config.h"
 #include "test.h"
@@ -14,9 +15,19 @@
 #define UUID "6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d11"
 #define ELEMENT "<vgpu:device xmlns:vgpu=\"urn:vgpu-mediator:domain:1\" "
 
-static const DomainAttributes high = {.pool = "A", .priority = "high"};
-static const DomainAttributes low = {
-    .pool = "B", .priority = "low", .queue_limit = "8", .weight = "25"};
+/* Attributes by the name of their setting: ATTRIBUTES(POOL("A"), ...) */
+#define ATTRIBUTES(...)             \
+    {                               \
+        .settings = { __VA_ARGS__ } \
+    }
+#define POOL(value) [VM_SETTING_POOL] = (value)
+#define PRIORITY(value) [VM_SETTING_PRIORITY] = (value)
+#define QUEUE_LIMIT(value) [VM_SETTING_QUEUE_LIMIT] = (value)
+#define WEIGHT(value) [VM_SETTING_WEIGHT] = (value)
+
+static const DomainAttributes high = ATTRIBUTES(POOL("A"), PRIORITY("high"));
+static const DomainAttributes low =
+    ATTRIBUTES(POOL("B"), PRIORITY("low"), QUEUE_LIMIT("8"), WEIGHT("25"));
 
 /* As libvirt writes it, with all that libxml2 could spoil. */
 static const char plain[] = "<domain type='kvm'>\n"
@@ -233,12 +244,18 @@ static void expect_failure(const char *xml, const DomainAttributes *attributes, 
 
 TEST(test_wrong_attributes)
 {
-    expect_failure(plain, &(DomainAttributes){.priority = "high"}, "pool is missing");
-    expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "now"}, "priority is 'now'");
-    expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "low", .queue_limit = "0"},
-                   "queue-limit is '0'");
-    expect_failure(plain, &(DomainAttributes){.pool = "A", .priority = "low", .weight = "10001"},
-                   "weight is '10001'");
+    static const struct {
+        DomainAttributes attributes;
+        const char *message;
+    } cases[] = {
+        {ATTRIBUTES(PRIORITY("high")), "pool is missing"},
+        {ATTRIBUTES(POOL("A"), PRIORITY("now")), "priority is 'now'"},
+        {ATTRIBUTES(POOL("A"), PRIORITY("low"), QUEUE_LIMIT("0")), "queue-limit is '0'"},
+        {ATTRIBUTES(POOL("A"), PRIORITY("low"), WEIGHT("10001")), "weight is '10001'"},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+        expect_failure(plain, &cases[i].attributes, cases[i].message);
 }
 
 TEST(test_domains_that_cannot_have_it)

@@ -11,6 +11,7 @@
 #include <libxml/parser.h>
 #include <libxml/relaxng.h>
 
+#include "cleanup.h"
 #include "domain.h"
 #include "test.h"
 #include "vgpu-protocol.h"
@@ -19,6 +20,7 @@
 #define UUID "6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d11"
 #define XMLNS "xmlns:vgpu='urn:vgpu-mediator:domain:1'"
 #define GOOD "pool='A' priority='high'"
+#define REQUIRED (VM_SETTING_BIT(VM_SETTING_POOL) | VM_SETTING_BIT(VM_SETTING_PRIORITY))
 
 /* ---- Helpers ------------------------------------------------------------------------------ */
 
@@ -73,14 +75,8 @@ static void expect_valid(const char *metadata, const DomainDevice *expected)
         fail_msg("'%s' is refused: %s", metadata, error);
     assert_null(error);
     assert_true(d->has_device);
-    assert_int_equal(d->device.pool, expected->pool);
-    assert_int_equal(d->device.priority, expected->priority);
-    assert_int_equal(d->device.has_queue_limit, expected->has_queue_limit);
-    assert_int_equal(d->device.queue_limit, expected->queue_limit);
-    assert_int_equal(d->device.has_request_rate_limit, expected->has_request_rate_limit);
-    assert_int_equal(d->device.request_rate_limit, expected->request_rate_limit);
-    assert_int_equal(d->device.has_weight, expected->has_weight);
-    assert_int_equal(d->device.weight, expected->weight);
+    assert_int_equal(d->device.given, expected->given);
+    assert_int_equal(vm_settings_differ(&d->device.settings, &expected->settings), 0);
     domain_free(d);
 }
 
@@ -153,7 +149,7 @@ static const struct {
 
 TEST(test_each_element_alone)
 {
-    for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
+    for (size_t i = 0; i < ELEMENTSOF(elements); i++) {
         char *error, *metadata;
         Domain *d;
 
@@ -186,24 +182,75 @@ static xmlRelaxNG *load_schema(void)
     return schema;
 }
 
+/* Whether the schema has this element, which is written as in elements[]. */
+static bool schema_has(xmlRelaxNG *schema, const char *element)
+{
+    xmlRelaxNGValidCtxt *validator = xmlRelaxNGNewValidCtxt(schema);
+    xmlDoc *doc;
+    char *text;
+    bool valid;
+
+    assert_true(asprintf(&text, "<vgpu:device " XMLNS " %s", element) > 0);
+    doc = xmlReadMemory(text, (int) strlen(text), NULL, NULL, XML_PARSE_NONET);
+    assert_non_null(doc);
+    xmlRelaxNGSetValidStructuredErrors(validator, (xmlStructuredErrorFunc) ignore_error, NULL);
+    valid = xmlRelaxNGValidateDoc(validator, doc) == 0;
+    xmlRelaxNGFreeValidCtxt(validator);
+    xmlFreeDoc(doc);
+    free(text);
+    return valid;
+}
+
 TEST(test_the_schema_agrees)
 {
     xmlRelaxNG *schema = load_schema();
 
-    for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
-        xmlRelaxNGValidCtxt *validator = xmlRelaxNGNewValidCtxt(schema);
-        char *text;
-        xmlDoc *doc;
+    for (size_t i = 0; i < ELEMENTSOF(elements); i++)
+        if (schema_has(schema, elements[i].element) != (elements[i].message == NULL))
+            fail_msg("vgpu-domain.rng has another opinion about '%s'", elements[i].element);
+    xmlRelaxNGFree(schema);
+}
 
-        assert_true(asprintf(&text, "<vgpu:device " XMLNS " %s", elements[i].element) > 0);
-        doc = xmlReadMemory(text, (int) strlen(text), NULL, NULL, XML_PARSE_NONET);
-        assert_non_null(doc);
-        xmlRelaxNGSetValidStructuredErrors(validator, (xmlStructuredErrorFunc) ignore_error, NULL);
-        if ((xmlRelaxNGValidateDoc(validator, doc) == 0) != (elements[i].message == NULL))
-            fail_msg("the schema has another opinion about '%s'", text);
-        xmlRelaxNGFreeValidCtxt(validator);
-        xmlFreeDoc(doc);
-        free(text);
+static void expect_limit(xmlRelaxNG *schema, const char *attribute, const char *value, bool valid)
+{
+    char *element, *metadata, *error = NULL;
+    Domain *d;
+
+    assert_true(asprintf(&element, GOOD " %s='%s'/>", attribute, value) > 0);
+    assert_true(asprintf(&metadata, "<vgpu:device " XMLNS " %s", element) > 0);
+    if ((parse(metadata, &d, &error) == 0) != valid)
+        fail_msg("the hook has another opinion about '%s': %s", element, error ? error : "");
+    if (schema_has(schema, element) != valid)
+        fail_msg("libvirt-hooks/vgpu-domain.rng has another opinion about '%s'", element);
+    domain_free(d);
+    free(error);
+    free(metadata);
+    free(element);
+}
+
+/* The hook follows the table of settings by itself, but the schema is written by hand. */
+TEST(test_the_schema_has_every_limit)
+{
+    static const char *const wrong[] = {"",    "-1",  "+1",       "0x10",    "many",
+                                        "64 ", " 64", "64&#10;1", "&#10;64", "99999999999"};
+    xmlRelaxNG *schema = load_schema();
+
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
+        const VMSetting *s = &vm_settings[i];
+        char text[32];
+
+        if (!(s->flags & VM_SETTING_LIMIT))
+            continue;
+        snprintf(text, sizeof(text), "%u", s->min);
+        expect_limit(schema, s->attribute, text, true);
+        snprintf(text, sizeof(text), "00%u", s->max);
+        expect_limit(schema, s->attribute, text, true);
+        snprintf(text, sizeof(text), "%lld", s->min - 1LL);
+        expect_limit(schema, s->attribute, text, false);
+        snprintf(text, sizeof(text), "%llu", s->max + 1ULL);
+        expect_limit(schema, s->attribute, text, false);
+        for (size_t j = 0; j < ELEMENTSOF(wrong); j++)
+            expect_limit(schema, s->attribute, wrong[j], false);
     }
     xmlRelaxNGFree(schema);
 }
@@ -211,22 +258,22 @@ TEST(test_the_schema_agrees)
 TEST(test_values)
 {
     expect_valid("<vgpu:device " XMLNS " " GOOD "/>",
-                 &(DomainDevice){.pool = 'A', .priority = VGPU_PRIORITY_HIGH});
+                 &(DomainDevice){.settings = {.pool = 'A', .priority = VGPU_PRIORITY_HIGH},
+                                 .given = REQUIRED});
     expect_valid("<device xmlns='urn:vgpu-mediator:domain:1' pool='C' priority='low'"
                  " queue-limit='65536' request-rate-limit='4294967295' weight='10000'/>",
-                 &(DomainDevice){.pool = 'C',
-                                 .priority = VGPU_PRIORITY_LOW,
-                                 .has_queue_limit = true,
-                                 .queue_limit = 65536,
-                                 .has_request_rate_limit = true,
-                                 .request_rate_limit = UINT32_MAX,
-                                 .has_weight = true,
-                                 .weight = 10000});
+                 &(DomainDevice){.settings = {.pool = 'C',
+                                              .priority = VGPU_PRIORITY_LOW,
+                                              .queue_limit = 65536,
+                                              .rate_limit = UINT32_MAX,
+                                              .weight = 10000},
+                                 .given = REQUIRED | VM_SETTING_BIT(VM_SETTING_QUEUE_LIMIT) |
+                                          VM_SETTING_BIT(VM_SETTING_RATE_LIMIT) |
+                                          VM_SETTING_BIT(VM_SETTING_WEIGHT)});
     expect_valid("<x:y xmlns:x='urn:x'><x:z/></x:y><!-- --><q:device xmlns:q='urn:vgpu-mediator:"
                  "domain:1' pool='B' priority='medium' request-rate-limit='0'/>text",
-                 &(DomainDevice){.pool = 'B',
-                                 .priority = VGPU_PRIORITY_MEDIUM,
-                                 .has_request_rate_limit = true});
+                 &(DomainDevice){.settings = {.pool = 'B', .priority = VGPU_PRIORITY_MEDIUM},
+                                 .given = REQUIRED | VM_SETTING_BIT(VM_SETTING_RATE_LIMIT)});
 }
 
 TEST(test_a_long_value_is_cut_short_in_the_message)
@@ -268,7 +315,7 @@ TEST(test_what_is_not_ours)
         "<x:a xmlns:x='urn:x'><vgpu:device " XMLNS " pool='nonsense'/></x:a>",
     };
 
-    for (size_t i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++) {
+    for (size_t i = 0; i < ELEMENTSOF(metadata); i++) {
         char *error;
         Domain *d;
 
@@ -329,7 +376,7 @@ TEST(test_what_is_no_domain)
         {"<domain a='1' a='2'/>", "cannot parse"},
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++)
         expect_no_domain(cases[i].xml, strlen(cases[i].xml), cases[i].message);
 }
 
@@ -361,7 +408,7 @@ TEST(test_a_doctype_is_refused)
         "<!ENTITY x '&h;&h;&h;&h;&h;&h;&h;&h;&h;&h;'>]>",
     };
 
-    for (size_t i = 0; i < sizeof(doctypes) / sizeof(doctypes[0]); i++) {
+    for (size_t i = 0; i < ELEMENTSOF(doctypes); i++) {
         char *xml;
 
         assert_true(asprintf(&xml,
@@ -454,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_element_alone),
         cmocka_unit_test(test_the_schema_agrees),
+        cmocka_unit_test(test_the_schema_has_every_limit),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_a_long_value_is_cut_short_in_the_message),
         cmocka_unit_test(test_two_elements),
