@@ -61,16 +61,20 @@ int buffer_append(Buffer *b, const void *data, size_t n, size_t limit)
     return 0;
 }
 
-int buffer_append_fd(Buffer *b, int fd)
+int buffer_append_with_fd(Buffer *b, const void *data, size_t n, size_t limit, int fd)
 {
     BufferFd *fds = reallocarray(b->fds, b->n_fds + 1, sizeof(*fds));
+    BufferFd added = {.position = b->sent + buffer_used(b), .fd = fd};
+    int r;
 
     if (!fds)
         return -ENOMEM;
-
-    fds[b->n_fds] = (BufferFd){.position = b->sent + buffer_used(b), .fd = fd};
     b->fds = fds;
-    b->n_fds++;
+    r = buffer_append(b, data, n, limit);
+    if (r < 0)
+        return r;
+
+    b->fds[b->n_fds++] = added;
     return 0;
 }
 

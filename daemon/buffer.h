@@ -35,12 +35,10 @@ static inline size_t buffer_used(const Buffer *b)
 int buffer_append(Buffer *b, const void *data, size_t n, size_t limit);
 
 /*
- * buffer_append_fd() - let a descriptor go with the next byte that is appended
+ * buffer_append_with_fd() - the same, and a descriptor goes with the first of the bytes
  * @fd: stays the caller's, who keeps it open until it has been sent or the buffer is cleared
- *
- * Returns 0 or -ENOMEM.
  */
-int buffer_append_fd(Buffer *b, int fd);
+int buffer_append_with_fd(Buffer *b, const void *data, size_t n, size_t limit, int fd);
 
 /*
  * buffer_send() - hand to the socket what it takes now

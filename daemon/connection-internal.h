@@ -13,8 +13,10 @@
 #include "identity.h"
 #include "log.h"
 #include "passed-fds.h"
+#include "request.h"
 
 struct Connection {
+    RequestSource source; /* of messages */
     TAILQ_ENTRY(Connection) link;
     Manager *manager;
     int fd;

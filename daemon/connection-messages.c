@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "connection-internal.h"
 #include "manager.h"
 
@@ -130,11 +131,11 @@ static int reject(Connection *c, uint32_t request_id, uint32_t error)
     context.has_request_id = true;
     context.request_id = request_id;
     context.error = error;
-    if (vm_may_log(c->vm))
+    if (client_may_log(&c->vm->client))
         log_context(LOG_INFO, &context, "request %u rejected: %s", request_id,
                     vgpu_error_to_string(error));
 
-    c->vm->statistics.rejected++;
+    c->vm->client.statistics.rejected++;
     if (error == VGPU_ERROR_QUEUE_FULL)
         connection_send(c, VGPU_MSG_BUSY, request_id, NULL, 0);
     else if (error == VGPU_ERROR_VM_QUARANTINED)
@@ -147,18 +148,18 @@ static int reject(Connection *c, uint32_t request_id, uint32_t error)
 static int queue_request(Connection *c, Pool *pool, unsigned priority, const VGPUSocketHeader *h,
                          const char *payload)
 {
-    Request *request = request_new(c->vm, c, h->request_id, payload, h->payload_len);
-    int r;
+    Request *request =
+        request_new_message(&c->vm->client, &c->source, h->request_id, payload, h->payload_len);
 
-    if (!request)
-        return -ENOMEM;
-
-    r = pool_push(pool, request, priority);
-    if (r > 0) {
-        free(request);
-        pool->statistics.rejected++;
+    /* Without memory it is as if there were no room. */
+    if (!request || pool_queue(pool, request, priority, now_usec()) > 0) {
+        if (request)
+            request_free(request);
+        pool->queue.statistics.rejected++;
         return reject(c, h->request_id, VGPU_ERROR_QUEUE_FULL);
     }
+
+    pool_dispatch(pool);
     return MESSAGE_OK;
 }
 

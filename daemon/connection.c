@@ -17,7 +17,7 @@
 
 LogContext connection_log_context(const Connection *c)
 {
-    return c->vm ? vm_log_context(c->vm) : (LogContext){.peer_pid = c->peer.pid};
+    return c->vm ? c->vm->client.log : (LogContext){.peer_pid = c->peer.pid};
 }
 
 int connection_violation(const Connection *c, const char *reason)
@@ -100,9 +100,27 @@ void connection_send(Connection *c, uint32_t type, uint32_t request_id, const vo
     flush_output(c);
 }
 
-void connection_answer(Connection *c, uint32_t request_id, const void *response, uint32_t size)
+static void connection_on_started(RequestSource *source, const Request *r)
 {
-    connection_send(c, VGPU_MSG_RESPONSE, request_id, response, size);
+    (void) source, (void) r;
+}
+
+static void connection_on_complete(RequestSource *source, const Request *r, const Outcome *outcome)
+{
+    Connection *c = (Connection *) ((char *) source - offsetof(Connection, source));
+
+    if (!outcome->dropped)
+        connection_send(c, VGPU_MSG_RESPONSE, r->id, outcome->response, outcome->response_size);
+}
+
+static const RequestOps connection_request_ops = {
+    .started = connection_on_started,
+    .complete = connection_on_complete,
+};
+
+void connection_forget_requests(Connection *c)
+{
+    request_source_end(&c->source);
 }
 
 void connection_ring_ready(Connection *c, uint32_t request_id, uint32_t error)
@@ -265,6 +283,7 @@ int connection_new(Manager *manager, int fd)
         return -ENOMEM;
     }
 
+    request_source_init(&c->source, &connection_request_ops);
     c->manager = manager;
     c->fd = fd;
     c->watched = EPOLLIN;

@@ -36,13 +36,8 @@ void connection_free_all(Manager *manager);
  * the socket */
 void connection_stop_reading_all(Manager *manager);
 
-/*
- * connection_answer() - send a RESPONSE
- *
- * A peer that does not read its answers is closed, from the event loop and not
- * in this call.
- */
-void connection_answer(Connection *c, uint32_t request_id, const void *response, uint32_t size);
+/* connection_forget_requests() - nobody waits any more for what its VM has running */
+void connection_forget_requests(Connection *c);
 
 /* connection_ring_ready() - send RING_READY; @error: VGPU_ERROR_* */
 void connection_ring_ready(Connection *c, uint32_t request_id, uint32_t error);

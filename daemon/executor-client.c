@@ -490,13 +490,9 @@ void executor_client_flush(ExecutorClient *c)
         flush_output(c);
 }
 
-static void fail_output(ExecutorClient *c)
-{
-    log_pool(c, LOG_ERR, "does not read what it is sent, killing it");
-    executor_client_kill(c);
-}
-
-static void queue_window_message(ExecutorClient *c, uint32_t type, uint32_t id)
+/* Appends a message about a window, with its descriptor where @fd is one. A process that has not
+ * read so many is stuck, and ends. Returns 0 or -ENOMEM. */
+static int executor_client_tell_window(ExecutorClient *c, uint32_t type, uint32_t id, int fd)
 {
     const struct {
         ExecutorHeader header;
@@ -505,24 +501,31 @@ static void queue_window_message(ExecutorClient *c, uint32_t type, uint32_t id)
         .header = {.type = type, .length = sizeof(ExecutorWindow)},
         .window = {.id = id},
     };
+    int r = fd >= 0 ? buffer_append_with_fd(&c->out, &message, sizeof(message), OUT_MAX, fd)
+                    : buffer_append(&c->out, &message, sizeof(message), OUT_MAX);
 
-    if (buffer_append(&c->out, &message, sizeof(message), OUT_MAX) < 0)
-        fail_output(c);
+    if (r != -ENOBUFS)
+        return r;
+    log_pool(c, LOG_ERR, "does not read what it is sent, killing it");
+    executor_client_kill(c);
+    return 0;
 }
 
-void executor_client_add_window(ExecutorClient *c, uint32_t id, int fd)
+int executor_client_add_window(ExecutorClient *c, uint32_t id, int fd)
 {
-    if (buffer_append_fd(&c->out, fd) < 0)
-        fail_output(c);
-    else
-        queue_window_message(c, EXECUTOR_MSG_WINDOW_ADD, id);
+    return executor_client_tell_window(c, EXECUTOR_MSG_WINDOW_ADD, id, fd);
 }
 
 void executor_client_remove_window(ExecutorClient *c, uint32_t id)
 {
     if (c->state != EXECUTOR_READY)
         return;
-    queue_window_message(c, EXECUTOR_MSG_WINDOW_REMOVE, id);
+    /* It would keep the window's memory for ever. */
+    if (executor_client_tell_window(c, EXECUTOR_MSG_WINDOW_REMOVE, id, -1) < 0) {
+        log_pool(c, LOG_ERR,
+                 "cannot be told of a window that ended for want of memory, killing it");
+        executor_client_kill(c);
+    }
 }
 
 /* One that finds an executor with nothing to do begins a wait. */

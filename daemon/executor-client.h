@@ -95,9 +95,9 @@ void executor_client_flush(ExecutorClient *c);
  * @id: in use for no other window
  * @fd: stays the caller's, who keeps it open until one of those is answered or on_end
  *
- * Goes out with the next request. States and failures as in executor_client_submit().
+ * Goes out with the next request. The state must be EXECUTOR_READY. Returns 0 or -ENOMEM.
  */
-void executor_client_add_window(ExecutorClient *c, uint32_t id, int fd);
+int executor_client_add_window(ExecutorClient *c, uint32_t id, int fd);
 
 /*
  * executor_client_remove_window() - take it back; no COMPUTE of it is in flight

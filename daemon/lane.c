@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "clock.h"
 #include "lane.h"
 #include "manager.h"
+#include "ring-host.h"
 #include "vm-bus.h"
 
 /* Entries taken from a ring in one round of the loop, and how many the executor is shown
@@ -28,22 +30,22 @@ typedef enum LaneState {
 } LaneState;
 
 struct Lane {
+    RequestSource source;
     VM *vm;
     Window *window;
     VGPURingSetup setup;
     LaneState state;
-    RingHost ring;   /* while is_open */
-    bool is_open;    /* the ring may be written */
-    uint32_t id;     /* of the message that waits for an answer */
-    bool wants_room; /* in its VM's queue */
+    RingHost ring; /* while is_open */
+    bool is_open;  /* the ring may be written */
+    uint32_t id;   /* of the message that waits for an answer */
+    ClientWaiter client_room;
+    PoolWaiter pool_room;
+    WindowWaiter quiet; /* while STARTING or STOPPING */
     bool kicked;
-    Pool *wants_pool; /* in whose queue it waits for room */
     int completion;
     sd_event_source *doorbell; /* has the descriptor */
     sd_event_source *rate;     /* when there will be a token */
     TAILQ_ENTRY(Lane) kicked_link;
-    TAILQ_ENTRY(Lane) pool_link;
-    TAILQ_ENTRY(Lane) waiting_link; /* while STARTING or STOPPING */
 };
 
 uint32_t lane_entries(const Lane *l)
@@ -83,85 +85,31 @@ static void unkick(Lane *l)
     l->kicked = false;
 }
 
-void lane_has_room(Lane *l)
+static void lane_on_client_room(ClientWaiter *w)
 {
-    if (l && l->wants_room)
-        lane_kick(l);
+    lane_kick((Lane *) ((char *) w - offsetof(Lane, client_room)));
 }
 
-static void want_pool(Lane *l, Pool *p)
+static void lane_on_pool_room(PoolWaiter *w)
 {
-    if (l->wants_pool)
-        TAILQ_REMOVE(&l->wants_pool->lanes, l, pool_link);
-    l->wants_pool = p;
-    if (p)
-        TAILQ_INSERT_TAIL(&p->lanes, l, pool_link);
+    lane_kick((Lane *) ((char *) w - offsetof(Lane, pool_room)));
 }
 
-/* One at a time, in turn: who does not fill the place calls this again. */
-void lanes_have_room(Pool *p)
+static void lane_on_quiet(WindowWaiter *w)
 {
-    Lane *l = TAILQ_FIRST(&p->lanes);
-
-    if (!l || pool_is_full(p))
-        return;
-    want_pool(l, NULL);
-    lane_kick(l);
-}
-
-static void set_state(Lane *l, LaneState state)
-{
-    LaneList *waiting = &l->vm->manager->lanes_waiting;
-    bool waited = l->state == LANE_STARTING || l->state == LANE_STOPPING,
-         waits = state == LANE_STARTING || state == LANE_STOPPING;
-
-    if (waited && !waits)
-        TAILQ_REMOVE(waiting, l, waiting_link);
-    if (waits && !waited)
-        TAILQ_INSERT_TAIL(waiting, l, waiting_link);
-    l->state = state;
-}
-
-void lanes_kick_waiting(Manager *manager)
-{
-    Lane *l;
-
-    TAILQ_FOREACH(l, &manager->lanes_waiting, waiting_link)
-    {
-        lane_kick(l);
-    }
+    lane_kick((Lane *) ((char *) w - offsetof(Lane, quiet)));
 }
 
 /* ---- The end -------------------------------------------------------------------------- */
 
-/* What an executor has not begun stays NEW in the ring. */
-static void drop_queued(Lane *l)
-{
-    SchedRequest *s = TAILQ_FIRST(&l->vm->client.queued);
-
-    while (s) {
-        SchedRequest *next = TAILQ_NEXT(s, client_link);
-        Request *r = request_from_sched(s);
-
-        if (r->lane == l) {
-            sched_request_remove(s);
-            request_discard(r);
-        }
-        s = next;
-    }
-}
-
 /* No more is written into the ring, and nobody listens for doorbells. */
 static void close_ring(Lane *l)
 {
-    Manager *m = l->vm->manager;
-
     l->is_open = false;
-    drop_queued(l);
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        if (m->pools[i])
-            pool_forget_lane(m->pools[i], l);
-    want_pool(l, NULL);
+    request_source_end(&l->source);
+    client_stop_waiting(&l->client_room);
+    pool_stop_waiting(&l->pool_room);
+    window_stop_waiting(&l->quiet);
 
     l->doorbell = sd_event_source_disable_unref(l->doorbell);
     l->rate = sd_event_source_disable_unref(l->rate);
@@ -179,7 +127,7 @@ Lane *lane_free(Lane *l)
 
     vm = l->vm;
     close_ring(l);
-    set_state(l, LANE_FAILED);
+    l->state = LANE_FAILED;
     unkick(l);
     vm->lane = NULL;
     announce(vm);
@@ -195,9 +143,9 @@ static void send_ready(const Lane *l, uint32_t error)
 
 static void log_refusal(VM *vm, const char *reason)
 {
-    LogContext context = vm_log_context(vm);
+    LogContext context = vm->client.log;
 
-    if (vm_may_log(vm))
+    if (client_may_log(&vm->client))
         log_context(LOG_WARNING, &context, "the ring of VM %s ends: %s", vm->name, reason);
 }
 
@@ -208,7 +156,7 @@ static void fail(Lane *l, const char *reason)
         reason = "it took memory of its window away";
     log_refusal(l->vm, reason);
     close_ring(l);
-    set_state(l, LANE_FAILED);
+    l->state = LANE_FAILED;
     announce(l->vm);
     send_ready(l, VGPU_ERROR_INVALID_REQUEST);
 }
@@ -253,12 +201,12 @@ static bool may_take(Lane *l, Pool *p)
         return true; /* to be answered at once */
     if (vm->paused || vm->manager->draining)
         return false;
-    if (!queue_has_room(&vm->client)) {
-        l->wants_room = true;
+    if (!queue_has_room(&vm->client.sched)) {
+        client_wait_for_room(&vm->client, &l->client_room);
         return false;
     }
     if (pool_is_full(p)) {
-        want_pool(l, p);
+        pool_wait_for_room(p, &l->pool_room);
         return false;
     }
     if (!vm_take_token(vm)) {
@@ -272,13 +220,13 @@ static bool may_take(Lane *l, Pool *p)
 static void reject(Lane *l, const RingEntry *e, uint32_t error)
 {
     const RingResult result = {.status = error, .cuda_result = e->cuda_result};
-    LogContext context = vm_log_context(l->vm);
+    LogContext context = l->vm->client.log;
 
     context.error = error;
-    if (vm_may_log(l->vm))
+    if (client_may_log(&l->vm->client))
         log_context(LOG_INFO, &context, "entry %u of the ring rejected: %s", e->index,
                     vgpu_error_to_string(error));
-    l->vm->statistics.rejected++;
+    l->vm->client.statistics.rejected++;
     ring_host_complete(&l->ring, e->index, e->submission.tag, &result);
 }
 
@@ -304,7 +252,8 @@ static int take_one(Lane *l, Pool *p, uint64_t now)
 
     /* Without memory, or over a limit that may_take() did not see, it is as if
      * the queue were full. */
-    r = request_new_compute(vm, l, l->window, e.index, &e.submission);
+    r = request_new_entry(&vm->manager->request_cache, &vm->client, &l->source, l->window, e.index,
+                          &e.submission);
     if (!r || pool_queue(p, r, vm->settings.priority, now) > 0) {
         if (r)
             request_free(r);
@@ -332,8 +281,7 @@ static int take_batch(Lane *l, Pool *p)
         if (outcome != RING_ENTRY)
             break;
         if (p && i % WRITE_BATCH == WRITE_BATCH - 1) {
-            pool_dispatch(p);
-            executor_client_flush(p->executor);
+            pool_flush(p);
         }
         if (i == BATCH - 1)
             lane_kick(l); /* after the others */
@@ -346,31 +294,47 @@ static int take_entries(Lane *l)
     Pool *p = manager_pool(l->vm->manager, (unsigned char) l->vm->settings.pool);
     int outcome;
 
-    l->wants_room = false;
-    want_pool(l, NULL);
+    client_stop_waiting(&l->client_room);
+    pool_stop_waiting(&l->pool_room);
     if (!p)
         return take_batch(l, NULL);
 
-    executor_client_hold(p->executor);
+    pool_begin_batch(p);
     outcome = take_batch(l, p);
-    pool_dispatch(p);
-    executor_client_release(p->executor);
-    if (!l->wants_pool)
-        lanes_have_room(p);
+    pool_end_batch(p);
+    if (!l->pool_room.pool)
+        pool_offer_room(p);
     return outcome;
 }
 
-void lane_start_request(const Request *r)
+static void lane_on_started(RequestSource *source, const Request *r)
 {
-    if (r->lane)
-        ring_host_start(&r->lane->ring, r->id);
+    Lane *l = (Lane *) ((char *) source - offsetof(Lane, source));
+
+    ring_host_start(&l->ring, r->id);
 }
 
-void lane_complete_request(const Request *r, const RingResult *result)
+/* An entry that is dropped stays NEW in the ring. */
+static void lane_on_complete(RequestSource *source, const Request *r, const Outcome *outcome)
 {
-    ring_host_complete(&r->lane->ring, r->id, request_submission(r)->tag, result);
-    lane_kick(r->lane);
+    Lane *l = (Lane *) ((char *) source - offsetof(Lane, source));
+    const RingResult result = {
+        .value = outcome->value,
+        .status = outcome->status,
+        .exec_time_us = outcome->exec_time_us,
+        .cuda_result = outcome->cuda_result,
+    };
+
+    if (outcome->dropped)
+        return;
+    ring_host_complete(&l->ring, r->id, request_submission(r)->tag, &result);
+    lane_kick(l);
 }
+
+static const RequestOps lane_request_ops = {
+    .started = lane_on_started,
+    .complete = lane_on_complete,
+};
 
 /* ---- Doorbell and completion --------------------------------------------------------------- */
 
@@ -394,7 +358,7 @@ static void start(Lane *l)
     }
 
     l->is_open = true;
-    set_state(l, LANE_ON);
+    l->state = LANE_ON;
     announce(l->vm);
     send_ready(l, VGPU_ERROR_NONE);
     if (ring_host_has_completions(&l->ring))
@@ -409,8 +373,11 @@ static void finish_stop(Lane *l)
 
 static void run(Lane *l)
 {
-    bool quiet = l->state != LANE_ON && window_is_quiet(l->window);
+    bool waits = l->state == LANE_STARTING || l->state == LANE_STOPPING;
+    bool quiet = waits && window_is_quiet(l->window);
 
+    if (waits && !quiet)
+        window_when_quiet(l->window, &l->quiet);
     if (l->state == LANE_STARTING && quiet)
         start(l);
     if (l->state == LANE_ON && take_entries(l) == RING_BROKEN)
@@ -465,7 +432,6 @@ int lanes_init(Manager *manager)
     int r;
 
     TAILQ_INIT(&manager->lanes_kicked);
-    TAILQ_INIT(&manager->lanes_waiting);
     r = eventfd_signaller_new(&manager->signaller);
     if (r < 0)
         log_warning("no asynchronous I/O to be had (%s): a QEMU that means harm could block this "
@@ -514,9 +480,12 @@ static const char *add_eventfds(Lane *l, int doorbell, int completion)
 /* Returns why there cannot be such a ring, or NULL; all descriptors are taken over. */
 static const char *open_lane(Lane *l, const int *fds)
 {
-    const char *wrong = window_open(l->vm->manager, fds[0], &l->window);
+    const char *wrong = NULL;
+    int r = window_open(&l->vm->manager->windows, fds[0], &l->window, &wrong);
 
-    if (wrong) {
+    if (r != 0) {
+        if (r < 0)
+            wrong = "the window cannot be mapped";
         close(fds[1]);
         close(fds[2]);
         return wrong;
@@ -546,6 +515,10 @@ bool lane_setup(VM *vm, const int *fds, const VGPURingSetup *setup, uint32_t req
     lane_free(vm->lane);
     *l =
         (Lane){.vm = vm, .setup = *setup, .id = request_id, .completion = -1, .state = LANE_FAILED};
+    request_source_init(&l->source, &lane_request_ops);
+    l->client_room.has_room = lane_on_client_room;
+    l->pool_room.has_room = lane_on_pool_room;
+    l->quiet.quiet = lane_on_quiet;
     wrong = open_lane(l, fds);
     if (wrong) {
         log_refusal(vm, wrong);
@@ -555,7 +528,7 @@ bool lane_setup(VM *vm, const int *fds, const VGPURingSetup *setup, uint32_t req
     }
 
     vm->lane = l;
-    set_state(l, LANE_STARTING);
+    l->state = LANE_STARTING;
     run(l);
     return true;
 }
@@ -571,10 +544,11 @@ bool lane_stop(VM *vm, uint32_t request_id)
     if (l->state == LANE_STOPPING)
         return false;
 
-    drop_queued(l);
-    want_pool(l, NULL);
+    request_source_drop_queued(&l->source);
+    client_stop_waiting(&l->client_room);
+    pool_stop_waiting(&l->pool_room);
     l->id = request_id;
-    set_state(l, LANE_STOPPING);
+    l->state = LANE_STOPPING;
     announce(l->vm);
     run(l);
     return true;

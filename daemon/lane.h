@@ -25,9 +25,6 @@
 
 typedef struct Lane Lane;
 typedef struct Manager Manager;
-typedef struct Pool Pool;
-typedef struct Request Request;
-typedef struct RingResult RingResult;
 typedef struct VM VM;
 
 typedef TAILQ_HEAD(LaneList, Lane) LaneList;
@@ -55,26 +52,11 @@ Lane *lane_free(Lane *l);
 /* lane_kick() - something changed for it: look at it in this round of the loop. NULL is fine */
 void lane_kick(Lane *l);
 
-/* lane_has_room() - a place in the queue of its VM became free. NULL is fine */
-void lane_has_room(Lane *l);
-
-/* lanes_have_room() - the same of the pool's queue */
-void lanes_have_room(Pool *p);
-
-/* lanes_kick_waiting() - a window became quiet */
-void lanes_kick_waiting(Manager *manager);
-
 /* lanes_run() - look at every lane that was kicked, once */
 void lanes_run(Manager *manager);
 
 /* lanes_init() - returns 0 or a negative errno */
 int lanes_init(Manager *manager);
-
-/* lane_start_request() - it is about to be given to an executor */
-void lane_start_request(const Request *r);
-
-/* lane_complete_request() - the request is over, and is freed by the caller */
-void lane_complete_request(const Request *r, const RingResult *result);
 
 /* lane_entries() - of the ring, or 0 while it is not on. NULL is fine */
 uint32_t lane_entries(const Lane *l);

@@ -54,7 +54,7 @@ static int append_pool(sd_bus_message *reply, const Pool *p)
 
     if (!path)
         return -ENOMEM;
-    return sd_bus_message_append(reply, "(sso)", name, p->device.backend, path);
+    return sd_bus_message_append(reply, "(sso)", name, executor_device(p->executor)->backend, path);
 }
 
 static int list_pools(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -177,11 +177,11 @@ static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_
 
     TAILQ_FOREACH(vm, &m->vms, link)
     {
-        vm->statistics = (Statistics){0};
+        vm->client.statistics = (Statistics){0};
     }
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
         if (m->pools[i])
-            m->pools[i]->statistics = (Statistics){0};
+            m->pools[i]->queue.statistics = (Statistics){0};
     return sd_bus_reply_method_return(call, NULL);
 }
 

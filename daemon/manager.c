@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "manager.h"
+#include "pool-bus.h"
 #include "vm-state.h"
 
 /* Descriptors that are not connections: executors, bus, loop, log. */
@@ -28,7 +29,7 @@ uint64_t manager_counter(const Manager *m, size_t offset)
 
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
         if (m->pools[i])
-            sum += *(const uint64_t *) ((const char *) &m->pools[i]->statistics + offset);
+            sum += *(const uint64_t *) ((const char *) &m->pools[i]->queue.statistics + offset);
     return sum;
 }
 
@@ -189,6 +190,8 @@ static unsigned connections_within_rlimit(unsigned wanted)
  * stays, since VMs may be in it. */
 static int apply_pools(Manager *m)
 {
+    m->pool_context.queue_timeout_usec = m->config.queue_timeout_usec;
+    m->pool_context.request_timeout_usec = m->config.request_timeout_usec;
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
         const PoolConfig *config = &m->config.pools[i];
         char name = (char) (VGPU_POOL_FIRST + i);
@@ -200,7 +203,7 @@ static int apply_pools(Manager *m)
             log_warning("pool %c is not configured any more; it stays until the service restarts",
                         name);
         } else if (config->configured) {
-            r = pool_new(m, name, config, &m->pools[i]);
+            r = pool_new(&m->pool_context, name, config, &m->pools[i]);
             if (r < 0)
                 return r;
         }
@@ -260,6 +263,22 @@ static int add_sources(Manager *m)
     return r;
 }
 
+static void manager_on_round(Pool *p, void *userdata)
+{
+    (void) p;
+
+    lanes_run(userdata);
+}
+
+static bool manager_has_work(const Pool *p, void *userdata)
+{
+    const Manager *m = userdata;
+
+    (void) p;
+
+    return !TAILQ_EMPTY(&m->lanes_kicked);
+}
+
 /* Where the service manager gives several, none is meant for us. */
 static const char *directory_of(const char *variable)
 {
@@ -287,8 +306,14 @@ int manager_new(const Config *config, const char *config_path, const char *execu
     TAILQ_INIT(&m->connections);
     m->max_connections = connections_within_rlimit(config->max_connections);
 
-    TAILQ_INIT(&m->windows);
+    windows_init(&m->windows);
     r = add_sources(m);
+    m->pool_context.event = m->event;
+    m->pool_context.executor_path = executor_path;
+    m->pool_context.round = manager_on_round;
+    m->pool_context.has_work = manager_has_work;
+    m->pool_context.changed = pool_bus_properties_changed;
+    m->pool_context.userdata = m->pool_context.changed_userdata = m;
     if (r >= 0)
         r = lanes_init(m);
     if (r >= 0)
@@ -321,7 +346,7 @@ Manager *manager_free(Manager *m)
     eventfd_signaller_free(m->signaller);
     manager_bus_close(m);
     vm_free_all(m);
-    request_free_spares(m);
+    request_cache_clear(&m->request_cache);
     peers_free(m->peers);
     sd_event_unref(m->event);
     free(m);

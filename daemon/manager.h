@@ -38,19 +38,16 @@ struct Manager {
     const char *runtime_directory; /* NULL: none */
     const char *state_directory;
 
+    PoolContext pool_context;
     Pool *pools[CONFIG_N_POOLS]; /* NULL where none is configured */
-    uint64_t next_arrival;
 
     VMList vms;
     void *vms_by_name; /* tsearch(3) */
     unsigned n_vms;
 
-    WindowList windows;
-    uint32_t next_window;
-    Request *spare_requests; /* memory for the next ones */
-    unsigned n_spare_requests;
+    Windows windows;
+    RequestCache request_cache;
     LaneList lanes_kicked;
-    LaneList lanes_waiting; /* for a quiet window */
     sd_event_source *lanes_source;
     EventfdSignaller *signaller; /* NULL where the host has none to give */
 

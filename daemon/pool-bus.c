@@ -21,22 +21,26 @@ static const char *pool_state(const Pool *p)
         [EXECUTOR_WAITING] = "waiting",
     };
 
-    return names[executor_client_state(p->executor)];
+    return names[executor_state(p->executor)];
 }
 
 static BUS_PROPERTY_GET(get_name, "s", Pool, p, (const char[]){p->name, '\0'});
-static BUS_PROPERTY_GET(get_backend, "s", Pool, p, p->device.backend);
-static BUS_PROPERTY_GET(get_devices, "as", Pool, p, p->device.name[0] ? 1 : 0, p->device.name);
-static BUS_PROPERTY_GET(get_policy, "s", Pool, p, sched_policy_to_string(p->scheduler.policy));
+static BUS_PROPERTY_GET(get_backend, "s", Pool, p, executor_device(p->executor)->backend);
+static BUS_PROPERTY_GET(get_devices, "as", Pool, p, executor_device(p->executor)->name[0] ? 1 : 0,
+                        executor_device(p->executor)->name);
+static BUS_PROPERTY_GET(get_device_memory_total, "t", Pool, p,
+                        executor_device(p->executor)->memory_total);
+static BUS_PROPERTY_GET(get_policy, "s", Pool, p,
+                        sched_policy_to_string(p->queue.scheduler.policy));
 static BUS_PROPERTY_GET(get_state, "s", Pool, p, pool_state(p));
-static BUS_PROPERTY_GET(get_executor_pid, "u", Pool, p, executor_client_pid(p->executor));
-static BUS_PROPERTY_GET(get_executor_restarts, "t", Pool, p, executor_client_restarts(p->executor));
-static BUS_PROPERTY_GET(get_paused, "b", Pool, p, p->scheduler.held);
+static BUS_PROPERTY_GET(get_executor_pid, "u", Pool, p, executor_pid(p->executor));
+static BUS_PROPERTY_GET(get_executor_restarts, "t", Pool, p, executor_restarts(p->executor));
+static BUS_PROPERTY_GET(get_paused, "b", Pool, p, p->queue.scheduler.held);
 
 /* Asks whether the caller may, then does it. */
 static int pool_change(sd_bus_message *call, Pool *p, sd_bus_error *error, void (*make)(Pool *))
 {
-    int r = access_check(p->manager, call, NULL, error);
+    int r = access_check(p->context->userdata, call, NULL, error);
 
     if (r <= 0)
         return r < 0 ? r : 1;
@@ -56,7 +60,7 @@ static void resume_pool(Pool *p)
 
 static void reset_statistics(Pool *p)
 {
-    p->statistics = (Statistics){0};
+    p->queue.statistics = (Statistics){0};
 }
 
 static int method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -80,7 +84,7 @@ static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_er
 
     (void) error;
 
-    return statistics_bus_reply_histograms(call, &p->statistics);
+    return statistics_bus_reply_histograms(call, &p->queue.statistics);
 }
 
 #define METHOD(name, handler) SD_BUS_METHOD(name, "", "", handler, SD_BUS_VTABLE_UNPRIVILEGED)
@@ -98,23 +102,24 @@ static const sd_bus_vtable pool_vtable[] = {
     SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     CHANGING("Backend", "s", get_backend, 0),
     CHANGING("Devices", "as", get_devices, 0),
-    CHANGING("DeviceMemoryTotal", "t", NULL, offsetof(Pool, device.memory_total)),
+    CHANGING("DeviceMemoryTotal", "t", get_device_memory_total, 0),
     CHANGING("Policy", "s", get_policy, 0),
-    CHANGING("StarvationLimitUSec", "t", NULL, offsetof(Pool, scheduler.starvation_limit_usec)),
+    CHANGING("StarvationLimitUSec", "t", NULL,
+             offsetof(Pool, queue.scheduler.starvation_limit_usec)),
     CHANGING("Paused", "b", get_paused, 0),
     SD_BUS_PROPERTY("QueueDepthHigh", "u", NULL,
-                    offsetof(Pool, scheduler.depth[VGPU_PRIORITY_HIGH]), 0),
+                    offsetof(Pool, queue.scheduler.depth[VGPU_PRIORITY_HIGH]), 0),
     SD_BUS_PROPERTY("QueueDepthMedium", "u", NULL,
-                    offsetof(Pool, scheduler.depth[VGPU_PRIORITY_MEDIUM]), 0),
-    SD_BUS_PROPERTY("QueueDepthLow", "u", NULL, offsetof(Pool, scheduler.depth[VGPU_PRIORITY_LOW]),
-                    0),
-    CHANGING("QueueLimit", "u", NULL, offsetof(Pool, scheduler.limit)),
-    SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(Pool, scheduler.n_running), 0),
-    CHANGING("InFlightLimit", "u", NULL, offsetof(Pool, scheduler.max_running)),
+                    offsetof(Pool, queue.scheduler.depth[VGPU_PRIORITY_MEDIUM]), 0),
+    SD_BUS_PROPERTY("QueueDepthLow", "u", NULL,
+                    offsetof(Pool, queue.scheduler.depth[VGPU_PRIORITY_LOW]), 0),
+    CHANGING("QueueLimit", "u", NULL, offsetof(Pool, queue.scheduler.limit)),
+    SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(Pool, queue.scheduler.n_running), 0),
+    CHANGING("InFlightLimit", "u", NULL, offsetof(Pool, queue.scheduler.max_running)),
     CHANGING("ExecutorState", "s", get_state, 0),
     CHANGING("ExecutorPID", "u", get_executor_pid, 0),
     CHANGING("ExecutorRestarts", "t", get_executor_restarts, 0),
-    STATISTICS_PROPERTIES(Pool),
+    STATISTICS_PROPERTIES(Pool, queue.statistics),
     SD_BUS_VTABLE_END,
 };
 
@@ -168,9 +173,10 @@ int pool_bus_add_objects(Manager *m, sd_bus *bus)
     return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_POOL, enumerate_pools, m);
 }
 
-void pool_bus_properties_changed(Pool *p, const char *const *properties)
+void pool_bus_properties_changed(Pool *p, const char *const *properties, void *userdata)
 {
-    sd_bus *bus = p->manager->bus;
+    const Manager *m = userdata;
+    sd_bus *bus = m->bus;
     char path[sizeof(VGPU_OBJECT_POOL) + 2];
 
     if (!bus || sd_bus_is_ready(bus) <= 0)

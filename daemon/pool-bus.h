@@ -2,14 +2,16 @@
 #ifndef VGPU_POOL_BUS_H
 #define VGPU_POOL_BUS_H
 
+#include <systemd/sd-bus.h>
+
 #include "pool.h"
+
+typedef struct Manager Manager;
 
 /* pool_bus_add_objects() - the interface of every Pool; returns 0 or a negative errno */
 int pool_bus_add_objects(Manager *m, sd_bus *bus);
 
-/* pool_bus_changed() - tell the bus, where there is one, of properties, named as strings */
-#define pool_bus_changed(pool, ...) \
-    pool_bus_properties_changed((pool), (const char *const[]){__VA_ARGS__, NULL})
-void pool_bus_properties_changed(Pool *p, const char *const *properties);
+/* pool_bus_properties_changed() - tell the bus, where there is one; @userdata: the Manager */
+void pool_bus_properties_changed(Pool *p, const char *const *properties, void *userdata);
 
 #endif

@@ -1,128 +1,199 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pool.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "cleanup.h"
 #include "clock.h"
-#include "manager.h"
-#include "pool-bus.h"
 
-/* Timeouts are seconds: this much late does not matter, and lets timers coincide. */
-#define TIMEOUT_ACCURACY_USEC UINT64_C(250000)
+/* Limits are seconds: a timer that is this much late does no harm, and coincides with others. */
+#define QUEUE_TIMER_ACCURACY_USEC UINT64_C(250000)
 
-/* ---- Running requests ----------------------------------------------------- */
+#define pool_changed(p, ...) pool_properties_changed((p), (const char *const[]){__VA_ARGS__, NULL})
 
-/* A tag is the slot below and the arrival above, so that an answer given twice
- * or too late matches nothing. */
-static uint64_t tag_of(unsigned slot, const Request *r)
+static void pool_properties_changed(Pool *p, const char *const *properties)
 {
-    return r->sched.arrival * EXECUTOR_SLOTS_MAX + slot;
+    if (p->context->changed)
+        p->context->changed(p, properties, p->context->changed_userdata);
 }
 
-/* Of one that failed nothing was measured: its time is that since it was picked. */
-static uint64_t time_since_pick(const Request *r)
+/* ---- From the queue to an executor ------------------------------------------------------ */
+
+/* The executor that gets the pool's next request; NULL while none can. */
+static Executor *pool_executor_for_next(const Pool *p)
 {
-    return now_usec() - r->sched.picked_at_usec;
+    return !p->changing && executor_can_start(p->executor) ? p->executor : NULL;
 }
 
-static Request *slot_take(Pool *p, unsigned slot, uint64_t usec)
+static void pool_count_wait(Pool *p, Request *r, uint64_t now)
 {
-    Request *r = p->slot[slot];
+    uint64_t wait = now - r->sched.queued_at_usec;
 
-    p->slot[slot] = NULL;
-    p->free_slots |= UINT64_C(1) << slot;
-    sched_request_complete(&r->sched, usec);
-    if (r->window)
-        window_end(r->window);
-    return r;
+    histogram_add(&p->queue.statistics.wait, wait);
+    histogram_add(&r->client->statistics.wait, wait);
 }
 
-static unsigned slot_put(Pool *p, Request *r)
+/* Without memory it is as if there had been no room for the request. */
+static void pool_start(Executor *e, Request *r)
 {
-    unsigned slot = (unsigned) __builtin_ctzll(p->free_slots);
-
-    p->free_slots &= ~(UINT64_C(1) << slot);
-    p->slot[slot] = r;
-    return slot;
-}
-
-static void arm_timeout(Pool *p)
-{
-    uint64_t usec = p->manager->config.request_timeout_usec;
-
-    if (p->manager->config.queue_timeout_usec < usec)
-        usec = p->manager->config.queue_timeout_usec;
-    if (usec == UINT64_MAX)
+    if (executor_start(e, r) == 0)
         return;
 
-    (void) sd_event_source_set_time_relative(p->timeout, usec);
-    (void) sd_event_source_set_enabled(p->timeout, SD_EVENT_ONESHOT);
-    p->timeout_armed = true;
-}
-
-/* Armed while there are requests, and looked at lazily: the timer is set anew
- * only when it fires, so a request costs nothing here. */
-static void ensure_timeout(Pool *p)
-{
-    if (!p->timeout_armed)
-        arm_timeout(p);
-}
-
-/* Alone, it is sent at once. With others on the executor already, it waits for the
- * end of this round, to share a write. */
-static void hand_over(Pool *p, Request *r)
-{
-    uint64_t tag = tag_of(slot_put(p, r), r);
-    bool urgent = p->scheduler.n_running == 1;
-
-    if (!r->window) {
-        executor_client_submit(p->executor, tag, r->sched.priority, r->payload, r->size, urgent);
-        return;
-    }
-
-    lane_start_request(r);
-    window_begin(r->window, p->name, p->executor);
-    executor_client_compute(p->executor, tag, r->sched.priority, r->window->id,
-                            request_submission(r), urgent);
+    sched_request_complete(&r->sched, 0);
+    request_fail(r, VGPU_ERROR_QUEUE_FULL, 0);
 }
 
 void pool_dispatch(Pool *p)
 {
-    SchedRequest *s;
     uint64_t now = now_usec();
+    SchedRequest *s;
+    Executor *e;
 
-    while (!p->changing && executor_client_state(p->executor) == EXECUTOR_READY &&
-           (s = scheduler_pick(&p->scheduler, now))) {
+    while ((e = pool_executor_for_next(p)) && (s = scheduler_pick(&p->queue.scheduler, now))) {
         Request *r = request_from_sched(s);
-        uint64_t wait = now - r->sched.queued_at_usec;
 
-        histogram_add(&p->statistics.wait, wait);
-        histogram_add(&r->vm->statistics.wait, wait);
-        hand_over(p, r);
-        lane_has_room(r->vm->lane);
+        pool_count_wait(p, r, now);
+        client_has_room(r->client);
+        pool_start(e, r);
     }
-    lanes_have_room(p);
+    pool_offer_room(p);
 }
 
-/* ---- What the executor says ------------------------------------------------ */
+void pool_begin_batch(Pool *p)
+{
+    executor_begin_batch(p->executor);
+}
 
-static void on_ready(void *userdata, const ExecutorHello *hello)
+void pool_end_batch(Pool *p)
+{
+    pool_dispatch(p);
+    executor_end_batch(p->executor);
+}
+
+void pool_flush(Pool *p)
+{
+    pool_dispatch(p);
+    executor_flush(p->executor);
+}
+
+/* ---- Room in the queue ------------------------------------------------------------------ */
+
+bool pool_is_full(const Pool *p)
+{
+    return scheduler_queued(&p->queue.scheduler) >= p->queue.scheduler.limit;
+}
+
+void pool_wait_for_room(Pool *p, PoolWaiter *w)
+{
+    assert(w->has_room);
+    pool_stop_waiting(w);
+    w->pool = p;
+    TAILQ_INSERT_TAIL(&p->waiters, w, link);
+}
+
+void pool_stop_waiting(PoolWaiter *w)
+{
+    if (!w->pool)
+        return;
+
+    TAILQ_REMOVE(&w->pool->waiters, w, link);
+    w->pool = NULL;
+}
+
+/* One at a time, in turn: who does not fill the place offers it again. */
+void pool_offer_room(Pool *p)
+{
+    PoolWaiter *w = TAILQ_FIRST(&p->waiters);
+
+    if (!w || pool_is_full(p))
+        return;
+    pool_stop_waiting(w);
+    w->has_room(w);
+}
+
+/* ---- What waits too long ---------------------------------------------------------------- */
+
+/* Armed while there are requests, and looked at lazily: the timer is set anew only when it
+ * fires, so a request costs nothing here. */
+static void pool_arm_queue_timer(Pool *p)
+{
+    if (p->queue_timer_armed || p->context->queue_timeout_usec == UINT64_MAX)
+        return;
+
+    (void) sd_event_source_set_time_relative(p->queue_timer, p->context->queue_timeout_usec);
+    (void) sd_event_source_set_enabled(p->queue_timer, SD_EVENT_ONESHOT);
+    p->queue_timer_armed = true;
+}
+
+/* Fails all that has been queued at @before or earlier. */
+static void pool_fail_queued(Pool *p, uint64_t before, uint32_t error, uint32_t cuda_result)
+{
+    for (unsigned priority = 0; priority < VGPU_N_PRIORITIES; priority++) {
+        SchedRequest *s;
+
+        while ((s = scheduler_oldest(&p->queue.scheduler, priority)) &&
+               s->queued_at_usec <= before) {
+            sched_request_remove(s);
+            request_fail(request_from_sched(s), error, cuda_result);
+        }
+    }
+}
+
+static int pool_on_queue_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     Pool *p = userdata;
-    LogContext context = {.pool = p->name};
+    uint64_t now = now_usec(), limit = p->context->queue_timeout_usec;
 
-    p->device = hello->device;
-    p->unavailable = false;
-    pool_bus_changed(p, "Backend", "Devices", "DeviceMemoryTotal", "ExecutorState", "ExecutorPID");
-    log_context(LOG_INFO, &context, "pool %c: computing with backend %s on %s", p->name,
-                p->device.backend, p->device.name);
-    pool_dispatch(p);
+    (void) source;
+    (void) usec;
+
+    p->queue_timer_armed = false;
+    if (now >= limit)
+        pool_fail_queued(p, now - limit, VGPU_ERROR_TIMEOUT, 0);
+    if (scheduler_queued(&p->queue.scheduler) > 0)
+        pool_arm_queue_timer(p);
+    return 0;
 }
 
-static ExecutorOptions executor_options(const Pool *p)
+/* ---- Into the queue --------------------------------------------------------------------- */
+
+static void statistics_count_queued(Statistics *s, uint64_t size, uint64_t realtime_usec)
+{
+    s->submitted++;
+    s->bytes_in += size;
+    s->last_request_usec = realtime_usec;
+}
+
+int pool_queue(Pool *p, Request *r, unsigned priority, uint64_t now)
+{
+    int outcome = scheduler_push(&p->queue.scheduler, &r->client->sched, &r->sched, priority, now);
+    uint64_t realtime;
+
+    if (outcome > 0)
+        return outcome;
+
+    realtime = clock_usec(CLOCK_REALTIME_COARSE);
+    statistics_count_queued(&p->queue.statistics, r->bytes_in, realtime);
+    statistics_count_queued(&r->client->statistics, r->bytes_in, realtime);
+
+    if (p->unavailable) {
+        sched_request_remove(&r->sched);
+        request_fail(r, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
+        return 0;
+    }
+
+    pool_arm_queue_timer(p);
+    return 0;
+}
+
+/* ---- What becomes of the executor -------------------------------------------------------- */
+
+static ExecutorOptions pool_executor_options(const Pool *p)
 {
     return (ExecutorOptions){
-        .path = p->manager->executor_path,
+        .path = p->context->executor_path,
         .backend = pool_backend_to_string(p->config.backend),
         .device = p->config.device,
         /* As many as there can be, so that a change of InFlight= needs no new process. */
@@ -133,258 +204,93 @@ static ExecutorOptions executor_options(const Pool *p)
 }
 
 /* Not before what runs is finished; what is queued waits for the next one. */
-static void replace_when_idle(Pool *p)
+static void pool_replace_when_idle(Pool *p)
 {
     ExecutorOptions options;
 
-    if (!p->changing || p->scheduler.n_running > 0)
+    if (!p->changing || p->queue.scheduler.n_running > 0)
         return;
 
     p->changing = false;
-    options = executor_options(p);
-    executor_client_replace(p->executor, &options);
+    options = pool_executor_options(p);
+    executor_replace(p->executor, &options);
 }
 
-/* Takes the request with that tag out of its slot; NULL when there is none, or one of the
- * other kind. */
-static Request *slot_take_by_tag(Pool *p, uint64_t tag, bool compute, uint32_t status,
-                                 uint32_t exec_time_us)
+static void pool_on_ready(Executor *e, void *userdata)
 {
-    unsigned slot = (unsigned) (tag % EXECUTOR_SLOTS_MAX);
-    const Request *r = p->slot[slot];
-
-    if (!r || tag_of(slot, r) != tag || (r->window != NULL) != compute)
-        return NULL;
-    return slot_take(p, slot, status == VGPU_ERROR_NONE ? exec_time_us : time_since_pick(r));
-}
-
-static bool on_response(void *userdata, uint64_t tag, const void *response, uint32_t size)
-{
+    const VGPUDeviceInfo *device = executor_device(e);
     Pool *p = userdata;
-    VGPUResponse header;
-    Request *r;
+    LogContext context = {.pool = p->name};
 
-    memcpy(&header, response, sizeof(header));
-    r = slot_take_by_tag(p, tag, false, header.status, header.exec_time_us);
-    if (!r)
-        return false;
-
-    request_answer(r, response, size);
-    return true;
-}
-
-static bool on_result(void *userdata, uint64_t tag, const ExecutorResult *result)
-{
-    Pool *p = userdata;
-    Request *r = slot_take_by_tag(p, tag, true, result->status, result->exec_time_us);
-    const RingResult ours = {
-        .value = result->result,
-        .status = result->status,
-        .exec_time_us = result->exec_time_us,
-        .cuda_result = result->cuda_result,
-    };
-
-    if (!r)
-        return false;
-
-    request_complete(r, &ours);
-    return true;
-}
-
-static void on_round(void *userdata)
-{
-    Pool *p = userdata;
-
-    replace_when_idle(p);
+    p->unavailable = false;
+    pool_changed(p, "Backend", "Devices", "DeviceMemoryTotal", "ExecutorState", "ExecutorPID");
+    log_context(LOG_INFO, &context, "pool %c: computing with backend %s on %s", p->name,
+                device->backend, device->name);
     pool_dispatch(p);
-    lanes_run(p->manager);
 }
 
-static bool has_work(void *userdata)
+static void pool_on_round(Executor *e, void *userdata)
+{
+    Pool *p = userdata;
+
+    (void) e;
+
+    pool_replace_when_idle(p);
+    pool_dispatch(p);
+    if (p->context->round)
+        p->context->round(p, p->context->userdata);
+}
+
+static bool pool_has_work(const Executor *e, void *userdata)
 {
     const Pool *p = userdata;
 
-    return !TAILQ_EMPTY(&p->manager->lanes_kicked);
-}
+    (void) e;
 
-static void fail_running(Pool *p, uint32_t error, uint32_t cuda_result)
-{
-    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
-        if (p->slot[i]) {
-            Request *r = slot_take(p, i, time_since_pick(p->slot[i]));
-
-            request_fail(r, r->timed_out ? VGPU_ERROR_TIMEOUT : error, cuda_result);
-        }
-}
-
-static void fail_queued(Pool *p, uint32_t error, uint32_t cuda_result)
-{
-    for (unsigned priority = 0; priority < VGPU_N_PRIORITIES; priority++) {
-        SchedRequest *s;
-
-        while ((s = TAILQ_FIRST(&p->scheduler.level[priority]))) {
-            sched_request_remove(s);
-            request_fail(request_from_sched(s), error, cuda_result);
-        }
-    }
+    return p->context->has_work && p->context->has_work(p, p->context->userdata);
 }
 
 /* An executor that was at work takes down what it had in hand; the queue waits
  * for the next one. One that cannot even start would let the queue wait for
  * ever, so that fails too. */
-static void on_end(void *userdata, ExecutorEnd end)
+static void pool_on_ended(Executor *e, ExecutorEnd end, void *userdata)
 {
     Pool *p = userdata;
 
-    pool_bus_changed(p, "ExecutorState", "ExecutorPID", "ExecutorRestarts");
-    window_forget_executor(p->manager, p->name);
-    fail_running(p, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_LAUNCH_FAILED);
+    pool_changed(p, "ExecutorState", "ExecutorPID", "ExecutorRestarts");
+    executor_fail_running(e, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_LAUNCH_FAILED);
     if (end == EXECUTOR_END_START) {
         p->unavailable = true;
-        fail_queued(p, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
+        pool_fail_queued(p, UINT64_MAX, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
     }
 }
 
-static const ExecutorHandler executor_handler = {
-    .on_ready = on_ready,
-    .on_response = on_response,
-    .on_result = on_result,
-    .on_round = on_round,
-    .has_work = has_work,
-    .on_end = on_end,
+static const ExecutorOps pool_executor_ops = {
+    .ready = pool_on_ready,
+    .round = pool_on_round,
+    .has_work = pool_has_work,
+    .ended = pool_on_ended,
 };
 
-/* ---- Timeouts ---------------------------------------------------------------- */
-
-static void expire_queued(Pool *p, uint64_t now)
-{
-    uint64_t limit = p->manager->config.queue_timeout_usec;
-
-    for (unsigned priority = 0; priority < VGPU_N_PRIORITIES; priority++) {
-        SchedRequest *s;
-
-        while ((s = TAILQ_FIRST(&p->scheduler.level[priority])) &&
-               now - s->queued_at_usec >= limit) {
-            sched_request_remove(s);
-            request_fail(request_from_sched(s), VGPU_ERROR_TIMEOUT, 0);
-        }
-    }
-}
-
-/* A computation cannot be stopped except by ending its process. Until that is gone it
- * may write into a window, so an entry of a ring is answered only then. */
-static void expire_running(Pool *p, uint64_t now)
-{
-    uint64_t limit = p->manager->config.request_timeout_usec;
-    bool expired = false;
-
-    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++) {
-        Request *r = p->slot[i];
-
-        if (!r || now - r->sched.picked_at_usec < limit)
-            continue;
-        if (r->window)
-            r->timed_out = true;
-        else
-            request_fail(slot_take(p, i, time_since_pick(p->slot[i])), VGPU_ERROR_TIMEOUT, 0);
-        expired = true;
-    }
-
-    if (expired)
-        executor_client_kill(p->executor);
-}
-
-static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
-{
-    Pool *p = userdata;
-    uint64_t now = now_usec();
-
-    (void) source;
-    (void) usec;
-
-    p->timeout_armed = false;
-    expire_queued(p, now);
-    expire_running(p, now);
-    if (!pool_is_idle(p))
-        arm_timeout(p);
-    return 0;
-}
-
-/* ---- The pool ------------------------------------------------------------------ */
+/* ---- The pool ------------------------------------------------------------------------------ */
 
 bool pool_is_idle(const Pool *p)
 {
-    return p->scheduler.n_running == 0 && scheduler_queued(&p->scheduler) == 0;
+    return p->queue.scheduler.n_running == 0 && scheduler_queued(&p->queue.scheduler) == 0;
 }
 
 bool pool_is_at_rest(const Pool *p)
 {
-    return p->scheduler.n_running == 0 && !scheduler_can_pick(&p->scheduler);
-}
-
-void pool_forget_connection(Pool *p, const Connection *c)
-{
-    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
-        if (p->slot[i] && p->slot[i]->connection == c)
-            p->slot[i]->connection = NULL;
-}
-
-void pool_forget_lane(Pool *p, const Lane *l)
-{
-    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
-        if (p->slot[i] && p->slot[i]->lane == l)
-            p->slot[i]->lane = NULL;
-}
-
-bool pool_is_full(const Pool *p)
-{
-    return scheduler_queued(&p->scheduler) >= p->scheduler.limit;
-}
-
-static void count_queued(Statistics *s, uint64_t size, uint64_t realtime_usec)
-{
-    s->submitted++;
-    s->bytes_in += size;
-    s->last_request_usec = realtime_usec;
-}
-
-int pool_queue(Pool *p, Request *r, unsigned priority, uint64_t now)
-{
-    int outcome = scheduler_push(&p->scheduler, &r->vm->client, &r->sched, priority, now);
-    uint64_t realtime;
-    if (outcome > 0)
-        return outcome;
-
-    realtime = clock_usec(CLOCK_REALTIME_COARSE);
-    count_queued(&p->statistics, r->bytes_in, realtime);
-    count_queued(&r->vm->statistics, r->bytes_in, realtime);
-
-    if (p->unavailable) {
-        sched_request_remove(&r->sched);
-        request_fail(r, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
-        return 0;
-    }
-
-    ensure_timeout(p);
-    return 0;
-}
-
-int pool_push(Pool *p, Request *r, unsigned priority)
-{
-    int outcome = pool_queue(p, r, priority, now_usec());
-
-    if (outcome == 0)
-        pool_dispatch(p);
-    return outcome;
+    return p->queue.scheduler.n_running == 0 && !scheduler_can_pick(&p->queue.scheduler);
 }
 
 void pool_set_paused(Pool *p, bool paused)
 {
-    if (p->scheduler.held == paused)
+    if (p->queue.scheduler.held == paused)
         return;
 
-    p->scheduler.held = paused;
-    pool_bus_changed(p, "Paused");
+    scheduler_hold(&p->queue.scheduler, paused);
+    pool_changed(p, "Paused");
     pool_dispatch(p);
 }
 
@@ -392,78 +298,82 @@ void pool_reconfigure(Pool *p, const PoolConfig *config)
 {
     bool replace = p->config.backend != config->backend || p->config.device != config->device ||
                    p->config.busy_poll_usec != config->busy_poll_usec;
+    Scheduler *s = &p->queue.scheduler;
 
     p->config = *config;
-    if (p->scheduler.limit != config->queue_limit) {
-        p->scheduler.limit = config->queue_limit;
-        pool_bus_changed(p, "QueueLimit");
+    if (s->limit != config->queue_limit) {
+        scheduler_set_limit(s, config->queue_limit);
+        pool_changed(p, "QueueLimit");
     }
-    if (p->scheduler.max_running != config->in_flight) {
-        p->scheduler.max_running = config->in_flight;
-        pool_bus_changed(p, "InFlightLimit");
+    if (s->max_running != config->in_flight) {
+        scheduler_set_max_running(s, config->in_flight);
+        pool_changed(p, "InFlightLimit");
     }
-
-    if (p->scheduler.policy != config->policy) {
-        scheduler_set_policy(&p->scheduler, config->policy);
-        pool_bus_changed(p, "Policy");
+    if (s->policy != config->policy) {
+        scheduler_set_policy(s, config->policy);
+        pool_changed(p, "Policy");
     }
-    if (p->scheduler.starvation_limit_usec != config->starvation_limit_usec) {
-        p->scheduler.starvation_limit_usec = config->starvation_limit_usec;
-        pool_bus_changed(p, "StarvationLimitUSec");
+    if (s->starvation_limit_usec != config->starvation_limit_usec) {
+        scheduler_set_starvation_limit(s, config->starvation_limit_usec);
+        pool_changed(p, "StarvationLimitUSec");
     }
+    executor_set_time_limit(p->executor, p->context->request_timeout_usec);
 
     if (replace) {
         p->changing = true;
-        replace_when_idle(p);
+        pool_replace_when_idle(p);
     }
     pool_dispatch(p);
 }
 
-int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret)
+static void pool_freep(Pool **p)
 {
-    Pool *p = calloc(1, sizeof(*p));
+    pool_free(*p);
+}
+
+int pool_new(PoolContext *context, char name, const PoolConfig *config, Pool **ret)
+{
+    CLEANUP(pool_freep) Pool *p = calloc(1, sizeof(*p));
     ExecutorOptions options;
     int r;
 
     if (!p)
         return -ENOMEM;
 
-    p->manager = manager;
-    p->name = name;
+    p->context = context;
+    p->name = p->queue.pool = name;
     p->config = *config;
-    p->free_slots = UINT64_MAX;
-    TAILQ_INIT(&p->lanes);
-    scheduler_init(&p->scheduler, &manager->next_arrival, config->in_flight, config->queue_limit);
-    scheduler_set_policy(&p->scheduler, config->policy);
-    p->scheduler.starvation_limit_usec = config->starvation_limit_usec;
+    TAILQ_INIT(&p->waiters);
+    scheduler_init(&p->queue.scheduler, &context->next_arrival, config->in_flight,
+                   config->queue_limit);
+    scheduler_set_policy(&p->queue.scheduler, config->policy);
+    scheduler_set_starvation_limit(&p->queue.scheduler, config->starvation_limit_usec);
 
-    options = executor_options(p);
-    r = sd_event_add_time_relative(manager->event, &p->timeout, CLOCK_MONOTONIC, UINT64_MAX / 2,
-                                   TIMEOUT_ACCURACY_USEC, on_timeout, p);
+    r = sd_event_add_time_relative(context->event, &p->queue_timer, CLOCK_MONOTONIC, UINT64_MAX / 2,
+                                   QUEUE_TIMER_ACCURACY_USEC, pool_on_queue_timer, p);
     if (r >= 0)
-        r = sd_event_source_set_enabled(p->timeout, SD_EVENT_OFF);
-    if (r >= 0)
-        r = executor_client_new(manager->event, &options, &executor_handler, p, &p->executor);
-    if (r < 0) {
-        pool_free(p);
+        r = sd_event_source_set_enabled(p->queue_timer, SD_EVENT_OFF);
+    if (r < 0)
         return r;
-    }
 
-    *ret = p;
+    options = pool_executor_options(p);
+    r = executor_new(context->event, &options, &pool_executor_ops, p, &p->executor);
+    if (r < 0)
+        return r;
+    executor_set_time_limit(p->executor, context->request_timeout_usec);
+
+    *ret = TAKE_PTR(p);
     return 0;
 }
 
+/* Those who would have been answered are gone: the connections end first. */
 Pool *pool_free(Pool *p)
 {
     if (!p)
         return NULL;
 
-    executor_client_free(p->executor);
-    sd_event_source_disable_unref(p->timeout);
-    /* Those who would have been answered are gone: the connections end first. */
-    for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
-        if (p->slot[i])
-            request_discard(slot_take(p, i, time_since_pick(p->slot[i])));
+    executor_free(p->executor);
+    sd_event_source_disable_unref(p->queue_timer);
     free(p);
     return NULL;
 }

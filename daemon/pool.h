@@ -1,40 +1,59 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A pool: one queue, one executor, and the requests between the two.
+ * A pool: one queue, and the executors that take from it. It decides which request runs next,
+ * and on which executor.
  */
 #ifndef VGPU_POOL_H
 #define VGPU_POOL_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "config.h"
-#include "executor-client.h"
+#include "executor.h"
 #include "request.h"
-#include "scheduler.h"
 
-struct Pool {
-    Manager *manager;
-    char name; /* 'A'..'Z' */
-    PoolConfig config;
-    Scheduler scheduler;
-    ExecutorClient *executor;
-    bool changing;         /* the executor is to be replaced when it has nothing in hand */
-    bool unavailable;      /* the executor could not start: requests fail until it does */
-    VGPUDeviceInfo device; /* what it said last; all zero before */
-    Request *slot[EXECUTOR_SLOTS_MAX]; /* on the executor, by tag */
-    uint64_t free_slots;               /* bit i: slot[i] is NULL */
-    LaneList lanes;                    /* that wait for a place in the queue */
-    sd_event_source *timeout;
-    bool timeout_armed;
-    Statistics statistics;
+typedef struct Pool Pool;
+typedef struct PoolWaiter PoolWaiter;
+
+/* Somebody who has requests for which the pool's queue had no room. Embedded; has_room is set
+ * by its owner, the rest is the pool's. */
+struct PoolWaiter {
+    void (*has_room)(PoolWaiter *w);
+    Pool *pool; /* NULL while it does not wait */
+    TAILQ_ENTRY(PoolWaiter) link;
 };
 
-/* request_pool() - where a request is queued or running, or was last */
-static inline Pool *request_pool(const Request *r)
-{
-    return (Pool *) ((char *) r->sched.scheduler - offsetof(Pool, scheduler));
-}
+/* What all pools of a mediator have in common. Outlives them. */
+typedef struct PoolContext {
+    sd_event *event;
+    const char *executor_path;
+    uint64_t next_arrival; /* orders the requests of all pools */
+    uint64_t queue_timeout_usec;
+    uint64_t request_timeout_usec;
+
+    /* For who wants to know; each may be NULL. */
+    void (*changed)(Pool *p, const char *const *properties, void *userdata);
+    /* An executor's answers are handled: who feeds the queue may go on at once. */
+    void (*round)(Pool *p, void *userdata);
+    /* Is there anything to do but wait for an executor? */
+    bool (*has_work)(const Pool *p, void *userdata);
+    void *changed_userdata, *userdata;
+} PoolContext;
+
+struct Pool {
+    PoolContext *context;
+    char name; /* 'A'..'Z' */
+    PoolConfig config;
+    RequestQueue queue;
+    Executor *executor; /* the one that there is */
+    bool changing;      /* the executor is to be replaced when it has nothing in hand */
+    bool unavailable;   /* the executor could not start: requests fail until it does */
+    TAILQ_HEAD(, PoolWaiter) waiters;
+    sd_event_source *queue_timer; /* for what waits too long */
+    bool queue_timer_armed;
+};
 
 /*
  * pool_new() - a pool whose executor is on its way
@@ -42,14 +61,14 @@ static inline Pool *request_pool(const Request *r)
  *
  * Returns 0 or a negative errno.
  */
-int pool_new(Manager *manager, char name, const PoolConfig *config, Pool **ret);
+int pool_new(PoolContext *context, char name, const PoolConfig *config, Pool **ret);
 
-/* pool_free() - drops what is queued and running, and ends the executor. NULL is fine */
+/* pool_free() - ends the executor, and drops what it runs; nothing is queued. NULL is fine */
 Pool *pool_free(Pool *p);
 
 /*
  * pool_queue() - queue a request; pool_dispatch() runs it when there is room
- * @r: taken over on 0
+ * @r: the pool's on 0
  * @priority: VGPU_PRIORITY_*
  * @now_usec: CLOCK_MONOTONIC, when it came
  *
@@ -57,26 +76,37 @@ Pool *pool_free(Pool *p);
  */
 int pool_queue(Pool *p, Request *r, unsigned priority, uint64_t now_usec);
 
-/* pool_push() - both */
-int pool_push(Pool *p, Request *r, unsigned priority);
-
-/* pool_forget_connection() - what @c has running will be answered to nobody */
-void pool_forget_connection(Pool *p, const Connection *c);
-
-/* pool_forget_lane() - the same of what @l has running */
-void pool_forget_lane(Pool *p, const Lane *l);
-
 /* pool_is_full() - would pool_queue() say SCHED_POOL_FULL? */
 bool pool_is_full(const Pool *p);
 
+/* pool_wait_for_room() - call @w once, in its turn, when the queue has room */
+void pool_wait_for_room(Pool *p, PoolWaiter *w);
+
+/* pool_stop_waiting() - does nothing for one that does not wait */
+void pool_stop_waiting(PoolWaiter *w);
+
+/* pool_offer_room() - to be called by who was called for room and has not used it up */
+void pool_offer_room(Pool *p);
+
 /* pool_dispatch() - run what there is room for; to be called when something no longer holds it */
 void pool_dispatch(Pool *p);
+
+/*
+ * pool_begin_batch(), pool_end_batch() - show executors nothing in between
+ *
+ * For who has several requests to queue. Every beginning wants its end.
+ */
+void pool_begin_batch(Pool *p);
+void pool_end_batch(Pool *p);
+
+/* pool_flush() - run what there is room for, and show it, in a batch or not */
+void pool_flush(Pool *p);
 
 /* pool_set_paused() - hold the queue, or let it go on */
 void pool_set_paused(Pool *p, bool paused);
 
 /*
- * pool_reconfigure() - take over a changed configuration
+ * pool_reconfigure() - take over a changed configuration, and changes in the context
  * @config: copied
  *
  * Where another backend or device is wanted, what runs is finished first; the

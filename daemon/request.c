@@ -1,36 +1,45 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "request.h"
+
+#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "connection.h"
-#include "manager.h"
-#include "request.h"
-
 #define SPARES_MAX 64u
 
-Request *request_new(VM *vm, Connection *connection, uint32_t id, const void *payload,
-                     uint32_t size)
+/* ---- Beginning --------------------------------------------------------------------- */
+
+static void request_init(Request *r, Client *client, RequestSource *source, uint32_t id,
+                         const void *payload, uint32_t size)
+{
+    *r = (Request){.client = client, .source = source, .id = id, .size = size};
+    memcpy(r->payload, payload, size);
+    TAILQ_INSERT_TAIL(&source->requests, r, source_link);
+}
+
+Request *request_new_message(Client *client, RequestSource *source, uint32_t id,
+                             const void *payload, uint32_t size)
 {
     Request *r = malloc(sizeof(*r) + size);
 
     if (!r)
         return NULL;
 
-    *r = (Request){.vm = vm, .connection = connection, .id = id, .size = size, .bytes_in = size};
-    memcpy(r->payload, payload, size);
+    request_init(r, client, source, id, payload, size);
+    r->bytes_in = size;
     return r;
 }
 
-/* Entries of rings come and go by the million, all of one size: some are kept at hand. */
-static Request *take_spare(Manager *m, size_t payload)
+static Request *request_cache_take(RequestCache *cache)
 {
-    Request *r = m->spare_requests;
+    Request *r = cache->spare;
 
     if (!r)
-        return malloc(sizeof(*r) + payload);
+        return malloc(sizeof(*r) + sizeof(VGPUSubmission));
 
-    m->spare_requests = r->spare;
-    m->n_spare_requests--;
+    cache->spare = r->spare;
+    cache->n--;
     return r;
 }
 
@@ -49,116 +58,113 @@ static void count_operands(const VGPUSubmission *s, uint64_t *ret_in, uint64_t *
     *ret_out = shape.has_c ? shape.rows[2] * shape.columns[2] * element : element;
 }
 
-Request *request_new_compute(VM *vm, Lane *lane, Window *window, uint32_t index,
-                             const VGPUSubmission *submission)
+Request *request_new_entry(RequestCache *cache, Client *client, RequestSource *source,
+                           Window *window, uint32_t index, const VGPUSubmission *submission)
 {
-    Request *r = take_spare(vm->manager, sizeof(*submission));
+    Request *r = request_cache_take(cache);
 
     if (!r)
         return NULL;
 
-    *r = (Request){.vm = vm,
-                   .lane = lane,
-                   .window = window_ref(window),
-                   .id = index,
-                   .size = sizeof(*submission)};
-    memcpy(r->payload, submission, sizeof(*submission));
+    request_init(r, client, source, index, submission, sizeof(*submission));
+    r->cache = cache;
+    r->window = window_ref(window);
     count_operands(submission, &r->bytes_in, &r->bytes_out);
     return r;
 }
 
+/* ---- End ----------------------------------------------------------------------------- */
+
+static void request_leave_source(Request *r)
+{
+    if (r->source)
+        TAILQ_REMOVE(&r->source->requests, r, source_link);
+    r->source = NULL;
+}
+
 void request_free(Request *r)
 {
-    Manager *m = r->vm->manager;
+    RequestCache *cache = r->cache;
 
-    if (!r->window || m->n_spare_requests == SPARES_MAX) {
-        window_unref(r->window);
+    assert(r->sched.state == SCHED_IDLE);
+    request_leave_source(r);
+    window_unref(r->window);
+    if (!cache || cache->n == SPARES_MAX) {
         free(r);
         return;
     }
 
-    window_unref(r->window);
-    r->spare = m->spare_requests;
-    m->spare_requests = r;
-    m->n_spare_requests++;
+    r->spare = cache->spare;
+    cache->spare = r;
+    cache->n++;
 }
 
-void request_free_spares(Manager *m)
+void request_cache_clear(RequestCache *cache)
 {
     Request *r;
 
-    while ((r = m->spare_requests)) {
-        m->spare_requests = r->spare;
+    while ((r = cache->spare)) {
+        cache->spare = r->spare;
         free(r);
     }
+    cache->n = 0;
 }
 
-static void count_end(Statistics *s, uint32_t status, uint32_t exec_time_us, uint64_t bytes_out)
+static void statistics_count_end(Statistics *s, const Outcome *outcome, uint64_t bytes_out)
 {
-    if (status == VGPU_ERROR_NONE) {
-        s->completed++;
-        histogram_add(&s->execution, exec_time_us);
-    } else {
+    if (outcome->dropped || outcome->status != VGPU_ERROR_NONE) {
         s->failed++;
+    } else {
+        s->completed++;
+        histogram_add(&s->execution, outcome->exec_time_us);
     }
     s->bytes_out += bytes_out;
 }
 
-static void count(const Request *r, uint32_t status, uint32_t exec_time_us, uint64_t bytes_out)
+static void request_count_end(const Request *r, const Outcome *outcome)
 {
-    count_end(&r->vm->statistics, status, exec_time_us, bytes_out);
-    count_end(&request_pool(r)->statistics, status, exec_time_us, bytes_out);
+    uint64_t bytes_out = outcome->dropped                     ? 0
+                         : !r->window                         ? outcome->response_size
+                         : outcome->status == VGPU_ERROR_NONE ? r->bytes_out
+                                                              : 0;
+
+    statistics_count_end(&r->client->statistics, outcome, bytes_out);
+    statistics_count_end(&request_queue(r)->statistics, outcome, bytes_out);
 }
 
-/* One that was queued, and is over. */
-static void forget(Request *r)
+static void request_log_failure(const Request *r, uint32_t error)
 {
-    VM *vm = r->vm;
+    LogContext context = r->client->log;
 
-    request_free(r);
-    lane_has_room(vm->lane);
-    vm_free_if_over(vm);
-}
-
-static void log_failure(const Request *r, uint32_t error)
-{
-    LogContext context = vm_log_context(r->vm);
-
-    if (!vm_may_log(r->vm))
+    if (!client_may_log(r->client))
         return;
 
-    context.pool = request_pool(r)->name;
+    context.pool = request_queue(r)->pool;
     context.has_request_id = true;
     context.request_id = r->id;
     context.error = error;
     log_context(LOG_WARNING, &context, "request %u failed: %s", r->id, vgpu_error_to_string(error));
 }
 
-void request_answer(Request *r, const void *response, uint32_t size)
+void request_end(Request *r, const Outcome *outcome)
 {
-    VGPUResponse header;
+    Client *client = r->client;
+    RequestSource *source = r->source;
 
-    memcpy(&header, response, sizeof(header));
-    if (header.status != VGPU_ERROR_NONE)
-        log_failure(r, header.status);
-    count(r, header.status, header.exec_time_us, size);
+    assert(r->sched.state == SCHED_IDLE);
+    assert(outcome->dropped || r->window || outcome->response);
 
-    if (r->connection)
-        connection_answer(r->connection, r->id, response, size);
-    forget(r);
-}
+    if (!outcome->dropped && outcome->status != VGPU_ERROR_NONE)
+        request_log_failure(r, outcome->status);
+    request_count_end(r, outcome);
+    request_leave_source(r);
+    if (source)
+        source->ops->complete(source, r, outcome);
+    request_free(r);
 
-void request_complete(Request *r, const RingResult *result)
-{
-    bool done = result->status == VGPU_ERROR_NONE;
-
-    if (!done)
-        log_failure(r, result->status);
-    count(r, result->status, result->exec_time_us, done ? r->bytes_out : 0);
-
-    if (r->lane)
-        lane_complete_request(r, result);
-    forget(r);
+    client_has_room(client);
+    if (client->idle && !client_has_requests(client))
+        client->idle(client);
 }
 
 void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
@@ -170,28 +176,70 @@ void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
         .header.version = VGPU_PROTOCOL_VERSION,
         .header.status = error,
     };
-    const RingResult result = {
+    Outcome outcome = {
         .status = error,
-        .cuda_result = error == VGPU_ERROR_CUDA_ERROR ? cuda_result : 0,
+        .response = &response,
+        .response_size = sizeof(response.header),
     };
-    uint32_t size = sizeof(response.header);
 
-    if (r->window) {
-        request_complete(r, &result);
-        return;
-    }
     if (error == VGPU_ERROR_CUDA_ERROR) {
+        outcome.cuda_result = cuda_result;
         response.header.result_count = 1;
         response.result = cuda_result;
-        size = sizeof(response);
+        outcome.response_size = sizeof(response);
     }
-
-    request_answer(r, &response, size);
+    request_end(r, &outcome);
 }
 
-void request_discard(Request *r)
+void request_drop(Request *r)
 {
-    r->vm->statistics.failed++;
-    request_pool(r)->statistics.failed++;
-    forget(r);
+    request_end(r, &(const Outcome){.dropped = true});
+}
+
+/* ---- In between ---------------------------------------------------------------------- */
+
+Request *request_from_sched(SchedRequest *r)
+{
+    return r ? (Request *) ((char *) r - offsetof(Request, sched)) : NULL;
+}
+
+RequestQueue *request_queue(const Request *r)
+{
+    return (RequestQueue *) ((char *) r->sched.scheduler - offsetof(RequestQueue, scheduler));
+}
+
+void request_start(Request *r)
+{
+    if (r->source)
+        r->source->ops->started(r->source, r);
+}
+
+/* ---- Sources ------------------------------------------------------------------------- */
+
+void request_source_init(RequestSource *source, const RequestOps *ops)
+{
+    source->ops = ops;
+    TAILQ_INIT(&source->requests);
+}
+
+void request_source_drop_queued(RequestSource *source)
+{
+    Request *r = TAILQ_FIRST(&source->requests);
+
+    while (r) {
+        Request *next = TAILQ_NEXT(r, source_link);
+
+        if (r->sched.state == SCHED_QUEUED) {
+            sched_request_remove(&r->sched);
+            request_drop(r);
+        }
+        r = next;
+    }
+}
+
+void request_source_end(RequestSource *source)
+{
+    request_source_drop_queued(source);
+    while (!TAILQ_EMPTY(&source->requests))
+        request_leave_source(TAILQ_FIRST(&source->requests));
 }

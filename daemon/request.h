@@ -1,40 +1,83 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One request, from the moment it is queued until it is answered: a message on the
- * socket, or an entry of a ring.
+ * One request, from the moment it is queued until it is over: a message on the socket, or an
+ * entry of a ring. Its source made it, and hears of its end; in between it belongs to a
+ * scheduler and then to an executor.
  */
 #ifndef VGPU_REQUEST_H
 #define VGPU_REQUEST_H
 
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
-#include "lane.h"
-#include "ring-host.h"
-#include "scheduler.h"
-#include "vm.h"
+#include "client.h"
+#include "vgpu-builtin.h"
 #include "window.h"
 
-typedef struct Pool Pool;
+typedef struct Request Request;
+typedef struct RequestSource RequestSource;
 
-typedef struct Request {
+typedef TAILQ_HEAD(RequestList, Request) RequestList;
+
+/* How a request ended. */
+typedef struct Outcome {
+    uint32_t status; /* VGPU_ERROR_* */
+    uint32_t exec_time_us;
+    uint32_t cuda_result;   /* with VGPU_ERROR_CUDA_ERROR */
+    uint64_t value;         /* of an entry: the result of DOT, SUM, MIN and MAX */
+    const void *response;   /* of a message: what passed vgpu_response_check() */
+    uint32_t response_size; /* of a message, in bytes */
+    bool dropped;           /* nobody is to be answered; the rest does not matter */
+} Outcome;
+
+/* What a source of requests is told of its own. */
+typedef struct RequestOps {
+    /* An executor is about to get it. */
+    void (*started)(RequestSource *source, const Request *r);
+    /* It is over: answered, failed or dropped. Once for each request, always, unless the source
+     * ended before. The request is freed by the caller. */
+    void (*complete)(RequestSource *source, const Request *r, const Outcome *outcome);
+} RequestOps;
+
+struct RequestSource {
+    const RequestOps *ops;
+    RequestList requests; /* queued and running */
+};
+
+/* Memory for requests that come and go by the million, all of one size. All zero: empty. */
+typedef struct RequestCache {
+    Request *spare;
+    unsigned n;
+} RequestCache;
+
+/* What a request knows of the pool that it is queued for. A pool embeds one. */
+typedef struct RequestQueue {
+    char pool; /* the letter */
+    Scheduler scheduler;
+    Statistics statistics;
+} RequestQueue;
+
+struct Request {
     union {
         SchedRequest sched;
-        struct Request *spare; /* the next, while it is nobody's */
+        Request *spare; /* the next, while it is nobody's */
     };
-    VM *vm;
-    Connection *connection; /* of a message: whom to answer; NULL when nobody waits any more */
-    Window *window;         /* of an entry: a reference; of a message: NULL */
-    Lane *lane;             /* of an entry: as connection */
-    uint32_t id;            /* of a message: the guest's tag; of an entry: its index */
-    bool timed_out;         /* of an entry: its executor is being killed for that */
-    uint64_t bytes_in;      /* what it reads, and for an entry what it writes */
+    Client *client;
+    RequestSource *source; /* NULL when nobody waits any more */
+    TAILQ_ENTRY(Request) source_link;
+    TAILQ_ENTRY(Request) running_link; /* the executor's */
+    Window *window;                    /* of an entry: a reference; of a message: NULL */
+    RequestCache *cache;               /* where its memory goes; NULL: back to malloc() */
+    uint32_t id;                       /* of a message: the guest's tag; of an entry: its index */
+    bool timed_out;                    /* of an entry: its executor is being killed for that */
+    uint64_t bytes_in;                 /* what it reads, and for an entry what it writes */
     uint64_t bytes_out;
     uint32_t size;
     /* A VGPURequest that passed vgpu_request_check(), or a VGPUSubmission that passed
      * vgpu_submission_check(). */
     _Alignas(8) char payload[];
-} Request;
+};
 
 static inline const VGPUSubmission *request_submission(const Request *r)
 {
@@ -42,51 +85,59 @@ static inline const VGPUSubmission *request_submission(const Request *r)
 }
 
 /*
- * request_new() - a request that is not queued yet
+ * request_new_message() - a request that is not queued yet
  * @payload: copied
  * @size: 1..VGPU_REQUEST_MAX
  *
- * Returns it, to be freed with request_free(), or NULL without memory.
+ * Returns it, to be queued or freed with request_free(), or NULL without memory.
  */
-Request *request_new(VM *vm, Connection *connection, uint32_t id, const void *payload,
-                     uint32_t size);
+Request *request_new_message(Client *client, RequestSource *source, uint32_t id,
+                             const void *payload, uint32_t size);
 
 /*
- * request_new_compute() - the same for an entry of a ring
+ * request_new_entry() - the same for an entry of a ring
+ * @cache: outlives the request
  * @submission: copied
  */
-Request *request_new_compute(VM *vm, Lane *lane, Window *window, uint32_t index,
-                             const VGPUSubmission *submission);
+Request *request_new_entry(RequestCache *cache, Client *client, RequestSource *source,
+                           Window *window, uint32_t index, const VGPUSubmission *submission);
 
-/* request_free() - drop one that was never queued */
+/* request_free() - drop one that was never queued. The source is not told */
 void request_free(Request *r);
 
-/* request_free_spares() - give back the memory that is kept for the next ones */
-void request_free_spares(Manager *manager);
+/* request_from_sched() - NULL is fine */
+Request *request_from_sched(SchedRequest *r);
 
-static inline Request *request_from_sched(SchedRequest *r)
-{
-    return r ? (Request *) ((char *) r - offsetof(Request, sched)) : NULL;
-}
+/* request_queue() - where it is queued or runs, or did last */
+RequestQueue *request_queue(const Request *r);
 
-/*
- * request_answer() - send the response and forget the request
- * @r: a message; not known to a scheduler any more; freed
- * @response: passed vgpu_response_check()
- */
-void request_answer(Request *r, const void *response, uint32_t size);
+/* request_start() - an executor is about to get it: tell the source */
+void request_start(Request *r);
 
-/* request_complete() - the same of an entry of a ring */
-void request_complete(Request *r, const RingResult *result);
+/* request_end() - count the outcome, tell the source, and free the request, which no scheduler
+ * knows any more */
+void request_end(Request *r, const Outcome *outcome);
 
 /*
- * request_fail() - the same of either, with an answer that only says why
+ * request_fail() - the same with an answer that only says why
  * @error: VGPU_ERROR_*, not NONE
  * @cuda_result: a CUresult, for VGPU_ERROR_CUDA_ERROR
  */
 void request_fail(Request *r, uint32_t error, uint32_t cuda_result);
 
-/* request_discard() - forget a request, not known to a scheduler any more, unanswered; freed */
-void request_discard(Request *r);
+/* request_drop() - the same, and nobody is answered */
+void request_drop(Request *r);
+
+/* request_source_init() - @ops must outlive the source and its requests */
+void request_source_init(RequestSource *source, const RequestOps *ops);
+
+/* request_source_drop_queued() - drop what no executor has begun */
+void request_source_drop_queued(RequestSource *source);
+
+/* request_source_end() - drop what is queued; nobody hears any more of what runs */
+void request_source_end(RequestSource *source);
+
+/* request_cache_clear() - give back the memory that is kept for the next ones */
+void request_cache_clear(RequestCache *cache);
 
 #endif

@@ -124,6 +124,30 @@ void scheduler_init(Scheduler *s, uint64_t *next_arrival, unsigned max_running, 
  */
 void scheduler_set_policy(Scheduler *s, SchedPolicy policy);
 
+/* scheduler_set_max_running() - @max_running: at least 1. What runs already is not touched */
+static inline void scheduler_set_max_running(Scheduler *s, unsigned max_running)
+{
+    s->max_running = max_running;
+}
+
+/* scheduler_set_limit() - @limit: at least 1. What is queued already stays */
+static inline void scheduler_set_limit(Scheduler *s, unsigned limit)
+{
+    s->limit = limit;
+}
+
+/* scheduler_set_starvation_limit() - @usec: at most 2^62; UINT64_MAX: strict priorities */
+static inline void scheduler_set_starvation_limit(Scheduler *s, uint64_t usec)
+{
+    s->starvation_limit_usec = usec;
+}
+
+/* scheduler_hold() - pick nothing until further notice; false ends it */
+static inline void scheduler_hold(Scheduler *s, bool held)
+{
+    s->held = held;
+}
+
 /*
  * sched_client_init() - a client without requests that may queue @limit at once
  *
@@ -181,6 +205,12 @@ void sched_client_move(SchedClient *c, Scheduler *to);
  */
 void sched_client_set_weight(SchedClient *c, uint32_t weight);
 
+/* sched_client_set_limit() - the most requests queued at once. What is queued already stays */
+static inline void sched_client_set_limit(SchedClient *c, unsigned limit)
+{
+    c->limit = limit;
+}
+
 /*
  * sched_client_hold() - pick nothing of this client until further notice
  * @held: false ends it, and what is queued stands by arrival as if never held
@@ -194,6 +224,18 @@ static inline bool scheduler_can_pick(const Scheduler *s)
         if (!TAILQ_EMPTY(&s->level[p]))
             return !s->held;
     return false;
+}
+
+/* scheduler_oldest() - of those that may be picked at a priority, or NULL */
+static inline SchedRequest *scheduler_oldest(const Scheduler *s, unsigned priority)
+{
+    return TAILQ_FIRST(&s->level[priority]);
+}
+
+/* sched_client_oldest() - of all that the client has queued, or NULL */
+static inline SchedRequest *sched_client_oldest(const SchedClient *c)
+{
+    return TAILQ_FIRST(&c->queued);
 }
 
 /* scheduler_queued() - requests queued over all priorities */

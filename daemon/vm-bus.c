@@ -41,7 +41,7 @@ static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_er
 
     (void) error;
 
-    return statistics_bus_reply_histograms(call, &vm->statistics);
+    return statistics_bus_reply_histograms(call, &vm->client.statistics);
 }
 
 #define CHANGING(name, type, getter, field) \
@@ -81,9 +81,9 @@ static const sd_bus_vtable vm_vtable[] = {
     CHANGING("Quarantined", "b", get_flag, quarantined),
     SD_BUS_PROPERTY("RingEntries", "u", get_ring_entries, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("WindowSize", "t", get_window_size, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.n_queued), 0),
-    SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(VM, client.n_running), 0),
-    STATISTICS_PROPERTIES(VM),
+    SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.sched.n_queued), 0),
+    SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(VM, client.sched.n_running), 0),
+    STATISTICS_PROPERTIES(VM, client.statistics),
     SD_BUS_VTABLE_END,
 };
 

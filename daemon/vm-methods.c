@@ -259,7 +259,7 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
     if (r <= 0)
         return r < 0 ? r : 1;
 
-    vm->statistics = (Statistics){0};
+    vm->client.statistics = (Statistics){0};
     return sd_bus_reply_method_return(call, NULL);
 }
 

@@ -86,7 +86,7 @@ static int write_whole(const char *path, const char *text, bool sync)
 
 static void save_text(const VM *vm, const char *directory, const char *text)
 {
-    LogContext context = vm_log_context(vm);
+    LogContext context = vm->client.log;
     char path[PATH_MAX];
     int r = path_of(directory, vm->name, path);
 
@@ -99,7 +99,7 @@ static void save_text(const VM *vm, const char *directory, const char *text)
 
 static void remove_file(const VM *vm, const char *directory)
 {
-    LogContext context = vm_log_context(vm);
+    LogContext context = vm->client.log;
     char path[PATH_MAX];
 
     if (path_of(directory, vm->name, path) >= 0 && unlink(path) < 0 && errno != ENOENT)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <search.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,8 +76,8 @@ static int vm_new(Manager *manager, const char *name, uint32_t id, const VMSetti
     vm->manager = manager;
     vm->id = id;
     vm->configured = vm->settings = *settings;
-    sched_client_init(&vm->client, settings->queue_limit);
-    sched_client_set_weight(&vm->client, settings->weight);
+    client_init(&vm->client, settings->queue_limit);
+    sched_client_set_weight(&vm->client.sched, settings->weight);
 
     vm->name = strdup(name);
     if (!vm->name || !tsearch(vm, &manager->vms_by_name, compare_names)) {
@@ -86,6 +87,7 @@ static int vm_new(Manager *manager, const char *name, uint32_t id, const VMSetti
     }
     TAILQ_INSERT_TAIL(&manager->vms, vm, link);
     manager->n_vms++;
+    vm->client.log = (LogContext){.vm = vm->name, .vm_id = id};
 
     *ret = vm;
     return 0;
@@ -116,10 +118,10 @@ static void drop_queued(VM *vm, uint32_t error)
 {
     SchedRequest *s;
 
-    while ((s = TAILQ_FIRST(&vm->client.queued))) {
+    while ((s = sched_client_oldest(&vm->client.sched))) {
         sched_request_remove(s);
         if (error == VGPU_ERROR_NONE)
-            request_discard(request_from_sched(s));
+            request_drop(request_from_sched(s));
         else
             request_fail(request_from_sched(s), error, 0);
     }
@@ -167,6 +169,17 @@ int vm_register(Manager *manager, const char *name, const uint8_t uuid[16],
     return 0;
 }
 
+static void vm_free(VM *vm)
+{
+    free(vm->name);
+    free(vm);
+}
+
+static void vm_on_idle(Client *c)
+{
+    vm_free((VM *) ((char *) c - offsetof(VM, client)));
+}
+
 /* From here on nobody finds it; it is kept for what it has running. */
 static void forget(VM *vm)
 {
@@ -176,16 +189,10 @@ static void forget(VM *vm)
     tdelete(vm, &manager->vms_by_name, compare_names);
     TAILQ_REMOVE(&manager->vms, vm, link);
     manager->n_vms--;
-    vm->forgotten = true;
-}
-
-void vm_free_if_over(VM *vm)
-{
-    if (!vm->forgotten || vm->client.n_queued > 0 || vm->client.n_running > 0)
-        return;
-
-    free(vm->name);
-    free(vm);
+    if (client_has_requests(&vm->client))
+        vm->client.idle = vm_on_idle;
+    else
+        vm_free(vm);
 }
 
 void vm_unregister(VM *vm)
@@ -199,7 +206,6 @@ void vm_unregister(VM *vm)
 
     drop_queued(vm, VGPU_ERROR_NONE);
     forget(vm);
-    vm_free_if_over(vm);
 }
 
 void vm_free_all(Manager *manager)
@@ -208,7 +214,6 @@ void vm_free_all(Manager *manager)
 
     while ((vm = TAILQ_FIRST(&manager->vms))) {
         forget(vm);
-        vm_free_if_over(vm);
     }
 }
 
@@ -235,7 +240,7 @@ bool vm_name_is_valid(const char *name)
 void vm_attach(VM *vm, Connection *connection, pid_t leader)
 {
     vm->connection = connection;
-    vm->leader = leader;
+    vm->leader = vm->client.log.peer_pid = leader;
 
     if (vm->registered) {
         /* Never short for 16 bytes, and cannot fail once the pool is initialized. */
@@ -251,16 +256,12 @@ void vm_detach(VM *vm)
 {
     lane_free(vm->lane);
     drop_queued(vm, VGPU_ERROR_NONE);
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        if (vm->manager->pools[i])
-            pool_forget_connection(vm->manager->pools[i], vm->connection);
-
+    connection_forget_requests(vm->connection);
     vm->connection = NULL;
     if (vm->registered)
         vm_bus_changed(vm, "Connected");
     else
         forget(vm);
-    vm_free_if_over(vm);
 }
 
 /* ---- What it may ------------------------------------------------------------------------ */
@@ -271,12 +272,13 @@ void vm_apply(VM *vm, const VMSettings *settings)
     unsigned changed = vm_settings_differ(&vm->settings, settings);
 
     vm->settings = *settings;
-    vm->client.limit = settings->queue_limit;
-    sched_client_set_weight(&vm->client, settings->weight);
+    sched_client_set_limit(&vm->client.sched, settings->queue_limit);
+    sched_client_set_weight(&vm->client.sched, settings->weight);
     if (changed & VM_SETTING_BIT(VM_SETTING_POOL))
-        sched_client_move(&vm->client, &manager_pool(vm->manager, settings->pool)->scheduler);
+        sched_client_move(&vm->client.sched,
+                          &manager_pool(vm->manager, settings->pool)->queue.scheduler);
     if (changed & VM_SETTING_BIT(VM_SETTING_PRIORITY))
-        sched_client_set_priority(&vm->client, settings->priority);
+        sched_client_set_priority(&vm->client.sched, settings->priority);
     vm_bus_settings_changed(vm, changed);
 
     if (changed & VM_SETTING_BIT(VM_SETTING_POOL))
@@ -301,7 +303,7 @@ void vm_set_paused(VM *vm, bool paused)
         return;
 
     vm->paused = paused;
-    sched_client_hold(&vm->client, paused);
+    sched_client_hold(&vm->client.sched, paused);
     vm_state_save(vm);
     vm_bus_changed(vm, "Paused");
     if (!paused)
@@ -346,34 +348,4 @@ bool vm_take_token(VM *vm)
 uint64_t vm_token_delay_usec(const VM *vm)
 {
     return (uint64_t) ((1 - vm->rate_tokens) * 1e6 / vm->settings.rate_limit) + 1;
-}
-
-/* ---- Logging ------------------------------------------------------------------------------ */
-
-#define LOG_WINDOW_USEC UINT64_C(30000000)
-#define LOG_LINES_MAX 10
-
-LogContext vm_log_context(const VM *vm)
-{
-    return (LogContext){.vm = vm->name, .vm_id = vm->id, .peer_pid = vm->leader};
-}
-
-bool vm_may_log(VM *vm)
-{
-    uint64_t now = 0;
-
-    (void) sd_event_now(vm->manager->event, CLOCK_MONOTONIC, &now);
-    if (now - vm->log_window_usec >= LOG_WINDOW_USEC) {
-        vm->log_window_usec = now;
-        vm->log_lines = 0;
-    }
-    if (vm->log_lines > LOG_LINES_MAX)
-        return false;
-    if (vm->log_lines++ == LOG_LINES_MAX) {
-        LogContext context = vm_log_context(vm);
-
-        log_context(LOG_WARNING, &context, "more failed requests, not logged for a while");
-        return false;
-    }
-    return true;
 }

@@ -16,10 +16,8 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "client.h"
 #include "lane.h"
-#include "log.h"
-#include "scheduler.h"
-#include "statistics.h"
 #include "vm-settings.h"
 
 typedef struct Connection Connection;
@@ -36,7 +34,6 @@ typedef struct VM {
     bool registered;
     VMSettings configured; /* by its registration */
     VMSettings settings;   /* as they are now */
-    bool forgotten;        /* kept for what it has running only */
     bool paused;
     bool quarantined;
 
@@ -46,14 +43,10 @@ typedef struct VM {
     bool claimed;           /* resume is in some device's hands */
     uint8_t resume[16];     /* what a device shows to come back as this VM */
 
-    SchedClient client;
-    Statistics statistics;
+    Client client;
 
     uint64_t rate_usec; /* when rate_tokens was right */
     double rate_tokens;
-
-    uint64_t log_window_usec; /* when the lines counted here began */
-    unsigned log_lines;
 } VM;
 
 typedef TAILQ_HEAD(VMList, VM) VMList;
@@ -92,9 +85,6 @@ void vm_unregister(VM *vm);
 
 /* vm_free_all() - forget every VM; their connections are gone already */
 void vm_free_all(Manager *manager);
-
-/* vm_free_if_over() - to be called when a request of the VM ended: frees one that is forgotten */
-void vm_free_if_over(VM *vm);
 
 /* vm_name_is_valid() - 1..VM_NAME_MAX bytes of UTF-8 without control characters */
 bool vm_name_is_valid(const char *name);
@@ -137,16 +127,5 @@ bool vm_take_token(VM *vm);
 
 /* vm_token_delay_usec() - after vm_take_token() said no: how long until it may say yes? */
 uint64_t vm_token_delay_usec(const VM *vm);
-
-/* vm_log_context() - for log_context(): which VM a line is about */
-LogContext vm_log_context(const VM *vm);
-
-/*
- * vm_may_log() - is there room for one more line about what this VM's guest did?
- *
- * Ten in half a minute: a guest must not fill the journal. Says once in each
- * half minute that lines are left out.
- */
-bool vm_may_log(VM *vm);
 
 #endif

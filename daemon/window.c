@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "window.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lane.h"
-#include "manager.h"
-#include "window.h"
+#include "cleanup.h"
+#include "vgpu-ring.h"
 
-static_assert(CONFIG_N_POOLS <= 32, "a bit for each pool");
-
-static uint32_t bit_of(char pool)
+void windows_init(Windows *windows)
 {
-    return UINT32_C(1) << (pool - VGPU_POOL_FIRST);
+    TAILQ_INIT(&windows->list);
+    TAILQ_INIT(&windows->waiters);
 }
+
+/* ---- Opening and closing ----------------------------------------------------------------- */
 
 /* Everything in a window is checked against its size, here and by executors, so that must stay
  * as it is. (A page that is missing inside is for the guard to deal with.) A memfd that could
@@ -43,72 +45,73 @@ static const char *seal(int fd, struct stat *ret)
     return NULL;
 }
 
-static Window *window_new(Manager *manager, int fd, const struct stat *st)
+static int window_new(Windows *windows, int fd, const struct stat *st, Window **ret)
 {
     size_t size = (size_t) st->st_size;
-    Window *w = calloc(1, sizeof(*w));
+    CLEANUP_FREE Window *w = calloc(1, sizeof(*w));
 
     if (!w)
-        return NULL;
+        return -ENOMEM;
     *w = (Window){
-        .manager = manager,
+        .windows = windows,
         .n_references = 1,
         .fd = fd,
         .device = st->st_dev,
         .inode = st->st_ino,
         .size = size,
         .memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
-        .id = manager->next_window++,
+        .id = windows->next_id,
+        .holders = TAILQ_HEAD_INITIALIZER(w->holders),
     };
-    if (w->memory == MAP_FAILED) {
-        free(w);
-        return NULL;
-    }
+    if (w->memory == MAP_FAILED)
+        return -errno;
 
+    windows->next_id++;
     memory_guard_add(&w->guard, w->memory, size);
-    TAILQ_INSERT_TAIL(&manager->windows, w, link);
-    return w;
+    TAILQ_INSERT_TAIL(&windows->list, w, link);
+    *ret = TAKE_PTR(w);
+    return 0;
 }
 
-const char *window_open(Manager *manager, int fd, Window **ret)
+int window_open(Windows *windows, int fd, Window **ret, const char **ret_reason)
 {
+    CLEANUP_CLOSE int owned = fd;
     struct stat st;
     const char *wrong = seal(fd, &st);
+    int r;
 
     if (wrong) {
-        close(fd);
-        return wrong;
+        *ret_reason = wrong;
+        return WINDOW_UNUSABLE;
     }
-    *ret = window_new(manager, fd, &st);
-    if (*ret)
-        return NULL;
-    close(fd);
-    return "the window cannot be mapped";
+    r = window_new(windows, fd, &st, ret);
+    if (r < 0)
+        return r;
+
+    (void) TAKE_FD(owned);
+    return 0;
 }
 
 Window *window_ref(Window *w)
 {
+    assert(w->n_references > 0);
     w->n_references++;
     return w;
 }
 
-static void take_from_executors(Window *w)
-{
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
-        Pool *p = w->manager->pools[i];
-
-        if (p && w->executors & bit_of(p->name))
-            executor_client_remove_window(p->executor, w->id);
-    }
-}
-
 Window *window_unref(Window *w)
 {
+    WindowHolder *h;
+
     if (!w || --w->n_references > 0)
         return NULL;
 
-    take_from_executors(w);
-    TAILQ_REMOVE(&w->manager->windows, w, link);
+    assert(w->n_running == 0);
+    while ((h = TAILQ_FIRST(&w->holders))) {
+        TAILQ_REMOVE(&w->holders, h, link);
+        h->drop(h);
+    }
+    TAILQ_REMOVE(&w->windows->list, w, link);
     memory_guard_remove(&w->guard);
     (void) munmap(w->memory, w->size);
     close(w->fd);
@@ -116,27 +119,62 @@ Window *window_unref(Window *w)
     return NULL;
 }
 
-void window_begin(Window *w, char name, ExecutorClient *executor)
+/* ---- Who has it ---------------------------------------------------------------------- */
+
+void window_hold(Window *w, WindowHolder *h)
+{
+    assert(!h->window && h->drop);
+    h->window = w;
+    TAILQ_INSERT_TAIL(&w->holders, h, link);
+}
+
+void window_release(WindowHolder *h)
+{
+    TAILQ_REMOVE(&h->window->holders, h, link);
+    h->window = NULL;
+}
+
+bool window_is_held_by(const Window *w, const void *owner)
+{
+    const WindowHolder *h;
+
+    TAILQ_FOREACH(h, &w->holders, link)
+    {
+        if (h->owner == owner)
+            return true;
+    }
+    return false;
+}
+
+/* ---- Who computes in it ---------------------------------------------------------------- */
+
+void window_begin(Window *w)
 {
     w->n_running++;
-    if (w->executors & bit_of(name))
-        return;
-
-    w->executors |= bit_of(name);
-    executor_client_add_window(executor, w->id, w->fd);
 }
 
 void window_end(Window *w)
 {
-    if (--w->n_running == 0)
-        lanes_kick_waiting(w->manager);
+    WindowWaiter *waiter, *next;
+
+    assert(w->n_running > 0);
+    if (--w->n_running > 0)
+        return;
+
+    for (waiter = TAILQ_FIRST(&w->windows->waiters); waiter; waiter = next) {
+        next = TAILQ_NEXT(waiter, link);
+        if (!window_is_quiet(waiter->window))
+            continue;
+        window_stop_waiting(waiter);
+        waiter->quiet(waiter);
+    }
 }
 
 bool window_is_quiet(const Window *w)
 {
     const Window *other;
 
-    TAILQ_FOREACH(other, &w->manager->windows, link)
+    TAILQ_FOREACH(other, &w->windows->list, link)
     {
         if (other->n_running > 0 && other->device == w->device && other->inode == w->inode)
             return false;
@@ -144,17 +182,26 @@ bool window_is_quiet(const Window *w)
     return true;
 }
 
+void window_when_quiet(Window *w, WindowWaiter *waiter)
+{
+    assert(waiter->quiet);
+    if (waiter->window)
+        return;
+
+    waiter->window = w;
+    TAILQ_INSERT_TAIL(&w->windows->waiters, waiter, link);
+}
+
+void window_stop_waiting(WindowWaiter *waiter)
+{
+    if (!waiter->window)
+        return;
+
+    TAILQ_REMOVE(&waiter->window->windows->waiters, waiter, link);
+    waiter->window = NULL;
+}
+
 bool window_is_lost(const Window *w)
 {
     return memory_guard_is_lost(&w->guard);
-}
-
-void window_forget_executor(Manager *manager, char name)
-{
-    Window *w;
-
-    TAILQ_FOREACH(w, &manager->windows, link)
-    {
-        w->executors &= ~bit_of(name);
-    }
 }

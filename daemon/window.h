@@ -17,12 +17,36 @@
 
 #include "memory-guard.h"
 
-typedef struct ExecutorClient ExecutorClient;
-typedef struct Manager Manager;
+typedef struct Window Window;
+typedef struct WindowHolder WindowHolder;
+typedef struct WindowWaiter WindowWaiter;
 
-typedef struct Window {
+/* Somebody who has handed the window to another process. Embedded; drop and owner are set by
+ * its owner, the rest is the window's. */
+struct WindowHolder {
+    void (*drop)(WindowHolder *h); /* the window ends: take it back. It is released already */
+    void *owner;
+    Window *window; /* NULL while it holds none; still set in drop() */
+    TAILQ_ENTRY(WindowHolder) link;
+};
+
+/* Somebody who may not touch the window while an executor computes in it. */
+struct WindowWaiter {
+    void (*quiet)(WindowWaiter *w);
+    Window *window; /* NULL while it does not wait */
+    TAILQ_ENTRY(WindowWaiter) link;
+};
+
+/* All windows of a mediator. */
+typedef struct Windows {
+    TAILQ_HEAD(, Window) list;
+    TAILQ_HEAD(, WindowWaiter) waiters;
+    uint32_t next_id;
+} Windows;
+
+struct Window {
     TAILQ_ENTRY(Window) link;
-    Manager *manager;
+    Windows *windows;
     unsigned n_references;
     int fd;
     dev_t device;
@@ -30,45 +54,61 @@ typedef struct Window {
     uint64_t size;
     void *memory;
     MemoryGuard guard;
-    uint32_t id;        /* to executors */
-    uint32_t executors; /* bit i: the executor of pool 'A' + i has it */
+    uint32_t id; /* to executors */
+    TAILQ_HEAD(, WindowHolder) holders;
     unsigned n_running; /* requests that executors compute in it */
-} Window;
+};
 
-typedef TAILQ_HEAD(WindowList, Window) WindowList;
+void windows_init(Windows *windows);
+
+/* Outcome of window_open() beside 0. */
+enum {
+    WINDOW_UNUSABLE = 1,
+};
 
 /*
  * window_open() - the window in a memfd
  * @fd: taken over, also on failure. Gets sealed against growing and further seals
  * @ret: a reference
+ * @ret_reason: with WINDOW_UNUSABLE, a static string that says what is wrong with it
  *
- * Returns NULL, or a static string that says why it cannot be used.
+ * Returns 0, WINDOW_UNUSABLE, or a negative errno when it cannot be mapped.
  */
-const char *window_open(Manager *manager, int fd, Window **ret);
+int window_open(Windows *windows, int fd, Window **ret, const char **ret_reason);
 
 Window *window_ref(Window *w);
 
 /*
  * window_unref() - NULL is fine
  *
- * The last one unmaps it and takes it from the executors. A request that runs has one, so
+ * The last one unmaps it and takes it from its holders. A request that runs has one, so
  * nothing runs in it then.
  */
 Window *window_unref(Window *w);
 
-/* window_begin() - a request is about to run in it on the executor of pool @name */
-void window_begin(Window *w, char name, ExecutorClient *executor);
+/* window_hold() - @h has handed it on from now on */
+void window_hold(Window *w, WindowHolder *h);
 
-/* window_end() - it does not run any more; lanes that wait for that may go on */
+/* window_release() - @h has it no more; drop() is not called */
+void window_release(WindowHolder *h);
+
+/* window_is_held_by() - has a holder of @owner handed it on? */
+bool window_is_held_by(const Window *w, const void *owner);
+
+/* window_begin(), window_end() - a request is about to run in it; it does not run any more */
+void window_begin(Window *w);
 void window_end(Window *w);
 
 /* window_is_quiet() - does no executor compute in this memfd, for whatever ring? */
 bool window_is_quiet(const Window *w);
 
+/* window_when_quiet() - call @waiter once, when window_is_quiet(), which it is not now, may hold */
+void window_when_quiet(Window *w, WindowWaiter *waiter);
+
+/* window_stop_waiting() - does nothing for one that does not wait */
+void window_stop_waiting(WindowWaiter *waiter);
+
 /* window_is_lost() - has the VM taken memory of it away? Then what is mapped here are zeros. */
 bool window_is_lost(const Window *w);
-
-/* window_forget_executor() - the executor of pool @name ended, and had every window it had */
-void window_forget_executor(Manager *manager, char name);
 
 #endif

@@ -149,7 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     require(m->n_vms == 0);
     require(pool_is_idle(m->pools[0]));
-    require(TAILQ_EMPTY(&m->windows) && TAILQ_EMPTY(&m->lanes_waiting));
+    require(TAILQ_EMPTY(&m->windows.list) && TAILQ_EMPTY(&m->windows.waiters));
     require(next_descriptor() == free_descriptor);
     return 0;
 }

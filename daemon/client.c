@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "client.h"
+
+#include <assert.h>
+
+#include "clock.h"
+
+#define LOG_WINDOW_USEC UINT64_C(30000000)
+#define LOG_LINES_MAX 10
+
+void client_init(Client *c, unsigned limit)
+{
+    sched_client_init(&c->sched, limit);
+    TAILQ_INIT(&c->waiters);
+}
+
+void client_wait_for_room(Client *c, ClientWaiter *w)
+{
+    assert(w->has_room);
+    if (w->client)
+        return;
+
+    w->client = c;
+    TAILQ_INSERT_TAIL(&c->waiters, w, link);
+}
+
+void client_stop_waiting(ClientWaiter *w)
+{
+    if (!w->client)
+        return;
+
+    TAILQ_REMOVE(&w->client->waiters, w, link);
+    w->client = NULL;
+}
+
+void client_has_room(Client *c)
+{
+    ClientWaiter *w;
+
+    while ((w = TAILQ_FIRST(&c->waiters))) {
+        client_stop_waiting(w);
+        w->has_room(w);
+    }
+}
+
+bool client_may_log(Client *c)
+{
+    uint64_t now = now_usec();
+
+    if (now - c->log_window_usec >= LOG_WINDOW_USEC) {
+        c->log_window_usec = now;
+        c->log_lines = 0;
+    }
+    if (c->log_lines > LOG_LINES_MAX)
+        return false;
+    if (c->log_lines++ == LOG_LINES_MAX) {
+        log_context(LOG_WARNING, &c->log, "more failed requests, not logged for a while");
+        return false;
+    }
+    return true;
+}

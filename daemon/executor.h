@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An executor with what it has in hand: its process, the requests that run on it, and the
+ * windows that it has been handed. It ends each request that its process answers, and
+ * those that run too long; which request it gets next is its owner's decision.
+ */
+#ifndef VGPU_EXECUTOR_H
+#define VGPU_EXECUTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "executor-client.h"
+#include "request.h"
+
+typedef struct Executor Executor;
+
+/* What the owner of an executor is told. All of it comes from the event loop. */
+typedef struct ExecutorOps {
+    /* The process takes requests from now on. */
+    void (*ready)(Executor *e, void *userdata);
+    /* All answers that there were are handled, so there may be room. */
+    void (*round)(Executor *e, void *userdata);
+    /* Is there anything to do but wait for the executor? */
+    bool (*has_work)(const Executor *e, void *userdata);
+    /* The process is gone. The requests that it had in hand are to be ended with
+     * executor_fail_running(). */
+    void (*ended)(Executor *e, ExecutorEnd end, void *userdata);
+} ExecutorOps;
+
+/*
+ * executor_new() - an executor whose process is on its way
+ * @options: copied; the strings must outlive the executor
+ * @ops: must outlive the executor
+ *
+ * Returns 0 or a negative errno.
+ */
+int executor_new(sd_event *event, const ExecutorOptions *options, const ExecutorOps *ops,
+                 void *userdata, Executor **ret);
+
+/* executor_free() - end the process, and drop what it has in hand. NULL is fine */
+Executor *executor_free(Executor *e);
+
+/* executor_can_start() - does its process take one more request now? */
+bool executor_can_start(const Executor *e);
+
+/*
+ * executor_start() - give it a request
+ * @r: picked from its scheduler; the executor's on 0
+ *
+ * executor_can_start() must hold. Returns 0, or -ENOMEM with nothing changed.
+ */
+int executor_start(Executor *e, Request *r);
+
+/*
+ * executor_begin_batch(), executor_end_batch() - show the process nothing in between
+ *
+ * For who has several requests to give. Every beginning wants its end. While an answer is
+ * handled, there is a batch already.
+ */
+void executor_begin_batch(Executor *e);
+void executor_end_batch(Executor *e);
+
+/* executor_flush() - show the process what there is now, in a batch or not */
+void executor_flush(Executor *e);
+
+/*
+ * executor_fail_running() - end all that runs on a process that is gone
+ * @error: VGPU_ERROR_*, for those that did not run too long
+ * @cuda_result: a CUresult, with VGPU_ERROR_CUDA_ERROR
+ */
+void executor_fail_running(Executor *e, uint32_t error, uint32_t cuda_result);
+
+/*
+ * executor_set_time_limit() - how long a request may run
+ * @usec: UINT64_MAX: for ever. Holds for what runs already, too
+ *
+ * A request that runs longer ends with TIMEOUT, and its process with it: a computation
+ * cannot be stopped in another way.
+ */
+void executor_set_time_limit(Executor *e, uint64_t usec);
+
+/*
+ * executor_replace() - end the process and start one with other options at once
+ * @options: as in executor_new()
+ *
+ * Nothing may run.
+ */
+void executor_replace(Executor *e, const ExecutorOptions *options);
+
+ExecutorState executor_state(const Executor *e);
+
+/* executor_device() - what its last process said of its device; all zero before the first */
+const VGPUDeviceInfo *executor_device(const Executor *e);
+
+/* executor_pid() - of the process, or 0 without one */
+pid_t executor_pid(const Executor *e);
+
+/* executor_restarts() - how often a process that had been ready was replaced */
+uint64_t executor_restarts(const Executor *e);
+
+#endif
