@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "access.h"
-#include "manager.h"
 #include "names.h"
 
 /* Calls that wait for a verdict at once; more are refused. */
@@ -55,7 +55,7 @@ typedef enum Verdict {
 
 struct Access {
     TAILQ_ENTRY(Access) link;
-    Manager *manager;
+    AccessQueue *queue;
     sd_bus_message *call;
     sd_bus_slot *slot;
     const char *action;
@@ -73,22 +73,27 @@ const char *access_action(const char *interface, const char *member)
 
 static void access_free(Access *a)
 {
-    TAILQ_REMOVE(&a->manager->accesses, a, link);
-    a->manager->n_accesses--;
+    TAILQ_REMOVE(&a->queue->list, a, link);
+    a->queue->n--;
     sd_bus_slot_unref(a->slot);
     sd_bus_message_unref(a->call);
     free(a->vm);
     free(a);
 }
 
-void access_free_all(Manager *m)
+void access_queue_init(AccessQueue *queue)
 {
-    while (!TAILQ_EMPTY(&m->accesses))
-        access_free(TAILQ_FIRST(&m->accesses));
+    TAILQ_INIT(&queue->list);
+}
+
+void access_queue_clear(AccessQueue *queue)
+{
+    while (!TAILQ_EMPTY(&queue->list))
+        access_free(TAILQ_FIRST(&queue->list));
 }
 
 /* Lets the handler run again, which finds the verdict. */
-static int conclude(Access *a, Verdict verdict)
+static int access_conclude(Access *a, Verdict verdict)
 {
     a->verdict = verdict;
     a->slot = sd_bus_slot_unref(a->slot);
@@ -98,7 +103,7 @@ static int conclude(Access *a, Verdict verdict)
     return 0;
 }
 
-static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int access_on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
     Access *a = userdata;
     int authorized = 0, challenge = 0;
@@ -109,14 +114,14 @@ static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error)
     if (sd_bus_message_is_method_error(reply, NULL) ||
         sd_bus_message_enter_container(reply, 'r', "bba{ss}") < 0 ||
         sd_bus_message_read(reply, "bb", &authorized, &challenge) < 0)
-        return conclude(a, VERDICT_DENIED);
+        return access_conclude(a, VERDICT_DENIED);
 
-    return conclude(a, authorized  ? VERDICT_ALLOWED
-                       : challenge ? VERDICT_CHALLENGE
-                                   : VERDICT_DENIED);
+    return access_conclude(a, authorized  ? VERDICT_ALLOWED
+                              : challenge ? VERDICT_CHALLENGE
+                                          : VERDICT_DENIED);
 }
 
-static int append_details(sd_bus_message *m, const Access *a)
+static int access_append_details(sd_bus_message *m, const Access *a)
 {
     int r = sd_bus_message_open_container(m, 'a', "{ss}");
 
@@ -127,7 +132,7 @@ static int append_details(sd_bus_message *m, const Access *a)
     return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int ask_polkit(Access *a)
+static int access_ask_polkit(Access *a)
 {
     sd_bus *bus = sd_bus_message_get_bus(a->call);
     bool interactive = sd_bus_message_get_allow_interactive_authorization(a->call) > 0;
@@ -141,18 +146,18 @@ static int ask_polkit(Access *a)
         r = sd_bus_message_append(m, "(sa{sv})s", "system-bus-name", 1, "name", "s",
                                   sd_bus_message_get_sender(a->call), a->action);
     if (r >= 0)
-        r = append_details(m, a);
+        r = access_append_details(m, a);
     if (r >= 0)
         r = sd_bus_message_append(m, "us", (uint32_t) interactive, "");
     a->slot = sd_bus_slot_unref(a->slot);
     if (r >= 0)
-        r = sd_bus_call_async(bus, &a->slot, m, on_polkit, a, POLKIT_TIMEOUT_USEC);
+        r = sd_bus_call_async(bus, &a->slot, m, access_on_polkit, a, POLKIT_TIMEOUT_USEC);
 
     sd_bus_message_unref(m);
     return r;
 }
 
-static int on_user(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int access_on_user(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
     Access *a = userdata;
     uint32_t uid;
@@ -161,42 +166,42 @@ static int on_user(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
     /* A caller that is gone needs no answer, but the call must not stay. */
     if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "u", &uid) < 0)
-        return conclude(a, VERDICT_DENIED);
+        return access_conclude(a, VERDICT_DENIED);
     if (uid == 0 || uid == getuid())
-        return conclude(a, VERDICT_ALLOWED);
+        return access_conclude(a, VERDICT_ALLOWED);
 
-    return ask_polkit(a) < 0 ? conclude(a, VERDICT_DENIED) : 0;
+    return access_ask_polkit(a) < 0 ? access_conclude(a, VERDICT_DENIED) : 0;
 }
 
-static int ask_user(Access *a)
+static int access_ask_user(Access *a)
 {
     return sd_bus_call_method_async(sd_bus_message_get_bus(a->call), &a->slot,
                                     "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                                    "org.freedesktop.DBus", "GetConnectionUnixUser", on_user, a,
-                                    "s", sd_bus_message_get_sender(a->call));
+                                    "org.freedesktop.DBus", "GetConnectionUnixUser", access_on_user,
+                                    a, "s", sd_bus_message_get_sender(a->call));
 }
 
-static int start(Manager *m, sd_bus_message *call, const char *action, const char *vm,
-                 sd_bus_error *error)
+static int access_start(AccessQueue *queue, sd_bus_message *call, const char *action,
+                        const char *vm, sd_bus_error *error)
 {
     Access *a;
     int r;
 
-    if (m->n_accesses >= ACCESSES_MAX)
+    if (queue->n >= ACCESSES_MAX)
         return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
                                 "Too many calls wait for authorization.");
 
     a = calloc(1, sizeof(*a));
     if (!a)
         return -ENOMEM;
-    a->manager = m;
+    a->queue = queue;
     a->call = sd_bus_message_ref(call);
     a->action = action;
     a->vm = vm ? strdup(vm) : NULL;
-    TAILQ_INSERT_TAIL(&m->accesses, a, link);
-    m->n_accesses++;
+    TAILQ_INSERT_TAIL(&queue->list, a, link);
+    queue->n++;
 
-    r = vm && !a->vm ? -ENOMEM : ask_user(a);
+    r = vm && !a->vm ? -ENOMEM : access_ask_user(a);
     if (r < 0) {
         access_free(a);
         return r;
@@ -204,7 +209,7 @@ static int start(Manager *m, sd_bus_message *call, const char *action, const cha
     return 0;
 }
 
-static int deliver(Access *a, sd_bus_error *error)
+static int access_deliver(Access *a, sd_bus_error *error)
 {
     Verdict verdict = a->verdict;
     const char *action = a->action;
@@ -218,20 +223,20 @@ static int deliver(Access *a, sd_bus_error *error)
     return sd_bus_error_setf(error, SD_BUS_ERROR_ACCESS_DENIED, "Not authorized for %s.", action);
 }
 
-int access_check(Manager *m, sd_bus_message *call, const char *vm, sd_bus_error *error)
+int access_check(AccessQueue *queue, sd_bus_message *call, const char *vm, sd_bus_error *error)
 {
     const char *member = sd_bus_message_get_member(call);
     const char *action = access_action(sd_bus_message_get_interface(call), member);
     Access *a;
 
-    TAILQ_FOREACH(a, &m->accesses, link)
+    TAILQ_FOREACH(a, &queue->list, link)
     {
         if (a->call == call)
-            return a->verdict == VERDICT_PENDING ? 0 : deliver(a, error);
+            return a->verdict == VERDICT_PENDING ? 0 : access_deliver(a, error);
     }
 
     if (!action)
         return sd_bus_error_setf(error, SD_BUS_ERROR_ACCESS_DENIED, "%s may not be called.",
                                  member);
-    return start(m, call, action, vm, error);
+    return access_start(queue, call, action, vm, error);
 }

@@ -14,9 +14,17 @@
 #include <systemd/sd-bus.h>
 
 typedef struct Access Access;
-typedef struct Manager Manager;
 
-typedef TAILQ_HEAD(AccessList, Access) AccessList;
+/* The calls that wait for a verdict. */
+typedef struct AccessQueue {
+    TAILQ_HEAD(, Access) list;
+    unsigned n;
+} AccessQueue;
+
+void access_queue_init(AccessQueue *queue);
+
+/* access_queue_clear() - forget all questions */
+void access_queue_clear(AccessQueue *queue);
 
 /* access_action() - the action that a member needs, or NULL when it is not in the table */
 const char *access_action(const char *interface, const char *member);
@@ -31,9 +39,6 @@ const char *access_action(const char *interface, const char *member);
  * at once, and is called again; or a negative errno, with @error set, for the
  * handler to return.
  */
-int access_check(Manager *m, sd_bus_message *call, const char *vm, sd_bus_error *error);
-
-/* access_free_all() - forget all questions */
-void access_free_all(Manager *m);
+int access_check(AccessQueue *queue, sd_bus_message *call, const char *vm, sd_bus_error *error);
 
 #endif

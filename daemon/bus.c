@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "bus-context.h"
 #include "bus-util.h"
-#include "bus.h"
+#include "cleanup.h"
 #include "manager-bus.h"
-#include "manager.h"
 #include "names.h"
 #include "pool-bus.h"
 #include "vm-bus.h"
@@ -15,27 +18,42 @@
 /* Behind the sockets: a reader of statistics never delays a request. */
 #define BUS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 20)
 
-static int retry_later(Manager *m, int reason)
-{
-    if (!m->bus_warned)
-        log_warning("no D-Bus, trying again every few seconds: %s", strerror(-reason));
-    m->bus_warned = true;
+struct Bus {
+    BusContext context;
+    BusKind kind;
+    sd_event *event;
+    sd_event_source *retry;
+    bool warned; /* that there is none, said once until there is */
+};
 
-    manager_bus_close(m);
-    (void) sd_event_source_set_time_relative(m->bus_retry, RETRY_USEC);
-    return sd_event_source_set_enabled(m->bus_retry, SD_EVENT_ONESHOT);
+/* Without a bus, nobody can ask systemd-machined either. */
+static void bus_close(Bus *b)
+{
+    manager_peers(b->context.manager)->bus = NULL;
+    b->context.bus = sd_bus_flush_close_unref(b->context.bus);
 }
 
-static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static int bus_retry_later(Bus *b, int reason)
+{
+    if (!b->warned)
+        log_warning("no D-Bus, trying again every few seconds: %s", strerror(-reason));
+    b->warned = true;
+
+    bus_close(b);
+    (void) sd_event_source_set_time_relative(b->retry, RETRY_USEC);
+    return sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
+}
+
+static int bus_on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
     (void) message, (void) error;
 
-    return retry_later(userdata, -ECONNRESET);
+    return bus_retry_later(userdata, -ECONNRESET);
 }
 
-static int on_name(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static int bus_on_name(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
-    Manager *m = userdata;
+    Bus *b = userdata;
     uint32_t outcome = 0;
     int r;
 
@@ -43,74 +61,121 @@ static int on_name(sd_bus_message *message, void *userdata, sd_bus_error *error)
 
     if (sd_bus_message_is_method_error(message, NULL)) {
         r = log_errno(-sd_bus_message_get_errno(message), "cannot own %s", VGPU_BUS_NAME);
-        return sd_event_exit(m->event, r);
+        return sd_event_exit(b->event, r);
     }
 
     r = sd_bus_message_read(message, "u", &outcome);
     if (r < 0)
-        return retry_later(m, r);
+        return bus_retry_later(b, r);
     /* 1: primary owner, 4: already owner; the rest means that another process is. */
     if (outcome != 1 && outcome != 4) {
         log_error("another process owns %s", VGPU_BUS_NAME);
-        return sd_event_exit(m->event, -EEXIST);
+        return sd_event_exit(b->event, -EEXIST);
     }
 
-    m->bus_warned = false;
+    b->warned = false;
     return 0;
 }
 
-static int connect_bus(Manager *m)
+static int bus_add_objects(Bus *b, sd_bus *bus)
+{
+    int r = manager_bus_add_objects(&b->context, bus);
+
+    if (r >= 0)
+        r = pool_bus_add_objects(&b->context, bus);
+    return r < 0 ? r : vm_bus_add_objects(&b->context, bus);
+}
+
+static int bus_connect(Bus *b)
 {
     sd_bus *bus = NULL;
     int r;
 
-    r = m->bus_kind == BUS_USER ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
+    r = b->kind == BUS_USER ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
     if (r < 0)
-        return retry_later(m, r);
-    m->bus = bus;
+        return bus_retry_later(b, r);
+    b->context.bus = manager_peers(b->context.manager)->bus = bus;
 
-    r = manager_bus_add_objects(m, bus);
-    if (r >= 0)
-        r = pool_bus_add_objects(m, bus);
-    if (r >= 0)
-        r = vm_bus_add_objects(m, bus);
+    r = bus_add_objects(b, bus);
     if (r >= 0)
         r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
-                                      "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
-                                      NULL, m);
+                                      "org.freedesktop.DBus.Local", "Disconnected",
+                                      bus_on_disconnected, NULL, b);
     if (r >= 0)
-        r = sd_bus_request_name_async(bus, NULL, VGPU_BUS_NAME, 0, on_name, m);
+        r = sd_bus_request_name_async(bus, NULL, VGPU_BUS_NAME, 0, bus_on_name, b);
     if (r >= 0)
-        r = sd_bus_attach_event(bus, m->event, BUS_PRIORITY);
+        r = sd_bus_attach_event(bus, b->event, BUS_PRIORITY);
     return r;
 }
 
-static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+static int bus_on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
     (void) source, (void) usec;
 
-    return connect_bus(userdata);
+    return bus_connect(userdata);
 }
 
-int manager_bus_open(Manager *m, BusKind kind)
+/* Whoever reads the counters reads them here; whoever changes them tells these. */
+static void bus_observe(Bus *b)
 {
+    Manager *m = b->context.manager;
+    PoolContext *pools = &manager_pools(m)->context;
+
+    manager_peers(m)->can_register = true;
+    manager_vms(m)->observer = vm_bus_observer(&b->context);
+    pools->changed = pool_bus_properties_changed;
+    pools->changed_userdata = &b->context;
+}
+
+static void bus_freep(Bus **b)
+{
+    bus_free(*b);
+}
+
+int bus_new(Manager *m, BusKind kind, Bus **ret)
+{
+    CLEANUP(bus_freep) Bus *b = NULL;
     int r;
 
     if (kind == BUS_NONE)
         return 0;
 
-    m->bus_kind = kind;
+    b = calloc(1, sizeof(*b));
+    if (!b)
+        return -ENOMEM;
+    b->context.manager = m;
+    b->context.pools = manager_pools(m);
+    b->context.vms = manager_vms(m);
+    access_queue_init(&b->context.access);
+    b->kind = kind;
+    b->event = sd_event_ref(manager_event(m));
+    bus_observe(b);
+
     r = bus_add_errors();
     if (r < 0)
         return r;
-    r = sd_event_add_time_relative(m->event, &m->bus_retry, CLOCK_MONOTONIC, UINT64_MAX / 2, 0,
-                                   on_retry, m);
+    r = sd_event_add_time_relative(b->event, &b->retry, CLOCK_MONOTONIC, UINT64_MAX / 2, 0,
+                                   bus_on_retry, b);
     if (r >= 0)
-        r = sd_event_source_set_enabled(m->bus_retry, SD_EVENT_OFF);
-    return r < 0 ? r : connect_bus(m);
+        r = sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
+    if (r >= 0)
+        r = bus_connect(b);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(b);
+    return 0;
 }
 
-void manager_bus_close(Manager *m)
+Bus *bus_free(Bus *b)
 {
-    m->bus = sd_bus_flush_close_unref(m->bus);
+    if (!b)
+        return NULL;
+
+    access_queue_clear(&b->context.access);
+    sd_event_source_disable_unref(b->retry);
+    sd_bus_flush_close_unref(b->context.bus);
+    sd_event_unref(b->event);
+    free(b);
+    return NULL;
 }

@@ -6,9 +6,9 @@
 #ifndef VGPU_BUS_H
 #define VGPU_BUS_H
 
-#include <systemd/sd-bus.h>
+#include "manager.h"
 
-typedef struct Manager Manager;
+typedef struct Bus Bus;
 
 typedef enum BusKind {
     BUS_NONE,
@@ -17,16 +17,16 @@ typedef enum BusKind {
 } BusKind;
 
 /*
- * manager_bus_open() - offer the objects on a bus
- * @kind: BUS_NONE does nothing
+ * bus_new() - offer the objects on a bus
+ * @kind: BUS_NONE: nowhere
  *
  * A bus that is not there, or goes away, is a log line and tried again every few
  * seconds. A name that somebody else owns ends the event loop with -EEXIST:
  * two mediators are a mistake. Returns 0 or a negative errno.
  */
-int manager_bus_open(Manager *m, BusKind kind);
+int bus_new(Manager *m, BusKind kind, Bus **ret);
 
-/* manager_bus_close() - leave the bus */
-void manager_bus_close(Manager *m);
+/* bus_free() - leave the bus; the manager may be gone already, the event loop not. NULL is fine */
+Bus *bus_free(Bus *b);
 
 #endif

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "connection.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "connection-internal.h"
-#include "manager.h"
+#include "buffer.h"
+#include "passed-fds.h"
 
 #define MESSAGE_MAX (sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX)
 
@@ -15,69 +17,70 @@
  * queued, and then some; what does not fit ends the connection. */
 #define OUT_MAX (256 * 1024)
 
-LogContext connection_log_context(const Connection *c)
-{
-    return c->vm ? c->vm->client.log : (LogContext){.peer_pid = c->peer.pid};
-}
+struct Connection {
+    TAILQ_ENTRY(Connection) link;
+    Connections *all;
+    const ConnectionHandler *handler;
+    void *userdata;
+    int fd;
+    uint32_t watched; /* epoll events */
+    struct ucred peer;
+    bool may_wait; /* for some message */
+    bool waits;    /* for the last one */
+    PassedFds fds; /* came with a message that is not handled yet */
+    Buffer out;
+    size_t partial_size;
+    char *partial; /* the beginning of a message, MESSAGE_MAX bytes of room; NULL when none */
+};
 
-int connection_violation(const Connection *c, const char *reason)
+static int connection_violation(const Connection *c, const char *reason)
 {
-    LogContext context = connection_log_context(c);
-
-    log_context(LOG_WARNING, &context, "closing the connection of %s (process %d, user %u): %s",
-                c->vm ? c->vm->name : "a peer", (int) c->peer.pid, (unsigned) c->peer.uid, reason);
+    c->handler->complain(c->userdata, reason, 0);
     return MESSAGE_CLOSE;
 }
 
 /* ---- Out ------------------------------------------------------------------------ */
 
 /* Ends the connection from the loop: the caller may stand in the middle of it. */
-static void hang_up(Connection *c)
+static void connection_shut_down(Connection *c)
 {
     (void) shutdown(c->fd, SHUT_RDWR);
 }
 
 /* Waits for what there is to do: room for what is left to send, and, unless it is
  * not to be looked at now, what comes in. */
-static void watch(Connection *c)
+static void connection_watch(Connection *c)
 {
-    uint32_t events = c->manager->draining || c->check ? 0 : EPOLLIN;
+    uint32_t events = c->all->reading_stopped || c->waits ? 0 : EPOLLIN;
 
     if (buffer_used(&c->out) > 0)
         events |= EPOLLOUT;
     if (events != c->watched)
-        peers_watch(c->manager->peers, c->fd, c, events);
+        poll_set_watch(c->all->poll_set, c->fd, c, events);
     c->watched = events;
 }
 
-static void flush_output(Connection *c)
+static void connection_flush(Connection *c)
 {
     if (buffer_send(&c->out, c->fd) < 0)
-        hang_up(c);
-    watch(c);
+        connection_shut_down(c);
+    connection_watch(c);
 }
 
-void connection_send(Connection *c, uint32_t type, uint32_t request_id, const void *payload,
-                     uint32_t size)
+void connection_send(Connection *c, const VGPUSocketHeader *header, const void *payload)
 {
     struct {
         VGPUSocketHeader header;
         char payload[VGPU_PAYLOAD_MAX];
     } message;
-    size_t total = sizeof(message.header) + size;
+    size_t total = sizeof(message.header) + header->payload_len;
     ssize_t sent = 0;
 
-    message.header = (VGPUSocketHeader){
-        .magic = VGPU_SOCKET_MAGIC,
-        .msg_type = type,
-        .vm_id = c->vm ? c->vm->id : 0,
-        .request_id = request_id,
-        .pool_id = c->vm ? (uint8_t) c->vm->settings.pool : 0,
-        .priority = c->vm ? c->vm->settings.priority : 0,
-        .payload_len = size,
-    };
-    if (size > 0)
-        memcpy(message.payload, payload, size);
+    assert(header->payload_len <= sizeof(message.payload));
+    message.header = *header;
+    message.header.magic = VGPU_SOCKET_MAGIC;
+    if (header->payload_len > 0)
+        memcpy(message.payload, payload, header->payload_len);
 
     /* The usual case: nothing waits and the socket takes it whole. */
     if (buffer_used(&c->out) == 0) {
@@ -85,7 +88,7 @@ void connection_send(Connection *c, uint32_t type, uint32_t request_id, const vo
         if (sent == (ssize_t) total)
             return;
         if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-            hang_up(c);
+            connection_shut_down(c);
             return;
         }
         if (sent < 0)
@@ -94,51 +97,16 @@ void connection_send(Connection *c, uint32_t type, uint32_t request_id, const vo
 
     if (buffer_append(&c->out, (char *) &message + sent, total - (size_t) sent, OUT_MAX) < 0) {
         connection_violation(c, "it does not read its answers");
-        hang_up(c);
+        connection_shut_down(c);
         return;
     }
-    flush_output(c);
-}
-
-static void connection_on_started(RequestSource *source, const Request *r)
-{
-    (void) source, (void) r;
-}
-
-static void connection_on_complete(RequestSource *source, const Request *r, const Outcome *outcome)
-{
-    Connection *c = (Connection *) ((char *) source - offsetof(Connection, source));
-
-    if (!outcome->dropped)
-        connection_send(c, VGPU_MSG_RESPONSE, r->id, outcome->response, outcome->response_size);
-}
-
-static const RequestOps connection_request_ops = {
-    .started = connection_on_started,
-    .complete = connection_on_complete,
-};
-
-void connection_forget_requests(Connection *c)
-{
-    request_source_end(&c->source);
-}
-
-void connection_ring_ready(Connection *c, uint32_t request_id, uint32_t error)
-{
-    const VGPURingReady ready = {.error = error};
-
-    connection_send(c, VGPU_MSG_RING_READY, request_id, &ready, sizeof(ready));
-}
-
-void connection_ring_stopped(Connection *c, uint32_t request_id)
-{
-    connection_send(c, VGPU_MSG_RING_STOPPED, request_id, NULL, 0);
+    connection_flush(c);
 }
 
 /* ---- In ------------------------------------------------------------------------- */
 
 /* Handles every whole message in @data and says how much that was. */
-static int parse(Connection *c, const char *data, size_t size, size_t *ret_used)
+static int connection_parse(Connection *c, const char *data, size_t size, size_t *ret_used)
 {
     size_t at = 0;
 
@@ -153,11 +121,12 @@ static int parse(Connection *c, const char *data, size_t size, size_t *ret_used)
             return connection_violation(c, wrong);
         if (size - at < sizeof(h) + h.payload_len)
             break;
-        r = connection_on_message(c, &h, data + at + sizeof(h));
+        r = c->handler->message(c->userdata, &h, data + at + sizeof(h));
         if (r != MESSAGE_OK && r != MESSAGE_WAIT)
             return r;
         at += sizeof(h) + h.payload_len;
-        if (r == MESSAGE_WAIT)
+        c->waits = r == MESSAGE_WAIT;
+        if (c->waits)
             break;
     }
 
@@ -165,7 +134,7 @@ static int parse(Connection *c, const char *data, size_t size, size_t *ret_used)
     return MESSAGE_OK;
 }
 
-static int keep_partial(Connection *c, const char *data, size_t size)
+static int connection_keep_partial(Connection *c, const char *data, size_t size)
 {
     if (size == 0) {
         free(c->partial);
@@ -184,11 +153,11 @@ static int keep_partial(Connection *c, const char *data, size_t size)
 
 /* Descriptors belong to a RING_SETUP. While one may still be under way they are kept; when all
  * is handled, or another message began with them, they came where they should not. */
-static int check_fds(const Connection *c)
+static int connection_check_fds(const Connection *c)
 {
     VGPUSocketHeader h;
 
-    if (passed_fds_are_empty(&c->fds) || c->check)
+    if (passed_fds_are_empty(&c->fds) || c->waits)
         return MESSAGE_OK;
     if (c->partial_size == 0)
         return connection_violation(c, "descriptors without a message that takes them");
@@ -202,45 +171,47 @@ static int check_fds(const Connection *c)
 }
 
 /* Handles what was received, as far as that goes. */
-static int take(Connection *c, const char *data, size_t size)
+static int connection_take(Connection *c, const char *data, size_t size)
 {
     size_t used = 0;
-    int r = parse(c, data, size, &used);
+    int r = connection_parse(c, data, size, &used);
 
     if (r == MESSAGE_OK)
-        r = keep_partial(c, data + used, size - used);
-    return r != MESSAGE_OK ? r : check_fds(c);
+        r = connection_keep_partial(c, data + used, size - used);
+    return r != MESSAGE_OK ? r : connection_check_fds(c);
 }
 
 /* Without memory for one peer, the others go on. */
-static void finish(Connection *c, int r)
+static void connection_finish(Connection *c, int r)
 {
     if (r < 0)
-        connection_violation(c, strerror(-r));
+        c->handler->complain(c->userdata, NULL, r);
     if (r != MESSAGE_OK)
-        connection_free(c);
+        c->handler->closed(c->userdata);
     else
-        watch(c);
+        connection_watch(c);
 }
 
 void connection_go_on(Connection *c)
 {
     char data[MESSAGE_MAX];
 
+    assert(c->waits);
+    c->waits = false;
     if (c->partial_size > 0)
         memcpy(data, c->partial, c->partial_size);
-    finish(c, take(c, data, c->partial_size));
+    connection_finish(c, connection_take(c, data, c->partial_size));
 }
 
-static int read_input(Connection *c)
+static int connection_read(Connection *c)
 {
-    char *in = c->manager->in;
-    size_t size = c->partial_size, room = MANAGER_IN_SIZE;
+    char *in = c->all->in;
+    size_t size = c->partial_size, room = CONNECTIONS_IN_SIZE;
     ssize_t n;
 
-    /* What stands behind a HELLO may have to wait, and must not be more than
+    /* What stands behind a message may have to wait with it, and must not be more than
      * there is room to keep. */
-    if (!c->vm)
+    if (c->may_wait)
         room = MESSAGE_MAX;
     n = passed_fds_receive(&c->fds, c->fd, in + size, room - size);
     if (n == -EPROTO)
@@ -253,26 +224,43 @@ static int read_input(Connection *c)
 
     if (size > 0)
         memcpy(in, c->partial, size);
-    return take(c, in, size + (size_t) n);
+    return connection_take(c, in, size + (size_t) n);
 }
 
-void connection_on_ready(Connection *c, uint32_t revents)
+static void connection_on_ready(void *userdata, uint32_t revents)
 {
+    Connection *c = userdata;
     int r = MESSAGE_OK;
 
     if (revents & EPOLLOUT)
-        flush_output(c);
+        connection_flush(c);
     if (revents & EPOLLIN)
-        r = read_input(c);
+        r = connection_read(c);
     else if (revents & (EPOLLHUP | EPOLLERR))
         r = MESSAGE_CLOSE;
 
-    finish(c, r);
+    connection_finish(c, r);
+}
+
+bool connection_take_fds(Connection *c, int *ret, unsigned n)
+{
+    return passed_fds_take(&c->fds, ret, n);
+}
+
+void connection_never_waits(Connection *c)
+{
+    c->may_wait = false;
 }
 
 /* ---- The connection --------------------------------------------------------------- */
 
-int connection_new(Manager *manager, int fd)
+const struct ucred *connection_peer(const Connection *c)
+{
+    return &c->peer;
+}
+
+int connection_new(Connections *all, int fd, const ConnectionHandler *handler, void *userdata,
+                   Connection **ret)
 {
     Connection *c = calloc(1, sizeof(*c));
     socklen_t size = sizeof(c->peer);
@@ -283,20 +271,24 @@ int connection_new(Manager *manager, int fd)
         return -ENOMEM;
     }
 
-    request_source_init(&c->source, &connection_request_ops);
-    c->manager = manager;
+    c->all = all;
+    c->handler = handler;
+    c->userdata = userdata;
     c->fd = fd;
     c->watched = EPOLLIN;
-    TAILQ_INSERT_TAIL(&manager->connections, c, link);
-    manager->n_connections++;
+    c->may_wait = true;
+    TAILQ_INSERT_TAIL(&all->list, c, link);
+    all->n++;
 
     r = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) < 0 ? -errno : 0;
     if (r >= 0)
-        r = peers_add(manager->peers, fd, c);
+        r = poll_set_add(all->poll_set, fd, c);
     if (r < 0) {
         connection_free(c);
         return r;
     }
+
+    *ret = c;
     return 0;
 }
 
@@ -305,13 +297,9 @@ Connection *connection_free(Connection *c)
     if (!c)
         return NULL;
 
-    identity_check_free(c->check);
-    if (c->vm)
-        vm_detach(c->vm);
-    TAILQ_REMOVE(&c->manager->connections, c, link);
-    c->manager->n_connections--;
-    c->manager->accept_warned = false;
-    peers_remove(c->manager->peers, c->fd, c);
+    TAILQ_REMOVE(&c->all->list, c, link);
+    c->all->n--;
+    poll_set_remove(c->all->poll_set, c->fd, c);
     close(c->fd);
     passed_fds_close(&c->fds);
     buffer_clear(&c->out);
@@ -320,18 +308,25 @@ Connection *connection_free(Connection *c)
     return NULL;
 }
 
-void connection_free_all(Manager *manager)
+int connections_init(Connections *all, sd_event *event)
 {
-    while (!TAILQ_EMPTY(&manager->connections))
-        connection_free(TAILQ_FIRST(&manager->connections));
+    TAILQ_INIT(&all->list);
+    return poll_set_new(event, connection_on_ready, &all->poll_set);
 }
 
-void connection_stop_reading_all(Manager *manager)
+void connections_clear(Connections *all)
+{
+    assert(TAILQ_EMPTY(&all->list));
+    all->poll_set = poll_set_free(all->poll_set);
+}
+
+void connections_stop_reading(Connections *all)
 {
     Connection *c;
 
-    TAILQ_FOREACH(c, &manager->connections, link)
+    all->reading_stopped = true;
+    TAILQ_FOREACH(c, &all->list, link)
     {
-        watch(c);
+        connection_watch(c);
     }
 }

@@ -9,6 +9,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "container-of.h"
 
 /* Limits are seconds: a timer that is this much late does no harm, and coincides with others. */
 #define TIME_LIMIT_ACCURACY_USEC UINT64_C(250000)
@@ -126,7 +127,7 @@ static void executor_drop_window(WindowHolder *h)
     Executor *e = h->owner;
 
     executor_client_remove_window(e->client, h->window->id);
-    held_window_free(e, (HeldWindow *) ((char *) h - offsetof(HeldWindow, holder)));
+    held_window_free(e, CONTAINER_OF(h, HeldWindow, holder));
 }
 
 /* What a process had is gone with it. */

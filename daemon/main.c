@@ -10,6 +10,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "bus.h"
+#include "log.h"
 #include "manager.h"
 #include "names.h"
 #include "version.h"
@@ -159,6 +161,7 @@ static int listen_fd(const Options *o)
 static int run(const Options *o)
 {
     Manager *m = NULL;
+    Bus *bus = NULL;
     Config config;
     int fd, r;
 
@@ -176,15 +179,17 @@ static int run(const Options *o)
 
     r = manager_listen(m, fd);
     if (r >= 0)
-        r = manager_bus_open(m, o->bus);
+        r = bus_new(m, o->bus, &bus);
     if (r >= 0) {
         (void) sd_notify(false, "READY=1\nSTATUS=Serving requests.");
-        r = sd_event_loop(m->event);
+        r = sd_event_loop(manager_event(m));
     }
     if (r < 0)
         log_errno(r, "ending");
 
+    /* In this order: that VMs go is to be heard of on the bus. */
     manager_free(m);
+    bus_free(bus);
     if (o->listen)
         (void) unlink(o->listen);
     return r;

@@ -7,7 +7,6 @@
 #include "bus-util.h"
 #include "cleanup-bus.h"
 #include "manager-bus.h"
-#include "manager.h"
 #include "names.h"
 #include "version.h"
 #include "vm-methods.h"
@@ -26,7 +25,7 @@ static int append_vm(sd_bus_message *reply, const VM *vm)
 static int list_vms(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
     CLEANUP_MESSAGE sd_bus_message *reply = NULL;
-    Manager *m = userdata;
+    const BusContext *context = userdata;
     VM *vm;
     int r;
 
@@ -35,7 +34,7 @@ static int list_vms(sd_bus_message *message, void *userdata, sd_bus_error *error
     r = sd_bus_message_new_method_return(message, &reply);
     if (r >= 0)
         r = sd_bus_message_open_container(reply, 'a', "(susso)");
-    TAILQ_FOREACH(vm, &m->vms, link)
+    TAILQ_FOREACH(vm, &context->vms->list, link)
     {
         if (r >= 0)
             r = append_vm(reply, vm);
@@ -60,7 +59,7 @@ static int append_pool(sd_bus_message *reply, const Pool *p)
 static int list_pools(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
     CLEANUP_MESSAGE sd_bus_message *reply = NULL;
-    Manager *m = userdata;
+    const BusContext *context = userdata;
     int r;
 
     (void) error;
@@ -68,9 +67,11 @@ static int list_pools(sd_bus_message *message, void *userdata, sd_bus_error *err
     r = sd_bus_message_new_method_return(message, &reply);
     if (r >= 0)
         r = sd_bus_message_open_container(reply, 'a', "(sso)");
-    for (unsigned i = 0; i < CONFIG_N_POOLS && r >= 0; i++)
-        if (m->pools[i])
-            r = append_pool(reply, m->pools[i]);
+    POOLS_FOREACH(p, context->pools)
+    {
+        if (r >= 0)
+            r = append_pool(reply, p);
+    }
     if (r >= 0)
         r = sd_bus_message_close_container(reply);
     if (r >= 0)
@@ -78,22 +79,17 @@ static int list_pools(sd_bus_message *message, void *userdata, sd_bus_error *err
     return r;
 }
 
-static uint32_t n_pools(const Manager *m)
-{
-    uint32_t n = 0;
-
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        n += m->pools[i] != NULL;
-    return n;
-}
-
-static BUS_PROPERTY_GET(get_version, "s", Manager, m, VGPU_VERSION);
-static BUS_PROPERTY_GET(get_protocol_version, "u", Manager, m, VGPU_PROTOCOL_VERSION);
-static BUS_PROPERTY_GET(get_n_pools, "u", Manager, m, n_pools(m));
+static BUS_PROPERTY_GET(get_version, "s", BusContext, c, VGPU_VERSION);
+static BUS_PROPERTY_GET(get_protocol_version, "u", BusContext, c, VGPU_PROTOCOL_VERSION);
+static BUS_PROPERTY_GET(get_n_pools, "u", BusContext, c, pools_count(c->pools));
+static BUS_PROPERTY_GET(get_n_vms, "u", BusContext, c, c->vms->n);
+static BUS_PROPERTY_GET(get_n_connections, "u", BusContext, c,
+                        peers_count(manager_peers(c->manager)));
 
 /* The service's counters are the sums over its pools, computed when asked for. */
-#define GET_COUNTER(function, field) \
-    BUS_PROPERTY_GET(function, "t", Manager, m, manager_counter(m, offsetof(Statistics, field)))
+#define GET_COUNTER(function, field)               \
+    BUS_PROPERTY_GET(function, "t", BusContext, c, \
+                     pools_counter(c->pools, offsetof(Statistics, field)))
 
 static GET_COUNTER(get_submitted, submitted);
 static GET_COUNTER(get_completed, completed);
@@ -118,7 +114,7 @@ static int get_vm(sd_bus_message *call, void *userdata, sd_bus_error *error)
     r = sd_bus_message_read(call, "s", &name);
     if (r < 0)
         return r;
-    vm = vm_find(userdata, name);
+    vm = vm_registry_find(((BusContext *) userdata)->vms, name);
     if (!vm)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM, "No VM '%s' is known.", name);
     return reply_path(call, vm);
@@ -133,7 +129,7 @@ static int get_vm_by_id(sd_bus_message *call, void *userdata, sd_bus_error *erro
     r = sd_bus_message_read(call, "u", &id);
     if (r < 0)
         return r;
-    vm = vm_find_by_id(userdata, id);
+    vm = vm_registry_find_by_id(((BusContext *) userdata)->vms, id);
     if (!vm)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM, "No VM has the number %u.", id);
     return reply_path(call, vm);
@@ -148,7 +144,7 @@ static int get_vm_by_pid(sd_bus_message *call, void *userdata, sd_bus_error *err
     r = sd_bus_message_read(call, "u", &pid);
     if (r < 0)
         return r;
-    vm = vm_find_by_pid(userdata, (pid_t) pid);
+    vm = vm_registry_find_by_pid(((BusContext *) userdata)->vms, (pid_t) pid);
     if (!vm)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM,
                                  "No VM's device connected from process %u.", pid);
@@ -157,31 +153,33 @@ static int get_vm_by_pid(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    int r = access_check(userdata, call, NULL, error);
+    BusContext *context = userdata;
+    int r = access_check(&context->access, call, NULL, error);
 
     if (r <= 0)
         return r < 0 ? r : 1;
-    r = manager_reload(userdata);
+    r = manager_reload(context->manager);
     return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
 }
 
 static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    Manager *m = userdata;
+    BusContext *context = userdata;
     VM *vm;
     int r;
 
-    r = access_check(m, call, NULL, error);
+    r = access_check(&context->access, call, NULL, error);
     if (r <= 0)
         return r < 0 ? r : 1;
 
-    TAILQ_FOREACH(vm, &m->vms, link)
+    TAILQ_FOREACH(vm, &context->vms->list, link)
     {
         vm->client.statistics = (Statistics){0};
     }
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        if (m->pools[i])
-            m->pools[i]->queue.statistics = (Statistics){0};
+    POOLS_FOREACH(p, context->pools)
+    {
+        p->queue.statistics = (Statistics){0};
+    }
     return sd_bus_reply_method_return(call, NULL);
 }
 
@@ -224,9 +222,9 @@ static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_SIGNAL_WITH_ARGS("VMRemoved", SD_BUS_ARGS("s", name, "o", path), 0),
     SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("ProtocolVersion", "u", get_protocol_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("NVMs", "u", NULL, offsetof(Manager, n_vms), 0),
+    SD_BUS_PROPERTY("NVMs", "u", get_n_vms, 0, 0),
     SD_BUS_PROPERTY("NPools", "u", get_n_pools, 0, 0),
-    SD_BUS_PROPERTY("NConnections", "u", NULL, offsetof(Manager, n_connections), 0),
+    SD_BUS_PROPERTY("NConnections", "u", get_n_connections, 0, 0),
     SD_BUS_PROPERTY("RequestsSubmitted", "t", get_submitted, 0, 0),
     SD_BUS_PROPERTY("RequestsCompleted", "t", get_completed, 0, 0),
     SD_BUS_PROPERTY("RequestsFailed", "t", get_failed, 0, 0),
@@ -234,10 +232,10 @@ static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_END,
 };
 
-int manager_bus_add_objects(Manager *m, sd_bus *bus)
+int manager_bus_add_objects(BusContext *context, sd_bus *bus)
 {
     int r = sd_bus_add_object_vtable(bus, NULL, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
-                                     manager_vtable, m);
+                                     manager_vtable, context);
 
     return r < 0 ? r : sd_bus_add_object_manager(bus, NULL, VGPU_OBJECT_MANAGER);
 }

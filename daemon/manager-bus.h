@@ -4,9 +4,9 @@
 
 #include <systemd/sd-bus.h>
 
-typedef struct Manager Manager;
+#include "bus-context.h"
 
 /* manager_bus_add_objects() - the Manager's interface; returns 0 or a negative errno */
-int manager_bus_add_objects(Manager *m, sd_bus *bus);
+int manager_bus_add_objects(BusContext *context, sd_bus *bus);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,35 +11,62 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "manager.h"
-#include "pool-bus.h"
-#include "vm-state.h"
+#include "cleanup.h"
+#include "log.h"
 
 /* Descriptors that are not connections: executors, bus, loop, log. */
 #define RESERVED_FDS 128
 
 #define ACCEPT_PAUSE_USEC UINT64_C(1000000)
 
-Pool *manager_pool(Manager *m, uint32_t name)
+struct Manager {
+    sd_event *event;
+    Config config;
+    const char *config_path;
+
+    Pools pools;
+    VMRegistry vms;
+    RingSources rings;
+    Peers peers;
+
+    sd_event_source *listen;
+    sd_event_source *accept_pause;
+    unsigned max_peers;
+    bool accept_warned; /* over the limit, said once until one is let in */
+
+    sd_event_source *drain; /* while draining: looks whether all is done */
+    sd_event_source *drain_timeout;
+    bool draining;
+};
+
+sd_event *manager_event(Manager *m)
 {
-    return vgpu_pool_is_valid(name) ? m->pools[name - VGPU_POOL_FIRST] : NULL;
+    return m->event;
 }
 
-uint64_t manager_counter(const Manager *m, size_t offset)
+Pools *manager_pools(Manager *m)
 {
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        if (m->pools[i])
-            sum += *(const uint64_t *) ((const char *) &m->pools[i]->queue.statistics + offset);
-    return sum;
+    return &m->pools;
 }
 
-void manager_dispatch(Manager *m)
+VMRegistry *manager_vms(Manager *m)
 {
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        if (m->pools[i])
-            pool_dispatch(m->pools[i]);
+    return &m->vms;
+}
+
+Peers *manager_peers(Manager *m)
+{
+    return &m->peers;
+}
+
+RingSources *manager_rings(Manager *m)
+{
+    return &m->rings;
+}
+
+const Config *manager_config(const Manager *m)
+{
+    return &m->config;
 }
 
 /* ---- The end ----------------------------------------------------------------------- */
@@ -45,17 +74,10 @@ void manager_dispatch(Manager *m)
 /* Ends the loop when nothing runs and nothing is queued but what somebody has paused. */
 static int manager_exit_if_drained(Manager *m)
 {
-    bool idle = true;
+    if (!pools_are_at_rest(&m->pools))
+        return 0;
 
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
-        const Pool *p = m->pools[i];
-
-        if (p && !pool_is_at_rest(p))
-            return 0;
-        idle = idle && (!p || pool_is_idle(p));
-    }
-
-    if (!idle)
+    if (!pools_are_idle(&m->pools))
         log_notice("paused requests are left; their devices will send them again");
     return sd_event_exit(m->event, 0);
 }
@@ -68,7 +90,7 @@ static int manager_on_drain(sd_event_source *source, void *userdata)
     return manager_exit_if_drained(userdata);
 }
 
-static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+static int manager_on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
     Manager *m = userdata;
 
@@ -81,7 +103,8 @@ static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userda
 
 /* What was accepted is finished, unless it is paused. What still stands in the sockets stays there:
  * the devices see the hang-up and send it to the next mediator. */
-static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+static int manager_on_terminate(sd_event_source *source, const struct signalfd_siginfo *si,
+                                void *userdata)
 {
     Manager *m = userdata;
 
@@ -94,16 +117,17 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
     m->draining = true;
     (void) sd_notify(false, "STOPPING=1\nSTATUS=Finishing what is queued.");
     m->listen = sd_event_source_disable_unref(m->listen);
-    connection_stop_reading_all(m);
+    connections_stop_reading(&m->peers.connections);
+    ring_sources_stop(&m->rings);
     (void) sd_event_add_time_relative(m->event, &m->drain_timeout, CLOCK_MONOTONIC,
-                                      m->config.drain_timeout_usec, 0, on_drain_timeout, m);
+                                      m->config.drain_timeout_usec, 0, manager_on_drain_timeout, m);
     (void) sd_event_add_post(m->event, &m->drain, manager_on_drain, m);
     return manager_exit_if_drained(m);
 }
 
 /* ---- The socket ----------------------------------------------------------------------- */
 
-static int on_accept_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
+static int manager_on_accept_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
 {
     Manager *m = userdata;
 
@@ -115,7 +139,7 @@ static int on_accept_pause_over(sd_event_source *source, uint64_t usec, void *us
 
 /* A host out of descriptors or memory: the queue of connections stays readable,
  * so looking away for a while is what keeps the loop from spinning. */
-static int pause_accept(Manager *m, int error)
+static int manager_pause_accept(Manager *m, int error)
 {
     log_errno(-error, "cannot accept connections for now");
     (void) sd_event_source_set_enabled(m->listen, SD_EVENT_OFF);
@@ -123,7 +147,7 @@ static int pause_accept(Manager *m, int error)
     return sd_event_source_set_enabled(m->accept_pause, SD_EVENT_ONESHOT);
 }
 
-static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int manager_on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     Manager *m = userdata;
     int peer, r;
@@ -133,18 +157,21 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 
     peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (peer < 0)
-        return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? 0
-                                                                          : pause_accept(m, errno);
+        return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED
+                   ? 0
+                   : manager_pause_accept(m, errno);
 
-    if (m->n_connections >= m->max_connections) {
+    if (peers_count(&m->peers) >= m->max_peers) {
         if (!m->accept_warned)
-            log_warning("turning connections away: there are %u, the limit", m->n_connections);
+            log_warning("turning connections away: there are %u, the limit",
+                        peers_count(&m->peers));
         m->accept_warned = true;
         close(peer);
         return 0;
     }
 
-    r = connection_new(m, peer);
+    m->accept_warned = false;
+    r = peers_add(&m->peers, peer);
     if (r < 0)
         log_errno(r, "cannot take a connection");
     return 0;
@@ -152,7 +179,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 
 int manager_listen(Manager *m, int fd)
 {
-    int r = sd_event_add_io(m->event, &m->listen, fd, EPOLLIN, on_accept, m);
+    int r = sd_event_add_io(m->event, &m->listen, fd, EPOLLIN, manager_on_accept, m);
 
     if (r < 0) {
         close(fd);
@@ -186,31 +213,6 @@ static unsigned connections_within_rlimit(unsigned wanted)
                : RESERVED_FDS / FDS_PER_CONNECTION;
 }
 
-/* Also for a configuration that was read again: a pool that is in it no longer
- * stays, since VMs may be in it. */
-static int apply_pools(Manager *m)
-{
-    m->pool_context.queue_timeout_usec = m->config.queue_timeout_usec;
-    m->pool_context.request_timeout_usec = m->config.request_timeout_usec;
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
-        const PoolConfig *config = &m->config.pools[i];
-        char name = (char) (VGPU_POOL_FIRST + i);
-        int r;
-
-        if (m->pools[i] && config->configured) {
-            pool_reconfigure(m->pools[i], config);
-        } else if (m->pools[i]) {
-            log_warning("pool %c is not configured any more; it stays until the service restarts",
-                        name);
-        } else if (config->configured) {
-            r = pool_new(&m->pool_context, name, config, &m->pools[i]);
-            if (r < 0)
-                return r;
-        }
-    }
-    return 0;
-}
-
 int manager_reload(Manager *m)
 {
     Config config;
@@ -221,14 +223,15 @@ int manager_reload(Manager *m)
         return r;
 
     m->config = config;
-    m->max_connections = connections_within_rlimit(config.max_connections);
-    r = apply_pools(m);
+    m->max_peers = connections_within_rlimit(config.max_connections);
+    r = pools_configure(&m->pools, &m->config);
     if (r >= 0)
         log_info("configuration read again");
     return r;
 }
 
-static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+static int manager_on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
+                             void *userdata)
 {
     Manager *m = userdata;
 
@@ -241,33 +244,32 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
     return 0;
 }
 
-static int add_sources(Manager *m)
+static int manager_add_sources(Manager *m)
 {
-    int r = sd_event_default(&m->event);
+    int r = sd_event_set_watchdog(m->event, true);
 
     if (r >= 0)
-        r = sd_event_set_watchdog(m->event, true);
+        r = sd_event_add_signal(m->event, NULL, SIGTERM, manager_on_terminate, m);
     if (r >= 0)
-        r = peers_new(m->event, connection_on_ready, &m->peers);
+        r = sd_event_add_signal(m->event, NULL, SIGINT, manager_on_terminate, m);
     if (r >= 0)
-        r = sd_event_add_signal(m->event, NULL, SIGTERM, on_terminate, m);
-    if (r >= 0)
-        r = sd_event_add_signal(m->event, NULL, SIGINT, on_terminate, m);
-    if (r >= 0)
-        r = sd_event_add_signal(m->event, NULL, SIGHUP, on_reload, m);
+        r = sd_event_add_signal(m->event, NULL, SIGHUP, manager_on_reload, m);
     if (r >= 0)
         r = sd_event_add_time_relative(m->event, &m->accept_pause, CLOCK_MONOTONIC, UINT64_MAX / 2,
-                                       0, on_accept_pause_over, m);
+                                       0, manager_on_accept_pause_over, m);
     if (r >= 0)
         r = sd_event_source_set_enabled(m->accept_pause, SD_EVENT_OFF);
     return r;
 }
 
+/* An executor's answers make room, and rings may have more to do at once. */
 static void manager_on_round(Pool *p, void *userdata)
 {
+    Manager *m = userdata;
+
     (void) p;
 
-    lanes_run(userdata);
+    ring_sources_run(&m->rings);
 }
 
 static bool manager_has_work(const Pool *p, void *userdata)
@@ -276,21 +278,18 @@ static bool manager_has_work(const Pool *p, void *userdata)
 
     (void) p;
 
-    return !TAILQ_EMPTY(&m->lanes_kicked);
+    return ring_sources_have_work(&m->rings);
 }
 
-/* Where the service manager gives several, none is meant for us. */
-static const char *directory_of(const char *variable)
+static void manager_freep(Manager **m)
 {
-    const char *value = getenv(variable);
-
-    return value && value[0] == '/' && !strchr(value, ':') ? value : NULL;
+    manager_free(*m);
 }
 
 int manager_new(const Config *config, const char *config_path, const char *executor_path,
                 Manager **ret)
 {
-    Manager *m = calloc(1, sizeof(*m));
+    CLEANUP(manager_freep) Manager *m = calloc(1, sizeof(*m));
     int r;
 
     if (!m)
@@ -298,56 +297,48 @@ int manager_new(const Config *config, const char *config_path, const char *execu
 
     m->config = *config;
     m->config_path = config_path;
-    m->executor_path = executor_path;
-    m->runtime_directory = directory_of("RUNTIME_DIRECTORY");
-    m->state_directory = directory_of("STATE_DIRECTORY");
-    TAILQ_INIT(&m->accesses);
-    TAILQ_INIT(&m->vms);
-    TAILQ_INIT(&m->connections);
-    m->max_connections = connections_within_rlimit(config->max_connections);
-
-    windows_init(&m->windows);
-    r = add_sources(m);
-    m->pool_context.event = m->event;
-    m->pool_context.executor_path = executor_path;
-    m->pool_context.round = manager_on_round;
-    m->pool_context.has_work = manager_has_work;
-    m->pool_context.changed = pool_bus_properties_changed;
-    m->pool_context.userdata = m->pool_context.changed_userdata = m;
-    if (r >= 0)
-        r = lanes_init(m);
-    if (r >= 0)
-        r = apply_pools(m);
-    if (r >= 0)
-        vm_state_load_all(m);
-    if (r < 0) {
-        manager_free(m);
+    m->max_peers = connections_within_rlimit(config->max_connections);
+    vm_registry_init(&m->vms, &m->pools, &m->config);
+    r = sd_event_default(&m->event);
+    if (r < 0)
         return r;
-    }
 
-    *ret = m;
+    m->pools.context = (PoolContext){
+        .event = m->event,
+        .executor_path = executor_path,
+        .round = manager_on_round,
+        .has_work = manager_has_work,
+        .userdata = m,
+    };
+    r = ring_sources_init(&m->rings, m->event, &m->pools);
+    if (r >= 0)
+        r = peers_init(&m->peers, m->event, &m->pools, &m->vms, &m->rings, &m->config);
+    if (r >= 0)
+        r = manager_add_sources(m);
+    if (r >= 0)
+        r = pools_configure(&m->pools, &m->config);
+    if (r < 0)
+        return r;
+    vm_registry_load(&m->vms);
+
+    *ret = TAKE_PTR(m);
     return 0;
 }
 
+/* Who would be answered goes first, and what runs before the memory it runs in. */
 Manager *manager_free(Manager *m)
 {
     if (!m)
         return NULL;
 
-    access_free_all(m);
-    connection_free_all(m);
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        m->pools[i] = pool_free(m->pools[i]);
+    peers_clear(&m->peers);
+    pools_clear(&m->pools);
+    ring_sources_clear(&m->rings);
+    vm_registry_clear(&m->vms);
     sd_event_source_disable_unref(m->listen);
     sd_event_source_disable_unref(m->accept_pause);
     sd_event_source_disable_unref(m->drain);
     sd_event_source_disable_unref(m->drain_timeout);
-    sd_event_source_disable_unref(m->lanes_source);
-    eventfd_signaller_free(m->signaller);
-    manager_bus_close(m);
-    vm_free_all(m);
-    request_cache_clear(&m->request_cache);
-    peers_free(m->peers);
     sd_event_unref(m->event);
     free(m);
     return NULL;

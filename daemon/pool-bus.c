@@ -7,7 +7,6 @@
 #include "bus-property.h"
 #include "bus-util.h"
 #include "cleanup.h"
-#include "manager.h"
 #include "names.h"
 #include "pool-bus.h"
 #include "statistics-bus.h"
@@ -40,7 +39,7 @@ static BUS_PROPERTY_GET(get_paused, "b", Pool, p, p->queue.scheduler.held);
 /* Asks whether the caller may, then does it. */
 static int pool_change(sd_bus_message *call, Pool *p, sd_bus_error *error, void (*make)(Pool *))
 {
-    int r = access_check(p->context->userdata, call, NULL, error);
+    int r = access_check(&bus_context(call)->access, call, NULL, error);
 
     if (r <= 0)
         return r < 0 ? r : 1;
@@ -135,14 +134,16 @@ static int find_pool(sd_bus *bus, const char *path, const char *interface, void 
     if (r <= 0)
         return r;
 
-    *ret_found = strlen(name) == 1 ? manager_pool(userdata, (unsigned char) name[0]) : NULL;
+    *ret_found = strlen(name) == 1
+                     ? pools_find(((BusContext *) userdata)->pools, (unsigned char) name[0])
+                     : NULL;
     return *ret_found != NULL;
 }
 
 static int enumerate_pools(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
                            sd_bus_error *error)
 {
-    Manager *m = userdata;
+    const BusContext *context = userdata;
     char **nodes = calloc(CONFIG_N_POOLS + 1, sizeof(*nodes));
     unsigned n = 0;
 
@@ -150,12 +151,9 @@ static int enumerate_pools(sd_bus *bus, const char *prefix, void *userdata, char
 
     if (!nodes)
         return -ENOMEM;
-    for (unsigned i = 0; i < CONFIG_N_POOLS; i++) {
-        char name[2] = {(char) (VGPU_POOL_FIRST + i), '\0'};
-
-        if (!m->pools[i])
-            continue;
-        nodes[n] = bus_object_path(VGPU_OBJECT_POOL, name);
+    POOLS_FOREACH(p, context->pools)
+    {
+        nodes[n] = bus_object_path(VGPU_OBJECT_POOL, (const char[]){p->name, '\0'});
         if (!nodes[n])
             break;
         n++;
@@ -165,21 +163,22 @@ static int enumerate_pools(sd_bus *bus, const char *prefix, void *userdata, char
     return 1;
 }
 
-int pool_bus_add_objects(Manager *m, sd_bus *bus)
+int pool_bus_add_objects(BusContext *context, sd_bus *bus)
 {
     int r = sd_bus_add_fallback_vtable(bus, NULL, VGPU_OBJECT_POOL, VGPU_INTERFACE_POOL,
-                                       pool_vtable, find_pool, m);
+                                       pool_vtable, find_pool, context);
 
-    return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_POOL, enumerate_pools, m);
+    return r < 0
+               ? r
+               : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_POOL, enumerate_pools, context);
 }
 
 void pool_bus_properties_changed(Pool *p, const char *const *properties, void *userdata)
 {
-    const Manager *m = userdata;
-    sd_bus *bus = m->bus;
+    sd_bus *bus = bus_context_ready(userdata);
     char path[sizeof(VGPU_OBJECT_POOL) + 2];
 
-    if (!bus || sd_bus_is_ready(bus) <= 0)
+    if (!bus)
         return;
 
     snprintf(path, sizeof(path), VGPU_OBJECT_POOL "/%c", p->name);

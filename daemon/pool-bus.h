@@ -4,14 +4,12 @@
 
 #include <systemd/sd-bus.h>
 
-#include "pool.h"
-
-typedef struct Manager Manager;
+#include "bus-context.h"
 
 /* pool_bus_add_objects() - the interface of every Pool; returns 0 or a negative errno */
-int pool_bus_add_objects(Manager *m, sd_bus *bus);
+int pool_bus_add_objects(BusContext *context, sd_bus *bus);
 
-/* pool_bus_properties_changed() - tell the bus, where there is one; @userdata: the Manager */
+/* pool_bus_properties_changed() - tell the bus, where there is one; @userdata: the BusContext */
 void pool_bus_properties_changed(Pool *p, const char *const *properties, void *userdata);
 
 #endif

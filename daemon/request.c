@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "container-of.h"
+
 #define SPARES_MAX 64u
 
 /* ---- Beginning --------------------------------------------------------------------- */
@@ -200,12 +202,12 @@ void request_drop(Request *r)
 
 Request *request_from_sched(SchedRequest *r)
 {
-    return r ? (Request *) ((char *) r - offsetof(Request, sched)) : NULL;
+    return r ? CONTAINER_OF(r, Request, sched) : NULL;
 }
 
 RequestQueue *request_queue(const Request *r)
 {
-    return (RequestQueue *) ((char *) r->sched.scheduler - offsetof(RequestQueue, scheduler));
+    return CONTAINER_OF(r->sched.scheduler, RequestQueue, scheduler);
 }
 
 void request_start(Request *r)

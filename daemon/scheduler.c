@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stddef.h>
 
+#include "container-of.h"
 #include "scheduler.h"
 #include "vm-settings.h"
 
@@ -54,7 +55,7 @@ static SchedRequest *level_last(const Scheduler *s, unsigned priority)
 
 static SchedRequest *request_of_node(HeapNode *n)
 {
-    return n ? (SchedRequest *) ((char *) n - offsetof(SchedRequest, node)) : NULL;
+    return n ? CONTAINER_OF(n, SchedRequest, node) : NULL;
 }
 
 static FairLevel *fair_level(const SchedRequest *r)

@@ -7,7 +7,6 @@
 #include "bus-property.h"
 #include "bus-util.h"
 #include "cleanup.h"
-#include "manager.h"
 #include "names.h"
 #include "statistics-bus.h"
 #include "vm-bus.h"
@@ -32,8 +31,6 @@ static BUS_PROPERTY_GET(get_pool_letter, "s", char, letter, (const char[]){*lett
 static BUS_PROPERTY_GET(get_priority, "s", uint8_t, priority, vgpu_priority_to_string(*priority));
 static BUS_PROPERTY_GET(get_flag, "b", bool, flag, *flag);
 static BUS_PROPERTY_GET(get_connected, "b", VM, vm, vm->connection != NULL);
-static BUS_PROPERTY_GET(get_ring_entries, "u", VM, vm, lane_entries(vm->lane));
-static BUS_PROPERTY_GET(get_window_size, "t", VM, vm, lane_window_size(vm->lane));
 
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
@@ -79,8 +76,8 @@ static const sd_bus_vtable vm_vtable[] = {
     CHANGING("LeaderPID", "u", NULL, leader),
     CHANGING("Paused", "b", get_flag, paused),
     CHANGING("Quarantined", "b", get_flag, quarantined),
-    SD_BUS_PROPERTY("RingEntries", "u", get_ring_entries, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("WindowSize", "t", get_window_size, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    CHANGING("RingEntries", "u", NULL, ring_entries),
+    CHANGING("WindowSize", "t", NULL, window_size),
     SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.sched.n_queued), 0),
     SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(VM, client.sched.n_running), 0),
     STATISTICS_PROPERTIES(VM, client.statistics),
@@ -141,15 +138,15 @@ static int find_vm(sd_bus *bus, const char *path, const char *interface, void *u
     if (r <= 0)
         return r;
 
-    *ret_found = vm_find(userdata, name);
+    *ret_found = vm_registry_find(((BusContext *) userdata)->vms, name);
     return *ret_found != NULL;
 }
 
 static int enumerate_vms(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
                          sd_bus_error *error)
 {
-    Manager *m = userdata;
-    char **nodes = calloc(m->n_vms + 1, sizeof(*nodes));
+    const VMRegistry *vms = ((BusContext *) userdata)->vms;
+    char **nodes = calloc(vms->n + 1, sizeof(*nodes));
     unsigned n = 0;
     VM *vm;
 
@@ -157,7 +154,7 @@ static int enumerate_vms(sd_bus *bus, const char *prefix, void *userdata, char *
 
     if (!nodes)
         return -ENOMEM;
-    TAILQ_FOREACH(vm, &m->vms, link)
+    TAILQ_FOREACH(vm, &vms->list, link)
     {
         nodes[n] = bus_object_path(VGPU_OBJECT_VM, vm->name);
         if (!nodes[n])
@@ -169,25 +166,26 @@ static int enumerate_vms(sd_bus *bus, const char *prefix, void *userdata, char *
     return 1;
 }
 
-int vm_bus_add_objects(Manager *m, sd_bus *bus)
+int vm_bus_add_objects(BusContext *context, sd_bus *bus)
 {
     int r;
 
     fill_setting_vtable();
     r = sd_bus_add_fallback_vtable(bus, NULL, VGPU_OBJECT_VM, VGPU_INTERFACE_VM, vm_vtable, find_vm,
-                                   m);
+                                   context);
     if (r >= 0)
         r = sd_bus_add_fallback_vtable(bus, NULL, VGPU_OBJECT_VM, VGPU_INTERFACE_VM, setting_vtable,
-                                       find_vm, m);
-    return r < 0 ? r : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_VM, enumerate_vms, m);
+                                       find_vm, context);
+    return r < 0 ? r
+                 : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_VM, enumerate_vms, context);
 }
 
-void vm_bus_announce(VM *vm, bool added)
+static void vm_bus_announce(VM *vm, bool added, void *userdata)
 {
     CLEANUP_FREE char *path = NULL;
-    sd_bus *bus = vm->manager->bus;
+    sd_bus *bus = bus_context_ready(userdata);
 
-    if (!bus || sd_bus_is_ready(bus) <= 0)
+    if (!bus)
         return;
     path = bus_object_path(VGPU_OBJECT_VM, vm->name);
     if (!path)
@@ -201,12 +199,12 @@ void vm_bus_announce(VM *vm, bool added)
         (void) sd_bus_emit_object_removed(bus, path);
 }
 
-void vm_bus_properties_changed(VM *vm, const char *const *properties)
+static void vm_bus_properties_changed(VM *vm, const char *const *properties, void *userdata)
 {
     CLEANUP_FREE char *path = NULL;
-    sd_bus *bus = vm->manager->bus;
+    sd_bus *bus = bus_context_ready(userdata);
 
-    if (!bus || sd_bus_is_ready(bus) <= 0)
+    if (!bus)
         return;
     path = bus_object_path(VGPU_OBJECT_VM, vm->name);
     if (!path)
@@ -215,20 +213,11 @@ void vm_bus_properties_changed(VM *vm, const char *const *properties)
     (void) sd_bus_emit_properties_changed_strv(bus, path, VGPU_INTERFACE_VM, (char **) properties);
 }
 
-void vm_bus_settings_changed(VM *vm, unsigned which)
+VMObserver vm_bus_observer(BusContext *context)
 {
-    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
-        if (which & VM_SETTING_BIT(i))
-            vm_bus_changed(vm, vm_settings[i].name);
-}
-
-void vm_bus_configured_changed(VM *vm)
-{
-    const char *names[VM_N_SETTINGS + 1] = {NULL};
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
-        if (vm_settings[i].configured)
-            names[n++] = vm_settings[i].configured;
-    vm_bus_properties_changed(vm, names);
+    return (VMObserver){
+        .announce = vm_bus_announce,
+        .changed = vm_bus_properties_changed,
+        .userdata = context,
+    };
 }

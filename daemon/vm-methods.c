@@ -4,9 +4,9 @@
 #include <string.h>
 #include <systemd/sd-id128.h>
 
+#include "bus-context.h"
 #include "bus-util.h"
 #include "cleanup.h"
-#include "manager.h"
 #include "names.h"
 #include "vm-methods.h"
 
@@ -24,7 +24,7 @@ static int no_such_vm(sd_bus_error *error, const char *name)
 static int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret)
 {
     bool on_manager = strcmp(sd_bus_message_get_interface(call), VGPU_INTERFACE_MANAGER) == 0;
-    Manager *m = on_manager ? userdata : ((VM *) userdata)->manager;
+    BusContext *context = bus_context(call);
     VM *vm = on_manager ? NULL : userdata;
     const char *name;
     int r;
@@ -33,13 +33,13 @@ static int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *e
         r = sd_bus_message_read(call, "s", &name);
         if (r < 0)
             return r;
-        vm = vm_find(m, name);
+        vm = vm_registry_find(context->vms, name);
         if (!vm)
             return no_such_vm(error, name);
     }
 
     *ret = vm;
-    return access_check(m, call, vm->name, error);
+    return access_check(&context->access, call, vm->name, error);
 }
 
 static int read_priority(sd_bus_message *call, sd_bus_error *error, uint8_t *ret)
@@ -59,7 +59,7 @@ static int read_priority(sd_bus_message *call, sd_bus_error *error, uint8_t *ret
     return 0;
 }
 
-static int read_pool(sd_bus_message *call, Manager *m, sd_bus_error *error, char *ret)
+static int read_pool(sd_bus_message *call, const Pools *pools, sd_bus_error *error, char *ret)
 {
     const char *text;
     int r;
@@ -67,7 +67,7 @@ static int read_pool(sd_bus_message *call, Manager *m, sd_bus_error *error, char
     r = sd_bus_message_read(call, "s", &text);
     if (r < 0)
         return r;
-    if (strlen(text) != 1 || !manager_pool(m, (unsigned char) text[0]))
+    if (strlen(text) != 1 || !pools_find(pools, (unsigned char) text[0]))
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_POOL, "No pool '%s' is configured.",
                                  text);
 
@@ -152,7 +152,7 @@ static int vm_method_change(sd_bus_message *call, VM *vm, const VMSettings *sett
     if (r < 0)
         return r;
 
-    vm_change(vm, settings, which, runtime);
+    vm_registry_change(bus_context(call)->vms, vm, settings, which, runtime);
     return sd_bus_reply_method_return(call, NULL);
 }
 
@@ -180,7 +180,7 @@ int vm_method_set_pool(sd_bus_message *call, void *userdata, sd_bus_error *error
     r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
-    r = read_pool(call, vm->manager, error, &settings.pool);
+    r = read_pool(call, bus_context(call)->pools, error, &settings.pool);
     return r < 0 ? r
                  : vm_method_change(call, vm, &settings, VM_SETTING_BIT(VM_SETTING_POOL), error);
 }
@@ -201,7 +201,7 @@ int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 /* A switch that any known VM has. */
 static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *error,
-                          void (*set)(VM *, bool), bool on)
+                          void (*set)(VMRegistry *, VM *, bool), bool on)
 {
     VM *vm = NULL;
     int r;
@@ -210,28 +210,28 @@ static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *er
     if (r <= 0)
         return r < 0 ? r : 1;
 
-    set(vm, on);
+    set(bus_context(call)->vms, vm, on);
     return sd_bus_reply_method_return(call, NULL);
 }
 
 int vm_method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return vm_method_turn(call, userdata, error, vm_set_paused, true);
+    return vm_method_turn(call, userdata, error, vm_registry_set_paused, true);
 }
 
 int vm_method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return vm_method_turn(call, userdata, error, vm_set_paused, false);
+    return vm_method_turn(call, userdata, error, vm_registry_set_paused, false);
 }
 
 int vm_method_quarantine(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return vm_method_turn(call, userdata, error, vm_set_quarantined, true);
+    return vm_method_turn(call, userdata, error, vm_registry_set_quarantined, true);
 }
 
 int vm_method_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return vm_method_turn(call, userdata, error, vm_set_quarantined, false);
+    return vm_method_turn(call, userdata, error, vm_registry_set_quarantined, false);
 }
 
 int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -246,7 +246,7 @@ int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *err
     if (r < 0)
         return r;
 
-    vm_unregister(vm);
+    vm_registry_remove(bus_context(call)->vms, vm);
     return sd_bus_reply_method_return(call, NULL);
 }
 
@@ -304,7 +304,7 @@ static int reply_registered(sd_bus_message *call, const VM *vm)
 
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    Manager *m = userdata;
+    BusContext *context = userdata;
     VMSettings settings;
     const char *name;
     uint8_t uuid[16];
@@ -315,15 +315,15 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
 
     r = read_name(call, error, &name);
     if (r >= 0)
-        r = access_check(m, call, name, error);
+        r = access_check(&context->access, call, name, error);
     if (r <= 0)
         return r < 0 ? r : 1;
 
     vm_settings_init(&settings);
-    settings.queue_limit = m->config.vm_queue_limit;
+    settings.queue_limit = context->vms->config->vm_queue_limit;
     r = read_uuid(call, error, uuid);
     if (r >= 0)
-        r = read_pool(call, m, error, &settings.pool);
+        r = read_pool(call, context->pools, error, &settings.pool);
     if (r >= 0)
         r = read_priority(call, error, &settings.priority);
     if (r >= 0)
@@ -331,7 +331,7 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
     if (r < 0)
         return r;
 
-    r = vm_register(m, name, uuid, &settings, id, &vm);
+    r = vm_registry_add(context->vms, name, uuid, &settings, id, &vm);
     if (r == VM_EXISTS)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
                                  "VM '%s', or another with its UUID, is known already.", name);

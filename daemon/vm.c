@@ -1,221 +1,59 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vm.h"
+
+#include <assert.h>
 #include <errno.h>
-#include <search.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "log.h"
-#include "manager.h"
-#include "vm-bus.h"
-#include "vm-state.h"
+#include "clock.h"
+#include "container-of.h"
 
-/* ---- Finding ------------------------------------------------------------------------ */
+/* ---- What the world and the watchers hear ---------------------------------------------- */
 
-static int compare_names(const void *a, const void *b)
+#define vm_changed(vm, ...) vm_properties_changed((vm), (const char *const[]){__VA_ARGS__, NULL})
+
+static void vm_properties_changed(VM *vm, const char *const *properties)
 {
-    return strcmp(((const VM *) a)->name, ((const VM *) b)->name);
+    if (vm->observer->changed)
+        vm->observer->changed(vm, properties, vm->observer->userdata);
 }
 
-VM *vm_find(Manager *manager, const char *name)
+void vm_announce(VM *vm, bool added)
 {
-    VM key = {.name = (char *) name};
-    VM **found = tfind(&key, &manager->vms_by_name, compare_names);
-
-    return found ? *found : NULL;
+    if (vm->observer->announce)
+        vm->observer->announce(vm, added, vm->observer->userdata);
 }
 
-VM *vm_find_by_id(Manager *manager, uint32_t id)
+void vm_watch(VM *vm, VMWatcher *w)
 {
-    VM *vm;
-
-    TAILQ_FOREACH(vm, &manager->vms, link)
-    {
-        if (vm->id == id)
-            return vm;
-    }
-    return NULL;
+    assert(!w->vm && w->changed);
+    w->vm = vm;
+    TAILQ_INSERT_TAIL(&vm->watchers, w, link);
 }
 
-VM *vm_find_by_pid(Manager *manager, pid_t pid)
+void vm_unwatch(VMWatcher *w)
 {
-    VM *vm;
-
-    TAILQ_FOREACH(vm, &manager->vms, link)
-    {
-        if (pid > 0 && vm->leader == pid)
-            return vm;
-    }
-    return NULL;
-}
-
-VM *vm_find_registered(Manager *manager, const uint8_t uuid[16])
-{
-    VM *vm;
-
-    TAILQ_FOREACH(vm, &manager->vms, link)
-    {
-        if (vm->registered && memcmp(vm->uuid, uuid, sizeof(vm->uuid)) == 0)
-            return vm;
-    }
-    return NULL;
-}
-
-/* ---- Beginning and end ----------------------------------------------------------------- */
-
-static int vm_new(Manager *manager, const char *name, uint32_t id, const VMSettings *settings,
-                  VM **ret)
-{
-    VM *vm = calloc(1, sizeof(*vm));
-
-    if (!vm)
-        return -ENOMEM;
-
-    vm->manager = manager;
-    vm->id = id;
-    vm->configured = vm->settings = *settings;
-    client_init(&vm->client, settings->queue_limit);
-    sched_client_set_weight(&vm->client.sched, settings->weight);
-
-    vm->name = strdup(name);
-    if (!vm->name || !tsearch(vm, &manager->vms_by_name, compare_names)) {
-        free(vm->name);
-        free(vm);
-        return -ENOMEM;
-    }
-    TAILQ_INSERT_TAIL(&manager->vms, vm, link);
-    manager->n_vms++;
-    vm->client.log = (LogContext){.vm = vm->name, .vm_id = id};
-
-    *ret = vm;
-    return 0;
-}
-
-int vm_new_unregistered(Manager *manager, uint32_t id, char pool, uint8_t priority, VM **ret)
-{
-    VMSettings settings;
-    char name[40];
-    int r;
-
-    vm_settings_init(&settings);
-    settings.pool = pool;
-    settings.priority = priority;
-    settings.queue_limit = manager->config.vm_queue_limit;
-
-    snprintf(name, sizeof(name), "unregistered-%u", id);
-    for (unsigned i = 2; vm_find(manager, name); i++)
-        snprintf(name, sizeof(name), "unregistered-%u-%u", id, i);
-
-    r = vm_new(manager, name, id, &settings, ret);
-    if (r >= 0)
-        vm_bus_announce(*ret, true);
-    return r;
-}
-
-static void drop_queued(VM *vm, uint32_t error)
-{
-    SchedRequest *s;
-
-    while ((s = sched_client_oldest(&vm->client.sched))) {
-        sched_request_remove(s);
-        if (error == VGPU_ERROR_NONE)
-            request_drop(request_from_sched(s));
-        else
-            request_fail(request_from_sched(s), error, 0);
-    }
-}
-
-static uint32_t free_id(Manager *manager)
-{
-    uint32_t id = 1;
-
-    while (vm_find_by_id(manager, id))
-        id++;
-    return id;
-}
-
-int vm_register(Manager *manager, const char *name, const uint8_t uuid[16],
-                const VMSettings *settings, uint32_t id, VM **ret)
-{
-    VM *vm = vm_find(manager, name), *same_uuid = vm_find_registered(manager, uuid),
-       *same_id = id ? vm_find_by_id(manager, id) : NULL;
-    VMSettings wanted = *settings;
-    int r;
-
-    if (same_uuid != vm || (vm && !vm->registered))
-        return VM_EXISTS;
-    if (same_id && same_id != vm)
-        return VM_ID_TAKEN;
-
-    vm_override_load(manager, name, &wanted);
-    if (vm) {
-        vm->configured = *settings;
-        vm_bus_configured_changed(vm);
-        vm_apply(vm, &wanted);
-    } else {
-        r = vm_new(manager, name, id ? id : free_id(manager), &wanted, &vm);
-        if (r < 0)
-            return r;
-        vm->registered = true;
-        vm->configured = *settings;
-        memcpy(vm->uuid, uuid, sizeof(vm->uuid));
-        vm_bus_announce(vm, true);
-    }
-    vm_state_save(vm);
-
-    *ret = vm;
-    return 0;
-}
-
-static void vm_free(VM *vm)
-{
-    free(vm->name);
-    free(vm);
-}
-
-static void vm_on_idle(Client *c)
-{
-    vm_free((VM *) ((char *) c - offsetof(VM, client)));
-}
-
-/* From here on nobody finds it; it is kept for what it has running. */
-static void forget(VM *vm)
-{
-    Manager *manager = vm->manager;
-
-    vm_bus_announce(vm, false);
-    tdelete(vm, &manager->vms_by_name, compare_names);
-    TAILQ_REMOVE(&manager->vms, vm, link);
-    manager->n_vms--;
-    if (client_has_requests(&vm->client))
-        vm->client.idle = vm_on_idle;
-    else
-        vm_free(vm);
-}
-
-void vm_unregister(VM *vm)
-{
-    vm_state_remove(vm);
-    vm->registered = false;
-    if (vm->connection) {
-        connection_free(vm->connection);
+    if (!w->vm)
         return;
-    }
 
-    drop_queued(vm, VGPU_ERROR_NONE);
-    forget(vm);
+    TAILQ_REMOVE(&w->vm->watchers, w, link);
+    w->vm = NULL;
 }
 
-void vm_free_all(Manager *manager)
+static void vm_tell_watchers(VM *vm)
 {
-    VM *vm;
+    VMWatcher *w;
 
-    while ((vm = TAILQ_FIRST(&manager->vms))) {
-        forget(vm);
+    TAILQ_FOREACH(w, &vm->watchers, link)
+    {
+        w->changed(w);
     }
 }
+
+/* ---- Beginning and end ------------------------------------------------------------------ */
 
 /* Whatever comes over D-Bus is UTF-8 already. Control characters are the bytes
  * below 0x20, 0x7f, and U+0080 to U+009f, which are 0xc2 and one more byte. */
@@ -235,66 +73,152 @@ bool vm_name_is_valid(const char *name)
     return true;
 }
 
+int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMObserver *observer,
+           VM **ret)
+{
+    VM *vm = calloc(1, sizeof(*vm));
+
+    if (!vm)
+        return -ENOMEM;
+    vm->name = strdup(name);
+    if (!vm->name) {
+        free(vm);
+        return -ENOMEM;
+    }
+
+    vm->observer = observer;
+    vm->id = id;
+    vm->configured = vm->settings = *settings;
+    client_init(&vm->client, settings->queue_limit);
+    sched_client_set_weight(&vm->client.sched, settings->weight);
+    vm->client.log = (LogContext){.vm = vm->name, .vm_id = id};
+    TAILQ_INIT(&vm->watchers);
+
+    *ret = vm;
+    return 0;
+}
+
+static void vm_free_now(VM *vm)
+{
+    free(vm->name);
+    free(vm);
+}
+
+static void vm_on_idle(Client *c)
+{
+    vm_free_now(CONTAINER_OF(c, VM, client));
+}
+
+void vm_free(VM *vm)
+{
+    assert(!vm->connection && TAILQ_EMPTY(&vm->watchers));
+
+    if (client_has_requests(&vm->client))
+        vm->client.idle = vm_on_idle;
+    else
+        vm_free_now(vm);
+}
+
 /* ---- Its device ----------------------------------------------------------------------- */
 
-void vm_attach(VM *vm, Connection *connection, pid_t leader)
+void vm_attach(VM *vm, Connection *connection, pid_t leader,
+               void (*hang_up)(VM *vm, void *userdata), void *userdata)
 {
+    assert(!vm->connection);
     vm->connection = connection;
+    vm->hang_up = hang_up;
+    vm->hang_up_userdata = userdata;
     vm->leader = vm->client.log.peer_pid = leader;
 
     if (vm->registered) {
         /* Never short for 16 bytes, and cannot fail once the pool is initialized. */
         vm->claimed = getrandom(vm->resume, sizeof(vm->resume), 0) == sizeof(vm->resume);
-        vm_state_save(vm);
-        vm_bus_changed(vm, "Connected", "LeaderPID");
+        vm_changed(vm, "Connected", "LeaderPID");
     }
 }
 
-/* What waits is dropped with the device that asked; what runs is finished, and
- * nobody is told. */
 void vm_detach(VM *vm)
 {
-    lane_free(vm->lane);
-    drop_queued(vm, VGPU_ERROR_NONE);
-    connection_forget_requests(vm->connection);
+    vm_drop_queued(vm, VGPU_ERROR_NONE);
     vm->connection = NULL;
+    vm->hang_up = NULL;
     if (vm->registered)
-        vm_bus_changed(vm, "Connected");
-    else
-        forget(vm);
+        vm_changed(vm, "Connected");
+}
+
+void vm_hang_up(VM *vm)
+{
+    if (vm->hang_up)
+        vm->hang_up(vm, vm->hang_up_userdata);
+}
+
+void vm_send(VM *vm, uint32_t type, uint32_t request_id, const void *payload, uint32_t size)
+{
+    const VGPUSocketHeader header = {
+        .msg_type = type,
+        .vm_id = vm->id,
+        .request_id = request_id,
+        .pool_id = (uint8_t) vm->settings.pool,
+        .priority = vm->settings.priority,
+        .payload_len = size,
+    };
+
+    assert(vm->connection);
+    connection_send(vm->connection, &header, payload);
+}
+
+void vm_set_ring(VM *vm, uint32_t entries, uint64_t window_size)
+{
+    vm->ring_entries = entries;
+    vm->window_size = window_size;
+    vm_changed(vm, "RingEntries", "WindowSize");
+}
+
+void vm_drop_queued(VM *vm, uint32_t error)
+{
+    SchedRequest *s;
+
+    while ((s = sched_client_oldest(&vm->client.sched))) {
+        sched_request_remove(s);
+        if (error == VGPU_ERROR_NONE)
+            request_drop(request_from_sched(s));
+        else
+            request_fail(request_from_sched(s), error, 0);
+    }
 }
 
 /* ---- What it may ------------------------------------------------------------------------ */
 
-/* Where each setting has its effect. */
-void vm_apply(VM *vm, const VMSettings *settings)
+void vm_apply(VM *vm, const VMSettings *settings, Pool *pool)
 {
     unsigned changed = vm_settings_differ(&vm->settings, settings);
 
+    assert(pool && pool->name == settings->pool);
     vm->settings = *settings;
     sched_client_set_limit(&vm->client.sched, settings->queue_limit);
-    sched_client_set_weight(&vm->client.sched, settings->weight);
     if (changed & VM_SETTING_BIT(VM_SETTING_POOL))
-        sched_client_move(&vm->client.sched,
-                          &manager_pool(vm->manager, settings->pool)->queue.scheduler);
+        sched_client_move(&vm->client.sched, &pool->queue.scheduler);
     if (changed & VM_SETTING_BIT(VM_SETTING_PRIORITY))
         sched_client_set_priority(&vm->client.sched, settings->priority);
-    vm_bus_settings_changed(vm, changed);
+    if (changed & VM_SETTING_BIT(VM_SETTING_WEIGHT))
+        sched_client_set_weight(&vm->client.sched, settings->weight);
 
-    if (changed & VM_SETTING_BIT(VM_SETTING_POOL))
-        manager_dispatch(vm->manager);
-    lane_kick(vm->lane);
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (changed & VM_SETTING_BIT(i))
+            vm_changed(vm, vm_settings[i].name);
+    vm_tell_watchers(vm);
 }
 
-void vm_change(VM *vm, const VMSettings *settings, unsigned which, bool runtime)
+void vm_configure(VM *vm, const VMSettings *configured)
 {
-    VMSettings wanted = vm->settings;
+    const char *names[VM_N_SETTINGS + 1] = {NULL};
+    unsigned n = 0;
 
-    vm_settings_take(&wanted, settings, which);
-    vm_apply(vm, &wanted);
-    vm_state_save(vm);
-    if (!runtime)
-        vm_override_save(vm, which);
+    vm->configured = *configured;
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (vm_settings[i].configured)
+            names[n++] = vm_settings[i].configured;
+    vm_properties_changed(vm, names);
 }
 
 void vm_set_paused(VM *vm, bool paused)
@@ -304,11 +228,8 @@ void vm_set_paused(VM *vm, bool paused)
 
     vm->paused = paused;
     sched_client_hold(&vm->client.sched, paused);
-    vm_state_save(vm);
-    vm_bus_changed(vm, "Paused");
-    if (!paused)
-        manager_dispatch(vm->manager);
-    lane_kick(vm->lane);
+    vm_changed(vm, "Paused");
+    vm_tell_watchers(vm);
 }
 
 void vm_set_quarantined(VM *vm, bool quarantined)
@@ -317,23 +238,22 @@ void vm_set_quarantined(VM *vm, bool quarantined)
         return;
 
     vm->quarantined = quarantined;
-    vm_state_save(vm);
-    vm_bus_changed(vm, "Quarantined");
+    vm_changed(vm, "Quarantined");
     if (quarantined)
-        drop_queued(vm, VGPU_ERROR_VM_QUARANTINED);
-    lane_kick(vm->lane);
+        vm_drop_queued(vm, VGPU_ERROR_VM_QUARANTINED);
+    vm_tell_watchers(vm);
 }
 
 /* A bucket that holds one second's worth and fills by the clock. */
 bool vm_take_token(VM *vm)
 {
     uint32_t rate = vm->settings.rate_limit;
-    uint64_t now = 0;
+    uint64_t now;
 
     if (rate == 0)
         return true;
 
-    (void) sd_event_now(vm->manager->event, CLOCK_MONOTONIC, &now);
+    now = now_usec();
     vm->rate_tokens += (double) (now - vm->rate_usec) * rate / 1e6;
     if (vm->rate_tokens > rate)
         vm->rate_tokens = rate;

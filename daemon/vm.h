@@ -17,17 +17,38 @@
 #include <sys/types.h>
 
 #include "client.h"
-#include "lane.h"
+#include "connection.h"
+#include "pool.h"
 #include "vm-settings.h"
-
-typedef struct Connection Connection;
-typedef struct Manager Manager;
 
 #define VM_NAME_MAX 255
 
-typedef struct VM {
+typedef struct VM VM;
+typedef struct VMWatcher VMWatcher;
+
+/* Somebody to whom it matters that a VM is paused, quarantined, moved or changed otherwise.
+ * Embedded; changed is set by its owner, the rest is the VM's. */
+struct VMWatcher {
+    void (*changed)(VMWatcher *w);
+    VM *vm; /* NULL while it watches none */
+    TAILQ_ENTRY(VMWatcher) link;
+};
+
+/* Who tells the world of VMs. Each may be NULL. */
+typedef struct VMObserver {
+    void (*announce)(VM *vm, bool added, void *userdata);
+    /* @properties: by their names on D-Bus, up to a NULL. */
+    void (*changed)(VM *vm, const char *const *properties, void *userdata);
+    void *userdata;
+} VMObserver;
+
+/* The ways to find one; see vm-registry.h. */
+enum { VM_BY_NAME, VM_BY_ID, VM_BY_UUID, VM_BY_PID, VM_N_INDEXES };
+
+struct VM {
     TAILQ_ENTRY(VM) link;
-    Manager *manager;
+    TAILQ_ENTRY(VM) index_link[VM_N_INDEXES];
+    const VMObserver *observer;
     char *name; /* unique */
     uint32_t id;
     uint8_t uuid[16];
@@ -39,88 +60,87 @@ typedef struct VM {
 
     pid_t leader;           /* the process that connected last, by the kernel; 0: none yet */
     Connection *connection; /* NULL while no device is connected */
-    Lane *lane;             /* NULL without a ring */
-    bool claimed;           /* resume is in some device's hands */
-    uint8_t resume[16];     /* what a device shows to come back as this VM */
+    void (*hang_up)(VM *vm, void *userdata); /* while connected: ends the connection */
+    void *hang_up_userdata;
+    bool claimed;          /* resume is in some device's hands */
+    uint8_t resume[16];    /* what a device shows to come back as this VM */
+    uint32_t ring_entries; /* of the ring that is on, or 0 */
+    uint64_t window_size;  /* in bytes, or 0 without a ring */
 
     Client client;
+    TAILQ_HEAD(, VMWatcher) watchers;
 
     uint64_t rate_usec; /* when rate_tokens was right */
     double rate_tokens;
-} VM;
-
-typedef TAILQ_HEAD(VMList, VM) VMList;
-
-/*
- * vm_new_unregistered() - a VM for a connection that nobody announced
- * @id: the number its device shows. The name is "unregistered-<id>", with "-2", "-3", …
- *     behind it where that is taken.
- * @ret: the manager's; vm_detach() ends it
- *
- * Returns 0 or -ENOMEM.
- */
-int vm_new_unregistered(Manager *manager, uint32_t id, char pool, uint8_t priority, VM **ret);
-
-/* Outcomes of vm_register() beside 0. */
-enum {
-    VM_EXISTS = 1, /* the name has another UUID, or the UUID another name */
-    VM_ID_TAKEN = 2,
 };
-
-/*
- * vm_register() - make a VM known, or change what a known one is configured with
- * @name: passed vm_name_is_valid()
- * @uuid: not all zero
- * @settings: the pool exists; the rest is in range
- * @id: the number it shall have, or 0 for one that is free
- *
- * What the administrator made last for this name goes on top of @settings.
- * Returns 0, VM_EXISTS, VM_ID_TAKEN or -ENOMEM.
- */
-int vm_register(Manager *manager, const char *name, const uint8_t uuid[16],
-                const VMSettings *settings, uint32_t id, VM **ret);
-
-/* vm_unregister() - hang up, drop what is queued, and forget the VM, which is gone after this */
-void vm_unregister(VM *vm);
-
-/* vm_free_all() - forget every VM; their connections are gone already */
-void vm_free_all(Manager *manager);
 
 /* vm_name_is_valid() - 1..VM_NAME_MAX bytes of UTF-8 without control characters */
 bool vm_name_is_valid(const char *name);
 
-/* vm_find() and its like: NULL when there is none */
-VM *vm_find(Manager *manager, const char *name);
-VM *vm_find_by_id(Manager *manager, uint32_t id);
-VM *vm_find_by_pid(Manager *manager, pid_t pid);
-VM *vm_find_registered(Manager *manager, const uint8_t uuid[16]);
+/*
+ * vm_new() - a VM that is connected to nothing
+ * @name: copied
+ * @observer: outlives the VM
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMObserver *observer,
+           VM **ret);
+
+/* vm_free() - nobody finds it any more: free it now, or when what it has running is over */
+void vm_free(VM *vm);
 
 /*
- * vm_attach() - its device is on this connection now
+ * vm_attach() - its device is on this connection from now on
  * @leader: the peer's process
+ * @hang_up: ends the connection, by way of vm_detach()
  *
  * A registered VM gets a new resume secret.
  */
-void vm_attach(VM *vm, Connection *connection, pid_t leader);
+void vm_attach(VM *vm, Connection *connection, pid_t leader,
+               void (*hang_up)(VM *vm, void *userdata), void *userdata);
 
-/* vm_detach() - its device is gone; what it has queued is dropped. May free the VM */
+/* vm_detach() - its device is gone; what it has queued is dropped, what runs is finished */
 void vm_detach(VM *vm);
 
-/* vm_apply() - give it other settings: what it has queued goes along. The pool exists */
-void vm_apply(VM *vm, const VMSettings *settings);
+/* vm_hang_up() - end its connection, if it has one. May free a VM that is not registered */
+void vm_hang_up(VM *vm);
+
+/* vm_send() - a message to its device, which is connected; as connection_send() */
+void vm_send(VM *vm, uint32_t type, uint32_t request_id, const void *payload, uint32_t size);
 
 /*
- * vm_change() - an administrator's change
- * @which: the set to take from @settings
- * @runtime: false: it holds for later registrations of this name too
+ * vm_drop_queued() - end all that it has queued
+ * @error: VGPU_ERROR_*; NONE: nobody is answered
  */
-void vm_change(VM *vm, const VMSettings *settings, unsigned which, bool runtime);
+void vm_drop_queued(VM *vm, uint32_t error);
 
-/* vm_set_paused() - hold its queue, or let it go on */
+/*
+ * vm_apply() - give it other settings: what it has queued goes along
+ * @pool: the one of that letter
+ *
+ * The caller dispatches the pools when the VM has moved.
+ */
+void vm_apply(VM *vm, const VMSettings *settings, Pool *pool);
+
+/* vm_configure() - what it is registered with from now on; vm_apply() gives it effect */
+void vm_configure(VM *vm, const VMSettings *configured);
+
+/* vm_set_paused() - hold its queue, or let it go on: then the caller dispatches the pools */
 void vm_set_paused(VM *vm, bool paused);
 
 /* vm_set_quarantined() - true: all that it has queued fails with VM_QUARANTINED */
 void vm_set_quarantined(VM *vm, bool quarantined);
+
+/* vm_set_ring() - what there is to see of its ring; 0 and 0: there is none */
+void vm_set_ring(VM *vm, uint32_t entries, uint64_t window_size);
+
+/* vm_watch(), vm_unwatch() - the latter does nothing for one that watches nothing */
+void vm_watch(VM *vm, VMWatcher *w);
+void vm_unwatch(VMWatcher *w);
+
+/* vm_announce() - tell the observer that it is new or about to go */
+void vm_announce(VM *vm, bool added);
 
 /* vm_take_token() - may one more request be submitted now, by the rate limit? */
 bool vm_take_token(VM *vm);

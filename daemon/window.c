@@ -64,7 +64,7 @@ static int window_new(Windows *windows, int fd, const struct stat *st, Window **
         .holders = TAILQ_HEAD_INITIALIZER(w->holders),
     };
     if (w->memory == MAP_FAILED)
-        return -errno;
+        return WINDOW_UNUSABLE; /* its size is the VM's choice */
 
     windows->next_id++;
     memory_guard_add(&w->guard, w->memory, size);
@@ -84,8 +84,9 @@ int window_open(Windows *windows, int fd, Window **ret, const char **ret_reason)
         *ret_reason = wrong;
         return WINDOW_UNUSABLE;
     }
+    *ret_reason = "the window cannot be mapped";
     r = window_new(windows, fd, &st, ret);
-    if (r < 0)
+    if (r != 0)
         return r;
 
     (void) TAKE_FD(owned);

@@ -72,7 +72,7 @@ enum {
  * @ret: a reference
  * @ret_reason: with WINDOW_UNUSABLE, a static string that says what is wrong with it
  *
- * Returns 0, WINDOW_UNUSABLE, or a negative errno when it cannot be mapped.
+ * Returns 0, WINDOW_UNUSABLE, or -ENOMEM.
  */
 int window_open(Windows *windows, int fd, Window **ret, const char **ret_reason);
 

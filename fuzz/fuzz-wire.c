@@ -48,14 +48,14 @@ static Manager *manager_of_ours(void)
     require(config_load("/nonexistent/mediator.conf", &config) == 0);
     require(manager_new(&config, "/nonexistent/mediator.conf", "/nonexistent/vgpu-executor", &m) ==
             0);
-    while (!m->pools[0]->unavailable)
-        require(sd_event_run(m->event, UINT64_MAX) >= 0);
+    while (!pools_next(manager_pools(m), NULL)->unavailable)
+        require(sd_event_run(manager_event(m), UINT64_MAX) >= 0);
     return m;
 }
 
 static void run_loop(Manager *m)
 {
-    while (sd_event_run(m->event, 0) > 0)
+    while (sd_event_run(manager_event(m), 0) > 0)
         continue;
 }
 
@@ -130,8 +130,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free_descriptor = next_descriptor();
 
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-    require(connection_new(m, pair[0]) == 0);
-    while (size > 0 && m->n_connections > 0) {
+    require(peers_add(manager_peers(m), pair[0]) == 0);
+    while (size > 0 && peers_count(manager_peers(m)) > 0) {
         size_t n = size < portion ? size : portion;
 
         if (!send_portion(pair[1], with_ring ? &guest : NULL, data, n))
@@ -141,15 +141,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_answers(pair[1], answers, &used);
     }
     shutdown(pair[1], SHUT_WR);
-    while (m->n_connections > 0) {
+    while (peers_count(manager_peers(m)) > 0) {
         run_loop(m);
         check_answers(pair[1], answers, &used);
     }
     close(pair[1]);
 
-    require(m->n_vms == 0);
-    require(pool_is_idle(m->pools[0]));
-    require(TAILQ_EMPTY(&m->windows.list) && TAILQ_EMPTY(&m->windows.waiters));
+    require(manager_vms(m)->n == 0);
+    require(pools_are_idle(manager_pools(m)));
+    require(TAILQ_EMPTY(&manager_rings(m)->windows.list));
+    require(TAILQ_EMPTY(&manager_rings(m)->windows.waiters));
     require(next_descriptor() == free_descriptor);
     return 0;
 }

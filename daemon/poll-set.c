@@ -4,26 +4,26 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "peers.h"
+#include "poll-set.h"
 
-struct Peers {
+struct PollSet {
     int epoll;
     sd_event_source *source;
-    void (*handler)(Connection *c, uint32_t events);
+    void (*handler)(void *userdata, uint32_t events);
 
     /* The round under way. A connection that is removed in it is taken out. */
-    struct epoll_event batch[PEERS_BATCH];
+    struct epoll_event batch[POLL_SET_BATCH];
     int n_batch;
 };
 
 static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-    Peers *p = userdata;
+    PollSet *p = userdata;
 
     (void) source;
     (void) revents;
 
-    p->n_batch = epoll_wait(fd, p->batch, PEERS_BATCH, 0);
+    p->n_batch = epoll_wait(fd, p->batch, POLL_SET_BATCH, 0);
     if (p->n_batch < 0)
         return errno == EINTR ? 0 : -errno;
 
@@ -34,9 +34,9 @@ static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *use
     return 0;
 }
 
-int peers_new(sd_event *event, void (*handler)(Connection *c, uint32_t events), Peers **ret)
+int poll_set_new(sd_event *event, void (*handler)(void *userdata, uint32_t events), PollSet **ret)
 {
-    Peers *p = calloc(1, sizeof(*p));
+    PollSet *p = calloc(1, sizeof(*p));
     int r;
 
     if (!p)
@@ -46,7 +46,7 @@ int peers_new(sd_event *event, void (*handler)(Connection *c, uint32_t events), 
     p->epoll = epoll_create1(EPOLL_CLOEXEC);
     r = p->epoll < 0 ? -errno : sd_event_add_io(event, &p->source, p->epoll, EPOLLIN, on_ready, p);
     if (r < 0) {
-        peers_free(p);
+        poll_set_free(p);
         return r;
     }
 
@@ -54,7 +54,7 @@ int peers_new(sd_event *event, void (*handler)(Connection *c, uint32_t events), 
     return 0;
 }
 
-Peers *peers_free(Peers *p)
+PollSet *poll_set_free(PollSet *p)
 {
     if (!p)
         return NULL;
@@ -66,25 +66,25 @@ Peers *peers_free(Peers *p)
     return NULL;
 }
 
-int peers_add(Peers *p, int fd, Connection *c)
+int poll_set_add(PollSet *p, int fd, void *userdata)
 {
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = userdata};
 
     return epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
 /* Cannot fail for a descriptor that is in the set. */
-void peers_watch(Peers *p, int fd, Connection *c, uint32_t events)
+void poll_set_watch(PollSet *p, int fd, void *userdata, uint32_t events)
 {
-    struct epoll_event e = {.events = events, .data.ptr = c};
+    struct epoll_event e = {.events = events, .data.ptr = userdata};
 
     (void) epoll_ctl(p->epoll, EPOLL_CTL_MOD, fd, &e);
 }
 
-void peers_remove(Peers *p, int fd, Connection *c)
+void poll_set_remove(PollSet *p, int fd, void *userdata)
 {
     (void) epoll_ctl(p->epoll, EPOLL_CTL_DEL, fd, NULL);
     for (int i = 0; i < p->n_batch; i++)
-        if (p->batch[i].data.ptr == c)
+        if (p->batch[i].data.ptr == userdata)
             p->batch[i].data.ptr = NULL;
 }

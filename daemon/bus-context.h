@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the objects on D-Bus are about: all of them are added with it as their userdata. */
+#ifndef VGPU_BUS_CONTEXT_H
+#define VGPU_BUS_CONTEXT_H
+
+#include <systemd/sd-bus.h>
+
+#include "access.h"
+#include "manager.h"
+
+typedef struct BusContext {
+    Manager *manager;
+    Pools *pools;
+    VMRegistry *vms;
+    AccessQueue access;
+    sd_bus *bus; /* NULL while there is none */
+} BusContext;
+
+/* bus_context() - of the object that a call is for */
+static inline BusContext *bus_context(sd_bus_message *call)
+{
+    return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
+}
+
+/* bus_context_ready() - the bus that signals can go to, or NULL */
+static inline sd_bus *bus_context_ready(const BusContext *context)
+{
+    return context->bus && sd_bus_is_ready(context->bus) > 0 ? context->bus : NULL;
+}
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The VMs that the mediator knows, by name, number, UUID and process; how they come and go,
+ * and how an administrator changes them. What is to outlive the process is written here, as
+ * vm-record.h has it.
+ */
+#ifndef VGPU_VM_REGISTRY_H
+#define VGPU_VM_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "pools.h"
+#include "vm.h"
+
+#define VM_REGISTRY_BUCKETS 1024u
+
+typedef TAILQ_HEAD(VMList, VM) VMList;
+
+typedef struct VMRegistry {
+    Pools *pools;
+    const Config *config;
+    VMObserver observer;
+    VMList list; /* in the order in which they came */
+    unsigned n;
+    VMList index[VM_N_INDEXES][VM_REGISTRY_BUCKETS];
+    const char *runtime_directory; /* of registrations; NULL: they are not kept */
+    const char *state_directory;   /* of what an administrator made last; NULL: it is not kept */
+} VMRegistry;
+
+/*
+ * vm_registry_init() - without VMs
+ * @pools, @config: outlive the registry
+ *
+ * The directories are the service manager's ($RUNTIME_DIRECTORY, $STATE_DIRECTORY).
+ */
+void vm_registry_init(VMRegistry *registry, Pools *pools, const Config *config);
+
+/* vm_registry_load() - register all VMs that an earlier mediator kept; the pools are made */
+void vm_registry_load(VMRegistry *registry);
+
+/* vm_registry_clear() - forget every VM, none of which is connected; nobody is told */
+void vm_registry_clear(VMRegistry *registry);
+
+/* vm_registry_find() and its like: NULL when there is none */
+VM *vm_registry_find(const VMRegistry *registry, const char *name);
+VM *vm_registry_find_by_id(const VMRegistry *registry, uint32_t id);
+VM *vm_registry_find_by_pid(const VMRegistry *registry, pid_t pid);
+
+/* vm_registry_find_by_uuid() - of the registered ones */
+VM *vm_registry_find_by_uuid(const VMRegistry *registry, const uint8_t uuid[16]);
+
+/* Outcomes of vm_registry_add() beside 0. */
+enum {
+    VM_EXISTS = 1, /* the name has another UUID, or the UUID another name */
+    VM_ID_TAKEN = 2,
+};
+
+/*
+ * vm_registry_add() - make a VM known, or change what a known one is configured with
+ * @name: passed vm_name_is_valid()
+ * @uuid: not all zero
+ * @settings: the pool exists; the rest is in range
+ * @id: the number it shall have, or 0 for one that is free
+ *
+ * What the administrator made last for this name goes on top of @settings.
+ * Returns 0, VM_EXISTS, VM_ID_TAKEN or -ENOMEM.
+ */
+int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
+                    const VMSettings *settings, uint32_t id, VM **ret);
+
+/* vm_registry_remove() - hang up, drop what is queued, and forget the VM, which is gone then */
+void vm_registry_remove(VMRegistry *registry, VM *vm);
+
+/*
+ * vm_registry_add_unregistered() - a VM for a connection that nobody announced
+ * @id: the number its device shows. The name is "unregistered-<id>", with "-2", "-3", …
+ *     behind it where that is taken.
+ * @ret: vm_registry_detach() ends it
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, uint8_t priority,
+                                 VM **ret);
+
+/* vm_registry_attach() - as vm_attach(); a registered VM's new secret is kept */
+void vm_registry_attach(VMRegistry *registry, VM *vm, Connection *connection, pid_t leader,
+                        void (*hang_up)(VM *vm, void *userdata), void *userdata);
+
+/* vm_registry_detach() - as vm_detach(); a VM that is not registered is gone then */
+void vm_registry_detach(VMRegistry *registry, VM *vm);
+
+/*
+ * vm_registry_change() - an administrator's change
+ * @which: a set of settings, to take from @settings
+ * @runtime: false: it holds for later registrations of this name too
+ */
+void vm_registry_change(VMRegistry *registry, VM *vm, const VMSettings *settings, unsigned which,
+                        bool runtime);
+
+/* vm_registry_set_paused(), vm_registry_set_quarantined() - as those of vm.h, and kept */
+void vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused);
+void vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined);
+
+#endif
