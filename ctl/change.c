@@ -8,6 +8,7 @@
 
 #include "ctl.h"
 #include "names.h"
+#include "parse.h"
 #include "text.h"
 
 /* ---- Calls -------------------------------------------------------------------------------- */
@@ -84,7 +85,7 @@ static int append_limits(sd_bus_message *m, char *const *settings, int n)
         uint32_t value;
 
         if (!equals || equals == settings[i] || equals - settings[i] >= (int) sizeof(key) ||
-            text_number(equals + 1, &value) < 0) {
+            parse_u32(equals + 1, 0, UINT32_MAX, &value) < 0) {
             print_error("'%s' is no limit: it is a name, '=' and a number.", settings[i]);
             return -EINVAL;
         }

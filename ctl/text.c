@@ -137,22 +137,6 @@ char *text_timestamp(uint64_t realtime_usec, char *buffer)
     return buffer;
 }
 
-int text_number(const char *text, uint32_t *ret)
-{
-    unsigned long long value;
-    char *end;
-
-    if (*text < '0' || *text > '9')
-        return -EINVAL;
-    errno = 0;
-    value = strtoull(text, &end, 10);
-    if (errno != 0 || *end != '\0' || value > UINT32_MAX)
-        return -EINVAL;
-
-    *ret = (uint32_t) value;
-    return 0;
-}
-
 /* Levenshtein's distance of two short words. */
 static size_t distance(const char *a, const char *b)
 {

@@ -35,9 +35,6 @@ char *text_rate(double rate, char *buffer);
 /* text_timestamp() - local time: "Tue 2026-11-24 09:42:31 UTC". Returns @buffer */
 char *text_timestamp(uint64_t realtime_usec, char *buffer);
 
-/* text_number() - a whole number from 0 to UINT32_MAX. Returns 0 or -EINVAL */
-int text_number(const char *text, uint32_t *ret);
-
 /* text_nearest() - the one of @n @words that @text may have been meant to be, or NULL */
 const char *text_nearest(const char *text, const char *const *words, size_t n);
 

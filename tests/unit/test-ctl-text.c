@@ -91,24 +91,6 @@ TEST(test_escape)
     expect_escaped("\xc3\xbc", "\\xc3\\xbc");
 }
 
-TEST(test_number)
-{
-    uint32_t n = 7;
-
-    assert_int_equal(text_number("0", &n), 0);
-    assert_int_equal(n, 0);
-    assert_int_equal(text_number("4294967295", &n), 0);
-    assert_true(n == UINT32_MAX);
-    n = 7;
-    for (unsigned i = 0; i < 8; i++) {
-        static const char *const wrong[] = {"",   "-1",  "+1",         " 1",
-                                            "1 ", "0x1", "4294967296", "99999999999999999999"};
-
-        assert_true(text_number(wrong[i], &n) < 0);
-        assert_int_equal(n, 7);
-    }
-}
-
 TEST(test_nearest)
 {
     static const char *const words[] = {"list", "status", "top", "set-pool", "set-priority"};
@@ -125,9 +107,8 @@ TEST(test_nearest)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usec),   cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_rate),   cmocka_unit_test(test_escape),
-        cmocka_unit_test(test_number), cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_usec),   cmocka_unit_test(test_bytes),   cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_escape), cmocka_unit_test(test_nearest),
     };
 
     return cmocka_run_group_tests_name("ctl-text", tests, NULL, NULL);
