@@ -12,6 +12,7 @@
 
 #include "ctl.h"
 #include "text.h"
+#include "vm-limits.h"
 
 #define ANY INT_MAX
 
@@ -48,6 +49,27 @@ static const struct {
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
+#define USAGE_INDENTATION 32
+#define USAGE_WIDTH 80
+
+/* The rest of a line, and as many more as they need. */
+static void print_limits(void)
+{
+    int column = USAGE_INDENTATION + (int) strlen("Change limits:");
+
+    for (unsigned i = vm_limits_next(0), next; i < VM_N_SETTINGS; i = next) {
+        const char *name = vm_settings[i].name, *comma;
+
+        next = vm_limits_next(i + 1);
+        comma = next < VM_N_SETTINGS ? "," : "";
+        if (column + 1 + (int) (strlen(name) + strlen(comma)) > USAGE_WIDTH)
+            column = printf("\n%*s%s%s", USAGE_INDENTATION, "", name, comma) - 1;
+        else
+            column += printf(" %s%s", name, comma);
+    }
+    putchar('\n');
+}
+
 static void usage(void)
 {
     printf("vgpuctl [OPTIONS...] COMMAND ...\n\n"
@@ -63,9 +85,9 @@ static void usage(void)
            "  set-priority VM high|medium|low\n"
            "                                Change a VM's priority\n"
            "  set-pool VM POOL              Move a VM to another pool\n"
-           "  set-limits VM LIMIT=N...      Change limits: QueueLimit, RequestRateLimit,\n"
-           "                                Weight\n"
-           "  pause|resume VM...            Hold what VMs have queued, or let it run\n"
+           "  set-limits VM LIMIT=N...      Change limits:");
+    print_limits();
+    printf("  pause|resume VM...            Hold what VMs have queued, or let it run\n"
            "  quarantine|release VM...      Refuse what VMs submit, or accept it again\n"
            "  register VM UUID [LIMIT=N...] Make a VM known, and print its number\n"
            "  unregister VM...              Forget VMs\n"
@@ -149,6 +171,13 @@ static int parse_interval(const char *value, uint64_t *ret)
     return 0;
 }
 
+/* For the completion, and so not in the help. */
+static void list_limits(void)
+{
+    for (unsigned i = vm_limits_next(0); i < VM_N_SETTINGS; i = vm_limits_next(i + 1))
+        printf("%s=\n", vm_settings[i].name);
+}
+
 /* Returns 1 to go on, 0 when all is said, or a negative errno. */
 static int parse_options(int argc, char **argv, Options *o)
 {
@@ -162,6 +191,7 @@ static int parse_options(int argc, char **argv, Options *o)
         OPT_POOL,
         OPT_PRIORITY,
         OPT_ALL,
+        OPT_LIST_LIMITS,
     };
     static const struct option options[] = {
         {"help", no_argument, NULL, 'h'},
@@ -176,6 +206,7 @@ static int parse_options(int argc, char **argv, Options *o)
         {"connect", required_argument, NULL, 'c'},
         {"all", no_argument, NULL, OPT_ALL},
         {"interval", required_argument, NULL, 'i'},
+        {"list-limits", no_argument, NULL, OPT_LIST_LIMITS},
         {0},
     };
     int c, r = 0;
@@ -187,6 +218,9 @@ static int parse_options(int argc, char **argv, Options *o)
             return 0;
         case OPT_VERSION:
             puts("vgpu-mediator " VGPU_VERSION);
+            return 0;
+        case OPT_LIST_LIMITS:
+            list_limits();
             return 0;
         case OPT_JSON:
             r = parse_json(optarg, &o->table.json);
