@@ -9,49 +9,44 @@
 /* Long enough for a rate that says something, short enough to wait for. */
 #define RATE_INTERVAL_USEC (200 * USEC_PER_MSEC)
 
-#define VM(title, key, type, member)               \
-    {                                              \
-        title, key, type, offsetof(VMInfo, member) \
+#define ROW(info, title, key, type, member)            \
+    {                                                  \
+        title, key, type, offsetof(info, member), NULL \
     }
-#define POOL(title, key, type, member)               \
-    {                                                \
-        title, key, type, offsetof(PoolInfo, member) \
-    }
+#define VM(title, key, type, member) ROW(VMInfo, title, key, type, member)
+#define POOL(title, key, type, member) ROW(PoolInfo, title, key, type, member)
+#define COUNTER(title, info, key, type, member) ROW(info, title, key, type, object.counters.member)
+
+#define COUNTERS(info)                                                              \
+    COUNTER("RUNNING", info, "in_flight", COLUMN_UINT, in_flight),                  \
+        COUNTER("REQUESTS", info, "requests_completed", COLUMN_COUNT, completed),   \
+        COUNTER("FAILED", info, "requests_failed", COLUMN_COUNT, failed),           \
+        COUNTER("RATE", info, "requests_per_second", COLUMN_RATE, rate),            \
+        COUNTER("WAIT-P50", info, "wait_p50_usec", COLUMN_USEC, wait_p50),          \
+        COUNTER("WAIT-P99", info, "wait_p99_usec", COLUMN_USEC, wait_p99),          \
+        COUNTER("RUN-P50", info, "execution_p50_usec", COLUMN_USEC, execution_p50), \
+        COUNTER("RUN-P99", info, "execution_p99_usec", COLUMN_USEC, execution_p99)
 
 const Column list_vm_columns[LIST_VM_COLUMNS] = {
-    VM("NAME", "name", COLUMN_STRING, name),
+    VM("NAME", "name", COLUMN_STRING, object.name),
     VM("ID", "id", COLUMN_UINT, id),
     VM("POOL", "pool", COLUMN_STRING, pool),
     VM("PRIORITY", "priority", COLUMN_STRING, priority),
-    VM("STATE", "state", COLUMN_STATE, state),
+    VM("STATE", "state", COLUMN_STATE, object.state),
     VM("QUEUE", "queue_depth", COLUMN_UINT, queue_depth),
-    VM("RUNNING", "in_flight", COLUMN_UINT, counters.in_flight),
-    VM("REQUESTS", "requests_completed", COLUMN_COUNT, counters.completed),
-    VM("FAILED", "requests_failed", COLUMN_COUNT, counters.failed),
-    VM("RATE", "requests_per_second", COLUMN_RATE, counters.rate),
-    VM("WAIT-P50", "wait_p50_usec", COLUMN_USEC, counters.wait_p50),
-    VM("WAIT-P99", "wait_p99_usec", COLUMN_USEC, counters.wait_p99),
-    VM("RUN-P50", "execution_p50_usec", COLUMN_USEC, counters.execution_p50),
-    VM("RUN-P99", "execution_p99_usec", COLUMN_USEC, counters.execution_p99),
-    VM(NULL, "requests_rejected", COLUMN_COUNT, counters.rejected),
-    VM(NULL, "weight", COLUMN_UINT, weight),
+    COUNTERS(VMInfo),
+    VM(NULL, "requests_rejected", COLUMN_COUNT, object.counters.rejected),
+    VM(NULL, "weight", COLUMN_UINT, limits.weight),
 };
 
 const Column list_pool_columns[LIST_POOL_COLUMNS] = {
-    POOL("POOL", "name", COLUMN_STRING, name),
+    POOL("POOL", "name", COLUMN_STRING, object.name),
     POOL("BACKEND", "backend", COLUMN_STRING, backend),
-    POOL("STATE", "state", COLUMN_STATE, state),
+    POOL("STATE", "state", COLUMN_STATE, object.state),
     POOL("HIGH", "queue_depth_high", COLUMN_UINT, queue_high),
     POOL("MEDIUM", "queue_depth_medium", COLUMN_UINT, queue_medium),
     POOL("LOW", "queue_depth_low", COLUMN_UINT, queue_low),
-    POOL("RUNNING", "in_flight", COLUMN_UINT, counters.in_flight),
-    POOL("REQUESTS", "requests_completed", COLUMN_COUNT, counters.completed),
-    POOL("FAILED", "requests_failed", COLUMN_COUNT, counters.failed),
-    POOL("RATE", "requests_per_second", COLUMN_RATE, counters.rate),
-    POOL("WAIT-P50", "wait_p50_usec", COLUMN_USEC, counters.wait_p50),
-    POOL("WAIT-P99", "wait_p99_usec", COLUMN_USEC, counters.wait_p99),
-    POOL("RUN-P50", "execution_p50_usec", COLUMN_USEC, counters.execution_p50),
-    POOL("RUN-P99", "execution_p99_usec", COLUMN_USEC, counters.execution_p99),
+    COUNTERS(PoolInfo),
     POOL("POLICY", "policy", COLUMN_STRING, policy),
     POOL("STARVATION", "starvation_limit_usec", COLUMN_USEC, starvation_limit),
     POOL("DEVICES", "devices", COLUMN_STRING, devices),
@@ -69,10 +64,9 @@ static void hide_empty_times(Counters *c)
 
 void list_hide_empty_times(Snapshot *s)
 {
-    for (size_t i = 0; i < s->n_vms; i++)
-        hide_empty_times(&s->vms[i].counters);
-    for (size_t i = 0; i < s->n_pools; i++)
-        hide_empty_times(&s->pools[i].counters);
+    for (ObjectKind kind = OBJECT_VM; kind <= OBJECT_POOL; kind++)
+        for (size_t i = 0; i < snapshot_size(s, kind); i++)
+            hide_empty_times(&snapshot_object(s, kind, i)->counters);
 }
 
 /* Two snapshots, a moment apart: the later one, with rates. */
@@ -85,8 +79,7 @@ static int measure(BusClient *client, uint64_t interval_usec, sd_bus_error *erro
     if (r < 0)
         return r;
     if (interval_usec == 0 || (first->n_vms == 0 && first->n_pools == 0)) {
-        *ret = first;
-        first = NULL;
+        *ret = TAKE_PTR(first);
         return 0;
     }
 

@@ -9,6 +9,7 @@
 #include "names.h"
 #include "snapshot.h"
 #include "text.h"
+#include "vm-limits.h"
 
 /*
  * A histogram's bounds are the same for every VM and at all times: 2^k - 1 µs.
@@ -34,33 +35,31 @@ typedef struct Family {
     size_t offset;
 } Family;
 
-/* One kind of thing and its things: VMs or pools. */
+/* All VMs, or all pools. */
 typedef struct Things {
-    const char *kind; /* "vm", "pool" */
-    size_t n;
-    const char *(*name)(const Snapshot *s, size_t i);
-    const void *(*object)(const Snapshot *s, size_t i);
-    const Counters *(*counters)(const Snapshot *s, size_t i);
+    const Snapshot *snapshot;
+    ObjectKind kind;
+    const char *label;                      /* "vm", "pool" */
     const Distribution *waits, *executions; /* one for each */
 } Things;
 
 static const Family counter_families[] = {
     {"requests_running", "gauge", NULL, "Requests on the device.", VALUE_UINT,
-     offsetof(Counters, in_flight)},
+     offsetof(Object, counters.in_flight)},
     {"requests_submitted", "counter", NULL, "Requests queued.", VALUE_COUNT,
-     offsetof(Counters, submitted)},
+     offsetof(Object, counters.submitted)},
     {"requests_completed", "counter", NULL, "Requests answered without an error.", VALUE_COUNT,
-     offsetof(Counters, completed)},
+     offsetof(Object, counters.completed)},
     {"requests_failed", "counter", NULL, "Requests that ended in an error.", VALUE_COUNT,
-     offsetof(Counters, failed)},
+     offsetof(Object, counters.failed)},
     {"requests_rejected", "counter", NULL, "Requests that were never queued.", VALUE_COUNT,
-     offsetof(Counters, rejected)},
+     offsetof(Object, counters.rejected)},
     {"received_bytes", "counter", "bytes", "Data of the requests queued.", VALUE_COUNT,
-     offsetof(Counters, bytes_in)},
+     offsetof(Object, counters.bytes_in)},
     {"sent_bytes", "counter", "bytes", "Data of their responses.", VALUE_COUNT,
-     offsetof(Counters, bytes_out)},
+     offsetof(Object, counters.bytes_out)},
     {"last_request_timestamp_seconds", "gauge", "seconds", "When the last request was queued.",
-     VALUE_MOMENT, offsetof(Counters, last_request)},
+     VALUE_MOMENT, offsetof(Object, counters.last_request)},
 };
 
 static const Family vm_families[] = {
@@ -71,12 +70,6 @@ static const Family vm_families[] = {
     {"quarantined", "gauge", NULL, "Whether the VM may not submit.", VALUE_BOOL,
      offsetof(VMInfo, quarantined)},
     {"queue_depth", "gauge", NULL, "Requests waiting.", VALUE_UINT, offsetof(VMInfo, queue_depth)},
-    {"queue_limit", "gauge", NULL, "The most requests that may wait.", VALUE_UINT,
-     offsetof(VMInfo, queue_limit)},
-    {"request_rate_limit", "gauge", NULL, "The most requests a second; 0 for any number.",
-     VALUE_UINT, offsetof(VMInfo, rate_limit)},
-    {"weight", "gauge", NULL, "Its part of a fair pool's time.", VALUE_UINT,
-     offsetof(VMInfo, weight)},
 };
 
 static const Family pool_families[] = {
@@ -94,8 +87,6 @@ static const Family pool_families[] = {
     {"executor_restarts", "counter", NULL, "How often an executor was replaced.", VALUE_COUNT,
      offsetof(PoolInfo, executor_restarts)},
 };
-
-#define N(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- Writing ------------------------------------------------------------------------------ */
 
@@ -157,19 +148,20 @@ static bool is_never(const Family *f, const void *object)
     return f->value == VALUE_MOMENT && *(const uint64_t *) ((const char *) object + f->offset) == 0;
 }
 
-static void write_family(const Snapshot *s, const Things *t, const Family *f, bool of_counters)
+static void write_family(const Things *t, const Family *f)
 {
+    const char *suffix = strcmp(f->type, "counter") == 0 ? "_total" : "";
     char kind[8];
 
-    snprintf(kind, sizeof(kind), "%s_", t->kind);
+    snprintf(kind, sizeof(kind), "%s_", t->label);
     write_head(kind, f->name, f->type, f->unit, f->help);
-    for (size_t i = 0; i < t->n; i++) {
-        const void *object = of_counters ? (const void *) t->counters(s, i) : t->object(s, i);
+    for (size_t i = 0; i < snapshot_size(t->snapshot, t->kind); i++) {
+        const Object *object = snapshot_object(t->snapshot, t->kind, i);
 
         if (is_never(f, object))
             continue;
-        printf("vgpu_%s_%s%s{", t->kind, f->name, strcmp(f->type, "counter") == 0 ? "_total" : "");
-        write_label(t->kind, t->name(s, i), true);
+        printf("vgpu_%s%s%s{", kind, f->name, suffix);
+        write_label(t->label, object->name, true);
         fputs("} ", stdout);
         write_value(f, object);
         putchar('\n');
@@ -185,15 +177,16 @@ static void write_bound(uint64_t usec)
     printf("%s%s", text, strpbrk(text, ".e") ? "" : ".0");
 }
 
-static void write_distribution(const Things *t, const char *vm, const char *name,
+/* One object's buckets, their count and their sum. */
+static void write_distribution(const Things *t, const Object *object, const char *name,
                                const Distribution *d, uint64_t sum_usec)
 {
     uint64_t count = 0;
 
     for (unsigned i = 0; i <= N_BOUNDS; i++) {
         count += d->bucket[i];
-        printf("vgpu_%s_%s_bucket{", t->kind, name);
-        write_label(t->kind, vm, true);
+        printf("vgpu_%s_%s_bucket{", t->label, name);
+        write_label(t->label, object->name, true);
         fputs(",le=\"", stdout);
         if (i < N_BOUNDS)
             write_bound((UINT64_C(2) << i) - 1);
@@ -201,64 +194,39 @@ static void write_distribution(const Things *t, const char *vm, const char *name
             fputs("+Inf", stdout);
         printf("\"} %" PRIu64 "\n", count);
     }
-    for (unsigned i = 0; i < 2; i++) {
-        printf("vgpu_%s_%s_%s{", t->kind, name, i == 0 ? "count" : "sum");
-        write_label(t->kind, vm, true);
-        fputs("} ", stdout);
-        if (i == 0)
-            printf("%" PRIu64, count);
-        else
-            write_seconds(sum_usec);
-        putchar('\n');
+
+    printf("vgpu_%s_%s_count{", t->label, name);
+    write_label(t->label, object->name, true);
+    printf("} %" PRIu64 "\n", count);
+    printf("vgpu_%s_%s_sum{", t->label, name);
+    write_label(t->label, object->name, true);
+    fputs("} ", stdout);
+    write_seconds(sum_usec);
+    putchar('\n');
+}
+
+static void write_distributions(const Things *t)
+{
+    size_t n = snapshot_size(t->snapshot, t->kind);
+    const Object *object;
+    char kind[8];
+
+    snprintf(kind, sizeof(kind), "%s_", t->label);
+    write_head(kind, "wait_seconds", "histogram", "seconds", "Time that requests waited.");
+    for (size_t i = 0; i < n; i++) {
+        object = snapshot_object(t->snapshot, t->kind, i);
+        write_distribution(t, object, "wait_seconds", &t->waits[i], object->counters.wait);
+    }
+    write_head(kind, "execution_seconds", "histogram", "seconds",
+               "Time that completed requests took on the device.");
+    for (size_t i = 0; i < n; i++) {
+        object = snapshot_object(t->snapshot, t->kind, i);
+        write_distribution(t, object, "execution_seconds", &t->executions[i],
+                           object->counters.execution);
     }
 }
 
-static void write_distributions(const Snapshot *s, const Things *t)
-{
-    char kind[8];
-
-    snprintf(kind, sizeof(kind), "%s_", t->kind);
-    write_head(kind, "wait_seconds", "histogram", "seconds", "Time that requests waited.");
-    for (size_t i = 0; i < t->n; i++)
-        write_distribution(t, t->name(s, i), "wait_seconds", &t->waits[i], t->counters(s, i)->wait);
-    write_head(kind, "execution_seconds", "histogram", "seconds",
-               "Time that completed requests took on the device.");
-    for (size_t i = 0; i < t->n; i++)
-        write_distribution(t, t->name(s, i), "execution_seconds", &t->executions[i],
-                           t->counters(s, i)->execution);
-}
-
 /* ---- VMs, pools, the mediator --------------------------------------------------------------- */
-
-static const char *vm_name(const Snapshot *s, size_t i)
-{
-    return s->vms[i].name;
-}
-
-static const void *vm_object(const Snapshot *s, size_t i)
-{
-    return &s->vms[i];
-}
-
-static const Counters *vm_counters(const Snapshot *s, size_t i)
-{
-    return &s->vms[i].counters;
-}
-
-static const char *pool_name(const Snapshot *s, size_t i)
-{
-    return s->pools[i].name;
-}
-
-static const void *pool_object(const Snapshot *s, size_t i)
-{
-    return &s->pools[i];
-}
-
-static const Counters *pool_counters(const Snapshot *s, size_t i)
-{
-    return &s->pools[i].counters;
-}
 
 static void write_vm_info(const Snapshot *s)
 {
@@ -269,7 +237,7 @@ static void write_vm_info(const Snapshot *s)
 
         snprintf(id, sizeof(id), "%" PRIu32, vm->id);
         fputs("vgpu_vm_info{", stdout);
-        write_label("vm", vm->name, true);
+        write_label("vm", vm->object.name, true);
         write_label("id", id, false);
         write_label("uuid", vm->uuid, false);
         write_label("pool", vm->pool, false);
@@ -285,7 +253,7 @@ static void write_pool_info(const Snapshot *s)
         const PoolInfo *pool = &s->pools[i];
 
         fputs("vgpu_pool_info{", stdout);
-        write_label("pool", pool->name, true);
+        write_label("pool", pool->object.name, true);
         write_label("backend", pool->backend, false);
         write_label("devices", pool->devices, false);
         write_label("policy", pool->policy, false);
@@ -304,9 +272,9 @@ static void write_pool_queues(const Snapshot *s)
         } queues[] = {
             {"high", pool->queue_high}, {"medium", pool->queue_medium}, {"low", pool->queue_low}};
 
-        for (size_t j = 0; j < N(queues); j++) {
+        for (size_t j = 0; j < ELEMENTSOF(queues); j++) {
             fputs("vgpu_pool_queue_depth{", stdout);
-            write_label("pool", pool->name, true);
+            write_label("pool", pool->object.name, true);
             write_label("priority", queues[j].priority, false);
             printf("} %" PRIu32 "\n", queues[j].depth);
         }
@@ -323,13 +291,39 @@ static void write_mediator(const char *version, uint32_t connections)
     printf("vgpu_mediator_connections %" PRIu32 "\n", connections);
 }
 
-static void write_things(const Snapshot *s, const Things *t, const Family *own, size_t n_own)
+/* The limits of VMs follow from the table of settings. */
+static void write_limits(const Things *vms)
 {
-    for (size_t i = 0; i < n_own; i++)
-        write_family(s, t, &own[i], false);
-    for (size_t i = 0; i < N(counter_families); i++)
-        write_family(s, t, &counter_families[i], true);
-    write_distributions(s, t);
+    for (unsigned i = vm_limits_next(0); i < VM_N_SETTINGS; i = vm_limits_next(i + 1))
+        write_family(vms, &(Family){.name = vm_settings[i].key,
+                                    .type = "gauge",
+                                    .help = vm_settings[i].help,
+                                    .value = VALUE_UINT,
+                                    .offset = offsetof(VMInfo, limits) + vm_settings[i].offset});
+}
+
+static void write_families(const Things *t, const Family *families, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        write_family(t, &families[i]);
+}
+
+static void write_vms(const Things *t)
+{
+    write_vm_info(t->snapshot);
+    write_families(t, vm_families, ELEMENTSOF(vm_families));
+    write_limits(t);
+    write_families(t, counter_families, ELEMENTSOF(counter_families));
+    write_distributions(t);
+}
+
+static void write_pools(const Things *t)
+{
+    write_pool_info(t->snapshot);
+    write_pool_queues(t->snapshot);
+    write_families(t, pool_families, ELEMENTSOF(pool_families));
+    write_families(t, counter_families, ELEMENTSOF(counter_families));
+    write_distributions(t);
 }
 
 /* ---- Fetching ----------------------------------------------------------------------------- */
@@ -370,7 +364,7 @@ static int fetch_vms(sd_bus *bus, Snapshot *s, sd_bus_error *error, Distribution
                      Distribution *executions)
 {
     for (size_t i = 0; i < s->n_vms;) {
-        int r = fetch_histograms(bus, s->vms[i].path, VGPU_INTERFACE_VM, error, &waits[i],
+        int r = fetch_histograms(bus, s->vms[i].object.path, VGPU_INTERFACE_VM, error, &waits[i],
                                  &executions[i]);
 
         if (r >= 0) {
@@ -418,21 +412,14 @@ static int write_all(sd_bus *bus, Snapshot *s, sd_bus_error *error)
     if (r >= 0)
         r = fetch_vms(bus, s, error, waits, executions);
     for (size_t i = 0; i < s->n_pools && r >= 0; i++)
-        r = fetch_histograms(bus, s->pools[i].path, VGPU_INTERFACE_POOL, error, &pool_waits[i],
-                             &pool_executions[i]);
+        r = fetch_histograms(bus, s->pools[i].object.path, VGPU_INTERFACE_POOL, error,
+                             &pool_waits[i], &pool_executions[i]);
     if (r < 0)
         return r;
 
-    const Things vms = {"vm", s->n_vms, vm_name, vm_object, vm_counters, waits, executions};
-    const Things pools = {"pool",        s->n_pools, pool_name,      pool_object,
-                          pool_counters, pool_waits, pool_executions};
-
     write_mediator(version, connections);
-    write_vm_info(s);
-    write_things(s, &vms, vm_families, N(vm_families));
-    write_pool_info(s);
-    write_pool_queues(s);
-    write_things(s, &pools, pool_families, N(pool_families));
+    write_vms(&(Things){s, OBJECT_VM, "vm", waits, executions});
+    write_pools(&(Things){s, OBJECT_POOL, "pool", pool_waits, pool_executions});
     puts("# EOF");
     return 0;
 }

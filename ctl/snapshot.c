@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,87 +11,103 @@
 #include "clock.h"
 #include "names.h"
 #include "snapshot.h"
+#include "vm-limits.h"
 
-/* Where a property goes, by its D-Bus type; 'a': an array of strings, joined. */
-typedef struct Field {
-    const char *property;
-    char type;
-    size_t offset;
-} Field;
+/* ---- What there is to know --------------------------------------------------------------- */
 
-#define COUNTER(property, member)                 \
-    {                                             \
-        property, 't', offsetof(Counters, member) \
+/* A table for each object: where a property goes, and what it is in JSON. */
+#define ROW(info, property, key, type, member)            \
+    {                                                     \
+        NULL, key, type, offsetof(info, member), property \
     }
-#define VM(property, type, member)               \
-    {                                            \
-        property, type, offsetof(VMInfo, member) \
-    }
-#define POOL(property, type, member)               \
-    {                                              \
-        property, type, offsetof(PoolInfo, member) \
-    }
+#define VM(property, key, type, member) ROW(VMInfo, property, key, type, member)
+#define POOL(property, type, member) ROW(PoolInfo, property, NULL, type, member)
+#define COUNTER(info, property, key, member) \
+    ROW(info, property, key, COLUMN_COUNT, object.counters.member)
 
-static const Field counter_fields[] = {
-    {"InFlight", 'u', offsetof(Counters, in_flight)},
-    COUNTER("RequestsSubmitted", submitted),
-    COUNTER("RequestsCompleted", completed),
-    COUNTER("RequestsFailed", failed),
-    COUNTER("RequestsRejected", rejected),
-    COUNTER("BytesIn", bytes_in),
-    COUNTER("BytesOut", bytes_out),
-    COUNTER("WaitTimeUSec", wait),
-    COUNTER("WaitTimeP50USec", wait_p50),
-    COUNTER("WaitTimeP95USec", wait_p95),
-    COUNTER("WaitTimeP99USec", wait_p99),
-    COUNTER("WaitTimeMaxUSec", wait_max),
-    COUNTER("ExecutionTimeUSec", execution),
-    COUNTER("ExecutionTimeP50USec", execution_p50),
-    COUNTER("ExecutionTimeP95USec", execution_p95),
-    COUNTER("ExecutionTimeP99USec", execution_p99),
-    COUNTER("ExecutionTimeMaxUSec", execution_max),
-    COUNTER("LastRequestTimestamp", last_request),
-    {0},
+#define COUNTERS(info)                                                              \
+    ROW(info, "InFlight", "in_flight", COLUMN_UINT, object.counters.in_flight),     \
+        COUNTER(info, "RequestsSubmitted", "requests_submitted", submitted),        \
+        COUNTER(info, "RequestsCompleted", "requests_completed", completed),        \
+        COUNTER(info, "RequestsFailed", "requests_failed", failed),                 \
+        COUNTER(info, "RequestsRejected", "requests_rejected", rejected),           \
+        COUNTER(info, "BytesIn", "bytes_in", bytes_in),                             \
+        COUNTER(info, "BytesOut", "bytes_out", bytes_out),                          \
+        COUNTER(info, "WaitTimeUSec", "wait_usec", wait),                           \
+        COUNTER(info, "WaitTimeP50USec", "wait_p50_usec", wait_p50),                \
+        COUNTER(info, "WaitTimeP95USec", "wait_p95_usec", wait_p95),                \
+        COUNTER(info, "WaitTimeP99USec", "wait_p99_usec", wait_p99),                \
+        COUNTER(info, "WaitTimeMaxUSec", "wait_max_usec", wait_max),                \
+        COUNTER(info, "ExecutionTimeUSec", "execution_usec", execution),            \
+        COUNTER(info, "ExecutionTimeP50USec", "execution_p50_usec", execution_p50), \
+        COUNTER(info, "ExecutionTimeP95USec", "execution_p95_usec", execution_p95), \
+        COUNTER(info, "ExecutionTimeP99USec", "execution_p99_usec", execution_p99), \
+        COUNTER(info, "ExecutionTimeMaxUSec", "execution_max_usec", execution_max), \
+        COUNTER(info, "LastRequestTimestamp", "last_request_usec", last_request)
+
+/* Between the two stand the limits, which come from the table of settings. */
+static const Column vm_columns_first[] = {
+    VM("Name", "name", COLUMN_STRING, object.name),
+    VM("UUID", "uuid", COLUMN_STRING, uuid),
+    VM("VMID", "id", COLUMN_UINT, id),
+    VM("Registered", "registered", COLUMN_BOOL, registered),
+    VM(NULL, "state", COLUMN_STRING, object.state),
+    VM("Connected", "connected", COLUMN_BOOL, connected),
+    VM("Paused", "paused", COLUMN_BOOL, paused),
+    VM("Quarantined", "quarantined", COLUMN_BOOL, quarantined),
+    VM("LeaderPID", "leader_pid", COLUMN_UINT, leader_pid),
+    VM("Pool", "pool", COLUMN_STRING, pool),
+    VM("ConfiguredPool", "configured_pool", COLUMN_STRING, configured_pool),
+    VM("Priority", "priority", COLUMN_STRING, priority),
+    VM("ConfiguredPriority", "configured_priority", COLUMN_STRING, configured_priority),
 };
 
-static const Field vm_fields[] = {
-    VM("Name", 's', name),
-    VM("UUID", 's', uuid),
-    VM("VMID", 'u', id),
-    VM("Registered", 'b', registered),
-    VM("Pool", 's', pool),
-    VM("ConfiguredPool", 's', configured_pool),
-    VM("Priority", 's', priority),
-    VM("ConfiguredPriority", 's', configured_priority),
-    VM("Connected", 'b', connected),
-    VM("LeaderPID", 'u', leader_pid),
-    VM("Paused", 'b', paused),
-    VM("Quarantined", 'b', quarantined),
-    VM("QueueLimit", 'u', queue_limit),
-    VM("RequestRateLimit", 'u', rate_limit),
-    VM("Weight", 'u', weight),
-    VM("QueueDepth", 'u', queue_depth),
-    {0},
+static const Column vm_columns_last[] = {
+    VM("QueueDepth", "queue_depth", COLUMN_UINT, queue_depth),
+    COUNTERS(VMInfo),
 };
 
-static const Field pool_fields[] = {
-    POOL("Name", 's', name),
-    POOL("Backend", 's', backend),
-    POOL("Devices", 'a', devices),
-    POOL("DeviceMemoryTotal", 't', memory_total),
-    POOL("Policy", 's', policy),
-    POOL("StarvationLimitUSec", 't', starvation_limit),
-    POOL("Paused", 'b', paused),
-    POOL("QueueDepthHigh", 'u', queue_high),
-    POOL("QueueDepthMedium", 'u', queue_medium),
-    POOL("QueueDepthLow", 'u', queue_low),
-    POOL("QueueLimit", 'u', queue_limit),
-    POOL("InFlightLimit", 'u', in_flight_limit),
-    POOL("ExecutorState", 's', executor_state),
-    POOL("ExecutorPID", 'u', executor_pid),
-    POOL("ExecutorRestarts", 't', executor_restarts),
-    {0},
+static const Column pool_columns[] = {
+    POOL("Name", COLUMN_STRING, object.name),
+    POOL("Backend", COLUMN_STRING, backend),
+    POOL("Devices", COLUMN_STRING, devices),
+    POOL("DeviceMemoryTotal", COLUMN_COUNT, memory_total),
+    POOL("Policy", COLUMN_STRING, policy),
+    POOL("StarvationLimitUSec", COLUMN_COUNT, starvation_limit),
+    POOL("Paused", COLUMN_BOOL, paused),
+    POOL("QueueDepthHigh", COLUMN_UINT, queue_high),
+    POOL("QueueDepthMedium", COLUMN_UINT, queue_medium),
+    POOL("QueueDepthLow", COLUMN_UINT, queue_low),
+    POOL("QueueLimit", COLUMN_UINT, queue_limit),
+    POOL("InFlightLimit", COLUMN_UINT, in_flight_limit),
+    POOL("ExecutorState", COLUMN_STRING, executor_state),
+    POOL("ExecutorPID", COLUMN_UINT, executor_pid),
+    POOL("ExecutorRestarts", COLUMN_COUNT, executor_restarts),
+    COUNTERS(PoolInfo),
 };
+
+static void vm_columns_add(VMColumns *columns, const Column *column)
+{
+    assert(columns->n < ELEMENTSOF(columns->column));
+    columns->column[columns->n++] = *column;
+}
+
+VMColumns vm_info_columns(void)
+{
+    VMColumns columns = {.n = 0};
+
+    for (size_t i = 0; i < ELEMENTSOF(vm_columns_first); i++)
+        vm_columns_add(&columns, &vm_columns_first[i]);
+    for (unsigned i = vm_limits_next(0); i < VM_N_SETTINGS; i = vm_limits_next(i + 1))
+        vm_columns_add(&columns,
+                       &(Column){.property = vm_settings[i].name,
+                                 .key = vm_settings[i].key,
+                                 .type = COLUMN_UINT,
+                                 .offset = offsetof(VMInfo, limits) + vm_settings[i].offset});
+    for (size_t i = 0; i < ELEMENTSOF(vm_columns_last); i++)
+        vm_columns_add(&columns, &vm_columns_last[i]);
+    return columns;
+}
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
@@ -144,53 +161,64 @@ static int read_bool(sd_bus_message *m, bool *target)
     return r;
 }
 
-static int read_field(sd_bus_message *m, const Field *f, void *object)
+static int read_text(sd_bus_message *m, char **target)
 {
-    void *target = (char *) object + f->offset;
+    const char *contents;
+    int r = sd_bus_message_peek_type(m, NULL, &contents);
 
-    switch (f->type) {
-    case 's':
-        return read_string(m, target);
-    case 'a':
-        return read_strings(m, target);
-    case 'b':
+    if (r < 0)
+        return r;
+    return strcmp(contents, "as") == 0 ? read_strings(m, target) : read_string(m, target);
+}
+
+static int read_value(sd_bus_message *m, const Column *c, void *object)
+{
+    void *target = (char *) object + c->offset;
+
+    switch (c->type) {
+    case COLUMN_STRING:
+        return read_text(m, target);
+    case COLUMN_BOOL:
         return read_bool(m, target);
-    case 'u':
+    case COLUMN_UINT:
         return sd_bus_message_read(m, "v", "u", target);
     default:
         return sd_bus_message_read(m, "v", "t", target);
     }
 }
 
-static const Field *find_field(const Field *fields, const char *property)
+static const Column *find_column(const Column *columns, size_t n, const char *property)
 {
-    for (; fields->property; fields++)
-        if (strcmp(fields->property, property) == 0)
-            return fields;
+    for (size_t i = 0; i < n; i++)
+        if (columns[i].property && strcmp(columns[i].property, property) == 0)
+            return &columns[i];
     return NULL;
 }
 
-/* Reads a{sv}. A newer mediator's properties that are not known here are passed over. */
-static int read_properties(sd_bus_message *m, const Field *fields, void *object, Counters *counters)
+/* A newer mediator may have a property that is not known here: it is passed over. */
+static int read_property(sd_bus_message *m, const Column *columns, size_t n, void *object)
 {
     const char *property;
+    const Column *c;
+    int r;
+
+    r = sd_bus_message_read(m, "s", &property);
+    if (r < 0)
+        return r;
+    c = find_column(columns, n, property);
+    return c ? read_value(m, c, object) : sd_bus_message_skip(m, "v");
+}
+
+/* Reads a{sv}. */
+static int read_properties(sd_bus_message *m, const Column *columns, size_t n, void *object)
+{
     int r;
 
     r = sd_bus_message_enter_container(m, 'a', "{sv}");
     if (r < 0)
         return r;
     while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-        const Field *f;
-
-        r = sd_bus_message_read(m, "s", &property);
-        if (r < 0)
-            return r;
-        if ((f = find_field(fields, property)))
-            r = read_field(m, f, object);
-        else if ((f = find_field(counter_fields, property)))
-            r = read_field(m, f, counters);
-        else
-            r = sd_bus_message_skip(m, "v");
+        r = read_property(m, columns, n, object);
         if (r >= 0)
             r = sd_bus_message_exit_container(m);
         if (r < 0)
@@ -199,42 +227,54 @@ static int read_properties(sd_bus_message *m, const Field *fields, void *object,
     return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* Without a string property the object is of no use. */
-static int check_strings(const Field *fields, void *object)
+static bool owns_string(const Column *c)
 {
-    for (; fields->property; fields++)
-        if ((fields->type == 's' || fields->type == 'a') &&
-            !*(char **) ((char *) object + fields->offset))
+    return c->property && c->type == COLUMN_STRING;
+}
+
+/*
+ * Reads an object, of zeros until now. Without one of its strings it is of no use. On
+ * failure it holds what it has got, and is to be released all the same.
+ */
+static int read_object(sd_bus_message *m, const char *path, const Column *columns, size_t n,
+                       Object *object)
+{
+    int r;
+
+    object->counters.rate = NAN;
+    object->path = strdup(path);
+    if (!object->path)
+        return -ENOMEM;
+    r = read_properties(m, columns, n, object);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n; i++)
+        if (owns_string(&columns[i]) && !*(char **) ((char *) object + columns[i].offset))
             return -EBADMSG;
     return 0;
 }
 
-static int read_vm(sd_bus_message *m, VMInfo *vm)
+static int read_vm(sd_bus_message *m, const char *path, VMInfo *vm)
 {
-    int r = read_properties(m, vm_fields, vm, &vm->counters);
+    const VMColumns columns = vm_info_columns();
+    int r = read_object(m, path, columns.column, columns.n, &vm->object);
 
-    if (r >= 0)
-        r = check_strings(vm_fields, vm);
-    vm->state = vm->quarantined ? "quarantined"
-                : vm->paused    ? "paused"
-                : vm->connected ? "connected"
-                                : "waiting";
-    vm->counters.rate = NAN;
+    vm->object.state = vm->quarantined ? "quarantined"
+                       : vm->paused    ? "paused"
+                       : vm->connected ? "connected"
+                                       : "waiting";
     return r;
 }
 
-static int read_pool(sd_bus_message *m, PoolInfo *pool)
+static int read_pool(sd_bus_message *m, const char *path, PoolInfo *pool)
 {
-    int r = read_properties(m, pool_fields, pool, &pool->counters);
+    int r = read_object(m, path, pool_columns, ELEMENTSOF(pool_columns), &pool->object);
 
-    if (r >= 0)
-        r = check_strings(pool_fields, pool);
-    pool->state = pool->paused ? "paused" : pool->executor_state;
-    pool->counters.rate = NAN;
+    pool->object.state = pool->paused ? "paused" : pool->executor_state;
     return r;
 }
 
-/* Space for one more, zeroed; the number is counted when it is filled. */
+/* Space for one more, zeroed. The caller counts it. */
 static void *grow(void *array, size_t n, size_t size)
 {
     void *grown = n & (n - 1) ? array : reallocarray(array, n ? n * 2 : 1, size);
@@ -251,8 +291,7 @@ static int add_vm(Snapshot *s, sd_bus_message *m, const char *path)
     if (!vms)
         return -ENOMEM;
     s->vms = vms;
-    vms[s->n_vms].path = strdup(path);
-    return vms[s->n_vms].path ? read_vm(m, &vms[s->n_vms++]) : -ENOMEM;
+    return read_vm(m, path, &vms[s->n_vms++]);
 }
 
 static int add_pool(Snapshot *s, sd_bus_message *m, const char *path)
@@ -262,12 +301,11 @@ static int add_pool(Snapshot *s, sd_bus_message *m, const char *path)
     if (!pools)
         return -ENOMEM;
     s->pools = pools;
-    pools[s->n_pools].path = strdup(path);
-    return pools[s->n_pools].path ? read_pool(m, &pools[s->n_pools++]) : -ENOMEM;
+    return read_pool(m, path, &pools[s->n_pools++]);
 }
 
-/* Reads a{sa{sv}} of one object. */
-static int read_object(Snapshot *s, sd_bus_message *m, const char *path)
+/* Reads a{sa{sv}}: the interfaces of one object. */
+static int read_interfaces(Snapshot *s, sd_bus_message *m, const char *path)
 {
     const char *interface;
     int r;
@@ -295,14 +333,22 @@ static int read_object(Snapshot *s, sd_bus_message *m, const char *path)
 
 /* ---- Snapshots ---------------------------------------------------------------------------- */
 
-static int compare_vms(const void *a, const void *b)
+size_t snapshot_size(const Snapshot *s, ObjectKind kind)
 {
-    return strverscmp(((const VMInfo *) a)->name, ((const VMInfo *) b)->name);
+    return kind == OBJECT_VM ? s->n_vms : s->n_pools;
 }
 
-static int compare_pools(const void *a, const void *b)
+Object *snapshot_object(const Snapshot *s, ObjectKind kind, size_t i)
 {
-    return strcmp(((const PoolInfo *) a)->name, ((const PoolInfo *) b)->name);
+    assert(i < snapshot_size(s, kind));
+
+    return kind == OBJECT_VM ? &s->vms[i].object : &s->pools[i].object;
+}
+
+/* Both kinds begin with what has the name. */
+static int compare_names(const void *a, const void *b)
+{
+    return strverscmp(((const Object *) a)->name, ((const Object *) b)->name);
 }
 
 int snapshot_call(sd_bus *bus, sd_bus_message **ret)
@@ -328,7 +374,7 @@ int snapshot_parse(sd_bus_message *reply, Snapshot **ret)
     while ((r = sd_bus_message_enter_container(reply, 'e', "oa{sa{sv}}")) > 0) {
         r = sd_bus_message_read(reply, "o", &path);
         if (r >= 0)
-            r = read_object(s, reply, path);
+            r = read_interfaces(s, reply, path);
         if (r >= 0)
             r = sd_bus_message_exit_container(reply);
         if (r < 0)
@@ -338,11 +384,10 @@ int snapshot_parse(sd_bus_message *reply, Snapshot **ret)
         return r;
 
     if (s->n_vms > 0)
-        qsort(s->vms, s->n_vms, sizeof(*s->vms), compare_vms);
+        qsort(s->vms, s->n_vms, sizeof(*s->vms), compare_names);
     if (s->n_pools > 0)
-        qsort(s->pools, s->n_pools, sizeof(*s->pools), compare_pools);
-    *ret = s;
-    s = NULL;
+        qsort(s->pools, s->n_pools, sizeof(*s->pools), compare_names);
+    *ret = TAKE_PTR(s);
     return 0;
 }
 
@@ -357,18 +402,19 @@ int snapshot_get(sd_bus *bus, sd_bus_error *error, Snapshot **ret)
     return r < 0 ? r : snapshot_parse(reply, ret);
 }
 
-/* Frees the strings of @object; those at a fixed place are the caller's. */
-static void release_strings(const Field *fields, void *object)
+static void release_object(const Column *columns, size_t n, Object *object)
 {
-    for (; fields->property; fields++)
-        if (fields->type == 's' || fields->type == 'a')
-            free(*(char **) ((char *) object + fields->offset));
+    free(object->path);
+    for (size_t i = 0; i < n; i++)
+        if (owns_string(&columns[i]))
+            free(*(char **) ((char *) object + columns[i].offset));
 }
 
 void vm_info_release(VMInfo *vm)
 {
-    free(vm->path);
-    release_strings(vm_fields, vm);
+    const VMColumns columns = vm_info_columns();
+
+    release_object(columns.column, columns.n, &vm->object);
 }
 
 Snapshot *snapshot_free(Snapshot *s)
@@ -377,10 +423,8 @@ Snapshot *snapshot_free(Snapshot *s)
         return NULL;
     for (size_t i = 0; i < s->n_vms; i++)
         vm_info_release(&s->vms[i]);
-    for (size_t i = 0; i < s->n_pools; i++) {
-        free(s->pools[i].path);
-        release_strings(pool_fields, &s->pools[i]);
-    }
+    for (size_t i = 0; i < s->n_pools; i++)
+        release_object(pool_columns, ELEMENTSOF(pool_columns), &s->pools[i].object);
     free(s->vms);
     free(s->pools);
     free(s);
@@ -395,23 +439,24 @@ static void set_rate(Counters *now, const Counters *then, uint64_t usec)
         now->rate = (double) (now->completed - then->completed) * 1e6 / (double) usec;
 }
 
+/* A VM that has another number now is another VM of the same name. */
 void snapshot_set_rates(Snapshot *s, const Snapshot *earlier)
 {
     uint64_t usec = s->usec - earlier->usec;
 
     for (size_t i = 0; i < s->n_vms && earlier->n_vms > 0; i++) {
         const VMInfo *then =
-            bsearch(&s->vms[i], earlier->vms, earlier->n_vms, sizeof(*earlier->vms), compare_vms);
+            bsearch(&s->vms[i], earlier->vms, earlier->n_vms, sizeof(*then), compare_names);
 
         if (then && then->id == s->vms[i].id)
-            set_rate(&s->vms[i].counters, &then->counters, usec);
+            set_rate(&s->vms[i].object.counters, &then->object.counters, usec);
     }
     for (size_t i = 0; i < s->n_pools && earlier->n_pools > 0; i++) {
-        const PoolInfo *then = bsearch(&s->pools[i], earlier->pools, earlier->n_pools,
-                                       sizeof(*earlier->pools), compare_pools);
+        const PoolInfo *then =
+            bsearch(&s->pools[i], earlier->pools, earlier->n_pools, sizeof(*then), compare_names);
 
         if (then)
-            set_rate(&s->pools[i].counters, &then->counters, usec);
+            set_rate(&s->pools[i].object.counters, &then->object.counters, usec);
     }
 }
 
@@ -434,8 +479,7 @@ int vm_info_get(sd_bus *bus, const char *name, sd_bus_error *error, VMInfo *ret)
     if (r < 0)
         return r;
 
-    vm.path = strdup(path);
-    r = vm.path ? read_vm(reply, &vm) : -ENOMEM;
+    r = read_vm(reply, path, &vm);
     if (r < 0) {
         vm_info_release(&vm);
         return r;

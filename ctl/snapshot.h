@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* All that the mediator says of its VMs and pools, as of one moment. */
+/* Everything that the mediator tells about its VMs and pools, as of one moment. */
 #ifndef VGPU_CTL_SNAPSHOT_H
 #define VGPU_CTL_SNAPSHOT_H
 
@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <systemd/sd-bus.h>
+
+#include "table.h"
+#include "vm-settings.h"
 
 /* What VMs and pools have in common; see org.vgpu.Mediator1(5). Times in µs. */
 typedef struct Counters {
@@ -19,31 +22,34 @@ typedef struct Counters {
     double rate; /* completed requests a second; NAN: not known */
 } Counters;
 
-typedef struct VMInfo {
+/* So do a name and a state: each VMInfo and each PoolInfo begins with this. */
+typedef struct Object {
     char *path;
     char *name;
+    const char *state; /* in one word, which its VMInfo or PoolInfo explains */
+    Counters counters;
+} Object;
+
+typedef struct VMInfo {
+    Object object; /* its state: "quarantined", "paused", "connected" or "waiting" */
     char *uuid;
     char *pool, *configured_pool;
     char *priority, *configured_priority;
-    const char *state; /* "quarantined", "paused", "connected" or "waiting" */
-    uint32_t id, leader_pid, queue_depth, queue_limit, rate_limit, weight;
+    uint32_t id, leader_pid, queue_depth;
     bool registered, connected, paused, quarantined;
-    Counters counters;
+    VMSettings limits; /* the numbers alone: pool and priority are the words above */
 } VMInfo;
 
 typedef struct PoolInfo {
-    char *path;
-    char *name;
+    Object object; /* its state: "paused", or that of the executor */
     char *backend;
     char *devices; /* their names, with commas between them */
     char *policy;
     char *executor_state;
-    const char *state; /* "paused", or that of the executor */
     uint64_t memory_total, executor_restarts;
     uint64_t starvation_limit; /* µs; UINT64_MAX: none */
     uint32_t queue_high, queue_medium, queue_low, queue_limit, in_flight_limit, executor_pid;
     bool paused;
-    Counters counters;
 } PoolInfo;
 
 typedef struct Snapshot {
@@ -53,6 +59,17 @@ typedef struct Snapshot {
     size_t n_pools;
     uint64_t usec; /* CLOCK_MONOTONIC */
 } Snapshot;
+
+typedef enum ObjectKind {
+    OBJECT_VM,
+    OBJECT_POOL,
+} ObjectKind;
+
+/* snapshot_size() - how many VMs or pools there are */
+size_t snapshot_size(const Snapshot *s, ObjectKind kind);
+
+/* snapshot_object() - what the @i-th VM or pool has in common with all others */
+Object *snapshot_object(const Snapshot *s, ObjectKind kind, size_t i);
 
 /*
  * snapshot_call() - make the call whose reply snapshot_parse() reads
@@ -88,6 +105,14 @@ int vm_info_get(sd_bus *bus, const char *name, sd_bus_error *error, VMInfo *ret)
 
 /* vm_info_release() - free what it holds */
 void vm_info_release(VMInfo *vm);
+
+/* All that a VM has, for programs; a table of VMInfo. */
+typedef struct VMColumns {
+    Column column[64];
+    size_t n;
+} VMColumns;
+
+VMColumns vm_info_columns(void);
 
 static inline void cleanup_snapshot(Snapshot **s)
 {

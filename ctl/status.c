@@ -13,50 +13,6 @@
 
 #define LABEL_WIDTH 15
 
-#define VM(key, type, member)                     \
-    {                                             \
-        NULL, key, type, offsetof(VMInfo, member) \
-    }
-
-/* Everything, for programs. */
-static const Column columns[] = {
-    VM("name", COLUMN_STRING, name),
-    VM("uuid", COLUMN_STRING, uuid),
-    VM("id", COLUMN_UINT, id),
-    VM("registered", COLUMN_BOOL, registered),
-    VM("state", COLUMN_STRING, state),
-    VM("connected", COLUMN_BOOL, connected),
-    VM("paused", COLUMN_BOOL, paused),
-    VM("quarantined", COLUMN_BOOL, quarantined),
-    VM("leader_pid", COLUMN_UINT, leader_pid),
-    VM("pool", COLUMN_STRING, pool),
-    VM("configured_pool", COLUMN_STRING, configured_pool),
-    VM("priority", COLUMN_STRING, priority),
-    VM("configured_priority", COLUMN_STRING, configured_priority),
-    VM("queue_limit", COLUMN_UINT, queue_limit),
-    VM("request_rate_limit", COLUMN_UINT, rate_limit),
-    VM("weight", COLUMN_UINT, weight),
-    VM("queue_depth", COLUMN_UINT, queue_depth),
-    VM("in_flight", COLUMN_UINT, counters.in_flight),
-    VM("requests_submitted", COLUMN_COUNT, counters.submitted),
-    VM("requests_completed", COLUMN_COUNT, counters.completed),
-    VM("requests_failed", COLUMN_COUNT, counters.failed),
-    VM("requests_rejected", COLUMN_COUNT, counters.rejected),
-    VM("bytes_in", COLUMN_COUNT, counters.bytes_in),
-    VM("bytes_out", COLUMN_COUNT, counters.bytes_out),
-    VM("wait_usec", COLUMN_COUNT, counters.wait),
-    VM("wait_p50_usec", COLUMN_COUNT, counters.wait_p50),
-    VM("wait_p95_usec", COLUMN_COUNT, counters.wait_p95),
-    VM("wait_p99_usec", COLUMN_COUNT, counters.wait_p99),
-    VM("wait_max_usec", COLUMN_COUNT, counters.wait_max),
-    VM("execution_usec", COLUMN_COUNT, counters.execution),
-    VM("execution_p50_usec", COLUMN_COUNT, counters.execution_p50),
-    VM("execution_p95_usec", COLUMN_COUNT, counters.execution_p95),
-    VM("execution_p99_usec", COLUMN_COUNT, counters.execution_p99),
-    VM("execution_max_usec", COLUMN_COUNT, counters.execution_max),
-    VM("last_request_usec", COLUMN_COUNT, counters.last_request),
-};
-
 __attribute__((format(printf, 2, 3))) static void line(const char *label, const char *format, ...)
 {
     va_list ap;
@@ -85,7 +41,7 @@ static void print_state(const VMInfo *vm, bool colors)
                         : vm->connected   ? "\033[32m"
                                           : "";
 
-    line("State", "%s%s%s%s", color, vm->state, *color ? "\033[0m" : "",
+    line("State", "%s%s%s%s", color, vm->object.state, *color ? "\033[0m" : "",
          vm->registered ? "" : " (not registered)");
 }
 
@@ -146,9 +102,22 @@ static void print_counters(const Counters *c)
         print_last_request(c->last_request);
 }
 
+/* Two have a form of their own. */
+static void print_limits(const VMInfo *vm)
+{
+    char text[VM_SETTING_TEXT_SIZE];
+
+    line("Queue", "%" PRIu32 " of %" PRIu32, vm->queue_depth, vm->limits.queue_limit);
+    if (vm->limits.rate_limit > 0)
+        line("Rate limit", "%" PRIu32 "/s", vm->limits.rate_limit);
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (vm_settings[i].label)
+            line(vm_settings[i].label, "%s", vm_setting_print(&vm_settings[i], &vm->limits, text));
+}
+
 static void print_status(const VMInfo *vm, bool colors)
 {
-    CLEANUP_FREE char *name = text_escape(vm->name);
+    CLEANUP_FREE char *name = text_escape(vm->object.name);
 
     printf("%s (%" PRIu32 ")\n", name ? name : "", vm->id);
     if (*vm->uuid)
@@ -158,12 +127,9 @@ static void print_status(const VMInfo *vm, bool colors)
         print_leader(vm->leader_pid);
     print_setting("Pool", vm->pool, vm->configured_pool);
     print_setting("Priority", vm->priority, vm->configured_priority);
-    line("Queue", "%" PRIu32 " of %" PRIu32, vm->queue_depth, vm->queue_limit);
-    if (vm->rate_limit > 0)
-        line("Rate limit", "%" PRIu32 "/s", vm->rate_limit);
-    line("Weight", "%" PRIu32, vm->weight);
-    line("Running", "%" PRIu32, vm->counters.in_flight);
-    print_counters(&vm->counters);
+    print_limits(vm);
+    line("Running", "%" PRIu32, vm->object.counters.in_flight);
+    print_counters(&vm->object.counters);
 }
 
 static int print_all(Context *c, const VMInfo *vms, size_t n)
@@ -171,9 +137,12 @@ static int print_all(Context *c, const VMInfo *vms, size_t n)
     if (n == 0)
         return 0;
     open_pager(c);
-    if (c->options.table.json != JSON_OFF)
-        return table_print(&c->options.table, "vms", "VMs", columns,
-                           sizeof(columns) / sizeof(columns[0]), vms, n, sizeof(*vms));
+    if (c->options.table.json != JSON_OFF) {
+        const VMColumns columns = vm_info_columns();
+
+        return table_print(&c->options.table, "vms", "VMs", columns.column, columns.n, vms, n,
+                           sizeof(*vms));
+    }
 
     for (size_t i = 0; i < n; i++) {
         if (i > 0)

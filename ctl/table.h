@@ -38,7 +38,8 @@ typedef struct Column {
     const char *title; /* NULL: in JSON only */
     const char *key;   /* JSON's name for it */
     ColumnType type;
-    size_t offset; /* in the row's struct */
+    size_t offset;        /* in the row's struct */
+    const char *property; /* on D-Bus, for snapshot.c; NULL: it does not come from there */
 } Column;
 
 /*

@@ -61,7 +61,7 @@ static double time_value(uint64_t usec)
 
 static int by_name(const VMInfo *a, const VMInfo *b)
 {
-    return strverscmp(a->name, b->name);
+    return strverscmp(a->object.name, b->object.name);
 }
 
 static int rank(const VMInfo *vm)
@@ -81,18 +81,19 @@ static int by_queue(const VMInfo *a, const VMInfo *b)
 
 static int by_rate(const VMInfo *a, const VMInfo *b)
 {
-    return compare_numbers(a->counters.rate, b->counters.rate);
+    return compare_numbers(a->object.counters.rate, b->object.counters.rate);
 }
 
 static int by_wait(const VMInfo *a, const VMInfo *b)
 {
-    return compare_numbers(time_value(a->counters.wait_p99), time_value(b->counters.wait_p99));
+    return compare_numbers(time_value(a->object.counters.wait_p99),
+                           time_value(b->object.counters.wait_p99));
 }
 
 static int by_run(const VMInfo *a, const VMInfo *b)
 {
-    return compare_numbers(time_value(a->counters.execution_p99),
-                           time_value(b->counters.execution_p99));
+    return compare_numbers(time_value(a->object.counters.execution_p99),
+                           time_value(b->object.counters.execution_p99));
 }
 
 static const Sort sorts[] = {
@@ -125,8 +126,8 @@ static void write_summary(FILE *f, const Top *t)
         const PoolInfo *p = &s->pools[i];
 
         queued += (size_t) p->queue_high + p->queue_medium + p->queue_low;
-        running += p->counters.in_flight;
-        total += isnan(p->counters.rate) ? 0 : p->counters.rate;
+        running += p->object.counters.in_flight;
+        total += isnan(p->object.counters.rate) ? 0 : p->object.counters.rate;
     }
     fprintf(f, "%zu VMs, %zu connected; %zu waiting, %zu running, %s/s; by %s%s, every %s\n",
             s->n_vms, connected, queued, running, text_rate(total, rate), t->sort->name,

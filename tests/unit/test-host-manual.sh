@@ -52,7 +52,7 @@ for name in $names; do
 done
 report 'every option is in vgpuctl(1) and the completion'
 
-titles=$(sed -nE 's/^ +VM\("([A-Z0-9-]+)", .*/\1/p' "$root/ctl/list.c")
+titles=$(sed -nE 's/^ +(VM|COUNTER)\("([A-Z0-9-]+)", .*/\2/p' "$root/ctl/list.c")
 # shellcheck disable=SC2086
 at_least 14 $titles
 for title in $titles; do
