@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The table of what a VM may use. */
+#include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cleanup.h"
 #include "test.h"
@@ -18,15 +22,13 @@ static const struct {
     {"RequestRateLimit", "request-rate-limit", "request_rate_limit", "0", "4294967295", "0"},
     {"Weight", "weight", "weight", "1", "10000", "100"},
 };
+static_assert(ELEMENTSOF(rows) == VM_N_SETTINGS, "this test has a row for each setting");
 
 TEST(test_every_setting_is_as_promised)
 {
     char text[VM_SETTING_TEXT_SIZE];
     VMSettings initial, least, most;
 
-    if (ELEMENTSOF(rows) != VM_N_SETTINGS)
-        fail_msg("the table has %d settings, and %s has rows for %zu", VM_N_SETTINGS, __FILE__,
-                 ELEMENTSOF(rows));
     vm_settings_init(&initial);
 
     for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
@@ -118,6 +120,72 @@ TEST(test_sets)
     }
 }
 
+/* ---- What people read ----------------------------------------------------------------------- */
+
+/* The text of a file of the project, until the next call. */
+static const char *contents(const char *file)
+{
+    static char text[256 * 1024];
+    CLEANUP_FREE char *path = NULL;
+    size_t size;
+    FILE *f;
+
+    assert_true(asprintf(&path, "%s/%s", getenv("VGPU_PROJECT_SOURCE"), file) > 0);
+    f = fopen(path, "re");
+    if (!f)
+        fail_msg("%s cannot be read", path);
+    size = fread(text, 1, sizeof(text) - 1, f);
+    assert_true(size < sizeof(text) - 1);
+    text[size] = '\0';
+    fclose(f);
+    return text;
+}
+
+/* The text has a paragraph, from @start to @end, in which this stands. */
+static bool has_paragraph(const char *text, const char *start, const char *end, const char *wanted)
+{
+    const char *p = strstr(text, start), *found;
+
+    if (!p)
+        return false;
+    p += strlen(start);
+    found = strstr(p, wanted);
+    return found && found < strstr(p, end);
+}
+
+static void expect_paragraph(const VMSetting *s, const char *file, const char *start,
+                             const char *end, const char *wanted)
+{
+    if (!has_paragraph(contents(file), start, end, wanted))
+        fail_msg("%s has nothing about %s: '%s', with '%s' before '%s'", file, s->name, start,
+                 wanted, end);
+}
+
+/*
+ * Limits are documented by hand, once for programs and once for people. The schema has another
+ * test, which tries it; here it is only named.
+ */
+TEST(test_every_limit_is_documented)
+{
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
+        const VMSetting *s = &vm_settings[i];
+        char start[256], range[64];
+
+        if (!(s->flags & VM_SETTING_LIMIT))
+            continue;
+        snprintf(range, sizeof(range), ", %u to %u", s->min, s->max);
+
+        snprintf(start, sizeof(start), "<property name=\"%s\" type=\"u\" access=\"read\">",
+                 s->name);
+        expect_paragraph(s, "dbus/org.vgpu.Mediator1.xml", start, "</property>", range);
+        expect_paragraph(s, "dbus/org.vgpu.Mediator1.xml", start, "</property>", ">A limit:");
+        snprintf(start, sizeof(start), "\n.It Cm %s Pq Cm %s\n", s->name, s->attribute);
+        expect_paragraph(s, "docs/man/vgpuctl.1", start, "\n.", range);
+        snprintf(start, sizeof(start), "<attribute name=\"%s\">", s->attribute);
+        expect_paragraph(s, "libvirt-hooks/vgpu-domain.rng", start, "</attribute>", "unsignedInt");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +194,7 @@ int main(void)
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_unknown_names),
         cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_every_limit_is_documented),
     };
 
     return cmocka_run_group_tests_name("vm-settings", tests, NULL, NULL);
