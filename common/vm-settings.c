@@ -73,20 +73,6 @@ const VMSetting vm_settings[VM_N_SETTINGS] = {
             .initial = VM_WEIGHT_DEFAULT,
             MEMBER(weight),
         },
-    [VM_SETTING_BURST] =
-        {
-            .name = "Burst",
-            .attribute = "burst",
-            .key = "burst",
-            .label = "Burst",
-            .help = "Requests that may come at once, beyond the rate.",
-            .kind = VM_SETTING_IS_NUMBER,
-            .flags = VM_SETTING_LIMIT,
-            .min = 0,
-            .max = 1000,
-            .initial = 5,
-            MEMBER(burst),
-        },
 };
 
 static void *vm_setting_in(const VMSetting *setting, const VMSettings *settings)

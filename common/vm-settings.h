@@ -22,7 +22,6 @@ typedef struct VMSettings {
     uint32_t queue_limit; /* requests waiting */
     uint32_t rate_limit;  /* requests a second; 0: any number */
     uint32_t weight;      /* of its share where a pool is fair */
-    uint32_t burst;       /* requests beyond rate_limit at once */
 } VMSettings;
 
 /* The rows of the table. */
@@ -32,7 +31,6 @@ enum {
     VM_SETTING_QUEUE_LIMIT,
     VM_SETTING_RATE_LIMIT,
     VM_SETTING_WEIGHT,
-    VM_SETTING_BURST,
     VM_N_SETTINGS
 };
 

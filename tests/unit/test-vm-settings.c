@@ -21,7 +21,6 @@ static const struct {
     {"QueueLimit", "queue-limit", "queue_limit", "1", "65536", "64"},
     {"RequestRateLimit", "request-rate-limit", "request_rate_limit", "0", "4294967295", "0"},
     {"Weight", "weight", "weight", "1", "10000", "100"},
-    {"Burst", "burst", "burst", "0", "1000", "5"},
 };
 static_assert(ELEMENTSOF(rows) == VM_N_SETTINGS, "this test has a row for each setting");
 
