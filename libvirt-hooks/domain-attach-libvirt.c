@@ -53,8 +53,8 @@ static int open_domain(const char *uri, const char *name, virConnectPtr *ret_con
 static int change(const char *uri, const char *name, const DomainAttributes *attributes,
                   bool *ret_active, char **ret_error)
 {
-    __attribute__((cleanup(connect_closep))) virConnectPtr connection = NULL;
-    __attribute__((cleanup(domain_freep))) virDomainPtr domain = NULL, defined = NULL;
+    CLEANUP(connect_closep) virConnectPtr connection = NULL;
+    CLEANUP(domain_freep) virDomainPtr domain = NULL, defined = NULL;
     CLEANUP_FREE char *before = NULL, *after = NULL;
     int r, active;
 

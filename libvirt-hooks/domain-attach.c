@@ -14,95 +14,6 @@
 #include "machine.h"
 #include "xml.h"
 
-/* libvirt's, for each level. */
-#define INDENTATION 2
-
-/* ---- Nodes, and the blanks between them ------------------------------------------------ */
-
-static bool is_blank(const xmlNode *node)
-{
-    return node && node->type == XML_TEXT_NODE &&
-           node->content[strspn((const char *) node->content, " \t\r\n")] == '\0';
-}
-
-/* A line's end and the indentation of what stands @depth levels below the document. */
-static xmlNode *new_line(unsigned depth)
-{
-    char text[64];
-
-    snprintf(text, sizeof(text), "\n%*s", (int) (depth * INDENTATION), "");
-    return xmlNewText((const xmlChar *) text);
-}
-
-static unsigned depth_of(const xmlNode *node)
-{
-    unsigned depth = 0;
-
-    for (; node->parent && node->parent->type == XML_ELEMENT_NODE; node = node->parent)
-        depth++;
-    return depth;
-}
-
-/* Inserts @node, which it takes over, on a line of its own behind @previous. */
-static int insert_behind(xmlNode *previous, xmlNode *node)
-{
-    xmlNode *line = new_line(depth_of(previous));
-
-    if (!line || !xmlAddNextSibling(previous, node)) {
-        xmlFreeNode(line);
-        xmlFreeNode(node);
-        return -ENOMEM;
-    }
-    /* Before an element, so that it is not merged with a text that follows. */
-    if (!xmlAddPrevSibling(node, line)) {
-        xmlFreeNode(line);
-        return -ENOMEM;
-    }
-    return 0;
-}
-
-/* Inserts @node, which it takes over, on a line of its own as the last in @parent. */
-static int append(xmlNode *parent, xmlNode *node)
-{
-    xmlNode *first, *end;
-
-    if (is_blank(parent->last) && parent->last->prev)
-        return insert_behind(parent->last->prev, node);
-
-    /* Nothing but blanks, if that: all of it is written anew. */
-    while (is_blank(parent->last)) {
-        xmlNode *blank = parent->last;
-
-        xmlUnlinkNode(blank);
-        xmlFreeNode(blank);
-    }
-    first = new_line(depth_of(parent) + 1);
-    end = new_line(depth_of(parent));
-    if (!first || !end) {
-        xmlFreeNode(first);
-        xmlFreeNode(end);
-        xmlFreeNode(node);
-        return -ENOMEM;
-    }
-    (void) xmlAddChild(parent, first);
-    (void) xmlAddChild(parent, node);
-    (void) xmlAddChild(parent, end);
-    return 0;
-}
-
-/* Removes @node and the blanks that it was indented with. */
-static void remove_node(xmlNode *node)
-{
-    xmlNode *blank = node->prev;
-
-    if (is_blank(blank)) {
-        xmlUnlinkNode(blank);
-        xmlFreeNode(blank);
-    }
-    xmlUnlinkNode(node);
-    xmlFreeNode(node);
-}
-
 /* ---- The domain ------------------------------------------------------------------------ */
 
 /* Can a domain of this kind have the device? */
@@ -131,25 +42,6 @@ static int check_domain(const xmlNode *root, char **ret_error)
     return 0;
 }
 
-/* Where libvirt has it: behind what says which domain this is. */
-static xmlNode *make_metadata(xmlNode *root)
-{
-    static const char *const before[] = {"description", "title", "genid", "uuid", "name"};
-    xmlNode *metadata = xmlNewDocNode(root->doc, NULL, (const xmlChar *) "metadata", NULL);
-    int r;
-
-    if (!metadata)
-        return NULL;
-    for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
-        xmlNode *previous = xml_child(root, before[i]);
-
-        if (previous)
-            return insert_behind(previous, metadata) < 0 ? NULL : metadata;
-    }
-    r = append(root, metadata);
-    return r < 0 ? NULL : metadata;
-}
-
 static int set_attribute(xmlNode *node, const char *name, const char *value)
 {
     const xmlChar *key = (const xmlChar *) name;
@@ -170,26 +62,23 @@ static int fill_element(xmlNode *element, const DomainAttributes *attributes)
     return r < 0 ? r : set_attribute(element, "emulator", attributes->emulator);
 }
 
+/* Where it stands and how it is indented does not matter: libvirt writes the definition anew. */
 static int make_element(xmlNode *root, xmlNode **ret)
 {
     xmlNode *metadata = xml_child(root, "metadata"), *element;
     xmlNs *ns;
 
     if (!metadata)
-        metadata = make_metadata(root);
-    if (!metadata)
-        return -ENOMEM;
-
-    element = xmlNewDocNode(root->doc, NULL, (const xmlChar *) "device", NULL);
+        metadata = xmlNewChild(root, NULL, (const xmlChar *) "metadata", NULL);
+    element = metadata ? xmlNewChild(metadata, NULL, (const xmlChar *) "device", NULL) : NULL;
     ns = element ? xmlNewNs(element, (const xmlChar *) DOMAIN_NAMESPACE, (const xmlChar *) "vgpu")
                  : NULL;
-    if (!ns) {
-        xmlFreeNode(element);
+    if (!ns)
         return -ENOMEM;
-    }
+
     xmlSetNs(element, ns);
     *ret = element;
-    return append(metadata, element);
+    return 0;
 }
 
 /* <emulator>'s text, or NULL. */
@@ -201,21 +90,23 @@ static char *get_emulator(const xmlNode *root)
 static int set_emulator(const xmlNode *root, const char *path)
 {
     xmlNode *devices = xml_child(root, "devices");
-    xmlNode *emulator = xml_child(devices, "emulator");
-    xmlNode *text = xmlNewText((const xmlChar *) path);
+    xmlNode *emulator = xml_child(devices, "emulator"), *text;
 
+    if (!emulator)
+        emulator = xmlNewChild(devices, NULL, (const xmlChar *) "emulator", NULL);
+    text = emulator ? xmlNewText((const xmlChar *) path) : NULL;
     if (!text)
         return -ENOMEM;
-    if (emulator) {
-        xmlNodeSetContent(emulator, NULL);
-    } else {
-        emulator = xmlNewDocNode(root->doc, NULL, (const xmlChar *) "emulator", NULL);
-        if (!emulator || append(devices, emulator) < 0) {
-            xmlFreeNode(text);
-            return -ENOMEM;
-        }
-    }
-    return xmlAddChild(emulator, text) ? 0 : -ENOMEM;
+
+    xmlNodeSetContent(emulator, NULL);
+    (void) xmlAddChild(emulator, text);
+    return 0;
+}
+
+static void remove_node(xmlNode *node)
+{
+    xmlUnlinkNode(node);
+    xmlFreeNode(node);
 }
 
 /* ---- The text -------------------------------------------------------------------------- */
@@ -242,7 +133,7 @@ static int check_text(const char *text, char **ret_error)
 /* Returns whether it differs from @before, or as attach_to_xml() when there is nothing. */
 static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_error)
 {
-    __attribute__((cleanup(buffer_freep))) xmlBuffer *buffer = xmlBufferCreate();
+    CLEANUP(buffer_freep) xmlBuffer *buffer = xmlBufferCreate();
     bool declared = strncmp(before, "<?xml", strlen("<?xml")) == 0;
     CLEANUP_FREE char *text = NULL;
     xmlSaveCtxt *save;
@@ -267,8 +158,7 @@ static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_err
         return r;
 
     r = strcmp(text, before) == 0 ? ATTACH_UNCHANGED : ATTACH_CHANGED;
-    *ret = text;
-    text = NULL;
+    *ret = TAKE_PTR(text);
     return r;
 }
 
@@ -289,8 +179,7 @@ static int open_definition(const char *xml, xmlDoc **ret_doc, xmlNode **ret_root
         return r < 0 ? r : ATTACH_FAILED;
 
     *ret_root = root;
-    *ret_doc = doc;
-    doc = NULL;
+    *ret_doc = TAKE_PTR(doc);
     return 0;
 }
 
@@ -345,13 +234,16 @@ static int restore_emulator(const xmlNode *root, const char *former)
     return 0;
 }
 
+/* And <metadata> with it, unless somebody else has something there. */
 static void remove_element(xmlNode *element)
 {
     xmlNode *metadata = element->parent;
 
     remove_node(element);
-    if (!metadata->children || (is_blank(metadata->children) && !metadata->children->next))
-        remove_node(metadata);
+    for (const xmlNode *node = metadata->children; node; node = node->next)
+        if (!xmlIsBlankNode(node))
+            return;
+    remove_node(metadata);
 }
 
 int detach_from_xml(const char *xml, char **ret, char **ret_error)

@@ -25,8 +25,8 @@ enum {
  * @ret: the definition as it is to be, to be freed; not with ATTACH_FAILED
  * @ret_error: one line, to be freed; with ATTACH_FAILED only
  *
- * What stood in <emulator> is kept in the element for detach_from_xml(). All else
- * stays as it is. Doing it twice changes nothing.
+ * What stood in <emulator> is kept in the element for detach_from_xml(). All other content
+ * stays as it is; how the text is indented is left to libvirt. Doing it twice changes nothing.
  *
  * Returns ATTACH_UNCHANGED, ATTACH_CHANGED, ATTACH_FAILED (attributes that are
  * wrong, a domain that cannot have the device), or -ENOMEM.

@@ -15,7 +15,7 @@ void xml_doc_freep(xmlDoc **doc)
         xmlFreeDoc(*doc);
 }
 
-void xml_stringp(char **string)
+void xml_string_freep(char **string)
 {
     if (*string)
         xmlFree(*string);
@@ -51,7 +51,7 @@ static int describe(const xmlParserCtxt *parser, char **ret_error)
 
 int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error)
 {
-    __attribute__((cleanup(parser_freep))) xmlParserCtxt *parser = NULL;
+    CLEANUP(parser_freep) xmlParserCtxt *parser = NULL;
     CLEANUP_XML_DOC xmlDoc *doc = NULL;
     bool has_doctype = false;
     const xmlNode *root;
@@ -81,8 +81,7 @@ int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error)
     if (!root || root->ns || strcmp((const char *) root->name, "domain") != 0)
         return fail_with(1, ret_error, "the XML's root element is not <domain>");
 
-    *ret = doc;
-    doc = NULL;
+    *ret = TAKE_PTR(doc);
     return 0;
 }
 

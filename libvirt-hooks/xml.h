@@ -7,6 +7,8 @@
 
 #include <libxml/tree.h>
 
+#include "cleanup.h"
+
 /* The most bytes of XML that are looked at. A domain has some thousands. */
 #define XML_SIZE_MAX (8u * 1024 * 1024)
 
@@ -31,9 +33,9 @@ xmlNode *xml_child(const xmlNode *parent, const char *name);
 char *xml_text(const xmlNode *node);
 
 void xml_doc_freep(xmlDoc **doc);
-void xml_stringp(char **string);
+void xml_string_freep(char **string);
 
-#define CLEANUP_XML_DOC __attribute__((cleanup(xml_doc_freep)))
-#define CLEANUP_XML_STRING __attribute__((cleanup(xml_stringp)))
+#define CLEANUP_XML_DOC CLEANUP(xml_doc_freep)
+#define CLEANUP_XML_STRING CLEANUP(xml_string_freep)
 
 #endif
