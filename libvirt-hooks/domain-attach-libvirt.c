@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
@@ -7,39 +6,39 @@
 #include "domain-attach.h"
 #include "fail.h"
 
-static void connect_closep(virConnectPtr *connection)
+static void vir_connect_closep(virConnectPtr *connection)
 {
     if (*connection)
         virConnectClose(*connection);
 }
 
-static void domain_freep(virDomainPtr *domain)
+static void vir_domain_freep(virDomainPtr *domain)
 {
     if (*domain)
         virDomainFree(*domain);
 }
 
-/* In place of libvirt's default, which prints to stderr what we return. */
+/* libvirt would print to stderr what we return. */
 static void say_nothing(void *userdata, virErrorPtr error)
 {
     (void) userdata;
     (void) error;
 }
 
-static int fail(char **ret_error)
+static int fail_with_libvirt(char **ret_error)
 {
     const char *message = virGetLastErrorMessage();
 
     return fail_with(ATTACH_FAILED, ret_error, "%s", message ? message : "libvirt gives no reason");
 }
 
-static int open_domain(const char *uri, const char *name, virConnectPtr *ret_connection,
+static int domain_open(const char *uri, const char *name, virConnectPtr *ret_connection,
                        virDomainPtr *ret_domain, char **ret_error)
 {
     virSetErrorFunc(NULL, say_nothing);
     *ret_connection = virConnectOpenAuth(uri, virConnectAuthPtrDefault, 0);
     if (!*ret_connection)
-        return fail(ret_error);
+        return fail_with_libvirt(ret_error);
 
     *ret_domain = virDomainLookupByName(*ret_connection, name);
     if (!*ret_domain && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
@@ -49,16 +48,16 @@ static int open_domain(const char *uri, const char *name, virConnectPtr *ret_con
     return 0;
 }
 
-/* Changes the persistent definition; @attributes is NULL to detach. */
-static int change(const char *uri, const char *name, const DomainAttributes *attributes,
-                  bool *ret_active, char **ret_error)
+/* Changes the persistent definition. @attributes is NULL to detach. */
+static int domain_change(const char *uri, const char *name, const DomainAttributes *attributes,
+                         bool *ret_active, char **ret_error)
 {
-    CLEANUP(connect_closep) virConnectPtr connection = NULL;
-    CLEANUP(domain_freep) virDomainPtr domain = NULL, defined = NULL;
+    CLEANUP(vir_connect_closep) virConnectPtr connection = NULL;
+    CLEANUP(vir_domain_freep) virDomainPtr domain = NULL, defined = NULL;
     CLEANUP_FREE char *before = NULL, *after = NULL;
     int r, active;
 
-    r = open_domain(uri, name, &connection, &domain, ret_error);
+    r = domain_open(uri, name, &connection, &domain, ret_error);
     if (r != 0)
         return r;
     if (virDomainIsPersistent(domain) == 0)
@@ -67,7 +66,7 @@ static int change(const char *uri, const char *name, const DomainAttributes *att
     active = virDomainIsActive(domain);
     before = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
     if (active < 0 || !before)
-        return fail(ret_error);
+        return fail_with_libvirt(ret_error);
 
     r = attributes ? attach_to_xml(before, attributes, &after, ret_error)
                    : detach_from_xml(before, &after, ret_error);
@@ -76,7 +75,7 @@ static int change(const char *uri, const char *name, const DomainAttributes *att
     if (r == ATTACH_CHANGED) {
         defined = virDomainDefineXML(connection, after);
         if (!defined)
-            return fail(ret_error);
+            return fail_with_libvirt(ret_error);
     }
     *ret_active = active > 0;
     return r;
@@ -85,10 +84,10 @@ static int change(const char *uri, const char *name, const DomainAttributes *att
 int attach_to_domain(const char *uri, const char *domain, const DomainAttributes *attributes,
                      bool *ret_active, char **ret_error)
 {
-    return change(uri, domain, attributes, ret_active, ret_error);
+    return domain_change(uri, domain, attributes, ret_active, ret_error);
 }
 
 int detach_from_domain(const char *uri, const char *domain, bool *ret_active, char **ret_error)
 {
-    return change(uri, domain, NULL, ret_active, ret_error);
+    return domain_change(uri, domain, NULL, ret_active, ret_error);
 }

@@ -117,7 +117,8 @@ static void buffer_freep(xmlBuffer **buffer)
         xmlBufferFree(*buffer);
 }
 
-/* libxml2 reads some namespaces that it does not write as XML again. */
+/* libxml2 reads some namespaces that it does not write as XML again. libvirt would refuse the
+ * result with a reason that helps nobody. */
 static int check_text(const char *text, char **ret_error)
 {
     CLEANUP_XML_DOC xmlDoc *doc = NULL;
@@ -130,7 +131,7 @@ static int check_text(const char *text, char **ret_error)
                      "the definition has something that cannot be written again: %s", error);
 }
 
-/* Returns whether it differs from @before, or as attach_to_xml() when there is nothing. */
+/* Compares with the text @before the change. Returns as attach_to_xml(). */
 static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_error)
 {
     CLEANUP(buffer_freep) xmlBuffer *buffer = xmlBufferCreate();
@@ -150,7 +151,7 @@ static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_err
     if (!text)
         return -ENOMEM;
     length = strlen(text);
-    /* libxml2 ends the document with a line's end. */
+    /* libxml2 adds a line's end, which is no change. */
     if (length > 0 && text[length - 1] == '\n' && before[strlen(before) - 1] != '\n')
         text[length - 1] = '\0';
     r = check_text(text, ret_error);
@@ -162,7 +163,7 @@ static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_err
     return r;
 }
 
-/* Parses, and finds our element. */
+/* Parses a definition and finds our element, which may be NULL. */
 static int open_definition(const char *xml, xmlDoc **ret_doc, xmlNode **ret_root,
                            xmlNode **ret_element, char **ret_error)
 {
@@ -219,7 +220,7 @@ int attach_to_xml(const char *xml, const DomainAttributes *attributes, char **re
     return r < 0 ? r : serialize(doc, xml, ret, ret_error);
 }
 
-/* An <emulator> that somebody has changed since then is left alone. */
+/* An <emulator> that somebody has changed since the device was attached stays. */
 static int restore_emulator(const xmlNode *root, const char *former)
 {
     CLEANUP_XML_STRING char *emulator = get_emulator(root);
@@ -229,7 +230,7 @@ static int restore_emulator(const xmlNode *root, const char *former)
     if (former)
         return set_emulator(root, former);
 
-    /* libvirt chooses, then. */
+    /* Without one, libvirt chooses. */
     remove_node(xml_child(xml_child(root, "devices"), "emulator"));
     return 0;
 }

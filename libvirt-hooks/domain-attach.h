@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Giving a libvirt domain the vgpu device and taking it away: what "vgpuctl
- * attach" and "vgpuctl detach" do. The first two work on a definition's text, the
- * others on a domain of a running libvirt.
+ * Giving a libvirt domain the vgpu device and taking it away, as "vgpuctl attach" and
+ * "vgpuctl detach" do. Two functions work on a definition's text, two on a domain of a
+ * running libvirt.
  */
 #ifndef VGPU_HOOKS_DOMAIN_ATTACH_H
 #define VGPU_HOOKS_DOMAIN_ATTACH_H
@@ -20,9 +20,9 @@ enum {
 /*
  * attach_to_xml() - put the element into a domain's <metadata>, and our launcher into <emulator>
  * @xml: an inactive domain's definition
- * @attributes: what the element is to say; emulator must be NULL. What is NULL is
- *              not in it afterwards, whatever was there
- * @ret: the definition as it is to be, to be freed; not with ATTACH_FAILED
+ * @attributes: of the element. One that is NULL is not in it afterwards, whatever was there;
+ *              emulator must be NULL
+ * @ret: the new definition, to be freed; not with ATTACH_FAILED
  * @ret_error: one line, to be freed; with ATTACH_FAILED only
  *
  * What stood in <emulator> is kept in the element for detach_from_xml(). All other content
@@ -34,24 +34,24 @@ enum {
 int attach_to_xml(const char *xml, const DomainAttributes *attributes, char **ret,
                   char **ret_error);
 
-/* detach_from_xml() - takes both out again; parameters and answers as attach_to_xml() */
+/* detach_from_xml() - take both out again; parameters and results as attach_to_xml() */
 int detach_from_xml(const char *xml, char **ret, char **ret_error);
 
 /*
  * attach_to_domain() - attach_to_xml() for a domain's persistent definition
  * @uri: of libvirt, or NULL for its default
  * @domain: the domain's name or UUID
- * @ret_active: whether it runs, so that the change waits for its next start
+ * @ret_active: the domain runs, so that the change waits for its next start
  * @ret_error: one line, to be freed; with ATTACH_FAILED only
  *
- * May ask on the terminal for what libvirt's authentication wants. Nothing is
- * printed. Returns as attach_to_xml(). Where the project is built without libvirt,
- * this function and the next are not there.
+ * May ask on the terminal for a name and a password, if libvirt's authentication wants them.
+ * Prints nothing. Returns as attach_to_xml(). A build without libvirt has neither this function
+ * nor the next.
  */
 int attach_to_domain(const char *uri, const char *domain, const DomainAttributes *attributes,
                      bool *ret_active, char **ret_error);
 
-/* detach_from_domain() - detach_from_xml() likewise */
+/* detach_from_domain() - the same with detach_from_xml() */
 int detach_from_domain(const char *uri, const char *domain, bool *ret_active, char **ret_error);
 
 #endif

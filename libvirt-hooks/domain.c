@@ -8,10 +8,10 @@
 #include "fail.h"
 #include "xml.h"
 
-/* What every version of our namespace begins with. */
+/* Every version of our namespace begins like this. */
 #define NAMESPACE_FAMILY "urn:vgpu-mediator:domain:"
 
-/* The most bytes of a wrong value that a message repeats. */
+/* A message repeats so many bytes of a wrong value. */
 #define SHOWN_MAX 64
 
 Domain *domain_free(Domain *d)
@@ -100,7 +100,7 @@ int domain_find_element(const xmlNode *root, xmlNode **ret, char **ret_error)
     return 0;
 }
 
-/* Blanks and comments are nothing; all the rest is something. */
+/* Blanks, comments and processing instructions are not content; all else is. */
 static bool is_empty(const xmlNode *element)
 {
     for (const xmlNode *node = element->children; node; node = node->next) {

@@ -42,17 +42,17 @@ typedef struct Domain {
 } Domain;
 
 enum {
-    DOMAIN_INVALID_XML = 1,    /* this is no domain */
-    DOMAIN_INVALID_DEVICE = 2, /* it is one, and its element is wrong */
+    DOMAIN_INVALID_XML = 1,    /* the text is no domain */
+    DOMAIN_INVALID_DEVICE = 2, /* it is a domain, and its element is wrong */
 };
 
 /*
  * domain_parse() - read a domain's XML
  * @xml: the text, not terminated
  * @size: its bytes
- * @ret: when the answer is 0 or DOMAIN_INVALID_DEVICE: name and UUID, and in the
- *       first case the device; freed with domain_free()
- * @ret_error: one line that names what is wrong, to be freed, when the answer is positive
+ * @ret: with 0 or DOMAIN_INVALID_DEVICE: the name and the UUID, and with 0 the device, if there
+ *       is one; freed with domain_free()
+ * @ret_error: with a positive result: one line that names what is wrong, to be freed
  *
  * Returns 0, DOMAIN_INVALID_*, or a negative errno.
  */
@@ -64,8 +64,9 @@ Domain *domain_free(Domain *d);
 /*
  * domain_check_attributes() - are these attributes what the element may have?
  * @attributes: as given
- * @ret: the same as values, when the answer is 0
- * @ret_error: one line that names the attribute and its value, to be freed, when it is positive
+ * @ret: with 0: the same as values
+ * @ret_error: with a positive result: one line that names the attribute and its value, to be
+ *             freed
  *
  * Returns 0, DOMAIN_INVALID_DEVICE, or -ENOMEM.
  */
@@ -77,8 +78,8 @@ int domain_check_attributes(const DomainAttributes *attributes, DomainDevice *re
  * @root: <domain>
  * @ret: the element, or NULL where there is none
  *
- * Returns 0, DOMAIN_INVALID_DEVICE for two of them or another of a namespace of
- * ours, or -ENOMEM.
+ * Returns 0, DOMAIN_INVALID_DEVICE when there are two, or there is something else in a
+ * namespace of ours, or -ENOMEM.
  */
 int domain_find_element(const xmlNode *root, xmlNode **ret, char **ret_error);
 

@@ -4,10 +4,9 @@
 #define VGPU_HOOKS_FAIL_H
 
 /*
- * fail_with() - an answer and its reason
- * @code: what to return
- * @ret_error: the reason, to be freed: one line, whatever control characters the
- *             values in it have
+ * fail_with() - give a result and its reason
+ * @code: the result
+ * @ret_error: the reason, to be freed. It is one line: control characters become '?'
  *
  * Returns @code, or -ENOMEM without a reason.
  */

@@ -4,14 +4,15 @@
  *
  *   50-vgpu-mediator DOMAIN OPERATION SUB-OPERATION EXTRA   and its XML on stdin.
  *
- * prepare registers the VM with the mediator and records what the emulator
- * launcher is to attach; release undoes both. What it must never do: call libvirt,
- * which waits for it; print to stdout, which libvirt takes for XML at migrate and
- * restore; fail at reconnect, which would end a running guest; or take long, for
- * libvirt holds the domain's lock.
+ * prepare registers the VM with the mediator and writes a record for the emulator launcher,
+ * which attaches the device; release undoes both.
  *
- * An error of whoever wrote the element refuses the start. A mediator that does
- * not work does not: the domain starts without the device, with a warning.
+ * The hook must never call libvirt, which waits for the hook; never print to stdout, which
+ * libvirt takes for XML at migrate and restore; never fail at reconnect, which would end a
+ * running guest; and never take long, because libvirt holds the domain's lock.
+ *
+ * An element that is wrong refuses the start. A mediator that does not work refuses nothing:
+ * the domain starts without the device, with a warning.
  */
 #include <errno.h>
 #include <signal.h>
@@ -32,9 +33,9 @@
 #include "record.h"
 #include "xml.h"
 
-/* For all that the mediator is asked, counted from the start of this process. */
+/* For all calls to the mediator together, from the start of this process. */
 #define DEADLINE_USEC 4000000u
-/* After this the process ends, wherever it hangs: in the system's log, say. */
+/* After this the process ends itself, wherever it hangs, which may be in the system's log. */
 #define LAST_USEC 4500000u
 
 typedef struct Hook {
@@ -61,8 +62,8 @@ static void mediator_client_freep(MediatorClient **c)
 /* ---- Words, and the last alarm --------------------------------------------------------- */
 
 /* One line on stderr, which virsh shows when we fail, and in the system's log. */
-__attribute__((format(printf, 3, 4))) static void say(const Hook *h, int priority,
-                                                      const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void hook_say(const Hook *h, int priority,
+                                                           const char *format, ...)
 {
     CLEANUP_FREE char *text = NULL;
     va_list list;
@@ -80,10 +81,10 @@ __attribute__((format(printf, 3, 4))) static void say(const Hook *h, int priorit
     syslog(priority, "domain '%s': %s", h->name, text);
 }
 
-/* What the alarm ends the process with: "go on", unless something else is known already. */
+/* The exit status if the alarm ends the process: "go on", unless the hook has refused already. */
 static volatile sig_atomic_t verdict = EXIT_SUCCESS;
 
-static void on_alarm(int signal)
+static void hook_on_alarm(int signal)
 {
     static const char text[] = "vgpu-mediator: the hook took too long and ended itself\n";
 
@@ -92,9 +93,9 @@ static void on_alarm(int signal)
     _exit(verdict);
 }
 
-static int arm_last_alarm(void)
+static int hook_arm_alarm(void)
 {
-    const struct sigaction action = {.sa_handler = on_alarm};
+    const struct sigaction action = {.sa_handler = hook_on_alarm};
     const struct itimerval timer = {
         .it_value = {.tv_sec = LAST_USEC / 1000000, .tv_usec = LAST_USEC % 1000000},
     };
@@ -110,8 +111,8 @@ static int arm_last_alarm(void)
 
 /* ---- Input ----------------------------------------------------------------------------- */
 
-/* All of stdin, or as much of it as a domain may have and one byte more. */
-static int read_stdin(char **ret, size_t *ret_size)
+/* Reads stdin to its end, or one byte more than a domain may have. */
+static int hook_read_stdin(char **ret, size_t *ret_size)
 {
     const size_t max = XML_SIZE_MAX + 1;
     CLEANUP_FREE char *text = malloc(max);
@@ -136,14 +137,14 @@ static int read_stdin(char **ret, size_t *ret_size)
     return 0;
 }
 
-/* Reads the domain; where that fails the element is unknown, and so is whether there is one. */
+/* Reads the domain. If that fails, nobody knows whether it has an element. */
 static int hook_read_domain(Hook *h)
 {
     CLEANUP_FREE char *text = NULL;
     size_t size = 0;
     int r;
 
-    r = read_stdin(&text, &size);
+    r = hook_read_stdin(&text, &size);
     if (r < 0)
         return r;
     r = domain_parse(text, size, &h->domain, &h->error);
@@ -155,16 +156,16 @@ static int hook_read_domain(Hook *h)
 
 /* ---- What libvirt calls us for --------------------------------------------------------- */
 
-static int refuse(const Hook *h, const char *reason)
+static int hook_refuse(const Hook *h, const char *reason)
 {
     verdict = EXIT_FAILURE;
-    say(h, LOG_ERR, "<vgpu:device> in its <metadata>: %s", reason);
+    hook_say(h, LOG_ERR, "<vgpu:device> in its <metadata>: %s", reason);
     return EXIT_FAILURE;
 }
 
-static int start_without(const Hook *h, const char *reason)
+static int hook_start_without(const Hook *h, const char *reason)
 {
-    say(h, LOG_WARNING, "starts without its vgpu device: %s", reason);
+    hook_say(h, LOG_WARNING, "starts without its vgpu device: %s", reason);
     return EXIT_SUCCESS;
 }
 
@@ -176,30 +177,30 @@ static int hook_prepare(Hook *h)
     uint32_t vm_id;
     int r;
 
-    /* Of a start whose release never came, lest the launcher take it for ours. */
+    /* A record may be left from a start whose release never came. The launcher must not find it. */
     (void) record_remove(DOMAINS_DIR, d->uuid);
     if (h->invalid_device)
-        return refuse(h, h->error);
+        return hook_refuse(h, h->error);
     if (!d->has_device)
         return EXIT_SUCCESS;
 
     r = mediator_client_new(h->deadline_usec, &client);
     if (r < 0)
-        return start_without(h, strerror(-r));
+        return hook_start_without(h, strerror(-r));
     r = mediator_client_register(client, d->name, d->uuid, &d->device, NULL, &vm_id);
     if (r == MEDIATOR_REFUSED)
-        return refuse(h, mediator_client_error(client));
+        return hook_refuse(h, mediator_client_error(client));
     if (r < 0)
-        return start_without(h, mediator_client_error(client));
+        return hook_start_without(h, mediator_client_error(client));
 
     record = (Record){
         .pool = d->device.settings.pool, .priority = d->device.settings.priority, .vm_id = vm_id};
     r = record_write(DOMAINS_DIR, d->uuid, &record);
-    return r < 0 ? start_without(h, strerror(-r)) : EXIT_SUCCESS;
+    return r < 0 ? hook_start_without(h, strerror(-r)) : EXIT_SUCCESS;
 }
 
-/* The VM of this name may be another's: of a start that was refused for that reason. */
-static void unregister(const Hook *h)
+/* The name may belong to another VM: the start was refused for that reason then. */
+static void hook_unregister(const Hook *h)
 {
     CLEANUP_CLIENT MediatorClient *client = NULL;
     bool known = false;
@@ -207,32 +208,32 @@ static void unregister(const Hook *h)
 
     r = mediator_client_new(h->deadline_usec, &client);
     if (r < 0) {
-        say(h, LOG_WARNING, "cannot be unregistered: %s", strerror(-r));
+        hook_say(h, LOG_WARNING, "cannot be unregistered: %s", strerror(-r));
         return;
     }
     r = mediator_client_has(client, h->domain->name, h->domain->uuid, &known);
     if (r == 0 && known)
         r = mediator_client_unregister(client, h->domain->name);
     if (r != 0)
-        say(h, LOG_WARNING, "cannot be unregistered: %s", mediator_client_error(client));
+        hook_say(h, LOG_WARNING, "cannot be unregistered: %s", mediator_client_error(client));
 }
 
-/* Also without a record: the mediator may have taken what we did not wait for. */
+/* Also without a record: the mediator may have registered the VM after we stopped waiting. */
 static int hook_release(Hook *h)
 {
     int r;
 
     r = record_remove(DOMAINS_DIR, h->domain->uuid);
     if (r < 0 && r != -ENOENT)
-        say(h, LOG_WARNING, "cannot remove its attach record: %s", strerror(-r));
+        hook_say(h, LOG_WARNING, "cannot remove its attach record: %s", strerror(-r));
     if (r == 0 || h->domain->has_device)
-        unregister(h);
+        hook_unregister(h);
     return EXIT_SUCCESS;
 }
 
-/* With the number that its device shows, or any other when somebody else has got that. */
-static int register_again(MediatorClient *client, const Domain *d, const DomainDevice *device,
-                          uint32_t vm_id)
+/* Asks for the number that its device shows; if another VM has got that, for any. */
+static int hook_register_again(MediatorClient *client, const Domain *d, const DomainDevice *device,
+                               uint32_t vm_id)
 {
     uint32_t given;
     int r;
@@ -243,7 +244,8 @@ static int register_again(MediatorClient *client, const Domain *d, const DomainD
     return r;
 }
 
-/* libvirtd is back and the guest was there all the time; so may its device be. */
+/* libvirtd was restarted. The guest ran on, and its device is registered unless the mediator has
+ * lost it. */
 static int hook_reconnect(Hook *h)
 {
     DomainDevice device = h->domain->device; /* for its limits */
@@ -260,14 +262,14 @@ static int hook_reconnect(Hook *h)
 
     r = mediator_client_new(h->deadline_usec, &client);
     if (r < 0) {
-        say(h, LOG_WARNING, "cannot ask whether it is registered: %s", strerror(-r));
+        hook_say(h, LOG_WARNING, "cannot ask whether it is registered: %s", strerror(-r));
         return EXIT_SUCCESS;
     }
     r = mediator_client_has(client, h->domain->name, h->domain->uuid, &known);
     if (r == 0 && !known)
-        r = register_again(client, h->domain, &device, record.vm_id);
+        r = hook_register_again(client, h->domain, &device, record.vm_id);
     if (r != 0)
-        say(h, LOG_WARNING, "may not be registered: %s", mediator_client_error(client));
+        hook_say(h, LOG_WARNING, "may not be registered: %s", mediator_client_error(client));
     return EXIT_SUCCESS;
 }
 
@@ -287,8 +289,8 @@ static int hook_run(Hook *h, int (*run)(Hook *h))
 
     if (r == 0)
         return run(h);
-    say(h, LOG_WARNING, "its vgpu device, if it has one, is passed over: %s",
-        h->error ? h->error : strerror(-r));
+    hook_say(h, LOG_WARNING, "its vgpu device, if it has one, is passed over: %s",
+             h->error ? h->error : strerror(-r));
     return EXIT_SUCCESS;
 }
 
@@ -308,7 +310,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[2], operations[i].operation) != 0 ||
             strcmp(argv[3], operations[i].sub_operation) != 0)
             continue;
-        if (arm_last_alarm() < 0)
+        if (hook_arm_alarm() < 0)
             return EXIT_SUCCESS;
         openlog("vgpu-mediator-hook", LOG_PID, LOG_DAEMON);
         h.deadline_usec = now_usec() + DEADLINE_USEC;

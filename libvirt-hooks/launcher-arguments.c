@@ -12,7 +12,7 @@
 #include "slots.h"
 #include "vgpu-protocol.h"
 
-/* What is added: -plugin FILE -device JSON. */
+/* -plugin FILE -device JSON */
 #define N_ADDED 4
 
 /* Is @argument the option @name? QEMU takes one hyphen or two. */
@@ -26,8 +26,8 @@ static bool is_option(const char *argument, const char *name)
 }
 
 /*
- * The value of the next option of this name, from *i on, or NULL. The guest's
- * kernel command line is free text, which may look like any option.
+ * The value of the next option of this name, from *i on, or NULL. The value of -append, the
+ * guest's kernel command line, is passed over: it is free text and may look like any option.
  */
 static const char *next_value(char *const argv[], size_t *i, const char *name)
 {
@@ -57,7 +57,7 @@ static const char *root_bus(char *const argv[])
 {
     static const char *const names[] = {"machine", "M"};
 
-    for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+    for (size_t n = 0; n < ELEMENTSOF(names); n++) {
         size_t i = 1;
         const char *type = next_value(argv, &i, names[n]);
 
@@ -104,7 +104,7 @@ static int find_slot(char *const argv[], const char *bus, unsigned *ret_slot,
 
 /* ---- The device ------------------------------------------------------------------------ */
 
-static void json_putp(json_object **object)
+static void device_json_freep(json_object **object)
 {
     json_object_put(*object);
 }
@@ -124,12 +124,12 @@ static bool json_add_text(json_object *object, const char *key, const char *valu
 }
 
 /*
- * JSON, as libvirt has it: QEMU makes the devices in KEY=VALUE form before those,
- * and they take slots that libvirt has given to others.
+ * JSON, as libvirt writes its devices. QEMU makes the devices in KEY=VALUE form before those in
+ * JSON, so that ours might take a slot that libvirt has given to another.
  */
 static char *device_json(const char *uuid, const Record *record, const char *bus, unsigned slot)
 {
-    CLEANUP(json_putp) json_object *object = json_object_new_object();
+    CLEANUP(device_json_freep) json_object *object = json_object_new_object();
     const char pool[] = {record->pool, '\0'};
     char address[16];
 
@@ -181,8 +181,7 @@ static int copy_with_device(char *const argv[], const char *plugin, const char *
             return -ENOMEM;
     }
 
-    *ret = copy;
-    copy = NULL;
+    *ret = TAKE_PTR(copy);
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the emulator launcher makes of libvirt's QEMU command line. Nothing here does I/O. */
+/* How the emulator launcher changes libvirt's QEMU command line. No function here does I/O. */
 #ifndef VGPU_HOOKS_LAUNCHER_ARGUMENTS_H
 #define VGPU_HOOKS_LAUNCHER_ARGUMENTS_H
 
@@ -13,18 +13,18 @@
  * @argv: of QEMU, NULL-terminated
  * @ret: normalized
  *
- * Returns false where there is no -uuid with a proper one: libvirt probes for
- * what QEMU can, or it is not libvirt.
+ * Returns false when there is no -uuid with a proper UUID: libvirt only asks what QEMU can do,
+ * or the caller is not libvirt.
  */
 bool arguments_get_uuid(char *const argv[], char ret[static UUID_TEXT_SIZE]);
 
 /*
- * arguments_add_device() - the command line, and the device at its end
+ * arguments_add_device() - the command line with the device at its end
  * @argv: of QEMU, NULL-terminated
  * @uuid: normalized
  * @plugin: path of vgpu-stub.so
  * @ret: a new array with copies of the strings, freed with arguments_free()
- * @ret_reason: a static string, when the answer is positive
+ * @ret_reason: with a positive result: a static string
  *
  * Returns 0, a positive number when this machine cannot have the device, or -ENOMEM.
  */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The emulator launcher: what a domain's <emulator> names. It runs the
- * distribution's QEMU with the arguments that libvirt gave, and for a domain that
- * the hook has left an attach record of, with our device too.
+ * The emulator launcher, which a domain's <emulator> names. It runs the distribution's QEMU
+ * with the arguments that libvirt gave. If the hook has left an attach record for the domain,
+ * it adds our device.
  *
- * libvirt runs it as QEMU's user, with descriptors for QEMU open, and also to
- * probe for what QEMU can; then it changes nothing. Whatever goes wrong here costs
- * the device and never the start.
+ * libvirt runs it as QEMU's user, with descriptors for QEMU open. It also runs it to ask what
+ * QEMU can do, and then the launcher changes nothing. Whatever goes wrong here costs the device
+ * and never the start.
  */
 #include <errno.h>
 #include <limits.h>
@@ -37,8 +37,8 @@ __attribute__((format(printf, 1, 2))) static void say_without(const char *format
     fputc('\n', stderr);
 }
 
-/* The plugin for the QEMU that is installed; false with a line said when there is none. */
-static bool find_plugin(char path[static PATH_MAX])
+/* Finds the plugin for the QEMU that is installed. If there is none, says so and returns false. */
+static bool launcher_find_plugin(char path[static PATH_MAX])
 {
     QEMUVersion version;
     int r;
@@ -60,7 +60,7 @@ static bool find_plugin(char path[static PATH_MAX])
 }
 
 /* The arguments with the device, or NULL when it is to be left out. */
-static char **with_device(char **argv)
+static char **launcher_add_device(char **argv)
 {
     char uuid[UUID_TEXT_SIZE], plugin[PATH_MAX];
     const char *reason;
@@ -77,7 +77,7 @@ static char **with_device(char **argv)
         say_without("cannot use %s/%s: %s", DOMAINS_DIR, uuid, strerror(-r));
         return NULL;
     }
-    if (!find_plugin(plugin))
+    if (!launcher_find_plugin(plugin))
         return NULL;
 
     r = arguments_add_device(argv, uuid, &record, plugin, &arguments, &reason);
@@ -95,11 +95,11 @@ int main(int argc, char **argv)
 
     if (argc < 1)
         return EXIT_FAILURE;
-    arguments = with_device(argv);
+    arguments = launcher_add_device(argv);
     if (!arguments)
         arguments = argv;
 
-    /* As if libvirt had run it itself. */
+    /* QEMU sees the name that it would have if libvirt had run it. */
     arguments[0] = qemu;
     execv(QEMU_PATH, arguments);
     fprintf(stderr, "vgpu-mediator: cannot run %s: %s\n", QEMU_PATH, strerror(errno));

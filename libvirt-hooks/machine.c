@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "machine.h"
 
 /* Is @type the word itself, or the word, a hyphen and a version? */
@@ -15,7 +16,7 @@ static bool is_of(const char *type, size_t length, const char *word)
 
 const char *machine_root_bus(const char *type, unsigned length)
 {
-    /* Longer names first: "pc" begins them all. Ubuntu has names of its own. */
+    /* "pc" alone stands below, because other names begin with it. Ubuntu has names of its own. */
     static const struct {
         const char *word, *bus;
     } types[] = {
@@ -25,7 +26,7 @@ const char *machine_root_bus(const char *type, unsigned length)
 
     if (length == 2 && memcmp(type, "pc", 2) == 0)
         return "pci.0";
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+    for (size_t i = 0; i < ELEMENTSOF(types); i++)
         if (is_of(type, length, types[i].word))
             return types[i].bus;
 

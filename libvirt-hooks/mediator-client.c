@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,9 @@
 #include "clock.h"
 #include "mediator-client.h"
 #include "names.h"
+#include "vgpu-protocol.h"
 
-/* What the mediator itself answers with; all else comes from the bus. */
+/* Errors of this kind are the mediator's own answer; all others come from the bus. */
 #define MEDIATOR_ERROR_PREFIX VGPU_BUS_NAME ".Error."
 
 struct MediatorClient {
@@ -41,7 +43,7 @@ int mediator_client_new(uint64_t deadline_usec, MediatorClient **ret)
 MediatorClient *mediator_client_free(MediatorClient *c)
 {
     if (c) {
-        /* No flush: it would wait for a bus that reads nothing. */
+        /* No flush: it would wait while the bus does not read. */
         sd_bus_close_unref(c->bus);
         free(c->error);
     }
@@ -68,10 +70,10 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 }
 
 /*
- * sd_bus_call() has a timeout, but it counts from when the bus has let us in: one
- * that is stopped would be waited for much longer. Here every wait is bounded.
+ * sd_bus_call() has a timeout, but it starts when the bus has authenticated us: with a bus
+ * that is stopped, the call would wait much longer. Here the deadline bounds every wait.
  */
-static int call(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
+static int mediator_client_call(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
 {
     CLEANUP_MESSAGE sd_bus_message *reply = NULL;
     int r;
@@ -97,7 +99,7 @@ static int call(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply
     return 0;
 }
 
-static int fail(MediatorClient *c, int r, const char *message)
+static int mediator_client_fail(MediatorClient *c, int r, const char *message)
 {
     free(c->error);
     c->error = strdup(message);
@@ -109,17 +111,17 @@ const char *mediator_client_error(const MediatorClient *c)
     return c->error ? c->error : "unknown";
 }
 
-/* Calls, and sorts the answers: taken, refused, or not from the mediator at all. */
-static int ask(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
+/* Calls, and tells three kinds of answers apart: success, the mediator's refusal, and trouble. */
+static int mediator_client_ask(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
 {
     CLEANUP_MESSAGE sd_bus_message *reply = NULL;
     const sd_bus_error *error;
     const char *message;
     int r;
 
-    r = call(c, m, &reply);
+    r = mediator_client_call(c, m, &reply);
     if (r < 0)
-        return fail(c, r, r == -ETIMEDOUT ? "no answer in time" : strerror(-r));
+        return mediator_client_fail(c, r, r == -ETIMEDOUT ? "no answer in time" : strerror(-r));
 
     error = sd_bus_message_get_error(reply);
     if (!error) {
@@ -128,13 +130,13 @@ static int ask(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
     }
     message = error->message ? error->message : error->name;
     if (strncmp(error->name, MEDIATOR_ERROR_PREFIX, strlen(MEDIATOR_ERROR_PREFIX)) == 0)
-        return fail(c, MEDIATOR_REFUSED, message);
+        return mediator_client_fail(c, MEDIATOR_REFUSED, message);
     r = sd_bus_error_get_errno(error);
-    return fail(c, r > 0 ? -r : -EIO, message);
+    return mediator_client_fail(c, r > 0 ? -r : -EIO, message);
 }
 
-static int new_call(MediatorClient *c, const char *path, const char *interface, const char *member,
-                    sd_bus_message **ret)
+static int mediator_client_new_call(MediatorClient *c, const char *path, const char *interface,
+                                    const char *member, sd_bus_message **ret)
 {
     return sd_bus_message_new_method_call(c->bus, ret, VGPU_BUS_NAME, path, interface, member);
 }
@@ -166,7 +168,9 @@ int mediator_client_register(MediatorClient *c, const char *name, const char *uu
     char pool[VM_SETTING_TEXT_SIZE], priority[VM_SETTING_TEXT_SIZE];
     int r;
 
-    r = new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RegisterVM", &m);
+    assert(vgpu_pool_is_valid((unsigned char) device->settings.pool));
+
+    r = mediator_client_new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RegisterVM", &m);
     if (r >= 0)
         r = sd_bus_message_append(
             m, "ssss", name, uuid,
@@ -175,53 +179,53 @@ int mediator_client_register(MediatorClient *c, const char *name, const char *uu
     if (r >= 0)
         r = append_options(m, device, vm_id);
     if (r < 0)
-        return fail(c, r, strerror(-r));
+        return mediator_client_fail(c, r, strerror(-r));
 
-    r = ask(c, m, &reply);
+    r = mediator_client_ask(c, m, &reply);
     if (r != 0)
         return r;
     r = sd_bus_message_read(reply, "uo", ret_vm_id, NULL);
-    return r < 0 ? fail(c, r, "its answer makes no sense") : 0;
+    return r < 0 ? mediator_client_fail(c, r, "its answer makes no sense") : 0;
 }
 
-/* Returns as ask() does; the path is in the reply. */
-static int get_vm(MediatorClient *c, const char *name, sd_bus_message **ret_reply,
-                  const char **ret_path)
+/* Returns as mediator_client_ask() does; the path is in the reply. */
+static int mediator_client_get_vm(MediatorClient *c, const char *name, sd_bus_message **ret_reply,
+                                  const char **ret_path)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
     int r;
 
-    r = new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "GetVM", &m);
+    r = mediator_client_new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "GetVM", &m);
     if (r >= 0)
         r = sd_bus_message_append(m, "s", name);
     if (r < 0)
-        return fail(c, r, strerror(-r));
+        return mediator_client_fail(c, r, strerror(-r));
 
-    r = ask(c, m, ret_reply);
+    r = mediator_client_ask(c, m, ret_reply);
     if (r != 0)
         return r;
     r = sd_bus_message_read(*ret_reply, "o", ret_path);
-    return r < 0 ? fail(c, r, "its answer makes no sense") : 0;
+    return r < 0 ? mediator_client_fail(c, r, "its answer makes no sense") : 0;
 }
 
-/* Likewise. */
-static int get_uuid(MediatorClient *c, const char *path, sd_bus_message **ret_reply,
-                    const char **ret_uuid)
+/* The same for the VM's UUID. */
+static int mediator_client_get_uuid(MediatorClient *c, const char *path, sd_bus_message **ret_reply,
+                                    const char **ret_uuid)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
     int r;
 
-    r = new_call(c, path, "org.freedesktop.DBus.Properties", "Get", &m);
+    r = mediator_client_new_call(c, path, "org.freedesktop.DBus.Properties", "Get", &m);
     if (r >= 0)
         r = sd_bus_message_append(m, "ss", VGPU_INTERFACE_VM, "UUID");
     if (r < 0)
-        return fail(c, r, strerror(-r));
+        return mediator_client_fail(c, r, strerror(-r));
 
-    r = ask(c, m, ret_reply);
+    r = mediator_client_ask(c, m, ret_reply);
     if (r != 0)
         return r;
     r = sd_bus_message_read(*ret_reply, "v", "s", ret_uuid);
-    return r < 0 ? fail(c, r, "its answer makes no sense") : 0;
+    return r < 0 ? mediator_client_fail(c, r, "its answer makes no sense") : 0;
 }
 
 int mediator_client_has(MediatorClient *c, const char *name, const char *uuid, bool *ret)
@@ -230,9 +234,9 @@ int mediator_client_has(MediatorClient *c, const char *name, const char *uuid, b
     const char *path, *known = "";
     int r;
 
-    r = get_vm(c, name, &vm, &path);
+    r = mediator_client_get_vm(c, name, &vm, &path);
     if (r == 0)
-        r = get_uuid(c, path, &property, &known);
+        r = mediator_client_get_uuid(c, path, &property, &known);
     if (r < 0)
         return r;
 
@@ -245,10 +249,11 @@ int mediator_client_unregister(MediatorClient *c, const char *name)
     CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
     int r;
 
-    r = new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "UnregisterVM", &m);
+    r = mediator_client_new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "UnregisterVM",
+                                 &m);
     if (r >= 0)
         r = sd_bus_message_append(m, "s", name);
     if (r < 0)
-        return fail(c, r, strerror(-r));
-    return ask(c, m, &reply);
+        return mediator_client_fail(c, r, strerror(-r));
+    return mediator_client_ask(c, m, &reply);
 }

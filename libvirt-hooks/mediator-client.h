@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The hook's side of org.vgpu.Mediator1. One deadline holds for all that is done
- * with a client: connecting, starting the service, its answers. Nothing here
- * blocks longer, whatever the bus and the service do.
+ * The hook's side of org.vgpu.Mediator1. A client has one deadline, for connecting, for the
+ * start of the service and for its answers together. No function here blocks longer, whatever
+ * the bus and the service do.
  */
 #ifndef VGPU_HOOKS_MEDIATOR_CLIENT_H
 #define VGPU_HOOKS_MEDIATOR_CLIENT_H
@@ -15,7 +15,7 @@
 typedef struct MediatorClient MediatorClient;
 
 enum {
-    MEDIATOR_REFUSED = 1, /* it works, and says no */
+    MEDIATOR_REFUSED = 1, /* the mediator works, and its answer is no */
 };
 
 /*
@@ -29,7 +29,7 @@ int mediator_client_new(uint64_t deadline_usec, MediatorClient **ret);
 /* mediator_client_free() - drops the connection without waiting; takes NULL. Returns NULL */
 MediatorClient *mediator_client_free(MediatorClient *c);
 
-/* mediator_client_error() - what was wrong with the last call that failed; owned by @c */
+/* mediator_client_error() - why the last call failed; owned by @c */
 const char *mediator_client_error(const MediatorClient *c);
 
 /*
@@ -37,17 +37,17 @@ const char *mediator_client_error(const MediatorClient *c);
  * @vm_id: the number to ask for, or NULL
  * @ret_vm_id: the number that the VM has
  *
- * Returns 0, MEDIATOR_REFUSED, or a negative errno when it could not be asked.
+ * Returns 0, MEDIATOR_REFUSED, or a negative errno when there is no answer.
  */
 int mediator_client_register(MediatorClient *c, const char *name, const char *uuid,
                              const DomainDevice *device, const uint32_t *vm_id,
                              uint32_t *ret_vm_id);
 
 /*
- * mediator_client_has() - does it know a VM of this name and UUID?
+ * mediator_client_has() - does the mediator know a VM of this name and UUID?
  * @ret: written when the answer is 0
  *
- * Returns 0, or a negative errno when it could not be asked.
+ * Returns 0, or a negative errno when there is no answer.
  */
 int mediator_client_has(MediatorClient *c, const char *name, const char *uuid, bool *ret);
 

@@ -10,7 +10,7 @@
 #include "cleanup.h"
 #include "qemu-version.h"
 
-/* The line is the first. */
+/* The version is in the first line. */
 #define OUTPUT_MAX 256
 
 int qemu_version_parse(const char *text, QEMUVersion *ret)
@@ -23,7 +23,7 @@ int qemu_version_parse(const char *text, QEMUVersion *ret)
     return 0;
 }
 
-static int spawn(const char *path, int output, pid_t *ret_pid)
+static int qemu_version_spawn(const char *path, int output, pid_t *ret_pid)
 {
     char name[] = "qemu", option[] = "--version";
     char *const argv[] = {name, option, NULL};
@@ -42,8 +42,8 @@ static int spawn(const char *path, int output, pid_t *ret_pid)
     return -r;
 }
 
-/* What comes up to the end, as much of it as there is room for. */
-static int read_all(int fd, char *buf, size_t size)
+/* Reads to the end, and keeps as much as there is room for. */
+static int qemu_version_read(int fd, char *buf, size_t size)
 {
     char rest[OUTPUT_MAX];
     size_t used = 0;
@@ -74,13 +74,13 @@ int qemu_version_ask(const char *path, QEMUVersion *ret)
     in = ends[0];
     out = ends[1];
 
-    r = spawn(path, out, &pid);
+    r = qemu_version_spawn(path, out, &pid);
     if (r < 0)
         return r;
     close(out);
     out = -1;
-    r = read_all(in, text, sizeof(text));
-    /* Whether it can be waited for depends on how SIGCHLD was inherited: no matter. */
+    r = qemu_version_read(in, text, sizeof(text));
+    /* This fails if SIGCHLD was inherited as ignored, which does not matter. */
     (void) waitpid(pid, NULL, 0);
     return r < 0 ? r : qemu_version_parse(text, ret);
 }

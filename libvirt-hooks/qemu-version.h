@@ -8,9 +8,9 @@ typedef struct QEMUVersion {
 } QEMUVersion;
 
 /*
- * qemu_version_parse() - from what QEMU prints with --version
+ * qemu_version_parse() - find the version in what QEMU prints with --version
  *
- * Returns 0, or -EBADMSG when it is something else.
+ * Returns 0, or -EBADMSG when there is none.
  */
 int qemu_version_parse(const char *text, QEMUVersion *ret);
 
@@ -18,8 +18,8 @@ int qemu_version_parse(const char *text, QEMUVersion *ret);
  * qemu_version_ask() - run a QEMU with --version
  * @path: the program
  *
- * Open descriptors of this process stay out of it. Returns 0, -EBADMSG, or
- * another negative errno when it cannot be run.
+ * QEMU does not inherit this process's descriptors. Returns 0, -EBADMSG, or another negative
+ * errno when the program cannot be run.
  */
 int qemu_version_ask(const char *path, QEMUVersion *ret);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,7 +31,7 @@ static int write_file(const char *path, const char *text, size_t size)
 
     if (fd < 0)
         return -errno;
-    /* Readable for QEMU's user, whatever the umask. */
+    /* QEMU's user must be able to read it, whatever the umask is. */
     if (fchmod(fd, 0644) < 0)
         return -errno;
     n = write(fd, text, size);
@@ -51,6 +52,8 @@ int record_write(const char *directory, const char *uuid, const Record *record)
     char path[PATH_MAX], temporary[PATH_MAX], text[RECORD_SIZE_MAX];
     int n, r;
 
+    assert(vgpu_pool_is_valid((unsigned char) record->pool) && record->priority >= 0);
+
     r = record_path(path, sizeof(path), directory, uuid, "");
     if (r == 0)
         r = record_path(temporary, sizeof(temporary), directory, uuid, ".new");
@@ -61,7 +64,7 @@ int record_write(const char *directory, const char *uuid, const Record *record)
 
     n = snprintf(text, sizeof(text), "POOL=%c\nPRIORITY=%s\nVM_ID=%u\n", record->pool,
                  vgpu_priority_to_string((uint32_t) record->priority), record->vm_id);
-    (void) unlink(temporary); /* of a hook that was killed */
+    (void) unlink(temporary); /* a hook that was killed may have left one */
     r = write_file(temporary, text, (size_t) n);
     if (r == 0 && rename(temporary, path) < 0)
         r = -errno;
@@ -70,7 +73,7 @@ int record_write(const char *directory, const char *uuid, const Record *record)
     return r;
 }
 
-static int open_record(const char *path, uid_t owner)
+static int record_open(const char *path, uid_t owner)
 {
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
@@ -87,8 +90,8 @@ static int open_record(const char *path, uid_t owner)
     return TAKE_FD(fd);
 }
 
-/* Keys that a newer hook may write are passed over. */
-static int parse(char *text, Record *ret)
+/* A newer hook may write keys that are not known here: they are passed over. */
+static int record_parse(char *text, Record *ret)
 {
     Record record = {.priority = -1};
     bool has_vm_id = false;
@@ -124,7 +127,7 @@ int record_read(const char *directory, const char *uuid, uid_t owner, Record *re
     r = record_path(path, sizeof(path), directory, uuid, "");
     if (r < 0)
         return r;
-    fd = open_record(path, owner);
+    fd = record_open(path, owner);
     if (fd < 0)
         return fd;
 
@@ -134,7 +137,7 @@ int record_read(const char *directory, const char *uuid, uid_t owner, Record *re
     if (memchr(text, '\0', (size_t) n))
         return -EBADMSG;
     text[n] = '\0';
-    return parse(text, ret);
+    return record_parse(text, ret);
 }
 
 int record_remove(const char *directory, const char *uuid)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The attach record: what the hook, as root, tells the emulator launcher, which
- * runs as QEMU's user. One file for each domain that is to have a device, named
+ * The attach record: with it the hook, which runs as root, tells the emulator launcher, which
+ * runs as QEMU's user, what to attach. Each domain that is to have a device has one file, named
  * by its UUID, with lines KEY=VALUE.
  */
 #ifndef VGPU_HOOKS_RECORD_H
@@ -28,15 +28,15 @@ typedef struct Record {
 int record_write(const char *directory, const char *uuid, const Record *record);
 
 /*
- * record_read() - read it, if it can be trusted
- * @owner: who must own the file, and be the only one who may write it
+ * record_read() - read a record, if it can be trusted
+ * @owner: must own the file, and be the only user who may write it
  *
  * Returns 0, -ENOENT without a record, -EPERM for one that another user could
  * have written, -EBADMSG for one that makes no sense, or another negative errno.
  */
 int record_read(const char *directory, const char *uuid, uid_t owner, Record *ret);
 
-/* record_remove() - 0, -ENOENT without a record, or another negative errno */
+/* record_remove() - returns 0, -ENOENT without a record, or another negative errno */
 int record_remove(const char *directory, const char *uuid);
 
 #endif

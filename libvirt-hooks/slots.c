@@ -33,7 +33,8 @@ static bool parse_address(const char *text, unsigned *ret_slot)
     return true;
 }
 
-static void take(DeviceArgument *a, const char *key, const char *value, const char *bus)
+static void device_argument_take(DeviceArgument *a, const char *key, const char *value,
+                                 const char *bus)
 {
     if (strcmp(key, "driver") == 0)
         a->is_vgpu = strcmp(value, DRIVER) == 0;
@@ -43,17 +44,17 @@ static void take(DeviceArgument *a, const char *key, const char *value, const ch
         a->has_slot = parse_address(value, &a->slot);
 }
 
-static int parse_json(const char *text, const char *bus, DeviceArgument *a)
+static int device_argument_parse_json(const char *text, const char *bus, DeviceArgument *a)
 {
     static const char *const keys[] = {"driver", "bus", "addr"};
     CLEANUP_JSON json_object *object = json_tokener_parse(text);
     json_object *value;
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+    for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
         if (!json_object_object_get_ex(object, keys[i], &value))
             continue;
         if (json_object_is_type(value, json_type_string)) {
-            take(a, keys[i], json_object_get_string(value), bus);
+            device_argument_take(a, keys[i], json_object_get_string(value), bus);
         } else if (strcmp(keys[i], "addr") == 0 && json_object_is_type(value, json_type_int)) {
             /* A number is slot and function in one. */
             int64_t devfn = json_object_get_int64(value);
@@ -65,7 +66,8 @@ static int parse_json(const char *text, const char *bus, DeviceArgument *a)
     return 0;
 }
 
-/* Copies up to the next single comma, which a doubled one stands for; returns what follows it. */
+/* Copies up to the next comma that is alone; two commas stand for one in the value. Returns what
+ * follows, or NULL at the end. */
 static const char *next_item(const char *text, char *buf)
 {
     for (; *text; text++) {
@@ -79,7 +81,7 @@ static const char *next_item(const char *text, char *buf)
     return NULL;
 }
 
-static int parse_key_value(const char *text, const char *bus, DeviceArgument *a)
+static int device_argument_parse_text(const char *text, const char *bus, DeviceArgument *a)
 {
     CLEANUP_FREE char *item = malloc(strlen(text) + 1);
     bool first = true;
@@ -93,9 +95,9 @@ static int parse_key_value(const char *text, const char *bus, DeviceArgument *a)
         value = strchr(item, '=');
         if (value) {
             *value++ = '\0';
-            take(a, item, value, bus);
+            device_argument_take(a, item, value, bus);
         } else if (first) {
-            take(a, "driver", item, bus);
+            device_argument_take(a, "driver", item, bus);
         }
     }
     return 0;
@@ -104,7 +106,8 @@ static int parse_key_value(const char *text, const char *bus, DeviceArgument *a)
 int device_argument_parse(const char *value, const char *bus, DeviceArgument *ret)
 {
     DeviceArgument a = {.on_bus = true};
-    int r = value[0] == '{' ? parse_json(value, bus, &a) : parse_key_value(value, bus, &a);
+    int r = value[0] == '{' ? device_argument_parse_json(value, bus, &a)
+                            : device_argument_parse_text(value, bus, &a);
 
     if (r < 0)
         return r;

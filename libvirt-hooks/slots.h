@@ -11,7 +11,7 @@
 typedef struct DeviceArgument {
     bool has_slot;
     unsigned slot; /* 0 to 31 */
-    bool on_bus;   /* on the bus asked for, or on whichever QEMU takes, which may be that */
+    bool on_bus;   /* on the bus asked for, or on one that QEMU chooses, which may be that */
     bool is_vgpu;  /* the driver is vgpu-stub */
 } DeviceArgument;
 
@@ -20,8 +20,8 @@ typedef struct DeviceArgument {
  * @value: JSON, or QEMU's KEY=VALUE form
  * @bus: the bus in question
  *
- * What QEMU itself would not take comes out as a device without a slot. Returns 0
- * or -ENOMEM.
+ * A value that QEMU itself would refuse comes out as a device without a slot. Returns 0 or
+ * -ENOMEM.
  */
 int device_argument_parse(const char *value, const char *bus, DeviceArgument *ret);
 
@@ -29,9 +29,9 @@ int device_argument_parse(const char *value, const char *bus, DeviceArgument *re
  * slots_find_free() - the highest slot that nobody is likely to want
  * @taken: bit n: slot n is taken
  *
- * The machine's own devices are at the ends: nothing is put into 0, 1 and 31.
- * Where QEMU chooses a slot itself, as libvirt when something is plugged in
- * later, it takes the lowest: so this one stays out of the way.
+ * The machine's own devices are at the ends, so slots 0, 1 and 31 are never used. QEMU, and
+ * libvirt when something is plugged in later, choose the lowest free slot. The highest stays out
+ * of their way.
  *
  * Returns the slot, or -ENOSPC.
  */

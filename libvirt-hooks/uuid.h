@@ -12,8 +12,8 @@
  * @text: any string, never NULL
  * @ret: written only when the answer is true
  *
- * What comes out holds nothing but hexadecimal digits and hyphens, so it can be
- * part of a path. Returns false when @text has any other form.
+ * The result has hexadecimal digits and hyphens only, so it can be part of a path. Returns false
+ * when @text has any other form.
  */
 bool uuid_normalize(const char *text, char ret[static UUID_TEXT_SIZE]);
 

@@ -41,7 +41,7 @@ static void stop_at_doctype(void *userdata, const xmlChar *name, const xmlChar *
     xmlStopParser(parser);
 }
 
-static int describe(const xmlParserCtxt *parser, char **ret_error)
+static int xml_describe_error(const xmlParserCtxt *parser, char **ret_error)
 {
     const char *message = parser->lastError.message ? parser->lastError.message : "no XML";
 
@@ -75,7 +75,7 @@ int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error)
     if (parser->errNo == XML_ERR_NO_MEMORY)
         return -ENOMEM;
     if (!doc)
-        return describe(parser, ret_error);
+        return xml_describe_error(parser, ret_error);
 
     root = xmlDocGetRootElement(doc);
     if (!root || root->ns || strcmp((const char *) root->name, "domain") != 0)

@@ -9,7 +9,7 @@
 
 #include "cleanup.h"
 
-/* The most bytes of XML that are looked at. A domain has some thousands. */
+/* Larger XML is refused. A domain has some thousands of bytes. */
 #define XML_SIZE_MAX (8u * 1024 * 1024)
 
 /*
@@ -17,12 +17,12 @@
  * @text: the document, not terminated
  * @size: its bytes
  * @ret: the document, freed with xmlFreeDoc()
- * @ret_error: a message in words, to be freed, when the answer is positive
+ * @ret_error: with a positive result: a message in words, to be freed
  *
- * Fetches nothing and knows no document types: one with a DOCTYPE is refused
- * before its entities mean anything. Errors are not printed.
+ * Fetches nothing. A document with a DOCTYPE is refused before its entities mean anything.
+ * Prints no errors.
  *
- * Returns 0, a positive number for what is no domain, or a negative errno.
+ * Returns 0, a positive number when the text is no domain, or a negative errno.
  */
 int xml_parse(const char *text, size_t size, xmlDoc **ret, char **ret_error);
 
