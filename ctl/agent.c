@@ -10,7 +10,7 @@
 
 #include "agent.h"
 
-/* The agent speaks on standard output and error, which may lead elsewhere. */
+/* The agent speaks to the user on standard output and error. They may be redirected. */
 static void use_terminal(int fd)
 {
     if (isatty(fd))
@@ -44,10 +44,10 @@ void agent_start(Agent *a)
 
     a->pid = fork();
     if (a->pid == 0)
-        /* The duplicate is without O_CLOEXEC. */
+        /* dup(), because the agent needs a descriptor without O_CLOEXEC. */
         exec_agent(dup(fds[1]));
 
-    /* It closes its end when it serves, and so does its death. */
+    /* The agent closes its end when it is ready, and so it does when it dies. */
     close(fds[1]);
     while (a->pid > 0 && read(fds[0], &byte, 1) < 0 && errno == EINTR)
         ;
@@ -60,7 +60,7 @@ void agent_stop(Agent *a)
         return;
 
     (void) kill(a->pid, SIGTERM);
-    /* If the terminal has stopped it. */
+    /* The terminal may have stopped it. */
     (void) kill(a->pid, SIGCONT);
     while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
         ;

@@ -12,13 +12,12 @@ typedef struct Agent {
 /*
  * agent_start() - run pkttyagent and wait until it serves
  *
- * Does nothing when it runs already, for root, and where standard input is no
- * terminal. Without an agent polkit refuses, and that is the error to see; so
- * there is none here.
+ * Does nothing if it runs already, for root, and if standard input is no terminal. A failure is
+ * not reported here: without an agent polkit refuses, and that is the error that the user sees.
  */
 void agent_start(Agent *a);
 
-/* agent_stop() - end it, if it runs, and wait until the terminal is ours again */
+/* agent_stop() - end the agent, if it runs, and wait until it has left the terminal */
 void agent_stop(Agent *a);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The device in a libvirt domain's definition. */
+/* attach and detach: the device in the definition of a libvirt domain. No mediator is asked. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "text.h"
 #include "vm-limits.h"
 
-/* The same names as set-limits has. */
-static int read_limits(DomainAttributes *a, int n, char **limits)
+/* Reads NAME=VALUE of the limits. The values are checked with the other attributes. */
+static int attach_read_limits(DomainAttributes *a, int n, char **limits)
 {
     for (int i = 0; i < n; i++) {
         const VMSetting *setting = vm_limits_find(limits[i]);
@@ -26,8 +26,8 @@ static int read_limits(DomainAttributes *a, int n, char **limits)
     return 0;
 }
 
-/* Takes @error. */
-static int conclude(int r, const char *what, const char *domain, bool active, char *error)
+/* Says what went wrong, or what the user should know. Frees @error. */
+static int attach_conclude(int r, const char *what, const char *domain, bool active, char *error)
 {
     CLEANUP_FREE char *reason = error;
 
@@ -54,11 +54,11 @@ int verb_attach(Context *c, int argc, char **argv)
     bool active = false;
     int r;
 
-    r = read_limits(&attributes, argc - 2, argv + 2);
+    r = attach_read_limits(&attributes, argc - 2, argv + 2);
     if (r < 0)
         return r;
     r = attach_to_domain(o->connect, argv[1], &attributes, &active, &error);
-    return conclude(r, "attach a GPU to", argv[1], active, error);
+    return attach_conclude(r, "attach a GPU to", argv[1], active, error);
 }
 
 int verb_detach(Context *c, int argc, char **argv)
@@ -70,5 +70,5 @@ int verb_detach(Context *c, int argc, char **argv)
     (void) argc;
 
     r = detach_from_domain(c->options.connect, argv[1], &active, &error);
-    return conclude(r, "detach the GPU of", argv[1], active, error);
+    return attach_conclude(r, "detach the GPU of", argv[1], active, error);
 }

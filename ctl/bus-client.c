@@ -7,7 +7,7 @@
 #include "bus-client.h"
 #include "text.h"
 
-/* As long as the mediator waits for polkit, and a little more. */
+/* A little longer than the mediator waits for polkit. */
 #define INTERACTIVE_TIMEOUT_USEC UINT64_C(125000000)
 
 struct BusClient {

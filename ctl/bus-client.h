@@ -10,7 +10,7 @@ typedef struct BusClient BusClient;
 
 /*
  * bus_client_new() - connect to the system bus
- * @ask_password: let polkit ask the user, on this terminal if need be
+ * @ask_password: polkit may ask the user for a password, if need be on this terminal
  *
  * Returns 0, or a negative errno after a line on standard error.
  */
@@ -25,13 +25,12 @@ sd_bus *bus_client_bus(BusClient *c);
 /*
  * bus_client_authorize() - be ready to ask for a password
  *
- * To be called before what changes something. Starts polkit's text agent, as
- * systemctl does: for a user who is not root, at a terminal.
+ * To be called before a method that changes something. Starts polkit's text agent as systemctl
+ * does: for a user who is not root, at a terminal.
  */
 void bus_client_authorize(BusClient *c);
 
-/* bus_client_strerror() - what is wrong, for people. @r is the negative errno that came with @error
- */
+/* bus_client_strerror() - the reason in words; @r is the negative errno that came with @error */
 const char *bus_client_strerror(const sd_bus_error *error, int r);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The verbs that change something: a method call each. */
+/* The verbs that change something. Each is a method call, and the mediator checks its arguments. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -28,33 +28,65 @@ static int send_call(Context *c, sd_bus_message *m, const char *what, const char
     return r;
 }
 
-static int report(const char *what, const char *whom, int r)
+/* Says that @what could not be done to @whom, for a reason of our own. Returns @r. */
+static int report_failure(const char *what, const char *whom, int r)
 {
     print_error("Failed to %s%s%s: %s", what, *whom ? " " : "", whom, strerror(-r));
     return r;
 }
 
-static int manager_call(Context *c, const char *member, sd_bus_message **ret)
+static int new_manager_call(Context *c, const char *member, sd_bus_message **ret)
 {
     return sd_bus_message_new_method_call(bus_client_bus(c->client), ret, VGPU_BUS_NAME,
                                           VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, member);
 }
 
-/* A call of the Manager with arguments, and its outcome. */
-static int call(Context *c, const char *what, const char *whom, const char *member,
-                const char *types, ...)
+/* A call of the Manager with arguments of these @types; NULL: there are none. */
+static int call_manager(Context *c, const char *what, const char *whom, const char *member,
+                        const char *types, ...)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
     va_list ap;
     int r;
 
-    r = manager_call(c, member, &m);
+    r = new_manager_call(c, member, &m);
     if (r >= 0 && types) {
         va_start(ap, types);
         r = sd_bus_message_appendv(m, types, ap);
         va_end(ap);
     }
-    return r < 0 ? report(what, whom, r) : send_call(c, m, what, whom, NULL);
+    return r < 0 ? report_failure(what, whom, r) : send_call(c, m, what, whom, NULL);
+}
+
+/* A kind of object, and what the message says where there is none of a name. */
+typedef struct ObjectType {
+    const char *prefix, *interface, *noun, *state;
+} ObjectType;
+
+static const ObjectType vm_type = {VGPU_OBJECT_VM, VGPU_INTERFACE_VM, "VM", "known"};
+static const ObjectType pool_type = {VGPU_OBJECT_POOL, VGPU_INTERFACE_POOL, "pool", "configured"};
+
+/* A call of a VM or a pool itself, for what the Manager has no method for. */
+static int call_object(Context *c, const char *what, const ObjectType *type, const char *name,
+                       const char *member)
+{
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    CLEANUP_FREE char *path = NULL;
+    int r;
+
+    r = sd_bus_path_encode(type->prefix, name, &path);
+    if (r < 0)
+        return report_failure(what, name, r);
+
+    bus_client_authorize(c->client);
+    r = sd_bus_call_method(bus_client_bus(c->client), VGPU_BUS_NAME, path, type->interface, member,
+                           &error, NULL, NULL);
+    if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
+        print_error("Failed to %s %s: No %s '%s' is %s.", what, name, type->noun, name,
+                    type->state);
+    else if (r < 0)
+        print_error("Failed to %s %s: %s", what, name, bus_client_strerror(&error, r));
+    return r;
 }
 
 /* ---- VMs ---------------------------------------------------------------------------------- */
@@ -63,18 +95,19 @@ int verb_set_priority(Context *c, int argc, char **argv)
 {
     (void) argc;
 
-    return call(c, "set priority of VM", argv[1], "SetVMPriority", "ssb", argv[1], argv[2],
-                (int) c->options.runtime);
+    return call_manager(c, "set priority of VM", argv[1], "SetVMPriority", "ssb", argv[1], argv[2],
+                        (int) c->options.runtime);
 }
 
 int verb_set_pool(Context *c, int argc, char **argv)
 {
     (void) argc;
 
-    return call(c, "set pool of VM", argv[1], "SetVMPool", "ssb", argv[1], argv[2],
-                (int) c->options.runtime);
+    return call_manager(c, "set pool of VM", argv[1], "SetVMPool", "ssb", argv[1], argv[2],
+                        (int) c->options.runtime);
 }
 
+/* Appends a{sv} from NAME=N. Which names there are is the mediator's to say. */
 static int append_limits(sd_bus_message *m, char *const *settings, int n)
 {
     int r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -94,7 +127,7 @@ static int append_limits(sd_bus_message *m, char *const *settings, int n)
     }
     if (r >= 0)
         r = sd_bus_message_close_container(m);
-    return r < 0 ? report("make the call", "", r) : 0;
+    return r < 0 ? report_failure("make the call", "", r) : 0;
 }
 
 int verb_set_limits(Context *c, int argc, char **argv)
@@ -102,20 +135,20 @@ int verb_set_limits(Context *c, int argc, char **argv)
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
     int r;
 
-    r = manager_call(c, "SetVMLimits", &m);
+    r = new_manager_call(c, "SetVMLimits", &m);
     if (r >= 0)
         r = sd_bus_message_append(m, "s", argv[1]);
     if (r < 0)
-        return report("set limits of VM", argv[1], r);
+        return report_failure("set limits of VM", argv[1], r);
     r = append_limits(m, argv + 2, argc - 2);
     if (r < 0)
         return r;
     r = sd_bus_message_append(m, "b", (int) c->options.runtime);
-    return r < 0 ? report("set limits of VM", argv[1], r)
+    return r < 0 ? report_failure("set limits of VM", argv[1], r)
                  : send_call(c, m, "set limits of VM", argv[1], NULL);
 }
 
-/* Of several, each is tried, and the first failure is the outcome. */
+/* Tries each VM. The first failure, if there is one, is the result. */
 int verb_change_vms(Context *c, int argc, char **argv)
 {
     static const struct {
@@ -133,7 +166,7 @@ int verb_change_vms(Context *c, int argc, char **argv)
     while (strcmp(verbs[v].verb, argv[0]) != 0)
         v++;
     for (int i = 1; i < argc; i++) {
-        int r = call(c, verbs[v].what, argv[i], verbs[v].member, "s", argv[i]);
+        int r = call_manager(c, verbs[v].what, argv[i], verbs[v].member, "s", argv[i]);
 
         failure = failure < 0 ? failure : r;
     }
@@ -142,35 +175,14 @@ int verb_change_vms(Context *c, int argc, char **argv)
 
 /* ---- Pools -------------------------------------------------------------------------------- */
 
-/* What the pool has, the Manager has not: called on the object itself. */
-static int call_pool(Context *c, const char *what, const char *pool, const char *member)
-{
-    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
-    CLEANUP_FREE char *path = NULL;
-    int r;
-
-    r = sd_bus_path_encode(VGPU_OBJECT_POOL, pool, &path);
-    if (r < 0)
-        return report(what, pool, r);
-
-    bus_client_authorize(c->client);
-    r = sd_bus_call_method(bus_client_bus(c->client), VGPU_BUS_NAME, path, VGPU_INTERFACE_POOL,
-                           member, &error, NULL, NULL);
-    if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
-        print_error("Failed to %s %s: No pool '%s' is configured.", what, pool, pool);
-    else if (r < 0)
-        print_error("Failed to %s %s: %s", what, pool, bus_client_strerror(&error, r));
-    return r;
-}
-
 int verb_change_pools(Context *c, int argc, char **argv)
 {
     bool pause = strcmp(argv[0], "pause-pool") == 0;
     int failure = 0;
 
     for (int i = 1; i < argc; i++) {
-        int r =
-            call_pool(c, pause ? "pause pool" : "resume pool", argv[i], pause ? "Pause" : "Resume");
+        int r = call_object(c, pause ? "pause pool" : "resume pool", &pool_type, argv[i],
+                            pause ? "Pause" : "Resume");
 
         failure = failure < 0 ? failure : r;
     }
@@ -183,28 +195,7 @@ int verb_reload(Context *c, int argc, char **argv)
 {
     (void) argc, (void) argv;
 
-    return call(c, "reload the configuration", "", "Reload", NULL);
-}
-
-static int reset_vm(Context *c, const char *name)
-{
-    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
-    CLEANUP_FREE char *path = NULL;
-    int r;
-
-    r = sd_bus_path_encode(VGPU_OBJECT_VM, name, &path);
-    if (r < 0)
-        return report("reset statistics of VM", name, r);
-
-    bus_client_authorize(c->client);
-    r = sd_bus_call_method(bus_client_bus(c->client), VGPU_BUS_NAME, path, VGPU_INTERFACE_VM,
-                           "ResetStatistics", &error, NULL, NULL);
-    if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
-        print_error("Failed to reset statistics of VM %s: No VM '%s' is known.", name, name);
-    else if (r < 0)
-        print_error("Failed to reset statistics of VM %s: %s", name,
-                    bus_client_strerror(&error, r));
-    return r;
+    return call_manager(c, "reload the configuration", "", "Reload", NULL);
 }
 
 int verb_reset_statistics(Context *c, int argc, char **argv)
@@ -216,16 +207,17 @@ int verb_reset_statistics(Context *c, int argc, char **argv)
         return -EINVAL;
     }
     if (c->options.all)
-        return call(c, "reset all statistics", "", "ResetStatistics", NULL);
+        return call_manager(c, "reset all statistics", "", "ResetStatistics", NULL);
     if (argc < 2 && !c->options.pool) {
         print_error("Name VMs, or a pool with --pool=, or say --all.");
         return -EINVAL;
     }
 
     if (c->options.pool)
-        failure = call_pool(c, "reset statistics of pool", c->options.pool, "ResetStatistics");
+        failure = call_object(c, "reset statistics of pool", &pool_type, c->options.pool,
+                              "ResetStatistics");
     for (int i = 1; i < argc; i++) {
-        int r = reset_vm(c, argv[i]);
+        int r = call_object(c, "reset statistics of VM", &vm_type, argv[i], "ResetStatistics");
 
         failure = failure < 0 ? failure : r;
     }
@@ -241,7 +233,7 @@ static int read_registered(sd_bus_message *reply, const char *name)
     int r = sd_bus_message_read(reply, "uo", &id, &path);
 
     if (r < 0)
-        return report("register VM", name, r);
+        return report_failure("register VM", name, r);
     printf("%" PRIu32 "\n", id);
     return 0;
 }
@@ -252,12 +244,12 @@ int verb_register(Context *c, int argc, char **argv)
     const Options *o = &c->options;
     int r;
 
-    r = manager_call(c, "RegisterVM", &m);
+    r = new_manager_call(c, "RegisterVM", &m);
     if (r >= 0)
         r = sd_bus_message_append(m, "ssss", argv[1], argv[2], o->pool ? o->pool : "A",
                                   o->priority ? o->priority : "medium");
     if (r < 0)
-        return report("register VM", argv[1], r);
+        return report_failure("register VM", argv[1], r);
     r = append_limits(m, argv + 3, argc - 3);
     if (r >= 0)
         r = send_call(c, m, "register VM", argv[1], &reply);

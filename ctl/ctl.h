@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vgpuctl: what its verbs have in common. */
+/* vgpuctl: what its verbs share. */
 #ifndef VGPU_CTL_H
 #define VGPU_CTL_H
 
@@ -12,9 +12,7 @@
 #include "pager.h"
 #include "table.h"
 
-#define USEC_PER_MSEC UINT64_C(1000)
-
-/* What the options said. */
+/* What the command line's options say. */
 typedef struct Options {
     TableOptions table;
     bool no_pager;
@@ -34,9 +32,9 @@ typedef struct Context {
 } Context;
 
 /*
- * A verb. @argc and @argv are its arguments, the verb itself first; their number is
- * within what main.c allows. On failure it has said what is wrong on standard
- * error, and returns a negative errno.
+ * A verb. @argc and @argv are its arguments, with the verb itself first. main.c has checked
+ * their number. On failure the verb says what is wrong on standard error and returns a negative
+ * errno.
  */
 typedef int Verb(Context *c, int argc, char **argv);
 
@@ -57,7 +55,7 @@ Verb verb_metrics;
 Verb verb_attach;
 Verb verb_detach;
 
-/* open_pager() - standard output goes through the pager from here on, where one is wanted */
+/* open_pager() - from here on, standard output goes through the pager, if one is wanted */
 void open_pager(Context *c);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* JSON for what is no table: see table.h for the rest. */
+/* JSON of values as they come over D-Bus. Tables have their own, in table.h. */
 #ifndef VGPU_CTL_JSON_H
 #define VGPU_CTL_JSON_H
 
@@ -10,7 +10,7 @@
 void json_string(FILE *f, const char *text);
 
 /*
- * json_value() - read the next value of a message, whatever it is, and write it
+ * json_value() - read the next value of a message, of any type, and write it
  *
  * Basic types, arrays and variants; arrays of dictionary entries with strings for
  * keys become objects. Returns 0 or a negative errno.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* list and pools: a line for each VM or pool. */
 #include <string.h>
 #include <unistd.h>
 
@@ -6,7 +7,7 @@
 #include "list.h"
 #include "text.h"
 
-/* Long enough for a rate that says something, short enough to wait for. */
+/* Long enough to count some requests, short enough to wait for. */
 #define RATE_INTERVAL_USEC (200 * USEC_PER_MSEC)
 
 #define ROW(info, title, key, type, member)            \
@@ -69,8 +70,9 @@ void list_hide_empty_times(Snapshot *s)
             hide_empty_times(&snapshot_object(s, kind, i)->counters);
 }
 
-/* Two snapshots, a moment apart: the later one, with rates. */
-static int measure(BusClient *client, uint64_t interval_usec, sd_bus_error *error, Snapshot **ret)
+/* Takes two snapshots, a moment apart. The result is the later one, with rates. */
+static int list_measure(BusClient *client, uint64_t interval_usec, sd_bus_error *error,
+                        Snapshot **ret)
 {
     CLEANUP(cleanup_snapshot) Snapshot *first = NULL;
     int r;
@@ -90,13 +92,14 @@ static int measure(BusClient *client, uint64_t interval_usec, sd_bus_error *erro
     return r;
 }
 
-static int take_snapshot(Context *c, Snapshot **ret)
+static int list_take_snapshot(Context *c, Snapshot **ret)
 {
     uint64_t interval = c->options.interval_usec;
     CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
     int r;
 
-    r = measure(c->client, interval == UINT64_MAX ? RATE_INTERVAL_USEC : interval, &error, ret);
+    r = list_measure(c->client, interval == UINT64_MAX ? RATE_INTERVAL_USEC : interval, &error,
+                     ret);
     if (r < 0)
         print_error("Failed to list VMs and pools: %s", bus_client_strerror(&error, r));
     else
@@ -111,7 +114,7 @@ int verb_list(Context *c, int argc, char **argv)
 
     (void) argc, (void) argv;
 
-    r = take_snapshot(c, &s);
+    r = list_take_snapshot(c, &s);
     if (r < 0)
         return r;
     open_pager(c);
@@ -126,7 +129,7 @@ int verb_pools(Context *c, int argc, char **argv)
 
     (void) argc, (void) argv;
 
-    r = take_snapshot(c, &s);
+    r = list_take_snapshot(c, &s);
     if (r < 0)
         return r;
     open_pager(c);

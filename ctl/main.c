@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vgpuctl: options, and which verb they are for. */
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -19,7 +20,7 @@
 static const struct {
     const char *name;
     int min, max; /* arguments */
-    bool on_bus;
+    bool on_bus;  /* needs a connection to the mediator */
     Verb *run;
 } verbs[] = {
     {"list", 0, 0, true, verb_list},
@@ -52,8 +53,8 @@ static const struct {
 #define USAGE_INDENTATION 32
 #define USAGE_WIDTH 80
 
-/* The rest of a line, and as many more as they need. */
-static void print_limits(void)
+/* Lists the limits behind "Change limits:", on as many lines as they need. */
+static void usage_limits(void)
 {
     int column = USAGE_INDENTATION + (int) strlen("Change limits:");
 
@@ -86,7 +87,7 @@ static void usage(void)
            "                                Change a VM's priority\n"
            "  set-pool VM POOL              Move a VM to another pool\n"
            "  set-limits VM LIMIT=N...      Change limits:");
-    print_limits();
+    usage_limits();
     printf("  pause|resume VM...            Hold what VMs have queued, or let it run\n"
            "  quarantine|release VM...      Refuse what VMs submit, or accept it again\n"
            "  register VM UUID [LIMIT=N...] Make a VM known, and print its number\n"
@@ -121,7 +122,7 @@ static void usage(void)
 
 /* ---- The outside -------------------------------------------------------------------------- */
 
-/* As systemd's programs decide. */
+/* Decides as systemd's programs do. */
 static bool want_colors(void)
 {
     const char *e = getenv("SYSTEMD_COLORS"), *term = getenv("TERM");
@@ -171,14 +172,14 @@ static int parse_interval(const char *value, uint64_t *ret)
     return 0;
 }
 
-/* For the completion, and so not in the help. */
+/* The completion asks for these. The help does not name the option. */
 static void list_limits(void)
 {
     for (unsigned i = vm_limits_next(0); i < VM_N_SETTINGS; i = vm_limits_next(i + 1))
         printf("%s=\n", vm_settings[i].name);
 }
 
-/* Returns 1 to go on, 0 when all is said, or a negative errno. */
+/* Returns 1 to go on, 0 when the option was all that there is to do, or a negative errno. */
 static int parse_options(int argc, char **argv, Options *o)
 {
     enum {
@@ -281,7 +282,7 @@ static int find_verb(const char *name, size_t *ret)
     return -EINVAL;
 }
 
-static int run(Context *c, int argc, char **argv)
+static int run_verb(Context *c, int argc, char **argv)
 {
     static char *const default_verb[] = {"list", NULL};
     size_t v;
@@ -314,7 +315,7 @@ int main(int argc, char **argv)
     int r;
 
     (void) setlocale(LC_ALL, "");
-    /* Numbers are for programs too. */
+    /* Programs read our numbers too. */
     (void) setlocale(LC_NUMERIC, "C");
 
     r = parse_options(argc, argv, &c.options);
@@ -322,7 +323,7 @@ int main(int argc, char **argv)
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     c.options.table.colors = want_colors();
 
-    r = run(&c, argc - optind, argv + optind);
+    r = run_verb(&c, argc - optind, argv + optind);
     if (r == -ENOMEM)
         print_error("Out of memory.");
 

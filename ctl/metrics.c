@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Everything in the text format of OpenMetrics 1.0. */
+/* metrics: everything that the mediator counts, in the text format of OpenMetrics 1.0. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,8 +12,8 @@
 #include "vm-limits.h"
 
 /*
- * A histogram's bounds are the same for every VM and at all times: 2^k - 1 µs.
- * The mediator's buckets, finer, end there too, so that each falls into one whole.
+ * The bounds of histograms are 2^k - 1 µs, for every VM and at all times. The mediator's buckets
+ * are finer, and one of them ends at each of these bounds, so none has to be divided.
  */
 #define N_BOUNDS 27
 
@@ -29,6 +29,7 @@ typedef enum ValueType {
     VALUE_SPAN,   /* uint64_t, µs; UINT64_MAX: infinite */
 } ValueType;
 
+/* A metric of every VM or pool. The offset is in VMInfo or PoolInfo. */
 typedef struct Family {
     const char *name, *type, *unit, *help;
     ValueType value;
@@ -168,7 +169,7 @@ static void write_family(const Things *t, const Family *f)
     }
 }
 
-/* The canonical form of a bound, in seconds: a number that is whole still has a point. */
+/* The canonical form of a bound, in seconds: a whole number has a decimal point, too. */
 static void write_bound(uint64_t usec)
 {
     char text[32];
@@ -359,7 +360,7 @@ static int fetch_histograms(sd_bus *bus, const char *path, const char *interface
     return r < 0 ? r : read_distribution(reply, execution);
 }
 
-/* A VM may have gone since the snapshot: then it is out of that too. */
+/* A VM may be gone since the snapshot was taken. Then it is taken out of the snapshot. */
 static int fetch_vms(sd_bus *bus, Snapshot *s, sd_bus_error *error, Distribution *waits,
                      Distribution *executions)
 {
@@ -393,7 +394,7 @@ static int fetch_mediator(sd_bus *bus, sd_bus_error *error, char **ret_version,
                                                ret_connections);
 }
 
-static int write_all(sd_bus *bus, Snapshot *s, sd_bus_error *error)
+static int metrics_write(sd_bus *bus, Snapshot *s, sd_bus_error *error)
 {
     size_t n = s->n_vms + s->n_pools + 1;
     CLEANUP_FREE Distribution *waits = calloc(n, sizeof(*waits));
@@ -440,7 +441,7 @@ int verb_metrics(Context *c, int argc, char **argv)
 
     r = snapshot_get(bus, &error, &s);
     if (r >= 0)
-        r = write_all(bus, s, &error);
+        r = metrics_write(bus, s, &error);
     if (r < 0)
         print_error("Failed to get metrics: %s", bus_client_strerror(&error, r));
     return r;

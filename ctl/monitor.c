@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What changes, as it happens: a line each. */
+/* monitor: a line for each change, as it happens. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -18,8 +18,8 @@ typedef struct Monitor {
     bool json;
 } Monitor;
 
-/* How a line starts: when, and what happened to whom. */
-static void begin(bool json, const char *kind, const char *name, const char *event)
+/* Begins a line: when, and what happened to whom. @name NULL: to the mediator. */
+static void monitor_begin(bool json, const char *kind, const char *name, const char *event)
 {
     struct timespec now;
     struct tm tm;
@@ -48,7 +48,7 @@ static void begin(bool json, const char *kind, const char *name, const char *eve
     }
 }
 
-static void end(bool json)
+static void monitor_end(bool json)
 {
     puts(json ? "}" : "");
     (void) fflush(stdout);
@@ -56,7 +56,7 @@ static void end(bool json)
 
 /* ---- Values ------------------------------------------------------------------------------- */
 
-/* A value as JSON, without the quotes for people and with what is not to be printed escaped. */
+/* Writes a value for people: as in JSON, but without quotes, and escaped for the terminal. */
 static int write_text(sd_bus_message *m)
 {
     CLEANUP_FREE char *text = NULL, *escaped = NULL;
@@ -100,7 +100,7 @@ static int write_property(sd_bus_message *m, bool json, bool first)
     return json_value(stdout, m);
 }
 
-/* a{sv}: what has a new value. */
+/* Reads a{sv}, the properties that have a new value, and writes them. */
 static int write_changed(sd_bus_message *m, bool json)
 {
     bool first = true;
@@ -126,19 +126,19 @@ static int write_changed(sd_bus_message *m, bool json)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-static int on_vm(sd_bus_message *m, bool json, const char *event)
+static int monitor_on_vm(sd_bus_message *m, bool json, const char *event)
 {
     const char *name;
     int r = sd_bus_message_read(m, "s", &name);
 
     if (r < 0)
         return r;
-    begin(json, "vm", name, event);
-    end(json);
+    monitor_begin(json, "vm", name, event);
+    monitor_end(json);
     return 0;
 }
 
-static int on_properties(sd_bus_message *m, bool json)
+static int monitor_on_properties(sd_bus_message *m, bool json)
 {
     CLEANUP_FREE char *vm = NULL, *pool = NULL;
     const char *path = sd_bus_message_get_path(m), *interface;
@@ -148,17 +148,17 @@ static int on_properties(sd_bus_message *m, bool json)
     if (r < 0)
         return r;
     if (sd_bus_path_decode(path, VGPU_OBJECT_VM, &vm) > 0)
-        begin(json, "vm", vm, "changed");
+        monitor_begin(json, "vm", vm, "changed");
     else if (sd_bus_path_decode(path, VGPU_OBJECT_POOL, &pool) > 0)
-        begin(json, "pool", pool, "changed");
+        monitor_begin(json, "pool", pool, "changed");
     else
-        begin(json, NULL, NULL, "changed");
+        monitor_begin(json, NULL, NULL, "changed");
     r = write_changed(m, json);
-    end(json);
+    monitor_end(json);
     return r;
 }
 
-static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int monitor_on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
     bool json = ((const Monitor *) userdata)->json;
     int r = 0;
@@ -166,17 +166,17 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
     (void) error;
 
     if (sd_bus_message_is_signal(m, VGPU_INTERFACE_MANAGER, "VMAdded") > 0)
-        r = on_vm(m, json, "added");
+        r = monitor_on_vm(m, json, "added");
     else if (sd_bus_message_is_signal(m, VGPU_INTERFACE_MANAGER, "VMRemoved") > 0)
-        r = on_vm(m, json, "removed");
+        r = monitor_on_vm(m, json, "removed");
     else if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Properties", "PropertiesChanged"))
-        r = on_properties(m, json);
+        r = monitor_on_properties(m, json);
     if (r < 0)
         print_error("Ignoring a signal that makes no sense: %s", strerror(-r));
     return 0;
 }
 
-static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int monitor_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
     bool json = ((const Monitor *) userdata)->json;
     const char *name, *before, *after;
@@ -186,17 +186,17 @@ static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error)
     if (sd_bus_message_read(m, "sss", &name, &before, &after) < 0)
         return 0;
     if (*before) {
-        begin(json, NULL, NULL, "stopped");
-        end(json);
+        monitor_begin(json, NULL, NULL, "stopped");
+        monitor_end(json);
     }
     if (*after) {
-        begin(json, NULL, NULL, "started");
-        end(json);
+        monitor_begin(json, NULL, NULL, "started");
+        monitor_end(json);
     }
     return 0;
 }
 
-static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int monitor_on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
     Monitor *monitor = userdata;
 
@@ -208,22 +208,23 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 /* ---- The verb ----------------------------------------------------------------------------- */
 
-static int add_matches(Monitor *m, sd_bus *bus)
+static int monitor_add_matches(Monitor *m, sd_bus *bus)
 {
     int r;
 
     r = sd_bus_add_match(bus, NULL,
                          "type='signal',sender='" VGPU_BUS_NAME
                          "',path_namespace='" VGPU_OBJECT_MANAGER "'",
-                         on_signal, m);
+                         monitor_on_signal, m);
     if (r >= 0)
         r = sd_bus_add_match(bus, NULL,
                              "type='signal',sender='org.freedesktop.DBus',"
                              "member='NameOwnerChanged',arg0='" VGPU_BUS_NAME "'",
-                             on_owner, m);
+                             monitor_on_owner, m);
     if (r >= 0)
         r = sd_bus_match_signal(bus, NULL, "org.freedesktop.DBus.Local", NULL,
-                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, m);
+                                "org.freedesktop.DBus.Local", "Disconnected",
+                                monitor_on_disconnected, m);
     return r;
 }
 
@@ -249,7 +250,7 @@ int verb_monitor(Context *c, int argc, char **argv)
     if (r >= 0)
         r = sd_bus_attach_event(bus, m.event, 0);
     if (r >= 0)
-        r = add_matches(&m, bus);
+        r = monitor_add_matches(&m, bus);
     if (r >= 0) {
         if (!c->options.table.no_legend)
             fputs("Showing changes as they happen.\n", stderr);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The same environment variables and the same rules as in systemctl; see vgpuctl(1). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,8 +18,7 @@
 /* Quit when it fits or is interrupted, keep colours, chop long lines, leave the screen as it is. */
 #define LESS_OPTIONS "FRSXMK"
 
-/* Whether the pager may not let its user run programs: in a session of somebody else, as under
- * sudo. */
+/* In a session of somebody else, as under sudo, the pager must not let its user run programs. */
 static bool must_be_secure(bool *ret_decided)
 {
     const char *e = getenv("SYSTEMD_PAGERSECURE");
@@ -61,7 +61,8 @@ static _Noreturn void exec_pager(int input)
     if (secure)
         setenv("LESSSECURE", "1", 1);
 
-    /* Another pager may have no secure mode: only who has thought of it may choose one. */
+    /* Another pager may have no secure mode. So only a user who has set SYSTEMD_PAGERSECURE may
+     * choose it then. */
     if (pager && (!secure || decided))
         execl("/bin/sh", "sh", "-c", pager, NULL);
     execlp("less", "less", NULL);
@@ -84,7 +85,7 @@ void pager_open(Pager *p)
         exec_pager(fds[0]);
     if (p->pid > 0) {
         (void) dup2(fds[1], STDOUT_FILENO);
-        /* The user ends the pager, and so all that comes after. */
+        /* The user ends the pager, and we end after it. */
         (void) signal(SIGINT, SIG_IGN);
         (void) signal(SIGPIPE, SIG_IGN);
     }

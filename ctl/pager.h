@@ -11,14 +11,15 @@ typedef struct Pager {
 /*
  * pager_open() - let standard output go through a pager
  *
- * That of SYSTEMD_PAGER or PAGER, else less; none where standard output is no
- * terminal, or a dumb one, or the variable is empty or "cat". Where vgpuctl runs
- * with another's rights it is less in its secure mode; SYSTEMD_PAGERSECURE decides
+ * The pager is what SYSTEMD_PAGER or PAGER names, else less. There is none if standard output is
+ * no terminal or a dumb one, or if the variable is empty or "cat". If vgpuctl runs with another
+ * user's rights, the pager is less in its secure mode, unless SYSTEMD_PAGERSECURE says
  * otherwise.
  */
 void pager_open(Pager *p);
 
-/* pager_close() - if there is one: end of output; waits until the user has left it */
+/* pager_close() - end the output to the pager, if there is one, and wait until the user leaves it
+ */
 void pager_close(Pager *p);
 
 #endif

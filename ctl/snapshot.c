@@ -345,8 +345,8 @@ Object *snapshot_object(const Snapshot *s, ObjectKind kind, size_t i)
     return kind == OBJECT_VM ? &s->vms[i].object : &s->pools[i].object;
 }
 
-/* Both kinds begin with what has the name. */
-static int compare_names(const void *a, const void *b)
+/* By name. Both kinds begin with their Object. */
+static int compare_objects(const void *a, const void *b)
 {
     return strverscmp(((const Object *) a)->name, ((const Object *) b)->name);
 }
@@ -384,9 +384,9 @@ int snapshot_parse(sd_bus_message *reply, Snapshot **ret)
         return r;
 
     if (s->n_vms > 0)
-        qsort(s->vms, s->n_vms, sizeof(*s->vms), compare_names);
+        qsort(s->vms, s->n_vms, sizeof(*s->vms), compare_objects);
     if (s->n_pools > 0)
-        qsort(s->pools, s->n_pools, sizeof(*s->pools), compare_names);
+        qsort(s->pools, s->n_pools, sizeof(*s->pools), compare_objects);
     *ret = TAKE_PTR(s);
     return 0;
 }
@@ -446,14 +446,14 @@ void snapshot_set_rates(Snapshot *s, const Snapshot *earlier)
 
     for (size_t i = 0; i < s->n_vms && earlier->n_vms > 0; i++) {
         const VMInfo *then =
-            bsearch(&s->vms[i], earlier->vms, earlier->n_vms, sizeof(*then), compare_names);
+            bsearch(&s->vms[i], earlier->vms, earlier->n_vms, sizeof(*then), compare_objects);
 
         if (then && then->id == s->vms[i].id)
             set_rate(&s->vms[i].object.counters, &then->object.counters, usec);
     }
     for (size_t i = 0; i < s->n_pools && earlier->n_pools > 0; i++) {
         const PoolInfo *then =
-            bsearch(&s->pools[i], earlier->pools, earlier->n_pools, sizeof(*then), compare_names);
+            bsearch(&s->pools[i], earlier->pools, earlier->n_pools, sizeof(*then), compare_objects);
 
         if (then)
             set_rate(&s->pools[i].object.counters, &then->object.counters, usec);

@@ -22,11 +22,11 @@ typedef struct Counters {
     double rate; /* completed requests a second; NAN: not known */
 } Counters;
 
-/* So do a name and a state: each VMInfo and each PoolInfo begins with this. */
+/* Each VMInfo and each PoolInfo begins with this. */
 typedef struct Object {
     char *path;
     char *name;
-    const char *state; /* in one word, which its VMInfo or PoolInfo explains */
+    const char *state; /* a word; VMInfo and PoolInfo say which there are */
     Counters counters;
 } Object;
 
@@ -68,7 +68,7 @@ typedef enum ObjectKind {
 /* snapshot_size() - how many VMs or pools there are */
 size_t snapshot_size(const Snapshot *s, ObjectKind kind);
 
-/* snapshot_object() - what the @i-th VM or pool has in common with all others */
+/* snapshot_object() - the common part of the @i-th VM or pool */
 Object *snapshot_object(const Snapshot *s, ObjectKind kind, size_t i);
 
 /*
@@ -81,7 +81,7 @@ int snapshot_call(sd_bus *bus, sd_bus_message **ret);
 int snapshot_parse(sd_bus_message *reply, Snapshot **ret);
 
 /*
- * snapshot_get() - both, and wait for the reply
+ * snapshot_get() - make the call, wait for the reply, and read it
  * @ret: to be freed
  *
  * Returns 0, or a negative errno with @error set.
@@ -91,8 +91,8 @@ int snapshot_get(sd_bus *bus, sd_bus_error *error, Snapshot **ret);
 /* snapshot_free() - takes NULL. Returns NULL */
 Snapshot *snapshot_free(Snapshot *s);
 
-/* snapshot_set_rates() - compute the rates in @s from an earlier one; where the
- * counters have been reset in between, there is no rate */
+/* snapshot_set_rates() - compute the rates in @s from an earlier snapshot. Where counters have
+ * been reset in between, there is no rate */
 void snapshot_set_rates(Snapshot *s, const Snapshot *earlier);
 
 /*
@@ -103,10 +103,10 @@ void snapshot_set_rates(Snapshot *s, const Snapshot *earlier);
  */
 int vm_info_get(sd_bus *bus, const char *name, sd_bus_error *error, VMInfo *ret);
 
-/* vm_info_release() - free what it holds */
+/* vm_info_release() - free what @vm points to */
 void vm_info_release(VMInfo *vm);
 
-/* All that a VM has, for programs; a table of VMInfo. */
+/* Everything about a VM, as columns of a table of VMInfo. */
 typedef struct VMColumns {
     Column column[64];
     size_t n;

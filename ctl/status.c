@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* status: all about VMs, as lines for people or as JSON. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -24,7 +25,7 @@ __attribute__((format(printf, 2, 3))) static void line(const char *label, const 
     putchar('\n');
 }
 
-/* What is now, and what the registration says where that is something else. */
+/* The present value, and the registered one if it is another. */
 static void print_setting(const char *label, const char *now, const char *configured)
 {
     if (strcmp(now, configured) == 0 || !*configured)
@@ -45,7 +46,7 @@ static void print_state(const VMInfo *vm, bool colors)
          vm->registered ? "" : " (not registered)");
 }
 
-/* The name in /proc is the process's own choice. */
+/* A process chooses its name in /proc itself, so it is escaped. */
 static void print_leader(uint32_t pid)
 {
     CLEANUP_FREE char *escaped = NULL;
@@ -102,8 +103,8 @@ static void print_counters(const Counters *c)
         print_last_request(c->last_request);
 }
 
-/* Two have a form of their own. */
-static void print_limits(const VMInfo *vm)
+/* The queue's limit stands with its depth, and a rate limit only where there is one. */
+static void print_vm_limits(const VMInfo *vm)
 {
     char text[VM_SETTING_TEXT_SIZE];
 
@@ -115,7 +116,7 @@ static void print_limits(const VMInfo *vm)
             line(vm_settings[i].label, "%s", vm_setting_print(&vm_settings[i], &vm->limits, text));
 }
 
-static void print_status(const VMInfo *vm, bool colors)
+static void print_vm(const VMInfo *vm, bool colors)
 {
     CLEANUP_FREE char *name = text_escape(vm->object.name);
 
@@ -127,12 +128,12 @@ static void print_status(const VMInfo *vm, bool colors)
         print_leader(vm->leader_pid);
     print_setting("Pool", vm->pool, vm->configured_pool);
     print_setting("Priority", vm->priority, vm->configured_priority);
-    print_limits(vm);
+    print_vm_limits(vm);
     line("Running", "%" PRIu32, vm->object.counters.in_flight);
     print_counters(&vm->object.counters);
 }
 
-static int print_all(Context *c, const VMInfo *vms, size_t n)
+static int status_print(Context *c, const VMInfo *vms, size_t n)
 {
     if (n == 0)
         return 0;
@@ -147,7 +148,7 @@ static int print_all(Context *c, const VMInfo *vms, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             putchar('\n');
-        print_status(&vms[i], c->options.table.colors);
+        print_vm(&vms[i], c->options.table.colors);
     }
     return 0;
 }
@@ -173,7 +174,7 @@ int verb_status(Context *c, int argc, char **argv)
         failure = failure < 0 ? failure : r;
     }
 
-    r = print_all(c, vms, n);
+    r = status_print(c, vms, n);
     for (size_t i = 0; i < n; i++)
         vm_info_release(&vms[i]);
     return failure < 0 ? failure : r;

@@ -56,7 +56,7 @@ static char *rate_text(double rate, bool json)
     return asprintf(&text, "%.3f", rate) < 0 ? NULL : text;
 }
 
-/* Whether there is a value, and not the one that stands for nothing. */
+/* Is there a value, and not the one that stands for none? */
 static bool is_there(const Column *c, const void *value)
 {
     switch (c->type) {
@@ -72,7 +72,7 @@ static bool is_there(const Column *c, const void *value)
     }
 }
 
-/* A new string; NULL in JSON for nothing, and without memory. */
+/* Returns a new string; NULL for no value in JSON, and without memory. */
 static char *cell_text(const Column *c, const void *value, bool json)
 {
     if (!is_there(c, value))
@@ -159,7 +159,7 @@ static void shorten(char *json)
     *to = '\0';
 }
 
-/* The library leaves an empty table out, names and all. */
+/* libsmartcols writes nothing at all for an empty table. */
 static char *no_rows(const TableOptions *o, const char *name)
 {
     char *text = NULL;

@@ -19,19 +19,19 @@ typedef enum JSONMode {
 
 typedef struct TableOptions {
     JSONMode json;
-    bool no_legend; /* without headings and without the line that counts */
+    bool no_legend; /* no headings, and no line that counts the rows */
     bool colors;
 } TableOptions;
 
 typedef enum ColumnType {
-    COLUMN_STRING, /* char *; empty: nothing */
-    COLUMN_STATE,  /* char *, coloured by its word */
+    COLUMN_STRING, /* char *; empty: no value */
+    COLUMN_STATE,  /* char *; the word decides the colour */
     COLUMN_BOOL,   /* bool */
     COLUMN_UINT,   /* uint32_t */
     COLUMN_COUNT,  /* uint64_t */
     COLUMN_BYTES,  /* uint64_t */
-    COLUMN_USEC,   /* uint64_t; UINT64_MAX: nothing */
-    COLUMN_RATE,   /* double; NAN: nothing */
+    COLUMN_USEC,   /* uint64_t; UINT64_MAX: no value */
+    COLUMN_RATE,   /* double; NAN: no value */
 } ColumnType;
 
 typedef struct Column {
@@ -49,15 +49,15 @@ typedef struct Column {
  * @width: of the terminal, in columns; 0: as wide as the table is
  * @ret: the text; to be freed
  *
- * What the locale cannot print is written as \xNN. Returns 0 or a negative errno.
+ * Bytes that the locale cannot print become \xNN. Returns 0 or a negative errno.
  */
 int table_render(const TableOptions *options, const char *name, const Column *columns,
                  size_t n_columns, const void *rows, size_t n_rows, size_t row_size, size_t width,
                  char **ret);
 
 /*
- * table_print() - the same to standard output, and how many there are
- * @noun: in the plural, for the line that counts
+ * table_print() - write the same to standard output, and a line that counts the rows
+ * @noun: what the rows are, in the plural
  */
 int table_print(const TableOptions *options, const char *name, const char *noun,
                 const Column *columns, size_t n_columns, const void *rows, size_t n_rows,

@@ -8,17 +8,17 @@
 #include "cleanup.h"
 #include "terminal.h"
 
-/* The other screen; no cursor; long lines are cut off instead of wrapped. */
+/* Switch to the alternate screen, hide the cursor, and cut long lines off; and back. */
 #define ENTER "\033[?1049h\033[?25l\033[?7l"
 #define LEAVE "\033[?7h\033[?25h\033[?1049l"
 
-static void write_all(const char *text, size_t size)
+static void terminal_write(const char *text, size_t size)
 {
     while (size > 0) {
         ssize_t n = write(STDOUT_FILENO, text, size);
 
         if (n < 0 && errno != EINTR)
-            return; /* a terminal that is gone: its hang-up comes as a signal */
+            return; /* the terminal is gone, and SIGHUP is on its way */
         if (n > 0) {
             text += n;
             size -= (size_t) n;
@@ -39,7 +39,7 @@ int terminal_enter(Terminal *t)
     raw.c_cc[VTIME] = 0;
     if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
         return -errno;
-    write_all(ENTER, strlen(ENTER));
+    terminal_write(ENTER, strlen(ENTER));
     t->entered = true;
     return 0;
 }
@@ -48,7 +48,7 @@ void terminal_leave(Terminal *t)
 {
     if (!t->entered)
         return;
-    write_all(LEAVE, strlen(LEAVE));
+    terminal_write(LEAVE, strlen(LEAVE));
     (void) tcsetattr(STDIN_FILENO, TCSADRAIN, &t->before);
     t->entered = false;
 }
@@ -72,7 +72,7 @@ void terminal_draw(const char *text, const char *footer)
         return;
     terminal_size(&rows, &columns);
 
-    /* Over what is there, and clear what is left: nothing flickers. */
+    /* Overwrite the old text line by line and clear what is left over, so that nothing flickers. */
     fputs("\033[H", f);
     for (size_t row = 1; row < rows && *text; row++) {
         size_t n = strcspn(text, "\n");
@@ -82,5 +82,5 @@ void terminal_draw(const char *text, const char *footer)
     }
     fprintf(f, "\033[J\033[%zuH%s\033[K", rows, footer);
     if (fclose(f) == 0)
-        write_all(frame, size);
+        terminal_write(frame, size);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The terminal as a screen to draw on, and back as it was. */
+/* The terminal as a screen to draw on. */
 #ifndef VGPU_CTL_TERMINAL_H
 #define VGPU_CTL_TERMINAL_H
 
@@ -13,22 +13,22 @@ typedef struct Terminal {
 } Terminal;
 
 /*
- * terminal_enter() - keys come one by one and unseen, and the screen is ours
+ * terminal_enter() - take the screen, and read keys one by one without echo
  *
- * ^C and its like are signals still. Returns 0, or -ENOTTY where standard input or
- * output is no terminal.
+ * ^C and the like are still signals. Returns 0, or -ENOTTY when standard input or output is no
+ * terminal.
  */
 int terminal_enter(Terminal *t);
 
-/* terminal_leave() - all as it was; does nothing when it is so already */
+/* terminal_leave() - restore the terminal; without terminal_enter() it does nothing */
 void terminal_leave(Terminal *t);
 
-/* terminal_size() - in characters */
+/* terminal_size() - rows and columns in characters */
 void terminal_size(size_t *ret_rows, size_t *ret_columns);
 
 /*
- * terminal_draw() - show @text, from the top; the rest of the screen is empty
- * @text: lines, each with its newline; those beyond the screen are cut off
+ * terminal_draw() - show @text from the top of the screen, and clear the rest
+ * @text: lines, each with its newline; lines beyond the screen are cut off
  * @footer: the last line of the screen
  */
 void terminal_draw(const char *text, const char *footer);

@@ -26,7 +26,7 @@ static size_t printable(const char *text, mbstate_t *state)
     return iswprint((wint_t) c) ? n : 0;
 }
 
-/* How long a character is, printable or not. */
+/* The length of a character in bytes, printable or not. */
 static size_t length(const char *text)
 {
     mbstate_t state = {0};

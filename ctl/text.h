@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Text for people. Names come from elsewhere, from libvirt or from a guest, and
- * must not reach the terminal as they are.
+ * Text for people. Names come from libvirt or from a guest, so they must not reach the
+ * terminal unescaped.
  */
 #ifndef VGPU_CTL_TEXT_H
 #define VGPU_CTL_TEXT_H
@@ -35,10 +35,10 @@ char *text_rate(double rate, char *buffer);
 /* text_timestamp() - local time: "Tue 2026-11-24 09:42:31 UTC". Returns @buffer */
 char *text_timestamp(uint64_t realtime_usec, char *buffer);
 
-/* text_nearest() - the one of @n @words that @text may have been meant to be, or NULL */
+/* text_nearest() - the one of @n @words that the user may have meant by @text, or NULL */
 const char *text_nearest(const char *text, const char *const *words, size_t n);
 
-/* print_error() - a line on standard error, with what cannot be printed escaped */
+/* print_error() - write a line to standard error, escaped as by text_escape() */
 void print_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

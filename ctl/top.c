@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* VMs and pools as they work, on the whole screen. */
+/* top: VMs and pools on the whole screen, asked for again and again. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -33,7 +33,7 @@ typedef struct Top {
     sd_event *event;
     sd_bus *bus;
     sd_event_source *timer;
-    sd_bus_slot *question; /* NULL: none is under way */
+    sd_bus_slot *call; /* NULL: none is under way */
     Terminal terminal;
     Snapshot *snapshot; /* NULL: none yet */
     char *trouble;      /* NULL: none */
@@ -48,7 +48,7 @@ typedef struct Top {
 
 static int compare_numbers(double a, double b)
 {
-    /* The largest first; what is not known, last. */
+    /* The largest first, and what is not known last. */
     a = isnan(a) ? -1 : a;
     b = isnan(b) ? -1 : b;
     return a < b ? 1 : a > b ? -1 : 0;
@@ -101,7 +101,7 @@ static const Sort sorts[] = {
     {'u', "queue", by_queue}, {'w', "wait", by_wait}, {'x', "run", by_run},
 };
 
-static int compare(const void *a, const void *b, void *userdata)
+static int top_compare(const void *a, const void *b, void *userdata)
 {
     const Top *t = userdata;
     int order = t->sort->compare(a, b);
@@ -134,7 +134,7 @@ static void write_summary(FILE *f, const Top *t)
             t->reversed ? " reversed" : "", text_usec(t->interval_usec, interval));
 }
 
-/* A table without its first @skip rows; its head stays. */
+/* Writes a table without its first @skip rows, but with its head. */
 static void write_table(FILE *f, const char *table, size_t skip)
 {
     size_t head = strcspn(table, "\n");
@@ -176,7 +176,7 @@ static int write_tables(FILE *f, const Top *t)
     return 0;
 }
 
-static int draw(Top *t)
+static int top_draw(Top *t)
 {
     CLEANUP_FREE char *text = NULL;
     size_t size = 0;
@@ -186,7 +186,7 @@ static int draw(Top *t)
     if (!f)
         return -ENOMEM;
     if (t->snapshot && t->snapshot->n_vms > 0)
-        qsort_r(t->snapshot->vms, t->snapshot->n_vms, sizeof(VMInfo), compare, t);
+        qsort_r(t->snapshot->vms, t->snapshot->n_vms, sizeof(VMInfo), top_compare, t);
     if (t->snapshot)
         write_summary(f, t);
     if (t->trouble)
@@ -200,17 +200,17 @@ static int draw(Top *t)
     return r;
 }
 
-/* ---- Looking ------------------------------------------------------------------------------ */
+/* ---- Asking ------------------------------------------------------------------------------ */
 
-/* It stays on the screen until there is an answer again. */
-static int set_trouble(Top *t, const char *text)
+/* The text stays on the screen until there is an answer again. */
+static int top_set_trouble(Top *t, const char *text)
 {
     free(t->trouble);
     t->trouble = text ? text_escape(text) : NULL;
     return text && !t->trouble ? -ENOMEM : 0;
 }
 
-static int take(Top *t, sd_bus_message *reply)
+static int top_take(Top *t, sd_bus_message *reply)
 {
     Snapshot *s = NULL;
     int r;
@@ -218,10 +218,10 @@ static int take(Top *t, sd_bus_message *reply)
     r = snapshot_parse(reply, &s);
     if (r < 0)
         return r;
-    /* The rates of the earlier one are found by name. */
+    /* snapshot_set_rates() finds the earlier counters by name. */
     if (t->snapshot) {
         if (t->snapshot->n_vms > 0)
-            qsort_r(t->snapshot->vms, t->snapshot->n_vms, sizeof(VMInfo), compare,
+            qsort_r(t->snapshot->vms, t->snapshot->n_vms, sizeof(VMInfo), top_compare,
                     &(Top){.sort = &sorts[1]});
         snapshot_set_rates(s, t->snapshot);
     }
@@ -231,7 +231,7 @@ static int take(Top *t, sd_bus_message *reply)
     return 0;
 }
 
-static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int top_on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
     const sd_bus_error *answered = sd_bus_message_get_error(reply);
     Top *t = userdata;
@@ -239,36 +239,37 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
     (void) error;
 
-    t->question = sd_bus_slot_unref(t->question);
-    r = answered ? set_trouble(t, bus_client_strerror(answered, sd_bus_error_get_errno(answered)))
-                 : set_trouble(t, NULL);
+    t->call = sd_bus_slot_unref(t->call);
+    r = answered
+            ? top_set_trouble(t, bus_client_strerror(answered, sd_bus_error_get_errno(answered)))
+            : top_set_trouble(t, NULL);
     if (r >= 0 && !answered)
-        r = take(t, reply);
+        r = top_take(t, reply);
     if (r >= 0)
-        r = draw(t);
+        r = top_draw(t);
     return r < 0 ? sd_event_exit(t->event, r) : 0;
 }
 
-/* One question at a time, however long the answer takes. */
-static int look(Top *t)
+/* One call at a time, however long the answer takes. */
+static int top_ask(Top *t)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
     int r;
 
-    if (t->question)
+    if (t->call)
         return 0;
     r = snapshot_call(t->bus, &m);
-    return r < 0 ? r : sd_bus_call_async(t->bus, &t->question, m, on_answer, t, 0);
+    return r < 0 ? r : sd_bus_call_async(t->bus, &t->call, m, top_on_answer, t, 0);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+static int top_on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     Top *t = userdata;
     int r;
 
     (void) usec;
 
-    r = look(t);
+    r = top_ask(t);
     if (r >= 0)
         r = sd_event_source_set_time_relative(source, t->interval_usec);
     if (r >= 0)
@@ -278,7 +279,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* ---- Keys and signals ---------------------------------------------------------------------- */
 
-static void scroll_by(Top *t, int by)
+static void top_scroll(Top *t, int by)
 {
     size_t n = t->snapshot ? t->snapshot->n_vms : 0;
 
@@ -288,23 +289,23 @@ static void scroll_by(Top *t, int by)
         t->scrolled++;
 }
 
-static int press(Top *t, char key)
+static int top_press(Top *t, char key)
 {
     if (key == 'q')
         return sd_event_exit(t->event, 0);
     if (key == ' ')
-        return look(t);
+        return top_ask(t);
 
     if (key == 'R')
         t->reversed = !t->reversed;
-    for (size_t i = 0; i < sizeof(sorts) / sizeof(sorts[0]); i++)
+    for (size_t i = 0; i < ELEMENTSOF(sorts); i++)
         if (sorts[i].key == key)
             t->sort = &sorts[i];
-    return draw(t);
+    return top_draw(t);
 }
 
-/* The arrows are ESC [ A and ESC [ B, or with an O; their bytes may come one by one. */
-static int take_byte(Top *t, char byte)
+/* The arrow keys send ESC [ A and ESC [ B, or with O for [. Their bytes may come one by one. */
+static int top_take_byte(Top *t, char byte)
 {
     char before = t->sequence;
 
@@ -312,13 +313,13 @@ static int take_byte(Top *t, char byte)
     if (t->sequence)
         return 0;
     if (!before || before == '\033')
-        return press(t, byte);
+        return top_press(t, byte);
 
-    scroll_by(t, byte == 'A' ? -1 : byte == 'B' ? 1 : 0);
-    return draw(t);
+    top_scroll(t, byte == 'A' ? -1 : byte == 'B' ? 1 : 0);
+    return top_draw(t);
 }
 
-static int on_keys(sd_event_source *source, int fd, uint32_t events, void *userdata)
+static int top_on_keys(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
     Top *t = userdata;
     char keys[64];
@@ -334,23 +335,23 @@ static int on_keys(sd_event_source *source, int fd, uint32_t events, void *userd
         return sd_event_exit(t->event, 0);
 
     for (ssize_t i = 0; i < n && r >= 0; i++)
-        r = take_byte(t, keys[i]);
+        r = top_take_byte(t, keys[i]);
     return r < 0 ? sd_event_exit(t->event, r) : 0;
 }
 
-static int on_resize(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+static int top_on_resize(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
     Top *t = userdata;
     int r;
 
     (void) source, (void) si;
 
-    r = draw(t);
+    r = top_draw(t);
     return r < 0 ? sd_event_exit(t->event, r) : 0;
 }
 
-/* ^Z: the shell gets its terminal, and after "fg" it is ours again. */
-static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+/* ^Z: gives the terminal back to the shell, and takes it again after "fg". */
+static int top_on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
     Top *t = userdata;
     int r;
@@ -361,11 +362,11 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, v
     (void) kill(getpid(), SIGSTOP);
     r = terminal_enter(&t->terminal);
     if (r >= 0)
-        r = draw(t);
+        r = top_draw(t);
     return r < 0 ? sd_event_exit(t->event, r) : 0;
 }
 
-static int on_end(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+static int top_on_end(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
     Top *t = userdata;
 
@@ -374,7 +375,7 @@ static int on_end(sd_event_source *source, const struct signalfd_siginfo *si, vo
     return sd_event_exit(t->event, 0);
 }
 
-static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int top_on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
     Top *t = userdata;
 
@@ -385,51 +386,52 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 /* ---- The verb ------------------------------------------------------------------------------ */
 
-static int add_signals(Top *t)
+static int top_add_signals(Top *t)
 {
     static const struct {
         int signal;
         sd_event_signal_handler_t handler;
     } signals[] = {
-        {SIGWINCH, on_resize}, {SIGTSTP, on_stop}, {SIGINT, on_end},
-        {SIGTERM, on_end},     {SIGQUIT, on_end},  {SIGHUP, on_end},
+        {SIGWINCH, top_on_resize}, {SIGTSTP, top_on_stop}, {SIGINT, top_on_end},
+        {SIGTERM, top_on_end},     {SIGQUIT, top_on_end},  {SIGHUP, top_on_end},
     };
     sigset_t set;
     int r = 0;
 
     sigemptyset(&set);
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+    for (size_t i = 0; i < ELEMENTSOF(signals); i++)
         sigaddset(&set, signals[i].signal);
     (void) sigprocmask(SIG_BLOCK, &set, NULL);
 
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]) && r >= 0; i++)
+    for (size_t i = 0; i < ELEMENTSOF(signals) && r >= 0; i++)
         r = sd_event_add_signal(t->event, NULL, signals[i].signal, signals[i].handler, t);
     return r;
 }
 
-static int prepare(Top *t)
+static int top_prepare(Top *t)
 {
     int r;
 
     r = sd_event_new(&t->event);
     if (r >= 0)
-        r = add_signals(t);
+        r = top_add_signals(t);
     if (r >= 0)
-        r = sd_event_add_io(t->event, NULL, STDIN_FILENO, EPOLLIN, on_keys, t);
+        r = sd_event_add_io(t->event, NULL, STDIN_FILENO, EPOLLIN, top_on_keys, t);
     if (r >= 0)
-        r = sd_event_add_time_relative(t->event, &t->timer, CLOCK_MONOTONIC, 0, 0, on_timer, t);
+        r = sd_event_add_time_relative(t->event, &t->timer, CLOCK_MONOTONIC, 0, 0, top_on_timer, t);
     if (r >= 0)
         r = sd_bus_match_signal(t->bus, NULL, "org.freedesktop.DBus.Local", NULL,
-                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, t);
+                                "org.freedesktop.DBus.Local", "Disconnected", top_on_disconnected,
+                                t);
     if (r >= 0)
         r = sd_bus_attach_event(t->bus, t->event, 0);
     return r;
 }
 
-static void release(Top *t)
+static void top_release(Top *t)
 {
     terminal_leave(&t->terminal);
-    sd_bus_slot_unref(t->question);
+    sd_bus_slot_unref(t->call);
     (void) sd_bus_detach_event(t->bus);
     sd_event_source_unref(t->timer);
     sd_event_unref(t->event);
@@ -458,12 +460,12 @@ int verb_top(Context *c, int argc, char **argv)
     else if (t.interval_usec < INTERVAL_MIN_USEC)
         t.interval_usec = INTERVAL_MIN_USEC;
 
-    r = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) ? prepare(&t) : -ENOTTY;
+    r = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) ? top_prepare(&t) : -ENOTTY;
     if (r >= 0)
         r = terminal_enter(&t.terminal);
     if (r >= 0)
         r = sd_event_loop(t.event);
-    release(&t);
+    top_release(&t);
 
     if (r == -ENOTTY)
         print_error("'top' needs a terminal. See 'list'.");
