@@ -73,11 +73,11 @@ TEST(test_looking)
 {
     Ctl c;
 
-    c = ctl_run_as(NOBODY, "status", "web", NULL);
+    c = ctl_run_as(NOBODY, "status", "web");
     assert_int_equal(c.status, 0);
     assert_non_null(strstr(c.out, "UUID: 01010101"));
     ctl_release(&c);
-    c = ctl_run_as(NOBODY, "metrics", NULL);
+    c = ctl_run_as(NOBODY, "metrics");
     assert_int_equal(c.status, 0);
     assert_non_null(strstr(c.out, "# EOF\n"));
     ctl_release(&c);
@@ -89,7 +89,7 @@ TEST(test_refused)
     FakePolkitCall call;
 
     assert_int_equal(fake_polkit_set(&polkit, NULL, (uid_t) -1, FAKE_POLKIT_NO), 0);
-    expect_refused(ctl_run_as(NOBODY, "set-priority", "web", "low", NULL),
+    expect_refused(ctl_run_as(NOBODY, "set-priority", "web", "low"),
                    "Failed to set priority of VM web: Not authorized for "
                    "org.vgpu.mediator1.manage-vms.\n");
     assert_int_equal(fake_polkit_next_call(&polkit, &call), 0);
@@ -98,14 +98,14 @@ TEST(test_refused)
     assert_int_equal(call.uid, NOBODY);
     assert_true(call.interactive);
 
-    expect_refused(ctl_run_as(NOBODY, "pause-pool", "A", NULL),
+    expect_refused(ctl_run_as(NOBODY, "pause-pool", "A"),
                    "Failed to pause pool A: Not authorized for org.vgpu.mediator1.manage-pools.\n");
     assert_int_equal(fake_polkit_next_call(&polkit, &call), 0);
-    expect_refused(ctl_run_as(NOBODY, "reload", NULL),
+    expect_refused(ctl_run_as(NOBODY, "reload"),
                    "Failed to reload the configuration: Not authorized for "
                    "org.vgpu.mediator1.reload.\n");
     assert_int_equal(fake_polkit_next_call(&polkit, &call), 0);
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "high");
+    vm_text_is("web", "Priority", "high");
 }
 
 TEST(test_no_ask_password)
@@ -113,12 +113,12 @@ TEST(test_no_ask_password)
     FakePolkitCall call;
 
     assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_CHALLENGE), 0);
-    expect_refused(ctl_run_as(NOBODY, "--no-ask-password", "set-priority", "web", "low", NULL),
+    expect_refused(ctl_run_as(NOBODY, "--no-ask-password", "set-priority", "web", "low"),
                    "Failed to set priority of VM web: Interactive authentication required for "
                    "org.vgpu.mediator1.manage-vms.\n");
     assert_int_equal(fake_polkit_next_call(&polkit, &call), 0);
     assert_false(call.interactive);
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "high");
+    vm_text_is("web", "Priority", "high");
 }
 
 TEST(test_allowed)
@@ -128,12 +128,12 @@ TEST(test_allowed)
 
     assert_int_equal(
         fake_polkit_set(&polkit, "org.vgpu.mediator1.manage-vms", NOBODY, FAKE_POLKIT_YES), 0);
-    c = ctl_run_as(NOBODY, "set-priority", "web", "low", "--runtime", NULL);
+    c = ctl_run_as(NOBODY, "set-priority", "web", "low", "--runtime");
     assert_int_equal(c.status, 0);
     assert_string_equal(c.err, "");
     ctl_release(&c);
     assert_int_equal(fake_polkit_next_call(&polkit, &call), 0);
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "low");
+    vm_text_is("web", "Priority", "low");
 }
 
 /* At a terminal polkit's agent is there before the question, and gone after it. */
@@ -144,17 +144,17 @@ TEST(test_agent)
 
     assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_CHALLENGE), 0);
     assert_int_equal(fake_polkit_hold(&polkit), 0);
-    ctl_start_terminal(&p, NOBODY, "set-priority", "web", "medium", "--runtime", NULL);
+    ctl_start_terminal(&p, NOBODY, "set-priority", "web", "medium", "--runtime");
     ctl_wait_for(&p, "agent starts");
     assert_int_equal(fake_polkit_next_call(&polkit, &call), 0);
     assert_true(call.interactive);
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "low");
+    vm_text_is("web", "Priority", "low");
 
     /* The user has typed the password. */
     assert_int_equal(fake_polkit_release(&polkit), 0);
     ctl_wait_for(&p, "agent ends");
     assert_int_equal(ctl_end(&p, NULL), 0);
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "medium");
+    vm_text_is("web", "Priority", "medium");
 }
 
 /* Who may do it anyway, who only looks and who wants no question gets no agent. */
@@ -164,15 +164,15 @@ TEST(test_no_agent)
     CtlProcess p;
     char *rest;
 
-    ctl_start_terminal(&p, 0, "set-priority", "web", "low", "--runtime", NULL);
+    ctl_start_terminal(&p, 0, "set-priority", "web", "low", "--runtime");
     assert_int_equal(ctl_end(&p, &rest), 0);
     assert_string_equal(rest, "");
     free(rest);
-    ctl_start_terminal(&p, NOBODY, "list", "--no-pager", NULL);
+    ctl_start_terminal(&p, NOBODY, "list", "--no-pager");
     assert_int_equal(ctl_end(&p, &rest), 0);
     assert_null(strstr(rest, "agent"));
     free(rest);
-    ctl_start_terminal(&p, NOBODY, "set-priority", "web", "high", "--no-ask-password", NULL);
+    ctl_start_terminal(&p, NOBODY, "set-priority", "web", "high", "--no-ask-password");
     assert_int_equal(ctl_end(&p, &rest), 1);
     assert_string_equal(rest, "Failed to set priority of VM web: Interactive authentication "
                               "required for org.vgpu.mediator1.manage-vms.\r\n");
@@ -190,10 +190,10 @@ TEST(test_without_agent_program)
 
     setenv("PATH", "/nonexistent", 1);
     assert_int_equal(fake_polkit_set(&polkit, NULL, NOBODY, FAKE_POLKIT_YES), 0);
-    ctl_start_terminal(&p, NOBODY, "set-priority", "web", "high", "--runtime", NULL);
+    ctl_start_terminal(&p, NOBODY, "set-priority", "web", "high", "--runtime");
     assert_int_equal(ctl_end(&p, NULL), 0);
     assert_int_equal(fake_polkit_next_call(&polkit, &call), 0);
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "high");
+    vm_text_is("web", "Priority", "high");
     setenv("PATH", path, 1);
     free(path);
 }
@@ -201,7 +201,7 @@ TEST(test_without_agent_program)
 TEST(test_no_polkit)
 {
     fake_polkit_stop(&polkit);
-    expect_refused(ctl_run_as(NOBODY, "set-priority", "web", "low", NULL),
+    expect_refused(ctl_run_as(NOBODY, "set-priority", "web", "low"),
                    "Failed to set priority of VM web: Not authorized for "
                    "org.vgpu.mediator1.manage-vms.\n");
 }

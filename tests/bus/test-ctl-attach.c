@@ -13,21 +13,21 @@
 TEST(test_attach)
 {
     const char *refusal = "Failed to attach a GPU to domain test: ";
-    Ctl c = ctl_run("attach", "test", "--connect=test:///default", NULL);
+    Ctl c = ctl_run("attach", "test", "--connect=test:///default");
 
     assert_int_equal(c.status, 1);
     assert_true(strncmp(c.err, refusal, strlen(refusal)) == 0);
     assert_non_null(strstr(c.err, "'test'"));
     ctl_release(&c);
-    c = ctl_run("attach", "test", "--priority=urgent", "-c", "test:///default", NULL);
+    c = ctl_run("attach", "test", "--priority=urgent", "-c", "test:///default");
     assert_int_equal(c.status, 1);
     assert_non_null(strstr(c.err, "'urgent'"));
     ctl_release(&c);
-    c = ctl_run("attach", "test", "QueueLimit=0", "-c", "test:///default", NULL);
+    c = ctl_run("attach", "test", "QueueLimit=0", "-c", "test:///default");
     assert_int_equal(c.status, 1);
     assert_non_null(strstr(c.err, "'0'"));
     ctl_release(&c);
-    c = ctl_run("attach", "test", "Speed=1", "-c", "test:///default", NULL);
+    c = ctl_run("attach", "test", "Speed=1", "-c", "test:///default");
     assert_int_equal(c.status, 1);
     assert_non_null(strstr(c.err, "'Speed=1' is no limit: it is QueueLimit=, RequestRateLimit="));
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
@@ -36,14 +36,14 @@ TEST(test_attach)
     ctl_release(&c);
     ctl_refuse("Failed to detach the GPU of domain none: no domain is called 'none'", "detach",
                "none", "-c", "test:///default");
-    c = ctl_run("detach", "test", "-c", "test:///default", NULL);
+    c = ctl_run("detach", "test", "-c", "test:///default");
     assert_int_equal(c.status, 0);
     ctl_release(&c);
 }
 
 static bool has_libvirt(void)
 {
-    Ctl c = ctl_run("--help", NULL);
+    Ctl c = ctl_run("--help");
     bool there = strstr(c.out, "attach DOMAIN") != NULL;
 
     ctl_release(&c);

@@ -23,11 +23,6 @@ static int start(void **state)
     return world_start("[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n");
 }
 
-static void unregister_vm(const char *name)
-{
-    call_manager(NULL, "UnregisterVM", "s", name);
-}
-
 /* ---- top ---------------------------------------------------------------------------------- */
 
 /* The terminal of the test at hand: a descriptor of our own keeps what was set last. */
@@ -45,7 +40,7 @@ static bool is_as_before(void)
 /* Starts it and waits for its first picture. */
 static void start_top(CtlProcess *top)
 {
-    ctl_start_terminal(top, 0, "top", "--interval=0.1", NULL);
+    ctl_start_terminal(top, 0, "top", "--interval=0.1");
     terminal = ioctl(top->fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     assert_true(terminal >= 0);
     ctl_wait_for(top, ENTER);
@@ -220,7 +215,7 @@ TEST(test_top_needs_a_terminal)
 
 static void start_monitor(CtlProcess *monitor, const char *json)
 {
-    ctl_start(monitor, 0, "monitor", json, NULL);
+    ctl_start(monitor, 0, "monitor", json);
     ctl_wait_for(monitor, "Showing changes as they happen.\n");
 }
 

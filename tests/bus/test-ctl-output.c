@@ -9,6 +9,7 @@
 
 #include <json.h>
 
+#include "cleanup.h"
 #include "test-ctl-run.h"
 #include "test.h"
 #include "world.h"
@@ -38,17 +39,17 @@ TEST(test_help)
         "release",      "register", "unregister", "pause-pool", "resume-pool", "reset-statistics",
         "reload",
     };
-    Ctl c = ctl_run("--help", NULL), v;
+    Ctl c = ctl_run("--help"), v;
 
     assert_int_equal(c.status, 0);
     assert_string_equal(c.err, "");
-    for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+    for (unsigned i = 0; i < ELEMENTSOF(verbs); i++)
         assert_non_null(strstr(c.out, verbs[i]));
     for (const char *line = c.out; *line; line = strchr(line, '\n') + 1)
         assert_true(strcspn(line, "\n") <= 80);
     ctl_release(&c);
 
-    v = ctl_run("--version", NULL);
+    v = ctl_run("--version");
     assert_int_equal(v.status, 0);
     assert_true(strncmp(v.out, "vgpu-mediator 0.", 16) == 0);
     ctl_release(&v);
@@ -75,7 +76,7 @@ TEST(test_usage)
     ctl_refuse("vgpuctl: option '--json' requires an argument\nSee vgpuctl --help.", "--json");
 
     /* What follows "--" is no option. */
-    c = ctl_run("status", "--", "--json", NULL);
+    c = ctl_run("status", "--", "--json");
     assert_int_equal(c.status, 1);
     assert_string_equal(c.err, "Failed to get status of VM --json: No VM '--json' is known.\n");
     ctl_release(&c);
@@ -100,7 +101,7 @@ TEST(test_one_call)
                                    "asu", 1, "type='method_call',destination='" VGPU_BUS_NAME "'",
                                    0) >= 0);
 
-    c = ctl_run("list", "--interval=0", NULL);
+    c = ctl_run("list", "--interval=0");
     assert_int_equal(c.status, 0);
     ctl_release(&c);
     call_manager(NULL, "GetVM", "s", "web1"); /* what comes after the list's */
@@ -164,7 +165,7 @@ static void test_json_list(void **state)
 
     (void) state;
     for (unsigned i = 0; i < 2; i++) {
-        Ctl c = ctl_run("list", modes[i], NULL);
+        Ctl c = ctl_run("list", modes[i]);
         struct json_object *vms = parse(&c, "vms"), *vm;
 
         assert_int_equal(json_object_array_length(vms), 3);
@@ -190,7 +191,7 @@ TEST(test_json_others)
     struct json_object *list, *o;
     Ctl c;
 
-    c = ctl_run("pools", "--json=pretty", NULL);
+    c = ctl_run("pools", "--json=pretty");
     list = parse(&c, "pools");
     assert_int_equal(json_object_array_length(list), 2);
     o = json_object_array_get_idx(list, 1);
@@ -202,7 +203,7 @@ TEST(test_json_others)
     json_object_put(list);
     ctl_release(&c);
 
-    c = ctl_run("status", "web2", "--json=short", NULL);
+    c = ctl_run("status", "web2", "--json=short");
     list = parse(&c, "vms");
     assert_int_equal(json_object_array_length(list), 1);
     o = json_object_array_get_idx(list, 0);
@@ -243,7 +244,7 @@ TEST(test_metrics_say_what_is)
     for (uint32_t id = 0; id < 60; id++)
         expect_sum(fd, id, id + 1);
 
-    c = ctl_run("metrics", NULL);
+    c = ctl_run("metrics");
     assert_true(strcmp(c.out + strlen(c.out) - 6, "# EOF\n") == 0);
     assert_float_equal(sample(&c, "vgpu_vm_connected{vm=\"web1\"}"), 1, 0);
     assert_float_equal(sample(&c, "vgpu_vm_connected{vm=\"web2\"}"), 0, 0);
@@ -280,7 +281,7 @@ static char *on_terminal(const char *option)
     CtlProcess p;
     char *text;
 
-    ctl_start_terminal(&p, 0, "list", "--interval=0", option, NULL);
+    ctl_start_terminal(&p, 0, "list", "--interval=0", option);
     assert_int_equal(ctl_end(&p, &text), 0);
     return text;
 }
@@ -326,7 +327,7 @@ TEST(test_pager)
     unsetenv("PAGER");
 
     /* less, which the user leaves. */
-    ctl_start_terminal(&p, 0, "list", "--no-legend", NULL);
+    ctl_start_terminal(&p, 0, "list", "--no-legend");
     ctl_wait_for(&p, "web1");
     ctl_press(&p, "q");
     assert_int_equal(ctl_end(&p, NULL), 0);
@@ -341,13 +342,13 @@ TEST(test_colors)
     setenv("NO_COLOR", "1", 1);
     expect_on_terminal("--no-pager", "\033[31m", false);
     setenv("SYSTEMD_COLORS", "1", 1);
-    c = ctl_run("list", NULL);
+    c = ctl_run("list");
     assert_non_null(strstr(c.out, "\033[31mquarantined"));
     ctl_release(&c);
-    c = ctl_run("status", "web2", NULL);
+    c = ctl_run("status", "web2");
     assert_non_null(strstr(c.out, "State: \033[31mquarantined\033[0m"));
     ctl_release(&c);
-    c = ctl_run("list", "--json=short", NULL);
+    c = ctl_run("list", "--json=short");
     assert_null(strstr(c.out, "\033"));
     ctl_release(&c);
     setenv("SYSTEMD_COLORS", "0", 1);

@@ -17,34 +17,17 @@
 #include "test-ctl-run.h"
 #include "test.h"
 
-#define MAX_ARGUMENTS 32
 #define TIMEOUT_MSEC 10000
 
-typedef struct Arguments {
-    char *v[MAX_ARGUMENTS + 1];
-} Arguments;
-
-static Arguments collect(const char *first, va_list ap)
-{
-    Arguments a = {{(char *) "vgpuctl"}};
-    int n = 1;
-
-    for (const char *arg = first; arg; arg = va_arg(ap, const char *)) {
-        assert_true(n < MAX_ARGUMENTS);
-        a.v[n++] = (char *) arg;
-    }
-    return a;
-}
-
-/* Becomes vgpuctl; opened first, for the build tree may be closed to @uid. */
-static _Noreturn void become(uid_t uid, const Arguments *a)
+/* Becomes vgpuctl. The program is opened first: @uid may not have access to the build tree. */
+static _Noreturn void become(uid_t uid, const char *const *arguments)
 {
     int program = open(getenv("VGPU_CTL"), O_RDONLY | O_CLOEXEC);
 
     (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (uid != 0 && (setgroups(0, NULL) < 0 || setgid(uid) < 0 || setuid(uid) < 0))
         _exit(125);
-    fexecve(program, a->v, environ);
+    fexecve(program, (char *const *) arguments, environ);
     _exit(126);
 }
 
@@ -69,7 +52,8 @@ static char *contents(int fd)
 
 /* ---- To its end --------------------------------------------------------------------------- */
 
-static Ctl run(uid_t uid, const Arguments *a, const char *script)
+/* Runs vgpuctl, or a shell's @script where there is one. */
+static Ctl run(uid_t uid, const char *const *arguments, const char *script)
 {
     int out = memfd_create("out", MFD_CLOEXEC), err = memfd_create("err", MFD_CLOEXEC);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -82,7 +66,7 @@ static Ctl run(uid_t uid, const Arguments *a, const char *script)
         dup2(out, STDOUT_FILENO);
         dup2(err, STDERR_FILENO);
         if (!script)
-            become(uid, a);
+            become(uid, arguments);
         execlp("bash", "bash", "--norc", "-c", script, NULL);
         _exit(126);
     }
@@ -93,26 +77,9 @@ static Ctl run(uid_t uid, const Arguments *a, const char *script)
     return c;
 }
 
-Ctl ctl_run(const char *first, ...)
+Ctl ctl_run_arguments(uid_t uid, const char *const *arguments)
 {
-    Arguments a;
-    va_list ap;
-
-    va_start(ap, first);
-    a = collect(first, ap);
-    va_end(ap);
-    return run(0, &a, NULL);
-}
-
-Ctl ctl_run_as(uid_t uid, const char *first, ...)
-{
-    Arguments a;
-    va_list ap;
-
-    va_start(ap, first);
-    a = collect(first, ap);
-    va_end(ap);
-    return run(uid, &a, NULL);
+    return run(uid, arguments, NULL);
 }
 
 Ctl ctl_shell(const char *script)
@@ -126,56 +93,28 @@ void ctl_release(Ctl *c)
     free(c->err);
 }
 
-static void expect(const char *file, int line, const Arguments *a, int status, const char *out,
-                   const char *err)
+void ctl_expect_at(const char *file, int line, const char *const *arguments, int status,
+                   const char *out, const char *err)
 {
-    Ctl c = run(0, a, NULL);
+    Ctl c = run(0, arguments, NULL);
 
     if (c.status != status || strcmp(c.out, out) != 0 || strcmp(c.err, err) != 0) {
         print_error("vgpuctl %s %s exited with %d\nwrote:    %s\nexpected: %s\n"
                     "on standard error: %s\nexpected:          %s\n",
-                    a->v[1] ? a->v[1] : "", a->v[1] && a->v[2] ? a->v[2] : "", c.status, c.out, out,
-                    c.err, err);
+                    arguments[1] ? arguments[1] : "",
+                    arguments[1] && arguments[2] ? arguments[2] : "", c.status, c.out, out, c.err,
+                    err);
         _fail(file, line);
     }
     ctl_release(&c);
 }
 
-void ctl_expect_at(const char *file, int line, const char *out, const char *first, ...)
-{
-    Arguments a;
-    va_list ap;
-
-    va_start(ap, first);
-    a = collect(first, ap);
-    va_end(ap);
-    expect(file, line, &a, 0, out, "");
-}
-
-void ctl_refuse_at(const char *file, int line, const char *err, const char *first, ...)
-{
-    char text[1024];
-    Arguments a;
-    va_list ap;
-
-    va_start(ap, first);
-    a = collect(first, ap);
-    va_end(ap);
-    snprintf(text, sizeof(text), "%s\n", err);
-    expect(file, line, &a, 1, "", text);
-}
-
 /* ---- Running on --------------------------------------------------------------------------- */
 
-void ctl_start(CtlProcess *p, uid_t uid, const char *first, ...)
+void ctl_start_arguments(CtlProcess *p, uid_t uid, const char *const *arguments)
 {
-    Arguments a;
-    va_list ap;
     int fds[2];
 
-    va_start(ap, first);
-    a = collect(first, ap);
-    va_end(ap);
     *p = (CtlProcess){0};
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     p->pid = fork();
@@ -183,27 +122,22 @@ void ctl_start(CtlProcess *p, uid_t uid, const char *first, ...)
     if (p->pid == 0) {
         dup2(fds[1], STDOUT_FILENO);
         dup2(fds[1], STDERR_FILENO);
-        become(uid, &a);
+        become(uid, arguments);
     }
     close(fds[1]);
     p->fd = fds[0];
 }
 
-void ctl_start_terminal(CtlProcess *p, uid_t uid, const char *first, ...)
+void ctl_start_terminal_arguments(CtlProcess *p, uid_t uid, const char *const *arguments)
 {
     struct winsize size = {.ws_row = 24, .ws_col = 100};
-    Arguments a;
-    va_list ap;
 
-    va_start(ap, first);
-    a = collect(first, ap);
-    va_end(ap);
     *p = (CtlProcess){0};
     p->pid = forkpty(&p->fd, NULL, NULL, &size);
     assert_true(p->pid >= 0);
     if (p->pid == 0) {
         setenv("TERM", "xterm", 1);
-        become(uid, &a);
+        become(uid, arguments);
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What vgpuctl shows and changes, against the real mediator. */
+/* What vgpuctl shows and changes, against the real mediator. Every test leaves it without VMs. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "test-ctl-run.h"
 #include "test.h"
 #include "world.h"
@@ -17,12 +18,6 @@ static int start(void **state)
 {
     (void) state;
     return world_start(POOLS "[Unregistered]\nPolicy=allow\n");
-}
-
-/* Every test leaves the mediator without VMs. */
-static void unregister_vm(const char *name)
-{
-    call_manager(NULL, "UnregisterVM", "s", name);
 }
 
 /* Whether a line of @text is made of these words, with any white space between them. */
@@ -86,7 +81,7 @@ TEST(test_list)
     call_manager(NULL, "PauseVM", "s", "web2");
     call_manager(NULL, "QuarantineVM", "s", "web10");
 
-    c = ctl_run("--interval=0", NULL);
+    c = ctl_run("--interval=0");
     assert_int_equal(c.status, 0);
     expect_row(&c, "NAME ID POOL PRIORITY STATE QUEUE RUNNING REQUESTS FAILED RATE WAIT-P50 "
                    "WAIT-P99 RUN-P50 RUN-P99");
@@ -100,7 +95,7 @@ TEST(test_list)
     assert_null(strstr(c.out, "\033"));
     ctl_release(&c);
 
-    c = ctl_run("--no-legend", "list", NULL);
+    c = ctl_run("--no-legend", "list");
     expect_row(&c, "web1 %u A high connected 0 0 0 0 0 - - - -", web1);
     assert_null(strstr(c.out, "NAME"));
     assert_null(strstr(c.out, "listed"));
@@ -129,14 +124,14 @@ TEST(test_list_requests)
         assert_true(wire_send_add(fd, 1, id, VGPU_PRIORITY_HIGH, id, 1));
     expect_pong(fd);
 
-    c = ctl_run("--interval=0", NULL);
+    c = ctl_run("--interval=0");
     expect_row(&c, "web %u A high connected 4 16 0 0 - - - - -", id_of_web);
     ctl_release(&c);
-    c = ctl_run("pools", "--interval=0", "--no-legend", NULL);
+    c = ctl_run("pools", "--interval=0", "--no-legend");
     assert_true(strncmp(c.out, "A", 1) == 0);
     assert_non_null(strstr(c.out, " ready "));
     ctl_release(&c);
-    c = ctl_run("status", "web", NULL);
+    c = ctl_run("status", "web");
     expect_row(&c, "Queue: 4 of 64");
     expect_row(&c, "Running: 16");
     expect_row(&c, "Requests: 20 submitted, 0 completed, 0 failed, 0 rejected");
@@ -145,7 +140,7 @@ TEST(test_list_requests)
     assert_int_equal(kill(executor, SIGCONT), 0);
     for (uint32_t id = 0; id < 20; id++)
         expect_sum(fd, id, id + 1);
-    c = ctl_run("status", "web", NULL);
+    c = ctl_run("status", "web");
     expect_row(&c, "Requests: 20 submitted, 20 completed, 0 failed, 0 rejected");
     expect_row(&c, "Data: 800B in, 720B out");
     assert_non_null(strstr(c.out, "Wait: p50 "));
@@ -185,7 +180,7 @@ TEST(test_rate)
     expect_welcome(fd);
     other = keep_busy(fd);
 
-    c = ctl_run("--json=short", "--interval=0.5", NULL);
+    c = ctl_run("--json=short", "--interval=0.5");
     assert_int_equal(sscanf(strstr(c.out, "requests_per_second") + 21, "%lf", &rate), 1);
     assert_true(rate > 10);
     ctl_release(&c);
@@ -197,7 +192,7 @@ TEST(test_rate)
 
 TEST(test_pools)
 {
-    Ctl c = ctl_run("pools", NULL);
+    Ctl c = ctl_run("pools");
 
     assert_int_equal(c.status, 0);
     assert_non_null(strstr(c.out, "POOL BACKEND STATE HIGH MEDIUM LOW RUNNING REQUESTS"));
@@ -219,7 +214,7 @@ TEST(test_status)
     call_manager(NULL, "SetVMPool", "ssb", "web", "C", 1);
     call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "RequestRateLimit", "u", 50, 1);
 
-    c = ctl_run("status", "web", NULL);
+    c = ctl_run("status", "web");
     assert_int_equal(c.status, 0);
     expect_row(&c, "web (%u)", id);
     expect_row(&c, "UUID: 01010101-0101-0101-0101-010101010101");
@@ -243,7 +238,7 @@ TEST(test_several)
 
     register_vm("one", 1, "A", "high");
     register_vm("two", 2, "A", "high");
-    c = ctl_run("status", "--json=short", "one", "none", "two", NULL);
+    c = ctl_run("status", "--json=short", "one", "none", "two");
     assert_int_equal(c.status, 1);
     assert_string_equal(c.err, "Failed to get status of VM none: No VM 'none' is known.\n");
     assert_non_null(strstr(c.out, "\"name\":\"one\""));
@@ -251,8 +246,8 @@ TEST(test_several)
     ctl_release(&c);
 
     ctl_refuse("Failed to pause VM none: No VM 'none' is known.", "pause", "none", "one", "two");
-    assert_true(get_bool(VM("one"), VGPU_INTERFACE_VM, "Paused"));
-    assert_true(get_bool(VM("two"), VGPU_INTERFACE_VM, "Paused"));
+    assert_true(vm_is("one", "Paused"));
+    assert_true(vm_is("two", "Paused"));
     ctl_expect("", "unregister", "one", "two");
     ctl_expect("No VMs.\n", NULL);
 }
@@ -263,19 +258,19 @@ TEST(test_names)
     Ctl c;
 
     register_vm("w\xc3\xbc rm", 1, "A", "high");
-    c = ctl_run("--interval=0", NULL);
+    c = ctl_run("--interval=0");
     assert_non_null(strstr(c.out, "w\xc3\xbc rm "));
     ctl_release(&c);
 
     setenv("LC_ALL", "C", 1);
-    c = ctl_run("--interval=0", NULL);
+    c = ctl_run("--interval=0");
     assert_non_null(strstr(c.out, "w\\xc3\\xbc rm "));
     ctl_release(&c);
-    c = ctl_run("status", "w\xc3\xbc rm", NULL);
+    c = ctl_run("status", "w\xc3\xbc rm");
     assert_true(strncmp(c.out, "w\\xc3\\xbc rm (", 14) == 0);
     ctl_release(&c);
     /* JSON is UTF-8 whatever the locale is. */
-    c = ctl_run("--json=short", NULL);
+    c = ctl_run("--json=short");
     assert_non_null(strstr(c.out, "\"name\":\"w\xc3\xbc rm\""));
     ctl_release(&c);
     ctl_refuse("Failed to pause VM \\xc3\\xbc: No VM '\\xc3\\xbc' is known.", "pause", "\xc3\xbc");
@@ -292,16 +287,16 @@ TEST(test_set_priority)
 {
     register_vm("web", 1, "A", "high");
     ctl_expect("", "set-priority", "web", "low", "--runtime");
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "low");
+    vm_text_is("web", "Priority", "low");
     unregister_vm("web");
     register_vm("web", 1, "A", "high");
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "high");
+    vm_text_is("web", "Priority", "high");
 
     /* What is not for the runtime only is there the next time. */
     ctl_expect("", "set-priority", "web", "medium");
     unregister_vm("web");
     register_vm("web", 1, "A", "high");
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "Priority", "medium");
+    vm_text_is("web", "Priority", "medium");
 
     ctl_refuse("Failed to set priority of VM web: 'urgent' is no priority: it is high, medium or "
                "low.",
@@ -315,7 +310,7 @@ TEST(test_set_pool)
 {
     register_vm("move", 1, "A", "high");
     ctl_expect("", "set-pool", "move", "C");
-    expect_text(VM("move"), VGPU_INTERFACE_VM, "Pool", "C");
+    vm_text_is("move", "Pool", "C");
     ctl_refuse("Failed to set pool of VM move: No pool 'Q' is configured.", "set-pool", "move",
                "Q");
     unregister_vm("move");
@@ -323,34 +318,42 @@ TEST(test_set_pool)
 
 TEST(test_set_limits)
 {
+    static const struct {
+        const char *limit, *error;
+    } refused[] = {
+        {"Speed=1", "Failed to set limits of VM web: There is no limit 'Speed'."},
+        {"QueueLimit=0",
+         "Failed to set limits of VM web: QueueLimit is 0, and must be from 1 to 65536."},
+        {"Weight=0", "Failed to set limits of VM web: Weight is 0, and must be from 1 to 10000."},
+        {"Weight=10001",
+         "Failed to set limits of VM web: Weight is 10001, and must be from 1 to 10000."},
+        {"QueueLimit=-1", "'QueueLimit=-1' is no limit: it is a name, '=' and a number."},
+        {"QueueLimit=4294967296",
+         "'QueueLimit=4294967296' is no limit: it is a name, '=' and a number."},
+        {"QueueLimit=1x", "'QueueLimit=1x' is no limit: it is a name, '=' and a number."},
+        {"=1", "'=1' is no limit: it is a name, '=' and a number."},
+        {"7", "'7' is no limit: it is a name, '=' and a number."},
+    };
+
     register_vm("web", 1, "A", "high");
     ctl_expect("", "set-limits", "web", "QueueLimit=7", "RequestRateLimit=100", "--runtime");
-    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
-    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RequestRateLimit"), 100);
+    assert_int_equal(vm_number("web", "QueueLimit"), 7);
+    assert_int_equal(vm_number("web", "RequestRateLimit"), 100);
     ctl_expect("", "set-limits", "web", "Weight=300", "--runtime");
-    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "Weight"), 300);
+    assert_int_equal(vm_number("web", "Weight"), 300);
     ctl_expect("", "set-limits", "web", "RequestRateLimit=0", "--runtime");
-    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
-    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RequestRateLimit"), 0);
+    assert_int_equal(vm_number("web", "QueueLimit"), 7);
+    assert_int_equal(vm_number("web", "RequestRateLimit"), 0);
 
-    ctl_refuse("Failed to set limits of VM web: There is no limit 'Speed'.", "set-limits", "web",
-               "Speed=1");
-    ctl_refuse("Failed to set limits of VM web: QueueLimit is 0, and must be from 1 to 65536.",
-               "set-limits", "web", "QueueLimit=0");
-    ctl_refuse("Failed to set limits of VM web: Weight is 0, and must be from 1 to 10000.",
-               "set-limits", "web", "Weight=0");
-    ctl_refuse("Failed to set limits of VM web: Weight is 10001, and must be from 1 to 10000.",
-               "set-limits", "web", "Weight=10001");
-    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "Weight"), 300);
-    ctl_refuse("'QueueLimit=-1' is no limit: it is a name, '=' and a number.", "set-limits", "web",
-               "QueueLimit=-1");
-    ctl_refuse("'QueueLimit=4294967296' is no limit: it is a name, '=' and a number.", "set-limits",
-               "web", "QueueLimit=4294967296");
-    ctl_refuse("'QueueLimit=1x' is no limit: it is a name, '=' and a number.", "set-limits", "web",
-               "QueueLimit=1x");
-    ctl_refuse("'=1' is no limit: it is a name, '=' and a number.", "set-limits", "web", "=1");
-    ctl_refuse("'7' is no limit: it is a name, '=' and a number.", "set-limits", "web", "7");
-    assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
+    for (size_t i = 0; i < ELEMENTSOF(refused); i++) {
+        char line[256];
+
+        snprintf(line, sizeof(line), "%s\n", refused[i].error);
+        ctl_expect_at(__FILE__, __LINE__, CTL_ARGUMENTS("set-limits", "web", refused[i].limit), 1,
+                      "", line);
+    }
+    assert_int_equal(vm_number("web", "Weight"), 300);
+    assert_int_equal(vm_number("web", "QueueLimit"), 7);
     unregister_vm("web");
 }
 
@@ -358,13 +361,13 @@ TEST(test_switches)
 {
     register_vm("web", 1, "A", "high");
     ctl_expect("", "pause", "web");
-    assert_true(get_bool(VM("web"), VGPU_INTERFACE_VM, "Paused"));
+    assert_true(vm_is("web", "Paused"));
     ctl_expect("", "resume", "web");
-    assert_false(get_bool(VM("web"), VGPU_INTERFACE_VM, "Paused"));
+    assert_false(vm_is("web", "Paused"));
     ctl_expect("", "quarantine", "web");
-    assert_true(get_bool(VM("web"), VGPU_INTERFACE_VM, "Quarantined"));
+    assert_true(vm_is("web", "Quarantined"));
     ctl_expect("", "release", "web");
-    assert_false(get_bool(VM("web"), VGPU_INTERFACE_VM, "Quarantined"));
+    assert_false(vm_is("web", "Quarantined"));
     unregister_vm("web");
 
     ctl_refuse("Failed to resume VM web: No VM 'web' is known.", "resume", "web");
@@ -391,18 +394,18 @@ TEST(test_register)
 
     ctl_expect("70\n", "register", "new", uuid, "--pool=C", "--priority=low", "QueueLimit=5",
                "RequestRateLimit=9", "Weight=10000", "VMID=70");
-    expect_text(VM("new"), VGPU_INTERFACE_VM, "UUID", uuid);
-    expect_text(VM("new"), VGPU_INTERFACE_VM, "Pool", "C");
-    expect_text(VM("new"), VGPU_INTERFACE_VM, "Priority", "low");
-    assert_int_equal(get_u32(VM("new"), VGPU_INTERFACE_VM, "QueueLimit"), 5);
-    assert_int_equal(get_u32(VM("new"), VGPU_INTERFACE_VM, "RequestRateLimit"), 9);
-    assert_int_equal(get_u32(VM("new"), VGPU_INTERFACE_VM, "Weight"), 10000);
-    assert_int_equal(get_u32(VM("new"), VGPU_INTERFACE_VM, "VMID"), 70);
+    vm_text_is("new", "UUID", uuid);
+    vm_text_is("new", "Pool", "C");
+    vm_text_is("new", "Priority", "low");
+    assert_int_equal(vm_number("new", "QueueLimit"), 5);
+    assert_int_equal(vm_number("new", "RequestRateLimit"), 9);
+    assert_int_equal(vm_number("new", "Weight"), 10000);
+    assert_int_equal(vm_number("new", "VMID"), 70);
 
     /* The same again gives the same; what is not said is A and medium. */
     ctl_expect("70\n", "register", "new", uuid);
-    expect_text(VM("new"), VGPU_INTERFACE_VM, "ConfiguredPool", "A");
-    expect_text(VM("new"), VGPU_INTERFACE_VM, "ConfiguredPriority", "medium");
+    vm_text_is("new", "ConfiguredPool", "A");
+    vm_text_is("new", "ConfiguredPriority", "medium");
 
     ctl_refuse("Failed to register VM other: VMID 70 is taken.", "register", "other",
                "22345678-9abc-def0-1234-56789abcdef0", "VMID=70");

@@ -109,7 +109,7 @@ static void expect_content(const char *xml, const char *text)
 
 TEST(test_attach)
 {
-    char *after = attach(plain, &high, ATTACH_CHANGED), *error;
+    CLEANUP_FREE char *after = attach(plain, &high, ATTACH_CHANGED), *error = NULL;
     Domain *d;
 
     expect_content(after, "<metadata>" ELEMENT "pool=\"A\" priority=\"high\""
@@ -118,37 +118,30 @@ TEST(test_attach)
     assert_int_equal(domain_parse(after, strlen(after), &d, &error), 0);
     assert_true(d->has_device);
     domain_free(d);
-    free(after);
 }
 
 TEST(test_detach_undoes_attach)
 {
-    char *attached = attach(plain, &high, ATTACH_CHANGED);
-    char *after = detach(attached, ATTACH_CHANGED);
+    CLEANUP_FREE char *attached = attach(plain, &high, ATTACH_CHANGED);
+    CLEANUP_FREE char *after = detach(attached, ATTACH_CHANGED);
 
     expect_same_content(after, plain);
-    free(attached);
-    free(after);
 }
 
 TEST(test_twice_is_once)
 {
-    char *attached = attach(plain, &high, ATTACH_CHANGED);
-    char *again = attach(attached, &high, ATTACH_UNCHANGED);
-    char *detached = detach(again, ATTACH_CHANGED);
-    char *detached_again = detach(detached, ATTACH_UNCHANGED);
+    CLEANUP_FREE char *attached = attach(plain, &high, ATTACH_CHANGED);
+    CLEANUP_FREE char *again = attach(attached, &high, ATTACH_UNCHANGED);
+    CLEANUP_FREE char *detached = detach(again, ATTACH_CHANGED);
+    CLEANUP_FREE char *detached_again = detach(detached, ATTACH_UNCHANGED);
 
     assert_string_equal(again, attached);
     assert_string_equal(detached_again, detached);
-    free(attached);
-    free(again);
-    free(detached);
-    free(detached_again);
 }
 
 TEST(test_attach_replaces_and_keeps_the_former_emulator)
 {
-    char *first = attach(plain, &low, ATTACH_CHANGED), *second, *after;
+    CLEANUP_FREE char *first = attach(plain, &low, ATTACH_CHANGED), *second = NULL, *after = NULL;
 
     expect_in(first, "queue-limit=\"8\"");
     expect_in(first, "weight=\"25\"");
@@ -160,9 +153,6 @@ TEST(test_attach_replaces_and_keeps_the_former_emulator)
 
     after = detach(second, ATTACH_CHANGED);
     expect_same_content(after, plain);
-    free(first);
-    free(second);
-    free(after);
 }
 
 TEST(test_other_metadata_stays)
@@ -176,14 +166,12 @@ TEST(test_other_metadata_stays)
                               "    <emulator>/opt/qemu</emulator>\n"
                               "  </devices>\n"
                               "</domain>";
-    char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
+    CLEANUP_FREE char *attached = attach(xml, &high, ATTACH_CHANGED), *after = NULL;
 
     expect_content(attached, "<x:z/></x:y>" ELEMENT);
     expect_content(attached, "emulator=\"/opt/qemu\"/></metadata>");
     after = detach(attached, ATTACH_CHANGED);
     expect_same_content(after, xml);
-    free(attached);
-    free(after);
 }
 
 /* A comment, say, that an administrator has left there. */
@@ -193,12 +181,10 @@ TEST(test_metadata_that_is_not_empty_stays)
                               "  <metadata>\n    <!-- mine -->\n  </metadata>\n"
                               "  <devices>\n    <emulator>/opt/qemu</emulator>\n  </devices>\n"
                               "</domain>\n";
-    char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
+    CLEANUP_FREE char *attached = attach(xml, &high, ATTACH_CHANGED), *after = NULL;
 
     after = detach(attached, ATTACH_CHANGED);
     expect_same_content(after, xml);
-    free(attached);
-    free(after);
 }
 
 TEST(test_no_emulator_before_none_after)
@@ -209,21 +195,19 @@ TEST(test_no_emulator_before_none_after)
                               "    <console type=\"pty\"/>\n"
                               "  </devices>\n"
                               "</domain>\n";
-    char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
+    CLEANUP_FREE char *attached = attach(xml, &high, ATTACH_CHANGED), *after = NULL;
 
     expect_content(attached, "<emulator>" LAUNCHER_PATH "</emulator></devices>");
     assert_null(strstr(attached, "emulator="));
     after = detach(attached, ATTACH_CHANGED);
     expect_same_content(after, xml);
-    free(attached);
-    free(after);
 }
 
 TEST(test_one_line)
 {
     static const char xml[] = "<domain type=\"kvm\"><name>a</name><devices/></domain>";
-    char *attached = attach(xml, &high, ATTACH_CHANGED), *after;
-    char *error;
+    CLEANUP_FREE char *attached = attach(xml, &high, ATTACH_CHANGED), *after = NULL;
+    CLEANUP_FREE char *error = NULL;
     Domain *d;
 
     after = detach(attached, ATTACH_CHANGED);
@@ -232,9 +216,6 @@ TEST(test_one_line)
     assert_null(strstr(after, "emulator"));
     assert_int_equal(domain_parse(after, strlen(after), &d, &error), DOMAIN_INVALID_XML);
     expect_in(error, "no proper UUID");
-    free(error);
-    free(attached);
-    free(after);
 }
 
 TEST(test_an_emulator_changed_since_then_is_left_alone)
@@ -243,11 +224,10 @@ TEST(test_an_emulator_changed_since_then_is_left_alone)
         "<domain type=\"kvm\">\n  <name>a</name>\n  <metadata>\n    " ELEMENT
         "pool=\"A\" priority=\"low\" emulator=\"/usr/bin/kvm\"/>\n  </metadata>\n"
         "  <devices>\n    <emulator>/opt/mine</emulator>\n  </devices>\n</domain>\n";
-    char *after = detach(xml, ATTACH_CHANGED);
+    CLEANUP_FREE char *after = detach(xml, ATTACH_CHANGED);
 
     expect_in(after, "<emulator>/opt/mine</emulator>");
     assert_null(strstr(after, "metadata"));
-    free(after);
 }
 
 TEST(test_a_declaration_stays)
@@ -255,20 +235,18 @@ TEST(test_a_declaration_stays)
     static const char xml[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                               "<!-- made by hand -->\n"
                               "<domain type=\"kvm\"><name>\xc3\xa4</name><devices/></domain>\n";
-    char *after = detach(xml, ATTACH_UNCHANGED);
+    CLEANUP_FREE char *after = detach(xml, ATTACH_UNCHANGED);
 
     assert_string_equal(after, xml);
-    free(after);
 }
 
 static void expect_failure(const char *xml, const DomainAttributes *attributes, const char *message)
 {
-    char *after = NULL, *error = NULL;
+    CLEANUP_FREE char *after = NULL, *error = NULL;
 
     assert_int_equal(attach_to_xml(xml, attributes, &after, &error), ATTACH_FAILED);
     assert_null(after);
     expect_in(error, message);
-    free(error);
 }
 
 TEST(test_wrong_attributes)
@@ -316,10 +294,9 @@ TEST(test_an_element_that_is_wrong_is_put_right)
 {
     static const char xml[] = "<domain type='kvm'>\n  <metadata>\n    " ELEMENT
                               "pool='wrong'/>\n  </metadata>\n  <devices/>\n</domain>\n";
-    char *after = attach(xml, &high, ATTACH_CHANGED);
+    CLEANUP_FREE char *after = attach(xml, &high, ATTACH_CHANGED);
 
     expect_content(after, ELEMENT "pool=\"A\" priority=\"high\"/>");
-    free(after);
 }
 
 int main(void)

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cleanup.h"
+#include "clock.h"
 #include "hooks-config.h"
 #include "record.h"
 #include "test.h"
@@ -41,14 +43,6 @@ typedef struct Result {
 
 /* ---- Running it ------------------------------------------------------------------------------ */
 
-static unsigned now_msec(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (unsigned) (t.tv_sec * 1000 + t.tv_nsec / 1000000);
-}
-
 static void read_back(FILE *f, char *buf, size_t size)
 {
     rewind(f);
@@ -60,7 +54,7 @@ static void read_back(FILE *f, char *buf, size_t size)
 static Result run(const char *name, const char *operation, const char *sub, const char *xml)
 {
     FILE *out = tmpfile(), *err = tmpfile();
-    unsigned start = now_msec();
+    uint64_t start = now_usec();
     Result result;
     int in[2], status;
     pid_t pid;
@@ -84,7 +78,7 @@ static Result run(const char *name, const char *operation, const char *sub, cons
     if (!xml)
         close(in[1]);
 
-    result.msec = now_msec() - start;
+    result.msec = (unsigned) ((now_usec() - start) / USEC_PER_MSEC);
     result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     read_back(out, result.out, sizeof(result.out));
     read_back(err, result.err, sizeof(result.err));
@@ -119,6 +113,11 @@ static Result release(const char *metadata)
 static Result reconnect(const char *metadata)
 {
     return run("web1", "reconnect", "begin", domain("web1", UUID, metadata));
+}
+
+static uint32_t number_of_web1(const char *property)
+{
+    return get_u32(VM("web1"), VGPU_INTERFACE_VM, property);
 }
 
 static void expect_silent_success(Result r)
@@ -158,8 +157,7 @@ static bool is_known(const char *name)
                               "GetVM", NULL, NULL, "s", name) >= 0;
 }
 
-/* ---- The world --------------------------------------------------------------------------------
- */
+/* ---- The world --------------------------------------------------------------------------- */
 
 static int start(void **state)
 {
@@ -173,7 +171,7 @@ static int start(void **state)
     return world_start("[Pool A]\nBackend=cpu\n[Pool B]\nBackend=cpu\n");
 }
 
-/* Each test leaves it as it was. */
+/* Each test leaves no record and no VM. */
 static int check_clean(void **state)
 {
     (void) state;
@@ -185,26 +183,24 @@ static int check_clean(void **state)
     return 0;
 }
 
-/* ---- A domain's life ---------------------------------------------------------------------------
- */
+/* ---- A domain's life --------------------------------------------------------------------- */
 
 TEST(test_prepare_and_release)
 {
-    const char *path = VM("web1");
     Record record;
 
     expect_silent_success(prepare(GOOD));
-    expect_text(path, VGPU_INTERFACE_VM, "UUID", UUID);
-    expect_text(path, VGPU_INTERFACE_VM, "Pool", "B");
-    expect_text(path, VGPU_INTERFACE_VM, "Priority", "high");
-    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "QueueLimit"), 9);
-    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "RequestRateLimit"), 70);
-    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "Weight"), 250);
+    expect_text(VM("web1"), VGPU_INTERFACE_VM, "UUID", UUID);
+    expect_text(VM("web1"), VGPU_INTERFACE_VM, "Pool", "B");
+    expect_text(VM("web1"), VGPU_INTERFACE_VM, "Priority", "high");
+    assert_int_equal(number_of_web1("QueueLimit"), 9);
+    assert_int_equal(number_of_web1("RequestRateLimit"), 70);
+    assert_int_equal(number_of_web1("Weight"), 250);
 
     assert_int_equal(record_read(DOMAINS_DIR, UUID, geteuid(), &record), 0);
     assert_int_equal(record.pool, 'B');
     assert_int_equal(record.priority, VGPU_PRIORITY_HIGH);
-    assert_int_equal(record.vm_id, get_u32(path, VGPU_INTERFACE_VM, "VMID"));
+    assert_int_equal(record.vm_id, number_of_web1("VMID"));
 
     expect_silent_success(release(GOOD));
 }
@@ -212,9 +208,9 @@ TEST(test_prepare_and_release)
 TEST(test_what_is_not_named_has_the_mediators_default)
 {
     expect_silent_success(prepare(ELEMENT("pool='A' priority='low'")));
-    assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "QueueLimit"), 64);
-    assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "RequestRateLimit"), 0);
-    assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "Weight"), 100);
+    assert_int_equal(number_of_web1("QueueLimit"), 64);
+    assert_int_equal(number_of_web1("RequestRateLimit"), 0);
+    assert_int_equal(number_of_web1("Weight"), 100);
     expect_silent_success(release(ELEMENT("pool='A' priority='low'")));
 }
 
@@ -235,8 +231,7 @@ TEST(test_release_looks_at_the_record_too)
     expect_silent_success(release(ELEMENT("pool='nonsense'")));
 }
 
-/* ---- Refused ------------------------------------------------------------------------------------
- */
+/* ---- Refused ----------------------------------------------------------------------------- */
 
 TEST(test_a_wrong_element_refuses_the_start)
 {
@@ -265,22 +260,27 @@ TEST(test_another_VM_of_the_name_stays)
     call_manager(NULL, "UnregisterVM", "s", "web1");
 }
 
-/* ---- Not asked at all
- * ----------------------------------------------------------------------------- */
+/* ---- Not asked at all -------------------------------------------------------------------- */
 
-/* A bus that nobody lets anyone in to: connections wait at it. */
+static void set_bus_address(const char *path)
+{
+    char address[160];
+
+    snprintf(address, sizeof(address), "unix:path=%s", path);
+    setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
+}
+
+/* A bus that accepts nobody: connections wait. */
 static int open_silent_bus(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    char text[160];
 
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/silent", test_bus.directory);
     (void) unlink(address.sun_path);
     assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
     assert_int_equal(listen(fd, 8), 0);
-    snprintf(text, sizeof(text), "unix:path=%s", address.sun_path);
-    setenv("DBUS_SYSTEM_BUS_ADDRESS", text, 1);
+    set_bus_address(address.sun_path);
     return fd;
 }
 
@@ -291,8 +291,7 @@ static void close_silent_bus(int fd)
     close(fd);
     snprintf(text, sizeof(text), "%s/silent", test_bus.directory);
     (void) unlink(text);
-    snprintf(text, sizeof(text), "unix:path=%s", test_bus.socket);
-    setenv("DBUS_SYSTEM_BUS_ADDRESS", text, 1);
+    set_bus_address(test_bus.socket);
 }
 
 TEST(test_who_has_no_element_is_nobodys_business)
@@ -308,7 +307,7 @@ TEST(test_who_has_no_element_is_nobodys_business)
     expect_silent_success(release(""));
     expect_silent_success(reconnect(""));
     expect_silent_success(reconnect(GOOD)); /* but no record */
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < ELEMENTSOF(others); i++)
         expect_silent_success(run("web1", others[i][0], others[i][1], domain("web1", UUID, GOOD)));
     assert_true(accept(fd, NULL, NULL) < 0 && errno == EAGAIN);
     close_silent_bus(fd);
@@ -333,8 +332,7 @@ TEST(test_usage)
     free(command);
 }
 
-/* ---- A mediator that does not work
- * ------------------------------------------------------------------ */
+/* ---- A mediator that does not work ------------------------------------------------------- */
 
 TEST(test_XML_that_cannot_be_read_stops_nobody)
 {
@@ -354,14 +352,11 @@ TEST(test_stdin_that_never_ends)
 
 TEST(test_no_bus)
 {
-    char address[160];
-
-    setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
+    set_bus_address("/nonexistent/bus");
     expect_without(prepare(GOOD), "No such file or directory");
     assert_false(has_record());
     assert_int_equal(release(GOOD).status, 0);
-    snprintf(address, sizeof(address), "unix:path=%s", test_bus.socket);
-    setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
+    set_bus_address(test_bus.socket);
 }
 
 TEST(test_a_bus_that_lets_nobody_in)
@@ -390,7 +385,7 @@ TEST(test_a_mediator_that_hangs)
     assert_false(has_record());
     assert_int_equal(kill(mediator.pid, SIGCONT), 0);
 
-    /* It has taken what nobody waited for any more. */
+    /* It has registered the VM, though nobody waits for the answer any more. */
     expect_signal(VGPU_OBJECT_MANAGER, "VMAdded", "web1");
     expect_silent_success(release(GOOD));
 }
@@ -430,8 +425,7 @@ TEST(test_a_record_that_cannot_be_written)
     expect_silent_success(release(GOOD));
 }
 
-/* ---- libvirtd was restarted
- * --------------------------------------------------------------------------- */
+/* ---- libvirtd was restarted -------------------------------------------------------------- */
 
 TEST(test_reconnect_leaves_alone_what_is_known)
 {
@@ -448,17 +442,18 @@ TEST(test_reconnect_registers_what_was_forgotten)
 
     call_manager(NULL, "RegisterVM", "ssssa{sv}", "first", OTHER, "A", "low", 0);
     expect_silent_success(prepare(GOOD));
-    id = get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID");
+    id = number_of_web1("VMID");
     call_manager(NULL, "UnregisterVM", "s", "first");
     call_manager(NULL, "UnregisterVM", "s", "web1");
 
-    /* As the device was attached, whatever the element says by now. */
+    /* Pool and priority are those that the device was attached with, whatever the element says now.
+     */
     expect_silent_success(reconnect(ELEMENT("pool='A' priority='low' queue-limit='5' weight='7'")));
-    assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID"), id);
+    assert_int_equal(number_of_web1("VMID"), id);
     expect_text(VM("web1"), VGPU_INTERFACE_VM, "Pool", "B");
     expect_text(VM("web1"), VGPU_INTERFACE_VM, "Priority", "high");
-    assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "QueueLimit"), 5);
-    assert_int_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "Weight"), 7);
+    assert_int_equal(number_of_web1("QueueLimit"), 5);
+    assert_int_equal(number_of_web1("Weight"), 7);
     expect_silent_success(release(GOOD));
 }
 
@@ -467,12 +462,12 @@ TEST(test_reconnect_takes_another_number_when_its_own_is_taken)
     uint32_t id;
 
     expect_silent_success(prepare(GOOD));
-    id = get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID");
+    id = number_of_web1("VMID");
     call_manager(NULL, "UnregisterVM", "s", "web1");
     call_manager(NULL, "RegisterVM", "ssssa{sv}", "other", OTHER, "A", "low", 1, "VMID", "u", id);
 
     expect_silent_success(reconnect(GOOD));
-    assert_int_not_equal(get_u32(VM("web1"), VGPU_INTERFACE_VM, "VMID"), id);
+    assert_int_not_equal(number_of_web1("VMID"), id);
     call_manager(NULL, "UnregisterVM", "s", "other");
     expect_silent_success(release(GOOD));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the emulator launcher makes of command lines, and the record that it reads. */
+/* How the emulator launcher changes command lines, and the record that it reads. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "launcher-arguments.h"
 #include "machine.h"
 #include "qemu-version.h"
@@ -63,8 +64,7 @@ TEST(test_no_uuid)
     assert_string_equal(uuid, "untouched");
 }
 
-/* ---- Real command lines of libvirt ------------------------------------------------------------
- */
+/* ---- Real command lines of libvirt ------------------------------------------------------- */
 
 /* The file's lines; comments are left out. */
 static void read_arguments(const char *name, char *argv[static N_ARGUMENTS_MAX])
@@ -123,7 +123,7 @@ TEST(test_libvirts_command_lines)
         {"11.3-i440fx", "pci.0"},
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         char *argv[N_ARGUMENTS_MAX], **after = NULL, uuid[UUID_TEXT_SIZE];
         const char *reason = NULL;
 
@@ -137,8 +137,7 @@ TEST(test_libvirts_command_lines)
     }
 }
 
-/* ---- The slot ---------------------------------------------------------------------------------
- */
+/* ---- The slot ---------------------------------------------------------------------------- */
 
 static void expect_device(const char *value, const DeviceArgument *expected)
 {
@@ -254,7 +253,7 @@ TEST(test_machines_without_a_known_bus)
 
     expect_result(ARGV(S("-uuid"), S(UUID)), "machine type");
     expect_result(ARGV(S("-machine"), S("microvm,x-option=pc")), "machine type");
-    for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
+    for (size_t i = 0; i < ELEMENTSOF(machines); i++)
         assert_null(machine_root_bus(machines[i], (unsigned) strlen(machines[i])));
 }
 
@@ -274,7 +273,7 @@ TEST(test_machines_of_distributions)
         {"ubuntu-q35", "pcie.0"},
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++)
         assert_string_equal(machine_root_bus(cases[i].type, (unsigned) strlen(cases[i].type)),
                             cases[i].bus);
 }
@@ -285,8 +284,7 @@ TEST(test_a_device_that_is_there_already)
                   "has one already");
 }
 
-/* ---- QEMU's version ----------------------------------------------------------------------------
- */
+/* ---- QEMU's version ---------------------------------------------------------------------- */
 
 TEST(test_version)
 {
@@ -319,8 +317,7 @@ TEST(test_version_of_programs)
     assert_int_equal(version.minor, 7);
 }
 
-/* ---- The record ---------------------------------------------------------------------------------
- */
+/* ---- The record -------------------------------------------------------------------------- */
 
 static char directory[64], domains[96], path[160];
 
@@ -432,7 +429,7 @@ TEST(test_records_that_make_no_sense)
     Record r;
 
     assert_int_equal(record_write(domains, UUID, &record), 0);
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+    for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
         write_text(texts[i]);
         if (read_record(&r) != -EBADMSG)
             fail_msg("accepted: %s", texts[i]);
