@@ -15,7 +15,7 @@
 static FakePolkit polkit;
 static char agent_directory[] = "/tmp/vgpu-agent-XXXXXX";
 
-/* In place of pkttyagent: says that it serves, and that it was ended. */
+/* A pkttyagent that says when it starts and when it is ended. */
 static const char agent_script[] = "#!/bin/bash\n"
                                    "[ \"$1 $3\" = '--notify-fd --fallback' ] || exit 1\n"
                                    "trap 'echo agent ends; exit' TERM\n"
@@ -136,7 +136,7 @@ TEST(test_allowed)
     vm_text_is("web", "Priority", "low");
 }
 
-/* At a terminal polkit's agent is there before the question, and gone after it. */
+/* On a terminal, polkit's agent runs before vgpuctl asks, and not longer than vgpuctl. */
 TEST(test_agent)
 {
     FakePolkitCall call;
@@ -157,7 +157,7 @@ TEST(test_agent)
     vm_text_is("web", "Priority", "medium");
 }
 
-/* Who may do it anyway, who only looks and who wants no question gets no agent. */
+/* No agent is started for root, for a command that only reads, and with --no-ask-password. */
 TEST(test_no_agent)
 {
     FakePolkitCall call;
@@ -181,7 +181,7 @@ TEST(test_no_agent)
     assert_false(fake_polkit_any_call(&polkit));
 }
 
-/* A missing agent is no error of its own. */
+/* A missing agent is not an error by itself. */
 TEST(test_without_agent_program)
 {
     char *path = strdup(getenv("PATH"));

@@ -25,10 +25,10 @@ static int start(void **state)
 
 /* ---- top ---------------------------------------------------------------------------------- */
 
-/* The terminal of the test at hand: a descriptor of our own keeps what was set last. */
+/* The terminal of the present test. Our own descriptor keeps its last settings. */
 static int terminal;
 
-/* Whether it hands over whole lines and shows what is typed, as it did before. */
+/* Does the terminal read whole lines and echo them, as it did before? */
 static bool is_as_before(void)
 {
     struct termios now;
@@ -48,7 +48,7 @@ static void start_top(CtlProcess *top)
     assert_false(is_as_before());
 }
 
-/* It ends with @status and these last words, and the terminal is as it was. */
+/* top ends with @status and writes @last, and the terminal is as it was. */
 static void expect_restored(CtlProcess *top, int status, const char *last)
 {
     siginfo_t si;
@@ -114,7 +114,7 @@ TEST(test_top_sorts)
     unregister_vm("bb");
 }
 
-/* As many lines as there are, and the rest by scrolling. */
+/* The screen has as many lines as the terminal; scrolling shows the other VMs. */
 TEST(test_top_resizes)
 {
     struct winsize small = {.ws_row = 12, .ws_col = 60};
@@ -148,7 +148,7 @@ TEST(test_top_resizes)
     }
 }
 
-/* However it is told to end. */
+/* top ends cleanly at each signal, and at ^C. */
 TEST(test_top_ends)
 {
     static const int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
@@ -182,7 +182,7 @@ TEST(test_top_stops_and_goes_on)
     expect_restored(&top, 0, "");
 }
 
-/* A mediator that says nothing does not keep the keys from working. */
+/* The keys work while the mediator does not answer. */
 TEST(test_top_without_answers)
 {
     CtlProcess top;
@@ -219,7 +219,7 @@ static void start_monitor(CtlProcess *monitor, const char *json)
     ctl_wait_for(monitor, "Showing changes as they happen.\n");
 }
 
-/* The next line, apart from when it was. */
+/* The next line, without its time. */
 static void expect_line(CtlProcess *monitor, const char *expected)
 {
     char *line = ctl_read_line(monitor), month[4];
@@ -296,7 +296,7 @@ TEST(test_monitor)
     assert_int_equal(ctl_end(&json, NULL), 0);
 }
 
-/* None is missing, and each is in its place. */
+/* No change is missing, and each is in its place. */
 TEST(test_monitor_many)
 {
     CtlProcess monitor;

@@ -82,7 +82,7 @@ TEST(test_usage)
     ctl_release(&c);
 }
 
-/* One question to the mediator, however many VMs there are: seen by an eavesdropper. */
+/* vgpuctl asks the mediator once, however many VMs there are. A monitor of the bus sees it. */
 TEST(test_one_call)
 {
     sd_bus_message *m = NULL;
@@ -126,7 +126,7 @@ TEST(test_one_call)
 
 /* ---- JSON --------------------------------------------------------------------------------- */
 
-/* Parses strictly, and takes the array that is the one member. */
+/* Parses strictly, and returns the array that is the only member. */
 static struct json_object *parse(const Ctl *c, const char *name)
 {
     struct json_tokener *tokener = json_tokener_new();
@@ -220,7 +220,7 @@ TEST(test_json_others)
 
 /* ---- Metrics ------------------------------------------------------------------------------ */
 
-/* The value of a sample, the whole name given; fails where it is not there. */
+/* The value of the sample with this whole name; fails if there is none. */
 static double sample(const Ctl *c, const char *name)
 {
     for (const char *line = c->out; *line; line = strchr(line, '\n') + 1)
@@ -275,7 +275,7 @@ TEST(test_metrics_say_what_is)
 
 /* ---- Pager and colours ---------------------------------------------------------------------- */
 
-/* What is to be seen on a terminal. */
+/* What "vgpuctl list" shows on a terminal. */
 static char *on_terminal(const char *option)
 {
     CtlProcess p;
@@ -311,11 +311,11 @@ TEST(test_pager)
     setenv("SYSTEMD_PAGER", "cat", 1);
     expect_on_terminal("--no-legend", "wrong: ", false);
 
-    /* One that reads nothing ends it quietly. */
+    /* A pager that reads nothing ends vgpuctl without an error. */
     setenv("SYSTEMD_PAGER", "true", 1);
     expect_on_terminal("--no-legend", "web1", false);
 
-    /* Who is told to be careful takes less, whatever others say. */
+    /* In the secure mode, the pager gets LESSSECURE. */
     setenv("SYSTEMD_PAGERSECURE", "1", 1);
     setenv("SYSTEMD_PAGER", "echo secure: $LESSSECURE, options: $LESS", 1);
     expect_on_terminal("--no-legend", "secure: 1, options: FRSXMK", true);
@@ -360,7 +360,7 @@ TEST(test_colors)
 
 /* ---- Completion --------------------------------------------------------------------------- */
 
-/* What bash offers for a line, sorted, with a space behind each; | stands for the cursor's word. */
+/* What bash offers for the last of @words, sorted, with a space behind each. */
 static void expect_offers(const char *words, const char *offers)
 {
     char script[2048];
@@ -400,7 +400,7 @@ TEST(test_completion)
     expect_offers("list ''", " ");
 }
 
-/* A name is offered so that the shell takes it as it is, and does nothing that it says. */
+/* A name is quoted, so that the shell takes it as it is and runs nothing in it. */
 TEST(test_completion_of_evil_names)
 {
     char name[256], path[128];

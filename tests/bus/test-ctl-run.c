@@ -141,7 +141,7 @@ void ctl_start_terminal_arguments(CtlProcess *p, uid_t uid, const char *const *a
     }
 }
 
-/* Returns false at the end; a terminal's is an error. */
+/* Returns false at the end. A terminal reports its end as an error. */
 static bool read_more(CtlProcess *p)
 {
     struct pollfd f = {.fd = p->fd, .events = POLLIN};

@@ -20,7 +20,7 @@ static int start(void **state)
     return world_start(POOLS "[Unregistered]\nPolicy=allow\n");
 }
 
-/* Whether a line of @text is made of these words, with any white space between them. */
+/* Does a line of @text have these words, with any number of blanks between them? */
 static bool has_row(const char *text, const char *row)
 {
     char *copy = strdup(text), *line, *save = NULL;
@@ -89,7 +89,7 @@ TEST(test_list)
     expect_row(&c, "web2 %u A medium paused 0 0 0 0 - - - - -", web2);
     expect_row(&c, "web10 %u C low quarantined 0 0 0 0 - - - - -", web10);
     expect_row(&c, "3 VMs listed.");
-    /* By name, and numbers in it by value. */
+    /* The list is sorted by name, and numbers in names by value. */
     assert_true(strstr(c.out, "web1 ") < strstr(c.out, "web2 "));
     assert_true(strstr(c.out, "web2 ") < strstr(c.out, "web10 "));
     assert_null(strstr(c.out, "\033"));
@@ -107,7 +107,7 @@ TEST(test_list)
     unregister_vm("web10");
 }
 
-/* What waits, what runs, and what has run. */
+/* The numbers of requests that wait, that run, and that have run. */
 TEST(test_list_requests)
 {
     uint32_t id_of_web;
@@ -153,7 +153,7 @@ TEST(test_list_requests)
     unregister_vm("web");
 }
 
-/* A process that has requests run, one after another, until it is killed. */
+/* A process that sends requests, one after another, until it is killed. */
 static pid_t keep_busy(int fd)
 {
     pid_t pid = fork();
@@ -167,7 +167,7 @@ static pid_t keep_busy(int fd)
             _exit(1);
 }
 
-/* The rate is that of the moment in which the list looks. */
+/* The list measures the rate itself. */
 TEST(test_rate)
 {
     double rate = -1;
@@ -231,7 +231,7 @@ TEST(test_status)
     unregister_vm("web");
 }
 
-/* Of several, all are tried. */
+/* Of several VMs, each is tried. */
 TEST(test_several)
 {
     Ctl c;
@@ -252,7 +252,7 @@ TEST(test_several)
     ctl_expect("No VMs.\n", NULL);
 }
 
-/* A name is printed as it is where the locale can, and never as a control sequence. */
+/* A name is printed as it is if the locale can, and never as a control sequence. */
 TEST(test_names)
 {
     Ctl c;
@@ -292,7 +292,7 @@ TEST(test_set_priority)
     register_vm("web", 1, "A", "high");
     vm_text_is("web", "Priority", "high");
 
-    /* What is not for the runtime only is there the next time. */
+    /* Without --runtime, the change holds for the next registration too. */
     ctl_expect("", "set-priority", "web", "medium");
     unregister_vm("web");
     register_vm("web", 1, "A", "high");
@@ -402,7 +402,7 @@ TEST(test_register)
     assert_int_equal(vm_number("new", "Weight"), 10000);
     assert_int_equal(vm_number("new", "VMID"), 70);
 
-    /* The same again gives the same; what is not said is A and medium. */
+    /* The same VM has the same number again. The defaults are A and medium. */
     ctl_expect("70\n", "register", "new", uuid);
     vm_text_is("new", "ConfiguredPool", "A");
     vm_text_is("new", "ConfiguredPriority", "medium");

@@ -29,7 +29,7 @@ static const DomainAttributes high = ATTRIBUTES(POOL("A"), PRIORITY("high"));
 static const DomainAttributes low =
     ATTRIBUTES(POOL("B"), PRIORITY("low"), QUEUE_LIMIT("8"), WEIGHT("25"));
 
-/* As libvirt writes it, with all that libxml2 could spoil. */
+/* A definition as libvirt writes it, with everything that libxml2 could spoil. */
 static const char plain[] = "<domain type='kvm'>\n"
                             "  <name>w\xc3\xa4"
                             "b &amp; &lt;1&gt;</name>\n"
@@ -174,7 +174,7 @@ TEST(test_other_metadata_stays)
     expect_same_content(after, xml);
 }
 
-/* A comment, say, that an administrator has left there. */
+/* An administrator may have left a comment there. */
 TEST(test_metadata_that_is_not_empty_stays)
 {
     static const char xml[] = "<domain type=\"qemu\">\n"

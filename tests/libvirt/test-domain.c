@@ -58,7 +58,7 @@ static void expect_invalid(const char *metadata, const char *message)
     if (!strstr(error, message))
         fail_msg("'%s' says '%s', not '%s'", metadata, error, message);
     assert_null(strchr(error, '\n'));
-    /* The hook has to know whom to clean up after. */
+    /* The hook needs the UUID to clean up. */
     assert_non_null(d);
     assert_string_equal(d->uuid, UUID);
     assert_false(d->has_device);
@@ -82,7 +82,7 @@ static void expect_valid(const char *metadata, const DomainDevice *expected)
 
 /* ---- The element ---------------------------------------------------------------------------- */
 
-/* What stands between "<vgpu:device xmlns:vgpu=..." and the end; message NULL: valid. */
+/* The element, without "<vgpu:device xmlns:vgpu=..." at its start. message NULL: it is valid. */
 static const struct {
     const char *element;
     const char *message;
@@ -469,7 +469,8 @@ TEST(test_bytes_that_are_no_text)
     expect_no_domain(latin1, sizeof(latin1) - 1, "cannot parse");
 }
 
-/* Any prefix and any single wrong byte of a good domain ends well or in a message. */
+/* Each prefix of a domain, and a domain with any one byte wrong, is read or refused with a message.
+ */
 TEST(test_mutilated_domains)
 {
     char *xml = domain_with("<vgpu:device " XMLNS " " GOOD " queue-limit='64'/>");

@@ -27,7 +27,7 @@
 #define UUID "6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d11"
 #define OTHER "00000000-1111-4222-8333-444444444444"
 
-/* What the hook may take. */
+/* The hook must answer within this time. */
 #define LIMIT_MSEC 5000
 
 #define ELEMENT(attributes) "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' " attributes "/>"
@@ -59,7 +59,7 @@ static Result run(const char *name, const char *operation, const char *sub, cons
     int in[2], status;
     pid_t pid;
 
-    /* It fits, and a hook that ends without reading it must not end this. */
+    /* The pipe has room for all of it, so a hook that reads nothing does no harm. */
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     if (xml)
         assert_int_equal(write(in[1], xml, strlen(xml)), strlen(xml));
@@ -126,7 +126,7 @@ static void expect_silent_success(Result r)
         fail_msg("status %d: %s", r.status, r.err);
 }
 
-/* One line that says it. */
+/* The hook ends with @status and one line that has these words. */
 static void expect_words(const Result *r, int status, const char *words)
 {
     if (r->status != status || !strstr(r->err, words))

@@ -382,7 +382,7 @@ TEST(test_record)
 
     assert_int_equal(record_remove(domains, UUID), 0);
     assert_int_equal(record_remove(domains, UUID), -ENOENT);
-    /* Nothing else was left there. */
+    /* The directory is empty. */
     assert_int_equal(rmdir(domains), 0);
 }
 
