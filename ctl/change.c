@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The verbs that change something. Each is a method call, and the mediator checks its arguments. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -163,8 +164,10 @@ int verb_change_vms(Context *c, int argc, char **argv)
     size_t v = 0;
     int failure = 0;
 
-    while (strcmp(verbs[v].verb, argv[0]) != 0)
+    while (strcmp(verbs[v].verb, argv[0]) != 0) {
         v++;
+        assert(v < ELEMENTSOF(verbs)); /* main.c knows the same verbs */
+    }
     for (int i = 1; i < argc; i++) {
         int r = call_manager(c, verbs[v].what, argv[i], verbs[v].member, "s", argv[i]);
 
