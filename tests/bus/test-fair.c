@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "lane.h"
+#include "ring-peer.h"
 #include "test.h"
 #include "world.h"
 
@@ -64,7 +64,7 @@ static void connect_guest(unsigned vm, const char *priority, uint32_t weight)
     fds[vm] = dial();
     hello(fds[vm], (uint8_t) (1 + vm), 0, NULL);
     (void) expect_welcome(fds[vm]);
-    assert_true(ring_guest_setup(&guests[vm], fds[vm], LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(&guests[vm], fds[vm], RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fds[vm], VGPU_ERROR_NONE);
     submitted[vm] = completed[vm] = 0;
     work[vm] = longest[vm] = 0;
@@ -87,7 +87,7 @@ static void connect_guests(const char *priority, uint32_t weight, uint32_t other
 static int disconnect_guests(void **state)
 {
     for (unsigned vm = 0; vm < 2; vm++)
-        lane_down(&guests[vm], fds[vm]);
+        ring_down(&guests[vm], fds[vm]);
     return world_end(state);
 }
 
@@ -200,7 +200,7 @@ static int64_t measure_turn(void)
     submit_counts(0, missing(0));
     before = cell(COUNT);
     submit_looks(1, 1);
-    lane_wait_taken(&guests[1]);
+    ring_wait_taken(&guests[1]);
     continue_executor();
     take(1);
     return cell(SEEN) - before;
@@ -328,7 +328,7 @@ TEST(test_policy_changes)
     submit_counts(0, 200);
     wait_for_depth("QueueDepthLow", VM_QUEUE_LIMIT - 1);
     submit_looks(1, 1);
-    lane_wait_taken(&guests[1]);
+    ring_wait_taken(&guests[1]);
     reload(POOL("Policy=fair\n"));
     expect_signal(POOL_A, "PropertiesChanged", VGPU_INTERFACE_POOL);
     expect_text(POOL_A, VGPU_INTERFACE_POOL, "Policy", "fair");
@@ -341,7 +341,7 @@ TEST(test_policy_changes)
     submit_counts(0, 200);
     wait_for_depth("QueueDepthLow", VM_QUEUE_LIMIT - 1);
     submit_looks(1, 1);
-    lane_wait_taken(&guests[1]);
+    ring_wait_taken(&guests[1]);
     reload(POOL("Policy=fifo\n"));
     expect_text(POOL_A, VGPU_INTERFACE_POOL, "Policy", "fifo");
     continue_executor();
@@ -395,7 +395,7 @@ static uint64_t measure_starvation(void)
     wait_for_depth("QueueDepthHigh", VM_QUEUE_LIMIT - 1);
     begin = now_msec();
     submit_looks(1, 1);
-    lane_wait_taken(&guests[1]);
+    ring_wait_taken(&guests[1]);
     continue_executor();
 
     while (!ring_guest_take(&guests[1], &c)) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The fast lane of a registered VM, and what an administrator does to it meanwhile. */
+/* The ring of a registered VM, and what an administrator does to it meanwhile. */
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "lane.h"
+#include "ring-peer.h"
 #include "test.h"
 #include "world.h"
 
@@ -32,8 +32,8 @@ static int begin(void **state)
     fd = dial();
     hello(fd, 7, 0, NULL);
     (void) expect_welcome(fd);
-    assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, ENTRIES, 0), 0);
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_int_equal(ring_guest_open(&g, RING_WINDOW, 0, ENTRIES, 0), 0);
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
     return 0;
 }
@@ -41,7 +41,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void) state;
-    lane_down(&g, fd);
+    ring_down(&g, fd);
     call_manager(NULL, "UnregisterVM", "s", "web");
     return 0;
 }
@@ -66,8 +66,8 @@ static void call_vm(const char *member)
 TEST(test_properties)
 {
     assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RingEntries"), ENTRIES);
-    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "WindowSize"), LANE_WINDOW);
-    lane_off(fd);
+    assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "WindowSize"), RING_WINDOW);
+    ring_off(fd);
     expect_stopped(fd);
     assert_int_equal(get_u32(VM("web"), VGPU_INTERFACE_VM, "RingEntries"), 0);
     assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "WindowSize"), 0);
@@ -137,7 +137,7 @@ TEST(test_quarantine)
     pid_t executor = hold_executor();
 
     publish(ENTRIES);
-    lane_wait_first_taken(&g);
+    ring_wait_first_taken(&g);
     call_vm("Quarantine");
     for (unsigned i = 1; i < ENTRIES; i++)
         (void) expect_completion(&g, VGPU_ERROR_VM_QUARANTINED);
@@ -148,7 +148,7 @@ TEST(test_quarantine)
     (void) expect_completion(&g, VGPU_ERROR_VM_QUARANTINED);
     (void) expect_completion(&g, VGPU_ERROR_VM_QUARANTINED);
     call_vm("Release");
-    expect_lane_works(&g);
+    expect_ring_works(&g);
 }
 
 /* A ring over its rate is slow, and is told nothing. */
@@ -177,7 +177,7 @@ TEST(test_move)
 {
     pid_t executor = hold_executor();
 
-    *lane_cell(&g, 8192) = 1;
+    *ring_cell(&g, 8192) = 1;
     for (uint64_t tag = 0; tag < ENTRIES; tag++) {
         uint64_t cell = 8 * (9000 + tag);
         const VGPUSubmission add = ring_guest_add(tag, 1, cell, UINT64_C(8) * 8192, cell);
@@ -185,14 +185,14 @@ TEST(test_move)
         ring_guest_fill(&g, &add);
     }
     (void) ring_guest_publish(&g);
-    lane_wait_first_taken(&g);
+    ring_wait_first_taken(&g);
     call_manager(NULL, "SetVMPool", "ssb", "web", "B", true);
     for (uint64_t tag = 1; tag < ENTRIES; tag++)
         expect_tag(&g, tag);
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_tag(&g, 0);
     for (uint64_t tag = 0; tag < ENTRIES; tag++)
-        assert_int_equal(*lane_cell(&g, 9000 + tag), 1);
+        assert_int_equal(*ring_cell(&g, 9000 + tag), 1);
 }
 
 static void test_unregister(void **state)
@@ -201,7 +201,7 @@ static void test_unregister(void **state)
 
     (void) state;
     publish(ENTRIES);
-    lane_wait_first_taken(&g);
+    ring_wait_first_taken(&g);
     call_manager(NULL, "UnregisterVM", "s", "web");
     expect_closed(fd);
     assert_int_equal(kill(executor, SIGCONT), 0);
@@ -213,16 +213,16 @@ static void test_unregister(void **state)
     (void) begin(state);
 }
 
-#define LANE_TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define RING_TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LANE_TEST(test_properties), LANE_TEST(test_counters),
-        LANE_TEST(test_pause),      LANE_TEST(test_pause_with_queued),
-        LANE_TEST(test_quarantine), LANE_TEST(test_rate_limit),
-        LANE_TEST(test_move),       LANE_TEST(test_unregister),
+        RING_TEST(test_properties), RING_TEST(test_counters),
+        RING_TEST(test_pause),      RING_TEST(test_pause_with_queued),
+        RING_TEST(test_quarantine), RING_TEST(test_rate_limit),
+        RING_TEST(test_move),       RING_TEST(test_unregister),
     };
 
-    return cmocka_run_group_tests_name("lane-control", tests, start, world_end);
+    return cmocka_run_group_tests_name("control-ring", tests, start, world_end);
 }

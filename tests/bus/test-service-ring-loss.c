@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "huge-pages.h"
-#include "lane.h"
+#include "ring-peer.h"
 #include "test.h"
 
 #define PAGES 2u
@@ -38,7 +38,7 @@ static void open_huge(RingGuest *g)
 
     assert_true(fd >= 0);
     assert_int_equal(ring_guest_open_in(g, fd, PAGES * HUGE_PAGE_SIZE, 0, 16, 0), 0);
-    *lane_cell(g, HUGE_PAGE_SIZE / 8) = 1; /* each page is there */
+    *ring_cell(g, HUGE_PAGE_SIZE / 8) = 1; /* each page is there */
 }
 
 static void punch(const RingGuest *g, unsigned page)
@@ -63,10 +63,10 @@ static void expect_next_ring_works(int fd)
 {
     RingGuest g;
 
-    assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, 16, 0), 0);
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_int_equal(ring_guest_open(&g, RING_WINDOW, 0, 16, 0), 0);
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
-    expect_lane_works(&g);
+    expect_ring_works(&g);
     ring_guest_close(&g);
 }
 
@@ -78,22 +78,22 @@ static void expect_told(void)
 TEST(test_ring)
 {
     RingGuest g, other;
-    int fd = lane_hello(4, VGPU_PRIORITY_LOW), other_fd = lane_up(&other, 16, 0);
+    int fd = ring_hello(4, VGPU_PRIORITY_LOW), other_fd = ring_up(&other, 16, 0);
 
     open_huge(&g);
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
-    expect_lane_works(&g);
+    expect_ring_works(&g);
 
     punch(&g, RING_PAGE);
     ring_doorbell(&g);
     expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
     expect_told();
-    expect_lane_works(&other);
+    expect_ring_works(&other);
     expect_next_ring_works(fd);
     close(fd);
     ring_guest_close(&g);
-    lane_down(&other, other_fd);
+    ring_down(&other, other_fd);
 }
 
 /* What runs on the executor meanwhile ends, and its completion finds no ring. */
@@ -101,10 +101,10 @@ TEST(test_ring_with_work)
 {
     pid_t executor = hold_executor();
     RingGuest g, other;
-    int fd = lane_hello(4, VGPU_PRIORITY_LOW), other_fd;
+    int fd = ring_hello(4, VGPU_PRIORITY_LOW), other_fd;
 
     open_huge(&g);
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
     for (uint64_t tag = 0; tag < 16; tag++) {
         const VGPUSubmission add = add_in_data_page(tag);
@@ -112,19 +112,19 @@ TEST(test_ring_with_work)
         ring_guest_fill(&g, &add);
     }
     (void) ring_guest_publish(&g);
-    lane_wait_first_taken(&g);
+    ring_wait_first_taken(&g);
     expect_pong(fd);
 
     punch(&g, RING_PAGE);
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
     expect_told();
-    other_fd = lane_up(&other, 16, 0);
-    expect_lane_works(&other);
+    other_fd = ring_up(&other, 16, 0);
+    expect_ring_works(&other);
     expect_next_ring_works(fd);
     close(fd);
     ring_guest_close(&g);
-    lane_down(&other, other_fd);
+    ring_down(&other, other_fd);
 }
 
 /* It is for the executor to notice; the ring itself goes on. */
@@ -132,18 +132,18 @@ TEST(test_data)
 {
     const VGPUSubmission add = add_in_data_page(9), elsewhere = ring_guest_add(7, 1, 0, 0, 65536);
     RingGuest g, other;
-    int fd = lane_hello(4, VGPU_PRIORITY_LOW), other_fd = lane_up(&other, 16, 0);
+    int fd = ring_hello(4, VGPU_PRIORITY_LOW), other_fd = ring_up(&other, 16, 0);
     const VGPUSubmission others = ring_guest_add(5, 1, 65536, 65536, 65536);
     pid_t executor;
 
     expect_add_works();
     executor = test_mediator_executor(&mediator);
     open_huge(&g);
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
     ring_guest_submit(&g, &add);
     expect_tag(&g, 9);
-    assert_int_equal(*lane_cell(&g, HUGE_PAGE_SIZE / 8 + 1), 2);
+    assert_int_equal(*ring_cell(&g, HUGE_PAGE_SIZE / 8 + 1), 2);
 
     punch(&g, DATA_PAGE);
     ring_guest_submit(&g, &add);
@@ -154,23 +154,23 @@ TEST(test_data)
     expect_tag(&other, 5);
     assert_int_equal(test_mediator_executor(&mediator), executor);
 
-    lane_off(fd);
+    ring_off(fd);
     expect_stopped(fd);
     expect_next_ring_works(fd);
     close(fd);
     ring_guest_close(&g);
-    lane_down(&other, other_fd);
+    ring_down(&other, other_fd);
 }
 
 /* Before the ring is turned on. */
 TEST(test_before)
 {
     RingGuest g;
-    int fd = lane_hello(4, VGPU_PRIORITY_LOW);
+    int fd = ring_hello(4, VGPU_PRIORITY_LOW);
 
     open_huge(&g);
     punch(&g, RING_PAGE);
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
     expect_next_ring_works(fd);
     close(fd);
@@ -191,5 +191,5 @@ int main(void)
         return 0;
     }
     huge_pages_close(&huge_pages);
-    return cmocka_run_group_tests_name("lane-loss", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("service-ring-loss", tests, NULL, NULL);
 }

@@ -6,10 +6,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lane.h"
+#include "ring-peer.h"
 #include "test.h"
 
-int lane_hello(uint32_t vm_id, uint8_t priority)
+int ring_hello(uint32_t vm_id, uint8_t priority)
 {
     const VGPUHello hello = {.features = VGPU_FEATURE_RING};
     VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, vm_id, 70, priority, sizeof(hello));
@@ -25,22 +25,22 @@ int lane_hello(uint32_t vm_id, uint8_t priority)
     return fd;
 }
 
-int lane_again(const RingGuest *g)
+int ring_again(const RingGuest *g)
 {
-    int fd = lane_hello(5, VGPU_PRIORITY_LOW);
+    int fd = ring_hello(5, VGPU_PRIORITY_LOW);
 
-    assert_true(ring_guest_setup(g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
     return fd;
 }
 
-int lane_up(RingGuest *g, uint32_t entries, uint32_t begin)
+int ring_up(RingGuest *g, uint32_t entries, uint32_t begin)
 {
-    assert_int_equal(ring_guest_open(g, LANE_WINDOW, 0, entries, begin), 0);
-    return lane_again(g);
+    assert_int_equal(ring_guest_open(g, RING_WINDOW, 0, entries, begin), 0);
+    return ring_again(g);
 }
 
-void lane_down(RingGuest *g, int fd)
+void ring_down(RingGuest *g, int fd)
 {
     close(fd);
     ring_guest_close(g);
@@ -53,12 +53,12 @@ void expect_ready(int fd, uint32_t error)
 
     assert_int_equal(wire_receive(fd, &m), 1);
     assert_int_equal(m.header.msg_type, VGPU_MSG_RING_READY);
-    assert_int_equal(m.header.request_id, LANE_SETUP_ID);
+    assert_int_equal(m.header.request_id, RING_SETUP_ID);
     memcpy(&ready, m.payload, sizeof(ready));
     assert_int_equal(ready.error, error);
 }
 
-void lane_off(int fd)
+void ring_off(int fd)
 {
     VGPUSocketHeader h = wire_header(VGPU_MSG_RING_OFF, 5, 72, 0, 0);
 
@@ -88,7 +88,7 @@ void expect_tag(RingGuest *g, uint64_t tag)
     assert_int_equal(expect_completion(g, VGPU_ERROR_NONE).tag, tag);
 }
 
-void expect_lane_works(RingGuest *g)
+void expect_ring_works(RingGuest *g)
 {
     const VGPUSubmission nop = ring_guest_nop(0xabcdef);
 
@@ -96,7 +96,7 @@ void expect_lane_works(RingGuest *g)
     expect_tag(g, nop.tag);
 }
 
-void lane_wait_first_taken(const RingGuest *g)
+void ring_wait_first_taken(const RingGuest *g)
 {
     time_t end = time(NULL) + WIRE_TIMEOUT_MSEC / 1000;
 
@@ -106,7 +106,7 @@ void lane_wait_first_taken(const RingGuest *g)
     }
 }
 
-void lane_wait_taken(const RingGuest *g)
+void ring_wait_taken(const RingGuest *g)
 {
     time_t end = time(NULL) + WIRE_TIMEOUT_MSEC / 1000;
 

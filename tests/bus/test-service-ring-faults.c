@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The fast lane when something goes wrong: descriptors that are none, guests that lie,
+/* The ring when something goes wrong: descriptors that are none, guests that lie,
  * connections, executors and mediators that end in the middle. A stopped executor
  * (SIGSTOP) holds requests where a test wants them. */
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lane.h"
+#include "ring-peer.h"
 #include "test.h"
 
 static int start_default(void **state)
@@ -34,7 +34,7 @@ static int sealed_memfd(uint64_t size, int seals)
     return fd;
 }
 
-/* RING_SETUP with these instead of the guest's own; the lane is refused, the connection stays. */
+/* RING_SETUP with these instead of the guest's own; the ring is refused, the connection stays. */
 static void expect_refused(int fd, RingGuest g, int window, int doorbell, int completion)
 {
     if (window >= 0)
@@ -43,9 +43,9 @@ static void expect_refused(int fd, RingGuest g, int window, int doorbell, int co
         g.fds[1] = doorbell;
     if (completion >= 0)
         g.fds[2] = completion;
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
-    lane_off(fd);
+    ring_off(fd);
     expect_stopped(fd);
     close(window);
 }
@@ -53,14 +53,14 @@ static void expect_refused(int fd, RingGuest g, int window, int doorbell, int co
 TEST(test_refused_windows)
 {
     RingGuest g;
-    int fd = lane_hello(5, VGPU_PRIORITY_LOW);
+    int fd = ring_hello(5, VGPU_PRIORITY_LOW);
 
-    assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, 16, 0), 0);
-    expect_refused(fd, g, sealed_memfd(LANE_WINDOW, 0), -1, -1);
-    expect_refused(fd, g, sealed_memfd(LANE_WINDOW, F_SEAL_GROW), -1, -1);
-    expect_refused(fd, g, sealed_memfd(LANE_WINDOW, F_SEAL_SHRINK | F_SEAL_SEAL), -1, -1);
-    expect_refused(fd, g, sealed_memfd(LANE_WINDOW, F_SEAL_SHRINK | F_SEAL_WRITE), -1, -1);
-    expect_refused(fd, g, sealed_memfd(LANE_WINDOW, F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE), -1, -1);
+    assert_int_equal(ring_guest_open(&g, RING_WINDOW, 0, 16, 0), 0);
+    expect_refused(fd, g, sealed_memfd(RING_WINDOW, 0), -1, -1);
+    expect_refused(fd, g, sealed_memfd(RING_WINDOW, F_SEAL_GROW), -1, -1);
+    expect_refused(fd, g, sealed_memfd(RING_WINDOW, F_SEAL_SHRINK | F_SEAL_SEAL), -1, -1);
+    expect_refused(fd, g, sealed_memfd(RING_WINDOW, F_SEAL_SHRINK | F_SEAL_WRITE), -1, -1);
+    expect_refused(fd, g, sealed_memfd(RING_WINDOW, F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE), -1, -1);
     expect_refused(fd, g, sealed_memfd(VGPU_WINDOW_SIZE_MIN - 1, F_SEAL_SHRINK), -1, -1);
     expect_refused(fd, g, sealed_memfd(VGPU_WINDOW_SIZE_MAX + 1, F_SEAL_SHRINK), -1, -1);
     expect_refused(fd, g, open("/dev/zero", O_RDWR | O_CLOEXEC), -1, -1);
@@ -75,18 +75,18 @@ TEST(test_refused_windows)
         if (i < 4)
             bad.setup.entries = (const uint32_t[]){0, 2, 12, 2048}[i];
         else if (i < 7)
-            bad.setup.offset = (const uint64_t[]){8, LANE_WINDOW, UINT64_MAX - 4095}[i - 4];
+            bad.setup.offset = (const uint64_t[]){8, RING_WINDOW, UINT64_MAX - 4095}[i - 4];
         else
             bad.setup.flags = 1;
         expect_refused(fd, bad, -1, -1, -1);
     }
 
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
-    expect_lane_works(&g);
+    expect_ring_works(&g);
     assert_int_equal(ftruncate(g.fds[0], 4096), -1);
-    assert_int_equal(ftruncate(g.fds[0], 2 * LANE_WINDOW), -1);
-    lane_down(&g, fd);
+    assert_int_equal(ftruncate(g.fds[0], 2 * RING_WINDOW), -1);
+    ring_down(&g, fd);
 }
 
 /* All that a peer may do wrong with descriptors; each costs it the connection. */
@@ -94,16 +94,16 @@ static void break_rules(unsigned rule, const RingGuest *g)
 {
     VGPUSocketHeader h = wire_header(VGPU_MSG_PING, 5, 1, 0, 0);
     VGPUSocketHeader setup =
-        wire_header(VGPU_MSG_RING_SETUP, 5, LANE_SETUP_ID, 0, sizeof(VGPURingSetup));
+        wire_header(VGPU_MSG_RING_SETUP, 5, RING_SETUP_ID, 0, sizeof(VGPURingSetup));
     const VGPUHello hello = {0};
     const int many[6] = {g->fds[0], g->fds[1], g->fds[2], g->fds[0], g->fds[1], g->fds[2]};
-    int fd = rule == 5 || rule == 6 ? dial() : lane_hello(5, VGPU_PRIORITY_LOW);
+    int fd = rule == 5 || rule == 6 ? dial() : ring_hello(5, VGPU_PRIORITY_LOW);
 
     switch (rule) {
     case 0:
     case 1:
     case 2: /* too few */
-        assert_true(ring_guest_setup(g, fd, LANE_SETUP_ID, rule));
+        assert_true(ring_guest_setup(g, fd, RING_SETUP_ID, rule));
         break;
     case 3: /* too many */
         assert_true(wire_send_fds(fd, &setup, &g->setup, many, 4));
@@ -116,12 +116,12 @@ static void break_rules(unsigned rule, const RingGuest *g)
         assert_true(wire_send_fds(fd, &h, &hello, many, 1));
         break;
     case 6: /* before it */
-        assert_true(ring_guest_setup(g, fd, LANE_SETUP_ID, 3));
+        assert_true(ring_guest_setup(g, fd, RING_SETUP_ID, 3));
         break;
     case 7: /* a ring where there is one */
-        assert_true(ring_guest_setup(g, fd, LANE_SETUP_ID, 3));
+        assert_true(ring_guest_setup(g, fd, RING_SETUP_ID, 3));
         expect_ready(fd, VGPU_ERROR_NONE);
-        assert_true(ring_guest_setup(g, fd, LANE_SETUP_ID, 3));
+        assert_true(ring_guest_setup(g, fd, RING_SETUP_ID, 3));
         break;
     case 8: /* half a message, and then the end */
         setup.payload_len = 0;
@@ -156,13 +156,13 @@ TEST(test_leaks)
     RingGuest g;
     int fd;
 
-    assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, 16, 0), 0);
-    fd = lane_again(&g);
-    expect_lane_works(&g);
+    assert_int_equal(ring_guest_open(&g, RING_WINDOW, 0, 16, 0), 0);
+    fd = ring_again(&g);
+    expect_ring_works(&g);
     close(fd);
     expect_add_works();
     executor = test_mediator_executor(&mediator);
-    fd = lane_hello(9, VGPU_PRIORITY_LOW);
+    fd = ring_hello(9, VGPU_PRIORITY_LOW);
     expect_pong(fd);
     mediator_fds = count_fds(mediator.pid);
     executor_fds = count_fds(executor);
@@ -172,13 +172,13 @@ TEST(test_leaks)
 
         for (unsigned rule = 0; rule <= 10; rule++)
             break_rules(rule, &g);
-        used = lane_again(&g);
-        expect_lane_works(&g);
-        lane_off(used);
+        used = ring_again(&g);
+        expect_ring_works(&g);
+        ring_off(used);
         expect_stopped(used);
-        assert_true(ring_guest_setup(&g, used, LANE_SETUP_ID, 3));
+        assert_true(ring_guest_setup(&g, used, RING_SETUP_ID, 3));
         expect_ready(used, VGPU_ERROR_NONE);
-        expect_lane_works(&g);
+        expect_ring_works(&g);
         assert_int_equal(shutdown(used, SHUT_WR), 0);
         expect_closed(used);
     }
@@ -203,43 +203,43 @@ static void lie(unsigned which, VGPURingHeader *h)
     __atomic_store_n(index, *index + far[which % 3], __ATOMIC_SEQ_CST);
 }
 
-/* The ring ends; the connection and its slow lane, and others, do not notice. */
+/* The ring ends; the connection, its requests by messages, and other VMs do not notice. */
 TEST(test_hostile_indices)
 {
     const uint64_t one = 1;
     RingGuest other;
-    int fd = lane_hello(5, VGPU_PRIORITY_LOW), other_fd = lane_up(&other, 16, 0);
+    int fd = ring_hello(5, VGPU_PRIORITY_LOW), other_fd = ring_up(&other, 16, 0);
 
     for (unsigned which = 0; which < 6; which++) {
         RingGuest g;
 
-        assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, 16, 0), 0);
-        assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, 3));
+        assert_int_equal(ring_guest_open(&g, RING_WINDOW, 0, 16, 0), 0);
+        assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, 3));
         expect_ready(fd, VGPU_ERROR_NONE);
-        expect_lane_works(&g);
+        expect_ring_works(&g);
         lie(which, g.header);
         assert_int_equal(write(g.fds[1], &one, sizeof(one)), sizeof(one));
         expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
         assert_true(wire_send_add(fd, 5, which, 0, which, 1));
         expect_sum(fd, which, which + 1);
-        expect_lane_works(&other);
+        expect_ring_works(&other);
 
         /* From the next ring on as if nothing had been, with a RING_OFF or without one. */
         if (which % 2) {
-            lane_off(fd);
+            ring_off(fd);
             expect_stopped(fd);
         }
         g.header->sq_tail = g.sq_tail;
         g.header->cq_head = g.cq_head;
-        assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, 3));
+        assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, 3));
         expect_ready(fd, VGPU_ERROR_NONE);
-        expect_lane_works(&g);
-        lane_off(fd);
+        expect_ring_works(&g);
+        ring_off(fd);
         expect_stopped(fd);
         ring_guest_close(&g);
     }
     close(fd);
-    lane_down(&other, other_fd);
+    ring_down(&other, other_fd);
 }
 
 /* The counter of the completion is full, and whoever adds to it would block. */
@@ -247,9 +247,9 @@ TEST(test_full_completion)
 {
     const uint64_t full = UINT64_MAX - 1;
     RingGuest g;
-    int fd = lane_up(&g, 16, 0);
+    int fd = ring_up(&g, 16, 0);
 
-    expect_lane_works(&g);
+    expect_ring_works(&g);
     assert_int_equal(write(g.fds[2], &full, sizeof(full)), sizeof(full));
     assert_int_equal(fcntl(g.fds[2], F_SETFL, O_RDWR), 0);
     for (unsigned i = 0; i < 200; i++) {
@@ -261,7 +261,7 @@ TEST(test_full_completion)
         expect_tag(&g, i);
     }
     expect_add_works();
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* ---- The end of a ring -------------------------------------------------------------------- */
@@ -269,7 +269,7 @@ TEST(test_full_completion)
 /* In place, so that doing it twice shows: the first @n cells from 8192 on, one entry each. */
 static void publish_increments(RingGuest *g, unsigned n)
 {
-    *lane_cell(g, 8191) = 1;
+    *ring_cell(g, 8191) = 1;
     for (unsigned i = 0; i < n; i++) {
         uint64_t cell = 8 * (8192 + (uint64_t) i);
         const VGPUSubmission add = ring_guest_add(i, 1, cell, UINT64_C(8) * 8191, cell);
@@ -284,23 +284,23 @@ TEST(test_off_with_full_ring)
 {
     pid_t executor = hold_executor();
     RingGuest g;
-    int fd = lane_up(&g, 64, 0);
+    int fd = ring_up(&g, 64, 0);
 
     publish_increments(&g, 64);
-    lane_wait_taken(&g);
-    lane_off(fd);
+    ring_wait_taken(&g);
+    ring_off(fd);
     expect_pong(fd); /* and not RING_STOPPED */
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_stopped(fd);
     assert_int_equal(g.header->cq_tail, 4);
 
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, 3));
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, 3));
     expect_ready(fd, VGPU_ERROR_NONE);
     for (unsigned i = 0; i < 64; i++)
         expect_tag(&g, i);
     for (unsigned i = 0; i < 64; i++)
-        assert_int_equal(*lane_cell(&g, 8192 + i), 1);
-    lane_down(&g, fd);
+        assert_int_equal(*ring_cell(&g, 8192 + i), 1);
+    ring_down(&g, fd);
 }
 
 /* All 64 are complete; the four that were with the executor failed with it, after they were
@@ -312,7 +312,7 @@ static void expect_four_lost(RingGuest *g, int computed)
 
         assert_int_equal(c.tag, i);
         assert_int_equal(c.cuda_result, i < 4 ? 719 : 0);
-        assert_int_equal(*lane_cell(g, 8192 + i), i < 4 ? computed : 1);
+        assert_int_equal(*ring_cell(g, 8192 + i), i < 4 ? computed : 1);
     }
 }
 
@@ -322,22 +322,22 @@ TEST(test_hang_up_with_full_ring)
 {
     pid_t executor = hold_executor();
     RingGuest g;
-    int fd = lane_up(&g, 64, 0);
+    int fd = ring_up(&g, 64, 0);
 
     publish_increments(&g, 64);
-    lane_wait_taken(&g);
+    ring_wait_taken(&g);
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
     expect_closed(fd);
 
-    fd = lane_hello(5, VGPU_PRIORITY_LOW);
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, 3));
+    fd = ring_hello(5, VGPU_PRIORITY_LOW);
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, 3));
     expect_pong(fd); /* and not RING_READY */
     assert_int_equal(g.header->cq_tail, 0);
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_ready(fd, VGPU_ERROR_NONE);
 
     expect_four_lost(&g, 1);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* ---- Executors that fail --------------------------------------------------------------------- */
@@ -346,13 +346,13 @@ TEST(test_executor_killed)
 {
     pid_t executor = hold_executor();
     RingGuest g;
-    int fd = lane_up(&g, 64, 0);
+    int fd = ring_up(&g, 64, 0);
 
     publish_increments(&g, 64);
-    lane_wait_taken(&g);
+    ring_wait_taken(&g);
     assert_int_equal(kill(executor, SIGKILL), 0);
     expect_four_lost(&g, 0);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 static int start_short_run(void **state)
@@ -365,13 +365,13 @@ TEST(test_run_timeout)
 {
     pid_t executor = hold_executor();
     RingGuest g;
-    int fd = lane_up(&g, 4, 0);
+    int fd = ring_up(&g, 4, 0);
 
     publish_increments(&g, 2);
     assert_int_equal(expect_completion(&g, VGPU_ERROR_TIMEOUT).tag, 0);
     assert_int_equal(kill(executor, 0), -1); /* nobody writes into the window any more */
     expect_tag(&g, 1);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 static int start_short_queue(void **state)
@@ -385,13 +385,13 @@ TEST(test_queue_timeout)
 {
     pid_t executor = hold_executor();
     RingGuest g;
-    int fd = lane_up(&g, 4, 0);
+    int fd = ring_up(&g, 4, 0);
 
     publish_increments(&g, 2);
     assert_int_equal(expect_completion(&g, VGPU_ERROR_TIMEOUT).tag, 1);
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_tag(&g, 0);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* ---- Mediators that end ------------------------------------------------------------------------
@@ -414,7 +414,7 @@ static void publish_round(RingGuest *g, const uint64_t *value)
         const VGPUSubmission add = ring_guest_add(i, KILL_COUNT, i % 2 ? ones : at, ones, at);
 
         for (unsigned j = 0; j < KILL_COUNT; j++)
-            *lane_cell(g, kill_cell(i) + j) = (int64_t) value[i];
+            *ring_cell(g, kill_cell(i) + j) = (int64_t) value[i];
         ring_guest_fill(g, &add);
     }
     (void) ring_guest_publish(g);
@@ -427,7 +427,7 @@ static bool check_round(const RingGuest *g, const VGPUCompletion *c, const uint6
 
     assert_true(!failed || (in_place && c->status == VGPU_ERROR_CUDA_ERROR));
     for (unsigned j = 0; j < KILL_COUNT; j++) {
-        uint64_t cell = (uint64_t) *lane_cell(g, kill_cell((unsigned) c->tag) + j);
+        uint64_t cell = (uint64_t) *ring_cell(g, kill_cell((unsigned) c->tag) + j);
 
         if (in_place)
             assert_true(cell == value[c->tag] + 1 || (failed && cell == value[c->tag]));
@@ -466,8 +466,8 @@ TEST(test_mediator_killed)
 
     assert_int_equal(ring_guest_open(&g, UINT64_C(1) << 25, 0, KILL_ENTRIES, 0xffffff00), 0);
     for (unsigned j = 0; j < KILL_COUNT; j++)
-        *lane_cell(&g, kill_cell(KILL_ENTRIES) + j) = 1;
-    fd = lane_again(&g);
+        *ring_cell(&g, kill_cell(KILL_ENTRIES) + j) = 1;
+    fd = ring_again(&g);
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t value[KILL_ENTRIES];
@@ -481,7 +481,7 @@ TEST(test_mediator_killed)
 
             if (i == round * 10) {
                 left += kill_mediator(&g, fd);
-                fd = lane_again(&g);
+                fd = ring_again(&g);
             }
             assert_true(ring_guest_wait(&g, &c, WIRE_TIMEOUT_MSEC));
             assert_true(c.tag < KILL_ENTRIES && !seen[c.tag]);
@@ -493,7 +493,7 @@ TEST(test_mediator_killed)
     /* No more at a time than were on the executor. */
     assert_true(failed <= ROUNDS * 16);
     assert_true(left > ROUNDS);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* The same with the executor held, so that four are STARTED for certain. */
@@ -503,17 +503,17 @@ TEST(test_mediator_killed_held)
     int fd;
 
     hold_executor();
-    fd = lane_up(&g, 64, 0);
+    fd = ring_up(&g, 64, 0);
     publish_increments(&g, 64);
-    lane_wait_taken(&g);
+    ring_wait_taken(&g);
     assert_int_equal(kill_mediator(&g, fd), 64);
-    fd = lane_again(&g);
+    fd = ring_again(&g);
     for (unsigned i = 0; i < 64; i++) {
         assert_int_equal(expect_completion(&g, i < 4 ? VGPU_ERROR_CUDA_ERROR : VGPU_ERROR_NONE).tag,
                          i);
-        assert_int_equal(*lane_cell(&g, 8192 + i), i < 4 ? 0 : 1);
+        assert_int_equal(*ring_cell(&g, 8192 + i), i < 4 ? 0 : 1);
     }
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* SIGTERM: what was taken is finished, and the rest is the next mediator's. */
@@ -521,7 +521,7 @@ TEST(test_drain)
 {
     pid_t executor = hold_executor();
     RingGuest g;
-    int fd = lane_up(&g, 256, 0);
+    int fd = ring_up(&g, 256, 0);
 
     publish_increments(&g, 256);
     expect_pong(fd);
@@ -534,12 +534,12 @@ TEST(test_drain)
     assert_in_range(g.header->cq_tail, 4, 255);
 
     assert_int_equal(test_mediator_run(&mediator, "none"), 0);
-    fd = lane_again(&g);
+    fd = ring_again(&g);
     for (unsigned i = 0; i < 256; i++)
         expect_tag(&g, i);
     for (unsigned i = 0; i < 256; i++)
-        assert_int_equal(*lane_cell(&g, 8192 + i), 1);
-    lane_down(&g, fd);
+        assert_int_equal(*ring_cell(&g, 8192 + i), 1);
+    ring_down(&g, fd);
 }
 
 int main(void)
@@ -559,5 +559,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_drain, start_default, stop),
     };
 
-    return cmocka_run_group_tests_name("lane-faults", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("service-ring-faults", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The fast lane with a real executor: rings at their edges, entries at theirs, and
+/* The ring with a real executor: rings at their edges, entries at theirs, and
  * what of them the queue makes. */
 #include <pthread.h>
 #include <signal.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lane.h"
+#include "ring-peer.h"
 #include "test.h"
 
 static int start_default(void **state)
@@ -21,35 +21,35 @@ static int start_default(void **state)
 TEST(test_round_trip)
 {
     RingGuest g;
-    int fd = lane_up(&g, 8, 0);
+    int fd = ring_up(&g, 8, 0);
     VGPUSubmission add = ring_guest_add(7, 3, 65536, 65536 + 24, 65536 + 48), sum = add;
 
-    expect_lane_works(&g);
+    expect_ring_works(&g);
     for (unsigned i = 0; i < 6; i++)
-        *lane_cell(&g, 8192 + i) = INT64_C(1) << (10 * i);
+        *ring_cell(&g, 8192 + i) = INT64_C(1) << (10 * i);
     ring_guest_submit(&g, &add);
     expect_tag(&g, 7);
     for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(*lane_cell(&g, 8192 + 6 + i),
+        assert_int_equal(*ring_cell(&g, 8192 + 6 + i),
                          (INT64_C(1) << (10 * i)) + (INT64_C(1) << (10 * (i + 3))));
 
     sum.opcode = VGPU_OP_RING_SUM;
     ring_guest_submit(&g, &sum);
     assert_int_equal(expect_completion(&g, VGPU_ERROR_NONE).result, 1 + (1 << 10) + (1 << 20));
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* As many as there are entries, again and again, with every index at the seam. */
 TEST(test_wrap)
 {
-    int fd = lane_hello(5, VGPU_PRIORITY_LOW);
+    int fd = ring_hello(5, VGPU_PRIORITY_LOW);
 
     for (uint32_t entries = 4; entries <= 16; entries *= 2)
         for (uint32_t back = 0; back <= entries; back++) {
             RingGuest g;
 
-            assert_int_equal(ring_guest_open(&g, LANE_WINDOW, 0, entries, 0u - back), 0);
-            assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+            assert_int_equal(ring_guest_open(&g, RING_WINDOW, 0, entries, 0u - back), 0);
+            assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
             expect_ready(fd, VGPU_ERROR_NONE);
             for (uint32_t round = 0; round < 3; round++) {
                 for (uint32_t i = 0; i < entries; i++) {
@@ -62,7 +62,7 @@ TEST(test_wrap)
                     expect_tag(&g, i);
             }
             assert_int_equal(g.header->sq_head, g.sq_tail);
-            lane_off(fd);
+            ring_off(fd);
             expect_stopped(fd);
             ring_guest_close(&g);
         }
@@ -75,9 +75,9 @@ TEST(test_full)
 {
     bool seen[VGPU_RING_ENTRIES_MAX] = {false};
     RingGuest g;
-    int fd = lane_up(&g, VGPU_RING_ENTRIES_MAX, 12345);
+    int fd = ring_up(&g, VGPU_RING_ENTRIES_MAX, 12345);
 
-    lane_wait_taken(&g);
+    ring_wait_taken(&g);
     for (uint32_t i = 0; i < VGPU_RING_ENTRIES_MAX; i++) {
         const VGPUSubmission nop = ring_guest_nop(i);
 
@@ -94,14 +94,14 @@ TEST(test_full)
     assert_int_equal(g.n_doorbells, 1);
     assert_true(g.n_signals < VGPU_RING_ENTRIES_MAX / 2);
     assert_int_equal(ring_guest_room(&g), VGPU_RING_ENTRIES_MAX);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* Nothing is begun that could not be told of; taking lets it go on. */
 TEST(test_completions_not_taken)
 {
     RingGuest g;
-    int fd = lane_up(&g, 4, 0);
+    int fd = ring_up(&g, 4, 0);
 
     for (uint64_t tag = 0; tag < 8; tag++) {
         const VGPUSubmission nop = ring_guest_nop(tag);
@@ -114,15 +114,15 @@ TEST(test_completions_not_taken)
     assert_int_equal(g.header->cq_tail, 4);
     for (uint64_t tag = 0; tag < 8; tag++)
         expect_tag(&g, tag);
-    expect_lane_works(&g);
-    lane_down(&g, fd);
+    expect_ring_works(&g);
+    ring_down(&g, fd);
 }
 
-TEST(test_two_lanes_at_once)
+TEST(test_ring_and_messages_at_once)
 {
     enum { N = 2000 };
     RingGuest g;
-    int fd = lane_up(&g, 64, 0);
+    int fd = ring_up(&g, 64, 0);
     uint64_t tag = 0, done = 0;
 
     for (uint32_t id = 0; id < N; id++) {
@@ -143,7 +143,7 @@ TEST(test_two_lanes_at_once)
     }
     for (; done < tag; done++)
         (void) expect_completion(&g, VGPU_ERROR_NONE);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* ---- Entries ---------------------------------------------------------------------- */
@@ -158,14 +158,14 @@ static void expect_status(RingGuest *g, const VGPUSubmission *s, uint32_t status
 TEST(test_boundaries)
 {
     static const uint64_t far[] = {UINT64_MAX,        UINT64_MAX - 7,    UINT64_MAX - 31,
-                                   UINT64_C(1) << 63, UINT64_C(1) << 40, LANE_WINDOW};
+                                   UINT64_C(1) << 63, UINT64_C(1) << 40, RING_WINDOW};
     RingGuest g;
-    int fd = lane_up(&g, 16, 0);
+    int fd = ring_up(&g, 16, 0);
 
     for (unsigned which = 0; which < 3; which++) {
-        for (uint64_t offset = LANE_WINDOW - 40; offset <= LANE_WINDOW; offset++) {
+        for (uint64_t offset = RING_WINDOW - 40; offset <= RING_WINDOW; offset++) {
             VGPUSubmission s = ring_guest_add(offset, 4, 8192, 16384, 32768);
-            bool fits = offset % 8 == 0 && offset + 32 <= LANE_WINDOW;
+            bool fits = offset % 8 == 0 && offset + 32 <= RING_WINDOW;
 
             (which == 0 ? &s.a : which == 1 ? &s.b : &s.c)->offset = offset;
             expect_status(&g, &s, fits ? VGPU_ERROR_NONE : VGPU_ERROR_INVALID_REQUEST);
@@ -181,18 +181,18 @@ TEST(test_boundaries)
             expect_status(&g, &s, VGPU_ERROR_INVALID_REQUEST);
             s.count = 4;
             o->stride = (uint32_t) far[i];
-            if (o->stride == 0 || o->stride > LANE_WINDOW)
+            if (o->stride == 0 || o->stride > RING_WINDOW)
                 expect_status(&g, &s, VGPU_ERROR_INVALID_REQUEST);
         }
     }
-    expect_lane_works(&g);
-    lane_down(&g, fd);
+    expect_ring_works(&g);
+    ring_down(&g, fd);
 }
 
 static void test_bad_entries(void **state)
 {
     RingGuest g;
-    int fd = lane_up(&g, 16, 0);
+    int fd = ring_up(&g, 16, 0);
     VGPUSubmission s;
 
     (void) state;
@@ -208,8 +208,8 @@ static void test_bad_entries(void **state)
     expect_status(&g, &s, VGPU_ERROR_INVALID_REQUEST);
     s.state = VGPU_ENTRY_DONE;
     expect_status(&g, &s, VGPU_ERROR_INVALID_REQUEST);
-    expect_lane_works(&g);
-    lane_down(&g, fd);
+    expect_ring_works(&g);
+    ring_down(&g, fd);
 }
 
 typedef struct Scribbler {
@@ -226,7 +226,7 @@ static void *scribble(void *userdata)
     for (uint32_t i = 0; !__atomic_load_n(&s->stop, __ATOMIC_RELAXED); i++) {
         volatile VGPUSubmission *e = &entry[i % s->g->setup.entries];
 
-        e->c.offset = i & 16 ? LANE_WINDOW - 8 : 32768;
+        e->c.offset = i & 16 ? RING_WINDOW - 8 : 32768;
         e->count = i & 32 ? UINT64_MAX / 8 : 4;
         e->a.stride = i & 64 ? 0x20000000 : 1;
         e->opcode = i & 128 ? 0xffffffff : VGPU_OP_RING_ADD;
@@ -240,12 +240,12 @@ TEST(test_changed_after_publishing)
 {
     enum { ROUNDS = 3000 };
     RingGuest g;
-    int fd = lane_up(&g, 64, 0);
+    int fd = ring_up(&g, 64, 0);
     Scribbler scribbler = {.g = &g};
     pthread_t thread;
     pid_t executor;
 
-    expect_lane_works(&g);
+    expect_ring_works(&g);
     executor = test_mediator_executor(&mediator);
     assert_int_equal(pthread_create(&thread, NULL, scribble, &scribbler), 0);
     for (unsigned round = 0; round < ROUNDS; round++) {
@@ -265,17 +265,17 @@ TEST(test_changed_after_publishing)
     }
     __atomic_store_n(&scribbler.stop, true, __ATOMIC_RELAXED);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    expect_lane_works(&g);
+    expect_ring_works(&g);
     expect_add_works();
     assert_int_equal(test_mediator_executor(&mediator), executor);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 /* ---- Windows ------------------------------------------------------------------------- */
 
 static void use_window(uint64_t size, uint64_t offset)
 {
-    int fd = lane_hello(5, VGPU_PRIORITY_LOW);
+    int fd = ring_hello(5, VGPU_PRIORITY_LOW);
     RingGuest g;
     uint64_t last = size - 8;
     VGPUSubmission add = ring_guest_add(1, 1, last, last, last);
@@ -283,13 +283,13 @@ static void use_window(uint64_t size, uint64_t offset)
     if (offset == size)
         add = ring_guest_add(1, 1, 0, 0, 0);
     assert_int_equal(ring_guest_open(&g, size, offset, 256, 0), 0);
-    assert_true(ring_guest_setup(&g, fd, LANE_SETUP_ID, VGPU_RING_N_FDS));
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_NONE);
-    *lane_cell(&g, last / 8) = 21;
+    *ring_cell(&g, last / 8) = 21;
     ring_guest_submit(&g, &add);
     expect_tag(&g, 1);
-    assert_int_equal(*lane_cell(&g, last / 8), 42);
-    lane_down(&g, fd);
+    assert_int_equal(*ring_cell(&g, last / 8), 42);
+    ring_down(&g, fd);
 }
 
 TEST(test_windows)
@@ -318,7 +318,7 @@ TEST(test_priorities)
     static const uint64_t order[] = {1, 3, 2, 0};
     pid_t executor = hold_executor();
     RingGuest g;
-    int fd = lane_up(&g, 128, 0);
+    int fd = ring_up(&g, 128, 0);
 
     for (unsigned batch = 0; batch < 4; batch++) {
         /* Queued, and the first of all on the executor. */
@@ -330,12 +330,12 @@ TEST(test_priorities)
             ring_guest_fill(&g, &nop);
         }
         (void) ring_guest_publish(&g);
-        lane_wait_taken(&g);
+        ring_wait_taken(&g);
     }
     assert_int_equal(kill(executor, SIGCONT), 0);
     for (unsigned i = 0; i < 64; i++)
         expect_tag(&g, 16 * order[i / 16] + i % 16);
-    lane_down(&g, fd);
+    ring_down(&g, fd);
 }
 
 static int start_tight(void **state)
@@ -348,13 +348,13 @@ static int start_tight(void **state)
 /* Where the queue has next to no places, rings wait for them in turn. */
 TEST(test_tight_queue)
 {
-    enum { LANES = 5, ENTRIES = 256 };
-    RingGuest g[LANES];
-    int fd[LANES];
+    enum { RINGS = 5, ENTRIES = 256 };
+    RingGuest g[RINGS];
+    int fd[RINGS];
 
-    for (unsigned i = 0; i < LANES; i++)
-        fd[i] = lane_up(&g[i], ENTRIES, i);
-    for (unsigned i = 0; i < LANES; i++) {
+    for (unsigned i = 0; i < RINGS; i++)
+        fd[i] = ring_up(&g[i], ENTRIES, i);
+    for (unsigned i = 0; i < RINGS; i++) {
         for (uint64_t tag = 0; tag < ENTRIES; tag++) {
             const VGPUSubmission nop = ring_guest_nop(tag);
 
@@ -362,10 +362,10 @@ TEST(test_tight_queue)
         }
         (void) ring_guest_publish(&g[i]);
     }
-    for (unsigned i = 0; i < LANES; i++) {
+    for (unsigned i = 0; i < RINGS; i++) {
         for (uint64_t tag = 0; tag < ENTRIES; tag++)
             expect_tag(&g[i], tag);
-        lane_down(&g[i], fd[i]);
+        ring_down(&g[i], fd[i]);
     }
 }
 
@@ -409,7 +409,7 @@ TEST(test_flood)
     enum { N = 500, BOUND = 32 + 4 };
     Flood f = {.stop = false};
     unsigned within = 0;
-    int fd = lane_up(&f.g, VGPU_RING_ENTRIES_MAX, 0), neighbour = lane_hello(6, VGPU_PRIORITY_LOW);
+    int fd = ring_up(&f.g, VGPU_RING_ENTRIES_MAX, 0), neighbour = ring_hello(6, VGPU_PRIORITY_LOW);
     pthread_t thread;
 
     assert_int_equal(pthread_create(&thread, NULL, flood, &f), 0);
@@ -425,7 +425,7 @@ TEST(test_flood)
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_true(within >= N * 9 / 10);
     close(neighbour);
-    lane_down(&f.g, fd);
+    ring_down(&f.g, fd);
 }
 
 int main(void)
@@ -435,7 +435,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrap, start_default, stop),
         cmocka_unit_test_setup_teardown(test_full, start_default, stop),
         cmocka_unit_test_setup_teardown(test_completions_not_taken, start_default, stop),
-        cmocka_unit_test_setup_teardown(test_two_lanes_at_once, start_default, stop),
+        cmocka_unit_test_setup_teardown(test_ring_and_messages_at_once, start_default, stop),
         cmocka_unit_test_setup_teardown(test_boundaries, start_default, stop),
         cmocka_unit_test_setup_teardown(test_bad_entries, start_default, stop),
         cmocka_unit_test_setup_teardown(test_changed_after_publishing, start_default, stop),
@@ -445,5 +445,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flood, start_fair, stop),
     };
 
-    return cmocka_run_group_tests_name("lane", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("service-ring", tests, NULL, NULL);
 }
