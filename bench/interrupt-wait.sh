@@ -17,7 +17,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../tools/lib/host.sh"
 . "$here/../tools/lib/guest.sh"
 . "$here/../tests/host/lib.sh"
-. "$here/../tests/host/fast-lane.sh"
+. "$here/../tests/host/ring-load.sh"
 
 build=$1
 repetitions=3

@@ -6,15 +6,15 @@
 # of the older type, whose root bus can be plugged into while it runs.
 
 . "$tests/libvirt.sh"
-. "$tests/fast-lane.sh"
+. "$tests/ring-load.sh"
 
-domain_pipes web3 "$lane_vectors"/[ab]-int32.bin
+domain_pipes web3 "$ring_vectors"/[ab]-int32.bin
 web3=$(domain_object web3)
 
 # sums_are_right OPTIONS - of two vectors, in its guest
 sums_are_right() {
     vm_run web3 "vgpu $1 vecadd --type int32 /a-int32.bin /b-int32.bin -o /c.bin"
-    vm_run web3 'base64 /c.bin' | base64 -d | cmp - "$lane_vectors/int32/sum.bin"
+    vm_run web3 'base64 /c.bin' | base64 -d | cmp - "$ring_vectors/int32/sum.bin"
 }
 
 # device_is_there, device_is_gone - for web3's guest
@@ -28,7 +28,7 @@ device_is_gone() {
 test_a_domain_with_a_load_on_its_ring() {
     domain_define web3 "$(element 'pool="A" priority="medium"')" "$launcher" pc
     domain_start web3
-    sums_are_right '--lane fast'
+    sums_are_right "$by_ring"
     load_start web3
     load_goes_on web3 "$web3"
     equal RingEntries "$(bus_property "$web3" VM RingEntries)" 128
@@ -102,8 +102,8 @@ test_a_reset_with_the_ring_full() {
     equal RingEntries "$(bus_property "$web3" VM RingEntries)" 0
     equal QueueDepth "$(bus_property "$web3" VM QueueDepth)" 0
     pool_call Resume
-    sums_are_right '--lane fast'
-    sums_are_right '--lane slow'
+    sums_are_right "$by_ring"
+    sums_are_right "$by_registers"
 }
 
 test_an_unplug_with_the_ring_full() {
@@ -129,7 +129,7 @@ test_a_device_without_window_is_plugged_in() {
     vm_run web3 'vgpu info' | tee "$cache/host/info"
     fails grep -q window "$cache/host/info"
     sums_are_right ''
-    said=$(vm_run web3 'vgpu --lane fast vecadd --type int32 /a-int32.bin /b-int32.bin -o /c.bin') || status=$?
+    said=$(vm_run web3 "vgpu $by_ring vecadd --type int32 /a-int32.bin /b-int32.bin -o /c.bin") || status=$?
     echo "$said"
     equal "the exit status" "$status" 1
     [[ $said == *'its device has no data window and ring'* ]]
@@ -140,7 +140,7 @@ test_a_device_without_window_is_plugged_in() {
 test_a_device_with_window_is_plugged_in() {
     domain_monitor web3 'device_add vgpu-stub,id=vgpu2,pool_id=A,window-size=67108864'
     eventually 20 device_is_there
-    sums_are_right '--lane fast'
+    sums_are_right "$by_ring"
     load_start web3 64 --interrupt
     load_goes_on web3 "$web3"
     equal WindowSize "$(bus_property "$web3" VM WindowSize)" 67108864

@@ -2,9 +2,13 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # shared with the files sourced before
 #
-# Sourced by the cases about the fast lane: a load on a guest's ring, which goes on
-# until it is told to end or gets its first wrong or failed answer. OBJECT is what
-# the mediator's bus calls the VM.
+# Sourced by the cases about the ring: a load on a guest's ring, which goes on until it
+# is told to end or gets its first wrong or failed answer. OBJECT is what the mediator's
+# bus calls the VM.
+
+# The guest command's options for the one path of a request and for the other
+by_ring='--lane fast'
+by_registers='--lane slow'
 
 # load_start NAME [DEPTH [OPTION]] - so many requests outstanding at any time
 load_start() {
@@ -65,7 +69,7 @@ vm_property_is() {
 }
 
 # load_fills_queue OBJECT - while its pool is paused: as many wait as may, but for the
-# one that is left to the slow lane
+# one place that is kept for a request through the registers
 load_fills_queue() {
     load_reaches "$1" QueueDepth $(($(bus_property "$1" VM QueueLimit) - 1))
     load_reaches "$1" InFlight 0

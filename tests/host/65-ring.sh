@@ -3,26 +3,26 @@
 # shellcheck disable=SC2154
 #
 # The data window and the ring, in a guest: all computations, many requests
-# outstanding, both lanes at once, and what the host does to a ring at work.
+# outstanding, ring and registers at once, and what the host does to a ring at work.
 
-. "$tests/fast-lane.sh"
+. "$tests/ring-load.sh"
 
 elements=9000 # not a multiple of anything; more than is computed on the spot
 inner=90      # of the matrices, which are 20 by 90 and 90 by 20
-lane_vectors=$cache/host/lane-vectors
+ring_vectors=$cache/host/ring-vectors
 for type in int32 int64 float32 float64; do
-    mkdir -p "$lane_vectors/$type"
-    make_vectors "$lane_vectors/$type" "$type" "$elements"
+    mkdir -p "$ring_vectors/$type"
+    make_vectors "$ring_vectors/$type" "$type" "$elements"
     for operand in a b; do
-        mv "$lane_vectors/$type/$operand.bin" "$lane_vectors/$operand-$type.bin"
+        mv "$ring_vectors/$type/$operand.bin" "$ring_vectors/$operand-$type.bin"
     done
     for operand in a b; do
-        head -c $((20 * inner * ($(stat -c %s "$lane_vectors/a-$type.bin") / elements))) \
-            "$lane_vectors/$operand-$type.bin" >"$lane_vectors/m$operand-$type.bin"
+        head -c $((20 * inner * ($(stat -c %s "$ring_vectors/a-$type.bin") / elements))) \
+            "$ring_vectors/$operand-$type.bin" >"$ring_vectors/m$operand-$type.bin"
     done
 done
 vm_start c vgpu-stub,pool_id=A,priority=medium,vm_id=3,uuid=6f1d8c1e-2a47-4d0b-9f0e-0c5b7a1e4d13 \
-    "$lane_vectors"/*-*.bin
+    "$ring_vectors"/*-*.bin
 equal "the first request" "$(vm_run c 'vgpu add 1 2')" 3
 vm_c=$(vm_path 3)
 
@@ -49,13 +49,13 @@ compute() {
 
 # check OPERATION TYPE FILE - the guest's FILE against the host's own computation
 check() {
-    local a=$lane_vectors/a-$2.bin b=$lane_vectors/b-$2.bin ours=$cache/host/result
+    local a=$ring_vectors/a-$2.bin b=$ring_vectors/b-$2.bin ours=$cache/host/result
 
     vm_run c "base64 $3" | base64 -d >"$ours"
     case $1 in
     matmul)
         python3 "$tests/check-results.py" matmul "$2" \
-            "$lane_vectors/ma-$2.bin" "$lane_vectors/mb-$2.bin" "$ours" "$inner"
+            "$ring_vectors/ma-$2.bin" "$ring_vectors/mb-$2.bin" "$ours" "$inner"
         ;;
     axpy) python3 "$tests/check-results.py" axpy "$2" "$a" "$b" "$ours" 0.3 ;;
     vecadd | mul) python3 "$tests/check-results.py" "$1" "$2" "$a" "$b" "$ours" ;;
@@ -84,7 +84,7 @@ test_all_computations_are_right() {
 
     for type in int32 int64 float32 float64; do
         for operation in $(operations "$type"); do
-            compute '--lane fast' "$operation" "$type" "/$operation-$type"
+            compute "$by_ring" "$operation" "$type" "/$operation-$type"
             check "$operation" "$type" "/$operation-$type"
         done
     done
@@ -95,7 +95,7 @@ test_by_interrupt_they_give_the_same() {
 
     for type in int32 int64 float32 float64; do
         for operation in $(operations "$type"); do
-            compute '--interrupt --lane fast' "$operation" "$type" /again
+            compute "--interrupt $by_ring" "$operation" "$type" /again
             vm_run c "cmp /again /$operation-$type"
         done
     done
@@ -105,7 +105,7 @@ test_an_interrupt_ends_the_wait() {
     wakes c 'vgpu --interrupt max --type int32 /a-int32.bin' "$(vm_run c 'cat /max-int32')"
 }
 
-test_without_a_word_about_lanes_they_give_the_same() {
+test_without_a_choice_of_path_they_give_the_same() {
     local type operation
 
     for type in int32 float64; do
@@ -116,11 +116,11 @@ test_without_a_word_about_lanes_they_give_the_same() {
     done
 }
 
-test_both_lanes_give_the_same_sums() {
+test_the_registers_give_the_same_sums() {
     local type
 
     for type in int32 int64 float32 float64; do
-        compute '--lane slow' vecadd "$type" /again
+        compute "$by_registers" vecadd "$type" /again
         vm_run c "cmp /again /vecadd-$type"
     done
 }
@@ -179,11 +179,11 @@ test_the_bus_shows_the_ring_at_work() {
     load_goes_on c "$vm_c"
 }
 
-test_the_slow_lane_works_beside_it() {
+test_the_registers_work_beside_it() {
     local type
 
     for type in int32 float64; do
-        compute '--lane slow' vecadd "$type" /again
+        compute "$by_registers" vecadd "$type" /again
         vm_run c "cmp /again /vecadd-$type"
     done
     # shellcheck disable=SC2016 # expanded in the guest
@@ -273,8 +273,8 @@ test_a_full_ring_outlives_the_mediator() {
     load_goes_on c "$vm_c"
 }
 
-test_interrupts_of_both_lanes_come_on_one_line() {
-    compute '--interrupt --lane slow' vecadd int32 /again
+test_interrupts_of_both_paths_come_on_one_line() {
+    compute "--interrupt $by_registers" vecadd int32 /again
     vm_run c 'cmp /again /vecadd-int32'
     load_goes_on c "$vm_c"
     load_stop c "$vm_c"
@@ -293,7 +293,7 @@ test_a_killed_executor_is_a_named_error() {
     echo "the load said: $said"
     [[ $said == *CUDA_ERROR*'exit 1' ]]
 
-    compute '--lane fast' sum float64 /again
+    compute "$by_ring" sum float64 /again
     vm_run c 'cmp /again /sum-float64'
     equal ExecutorRestarts "$(pool_property ExecutorRestarts)" "$((restarts + 1))"
 }
@@ -308,7 +308,7 @@ test_a_VM_in_quarantine_is_told_so() {
     host_run busctl call "$bus" "$vm_c" "$bus.VM" Release
     echo "the load said: $said"
     [[ $said == *VM_QUARANTINED*'exit 1' ]]
-    compute '--lane fast' sum float64 /again
+    compute "$by_ring" sum float64 /again
     vm_run c 'cmp /again /sum-float64'
 }
 
