@@ -69,6 +69,7 @@ static void exec_mediator(const TestMediator *m, const char *bus, const char *no
 {
     char listen_arg[128], config_arg[128], bus_arg[32], executor_arg[4200];
     const char *program = getenv("VGPU_MEDIATORD"), *executor = getenv("VGPU_EXECUTOR");
+    const char *preload = getenv("VGPU_TEST_PRELOAD");
     int log = open(m->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
     if (log < 0)
@@ -77,6 +78,8 @@ static void exec_mediator(const TestMediator *m, const char *bus, const char *no
     setenv("NOTIFY_SOCKET", notify, 1);
     setenv("RUNTIME_DIRECTORY", m->runtime, 1);
     setenv("STATE_DIRECTORY", m->state, 1);
+    if (preload)
+        setenv("LD_PRELOAD", preload, 1);
     dup2(log, STDERR_FILENO);
 
     snprintf(listen_arg, sizeof(listen_arg), "--listen=%s", m->socket);

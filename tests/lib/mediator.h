@@ -22,8 +22,8 @@ typedef struct TestMediator {
  * @config: the text of mediator.conf
  * @bus: for --bus
  *
- * The programs are those of the environment: VGPU_MEDIATORD, VGPU_EXECUTOR.
- * Returns 0, or a negative errno with a word on standard error.
+ * The programs are those of the environment: VGPU_MEDIATORD, VGPU_EXECUTOR. VGPU_TEST_PRELOAD names
+ * a library to preload into them. Returns 0, or a negative errno with a word on standard error.
  */
 int test_mediator_start(TestMediator *m, const char *config, const char *bus);
 
