@@ -4,9 +4,9 @@
  *
  * The registers are those of vgpu-protocol.h. This file keeps them and decides
  * what the guest sees; vgpu-link.c carries requests to the mediator and answers
- * back. The extension block and the data window, vgpu-ring.h, are vgpu-lane.c's;
- * with window-size=0 there are neither, and the device is as it was before it
- * had them.
+ * back. The extension block and the data window, vgpu-ring.h, are in
+ * vgpu-stub-ring.c; with window-size=0 there are neither, and the device is as it
+ * was before it had them.
  *
  * Doorbell and completion
  * -----------------------
@@ -22,9 +22,9 @@
  * The link ends each request once. The device then writes RESPONSE, RESPONSE_LEN
  * and TIMESTAMP, then ERROR_CODE and STATUS, then IRQ_STATUS, and raises the
  * interrupt if IRQ_CTRL wants one. A guest that reads STATUS other than BUSY may
- * read all the rest. INTx is a level: IRQ_STATUS & IRQ_CTRL, of this or of the
- * lane. A guest that switches MSI-X on gets a message for each event instead,
- * and need not clear IRQ_STATUS for it.
+ * read all the rest. INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two
+ * registers of the ring. A guest that switches MSI-X on gets a message for each
+ * event instead, and need not clear IRQ_STATUS for it.
  *
  * Reset
  * -----
@@ -40,10 +40,10 @@
  * it again on each new connection, and the copy is part of the migrated state:
  * the destination sends it to its own mediator when the VM starts there. The
  * mediator may see a request twice; it is no trouble, as requests are pure.
- * POOL_ID, PRIORITY and VM_ID are the host's and are not migrated. The lane is a
- * subsection, so a stream from before there was one is one of window-size=0. Its
- * window is RAM like any other, and a ring that is on is set up with the
- * destination's mediator.
+ * POOL_ID, PRIORITY and VM_ID are the host's and are not migrated. The ring's
+ * registers are a subsection, so a stream from before there were rings is one of
+ * window-size=0. The window is RAM like any other, and a ring that is on is set
+ * up with the destination's mediator.
  */
 
 #include "qemu/osdep.h"
@@ -53,7 +53,7 @@
 #include "hw/pci/msix.h"
 #include "migration/vmstate.h"
 #include "qemu-compat.h"
-#include "vgpu-lane.h"
+#include "vgpu-stub-ring.h"
 #include "vgpu-link.h"
 #include "vgpu-protocol.h"
 #include "vgpu-stub.h"
@@ -84,7 +84,7 @@ struct VGPUStub {
     MemoryRegion bar0;
     VGPULink link;
     VGPULinkConfig config;
-    VGPULane lane;
+    VGPURing ring;
 
     /* Properties as given */
     char *pool_id;
@@ -111,9 +111,9 @@ struct VGPUStub {
     VGPUInFlight in_flight;
 };
 
-static bool vgpu_stub_has_lane(const VGPUStub *s)
+static bool vgpu_stub_has_window(const VGPUStub *s)
 {
-    return s->lane.window_size > 0;
+    return s->ring.window_size > 0;
 }
 
 /* ---- Interrupts ---------------------------------------------------------- */
@@ -126,7 +126,7 @@ static bool vgpu_stub_irq(const VGPUStub *s)
 static void vgpu_stub_update_irq(VGPUStub *s)
 {
     pci_set_irq(PCI_DEVICE(s),
-                (vgpu_stub_irq(s) || vgpu_lane_irq(&s->lane)) &&
+                (vgpu_stub_irq(s) || vgpu_ring_irq(&s->ring)) &&
                 !msix_enabled(PCI_DEVICE(s)));
 }
 
@@ -139,29 +139,29 @@ static void vgpu_stub_interrupt(VGPUStub *s, unsigned vector, bool wants)
     }
 }
 
-static void vgpu_stub_lane_event(void *opaque)
+static void vgpu_stub_ring_event(void *opaque)
 {
     VGPUStub *s = opaque;
 
-    vgpu_stub_interrupt(s, VECTOR_RING, vgpu_lane_irq(&s->lane));
+    vgpu_stub_interrupt(s, VECTOR_RING, vgpu_ring_irq(&s->ring));
 }
 
 static int vgpu_stub_vector_unmasked(PCIDevice *dev, unsigned vector,
                                      MSIMessage message)
 {
-    vgpu_lane_update_listener(&VGPU_STUB(dev)->lane);
+    vgpu_ring_update_listener(&VGPU_STUB(dev)->ring);
     return 0;
 }
 
 static void vgpu_stub_vector_masked(PCIDevice *dev, unsigned vector)
 {
-    vgpu_lane_update_listener(&VGPU_STUB(dev)->lane);
+    vgpu_ring_update_listener(&VGPU_STUB(dev)->ring);
 }
 
 /* The guest looks at which messages are pending. */
 static void vgpu_stub_vector_poll(PCIDevice *dev, unsigned start, unsigned end)
 {
-    vgpu_lane_poll(&VGPU_STUB(dev)->lane);
+    vgpu_ring_poll(&VGPU_STUB(dev)->ring);
 }
 
 /* ---- Requests ------------------------------------------------------------ */
@@ -189,14 +189,14 @@ static void vgpu_stub_ring_ready(void *opaque, uint32_t error)
 {
     VGPUStub *s = opaque;
 
-    vgpu_lane_ring_ready(&s->lane, error);
+    vgpu_ring_ready(&s->ring, error);
 }
 
 static void vgpu_stub_ring_released(void *opaque)
 {
     VGPUStub *s = opaque;
 
-    vgpu_lane_ring_released(&s->lane);
+    vgpu_ring_released(&s->ring);
 }
 
 static const VGPULinkOps vgpu_stub_link_ops = {
@@ -234,7 +234,7 @@ static void vgpu_stub_reset(DeviceState *dev)
     VGPUStub *s = VGPU_STUB(dev);
 
     vgpu_link_reset(&s->link);
-    vgpu_lane_reset(&s->lane);
+    vgpu_ring_reset(&s->ring);
     s->status = VGPU_STATUS_IDLE;
     s->error_code = VGPU_ERROR_NONE;
     s->request_len = 0;
@@ -262,7 +262,7 @@ static uint32_t vgpu_stub_load(VGPUStub *s, hwaddr word)
         return ldl_le_p(s->response + (word - VGPU_REG_RESPONSE));
     }
     if (word >= VGPU_REG_EXTENSION) {
-        return vgpu_stub_has_lane(s) ? vgpu_lane_load(&s->lane, word) : 0;
+        return vgpu_stub_has_window(s) ? vgpu_ring_load(&s->ring, word) : 0;
     }
 
     switch (word) {
@@ -310,12 +310,12 @@ static uint32_t vgpu_stub_merge(uint32_t old, uint32_t value, uint32_t mask)
 static void vgpu_stub_store_extension(VGPUStub *s, hwaddr word, uint32_t value,
                                       uint32_t mask)
 {
-    bool had_irq = vgpu_lane_irq(&s->lane);
+    bool had_irq = vgpu_ring_irq(&s->ring);
 
-    vgpu_lane_store(&s->lane, word, value, mask);
+    vgpu_ring_store(&s->ring, word, value, mask);
     if (word == VGPU_REG_RING_IRQ_CTRL || word == VGPU_REG_RING_IRQ_STATUS) {
         vgpu_stub_interrupt(s, VECTOR_RING,
-                            !had_irq && vgpu_lane_irq(&s->lane));
+                            !had_irq && vgpu_ring_irq(&s->ring));
     }
 }
 
@@ -335,7 +335,7 @@ static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
         return;
     }
     if (word >= VGPU_REG_EXTENSION) {
-        if (vgpu_stub_has_lane(s)) {
+        if (vgpu_stub_has_window(s)) {
             vgpu_stub_store_extension(s, word, value, mask);
         }
         return;
@@ -445,8 +445,8 @@ static int vgpu_stub_post_load(void *opaque, int version_id)
     if (!vgpu_stub_state_is_valid(s)) {
         return -EINVAL;
     }
-    if (vgpu_stub_has_lane(s)) {
-        int r = vgpu_lane_post_load(&s->lane);
+    if (vgpu_stub_has_window(s)) {
+        int r = vgpu_ring_post_load(&s->ring);
 
         if (r < 0) {
             return r;
@@ -459,24 +459,24 @@ static int vgpu_stub_post_load(void *opaque, int version_id)
     return 0;
 }
 
-static bool vgpu_stub_lane_needed(void *opaque)
+static bool vgpu_stub_ring_needed(void *opaque)
 {
-    return vgpu_stub_has_lane(opaque);
+    return vgpu_stub_has_window(opaque);
 }
 
-static const VMStateDescription vgpu_stub_lane_vmstate = {
-    .name = TYPE_VGPU_STUB "/lane",
+static const VMStateDescription vgpu_stub_ring_vmstate = {
+    .name = TYPE_VGPU_STUB "/lane", /* in streams since the first ring: stays */
     .version_id = 1,
     .minimum_version_id = 1,
-    .needed = vgpu_stub_lane_needed,
+    .needed = vgpu_stub_ring_needed,
     .fields = (VMStateField[]) {
         VMSTATE_MSIX(parent_obj, VGPUStub),
-        VMSTATE_UINT64(lane.offset, VGPUStub),
-        VMSTATE_UINT32(lane.entries, VGPUStub),
-        VMSTATE_UINT32(lane.state, VGPUStub),
-        VMSTATE_UINT32(lane.error, VGPUStub),
-        VMSTATE_UINT32(lane.irq_ctrl, VGPUStub),
-        VMSTATE_UINT32(lane.irq_status, VGPUStub),
+        VMSTATE_UINT64(ring.offset, VGPUStub),
+        VMSTATE_UINT32(ring.entries, VGPUStub),
+        VMSTATE_UINT32(ring.state, VGPUStub),
+        VMSTATE_UINT32(ring.error, VGPUStub),
+        VMSTATE_UINT32(ring.irq_ctrl, VGPUStub),
+        VMSTATE_UINT32(ring.irq_status, VGPUStub),
         VMSTATE_END_OF_LIST()
     },
 };
@@ -505,7 +505,7 @@ static const VMStateDescription vgpu_stub_vmstate = {
         VMSTATE_END_OF_LIST()
     },
     .subsections = (const VMStateDescription *[]) {
-        &vgpu_stub_lane_vmstate,
+        &vgpu_stub_ring_vmstate,
         NULL
     },
 };
@@ -520,8 +520,8 @@ static void vgpu_stub_config_write(PCIDevice *dev, uint32_t address,
 
     pci_default_write_config(dev, address, value, len);
     vgpu_stub_update_irq(s); /* MSI-X may have come or gone */
-    if (vgpu_stub_has_lane(s)) {
-        vgpu_lane_update_listener(&s->lane);
+    if (vgpu_stub_has_window(s)) {
+        vgpu_ring_update_listener(&s->ring);
     }
     if (pci_is_express(dev)) {
         pcie_cap_flr_write_config(dev, address, value, len);
@@ -564,27 +564,27 @@ static bool vgpu_stub_check_properties(VGPUStub *s, Error **errp)
 }
 
 /* The window and MSI-X. */
-static bool vgpu_stub_realize_lane(VGPUStub *s, Error **errp)
+static bool vgpu_stub_realize_window(VGPUStub *s, Error **errp)
 {
     PCIDevice *dev = PCI_DEVICE(s);
 
-    if (!vgpu_lane_init(&s->lane, DEVICE(s), &s->link, &s->bar0,
-                        vgpu_stub_lane_event, s, errp)) {
+    if (!vgpu_ring_init(&s->ring, DEVICE(s), &s->link, &s->bar0,
+                        vgpu_stub_ring_event, s, errp)) {
         return false;
     }
     pci_register_bar(dev, BAR_WINDOW,
                      PCI_BASE_ADDRESS_SPACE_MEMORY |
                      PCI_BASE_ADDRESS_MEM_TYPE_64 |
-                     PCI_BASE_ADDRESS_MEM_PREFETCH, &s->lane.window);
+                     PCI_BASE_ADDRESS_MEM_PREFETCH, &s->ring.window);
 
     /* Not on a machine that has none; INTx serves there. */
-    s->lane.has_msix =
+    s->ring.has_msix =
         msix_init_exclusive_bar(dev, N_VECTORS, BAR_MSIX, NULL) == 0;
-    for (unsigned i = 0; s->lane.has_msix && i < N_VECTORS; i++) {
+    for (unsigned i = 0; s->ring.has_msix && i < N_VECTORS; i++) {
         msix_vector_use(dev, i);
     }
-    vgpu_irqfd_init(&s->lane.irqfd, dev, VECTOR_RING);
-    if (s->lane.has_msix) {
+    vgpu_irqfd_init(&s->ring.irqfd, dev, VECTOR_RING);
+    if (s->ring.has_msix) {
         msix_set_vector_notifiers(dev, vgpu_stub_vector_unmasked,
                                   vgpu_stub_vector_masked,
                                   vgpu_stub_vector_poll);
@@ -616,7 +616,7 @@ static void vgpu_stub_realize(PCIDevice *dev, Error **errp)
                           TYPE_VGPU_STUB, VGPU_BAR0_SIZE);
     pci_register_bar(dev, BAR_REGISTERS, PCI_BASE_ADDRESS_SPACE_MEMORY,
                      &s->bar0);
-    if (vgpu_stub_has_lane(s) && !vgpu_stub_realize_lane(s, errp)) {
+    if (vgpu_stub_has_window(s) && !vgpu_stub_realize_window(s, errp)) {
         return;
     }
 
@@ -630,9 +630,9 @@ static void vgpu_stub_exit(PCIDevice *dev)
     VGPUStub *s = VGPU_STUB(dev);
 
     vgpu_link_cleanup(&s->link);
-    if (vgpu_stub_has_lane(s)) {
-        vgpu_lane_cleanup(&s->lane, DEVICE(s));
-        if (s->lane.has_msix) {
+    if (vgpu_stub_has_window(s)) {
+        vgpu_ring_cleanup(&s->ring, DEVICE(s));
+        if (s->ring.has_msix) {
             msix_unset_vector_notifiers(dev);
             msix_uninit_exclusive_bar(dev);
         }
@@ -672,9 +672,9 @@ VGPU_PROPERTY_LIST vgpu_stub_properties[] = {
     DEFINE_PROP_UUID_NODEFAULT("uuid", VGPUStub, config.uuid),
     DEFINE_PROP_STRING("socket", VGPUStub, config.socket),
     DEFINE_PROP_UINT32("reconnect-timeout", VGPUStub, config.timeout_s, 10),
-    DEFINE_PROP_SIZE("window-size", VGPUStub, lane.window_size,
+    DEFINE_PROP_SIZE("window-size", VGPUStub, ring.window_size,
                      VGPU_WINDOW_SIZE_DEFAULT),
-    DEFINE_PROP_BOOL("hugepages", VGPUStub, lane.hugepages, false),
+    DEFINE_PROP_BOOL("hugepages", VGPUStub, ring.hugepages, false),
     VGPU_PROPERTY_END
 };
 
