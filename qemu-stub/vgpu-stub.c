@@ -2,48 +2,32 @@
 /*
  * vgpu-stub: the PCI device through which a guest uses the host's GPU.
  *
- * The registers are those of vgpu-protocol.h. This file keeps them and decides
- * what the guest sees; vgpu-link.c carries requests to the mediator and answers
- * back. The extension block and the data window, vgpu-ring.h, are in
- * vgpu-stub-ring.c; with window-size=0 there are neither, and the device is as it
- * was before it had them.
+ * This file is the PCI device: it cuts the guest's accesses into registers, raises
+ * interrupts, and ties the parts together. vgpu-stub-mailbox.c keeps the registers
+ * of vgpu-protocol.h, vgpu-stub-ring.c the data window and the extension block of
+ * vgpu-ring.h, and vgpu-link.c speaks with the mediator for both. With window-size=0
+ * there is neither window nor extension block, and the device is as it was before
+ * it had them.
  *
- * Doorbell and completion
- * -----------------------
- * The guest fills REQUEST, REQUEST_LEN and REQUEST_ID and writes 1 to DOORBELL.
- * In IDLE, DONE or ERROR the device then
- *   1. clears ERROR_CODE and RESPONSE_LEN,
- *   2. copies the request away: what the guest writes into REQUEST from here on
- *      belongs to the next request, also when this one has to be sent again,
- *   3. sets STATUS to BUSY, and hands the copy to the link.
- * In BUSY the doorbell does nothing. A length that cannot be is answered on the
- * spot, in the same way as a request that the mediator refuses.
- *
- * The link ends each request once. The device then writes RESPONSE, RESPONSE_LEN
- * and TIMESTAMP, then ERROR_CODE and STATUS, then IRQ_STATUS, and raises the
- * interrupt if IRQ_CTRL wants one. A guest that reads STATUS other than BUSY may
- * read all the rest. INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two
- * registers of the ring. A guest that switches MSI-X on gets a message for each
- * event instead, and need not clear IRQ_STATUS for it.
+ * Interrupts
+ * ----------
+ * INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two registers of the ring. A
+ * guest that switches MSI-X on gets a message for each event instead, and need not
+ * clear IRQ_STATUS for it.
  *
  * Reset
  * -----
- * System reset, hot reset and function level reset all end in
- * vgpu_stub_reset(): every register takes its power-on value. If a request is
- * pending then the connection is closed with it, so that its answer, which may
- * be on its way, cannot be taken for the answer to the next one, whatever
- * REQUEST_ID that has. So is one on which the mediator has the window.
+ * System reset, hot reset and function level reset all end in vgpu_stub_reset():
+ * every register takes its power-on value. If a request is pending, the connection
+ * is closed with it: its answer may be on its way, and must not be taken for the
+ * answer to the next request, whatever REQUEST_ID that has. A connection on which
+ * the mediator has the window is closed too.
  *
- * Reconnection and migration
- * --------------------------
- * The copy of the pending request is kept until the request ends. The link sends
- * it again on each new connection, and the copy is part of the migrated state:
- * the destination sends it to its own mediator when the VM starts there. The
- * mediator may see a request twice; it is no trouble, as requests are pure.
- * POOL_ID, PRIORITY and VM_ID are the host's and are not migrated. The ring's
- * registers are a subsection, so a stream from before there were rings is one of
- * window-size=0. The window is RAM like any other, and a ring that is on is set
- * up with the destination's mediator.
+ * Migration
+ * ---------
+ * The ring's registers are a subsection, so a stream from before there were rings
+ * is one of window-size=0. The window is RAM like any other, and a ring that is on
+ * is set up with the destination's mediator.
  */
 
 #include "qemu/osdep.h"
@@ -53,10 +37,11 @@
 #include "hw/pci/msix.h"
 #include "migration/vmstate.h"
 #include "qemu-compat.h"
-#include "vgpu-stub-ring.h"
 #include "vgpu-link.h"
 #include "vgpu-protocol.h"
 #include "vgpu-stub.h"
+#include "vgpu-stub-mailbox.h"
+#include "vgpu-stub-ring.h"
 
 #include <sys/un.h>
 
@@ -84,6 +69,7 @@ struct VGPUStub {
     MemoryRegion bar0;
     VGPULink link;
     VGPULinkConfig config;
+    VGPUMailbox mailbox;
     VGPURing ring;
 
     /* Properties as given */
@@ -93,22 +79,6 @@ struct VGPUStub {
     /* Guest accesses to the registers since the device was made */
     uint64_t mmio_reads;
     uint64_t mmio_writes;
-
-    /* Registers */
-    uint32_t status;
-    uint32_t error_code;
-    uint32_t request_len;
-    uint32_t response_len;
-    uint32_t irq_ctrl;
-    uint32_t irq_status;
-    uint32_t request_id;
-    uint32_t scratch;
-    uint64_t timestamp;
-    uint8_t request[VGPU_REQUEST_MAX];
-    uint8_t response[VGPU_RESPONSE_MAX];
-
-    /* The pending request; meaningful in BUSY */
-    VGPUInFlight in_flight;
 };
 
 static bool vgpu_stub_has_window(const VGPUStub *s)
@@ -118,15 +88,10 @@ static bool vgpu_stub_has_window(const VGPUStub *s)
 
 /* ---- Interrupts ---------------------------------------------------------- */
 
-static bool vgpu_stub_irq(const VGPUStub *s)
-{
-    return s->irq_status & s->irq_ctrl;
-}
-
 static void vgpu_stub_update_irq(VGPUStub *s)
 {
     pci_set_irq(PCI_DEVICE(s),
-                (vgpu_stub_irq(s) || vgpu_ring_irq(&s->ring)) &&
+                (vgpu_mailbox_irq(&s->mailbox) || vgpu_ring_irq(&s->ring)) &&
                 !msix_enabled(PCI_DEVICE(s)));
 }
 
@@ -137,6 +102,13 @@ static void vgpu_stub_interrupt(VGPUStub *s, unsigned vector, bool wants)
     if (wants && msix_enabled(PCI_DEVICE(s))) {
         msix_notify(PCI_DEVICE(s), vector);
     }
+}
+
+static void vgpu_stub_mailbox_event(void *opaque)
+{
+    VGPUStub *s = opaque;
+
+    vgpu_stub_interrupt(s, VECTOR_REQUEST, vgpu_mailbox_irq(&s->mailbox));
 }
 
 static void vgpu_stub_ring_event(void *opaque)
@@ -164,25 +136,14 @@ static void vgpu_stub_vector_poll(PCIDevice *dev, unsigned start, unsigned end)
     vgpu_ring_poll(&VGPU_STUB(dev)->ring);
 }
 
-/* ---- Requests ------------------------------------------------------------ */
+/* ---- What the link says -------------------------------------------------- */
 
-/* The request has ended, by the link or on the spot. */
 static void vgpu_stub_complete(void *opaque, uint32_t error,
                                const uint8_t *response, uint32_t len)
 {
     VGPUStub *s = opaque;
 
-    if (len > 0) {
-        memcpy(s->response, response, len);
-    }
-    memset(s->response + len, 0, sizeof(s->response) - len);
-    s->response_len = len;
-    s->timestamp = qemu_clock_get_us(QEMU_CLOCK_REALTIME);
-    s->error_code = error;
-    s->status = error == VGPU_ERROR_NONE ? VGPU_STATUS_DONE
-                                         : VGPU_STATUS_ERROR;
-    s->irq_status |= VGPU_IRQ_COMPLETION;
-    vgpu_stub_interrupt(s, VECTOR_REQUEST, vgpu_stub_irq(s));
+    vgpu_mailbox_complete(&s->mailbox, error, response, len);
 }
 
 static void vgpu_stub_ring_ready(void *opaque, uint32_t error)
@@ -205,110 +166,30 @@ static const VGPULinkOps vgpu_stub_link_ops = {
     .ring_released = vgpu_stub_ring_released,
 };
 
-static void vgpu_stub_ring_doorbell(VGPUStub *s)
-{
-    if (s->status == VGPU_STATUS_BUSY) {
-        return;
-    }
-
-    s->error_code = VGPU_ERROR_NONE;
-    s->response_len = 0;
-    if (s->request_len == 0) {
-        vgpu_stub_complete(s, VGPU_ERROR_INVALID_LENGTH, NULL, 0);
-        return;
-    }
-    if (s->request_len > VGPU_REQUEST_MAX) {
-        vgpu_stub_complete(s, VGPU_ERROR_REQUEST_TOO_LARGE, NULL, 0);
-        return;
-    }
-
-    s->in_flight.id = s->request_id;
-    s->in_flight.len = s->request_len;
-    memcpy(s->in_flight.data, s->request, s->request_len);
-    s->status = VGPU_STATUS_BUSY;
-    vgpu_link_submit(&s->link, &s->in_flight);
-}
-
-static void vgpu_stub_reset(DeviceState *dev)
-{
-    VGPUStub *s = VGPU_STUB(dev);
-
-    vgpu_link_reset(&s->link);
-    vgpu_ring_reset(&s->ring);
-    s->status = VGPU_STATUS_IDLE;
-    s->error_code = VGPU_ERROR_NONE;
-    s->request_len = 0;
-    s->response_len = 0;
-    s->irq_ctrl = 0;
-    s->irq_status = 0;
-    s->request_id = 0;
-    s->scratch = 0;
-    s->timestamp = 0;
-    memset(s->request, 0, sizeof(s->request));
-    memset(s->response, 0, sizeof(s->response));
-    memset(&s->in_flight, 0, sizeof(s->in_flight));
-    vgpu_stub_update_irq(s);
-}
-
 /* ---- Registers ----------------------------------------------------------- */
 
-/* The word at @word, a multiple of 4. Reading has no side effect. */
-static uint32_t vgpu_stub_load(VGPUStub *s, hwaddr word)
+static uint32_t vgpu_stub_load(const VGPUStub *s, hwaddr word)
 {
-    if (word >= VGPU_REG_REQUEST && word < VGPU_REG_RESPONSE) {
-        return ldl_le_p(s->request + (word - VGPU_REG_REQUEST));
+    if (word < VGPU_REG_EXTENSION) {
+        return vgpu_mailbox_load(&s->mailbox, word);
     }
-    if (word >= VGPU_REG_RESPONSE && word < VGPU_REG_EXTENSION) {
-        return ldl_le_p(s->response + (word - VGPU_REG_RESPONSE));
-    }
-    if (word >= VGPU_REG_EXTENSION) {
-        return vgpu_stub_has_window(s) ? vgpu_ring_load(&s->ring, word) : 0;
-    }
+    return vgpu_stub_has_window(s) ? vgpu_ring_load(&s->ring, word) : 0;
+}
 
-    switch (word) {
-    case VGPU_REG_STATUS:
-        return s->status;
-    case VGPU_REG_POOL_ID:
-        return s->config.pool_id;
-    case VGPU_REG_PRIORITY:
-        return s->config.priority;
-    case VGPU_REG_VM_ID:
-        return s->config.vm_id;
-    case VGPU_REG_ERROR_CODE:
-        return s->error_code;
-    case VGPU_REG_REQUEST_LEN:
-        return s->request_len;
-    case VGPU_REG_RESPONSE_LEN:
-        return s->response_len;
-    case VGPU_REG_PROTOCOL_VER:
-        return VGPU_PROTOCOL_VERSION;
-    case VGPU_REG_CAPABILITIES:
-        return VGPU_CAP_BASIC;
-    case VGPU_REG_IRQ_CTRL:
-        return s->irq_ctrl;
-    case VGPU_REG_IRQ_STATUS:
-        return s->irq_status;
-    case VGPU_REG_REQUEST_ID:
-        return s->request_id;
-    case VGPU_REG_TIMESTAMP_LO:
-        return s->timestamp;
-    case VGPU_REG_TIMESTAMP_HI:
-        return s->timestamp >> 32;
-    case VGPU_REG_SCRATCH:
-        return s->scratch;
-    default: /* DOORBELL */
-        return 0;
+static void vgpu_stub_store_mailbox(VGPUStub *s, hwaddr word, uint32_t value,
+                                    uint32_t mask)
+{
+    bool had_irq = vgpu_mailbox_irq(&s->mailbox);
+
+    vgpu_mailbox_store(&s->mailbox, word, value, mask);
+    if (word == VGPU_REG_IRQ_CTRL || word == VGPU_REG_IRQ_STATUS) {
+        vgpu_stub_interrupt(s, VECTOR_REQUEST,
+                            !had_irq && vgpu_mailbox_irq(&s->mailbox));
     }
 }
 
-/* Replaces those bits of @old that the access carries. */
-static uint32_t vgpu_stub_merge(uint32_t old, uint32_t value, uint32_t mask)
-{
-    return (old & ~mask) | value;
-}
-
-static void vgpu_stub_store_extension(VGPUStub *s, hwaddr word, uint32_t value,
-                                      uint32_t mask)
+static void vgpu_stub_store_ring(VGPUStub *s, hwaddr word, uint32_t value,
+                                 uint32_t mask)
 {
     bool had_irq = vgpu_ring_irq(&s->ring);
 
@@ -326,47 +207,10 @@ static void vgpu_stub_store_extension(VGPUStub *s, hwaddr word, uint32_t value,
 static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
                             uint32_t mask)
 {
-    bool had_irq = vgpu_stub_irq(s);
-
-    if (word >= VGPU_REG_REQUEST && word < VGPU_REG_RESPONSE) {
-        uint8_t *p = s->request + (word - VGPU_REG_REQUEST);
-
-        stl_le_p(p, vgpu_stub_merge(ldl_le_p(p), value, mask));
-        return;
-    }
-    if (word >= VGPU_REG_EXTENSION) {
-        if (vgpu_stub_has_window(s)) {
-            vgpu_stub_store_extension(s, word, value, mask);
-        }
-        return;
-    }
-
-    switch (word) {
-    case VGPU_REG_DOORBELL:
-        if (value == 1) {
-            vgpu_stub_ring_doorbell(s);
-        }
-        break;
-    case VGPU_REG_REQUEST_LEN:
-        s->request_len = vgpu_stub_merge(s->request_len, value, mask);
-        break;
-    case VGPU_REG_IRQ_CTRL:
-        s->irq_ctrl = vgpu_stub_merge(s->irq_ctrl, value, mask) &
-                      VGPU_IRQ_COMPLETION;
-        vgpu_stub_interrupt(s, VECTOR_REQUEST, !had_irq && vgpu_stub_irq(s));
-        break;
-    case VGPU_REG_IRQ_STATUS:
-        s->irq_status &= ~value;
-        vgpu_stub_update_irq(s);
-        break;
-    case VGPU_REG_REQUEST_ID:
-        s->request_id = vgpu_stub_merge(s->request_id, value, mask);
-        break;
-    case VGPU_REG_SCRATCH:
-        s->scratch = vgpu_stub_merge(s->scratch, value, mask);
-        break;
-    default: /* read-only */
-        break;
+    if (word < VGPU_REG_EXTENSION) {
+        vgpu_stub_store_mailbox(s, word, value, mask);
+    } else if (vgpu_stub_has_window(s)) {
+        vgpu_stub_store_ring(s, word, value, mask);
     }
 }
 
@@ -423,18 +267,16 @@ static const MemoryRegionOps vgpu_stub_mmio_ops = {
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };
 
-/* ---- Migration ----------------------------------------------------------- */
+/* ---- Reset and migration ------------------------------------------------- */
 
-/* What comes in may have been made by anybody. */
-static bool vgpu_stub_state_is_valid(const VGPUStub *s)
+static void vgpu_stub_reset(DeviceState *dev)
 {
-    if (s->status > VGPU_STATUS_ERROR || s->error_code >= VGPU_N_ERRORS ||
-        s->response_len > VGPU_RESPONSE_MAX ||
-        (s->irq_ctrl | s->irq_status) & ~VGPU_IRQ_COMPLETION) {
-        return false;
-    }
-    return s->status != VGPU_STATUS_BUSY ||
-           (s->in_flight.len > 0 && s->in_flight.len <= VGPU_REQUEST_MAX);
+    VGPUStub *s = VGPU_STUB(dev);
+
+    vgpu_link_reset(&s->link);
+    vgpu_mailbox_reset(&s->mailbox);
+    vgpu_ring_reset(&s->ring);
+    vgpu_stub_update_irq(s);
 }
 
 /* QEMU has reset the device before, so nothing is pending. */
@@ -442,7 +284,7 @@ static int vgpu_stub_post_load(void *opaque, int version_id)
 {
     VGPUStub *s = opaque;
 
-    if (!vgpu_stub_state_is_valid(s)) {
+    if (!vgpu_mailbox_is_valid(&s->mailbox)) {
         return -EINVAL;
     }
     if (vgpu_stub_has_window(s)) {
@@ -453,9 +295,7 @@ static int vgpu_stub_post_load(void *opaque, int version_id)
         }
     }
     vgpu_stub_update_irq(s);
-    if (s->status == VGPU_STATUS_BUSY) {
-        vgpu_link_submit(&s->link, &s->in_flight);
-    }
+    vgpu_mailbox_resume(&s->mailbox);
     return 0;
 }
 
@@ -488,20 +328,20 @@ static const VMStateDescription vgpu_stub_vmstate = {
     .post_load = vgpu_stub_post_load,
     .fields = (VMStateField[]) {
         VMSTATE_PCI_DEVICE(parent_obj, VGPUStub),
-        VMSTATE_UINT32(status, VGPUStub),
-        VMSTATE_UINT32(error_code, VGPUStub),
-        VMSTATE_UINT32(request_len, VGPUStub),
-        VMSTATE_UINT32(response_len, VGPUStub),
-        VMSTATE_UINT32(irq_ctrl, VGPUStub),
-        VMSTATE_UINT32(irq_status, VGPUStub),
-        VMSTATE_UINT32(request_id, VGPUStub),
-        VMSTATE_UINT32(scratch, VGPUStub),
-        VMSTATE_UINT64(timestamp, VGPUStub),
-        VMSTATE_UINT8_ARRAY(request, VGPUStub, VGPU_REQUEST_MAX),
-        VMSTATE_UINT8_ARRAY(response, VGPUStub, VGPU_RESPONSE_MAX),
-        VMSTATE_UINT32(in_flight.id, VGPUStub),
-        VMSTATE_UINT32(in_flight.len, VGPUStub),
-        VMSTATE_UINT8_ARRAY(in_flight.data, VGPUStub, VGPU_REQUEST_MAX),
+        VMSTATE_UINT32(mailbox.status, VGPUStub),
+        VMSTATE_UINT32(mailbox.error_code, VGPUStub),
+        VMSTATE_UINT32(mailbox.request_len, VGPUStub),
+        VMSTATE_UINT32(mailbox.response_len, VGPUStub),
+        VMSTATE_UINT32(mailbox.irq_ctrl, VGPUStub),
+        VMSTATE_UINT32(mailbox.irq_status, VGPUStub),
+        VMSTATE_UINT32(mailbox.request_id, VGPUStub),
+        VMSTATE_UINT32(mailbox.scratch, VGPUStub),
+        VMSTATE_UINT64(mailbox.timestamp, VGPUStub),
+        VMSTATE_UINT8_ARRAY(mailbox.request, VGPUStub, VGPU_REQUEST_MAX),
+        VMSTATE_UINT8_ARRAY(mailbox.response, VGPUStub, VGPU_RESPONSE_MAX),
+        VMSTATE_UINT32(mailbox.in_flight.id, VGPUStub),
+        VMSTATE_UINT32(mailbox.in_flight.len, VGPUStub),
+        VMSTATE_UINT8_ARRAY(mailbox.in_flight.data, VGPUStub, VGPU_REQUEST_MAX),
         VMSTATE_END_OF_LIST()
     },
     .subsections = (const VMStateDescription *[]) {
@@ -623,6 +463,7 @@ static void vgpu_stub_realize(PCIDevice *dev, Error **errp)
     s->config.name = dev->qdev.id ? g_strdup(dev->qdev.id)
                                   : object_get_canonical_path(OBJECT(s));
     vgpu_link_init(&s->link, &s->config, &vgpu_stub_link_ops, s);
+    vgpu_mailbox_init(&s->mailbox, &s->link, vgpu_stub_mailbox_event, s);
 }
 
 static void vgpu_stub_exit(PCIDevice *dev)
