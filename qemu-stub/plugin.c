@@ -2,14 +2,15 @@
 /*
  * Brings the device into a stock QEMU: -plugin vgpu-stub.so
  *
- * QEMU's plugin interface is made for watching instructions, and used here for
- * nothing but its loader: it runs code of ours before the machine is built, and
- * that registers the device's type. No callback is installed, so the guest's
- * code is translated as without the plugin.
+ * QEMU's plugin interface is made for watching instructions. The device uses
+ * nothing of it but the loader, which runs our code before the machine is
+ * built: that code registers the device's type. It installs no callback, so the
+ * guest's code is translated as it would be without the plugin.
  *
  * The device uses QEMU's internal structures, which change without notice from
- * one minor version to the next. So it only registers in the version it was
- * built for, and only where those structures have the expected layout.
+ * one minor version to the next. So the plugin registers the type only in the
+ * version it was built for, and only where the structures have the expected
+ * layout.
  */
 
 #include "qemu/osdep.h"
@@ -20,7 +21,7 @@
 #include "qemu-compat.h"
 #include "vgpu-stub.h"
 
-/* The tests build a plugin that claims another version. */
+/* The tests build a plugin that claims to be for another version. */
 #ifndef VGPU_BUILT_FOR_MAJOR
 #define VGPU_BUILT_FOR_MAJOR QEMU_VERSION_MAJOR
 #endif
@@ -34,9 +35,9 @@ static bool plugin_version_matches(const VersionInfo *version)
 }
 
 /*
- * Speaks when the object is loaded, before QEMU looks at it: QEMU may refuse a
- * plugin for the version of the plugin interface alone, and what it says then
- * does not name the QEMU to use.
+ * Runs when the object is loaded, before QEMU looks at it. QEMU may refuse a
+ * plugin because of the version of the plugin interface alone, and its message
+ * then does not say which QEMU to use.
  */
 static void __attribute__((constructor)) plugin_report_version(void)
 {
@@ -59,7 +60,7 @@ static bool plugin_field_matches(const char *property, ptrdiff_t offset)
     return found && ((const Property *)found->opaque)->offset == offset;
 }
 
-/* The first and the last field of PCIDevice that QEMU tells the place of. */
+/* Checks the first and the last field of PCIDevice whose place QEMU tells. */
 static bool plugin_abi_matches(void)
 {
     if (plugin_field_matches("addr", offsetof(PCIDevice, devfn)) &&

@@ -37,8 +37,9 @@
      (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
 
 /*
- * Functions that not every version has. The plugin must come through the
- * dynamic linker in all of them to be able to say that it is for another.
+ * Functions that not every version has. The dynamic linker must accept the
+ * plugin in every version, so that the plugin can report that it was built for
+ * another.
  */
 #ifdef VGPU_STUB_PLUGIN
 #if VGPU_QEMU_SINCE(9, 2)
@@ -51,7 +52,7 @@
 #endif
 #endif
 
-/* Property lists are constant and know their length. */
+/* Since 10.0, property lists are constant and know their length. */
 #if VGPU_QEMU_SINCE(10, 0)
 #define VGPU_PROPERTY_LIST static const Property
 #define VGPU_PROPERTY_END
@@ -66,7 +67,7 @@
 #define VGPU_CLASS_DATA void
 #endif
 
-/* What a device does at reset, before and after resets had phases. */
+/* Sets the reset function. The way to do so changed when resets got phases. */
 static inline void vgpu_compat_set_reset(DeviceClass *dc,
                                          void (*reset)(DeviceState *dev))
 {

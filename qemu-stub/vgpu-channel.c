@@ -16,6 +16,8 @@ int vgpu_channel_open(VGPUChannel *c, const char *path)
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd;
 
+    assert(c->fd < 0);
+    assert(strlen(path) < sizeof(address.sun_path));
     memcpy(address.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
@@ -45,6 +47,7 @@ void vgpu_channel_close(VGPUChannel *c)
 bool vgpu_channel_put(VGPUChannel *c, const VGPUSocketHeader *header,
                       const void *payload, const int *fds)
 {
+    assert(!fds || !c->fds);
     if (sizeof(c->tx) - c->tx_len < sizeof(*header) + header->payload_len) {
         return false;
     }
@@ -61,7 +64,7 @@ bool vgpu_channel_put(VGPUChannel *c, const VGPUSocketHeader *header,
     return true;
 }
 
-/* Sends from @done on, up to the descriptors if they wait further back. */
+/* Sends from @done on, but not past the place of descriptors that wait. */
 static ssize_t channel_send(VGPUChannel *c, size_t done)
 {
     union {
@@ -158,6 +161,7 @@ void vgpu_channel_drop(VGPUChannel *c, const VGPUSocketHeader *header)
 {
     size_t size = sizeof(*header) + header->payload_len;
 
+    assert(size <= c->rx_len);
     c->rx_len -= size;
     memmove(c->rx, c->rx + size, c->rx_len);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * KVM keeps a copy of the vector's message. It is made when the vector is unmasked
- * and given up when it is masked, which is when software may change the message
- * (PCI leaves open what a change in between does).
+ * KVM has a copy of the vector's message from when the vector is unmasked until
+ * it is masked. Software may change the message only while the vector is masked
+ * (PCI leaves open what another change does), so the copy is always right.
  */
 
 #include "qemu/osdep.h"
@@ -19,12 +19,13 @@ static bool irqfd_is_possible(const VGPUIrqfd *irqfd)
            pci_get_word(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
 }
 
-/* Does nothing when KVM has no room for one more. */
+/* Does nothing when KVM has no room for one more message. */
 static void irqfd_connect(VGPUIrqfd *irqfd, EventNotifier *notifier)
 {
     KVMRouteChange change = kvm_irqchip_begin_route_changes(kvm_state);
     int virq = kvm_irqchip_add_msi_route(&change, irqfd->vector, irqfd->dev);
 
+    assert(!irqfd->notifier);
     if (virq < 0) {
         return;
     }

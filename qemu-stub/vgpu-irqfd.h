@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An eventfd whose events KVM turns into the messages of an MSI-X vector, with no
- * thread of QEMU in the way.
+ * An eventfd whose events KVM turns into the messages of an MSI-X vector, with
+ * no thread of QEMU involved.
  */
 #ifndef VGPU_IRQFD_H
 #define VGPU_IRQFD_H
@@ -12,24 +12,24 @@
 typedef struct VGPUIrqfd {
     PCIDevice *dev;
     unsigned vector;
-    EventNotifier *notifier; /* that KVM has, or NULL */
+    EventNotifier *notifier; /* the one that KVM has, or NULL */
     int virq;                /* KVM's number for the message, while it has one */
 } VGPUIrqfd;
 
-/* vgpu_irqfd_init() - nothing is KVM's yet */
+/* vgpu_irqfd_init() - prepares the vector; KVM has no eventfd of it yet */
 void vgpu_irqfd_init(VGPUIrqfd *irqfd, PCIDevice *dev, unsigned vector);
 
 /*
  * vgpu_irqfd_set() - gives an eventfd to KVM, or takes it back
- * @notifier: whose events shall be messages, or NULL
+ * @notifier: the eventfd whose events become messages, or NULL
  *
- * To be called again whenever the vector is masked or unmasked, and whenever the
- * device's configuration space was written: only then does KVM learn of it. No
- * event is lost: one that KVM did not see is still in the eventfd when this
- * returns, and the other way round.
+ * Call this again whenever the vector is masked or unmasked, and whenever the
+ * device's configuration space was written: KVM learns of neither by itself. No
+ * event is lost: an event that KVM did not see is still in the eventfd when
+ * this returns, and KVM sees an event that QEMU did not.
  *
- * Returns whether they are messages now. They can't be where KVM has no such
- * thing, and while the device may not send that message.
+ * Returns whether KVM turns the events into messages now. It does not where it
+ * lacks the feature, nor while the device may not send the message.
  */
 bool vgpu_irqfd_set(VGPUIrqfd *irqfd, EventNotifier *notifier);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What vgpu-link.c and vgpu-link-ring.c need of each other. */
+/* What vgpu-link.c and vgpu-link-ring.c need from each other. */
 #ifndef VGPU_LINK_INTERNAL_H
 #define VGPU_LINK_INTERNAL_H
 
@@ -17,60 +17,79 @@ static inline int64_t vgpu_link_now(void)
 
 /* ---- The connection ------------------------------------------------------ */
 
-/* vgpu_link_arm() - lets the timer ring at the next wait's end, or before */
+/* vgpu_link_arm() - sets the timer to the end of the next wait, or earlier */
 void vgpu_link_arm(VGPULink *link);
 
-/* vgpu_link_expect() - from now on a sign of life is waited for */
+/* vgpu_link_expect() - begins to wait for a sign of life */
 void vgpu_link_expect(VGPULink *link);
 
-/* vgpu_link_start() - begins the waits of what is pending, and sends what was not
- * sent yet */
+/*
+ * vgpu_link_start() - begins the waits for what is pending, and sends what was
+ * not sent yet
+ */
 void vgpu_link_start(VGPULink *link);
 
 /*
  * vgpu_link_break() - the connection broke or could not be made
- * @what: why; not said when nobody waits, nor when it has been said already
+ * @what: the reason, for a warning. There is none when nobody waits for the
+ *     connection, nor while the last warning still holds
  */
 void vgpu_link_break(VGPULink *link, const char *what);
 
-/* vgpu_link_send() - sends a message, or breaks the connection of a mediator that
- * never reads; vgpu_link_send_fds() - VGPU_RING_N_FDS descriptors with it */
+/*
+ * vgpu_link_send() - sends a message, or breaks the connection if the mediator
+ * has not read for too long
+ *
+ * vgpu_link_send_fds() sends VGPU_RING_N_FDS descriptors with the message.
+ */
 void vgpu_link_send(VGPULink *link, uint32_t type, uint32_t request_id,
                     const void *payload, uint32_t len);
 void vgpu_link_send_fds(VGPULink *link, uint32_t type, uint32_t request_id,
                         const void *payload, uint32_t len, const int *fds);
 
-/* vgpu_link_ping() - asks for a sign of life, and not again for @interval ms */
+/*
+ * vgpu_link_ping() - asks for a sign of life; the next time after @interval ms
+ */
 void vgpu_link_ping(VGPULink *link, int64_t interval);
 
-/* vgpu_link_flush() - writes what waits; vgpu_link_read() - takes what is there.
- * Both go as far as they can, and may break the connection */
+/*
+ * vgpu_link_flush() - writes what waits; vgpu_link_read() - takes what is there
+ *
+ * Both do as much as they can without waiting, and may break the connection.
+ */
 void vgpu_link_flush(VGPULink *link);
 void vgpu_link_read(VGPULink *link);
 
 /* ---- The ring ------------------------------------------------------------ */
 
-/* vgpu_link_ring_is_new() - has no mediator taken it up yet? */
+/*
+ * vgpu_link_ring_is_new() - is there a ring that no mediator has taken up yet?
+ */
 static inline bool vgpu_link_ring_is_new(const VGPULink *link)
 {
     return link->ring && !link->ring_agreed;
 }
 
-/* vgpu_link_ring_advance() - tells the mediator of it, if that can be done now */
+/* vgpu_link_ring_advance() - tells the mediator of the ring, if it may now */
 void vgpu_link_ring_advance(VGPULink *link);
 
-/* vgpu_link_ring_let_go() - the mediator must let go of the window: waits until it
- * has done so, or is gone, or, after @wait_ms or a silence, is shown the door */
+/*
+ * vgpu_link_ring_let_go() - makes the mediator let go of the window
+ *
+ * Waits until the mediator has done so or is gone. Closes the connection after
+ * @wait_ms, or earlier if the mediator is silent.
+ */
 void vgpu_link_ring_let_go(VGPULink *link, int64_t wait_ms);
 
-/* vgpu_link_ring_end() - there is none any more, for this reason */
+/* vgpu_link_ring_end() - the ring has ended for this reason */
 void vgpu_link_ring_end(VGPULink *link, uint32_t error);
 
-/* vgpu_link_ring_release() - this connection's mediator does not have the window
- * now */
+/*
+ * vgpu_link_ring_release() - this connection's mediator has no window any more
+ */
 void vgpu_link_ring_release(VGPULink *link);
 
-/* What the mediator says of it. Return what is wrong with that, or NULL */
+/* Take a message about the ring. Return what is wrong with it, or NULL. */
 const char *vgpu_link_receive_ring_ready(VGPULink *link,
                                          const uint8_t *payload);
 const char *vgpu_link_receive_ring_stopped(VGPULink *link);

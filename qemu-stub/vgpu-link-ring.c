@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mediator of each new connection is told of the ring after its WELCOME, if
- * that says that it knows rings. It writes into the guest's memory then, and QEMU
- * cannot see where. So when the VM stops it is told to let go, and QEMU waits
- * here until it has: the memory may be saved next, or be sent to another host, page
- * by page, and a ring that changes meanwhile would be found in no state that it
- * ever had. vhost-user devices wait in the same way. No other thread can do the
- * waiting, as QEMU goes on to save the memory when this returns.
+ * Each new connection's mediator is told of the ring after its WELCOME, if the
+ * WELCOME says that it knows rings. From then on the mediator writes into the
+ * guest's memory, and QEMU cannot see where. So when the VM stops, the link
+ * tells the mediator to let go of the window, and QEMU waits here until it has.
+ * The memory may be saved next, or sent to another host page by page, and a
+ * ring that changes meanwhile would arrive in a state that it never had.
+ * vhost-user devices wait in the same way. No other thread can do the waiting,
+ * because QEMU goes on to save the memory when this returns.
  *
- * It is bounded twice. A mediator from which nothing is heard for RING_SILENCE_MS,
- * though it is asked, hangs. One that answers is waiting for its executors, which
- * finish what they have begun, and has the whole timeout for that. Either loses the
- * connection, after which it must not write into the ring. Executors may go on
- * writing results then, to where those of requests go that the ring says are not
- * done: the next mediator does them again, or, where that can't be, fails them.
+ * The wait has two bounds. A mediator that hangs sends nothing for
+ * RING_SILENCE_MS, although it is asked. A mediator that answers is waiting for
+ * its executors to finish what they have begun, and has the whole timeout for
+ * that. Either bound ends in closing the connection, after which the mediator
+ * must not write into the ring. Executors may still write results, but only the
+ * results of requests that the ring does not show as done: the next mediator
+ * does these again, or, where that is not possible, fails them.
  *
- * The other wait, for a reset, is a moment only, as long as PCI Express gives a
- * function to be reset. When the VM goes on the mediator is told of the ring anew.
+ * The other wait is for a reset. It is short, because PCI Express allows a
+ * function only so long to be reset. When the VM goes on, the mediator is told
+ * of the ring again.
  */
 
 #include "qemu/osdep.h"
@@ -43,8 +46,9 @@ void vgpu_link_ring_end(VGPULink *link, uint32_t error)
 }
 
 /*
- * While a migrated VM's memory still arrives (postcopy), a mediator must not look
- * at the window: it would find zeros, and keep what comes later from getting there.
+ * While a migrated VM's memory is still arriving (postcopy), a mediator must
+ * not look at the window: it would find zeros, and would keep what comes later
+ * from getting there.
  */
 void vgpu_link_ring_advance(VGPULink *link)
 {
@@ -71,7 +75,7 @@ static void link_ring_off(VGPULink *link)
         link->peer_ring != PEER_RING_READY) {
         return;
     }
-    if (link->channel.fds) { /* it has not even read where the window is */
+    if (link->channel.fds) { /* the mediator has not even got the window yet */
         vgpu_link_break(link, "the mediator does not read");
         return;
     }
@@ -81,7 +85,7 @@ static void link_ring_off(VGPULink *link)
     vgpu_link_arm(link);
 }
 
-/* Does what the connection has room or bytes for, if that comes in this time. */
+/* Waits up to @ms for room or bytes, and writes or reads then. */
 static void link_wait(VGPULink *link, int64_t ms)
 {
     struct pollfd p = {
@@ -130,7 +134,7 @@ const char *vgpu_link_receive_ring_ready(VGPULink *link,
         return "an error code that there is not";
     }
     if (link->peer_ring == PEER_RING_OFF) {
-        return NULL; /* it was on its way when the ring was taken back */
+        return NULL; /* sent before the mediator heard of the ring's end */
     }
     if (link->peer_ring == PEER_RING_NONE ||
         (link->peer_ring == PEER_RING_READY &&
@@ -139,7 +143,7 @@ const char *vgpu_link_receive_ring_ready(VGPULink *link,
     }
 
     if (ready.error != VGPU_ERROR_NONE) {
-        link_ring_off(link); /* what it has begun may still be running */
+        link_ring_off(link); /* what the mediator has begun may still run */
         vgpu_link_ring_end(link, ready.error);
         return NULL;
     }

@@ -2,31 +2,33 @@
 /*
  * The device's connection to the mediator.
  *
- * Three waits exist while a request is pending or a ring is on, all served by one
- * timer:
+ * While a request is pending or a ring is on there are three waits. One timer
+ * serves them all:
  *
  *  - retry_at: without a connection, the next attempt to connect. Attempts are
  *    10 ms apart at first and 1 s in the end.
- *  - ping_at: on a connection where an answer is expected, the next PING. A
- *    connection on which nothing valid was heard for the timeout is dead, and
- *    broken off. Nothing is expected while a ring is merely on.
- *  - deadline: the request's own, and that of a ring which no mediator has taken
- *    up yet. It runs from the doorbell and from each break, and any valid message
- *    stops it. When it runs out the guest is told that there is no mediator.
- *    A ring that was on stays on however long there is none: what the guest has
- *    asked for is in the window, and waits there.
+ *  - ping_at: on a connection where an answer is expected, the next PING. If no
+ *    valid message comes for the length of the timeout, the connection is dead
+ *    and the link closes it. A ring that is on expects no answer.
+ *  - deadline: the end of the request, and of a ring that no mediator has taken
+ *    up yet. It is counted from the doorbell and from each break, and any valid
+ *    message cancels it. At the deadline the guest is told that there is no
+ *    mediator. A ring that was on stays on, however long there is no mediator:
+ *    what the guest has asked for is in the window, and waits there.
  *
- * The timer may ring too early: it is never moved back nor removed when a
- * request ends, because a request should not cost a system call for that.
+ * The timer may fire too early. It is not moved or removed when a request ends,
+ * because that would cost a system call for each request.
  *
- * A stopped VM has a stopped link: no wait ends, nothing is read, and so nothing
- * that the guest can see changes, as QEMU expects from devices. The timer uses
- * the host's monotonic clock: the virtual clock would do the stopping by itself,
- * but runs at another speed than the mediator's where instructions are counted.
+ * While the VM is stopped the link is stopped too: no wait ends and nothing is
+ * read. So nothing that the guest can see changes, as QEMU expects of a device.
+ * The timer uses the host's monotonic clock. The virtual clock would stop with
+ * the VM by itself, but where QEMU counts instructions it does not run at the
+ * speed of the mediator's clock.
  *
- * A pending request that meets break after break is given up after some sends:
- * a mediator that dies of a request shall not die of it for ever. So is a ring,
- * unless the connection has stood for a while in between.
+ * If the connection breaks again and again, the link gives up the pending
+ * request after some sends: a request that kills its mediator must not do so
+ * for ever. The link gives up a ring in the same way, unless a connection has
+ * lasted for a while in between.
  */
 
 #include "qemu/osdep.h"
@@ -41,8 +43,8 @@ static void link_readable(void *opaque);
 static void link_writable(void *opaque);
 
 /*
- * How long to wait for a sign of life. With a timeout of 0 breaks are fatal at
- * once, but a connection that stands must be given time to answer.
+ * How long to wait for a sign of life. With a timeout of 0 a break is fatal at
+ * once, but a mediator that is connected needs time to answer.
  */
 static int64_t link_patience(const VGPULink *link)
 {
@@ -60,7 +62,7 @@ static bool link_is_open(const VGPULink *link)
     return link->channel.fd >= 0;
 }
 
-/* Must there be a connection? */
+/* Does anybody need a connection? */
 static bool link_is_wanted(const VGPULink *link)
 {
     return link->request || link->ring;
@@ -72,7 +74,7 @@ static bool link_has_deadline(const VGPULink *link)
     return link->deadline && (link->request || vgpu_link_ring_is_new(link));
 }
 
-/* Must the mediator at the other end have something to say? */
+/* Does the mediator owe us an answer? */
 static bool link_is_expecting(const VGPULink *link)
 {
     return link->request || link->peer_ring == PEER_RING_OFF ||
@@ -93,7 +95,7 @@ void vgpu_link_arm(VGPULink *link)
     timer_mod_anticipate(&link->timer, next);
 }
 
-/* Asks the main loop for what the connection waits for. */
+/* Lets the main loop watch for what the connection waits for. */
 static void link_watch(VGPULink *link)
 {
     if (!link_is_open(link)) {
@@ -126,7 +128,7 @@ static void link_end_request(VGPULink *link, uint32_t error,
     link->ops->complete(link->opaque, error, response, len);
 }
 
-/* Sees to it that there will be a connection again, if one is wanted. */
+/* Plans the next attempt to connect, if a connection is wanted. */
 static void link_retry(VGPULink *link)
 {
     if (!link_is_wanted(link)) {
@@ -140,7 +142,7 @@ static void link_retry(VGPULink *link)
     vgpu_link_arm(link);
 }
 
-/* No late answer may come: the connection goes first. */
+/* Closes the connection first: no late answer may come. */
 static void link_give_up(VGPULink *link)
 {
     link_close(link);
@@ -161,14 +163,14 @@ static void link_warn(VGPULink *link, const char *what)
     link->warned = true;
 }
 
-/* There is no connection now. What becomes of those who wait? */
+/* The connection is gone. Decides what becomes of the request and the ring. */
 static void link_lost(VGPULink *link)
 {
     bool impatient = link->config->timeout_s == 0;
 
     if (link->peer_ring == PEER_RING_READY &&
         vgpu_link_now() >= link->ring_ready_at + BACKOFF_MAX_MS) {
-        link->backoff = BACKOFF_MIN_MS; /* it was a good one while it lasted */
+        link->backoff = BACKOFF_MIN_MS; /* it has lasted for a while */
         link->ring_sends = 0;
     }
     link_close(link);
@@ -190,7 +192,7 @@ void vgpu_link_break(VGPULink *link, const char *what)
     link_lost(link);
 }
 
-/* The mediator does not keep to the protocol. */
+/* The mediator has broken the protocol. */
 static void link_violation(VGPULink *link, const char *what)
 {
     g_autofree char *message =
@@ -237,7 +239,7 @@ void vgpu_link_send(VGPULink *link, uint32_t type, uint32_t request_id,
     vgpu_link_send_fds(link, type, request_id, payload, len, NULL);
 }
 
-/* A refusal then names the request that it is the answer to. */
+/* HELLO and PING carry this id, so that a refusal names the request. */
 static uint32_t link_request_id(const VGPULink *link)
 {
     return link->request ? link->request->id : 0;
@@ -257,6 +259,7 @@ static void link_send_request(VGPULink *link)
 {
     const VGPUInFlight *request = link->request;
 
+    assert(request);
     link->sends++;
     vgpu_link_send(link, VGPU_MSG_REQUEST, request->id, request->data,
                    request->len);
@@ -292,7 +295,7 @@ static void link_connect(VGPULink *link)
 
 /* ---- Messages ------------------------------------------------------------ */
 
-/* Something that ends the request was received for request @id. */
+/* Takes a message that ends the request @id. */
 static const char *link_receive_end(VGPULink *link, uint32_t id,
                                     uint32_t error, const uint8_t *response,
                                     uint32_t len)
@@ -307,7 +310,7 @@ static const char *link_receive_end(VGPULink *link, uint32_t id,
     return NULL;
 }
 
-/* The secret by which a later connection is known as this VM's. */
+/* Keeps the secret by which a later connection proves to be this VM's. */
 static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
                               const uint8_t *payload)
 {
@@ -320,7 +323,10 @@ static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
     vgpu_link_ring_advance(link);
 }
 
-/* This VM may not submit, or is not even let in: then a ring need not hope. */
+/*
+ * The VM may not submit. Before WELCOME it is not even let in, and a ring need
+ * not wait any longer.
+ */
 static const char *link_receive_quarantined(VGPULink *link, uint32_t id)
 {
     if (vgpu_link_ring_is_new(link) && !link->welcomed) {
@@ -332,7 +338,8 @@ static const char *link_receive_quarantined(VGPULink *link, uint32_t id)
 /*
  * Takes a message whose header has been checked.
  *
- * Returns what is wrong with it, or NULL. The connection may be closed by then.
+ * Returns what is wrong with it, or NULL. The connection may be closed on
+ * return.
  */
 static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
                                 const uint8_t *payload)
@@ -368,7 +375,9 @@ static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
     }
 }
 
-/* Takes the first message that was read. Returns false when it is not whole. */
+/*
+ * Takes the first message that was read. Returns false when there is no more.
+ */
 static bool link_take_message(VGPULink *link)
 {
     VGPUSocketHeader header;
@@ -387,18 +396,20 @@ static bool link_take_message(VGPULink *link)
         return false;
     }
     if (!link_is_open(link)) {
-        return false; /* closed on the way; the buffer is void */
+        return false; /* the message closed it, and the buffer is gone */
     }
 
     link->deadline = 0;
     if (header.msg_type != VGPU_MSG_QUARANTINED) {
-        link->warned = false; /* all is well again */
+        link->warned = false; /* the next break deserves a warning again */
     }
     vgpu_channel_drop(&link->channel, &header);
     return true;
 }
 
-/* One read each time: a mediator that talks without end starves nobody. */
+/*
+ * Reads once only, so that a mediator that never stops talking starves nobody.
+ */
 void vgpu_link_read(VGPULink *link)
 {
     ssize_t n = vgpu_channel_fill(&link->channel);

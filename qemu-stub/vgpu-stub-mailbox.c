@@ -5,24 +5,24 @@
  * The guest fills REQUEST, REQUEST_LEN and REQUEST_ID and writes 1 to DOORBELL.
  * In IDLE, DONE or ERROR the device then
  *   1. clears ERROR_CODE and RESPONSE_LEN,
- *   2. copies the request: what the guest writes into REQUEST from here on belongs
- *      to the next request, even when this one has to be sent again,
+ *   2. copies the request: what the guest writes into REQUEST from here on
+ *      belongs to the next request, even when this one has to be sent again,
  *   3. sets STATUS to BUSY, and hands the copy to the link.
- * In BUSY the doorbell does nothing. The device itself answers a length that is not
- * possible, in the same way as the mediator refuses a request.
+ * In BUSY the doorbell does nothing. The device itself answers a length that is
+ * not possible, in the same way as the mediator refuses a request.
  *
- * The link ends each request once. The device then writes RESPONSE, RESPONSE_LEN
- * and TIMESTAMP, then ERROR_CODE and STATUS, then IRQ_STATUS, and raises the
- * interrupt if IRQ_CTRL enables it. A guest that reads any STATUS but BUSY may read
- * all the other registers.
+ * The link ends each request once. The device then writes RESPONSE,
+ * RESPONSE_LEN and TIMESTAMP, then ERROR_CODE and STATUS, then IRQ_STATUS, and
+ * raises the interrupt if IRQ_CTRL enables it. A guest that reads any STATUS
+ * but BUSY may read all the other registers.
  *
  * Reconnection and migration
  * --------------------------
- * The copy of the pending request is kept until the request ends. The link sends it
- * again on each new connection, and the copy is part of the migrated state: the
- * destination sends it to its own mediator when the VM starts there. The mediator
- * may see a request twice, which does no harm because requests are pure. POOL_ID,
- * PRIORITY and VM_ID belong to the host and are not migrated.
+ * The copy of the pending request is kept until the request ends. The link
+ * sends it again on each new connection, and the copy is part of the migrated
+ * state: the destination sends it to its own mediator when the VM starts there.
+ * The mediator may see a request twice, which does no harm because requests are
+ * pure. POOL_ID, PRIORITY and VM_ID belong to the host and are not migrated.
  */
 
 #include "qemu/osdep.h"
@@ -76,6 +76,7 @@ uint32_t vgpu_mailbox_load(const VGPUMailbox *mailbox, hwaddr word)
 {
     const VGPULinkConfig *config = mailbox->link->config;
 
+    assert(word % 4 == 0 && word < VGPU_REG_EXTENSION);
     if (word >= VGPU_REG_RESPONSE) {
         return ldl_le_p(mailbox->response + (word - VGPU_REG_RESPONSE));
     }
@@ -128,6 +129,7 @@ static uint32_t mailbox_merge(uint32_t old, uint32_t value, uint32_t mask)
 void vgpu_mailbox_store(VGPUMailbox *mailbox, hwaddr word, uint32_t value,
                         uint32_t mask)
 {
+    assert(word % 4 == 0 && word < VGPU_REG_EXTENSION);
     if (word >= VGPU_REG_REQUEST && word < VGPU_REG_RESPONSE) {
         uint8_t *p = mailbox->request + (word - VGPU_REG_REQUEST);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The device's mailbox: the registers of vgpu-protocol.h, through which one request
- * at a time goes to the mediator and its answer comes back.
+ * The device's mailbox: the registers of vgpu-protocol.h, through which one
+ * request at a time goes to the mediator and its answer comes back.
  */
 #ifndef VGPU_STUB_MAILBOX_H
 #define VGPU_STUB_MAILBOX_H
@@ -75,7 +75,9 @@ void vgpu_mailbox_complete(VGPUMailbox *mailbox, uint32_t error,
 /* vgpu_mailbox_is_valid() - can registers that came from a stream be these? */
 bool vgpu_mailbox_is_valid(const VGPUMailbox *mailbox);
 
-/* vgpu_mailbox_resume() - hands a request that came from a stream to the link */
+/*
+ * vgpu_mailbox_resume() - hands a request that came from a stream to the link
+ */
 void vgpu_mailbox_resume(VGPUMailbox *mailbox);
 
 #endif

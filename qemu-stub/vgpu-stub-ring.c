@@ -2,23 +2,25 @@
 /*
  * Who may touch the window
  * ------------------------
- * The guest, always. The mediator and its executors, from the moment the link
- * has told the mediator of the ring until it says that it has let go, or its
- * connection ends. QEMU itself, while the VM is stopped, which the link does not
- * let happen before that; migration reads the window like all RAM, but does not
- * see what others write there, so all of it counts as changed whenever a
- * mediator lets go.
+ * The guest may always. The mediator and its executors may from the moment the
+ * link has told the mediator of the ring, until the mediator says that it has
+ * let go of the window, or its connection ends. QEMU itself touches the window
+ * while the VM is stopped, and the link does not let the VM stop before the
+ * mediator has let go. Migration reads the window like all RAM, but does not
+ * see what other processes write there, so all of it counts as changed whenever
+ * a mediator lets go.
  *
  * Interrupts
  * ----------
- * While the guest could be sent a message for it, what the mediator says on its
- * eventfd goes to KVM, which sends it: no thread of QEMU is in the way, and
- * RING_IRQ_STATUS is not set. At all other times (the vector is masked, or
- * RING_IRQ_CTRL is 0, or there is INTx, or no KVM) the main loop takes it up, sets
- * RING_IRQ_STATUS, and interrupts the guest or leaves that pending.
+ * While the guest may be sent a message, what the mediator signals on its
+ * eventfd goes to KVM, which sends the message: no thread of QEMU is involved,
+ * and RING_IRQ_STATUS is not set. At all other times (the vector is masked,
+ * RING_IRQ_CTRL is 0, the guest uses INTx, or there is no KVM) the main loop
+ * takes up the signal, sets RING_IRQ_STATUS, and interrupts the guest or leaves
+ * the interrupt pending.
  *
- * The last event of a mediator that died may be missing. So each time a mediator
- * takes up the ring the guest gets one for nothing.
+ * A mediator that died may not have signalled its last completion. So the guest
+ * gets one event each time a mediator takes up the ring.
  */
 
 #include "qemu/osdep.h"
@@ -57,7 +59,7 @@ void vgpu_ring_update_listener(VGPURing *ring)
     }
 }
 
-/* From now on, or no more, the mediator's events are the guest's. */
+/* The mediator's events reach the guest from now on, or no more. */
 static void ring_listen(VGPURing *ring, bool is_heard)
 {
     ring->is_heard = is_heard;
@@ -84,8 +86,10 @@ static void ring_close_notifiers(VGPURing *ring)
     event_notifier_cleanup(&ring->completion);
 }
 
-/* Each ring has eventfds of its own: a mediator that still has the last one's
- * can neither hear nor disturb this one. */
+/*
+ * Each ring has eventfds of its own: a mediator that still has those of the
+ * last ring can neither hear nor disturb this one.
+ */
 static int ring_open_notifiers(VGPURing *ring)
 {
     int r = event_notifier_init(&ring->doorbell, 0);
@@ -98,7 +102,7 @@ static int ring_open_notifiers(VGPURing *ring)
         event_notifier_cleanup(&ring->doorbell);
         return r;
     }
-    /* Size 0: of any width. */
+    /* Size 0 takes a write of any width. */
     memory_region_add_eventfd(ring->bar0, VGPU_REG_RING_DOORBELL, 0, false, 0,
                               &ring->doorbell);
     ring->has_notifiers = true;
@@ -114,7 +118,7 @@ static void ring_fail(VGPURing *ring, uint32_t error)
     ring->error = error;
 }
 
-/* Hands the ring to the link; @agreed as there. */
+/* Hands the ring to the link. @agreed: see vgpu_link_ring_start() */
 static int ring_start(VGPURing *ring, bool agreed)
 {
     int r = ring_open_notifiers(ring);
@@ -234,7 +238,7 @@ uint32_t vgpu_ring_load(const VGPURing *ring, hwaddr word)
     }
 }
 
-/* Where the ring lies can be changed while it does not lie there. */
+/* The place of the ring can be changed only while the ring is off. */
 static void ring_store_place(VGPURing *ring, hwaddr word, uint32_t value,
                              uint32_t mask)
 {
@@ -276,8 +280,10 @@ void vgpu_ring_store(VGPURing *ring, hwaddr word, uint32_t value,
         ring->irq_status &= ~value;
         break;
     case VGPU_REG_RING_DOORBELL:
-        /* An access that begins at the doorbell does not come here but goes to
-         * the eventfd; one that begins before it does. */
+        /*
+         * An access that begins at the doorbell goes to the eventfd. Only one
+         * that begins before the doorbell and reaches into it comes here.
+         */
         if (ring->has_notifiers) {
             event_notifier_set(&ring->doorbell);
         }
@@ -289,8 +295,10 @@ void vgpu_ring_store(VGPURing *ring, hwaddr word, uint32_t value,
 
 /* ---- Migration ----------------------------------------------------------- */
 
-/* What comes in may have been made by anybody. A stopped VM has no mediator that
- * could still have to let go. */
+/*
+ * Anybody may have made the stream. STOPPING is not possible in it: no mediator
+ * of a stopped VM has the window.
+ */
 static bool ring_state_is_valid(const VGPURing *ring)
 {
     if (ring->state > VGPU_RING_FAILED || ring->error >= VGPU_N_ERRORS ||
@@ -333,7 +341,7 @@ bool vgpu_ring_init(VGPURing *ring, DeviceState *dev, VGPULink *link,
     if (!ring_check_size(ring->window_size, errp)) {
         return false;
     }
-    /* Sealed, so that whoever maps it need not fear SIGBUS. */
+    /* Sealed: nobody who maps the window then needs to fear SIGBUS. */
     fd = qemu_memfd_create("vgpu-window", ring->window_size, ring->hugepages, 0,
                            F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, errp);
     if (fd < 0) {

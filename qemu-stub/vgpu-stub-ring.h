@@ -5,9 +5,10 @@
  * contract is vgpu-ring.h.
  *
  * The device model touches neither the data nor the ring. It owns the memory,
- * hands it to the mediator with an eventfd for each direction, and is out of the
- * way then: the guest's doorbell is an ioeventfd, and what the mediator signals
- * on the other eventfd becomes an interrupt, made by KVM itself where possible.
+ * hands it to the mediator with an eventfd for each direction, and is out of
+ * the way then: the guest's doorbell is an ioeventfd, and what the mediator
+ * signals on the other eventfd becomes an interrupt, made by KVM itself where
+ * possible.
  */
 #ifndef VGPU_STUB_RING_H
 #define VGPU_STUB_RING_H
@@ -18,7 +19,7 @@
 #include "vgpu-link.h"
 #include "vgpu-ring.h"
 
-/* Something the guest may want an interrupt for. Must not call back. */
+/* The guest may want an interrupt for something. Must not call back. */
 typedef void VGPURingEvent(void *opaque);
 
 typedef struct VGPURing {
@@ -35,10 +36,10 @@ typedef struct VGPURing {
     EventNotifier doorbell;
     EventNotifier completion;
     bool has_notifiers;
-    bool is_heard; /* are completions the guest's? So from ready to released */
-    bool has_msix; /* what the guest is told */
-    VGPUIrqfd irqfd; /* for its vector; made by the device */
-    VGPULinkRing link_ring; /* as the link has it */
+    bool is_heard; /* do completions reach the guest? From ready to released */
+    bool has_msix; /* as the guest is told */
+    VGPUIrqfd irqfd; /* for the ring's vector; the device initialises it */
+    VGPULinkRing link_ring; /* the ring as the link has it */
 
     /* Registers */
     uint64_t offset;
@@ -55,20 +56,20 @@ typedef struct VGPURing {
  * @dev: owns the window
  * @link, @bar0: must outlive the ring
  *
- * Returns false, and sets @errp, when that can't be.
+ * Returns false, and sets @errp, when there can be none.
  */
 bool vgpu_ring_init(VGPURing *ring, DeviceState *dev, VGPULink *link,
                     MemoryRegion *bar0, VGPURingEvent *event, void *opaque,
                     Error **errp);
 
-/* vgpu_ring_cleanup() - the link must have been reset */
+/* vgpu_ring_cleanup() - gives up the window; the link must have been reset */
 void vgpu_ring_cleanup(VGPURing *ring, DeviceState *dev);
 
 /*
  * vgpu_ring_reset() - every register takes its power-on value
  *
- * The link must have been reset. The window's content stays, as a card's
- * memory does: it is the same VM's as before.
+ * The link must have been reset. The window keeps its content, as a card keeps
+ * its memory: it belongs to the same VM as before.
  */
 void vgpu_ring_reset(VGPURing *ring);
 
@@ -78,32 +79,36 @@ static inline bool vgpu_ring_irq(const VGPURing *ring)
     return ring->irq_status & ring->irq_ctrl;
 }
 
-/* vgpu_ring_load() - the word at @word, a multiple of 4 in the extension block */
+/*
+ * vgpu_ring_load() - the word at @word, a multiple of 4 in the extension block
+ */
 uint32_t vgpu_ring_load(const VGPURing *ring, hwaddr word);
 
-/* vgpu_ring_store() - writes those bits of it that @mask has */
+/* vgpu_ring_store() - writes those bits of the word at @word that @mask has */
 void vgpu_ring_store(VGPURing *ring, hwaddr word, uint32_t value,
                      uint32_t mask);
 
 /*
- * vgpu_ring_update_listener() - whether messages may be sent has changed
+ * vgpu_ring_update_listener() - the device may send messages now, or no more
  *
- * See vgpu_irqfd_set().
+ * See vgpu_irqfd_set() for when that can change.
  */
 void vgpu_ring_update_listener(VGPURing *ring);
 
-/* vgpu_ring_poll() - takes up what the main loop has not taken up yet */
+/*
+ * vgpu_ring_poll() - takes up a completion that the main loop has not seen yet
+ */
 void vgpu_ring_poll(VGPURing *ring);
 
-/* What the link has to say, see VGPULinkOps */
+/* What the link tells the device, see VGPULinkOps */
 void vgpu_ring_ready(VGPURing *ring, uint32_t error);
 void vgpu_ring_released(VGPURing *ring);
 
 /*
- * vgpu_ring_post_load() - the registers came from a stream
+ * vgpu_ring_post_load() - takes up registers that came from a stream
  *
- * Returns -EINVAL when they can't be, or another negative errno when the ring
- * cannot be taken up.
+ * Returns 0, -EINVAL for registers that are not possible, or another negative
+ * errno when there is no descriptor for the ring.
  */
 int vgpu_ring_post_load(VGPURing *ring);
 

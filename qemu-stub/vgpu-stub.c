@@ -2,32 +2,32 @@
 /*
  * vgpu-stub: the PCI device through which a guest uses the host's GPU.
  *
- * This file is the PCI device: it cuts the guest's accesses into registers, raises
- * interrupts, and ties the parts together. vgpu-stub-mailbox.c keeps the registers
- * of vgpu-protocol.h, vgpu-stub-ring.c the data window and the extension block of
- * vgpu-ring.h, and vgpu-link.c speaks with the mediator for both. With window-size=0
- * there is neither window nor extension block, and the device is as it was before
- * it had them.
+ * This file is the PCI device: it cuts the guest's accesses into registers,
+ * raises interrupts, and ties the parts together. vgpu-stub-mailbox.c keeps the
+ * registers of vgpu-protocol.h, vgpu-stub-ring.c the data window and the
+ * extension block of vgpu-ring.h, and vgpu-link.c speaks with the mediator for
+ * both. With window-size=0 there is neither window nor extension block, and the
+ * device is as it was before it had them.
  *
  * Interrupts
  * ----------
- * INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two registers of the ring. A
- * guest that switches MSI-X on gets a message for each event instead, and need not
- * clear IRQ_STATUS for it.
+ * INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two registers of the
+ * ring. A guest that switches MSI-X on gets a message for each event instead,
+ * and need not clear IRQ_STATUS for it.
  *
  * Reset
  * -----
- * System reset, hot reset and function level reset all end in vgpu_stub_reset():
- * every register takes its power-on value. If a request is pending, the connection
- * is closed with it: its answer may be on its way, and must not be taken for the
- * answer to the next request, whatever REQUEST_ID that has. A connection on which
- * the mediator has the window is closed too.
+ * System reset, hot reset and function level reset all end in
+ * vgpu_stub_reset(): every register takes its power-on value. If a request is
+ * pending, the connection is closed with it: its answer may be on its way, and
+ * must not be taken for the answer to the next request, whatever REQUEST_ID
+ * that has. A connection on which the mediator has the window is closed too.
  *
  * Migration
  * ---------
- * The ring's registers are a subsection, so a stream from before there were rings
- * is one of window-size=0. The window is RAM like any other, and a ring that is on
- * is set up with the destination's mediator.
+ * The ring's registers are a subsection, so a stream from before there were
+ * rings is one of window-size=0. The window is RAM like any other, and a ring
+ * that is on is set up with the destination's mediator.
  */
 
 #include "qemu/osdep.h"
@@ -95,7 +95,7 @@ static void vgpu_stub_update_irq(VGPUStub *s)
                 !msix_enabled(PCI_DEVICE(s)));
 }
 
-/* The guest wants an interrupt, if it @wants one, for something that is new. */
+/* Something is new. Interrupts the guest if it @wants to be. */
 static void vgpu_stub_interrupt(VGPUStub *s, unsigned vector, bool wants)
 {
     vgpu_stub_update_irq(s);
@@ -130,7 +130,7 @@ static void vgpu_stub_vector_masked(PCIDevice *dev, unsigned vector)
     vgpu_ring_update_listener(&VGPU_STUB(dev)->ring);
 }
 
-/* The guest looks at which messages are pending. */
+/* The guest reads which messages are pending. */
 static void vgpu_stub_vector_poll(PCIDevice *dev, unsigned start, unsigned end)
 {
     vgpu_ring_poll(&VGPU_STUB(dev)->ring);
@@ -215,8 +215,8 @@ static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
 }
 
 /*
- * An access of any width at any place is cut into the words it touches; for
- * each, this many of its bytes.
+ * An access of any width at any place is cut into the words that it touches.
+ * Returns how many of its bytes fall into the word at @addr.
  */
 static unsigned vgpu_stub_bytes_in_word(hwaddr addr, unsigned left)
 {
@@ -279,7 +279,7 @@ static void vgpu_stub_reset(DeviceState *dev)
     vgpu_stub_update_irq(s);
 }
 
-/* QEMU has reset the device before, so nothing is pending. */
+/* QEMU has reset the device before this, so nothing is pending. */
 static int vgpu_stub_post_load(void *opaque, int version_id)
 {
     VGPUStub *s = opaque;
@@ -305,7 +305,7 @@ static bool vgpu_stub_ring_needed(void *opaque)
 }
 
 static const VMStateDescription vgpu_stub_ring_vmstate = {
-    .name = TYPE_VGPU_STUB "/lane", /* in streams since the first ring: stays */
+    .name = TYPE_VGPU_STUB "/lane", /* in the stream, so it cannot change */
     .version_id = 1,
     .minimum_version_id = 1,
     .needed = vgpu_stub_ring_needed,
@@ -403,7 +403,7 @@ static bool vgpu_stub_check_properties(VGPUStub *s, Error **errp)
     return true;
 }
 
-/* The window and MSI-X. */
+/* Makes the window and MSI-X. */
 static bool vgpu_stub_realize_window(VGPUStub *s, Error **errp)
 {
     PCIDevice *dev = PCI_DEVICE(s);
@@ -417,7 +417,7 @@ static bool vgpu_stub_realize_window(VGPUStub *s, Error **errp)
                      PCI_BASE_ADDRESS_MEM_TYPE_64 |
                      PCI_BASE_ADDRESS_MEM_PREFETCH, &s->ring.window);
 
-    /* Not on a machine that has none; INTx serves there. */
+    /* A machine may have no MSI-X; INTx serves there. */
     s->ring.has_msix =
         msix_init_exclusive_bar(dev, N_VECTORS, BAR_MSIX, NULL) == 0;
     for (unsigned i = 0; s->ring.has_msix && i < N_VECTORS; i++) {
@@ -483,8 +483,8 @@ static void vgpu_stub_exit(PCIDevice *dev)
 }
 
 /*
- * The size of the configuration space is chosen before vgpu_stub_realize(), so
- * what kind of device this will be has to be said here.
+ * QEMU chooses the size of the configuration space before vgpu_stub_realize(),
+ * so this is the place to say that the device is an express one.
  */
 static void vgpu_stub_device_realize(DeviceState *dev, Error **errp)
 {

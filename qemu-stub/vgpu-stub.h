@@ -7,7 +7,8 @@
 /*
  * vgpu_stub_register_types() - makes the device known to QEMU
  *
- * QEMU calls it by itself when the device is built in; the plugin has to.
+ * A QEMU that has the device built in calls this by itself; the plugin calls it
+ * here.
  */
 void vgpu_stub_register_types(void);
 
