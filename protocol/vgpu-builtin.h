@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The built-in operations: what an entry of the ring (vgpu-ring.h) can ask for, what its
- * operands are, and what the result is. The device knows nothing of this. The set is closed:
- * programs that want more bring their own kernels.
+ * operands are, and what the result is. The device knows nothing of them. The set is closed:
+ * programs that need more bring their own kernels.
  */
 #ifndef VGPU_BUILTIN_H
 #define VGPU_BUILTIN_H
@@ -20,20 +20,20 @@ enum {
 };
 
 /*
- * Where operands overlap: c may be exactly a or b (same offset, same stride) in ADD, MUL and
- * AXPY, and vectors may lie between each other's elements. Otherwise, and where c of a matrix
- * product shares bytes with a or b, or the guest writes to them meanwhile, what c or the
- * result is, is undefined; nothing but the elements of c is ever written.
+ * Operands may overlap in two ways: c may be exactly a or b (same offset, same stride) in ADD,
+ * MUL and AXPY, and vectors may lie between each other's elements. In all other cases c and the
+ * result are undefined, and so they are when c of a matrix product shares bytes with a or b, or
+ * when the guest writes to the operands meanwhile. Only the elements of c are ever written.
  *
  * Integers: every result is taken modulo 2^32 or 2^64, so it wraps; MIN and MAX are signed.
  *
  * Floating-point numbers are IEEE 754's, rounded to nearest, with denormals:
  *
  * - ADD, MUL, AXPY: each operation is rounded by itself; AXPY's scalar is first rounded to the
- *   type, then the product, then the sum. The same bits on every host, a NaN's payload aside.
+ *   type, then the product, then the sum. Every host gives the same bits, a NaN's payload aside.
  * - DOT, SUM: terms (for DOT, products) are added up in float64, in an order that depends on
  *   the host's kind of device, count, stride and type only, so the same vector gives the same
- *   bits again there. With T the sum of the terms' magnitudes,
+ *   bits again on that host. With T the sum of the terms' magnitudes,
  *       |result - exact| <= 2^-44 T + count 2^-1074                 for float64
  *       |result - exact| <= 2^-24 |exact| + 2^-43 T + 2^-150        for float32
  *   for every vector that fits in a window, provided that T does not overflow float64 (for
@@ -44,7 +44,7 @@ enum {
  * - MATMUL: sums of k products in any order, fused or not, in the operands' type. With u the
  *   unit roundoff, 2^-24 or 2^-53, |c[i][j] - exact| <= 2 k u (sum over l of
  *   |a[i][l] b[l][j]|) while 2 k u < 1 and nothing overflows or underflows. Infinities and NaNs
- *   in row i of a or column j of b act as in any such sum. What c held before counts for nothing.
+ *   in row i of a or column j of b act as in any such sum. What c held before is ignored.
  */
 enum {
     VGPU_OP_RING_NOP = 0x0200,
@@ -60,7 +60,7 @@ enum {
 
 /* ---- Checks that guest, mediator and executor share ---------------------------------------- */
 
-/* vgpu_ring_type_size() - bytes of an element of VGPU_TYPE_*; 0 for a number that is none */
+/* vgpu_ring_type_size() - bytes of an element of VGPU_TYPE_*; 0 for any other number */
 static inline uint32_t vgpu_ring_type_size(uint32_t type)
 {
     return type == VGPU_TYPE_INT32 || type == VGPU_TYPE_FLOAT32   ? 4
@@ -68,8 +68,8 @@ static inline uint32_t vgpu_ring_type_size(uint32_t type)
                                                                   : 0;
 }
 
-/* The bytes [*ret_begin, *ret_end) that @rows rows of @columns elements at @o take,
- * or false when they do not lie in the window. */
+/* Finds the bytes [*ret_begin, *ret_end) that @rows rows of @columns elements at @o take.
+ * Returns false when they do not lie in the window. */
 static inline bool vgpu_operand_range(const VGPUOperand *o, uint64_t rows, uint64_t columns,
                                       uint32_t element, uint64_t window_size, uint64_t *ret_begin,
                                       uint64_t *ret_end)
@@ -95,7 +95,7 @@ typedef struct VGPUShape {
     uint64_t rows[3], columns[3]; /* of a, b, c */
 } VGPUShape;
 
-/* Returns false for an opcode that there is not, or that the type does not go with. */
+/* Returns false for an opcode that does not exist, or does not exist for the type. */
 static inline bool vgpu_submission_shape(const VGPUSubmission *s, VGPUShape *ret)
 {
     bool floating = s->type == VGPU_TYPE_FLOAT32 || s->type == VGPU_TYPE_FLOAT64;
@@ -141,8 +141,8 @@ static inline bool vgpu_submission_shape(const VGPUSubmission *s, VGPUShape *ret
  * vgpu_submission_check() - may this be computed?
  * @s: a copy that nobody else can write
  * @window_size: bytes
- * @ret_repeatable: set with NONE: does doing it twice do what doing it once does? Not when
- *     c shares bytes with a or b
+ * @ret_repeatable: set with NONE: may it be computed twice, with the same outcome as once?
+ *     Not when c shares bytes with a or b
  *
  * Returns VGPU_ERROR_NONE, UNSUPPORTED_OP (no such opcode for this type), or
  * INVALID_REQUEST (an operand outside the window, misaligned, or too narrow a stride).

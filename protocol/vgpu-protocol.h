@@ -97,8 +97,8 @@ enum {
     VGPU_ERROR_NONE = 0x00,
     VGPU_ERROR_INVALID_REQUEST = 0x01,      /* header, params and data do not fit together */
     VGPU_ERROR_REQUEST_TOO_LARGE = 0x02,    /* REQUEST_LEN > VGPU_REQUEST_MAX */
-    VGPU_ERROR_MEDIATOR_UNAVAILABLE = 0x03, /* none within the device's reconnect-timeout */
-    VGPU_ERROR_TIMEOUT = 0x04,              /* accepted, not finished in time */
+    VGPU_ERROR_MEDIATOR_UNAVAILABLE = 0x03, /* no mediator within the reconnect-timeout */
+    VGPU_ERROR_TIMEOUT = 0x04,              /* accepted, but not finished in time */
     VGPU_ERROR_CUDA_ERROR = 0x05,           /* the executor failed it; results[0] is the CUresult */
     VGPU_ERROR_INVALID_POOL = 0x06,
     VGPU_ERROR_QUEUE_FULL = 0x07,
@@ -109,11 +109,11 @@ enum {
     VGPU_N_ERRORS = 0x0c,
 };
 
-/* CUresults that a CUDA_ERROR states although no call to CUDA gave them: cuda.h, CUDA Toolkit. */
+/* CUresults that a CUDA_ERROR can state without a call to CUDA. The values are those of cuda.h. */
 enum {
     VGPU_CUDA_RESULT_NO_DEVICE = 100, /* the executor could not start */
     VGPU_CUDA_RESULT_LAUNCH_FAILED =
-        719, /* the executor ended with it in hand, or it must not be done twice */
+        719, /* the executor ended while it had the request, or a second run would be wrong */
 };
 
 /* ---- Requests and responses ---------------------------------------------- */
@@ -249,8 +249,8 @@ static_assert(offsetof(VGPUSocketHeader, priority) == 17, "ABI");
 static_assert(offsetof(VGPUSocketHeader, pad) == 18, "ABI");
 static_assert(offsetof(VGPUSocketHeader, payload_len) == 20, "ABI");
 
-/* Both may grow at the end: a receiver takes the part it knows, takes what is
- * missing for zero, and wants at least what stands before resume. */
+/* Both may grow at the end. A receiver takes the part that it knows, reads a missing
+ * part as zero, and requires at least the fields before resume. */
 typedef struct VGPUHello {
     uint8_t uuid[16];   /* the VM's, in RFC 4122 byte order; all zero when it has none */
     uint32_t features;  /* VGPU_FEATURE_* of vgpu-ring.h; no other bit is assigned yet */
@@ -261,7 +261,7 @@ typedef struct VGPUHello {
 typedef struct VGPUWelcome {
     uint32_t vm_id;     /* the number the mediator knows the VM by */
     uint32_t features;  /* the bits of HELLO that the mediator takes up */
-    uint8_t resume[16]; /* a secret: whoever shows it comes back as this VM; zero: none */
+    uint8_t resume[16]; /* a secret: who shows it on a new connection is this VM; zero: none */
 } VGPUWelcome;
 
 #define VGPU_HELLO_SIZE_MIN ((uint32_t) offsetof(VGPUHello, resume))
@@ -373,9 +373,9 @@ static inline bool vgpu_data_fits(size_t fixed, uint32_t offset, uint32_t length
  * @size: bytes in @buf
  * @ret: the header, copied out, when the answer is NONE; may be NULL
  *
- * Looks at lengths before content and at nothing outside @buf. After NONE,
- * params (at 32) and data (at data_offset) lie inside @buf and their number and
- * length are what the opcode wants.
+ * Looks at lengths before content, and at nothing outside @buf. After NONE,
+ * params (at 32) and data (at data_offset) lie inside @buf, and their number and
+ * length are right for the opcode.
  *
  * Returns VGPU_ERROR_NONE, INVALID_LENGTH (empty), REQUEST_TOO_LARGE,
  * INVALID_REQUEST, or UNSUPPORTED_OP (well-formed, but an opcode nobody here

@@ -1,70 +1,72 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The fast lane: a data window in shared memory, and in it a ring on which many
- * requests can be outstanding. Beside vgpu-protocol.h, which it does not change.
+ * A data window in shared memory, and in it a ring on which many requests can be outstanding.
+ * Both come beside the registers of vgpu-protocol.h and do not change them.
  *
- * The window is BAR2: RAM to the guest, a sealed memfd that the device hands to
- * the mediator and the mediator to the executor, so bulk data is copied by
- * nobody. Where it lies in guest memory is the guest's affair; every offset here
- * counts from its beginning.
+ * The window is BAR2. To the guest it is RAM; on the host it is a sealed memfd, which the
+ * device hands to the mediator and the mediator to the executor, so nobody copies bulk data.
+ * The guest decides where the window lies in its memory; every offset here counts from the
+ * beginning of the window.
  *
- * The ring lies where the guest puts it: a header, the submission entries, and the
- * completion entries behind them. Indices run freely through 32 bits; entry i
- * stands in slot i modulo the number of entries.
+ * The guest puts the ring anywhere in the window: a header, the submission entries, and the
+ * completion entries behind them. Indices run freely through 32 bits; entry i stands in slot
+ * i modulo the number of entries.
  *
  *   guest     fills a free submission entry with state NEW, then publishes it by
  *             moving sq_tail (release)
  *   mediator  copies the entry once, checks the copy, uses only the copy; sets
  *             state STARTED when it is given to an executor
- *   mediator  when it is done: fills in status, result and cq_index and sets state
- *             DONE (release), writes the completion entry, moves cq_tail (release),
- *             and moves sq_head over all leading entries that are DONE
+ *   mediator  when the entry is done: fills in status, result and cq_index and sets
+ *             state DONE (release), writes the completion entry, moves cq_tail
+ *             (release), and moves sq_head over all leading entries that are DONE
  *   guest     takes completions up to cq_tail (acquire), then moves cq_head
  *
  * A submission slot is free again when sq_head has passed it. The mediator starts no
  * entry while (completions not taken) + (entries started) would exceed the number of
- * entries, so the completion ring cannot overflow. A guest that keeps no more requests than
- * that between submitting them and taking their completions never meets this limit; one that
- * does rings the doorbell after moving cq_head, for nothing else wakes the mediator then.
+ * entries, so the completion ring cannot overflow. A guest never meets this limit if it has
+ * at most that many requests between submitting them and taking their completions. A guest
+ * that has more rings the doorbell after moving cq_head: nothing else wakes the mediator then.
  *
- * Before it turns the ring on, the guest sets all four indices to one number, 0 as a rule, and
- * sq_event to the same. The window may be mapped write-combining in the guest, where no store
- * is ordered with another but by a full barrier: the guest has one before it moves sq_tail.
+ * Before it turns the ring on, the guest sets all four indices and sq_event to one number,
+ * usually 0. The guest may have mapped the window write-combining, and then only a full
+ * barrier orders one store with another: the guest needs one before it moves sq_tail.
  *
  * Doorbell: after moving sq_tail from old to new the guest rings it only when
- * vgpu_ring_must_notify(sq_event, new, old). The mediator writes sq_event = what it
- * has seen before it goes to sleep, and looks at sq_tail once more after that.
- * Interrupt: the same the other way round with cq_event and cq_tail. This is the
- * event index of virtio 1.2, section 2.7.10; a full memory barrier stands between
- * writing one's own index or event and reading the other's.
+ * vgpu_ring_must_notify(sq_event, new, old). Before it goes to sleep, the mediator
+ * writes the sq_tail that it has seen to sq_event, and then reads sq_tail once more.
+ * The interrupt works the same way in the other direction, with cq_event and cq_tail.
+ * This is the event index of virtio 1.2, section 2.7.10: each side has a full memory
+ * barrier between writing its own index or event and reading the other side's.
  *
- * A mediator that starts anew finds in the entries from sq_head to sq_tail what was
- * NEW (to do), STARTED (done again if vgpu_submission_check() calls it repeatable, else completed
- * with an error), and DONE (nothing left, or, when its cq_index is cq_tail, its completion still to
- * be written). So nothing is lost, and nothing is done twice that must not be. It signals the
- * completion once at the beginning, since its predecessor may have ended between writing a
- * completion and signalling it. An entry that is not NEW when it is published later than that is
- * INVALID_REQUEST.
+ * A mediator that takes up a ring of an earlier one finds entries from sq_head to sq_tail.
+ * It does the NEW ones. It does a STARTED one again if vgpu_submission_check() calls it
+ * repeatable, and completes it with an error otherwise. For a DONE one nothing is left to do,
+ * except to write its completion if its cq_index is cq_tail. So nothing is lost, and nothing
+ * is done twice that must not be. The mediator signals the completion once at the beginning,
+ * because its predecessor may have ended between writing a completion and signalling it. An
+ * entry that is published after that and is not NEW is answered INVALID_REQUEST.
  *
- * What the guest writes here is hostile: a sq_tail further than the ring is long, or a
- * cq_head that is not between the last one and cq_tail, ends the ring (RING_FAILED).
+ * What the guest writes here is hostile. An sq_tail that is further ahead than the ring has
+ * entries, or a cq_head that is not between the last one and cq_tail, ends the ring
+ * (RING_FAILED).
  *
  * The device sets the ring up with the mediator again by itself whenever it has to: after a
- * break of the connection, when a stopped VM goes on, where a migrated VM arrives. Before a VM
- * stops, it asks the mediator to let go of the window (RING_OFF, answered with RING_STOPPED),
- * so that what is saved or sent elsewhere is whole. RING_CTRL reads ON all the while.
+ * break of the connection, when a stopped VM goes on, and where a migrated VM arrives. Before
+ * a VM stops, the device asks the mediator to let go of the window (RING_OFF, answered with
+ * RING_STOPPED), so that the state that is saved or sent elsewhere is consistent. RING_CTRL
+ * reads ON all the while.
  *
- * RING_IRQ_STATUS is set for completions as asked for by cq_event, and also when RING_CTRL
- * leaves STARTING, when the ring fails, and after each new setup, as the last mediator
- * may have died between moving cq_tail and saying so. So: on an interrupt look at
- * cq_tail and at RING_CTRL, and be content when nothing is new. INTx is a level,
- * RING_IRQ_STATUS & RING_IRQ_CTRL (or that of vgpu-protocol.h).
+ * RING_IRQ_STATUS is set for completions as cq_event asks for them. It is also set when
+ * RING_CTRL leaves STARTING, when the ring fails, and after each new setup, because the last
+ * mediator may have died between moving cq_tail and signalling it. So on an interrupt look at
+ * cq_tail and at RING_CTRL, and expect that nothing may be new. INTx is a level:
+ * RING_IRQ_STATUS & RING_IRQ_CTRL, or the same two registers of vgpu-protocol.h.
  *
- * With MSI-X the message is all there is: every such event sends one while RING_IRQ_CTRL enables
- * it, whether RING_IRQ_STATUS was cleared or not, and whether the event sets RING_IRQ_STATUS is
- * not defined, as KVM may send the message without the device (the ISR status of virtio is no
- * different). Nothing is lost by masking the vector or clearing RING_IRQ_CTRL: the message comes
- * when that ends. Both are slow; to be left alone for a while, use cq_event.
+ * With MSI-X the message is all there is. Every such event sends one while RING_IRQ_CTRL
+ * enables it, whether RING_IRQ_STATUS was cleared or not. It is not defined whether the event
+ * sets RING_IRQ_STATUS, because KVM may send the message without the device (the ISR status
+ * of virtio is no different). Masking the vector or clearing RING_IRQ_CTRL loses nothing: the
+ * message comes when that ends. Both are slow; to get no interrupts for a while, use cq_event.
  */
 #ifndef VGPU_RING_H
 #define VGPU_RING_H
@@ -96,11 +98,11 @@ enum {
     VGPU_REG_RING_DOORBELL = 0xf00,   /* W: any value; alone in its place, for an ioeventfd */
 };
 
-/* RING_CTRL as read. Turning on is asynchronous: STARTING until the mediator has
- * agreed, or FAILED. Off drops what is outstanding; STOPPING until the mediator and its
- * executors have let go of the window, which is then the guest's alone. In STOPPING and FAILED
- * the ring's registers may be written and it may be turned on again, as in OFF; what the
- * last one still does is waited for then. */
+/* RING_CTRL as read. Turning the ring on is asynchronous: it is STARTING until the mediator has
+ * agreed (ON) or refused (FAILED). Turning it off drops what is outstanding: it is STOPPING until
+ * the mediator and its executors have let go of the window, which is then the guest's alone (OFF).
+ * In STOPPING and FAILED, as in OFF, the guest may write the ring's registers and turn it on again;
+ * the new ring then waits until the last one is over. */
 enum {
     VGPU_RING_OFF = 0,
     VGPU_RING_ON = 1,
@@ -119,7 +121,7 @@ enum {
 
 /* ---- The ring in the window ------------------------------------------------------ */
 
-/* Each index on a cache line of the side that writes it. */
+/* Each index is on a cache line of the side that writes it. */
 typedef struct VGPURingHeader {
     uint32_t sq_tail;  /* guest */
     uint32_t cq_head;  /* guest */
@@ -147,14 +149,14 @@ typedef struct VGPUOperand {
 typedef struct VGPUSubmission {
     /* guest */
     uint64_t tag;    /* returned with the completion */
-    uint32_t opcode; /* VGPU_OP_RING_*; it and its operands: vgpu-builtin.h */
+    uint32_t opcode; /* VGPU_OP_RING_*; see vgpu-builtin.h for it and its operands */
     uint32_t type;   /* VGPU_TYPE_* */
     uint64_t count;  /* elements; of a matrix product: rows of a and c (m) */
     uint32_t n;      /* matrix product: columns of b and c; else 0 */
     uint32_t k;      /* matrix product: columns of a, rows of b; else 0 */
     double scalar;   /* AXPY: alpha */
     VGPUOperand a, b, c;
-    /* mediator; NEW and 0 from the guest */
+    /* mediator; the guest writes NEW and 0 */
     uint32_t state;
     uint32_t status; /* VGPU_ERROR_* */
     uint64_t result; /* DOT, SUM, MIN, MAX: the value's bytes, in the element's type, then 0 */
@@ -192,7 +194,7 @@ static inline bool vgpu_ring_must_notify(uint32_t event, uint32_t new_index, uin
     return (uint32_t) (new_index - event - 1) < (uint32_t) (new_index - old_index);
 }
 
-/* vgpu_ring_size() - bytes of a ring with this many entries */
+/* vgpu_ring_size() - the bytes that a ring with this many entries takes */
 static inline uint64_t vgpu_ring_size(uint32_t entries)
 {
     return sizeof(VGPURingHeader) +
@@ -209,39 +211,40 @@ static inline bool vgpu_ring_is_valid(uint64_t window_size, uint64_t offset, uin
 
 /* ---- The wire ---------------------------------------------------------------------------- */
 
-/* In the features of HELLO: the device has a window. In those of WELCOME: the mediator
- * knows the messages below. A device sends none of them to a mediator that did not say so. */
+/* In the features of HELLO: the device has a window. In the features of WELCOME: the mediator
+ * knows the messages below. A device sends them only to a mediator that has said so. */
 #define VGPU_FEATURE_RING 0x1u
 
 /*
- * Device to mediator, after WELCOME, when the guest turns the ring on. Three
- * descriptors come with the first byte (SCM_RIGHTS): the window's memfd, the
- * doorbell's eventfd (the mediator reads), the completion's eventfd (it writes).
- * The mediator maps the window itself and believes fstat() alone about its size; the
- * memfd must be sealed against shrinking; against growing and further seals the mediator
- * seals it, where the device did not (F_SEAL_SHRINK with F_SEAL_SEAL, but without F_SEAL_GROW, is
- * refused). Answered with RING_READY.
+ * RING_SETUP goes from the device to the mediator, after WELCOME, when the guest turns the ring on.
+ * Three descriptors come with its first byte (SCM_RIGHTS): the window's memfd, the doorbell's
+ * eventfd (the mediator reads it) and the completion's eventfd (the mediator writes it). The
+ * mediator maps the window itself and believes only fstat() about its size. The memfd must be
+ * sealed against shrinking. If the device has not sealed it against growing and further seals, the
+ * mediator does; it refuses F_SEAL_SHRINK with F_SEAL_SEAL but without F_SEAL_GROW. The answer is
+ * RING_READY.
  */
 enum {
     VGPU_MSG_RING_SETUP = 0x22,   /* VGPURingSetup */
-    VGPU_MSG_RING_READY = 0x23,   /* to the device: VGPURingReady; also later, when a ring fails */
+    VGPU_MSG_RING_READY = 0x23,   /* to the device: VGPURingReady; also when a ring fails later */
     VGPU_MSG_RING_OFF = 0x24,     /* no payload: start nothing more, and let go of the window */
     VGPU_MSG_RING_STOPPED = 0x25, /* to the device, no payload: the answer */
 };
 
 /*
- * RING_OFF may be followed by another RING_SETUP of the same window. So an entry that is NEW stays
- * as it is, and one that was STARTED is finished and completed like any other; then, when no
- * executor has the window any more, RING_STOPPED is sent. Until then PINGs are answered, or the
- * device does not wait for long. RING_STOPPED is sent for each RING_OFF, also when the ring
- * failed or never came to be. RING_SETUP while there is a ring that did not fail, or before
- * RING_STOPPED, breaks the protocol, and so does a second RING_OFF before it.
+ * RING_OFF may be followed by another RING_SETUP of the same window. So the mediator leaves an
+ * entry that is NEW as it is, and finishes and completes one that is STARTED like any other. It
+ * sends RING_STOPPED when no executor has the window any more. Until then it answers PINGs; if it
+ * does not, the device does not wait for long. The mediator sends RING_STOPPED for each RING_OFF,
+ * even when the ring failed or never came to be. It breaks the protocol to send RING_SETUP while
+ * there is a ring that did not fail, or before RING_STOPPED, or a second RING_OFF before
+ * RING_STOPPED.
  *
- * After the end of the connection nothing more is written into the ring: nobody would know when
- * its memory may be used for something else. What was STARTED is finished all the same and may
- * be written into its operands; an executor that computes for a mediator that is gone is
- * killed with it. RING_READY for a later ring in the same window, which the mediator knows by its
- * inode, comes only when that is over.
+ * After the end of the connection the mediator writes nothing more into the ring: nobody would know
+ * when the ring's memory may be used for something else. What is STARTED is finished all the same,
+ * and its results may be written into its operands; if the mediator itself is gone, its executors
+ * are killed with it. For a later ring in the same window, which the mediator recognises by its
+ * inode, RING_READY comes only when that is over.
  */
 
 typedef struct VGPURingSetup {
@@ -261,7 +264,7 @@ static_assert(sizeof(VGPURingReady) == 8, "ABI");
 #define VGPU_RING_N_FDS 3
 
 /*
- * vgpu_ring_header_check() - as vgpu_socket_header_check(), and knows the messages above
+ * vgpu_ring_header_check() - vgpu_socket_header_check() that knows the messages above too
  * @h: a header as received
  *
  * Returns NULL when it may open a message, else a static string that says what is wrong.
