@@ -25,9 +25,9 @@ void device_ring_start(Device *d)
     device_write(d, VGPU_REG_RING_CTRL, 1);
 }
 
-uint32_t ring_state(World *w)
+uint32_t ring_state(Testbed *t)
 {
-    return device_read(&w->device, VGPU_REG_RING_CTRL);
+    return device_read(&t->device, VGPU_REG_RING_CTRL);
 }
 
 uint32_t device_wait_ring(Device *d)
@@ -39,30 +39,30 @@ uint32_t device_wait_ring(Device *d)
     return device_read(d, VGPU_REG_RING_CTRL);
 }
 
-void ring_open(World *w, FakeRing *ret)
+void ring_open(Testbed *t, FakeRing *ret)
 {
-    device_ring_start(&w->device);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RING_CTRL), VGPU_RING_STARTING);
-    if (w->mediator.peer < 0)
-        fake_accept_setup(&w->mediator, ret);
+    device_ring_start(&t->device);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RING_CTRL), VGPU_RING_STARTING);
+    if (t->mediator.peer < 0)
+        fake_accept_setup(&t->mediator, ret);
     else
-        fake_expect_setup(&w->mediator, ret);
+        fake_expect_setup(&t->mediator, ret);
     assert_int_equal(ret->setup.offset, RING_OFFSET);
     assert_int_equal(ret->setup.entries, RING_ENTRIES);
-    fake_ready(&w->mediator, VGPU_ERROR_NONE);
-    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    fake_ready(&t->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
 }
 
-void ring_take_up(World *w, FakeRing *ring)
+void ring_take_up(Testbed *t, FakeRing *ring)
 {
     VGPURingSetup setup = ring->setup;
 
     fake_ring_close(ring);
-    fake_accept_setup(&w->mediator, ring);
+    fake_accept_setup(&t->mediator, ring);
     assert_memory_equal(&ring->setup, &setup, sizeof(setup));
-    assert_int_equal(device_read(&w->device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
-    fake_ready(&w->mediator, VGPU_ERROR_NONE);
-    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
+    fake_ready(&t->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
 }
 
 /* Operands of the entry @index, behind the ring */
@@ -174,18 +174,18 @@ void msix_disable(Device *d)
 
 int ring_setup(void **state)
 {
-    int r = world_setup(state);
+    int r = testbed_setup(state);
 
     if (r == 0)
-        device_map_window(&((World *) *state)->device);
+        device_map_window(&((Testbed *) *state)->device);
     return r;
 }
 
 int ring_setup_impatient(void **state)
 {
-    int r = world_setup_impatient(state);
+    int r = testbed_setup_impatient(state);
 
     if (r == 0)
-        device_map_window(&((World *) *state)->device);
+        device_map_window(&((Testbed *) *state)->device);
     return r;
 }

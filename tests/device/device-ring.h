@@ -4,7 +4,7 @@
 #define VGPU_TEST_DEVICE_RING_H
 
 #include "fake-ring.h"
-#include "world.h"
+#include "testbed.h"
 
 /* Where tests put the other BARs: the window above 4 GiB, MSI-X behind BAR0 */
 #define DEVICE_BAR2 UINT64_C(0x800000000)
@@ -24,17 +24,17 @@ void device_ring_place(Device *d, uint64_t offset, uint32_t entries);
 void device_ring_start(Device *d);
 
 /* ring_state() - RING_CTRL as it reads */
-uint32_t ring_state(World *w);
+uint32_t ring_state(Testbed *t);
 
 /* device_wait_ring() - until the ring interrupts. Acknowledges it. Returns RING_CTRL */
 uint32_t device_wait_ring(Device *d);
 
 /* ring_open() - turns the ring on and lets the mediator agree; the window is mapped already */
-void ring_open(World *w, FakeRing *ret);
+void ring_open(Testbed *t, FakeRing *ret);
 
 /* ring_take_up() - a new connection's mediator finds the ring @old again, which the guest notices
  * by an interrupt only. Leaves the new descriptors in @ring */
-void ring_take_up(World *w, FakeRing *ring);
+void ring_take_up(Testbed *t, FakeRing *ring);
 
 /*
  * ring_submit_add() - one sum: publishes it and rings, if that is wanted
@@ -74,7 +74,7 @@ void msix_enable(Device *d, uint32_t address, uint32_t value);
 /* msix_disable() - switch it off */
 void msix_disable(Device *d);
 
-/* For cmocka: a world with the window mapped, also with a reconnect-timeout of 1 s */
+/* For cmocka: a testbed with the window mapped, also with a reconnect-timeout of 1 s */
 int ring_setup(void **state);
 int ring_setup_impatient(void **state);
 

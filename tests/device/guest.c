@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "stream.h"
+#include "migration-stream.h"
 
 #define VECTOR_RING 1
 
@@ -26,7 +26,7 @@ static void map_state(Guest *g)
     char path[128];
     int fd;
 
-    snprintf(path, sizeof(path), "%s/ram", qtest_directory(g->world.qtest));
+    snprintf(path, sizeof(path), "%s/ram", qtest_directory(g->testbed.qtest));
     fd = open(path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     g->state = mmap(NULL, sizeof(*g->state), PROT_READ | PROT_WRITE, MAP_SHARED, fd, GUEST_STATE);
@@ -47,8 +47,8 @@ static void start(Guest *g, const char *accel, const char *machine, const char *
     for (int n = 6; *more; n++)
         args[n] = *more++;
     memset(g, 0, sizeof(*g));
-    g->world.qtest = qtest_start_firmware(accel, guest_firmware, sizeof(guest_firmware), args);
-    fake_listen(&g->world.mediator, qtest_directory(g->world.qtest));
+    g->testbed.qtest = qtest_start_firmware(accel, guest_firmware, sizeof(guest_firmware), args);
+    fake_listen(&g->testbed.mediator, qtest_directory(g->testbed.qtest));
     map_state(g);
 }
 
@@ -56,7 +56,7 @@ void guest_open(Guest *g, const char *accel, const char *machine)
 {
     start(g, accel, machine, (const char *const[]){NULL});
     guest_wait(&g->state->starts, 1);
-    assert_true(device_find(g->world.qtest, 0, &g->world.device));
+    assert_true(device_find(g->testbed.qtest, 0, &g->testbed.device));
     guest_set_up_device(g);
 }
 
@@ -67,29 +67,29 @@ void guest_migrate(Guest *from, Guest *to)
 
     assert_true(fd >= 0);
     close(fd);
-    stream_save(&from->world, path);
+    stream_save(&from->testbed, path);
     start(to, "kvm", "q35", (const char *const[]){"-incoming", "defer", NULL});
     memcpy(to->seen, from->seen, sizeof(to->seen));
-    stream_receive(&to->world, path);
+    stream_receive(&to->testbed, path);
     unlink(path);
 }
 
 void guest_close(Guest *g)
 {
     munmap(g->state, sizeof(*g->state));
-    world_close(&g->world);
+    testbed_close(&g->testbed);
 }
 
 void guest_set_vector(Guest *g, uint32_t interrupt, bool masked)
 {
-    msix_set_vector(&g->world.device, VECTOR_RING, GUEST_APIC, interrupt, masked);
+    msix_set_vector(&g->testbed.device, VECTOR_RING, GUEST_APIC, interrupt, masked);
 }
 
 void guest_set_up_device(Guest *g)
 {
-    device_enable(&g->world.device);
-    device_map_window(&g->world.device);
-    msix_write_flags(&g->world.device, PCI_MSIX_FLAGS_ENABLE);
+    device_enable(&g->testbed.device);
+    device_map_window(&g->testbed.device);
+    msix_write_flags(&g->testbed.device, PCI_MSIX_FLAGS_ENABLE);
     guest_set_vector(g, GUEST_VECTOR, false);
 }
 
@@ -108,7 +108,7 @@ void guest_kick(Guest *g)
 {
     uint32_t kicks = g->state->kicks;
 
-    qtest_write(g->world.qtest, GUEST_APIC, 4, GUEST_KICK);
+    qtest_write(g->testbed.qtest, GUEST_APIC, 4, GUEST_KICK);
     guest_wait(&g->state->kicks, kicks + 1);
 }
 
@@ -126,14 +126,14 @@ void guest_expect_no_interrupt(Guest *g)
 
 void guest_ring_open(Guest *g, FakeRing *ret)
 {
-    FakeMediator *m = &g->world.mediator;
+    FakeMediator *m = &g->testbed.mediator;
 
-    device_ring_start(&g->world.device);
+    device_ring_start(&g->testbed.device);
     if (m->peer < 0)
         fake_accept_setup(m, ret);
     else
         fake_expect_setup(m, ret);
     fake_ready(m, VGPU_ERROR_NONE);
     guest_wait_interrupt(g, 0);
-    assert_int_equal(device_read(&g->world.device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
+    assert_int_equal(device_read(&g->testbed.device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
 }

@@ -19,7 +19,7 @@ typedef struct GuestState {
 } GuestState;
 
 typedef struct Guest {
-    World world;
+    Testbed testbed;
     GuestState *state;
     uint32_t seen[2]; /* interrupts that the test has waited for */
 } Guest;

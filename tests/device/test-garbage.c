@@ -3,7 +3,7 @@
  * Messages that no mediator may send. Each closes the connection with one warning;
  * a request that was pending is sent again on the next connection and answered there.
  */
-#include "world.h"
+#include "testbed.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -122,84 +122,84 @@ static void send_garbage(FakeMediator *m, const struct garbage *g)
                                                            : sizeof(bytes));
 }
 
-static void submit(World *w)
+static void submit(Testbed *t)
 {
-    device_submit_add(&w->device, 1, 100, 200);
+    device_submit_add(&t->device, 1, 100, 200);
 }
 
-static void serve(World *w)
+static void serve(Testbed *t)
 {
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 300);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 300);
 }
 
 static void test_while_busy(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
     for (size_t i = 0; i < N_GARBAGE; i++) {
-        unsigned before = qtest_log_count(w->qtest, garbage[i].warning);
+        unsigned before = qtest_log_count(t->qtest, garbage[i].warning);
 
         print_message("# %s\n", garbage[i].name);
-        submit(w);
+        submit(t);
         if (i == 0)
-            fake_accept(&w->mediator, NULL);
-        fake_expect_request(&w->mediator, 1, NULL);
-        send_garbage(&w->mediator, &garbage[i]);
-        fake_expect_hang_up(&w->mediator);
-        assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-        assert_int_equal(qtest_log_count(w->qtest, garbage[i].warning), before + 1);
+            fake_accept(&t->mediator, NULL);
+        fake_expect_request(&t->mediator, 1, NULL);
+        send_garbage(&t->mediator, &garbage[i]);
+        fake_expect_hang_up(&t->mediator);
+        assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+        assert_int_equal(qtest_log_count(t->qtest, garbage[i].warning), before + 1);
 
-        fake_accept(&w->mediator, NULL);
-        serve(w);
+        fake_accept(&t->mediator, NULL);
+        serve(t);
     }
-    assert_int_equal(qtest_log_count(w->qtest, "warning: vgpu-stub gpu"), N_GARBAGE);
+    assert_int_equal(qtest_log_count(t->qtest, "warning: vgpu-stub gpu"), N_GARBAGE);
 }
 
 static void test_while_idle(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     unsigned n = 0;
 
     for (size_t i = 0; i < N_GARBAGE; i++) {
         if (garbage[i].only_when_busy)
             continue;
         print_message("# %s\n", garbage[i].name);
-        submit(w);
-        fake_accept(&w->mediator, NULL);
-        serve(w);
-        send_garbage(&w->mediator, &garbage[i]);
-        fake_expect_hang_up(&w->mediator);
+        submit(t);
+        fake_accept(&t->mediator, NULL);
+        serve(t);
+        send_garbage(&t->mediator, &garbage[i]);
+        fake_expect_hang_up(&t->mediator);
         n++;
-        assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
+        assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
     }
-    assert_int_equal(qtest_log_count(w->qtest, "warning: vgpu-stub gpu"), n);
+    assert_int_equal(qtest_log_count(t->qtest, "warning: vgpu-stub gpu"), n);
 }
 
 /* Well-formed, but nobody waits: dropped, and the connection lives on. */
 static void test_unsolicited(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    submit(w);
-    fake_accept(&w->mediator, NULL);
-    serve(w);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 301);
-    fake_respond(&w->mediator, 2, VGPU_ERROR_CUDA_ERROR, 302);
-    fake_send(&w->mediator, VGPU_MSG_BUSY, 1, NULL, 0);
-    fake_send(&w->mediator, VGPU_MSG_QUARANTINED, 1, NULL, 0);
-    fake_welcome(&w->mediator);
-    fake_send(&w->mediator, VGPU_MSG_PONG, 9, NULL, 0);
-    fake_send(&w->mediator, VGPU_MSG_PING, 9, NULL, 0);
-    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* all of it has been taken */
+    submit(t);
+    fake_accept(&t->mediator, NULL);
+    serve(t);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 301);
+    fake_respond(&t->mediator, 2, VGPU_ERROR_CUDA_ERROR, 302);
+    fake_send(&t->mediator, VGPU_MSG_BUSY, 1, NULL, 0);
+    fake_send(&t->mediator, VGPU_MSG_QUARANTINED, 1, NULL, 0);
+    fake_welcome(&t->mediator);
+    fake_send(&t->mediator, VGPU_MSG_PONG, 9, NULL, 0);
+    fake_send(&t->mediator, VGPU_MSG_PING, 9, NULL, 0);
+    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* all of it has been taken */
 
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 0);
-    assert_int_equal(device_result(&w->device), 300);
-    submit(w);
-    serve(w);
-    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
+    assert_int_equal(device_result(&t->device), 300);
+    submit(t);
+    serve(t);
+    assert_int_equal(qtest_log_count(t->qtest, "warning"), 0);
 }
 
 /* Behind an answer that was good. */
@@ -209,44 +209,44 @@ static void test_garbage_behind_an_answer(void **state)
     char response[VGPU_RESPONSE_MAX];
     uint32_t size = fake_response(VGPU_ERROR_NONE, 300, response);
     const VGPUSocketHeader header = wire_header(VGPU_MSG_RESPONSE, 0, 1, 0, size);
-    World *w = *state;
+    Testbed *t = *state;
 
     memset(bytes, 0xff, sizeof(bytes));
     memcpy(bytes, &header, sizeof(header));
     memcpy(bytes + sizeof(header), response, size);
-    submit(w);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, NULL);
-    fake_send_bytes(&w->mediator, bytes, sizeof(bytes));
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 300);
-    fake_expect_hang_up(&w->mediator);
+    submit(t);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, NULL);
+    fake_send_bytes(&t->mediator, bytes, sizeof(bytes));
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 300);
+    fake_expect_hang_up(&t->mediator);
 
-    submit(w);
-    fake_accept(&w->mediator, NULL);
-    serve(w);
+    submit(t);
+    fake_accept(&t->mediator, NULL);
+    serve(t);
 }
 
 /* A mediator that only ever lies cannot keep a guest waiting for ever. */
 static void test_always_lying(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    submit(w);
+    submit(t);
     for (int i = 0; i < 8; i++) {
-        fake_accept(&w->mediator, NULL);
-        fake_expect_request(&w->mediator, 1, NULL);
-        send_garbage(&w->mediator, &garbage[0]);
-        fake_expect_hang_up(&w->mediator);
+        fake_accept(&t->mediator, NULL);
+        fake_expect_request(&t->mediator, 1, NULL);
+        send_garbage(&t->mediator, &garbage[0]);
+        fake_expect_hang_up(&t->mediator);
     }
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
-    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_ERROR);
+    assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
         CASE(test_while_busy),   CASE(test_while_idle),
         CASE(test_unsolicited),  CASE(test_garbage_behind_an_answer),
         CASE(test_always_lying),

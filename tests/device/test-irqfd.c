@@ -27,13 +27,13 @@
 /* N completions, each of which the program has taken before the next. Returns QEMU's transfers. */
 static uint64_t complete_many(Guest *g, const FakeRing *r, unsigned interrupt)
 {
-    uint64_t before = qtest_n_transfers(g->world.qtest);
+    uint64_t before = qtest_n_transfers(g->testbed.qtest);
 
     for (int i = 0; i < N; i++) {
         fake_signal(r);
         guest_wait_interrupt(g, interrupt);
     }
-    return qtest_n_transfers(g->world.qtest) - before;
+    return qtest_n_transfers(g->testbed.qtest) - before;
 }
 
 /* The program has been interrupted for the whole of it, by KVM alone. */
@@ -41,13 +41,13 @@ static void assert_by_kvm(Guest *g, const FakeRing *r)
 {
     assert_true(complete_many(g, r, 0) < OTHER_TRANSFERS);
     guest_expect_no_interrupt(g);
-    assert_int_equal(device_read(&g->world.device, VGPU_REG_RING_IRQ_STATUS), 0);
+    assert_int_equal(device_read(&g->testbed.device, VGPU_REG_RING_IRQ_STATUS), 0);
 }
 
 /* The event of a new ring, or a new mediator, comes from QEMU and leaves this. */
 static void clear_status(Guest *g)
 {
-    device_write(&g->world.device, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
+    device_write(&g->testbed.device, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
 }
 
 /* Until QEMU has taken up an event. */
@@ -55,7 +55,7 @@ static void wait_status(Guest *g)
 {
     int64_t begin = now_ms();
 
-    while (device_read(&g->world.device, VGPU_REG_RING_IRQ_STATUS) == 0)
+    while (device_read(&g->testbed.device, VGPU_REG_RING_IRQ_STATUS) == 0)
         assert_true(now_ms() - begin < QTEST_TIMEOUT_MSEC);
 }
 
@@ -67,7 +67,7 @@ static void open_ring(Guest *g, FakeRing *ret)
 
 static bool is_pending(Guest *g)
 {
-    Device *d = &g->world.device;
+    Device *d = &g->testbed.device;
     uint8_t at = pci_capability(d->qtest, d->bus, d->slot, PCI_CAP_ID_MSIX);
     uint32_t pba = pci_read32(d->qtest, d->bus, d->slot, (uint8_t) (at + PCI_MSIX_PBA));
 
@@ -95,9 +95,9 @@ static void test_doorbell(void **state)
     open_ring(g, &r);
     g->state->address = DEVICE_BAR0 + VGPU_REG_RING_DOORBELL;
     g->state->writes = N;
-    transfers = qtest_n_transfers(g->world.qtest);
+    transfers = qtest_n_transfers(g->testbed.qtest);
     guest_kick(g);
-    assert_true(qtest_n_transfers(g->world.qtest) - transfers < OTHER_TRANSFERS);
+    assert_true(qtest_n_transfers(g->testbed.qtest) - transfers < OTHER_TRANSFERS);
     assert_int_equal(fake_rung(&r), N);
     fake_ring_close(&r);
 }
@@ -115,9 +115,9 @@ static void test_without_kvm(void **state)
 
     g->state->address = DEVICE_BAR0 + VGPU_REG_RING_DOORBELL;
     g->state->writes = N;
-    transfers = qtest_n_transfers(g->world.qtest);
+    transfers = qtest_n_transfers(g->testbed.qtest);
     guest_kick(g);
-    assert_true(qtest_n_transfers(g->world.qtest) - transfers >= N);
+    assert_true(qtest_n_transfers(g->testbed.qtest) - transfers >= N);
     assert_int_equal(fake_rung(&r), N);
     fake_ring_close(&r);
 }
@@ -158,7 +158,7 @@ static void mask_vector(Guest *g, bool on)
 
 static void mask_function(Guest *g, bool on)
 {
-    msix_write_flags(&g->world.device, PCI_MSIX_FLAGS_ENABLE | (on ? PCI_MSIX_FLAGS_MASKALL : 0));
+    msix_write_flags(&g->testbed.device, PCI_MSIX_FLAGS_ENABLE | (on ? PCI_MSIX_FLAGS_MASKALL : 0));
 }
 
 static void test_vector_masked(void **state)
@@ -197,11 +197,11 @@ static void test_not_wanted(void **state)
     FakeRing r;
 
     open_ring(g, &r);
-    device_write(&g->world.device, VGPU_REG_RING_IRQ_CTRL, 0);
+    device_write(&g->testbed.device, VGPU_REG_RING_IRQ_CTRL, 0);
     fake_signal(&r);
     wait_status(g);
     guest_expect_no_interrupt(g);
-    device_write(&g->world.device, VGPU_REG_RING_IRQ_CTRL, 1);
+    device_write(&g->testbed.device, VGPU_REG_RING_IRQ_CTRL, 1);
     guest_wait_interrupt(g, 0);
     clear_status(g);
     assert_by_kvm(g, &r);
@@ -217,7 +217,7 @@ static bool is_asserted(Device *d)
 static void test_msix_disabled(void **state)
 {
     Guest *g = *state;
-    Device *d = &g->world.device;
+    Device *d = &g->testbed.device;
     FakeRing r;
 
     open_ring(g, &r);
@@ -242,7 +242,7 @@ static void test_msix_disabled(void **state)
 static void test_no_bus_master(void **state)
 {
     Guest *g = *state;
-    Device *d = &g->world.device;
+    Device *d = &g->testbed.device;
     FakeRing r;
 
     open_ring(g, &r);
@@ -265,11 +265,11 @@ static void test_off_and_on(void **state)
 
     open_ring(g, &r);
     for (int i = 0; i < 3; i++) {
-        device_write(&g->world.device, VGPU_REG_RING_CTRL, 0);
+        device_write(&g->testbed.device, VGPU_REG_RING_CTRL, 0);
         fake_signal(&r); /* nobody listens any more */
         guest_expect_no_interrupt(g);
-        fake_expect_off(&g->world.mediator);
-        fake_stopped(&g->world.mediator);
+        fake_expect_off(&g->testbed.mediator);
+        fake_stopped(&g->testbed.mediator);
         open_ring(g, &next);
         fake_signal(&r);
         assert_by_kvm(g, &next);
@@ -284,7 +284,7 @@ static void test_off_and_on(void **state)
 static void take_up(Guest *g)
 {
     mask_vector(g, true);
-    fake_ready(&g->world.mediator, VGPU_ERROR_NONE);
+    fake_ready(&g->testbed.mediator, VGPU_ERROR_NONE);
     wait_status(g);
     assert_true(is_pending(g));
     mask_vector(g, false);
@@ -296,7 +296,7 @@ static void take_up(Guest *g)
 static void test_mediator_restarted(void **state)
 {
     Guest *g = *state;
-    FakeMediator *m = &g->world.mediator;
+    FakeMediator *m = &g->testbed.mediator;
     FakeRing r, next;
 
     open_ring(g, &r);
@@ -317,15 +317,15 @@ static void test_stopped_vm(void **state)
     pid_t pid;
 
     open_ring(g, &r);
-    pid = fake_obey_meanwhile(&g->world.mediator, &r);
-    qtest_qmp_ok(g->world.qtest, "{\"execute\": \"stop\"}");
+    pid = fake_obey_meanwhile(&g->testbed.mediator, &r);
+    qtest_qmp_ok(g->testbed.qtest, "{\"execute\": \"stop\"}");
     fake_obeyed(pid);
     fake_signal(&r);
-    qtest_qmp_ok(g->world.qtest, "{\"execute\": \"cont\"}");
+    qtest_qmp_ok(g->testbed.qtest, "{\"execute\": \"cont\"}");
     guest_wait_interrupt(g, 0); /* its last word before it let go */
     guest_expect_no_interrupt(g);
 
-    fake_expect_setup(&g->world.mediator, &again);
+    fake_expect_setup(&g->testbed.mediator, &again);
     take_up(g);
     assert_by_kvm(g, &again);
     fake_ring_close(&r);
@@ -338,14 +338,14 @@ static void system_reset(Guest *g)
 {
     uint32_t starts = g->state->starts;
 
-    qtest_qmp_ok(g->world.qtest, "{\"execute\": \"system_reset\"}");
-    qtest_wait_event(g->world.qtest, "RESET", "");
+    qtest_qmp_ok(g->testbed.qtest, "{\"execute\": \"system_reset\"}");
+    qtest_wait_event(g->testbed.qtest, "RESET", "");
     guest_wait(&g->state->starts, starts + 1);
 }
 
 static void function_level_reset(Guest *g)
 {
-    device_reset(&g->world.device);
+    device_reset(&g->testbed.device);
 }
 
 static void check_reset(Guest *g, void (*reset)(Guest *g))
@@ -356,10 +356,10 @@ static void check_reset(Guest *g, void (*reset)(Guest *g))
 
         open_ring(g, &r);
         assert_by_kvm(g, &r);
-        pid = fake_obey_meanwhile(&g->world.mediator, NULL);
+        pid = fake_obey_meanwhile(&g->testbed.mediator, NULL);
         reset(g);
         fake_obeyed(pid);
-        fake_hang_up(&g->world.mediator);
+        fake_hang_up(&g->testbed.mediator);
         fake_signal(&r);
         guest_expect_no_interrupt(g);
         guest_set_up_device(g);
@@ -388,19 +388,19 @@ TEST(test_unplugged)
     for (int i = 0; i < 3; i++) {
         open_ring(&g, &r);
         assert_by_kvm(&g, &r);
-        pid = fake_obey_meanwhile(&g.world.mediator, NULL);
-        qtest_qmp_ok(g.world.qtest,
+        pid = fake_obey_meanwhile(&g.testbed.mediator, NULL);
+        qtest_qmp_ok(g.testbed.qtest,
                      "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"gpu\"}}");
-        qtest_out32(g.world.qtest, ACPI_PCI_SELECT, 0);
-        qtest_out32(g.world.qtest, ACPI_PCI_EJECT, 1u << g.world.device.slot);
-        qtest_wait_event(g.world.qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
+        qtest_out32(g.testbed.qtest, ACPI_PCI_SELECT, 0);
+        qtest_out32(g.testbed.qtest, ACPI_PCI_EJECT, 1u << g.testbed.device.slot);
+        qtest_wait_event(g.testbed.qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
         fake_obeyed(pid);
-        fake_expect_hang_up(&g.world.mediator);
+        fake_expect_hang_up(&g.testbed.mediator);
         fake_signal(&r);
         guest_expect_no_interrupt(&g);
         fake_ring_close(&r);
 
-        qtest_qmp_ok(g.world.qtest,
+        qtest_qmp_ok(g.testbed.qtest,
                      "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", "
                      "\"id\": \"gpu\", \"addr\": \"3\", \"socket\": \"mediator.sock\"}}");
         guest_set_up_device(&g);
@@ -418,7 +418,7 @@ static void test_migrated(void **state)
     open_ring(g, &r);
     assert_by_kvm(g, &r);
     mask_vector(g, true);
-    pid = fake_obey_meanwhile(&g->world.mediator, &r); /* signals, too */
+    pid = fake_obey_meanwhile(&g->testbed.mediator, &r); /* signals, too */
     guest_migrate(g, &there);
     fake_obeyed(pid);
     assert_true(is_pending(&there));
@@ -427,7 +427,7 @@ static void test_migrated(void **state)
     guest_wait_interrupt(&there, 0);
 
     clear_status(&there);
-    fake_accept_setup(&there.world.mediator, &next);
+    fake_accept_setup(&there.testbed.mediator, &next);
     take_up(&there);
     assert_by_kvm(&there, &next);
     guest_close(&there);
@@ -443,10 +443,10 @@ static void test_migrated_unmasked(void **state)
     pid_t pid;
 
     open_ring(g, &r);
-    pid = fake_obey_meanwhile(&g->world.mediator, NULL);
+    pid = fake_obey_meanwhile(&g->testbed.mediator, NULL);
     guest_migrate(g, &there);
     fake_obeyed(pid);
-    fake_accept_setup(&there.world.mediator, &next);
+    fake_accept_setup(&there.testbed.mediator, &next);
     take_up(&there);
     assert_by_kvm(&there, &next);
     guest_close(&there);

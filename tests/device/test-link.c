@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Mediators that are absent, slow, dying, silent or lying. */
-#include "world.h"
+#include "testbed.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -9,126 +9,126 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void assert_unavailable(World *w)
+static void assert_unavailable(Testbed *t)
 {
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
-    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), 0);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_ERROR);
+    assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
 }
 
 /* Submits the request 1 and lets the mediator take it. */
-static void submit_and_take(World *w)
+static void submit_and_take(Testbed *t)
 {
-    device_submit_add(&w->device, 1, 100, 200);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, NULL);
+    device_submit_add(&t->device, 1, 100, 200);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, NULL);
 }
 
 /* The request 1 comes again on a new connection, and is answered. */
-static void serve_again(World *w)
+static void serve_again(Testbed *t)
 {
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 300);
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 300);
 }
 
 /* ---- Absent ------------------------------------------------------------------------ */
 
 static void test_absent(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     int64_t begin = now_ms();
 
-    fake_stop(&w->mediator);
-    device_submit_add(&w->device, 1, 1, 1);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    assert_unavailable(w);
+    fake_stop(&t->mediator);
+    device_submit_add(&t->device, 1, 1, 1);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    assert_unavailable(t);
     assert_true(now_ms() - begin >= 1000);
-    assert_int_equal(qtest_log_count(w->qtest, "warning"), 1);
+    assert_int_equal(qtest_log_count(t->qtest, "warning"), 1);
 
     /* It is no news the second time. */
-    device_submit_add(&w->device, 1, 1, 1);
-    assert_unavailable(w);
-    assert_int_equal(qtest_log_count(w->qtest, "warning"), 1);
-    assert_int_equal(qtest_log_count(w->qtest, "vgpu-stub gpu: mediator.sock: No such file"), 1);
+    device_submit_add(&t->device, 1, 1, 1);
+    assert_unavailable(t);
+    assert_int_equal(qtest_log_count(t->qtest, "warning"), 1);
+    assert_int_equal(qtest_log_count(t->qtest, "vgpu-stub gpu: mediator.sock: No such file"), 1);
 }
 
 TEST(test_absent_without_patience)
 {
-    World w;
+    Testbed t;
 
-    world_open(&w, ",reconnect-timeout=0");
-    fake_stop(&w.mediator);
-    device_submit_add(&w.device, 1, 1, 1);
+    testbed_open(&t, ",reconnect-timeout=0");
+    fake_stop(&t.mediator);
+    device_submit_add(&t.device, 1, 1, 1);
     /* The doorbell's own write has brought the error. */
-    assert_int_equal(device_read(&w.device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
-    assert_unavailable(&w);
-    world_close(&w);
+    assert_int_equal(device_read(&t.device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
+    assert_unavailable(&t);
+    testbed_close(&t);
 }
 
 TEST(test_broken_without_patience)
 {
-    World w;
+    Testbed t;
 
-    world_open(&w, ",reconnect-timeout=0");
-    submit_and_take(&w);
-    fake_hang_up(&w.mediator);
-    assert_unavailable(&w);
-    fake_expect_no_caller(&w.mediator);
-    world_close(&w);
+    testbed_open(&t, ",reconnect-timeout=0");
+    submit_and_take(&t);
+    fake_hang_up(&t.mediator);
+    assert_unavailable(&t);
+    fake_expect_no_caller(&t.mediator);
+    testbed_close(&t);
 }
 
 TEST(test_stalled_without_patience)
 {
-    World w;
+    Testbed t;
 
-    world_open(&w, ",reconnect-timeout=0");
-    submit_and_take(&w);
-    assert_unavailable(&w); /* not at once, but after the second that an answer may take */
-    fake_expect_hang_up(&w.mediator);
-    world_close(&w);
+    testbed_open(&t, ",reconnect-timeout=0");
+    submit_and_take(&t);
+    assert_unavailable(&t); /* not at once, but after the second that an answer may take */
+    fake_expect_hang_up(&t.mediator);
+    testbed_close(&t);
 }
 
 static void test_appears_later(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    fake_stop(&w->mediator);
-    device_submit_add(&w->device, 1, 100, 200);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    fake_listen(&w->mediator, qtest_directory(w->qtest));
-    serve_again(w);
+    fake_stop(&t->mediator);
+    device_submit_add(&t->device, 1, 100, 200);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    serve_again(t);
 }
 
 /* A socket whose owner has died: present, but nobody listens. */
 static void test_socket_left_behind(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    close(w->mediator.listener);
-    w->mediator.listener = -1;
-    device_submit_add(&w->device, 1, 100, 200);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    unlink(w->mediator.path);
-    fake_listen(&w->mediator, qtest_directory(w->qtest));
-    serve_again(w);
+    close(t->mediator.listener);
+    t->mediator.listener = -1;
+    device_submit_add(&t->device, 1, 100, 200);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    unlink(t->mediator.path);
+    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    serve_again(t);
 }
 
 /* connect() says EAGAIN to a socket that does not block. */
 static void test_backlog_is_full(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     int others[2];
 
-    assert_int_equal(listen(w->mediator.listener, 0), 0);
-    others[0] = wire_connect(w->mediator.path);
+    assert_int_equal(listen(t->mediator.listener, 0), 0);
+    others[0] = wire_connect(t->mediator.path);
     assert_true(others[0] >= 0);
-    device_submit_add(&w->device, 1, 100, 200);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    assert_int_equal(qtest_log_count(w->qtest, "Resource temporarily unavailable"), 1);
-    fake_accept_raw(&w->mediator); /* the other's */
-    serve_again(w);
+    device_submit_add(&t->device, 1, 100, 200);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    assert_int_equal(qtest_log_count(t->qtest, "Resource temporarily unavailable"), 1);
+    fake_accept_raw(&t->mediator); /* the other's */
+    serve_again(t);
     close(others[0]);
 }
 
@@ -136,61 +136,61 @@ static void test_backlog_is_full(void **state)
 
 static void test_killed_and_back(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    submit_and_take(w);
-    fake_stop(&w->mediator);
-    fake_listen(&w->mediator, qtest_directory(w->qtest));
-    serve_again(w);
-    assert_int_equal(qtest_log_count(w->qtest, "warning"), 1);
+    submit_and_take(t);
+    fake_stop(&t->mediator);
+    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    serve_again(t);
+    assert_int_equal(qtest_log_count(t->qtest, "warning"), 1);
 }
 
 static void test_killed_and_gone(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     int64_t begin;
 
-    submit_and_take(w);
-    fake_welcome(&w->mediator);
-    fake_send(&w->mediator, VGPU_MSG_PING, 7, NULL, 0);
-    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* WELCOME has been taken */
+    submit_and_take(t);
+    fake_welcome(&t->mediator);
+    fake_send(&t->mediator, VGPU_MSG_PING, 7, NULL, 0);
+    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* WELCOME has been taken */
     begin = now_ms();
-    fake_stop(&w->mediator);
-    assert_unavailable(w);
+    fake_stop(&t->mediator);
+    assert_unavailable(t);
     assert_in_range(now_ms() - begin, 1000, 10000);
 }
 
 static void test_restarted_while_idle(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    submit_and_take(w);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    fake_hang_up(&w->mediator);
-    fake_expect_no_caller(&w->mediator);
-    device_submit_add(&w->device, 1, 100, 200);
-    serve_again(w);
-    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0); /* nobody had to wait */
+    submit_and_take(t);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    fake_hang_up(&t->mediator);
+    fake_expect_no_caller(&t->mediator);
+    device_submit_add(&t->device, 1, 100, 200);
+    serve_again(t);
+    assert_int_equal(qtest_log_count(t->qtest, "warning"), 0); /* nobody had to wait */
 }
 
 /* A request that kills each mediator it meets shall not do so for ever. */
 static void test_a_request_is_given_up(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1);
+    device_submit_add(&t->device, 1, 1, 1);
     for (int i = 0; i < 8; i++) {
-        fake_accept(&w->mediator, NULL);
-        fake_welcome(&w->mediator);
-        fake_expect_request(&w->mediator, 1, NULL);
-        fake_hang_up(&w->mediator);
+        fake_accept(&t->mediator, NULL);
+        fake_welcome(&t->mediator);
+        fake_expect_request(&t->mediator, 1, NULL);
+        fake_hang_up(&t->mediator);
     }
-    assert_unavailable(w);
-    fake_expect_no_caller(&w->mediator);
+    assert_unavailable(t);
+    fake_expect_no_caller(&t->mediator);
 
-    device_submit_add(&w->device, 1, 100, 200);
-    serve_again(w);
+    device_submit_add(&t->device, 1, 100, 200);
+    serve_again(t);
 }
 
 /* ---- Coming back as the same VM -------------------------------------------------------- */
@@ -201,30 +201,30 @@ static void test_resume_secret(void **state)
 {
     static const uint8_t none[16];
     VGPUWelcome welcome = {.resume = {1, 2, 3, 250, [15] = 9}};
-    World *w = *state;
+    Testbed *t = *state;
     WireMessage message;
     VGPUHello hello;
 
-    device_submit_add(&w->device, 1, 100, 200);
-    fake_accept(&w->mediator, &message);
+    device_submit_add(&t->device, 1, 100, 200);
+    fake_accept(&t->mediator, &message);
     memcpy(&hello, message.payload, sizeof(hello));
     assert_memory_equal(hello.resume, none, sizeof(none));
-    fake_send(&w->mediator, VGPU_MSG_WELCOME, 1, &welcome, sizeof(welcome));
-    fake_expect_request(&w->mediator, 1, NULL);
-    fake_send(&w->mediator, VGPU_MSG_PING, 7, NULL, 0);
-    fake_expect(&w->mediator, VGPU_MSG_PONG, &message); /* WELCOME has been taken */
-    fake_hang_up(&w->mediator);
+    fake_send(&t->mediator, VGPU_MSG_WELCOME, 1, &welcome, sizeof(welcome));
+    fake_expect_request(&t->mediator, 1, NULL);
+    fake_send(&t->mediator, VGPU_MSG_PING, 7, NULL, 0);
+    fake_expect(&t->mediator, VGPU_MSG_PONG, &message); /* WELCOME has been taken */
+    fake_hang_up(&t->mediator);
 
-    fake_accept(&w->mediator, &message);
+    fake_accept(&t->mediator, &message);
     memcpy(&hello, message.payload, sizeof(hello));
     assert_memory_equal(hello.resume, welcome.resume, sizeof(welcome.resume));
-    fake_send(&w->mediator, VGPU_MSG_WELCOME, 1, &welcome, VGPU_WELCOME_SIZE_MIN);
-    fake_expect_request(&w->mediator, 1, NULL);
-    fake_send(&w->mediator, VGPU_MSG_PING, 8, NULL, 0);
-    fake_expect(&w->mediator, VGPU_MSG_PONG, &message);
-    fake_hang_up(&w->mediator);
+    fake_send(&t->mediator, VGPU_MSG_WELCOME, 1, &welcome, VGPU_WELCOME_SIZE_MIN);
+    fake_expect_request(&t->mediator, 1, NULL);
+    fake_send(&t->mediator, VGPU_MSG_PING, 8, NULL, 0);
+    fake_expect(&t->mediator, VGPU_MSG_PONG, &message);
+    fake_hang_up(&t->mediator);
 
-    fake_accept(&w->mediator, &message);
+    fake_accept(&t->mediator, &message);
     memcpy(&hello, message.payload, sizeof(hello));
     assert_memory_equal(hello.resume, none, sizeof(none));
 }
@@ -233,16 +233,16 @@ static void test_resume_secret(void **state)
  * the request behind it. */
 static void test_hello_is_refused(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     WireMessage hello;
 
-    device_submit_add(&w->device, 41, 100, 200);
-    fake_accept(&w->mediator, &hello);
+    device_submit_add(&t->device, 41, 100, 200);
+    fake_accept(&t->mediator, &hello);
     assert_int_equal(hello.header.request_id, 41);
-    fake_send(&w->mediator, VGPU_MSG_QUARANTINED, hello.header.request_id, NULL, 0);
-    fake_hang_up(&w->mediator);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
-    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_VM_QUARANTINED);
+    fake_send(&t->mediator, VGPU_MSG_QUARANTINED, hello.header.request_id, NULL, 0);
+    fake_hang_up(&t->mediator);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_ERROR);
+    assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_VM_QUARANTINED);
 }
 
 /* ---- Silent ------------------------------------------------------------------------- */
@@ -250,67 +250,67 @@ static void test_hello_is_refused(void **state)
 /* It lets others connect, by its backlog, but does nothing. */
 static void test_never_accepts(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1);
-    assert_unavailable(w);
-    fake_accept_raw(&w->mediator);
-    fake_expect_hang_up(&w->mediator); /* so no late answer can come */
-    assert_int_equal(qtest_log_count(w->qtest, "does not answer"), 1);
+    device_submit_add(&t->device, 1, 1, 1);
+    assert_unavailable(t);
+    fake_accept_raw(&t->mediator);
+    fake_expect_hang_up(&t->mediator); /* so no late answer can come */
+    assert_int_equal(qtest_log_count(t->qtest, "does not answer"), 1);
 }
 
 static void test_stalls_before_a_sign_of_life(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     int64_t begin = now_ms();
 
-    submit_and_take(w);
-    assert_unavailable(w);
+    submit_and_take(t);
+    assert_unavailable(t);
     assert_in_range(now_ms() - begin, 1000, 10000);
-    fake_expect_hang_up(&w->mediator);
+    fake_expect_hang_up(&t->mediator);
 }
 
 static void test_stalls_after_a_sign_of_life(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    submit_and_take(w);
-    fake_welcome(&w->mediator);
-    fake_expect_ping(&w->mediator);
-    fake_expect_hang_up(&w->mediator);
-    serve_again(w);
+    submit_and_take(t);
+    fake_welcome(&t->mediator);
+    fake_expect_ping(&t->mediator);
+    fake_expect_hang_up(&t->mediator);
+    serve_again(t);
 }
 
 /* An answer may take longer than the timeout, if the mediator says that it lives. */
 static void test_slow_but_alive(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     int64_t begin = now_ms();
 
-    submit_and_take(w);
+    submit_and_take(t);
     while (now_ms() - begin < 2500)
-        fake_send(&w->mediator, VGPU_MSG_PONG, fake_expect_ping(&w->mediator), NULL, 0);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+        fake_send(&t->mediator, VGPU_MSG_PONG, fake_expect_ping(&t->mediator), NULL, 0);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(qtest_log_count(t->qtest, "warning"), 0);
 }
 
 static void test_ping_is_answered(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     WireMessage pong;
 
-    submit_and_take(w);
-    fake_send(&w->mediator, VGPU_MSG_PING, 0xabcdef01, NULL, 0);
-    fake_expect(&w->mediator, VGPU_MSG_PONG, &pong);
+    submit_and_take(t);
+    fake_send(&t->mediator, VGPU_MSG_PING, 0xabcdef01, NULL, 0);
+    fake_expect(&t->mediator, VGPU_MSG_PONG, &pong);
     assert_int_equal(pong.header.request_id, 0xabcdef01);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 
     /* also while idle */
-    fake_send(&w->mediator, VGPU_MSG_PING, 5, NULL, 0);
-    fake_expect(&w->mediator, VGPU_MSG_PONG, &pong);
+    fake_send(&t->mediator, VGPU_MSG_PING, 5, NULL, 0);
+    fake_expect(&t->mediator, VGPU_MSG_PONG, &pong);
     assert_int_equal(pong.header.request_id, 5);
 }
 
@@ -340,62 +340,62 @@ static size_t whole_answer(char ret[static 2048])
 
 static void test_several_messages_at_once(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     char bytes[2048];
     size_t size = whole_answer(bytes);
 
-    submit_and_take(w);
-    fake_send_bytes(&w->mediator, bytes, size);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 300);
-    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0});
+    submit_and_take(t);
+    fake_send_bytes(&t->mediator, bytes, size);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 300);
+    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0});
 }
 
 static void test_byte_by_byte(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     char bytes[2048];
     size_t size = whole_answer(bytes);
 
-    submit_and_take(w);
+    submit_and_take(t);
     for (size_t i = 0; i < size; i++) {
-        fake_send_bytes(&w->mediator, bytes + i, 1);
+        fake_send_bytes(&t->mediator, bytes + i, 1);
         /* QEMU has gone through its main loop before it answers. */
-        free(qtest_qmp(w->qtest, "{\"execute\": \"query-status\"}"));
+        free(qtest_qmp(t->qtest, "{\"execute\": \"query-status\"}"));
     }
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 300);
-    fake_expect(&w->mediator, VGPU_MSG_PONG, &(WireMessage){0});
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 300);
+    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0});
 }
 
 static void test_half_a_message(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     char bytes[2048];
     size_t size = whole_answer(bytes);
     static const size_t cuts[] = {1, 23, 24, 30};
 
-    device_submit_add(&w->device, 1, 100, 200);
+    device_submit_add(&t->device, 1, 100, 200);
     for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
-        fake_accept(&w->mediator, NULL);
-        fake_expect_request(&w->mediator, 1, NULL);
-        fake_send_bytes(&w->mediator, bytes, size - cuts[i]);
-        fake_hang_up(&w->mediator);
+        fake_accept(&t->mediator, NULL);
+        fake_expect_request(&t->mediator, 1, NULL);
+        fake_send_bytes(&t->mediator, bytes, size - cuts[i]);
+        fake_hang_up(&t->mediator);
     }
-    serve_again(w); /* nothing of the halves is left over */
+    serve_again(t); /* nothing of the halves is left over */
 }
 
 /* Half a message and no end: no sign of life. */
 static void test_half_a_message_and_silence(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     char bytes[2048];
 
     whole_answer(bytes);
-    submit_and_take(w);
-    fake_send_bytes(&w->mediator, bytes, 20);
-    assert_unavailable(w);
-    fake_expect_hang_up(&w->mediator);
+    submit_and_take(t);
+    fake_send_bytes(&t->mediator, bytes, 20);
+    assert_unavailable(t);
+    fake_expect_hang_up(&t->mediator);
 }
 
 /* ---- Without reading ------------------------------------------------------------------- */
@@ -404,49 +404,49 @@ static void test_half_a_message_and_silence(void **state)
 static void test_ping_flood(void **state)
 {
     const VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 0, 3, 0, 0);
-    World *w = *state;
+    Testbed *t = *state;
     ssize_t n;
 
-    submit_and_take(w);
+    submit_and_take(t);
     do {
-        struct pollfd p = {.fd = w->mediator.peer, .events = POLLOUT};
+        struct pollfd p = {.fd = t->mediator.peer, .events = POLLOUT};
 
         assert_int_equal(poll(&p, 1, WIRE_TIMEOUT_MSEC), 1);
-        n = send(w->mediator.peer, &ping, sizeof(ping), MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = send(t->mediator.peer, &ping, sizeof(ping), MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n > 0 || errno == EAGAIN);
     assert_int_equal(errno, EPIPE); /* the device has had enough of it */
-    assert_int_equal(qtest_log_count(w->qtest, "does not read"), 1);
-    serve_again(w);
+    assert_int_equal(qtest_log_count(t->qtest, "does not read"), 1);
+    serve_again(t);
 }
 
 /* It reads late: what the device could not write waits, and comes whole and in order. */
 static void test_reads_late(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     unsigned n = fake_capacity() + 8;
 
-    submit_and_take(w);
+    submit_and_take(t);
     for (unsigned i = 0; i < n; i++)
-        fake_send(&w->mediator, VGPU_MSG_PING, i, NULL, 0);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE); /* it has seen them all */
+        fake_send(&t->mediator, VGPU_MSG_PING, i, NULL, 0);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE); /* it has seen them all */
     for (unsigned i = 0; i < n; i++) {
         WireMessage pong;
 
-        fake_expect(&w->mediator, VGPU_MSG_PONG, &pong);
+        fake_expect(&t->mediator, VGPU_MSG_PONG, &pong);
         assert_int_equal(pong.header.request_id, i);
     }
-    device_submit_add(&w->device, 2, 1, 1);
-    fake_serve_add(&w->mediator, 2);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(qtest_log_count(w->qtest, "warning"), 0);
+    device_submit_add(&t->device, 2, 1, 1);
+    fake_serve_add(&t->mediator, 2);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(qtest_log_count(t->qtest, "warning"), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
-#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, world_setup_impatient, world_teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
+#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, testbed_setup_impatient, testbed_teardown)
         IMPATIENT(test_absent),
         cmocka_unit_test(test_absent_without_patience),
         cmocka_unit_test(test_broken_without_patience),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the machine does to the device: resets, stops and unplugs it. */
-#include "world.h"
+#include "testbed.h"
 
 #include <fcntl.h>
 #include <linux/pci_regs.h>
@@ -13,235 +13,235 @@
 #define ACPI_PCI_EJECT 0xae08
 #define ACPI_PCI_SELECT 0xae10
 
-static void submit_and_take(World *w, uint32_t id)
+static void submit_and_take(Testbed *t, uint32_t id)
 {
-    device_submit_add(&w->device, id, 100, 200);
-    if (w->mediator.peer < 0)
-        fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, id, NULL);
+    device_submit_add(&t->device, id, 100, 200);
+    if (t->mediator.peer < 0)
+        fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, id, NULL);
 }
 
 /* ---- Reset ------------------------------------------------------------------------ */
 
-static void assert_power_on(World *w)
+static void assert_power_on(Testbed *t)
 {
     uint8_t all[VGPU_BAR0_SIZE];
 
-    device_enable(&w->device);
-    qtest_read_buffer(w->qtest, DEVICE_BAR0, all, sizeof(all));
+    device_enable(&t->device);
+    qtest_read_buffer(t->qtest, DEVICE_BAR0, all, sizeof(all));
     for (size_t i = VGPU_REG_REQUEST_LEN; i < VGPU_REG_EXTENSION; i++)
         if ((i & ~3u) != VGPU_REG_PROTOCOL_VER && (i & ~3u) != VGPU_REG_CAPABILITIES)
             assert_int_equal(all[i], 0);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_POOL_ID), 'A');
-    assert_int_equal(device_read(&w->device, VGPU_REG_PRIORITY), VGPU_PRIORITY_MEDIUM);
-    qtest_wait_irq(w->qtest, false);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_POOL_ID), 'A');
+    assert_int_equal(device_read(&t->device, VGPU_REG_PRIORITY), VGPU_PRIORITY_MEDIUM);
+    qtest_wait_irq(t->qtest, false);
 }
 
 /*
  * A reset with a request pending, whose answer is on its way, and then another
  * request that the guest gives the same id: the old answer must not reach it.
  */
-static void check_reset_in_busy(World *w, void (*reset)(World *w))
+static void check_reset_in_busy(Testbed *t, void (*reset)(Testbed *t))
 {
     FakeMediator old;
 
-    submit_and_take(w, 1);
-    device_write(&w->device, VGPU_REG_SCRATCH, 0x1234);
-    reset(w);
-    assert_power_on(w);
+    submit_and_take(t, 1);
+    device_write(&t->device, VGPU_REG_SCRATCH, 0x1234);
+    reset(t);
+    assert_power_on(t);
 
-    old = w->mediator;
-    w->mediator.peer = -1;
-    device_submit_add(&w->device, 1, 1, 2);
-    fake_accept(&w->mediator, NULL);
+    old = t->mediator;
+    t->mediator.peer = -1;
+    device_submit_add(&t->device, 1, 1, 2);
+    fake_accept(&t->mediator, NULL);
     fake_expect_hang_up(&old);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 3);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 3);
 }
 
 /* The same when the old answer has arrived in QEMU's socket, but was not looked at. */
-static void check_reset_with_answer_at_hand(World *w, void (*reset)(World *w))
+static void check_reset_with_answer_at_hand(Testbed *t, void (*reset)(Testbed *t))
 {
-    submit_and_take(w, 1);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}"); /* QEMU reads nothing now */
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 0xdead);
-    reset(w);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"cont\"}");
-    assert_power_on(w);
+    submit_and_take(t, 1);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}"); /* QEMU reads nothing now */
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 0xdead);
+    reset(t);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    assert_power_on(t);
 
-    device_submit_add(&w->device, 1, 1, 2);
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 3);
+    device_submit_add(&t->device, 1, 1, 2);
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 3);
 }
 
 static void test_system_reset(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    check_reset_in_busy(w, world_system_reset);
+    check_reset_in_busy(t, testbed_system_reset);
 }
 
 static void test_function_level_reset(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    check_reset_in_busy(w, world_function_level_reset);
-    check_reset_with_answer_at_hand(w, world_function_level_reset);
+    check_reset_in_busy(t, testbed_function_level_reset);
+    check_reset_with_answer_at_hand(t, testbed_function_level_reset);
 }
 
 static void test_hot_reset(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    check_reset_in_busy(w, world_hot_reset);
-    check_reset_with_answer_at_hand(w, world_hot_reset);
+    check_reset_in_busy(t, testbed_hot_reset);
+    check_reset_with_answer_at_hand(t, testbed_hot_reset);
 }
 
 static void test_reset_in_done_keeps_the_connection(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    submit_and_take(w, 1);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
-    qtest_wait_irq(w->qtest, true);
-    world_function_level_reset(w); /* with the interrupt raised */
-    assert_power_on(w);
-    submit_and_take(w, 2);
-    assert_false(fake_has_caller(&w->mediator));
+    submit_and_take(t, 1);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
+    qtest_wait_irq(t->qtest, true);
+    testbed_function_level_reset(t); /* with the interrupt raised */
+    assert_power_on(t);
+    submit_and_take(t, 2);
+    assert_false(fake_has_caller(&t->mediator));
 }
 
 static void test_reset_while_reconnecting(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    fake_stop(&w->mediator);
-    device_submit_add(&w->device, 1, 100, 200);
-    world_function_level_reset(w);
-    assert_power_on(w);
-    fake_listen(&w->mediator, qtest_directory(w->qtest));
-    submit_and_take(w, 2); /* and not 1 */
+    fake_stop(&t->mediator);
+    device_submit_add(&t->device, 1, 100, 200);
+    testbed_function_level_reset(t);
+    assert_power_on(t);
+    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    submit_and_take(t, 2); /* and not 1 */
 }
 
 static void test_express_and_conventional(void **state)
 {
-    World *w = *state;
-    uint8_t at = pci_capability(w->qtest, 1, w->device.slot, PCI_CAP_ID_EXP);
-    World conventional;
+    Testbed *t = *state;
+    uint8_t at = pci_capability(t->qtest, 1, t->device.slot, PCI_CAP_ID_EXP);
+    Testbed conventional;
 
     assert_int_not_equal(at, 0);
-    assert_int_equal(pci_read32(w->qtest, 1, w->device.slot, at) >> 20 & 0xf,
+    assert_int_equal(pci_read32(t->qtest, 1, t->device.slot, at) >> 20 & 0xf,
                      PCI_EXP_TYPE_ENDPOINT);
-    assert_true(pci_read32(w->qtest, 1, w->device.slot, (uint8_t) (at + PCI_EXP_DEVCAP)) &
+    assert_true(pci_read32(t->qtest, 1, t->device.slot, (uint8_t) (at + PCI_EXP_DEVCAP)) &
                 PCI_EXP_DEVCAP_FLR);
 
-    world_open_args(
+    testbed_open_args(
         &conventional, 0,
         (const char *const[]){"-machine", "pc", "-device", "vgpu-stub,socket=mediator.sock", NULL});
     assert_int_equal(
         pci_capability(conventional.qtest, 0, conventional.device.slot, PCI_CAP_ID_EXP), 0);
-    world_close(&conventional);
+    testbed_close(&conventional);
 }
 
 /* ---- Stop ---------------------------------------------------------------------------- */
 
 static void test_nothing_happens_to_a_stopped_vm(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    submit_and_take(w, 1);
-    fake_welcome(&w->mediator);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
+    submit_and_take(t, 1);
+    fake_welcome(&t->mediator);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
     for (int i = 0; i < 20; i++)
-        assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"cont\"}");
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 300);
+        assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 300);
 }
 
 /* The time of a stopped VM stands still, also for a request that nobody answers. */
 static void test_no_deadline_ends_in_a_stopped_vm(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     int64_t begin = now_ms();
 
-    device_submit_add(&w->device, 1, 100, 200);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
+    device_submit_add(&t->device, 1, 100, 200);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
     while (now_ms() - begin < 1500)
-        assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"cont\"}");
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+        assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 }
 
 static void test_mediator_restarted_while_stopped(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    submit_and_take(w, 1);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
-    fake_stop(&w->mediator);
-    fake_listen(&w->mediator, qtest_directory(w->qtest));
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"cont\"}");
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    submit_and_take(t, 1);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
+    fake_stop(&t->mediator);
+    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 }
 
 /* ---- Hot plug ------------------------------------------------------------------------------ */
 
-static void open_pc(World *w)
+static void open_pc(Testbed *t)
 {
-    world_open_args(w, 0,
-                    (const char *const[]){"-machine", "pc", "-device",
-                                          "vgpu-stub,id=gpu,addr=3,socket=mediator.sock", NULL});
+    testbed_open_args(t, 0,
+                      (const char *const[]){"-machine", "pc", "-device",
+                                            "vgpu-stub,id=gpu,addr=3,socket=mediator.sock", NULL});
 }
 
-static void unplug(World *w)
+static void unplug(Testbed *t)
 {
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"gpu\"}}");
-    qtest_out32(w->qtest, ACPI_PCI_SELECT, 0);
-    qtest_out32(w->qtest, ACPI_PCI_EJECT, 1u << w->device.slot);
-    qtest_wait_event(w->qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"gpu\"}}");
+    qtest_out32(t->qtest, ACPI_PCI_SELECT, 0);
+    qtest_out32(t->qtest, ACPI_PCI_EJECT, 1u << t->device.slot);
+    qtest_wait_event(t->qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
 }
 
 TEST(test_hot_unplug_in_busy)
 {
-    World w;
+    Testbed t;
 
-    open_pc(&w);
-    submit_and_take(&w, 1);
-    unplug(&w);
-    fake_expect_hang_up(&w.mediator);
+    open_pc(&t);
+    submit_and_take(&t, 1);
+    unplug(&t);
+    fake_expect_hang_up(&t.mediator);
 
     /* Another one in the same place knows nothing of it. */
-    qtest_qmp_ok(w.qtest,
+    qtest_qmp_ok(t.qtest,
                  "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", "
                  "\"id\": \"gpu\", \"addr\": \"3\", \"socket\": \"mediator.sock\"}}");
-    assert_true(device_find(w.qtest, 0, &w.device));
-    assert_int_equal(device_read(&w.device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
-    submit_and_take(&w, 2);
-    world_close(&w);
+    assert_true(device_find(t.qtest, 0, &t.device));
+    assert_int_equal(device_read(&t.device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
+    submit_and_take(&t, 2);
+    testbed_close(&t);
 }
 
 TEST(test_hot_unplug_while_reconnecting)
 {
-    World w;
+    Testbed t;
 
-    open_pc(&w);
-    fake_stop(&w.mediator);
-    device_submit_add(&w.device, 1, 1, 1);
-    assert_int_equal(device_read(&w.device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    unplug(&w);
-    fake_listen(&w.mediator, qtest_directory(w.qtest));
-    fake_expect_no_caller(&w.mediator);
-    world_close(&w);
+    open_pc(&t);
+    fake_stop(&t.mediator);
+    device_submit_add(&t.device, 1, 1, 1);
+    assert_int_equal(device_read(&t.device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    unplug(&t);
+    fake_listen(&t.mediator, qtest_directory(t.qtest));
+    fake_expect_no_caller(&t.mediator);
+    testbed_close(&t);
 }
 
 /* ---- Properties ------------------------------------------------------------------------------ */
@@ -267,12 +267,12 @@ TEST(test_bad_properties)
         {"\"reconnect-timeout\": \"soon\"", "reconnect-timeout"},
         {"\"colour\": \"red\"", "colour"},
     };
-    World w;
+    Testbed t;
 
-    open_pc(&w);
+    open_pc(&t);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char *reply = qtest_qmp(
-            w.qtest,
+            t.qtest,
             "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", %s}}",
             bad[i].property);
 
@@ -280,21 +280,21 @@ TEST(test_bad_properties)
             fail_msg("%s was answered %s", bad[i].property, reply);
         free(reply);
     }
-    world_close(&w);
+    testbed_close(&t);
 }
 
 TEST(test_default_socket)
 {
     char *reply;
-    World w;
+    Testbed t;
 
-    world_open_args(&w, 0,
-                    (const char *const[]){"-machine", "q35", "-device", "vgpu-stub,id=gpu", NULL});
-    reply = qtest_qmp(w.qtest, "{\"execute\": \"qom-get\", \"arguments\": {\"path\": "
+    testbed_open_args(
+        &t, 0, (const char *const[]){"-machine", "q35", "-device", "vgpu-stub,id=gpu", NULL});
+    reply = qtest_qmp(t.qtest, "{\"execute\": \"qom-get\", \"arguments\": {\"path\": "
                                "\"/machine/peripheral/gpu\", \"property\": \"socket\"}}");
     assert_string_equal(reply, "{\"return\": \"/run/vgpu/mediator.sock\"}");
     free(reply);
-    world_close(&w);
+    testbed_close(&t);
 }
 
 TEST(test_good_properties)
@@ -309,39 +309,39 @@ TEST(test_good_properties)
     };
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        World w;
+        Testbed t;
 
-        world_open(&w, good[i].options);
-        assert_int_equal(device_read(&w.device, VGPU_REG_POOL_ID), good[i].pool);
-        assert_int_equal(device_read(&w.device, VGPU_REG_PRIORITY), good[i].priority);
-        assert_int_equal(device_read(&w.device, VGPU_REG_VM_ID), good[i].vm_id);
-        world_close(&w);
+        testbed_open(&t, good[i].options);
+        assert_int_equal(device_read(&t.device, VGPU_REG_POOL_ID), good[i].pool);
+        assert_int_equal(device_read(&t.device, VGPU_REG_PRIORITY), good[i].priority);
+        assert_int_equal(device_read(&t.device, VGPU_REG_VM_ID), good[i].vm_id);
+        testbed_close(&t);
     }
 }
 
 /* Two devices of one VM have two connections. */
 TEST(test_two_devices)
 {
-    World w;
+    Testbed t;
     Device second;
     FakeMediator of_second;
 
-    world_open_args(&w, 0,
-                    (const char *const[]){"-machine", "q35", "-device",
-                                          "vgpu-stub,addr=3,vm_id=3,socket=mediator.sock",
-                                          "-device",
-                                          "vgpu-stub,addr=4,vm_id=4,socket=mediator.sock", NULL});
-    assert_int_equal(w.device.slot, 3);
-    device_submit_add(&w.device, 1, 100, 200);
-    fake_accept(&w.mediator, NULL);
-    fake_expect_request(&w.mediator, 1, NULL);
+    testbed_open_args(&t, 0,
+                      (const char *const[]){"-machine", "q35", "-device",
+                                            "vgpu-stub,addr=3,vm_id=3,socket=mediator.sock",
+                                            "-device",
+                                            "vgpu-stub,addr=4,vm_id=4,socket=mediator.sock", NULL});
+    assert_int_equal(t.device.slot, 3);
+    device_submit_add(&t.device, 1, 100, 200);
+    fake_accept(&t.mediator, NULL);
+    fake_expect_request(&t.mediator, 1, NULL);
 
-    pci_write32(w.qtest, 0, 3, PCI_COMMAND, 0);
-    second = (Device){.qtest = w.qtest, .bus = 0, .slot = 4};
+    pci_write32(t.qtest, 0, 3, PCI_COMMAND, 0);
+    second = (Device){.qtest = t.qtest, .bus = 0, .slot = 4};
     device_enable(&second);
     assert_int_equal(device_read(&second, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
     assert_int_equal(device_read(&second, VGPU_REG_VM_ID), 4);
-    of_second = w.mediator;
+    of_second = t.mediator;
     of_second.peer = -1;
     device_submit_add(&second, 1, 1, 2);
     fake_accept(&of_second, NULL);
@@ -349,7 +349,7 @@ TEST(test_two_devices)
     assert_int_equal(device_wait(&second), VGPU_STATUS_DONE);
     assert_int_equal(device_result(&second), 3);
     fake_hang_up(&of_second);
-    world_close(&w);
+    testbed_close(&t);
 }
 
 /* ---- The plugin --------------------------------------------------------------------------------
@@ -414,21 +414,21 @@ TEST(test_bad_property_on_the_command_line)
 
 static int setup_port(void **state)
 {
-    World *w = malloc(sizeof(*w));
+    Testbed *t = malloc(sizeof(*t));
 
-    if (!w)
+    if (!t)
         return -1;
-    world_open_port(w, "");
-    *state = w;
+    testbed_open_port(t, "");
+    *state = t;
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
-#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, world_setup_impatient, world_teardown)
-#define PORT(f) cmocka_unit_test_setup_teardown(f, setup_port, world_teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
+#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, testbed_setup_impatient, testbed_teardown)
+#define PORT(f) cmocka_unit_test_setup_teardown(f, setup_port, testbed_teardown)
         CASE(test_system_reset),
         PORT(test_function_level_reset),
         PORT(test_hot_reset),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The device's state in a file: migrated, restored from a snapshot, tampered with. */
-#include "stream.h"
+#include "migration-stream.h"
 
 #include <linux/pci_regs.h>
 #include <stdio.h>
@@ -9,16 +9,16 @@
 
 static void test_migration_in_busy(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     WireMessage first, second;
-    World there;
+    Testbed there;
 
-    device_submit_add(&w->device, 42, 100, 200);
-    device_write(&w->device, VGPU_REG_REQUEST, 0xffffffff); /* the next request's */
-    device_write(&w->device, VGPU_REG_SCRATCH, 0x5eed);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 42, &first);
-    stream_migrate(w, &there, ",priority=high");
+    device_submit_add(&t->device, 42, 100, 200);
+    device_write(&t->device, VGPU_REG_REQUEST, 0xffffffff); /* the next request's */
+    device_write(&t->device, VGPU_REG_SCRATCH, 0x5eed);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 42, &first);
+    stream_migrate(t, &there, ",priority=high");
 
     fake_accept(&there.mediator, NULL);
     fake_expect_request(&there.mediator, 42, &second);
@@ -31,22 +31,22 @@ static void test_migration_in_busy(void **state)
     fake_respond(&there.mediator, 42, VGPU_ERROR_NONE, 300);
     assert_int_equal(device_wait(&there.device), VGPU_STATUS_DONE);
     assert_int_equal(device_result(&there.device), 300);
-    world_close(&there);
+    testbed_close(&there);
 }
 
 static void test_migration_in_error_with_interrupt(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     uint32_t before[VGPU_REG_EXTENSION / 4], after[VGPU_REG_EXTENSION / 4];
-    World there;
+    Testbed there;
 
-    device_submit_add(&w->device, 42, 100, 200);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 42, NULL);
-    fake_respond(&w->mediator, 42, VGPU_ERROR_CUDA_ERROR, 700);
-    qtest_wait_irq(w->qtest, true);
-    qtest_read_buffer(w->qtest, DEVICE_BAR0, before, sizeof(before));
-    stream_migrate(w, &there, ",priority=high");
+    device_submit_add(&t->device, 42, 100, 200);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 42, NULL);
+    fake_respond(&t->mediator, 42, VGPU_ERROR_CUDA_ERROR, 700);
+    qtest_wait_irq(t->qtest, true);
+    qtest_read_buffer(t->qtest, DEVICE_BAR0, before, sizeof(before));
+    stream_migrate(t, &there, ",priority=high");
 
     qtest_read_buffer(there.qtest, DEVICE_BAR0, after, sizeof(after));
     before[VGPU_REG_PRIORITY / 4] = VGPU_PRIORITY_HIGH;
@@ -55,7 +55,7 @@ static void test_migration_in_error_with_interrupt(void **state)
     device_write(&there.device, VGPU_REG_IRQ_STATUS, 1);
     assert_false(pci_read32(there.qtest, 0, 3, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT);
     fake_expect_no_caller(&there.mediator); /* nothing to be sent */
-    world_close(&there);
+    testbed_close(&there);
 }
 
 /* ---- A stream that somebody has tampered with -------------------------------------- */
@@ -85,17 +85,17 @@ static void test_tampered_stream(void **state)
         {AT_IN_FLIGHT_LEN, 0xffffffff},
     };
     char path[] = STREAM_FILE, mark[64], *bytes, *at;
-    World *w = *state;
+    Testbed *t = *state;
     size_t size;
     int fd = mkstemp(path);
 
     assert_true(fd >= 0);
     close(fd);
-    device_submit_add(&w->device, 42, 100, 200);
-    fake_accept(&w->mediator, NULL);
+    device_submit_add(&t->device, 42, 100, 200);
+    fake_accept(&t->mediator, NULL);
     memset(mark, 0xa7, sizeof(mark));
-    qtest_write_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_REQUEST, mark, sizeof(mark));
-    stream_save(w, path);
+    qtest_write_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_REQUEST, mark, sizeof(mark));
+    stream_save(t, path);
 
     bytes = stream_read(path, &size);
     at = memmem(bytes, size, mark, sizeof(mark));
@@ -113,34 +113,34 @@ static void test_snapshot_in_busy(void **state)
 {
     static const char snapshot[] =
         "\"tag\": \"then\", \"vmstate\": \"disk\", \"devices\": [\"disk\"]";
-    World *w = *state;
+    Testbed *t = *state;
 
-    stream_add_disk(w->qtest);
-    device_submit_add(&w->device, 1, 100, 200);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, NULL);
-    stream_run_job(w->qtest, "snapshot-save", snapshot);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    stream_add_disk(t->qtest);
+    device_submit_add(&t->device, 1, 100, 200);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, NULL);
+    stream_run_job(t->qtest, "snapshot-save", snapshot);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 
-    device_submit_add(&w->device, 2, 1, 2);
-    fake_expect_request(&w->mediator, 2, NULL);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
-    stream_run_job(w->qtest, "snapshot-load", snapshot);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    assert_int_equal(device_read(&w->device, VGPU_REG_REQUEST_ID), 1);
-    fake_expect_hang_up(&w->mediator); /* the answer to 2 must never come */
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"cont\"}");
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 300);
+    device_submit_add(&t->device, 2, 1, 2);
+    fake_expect_request(&t->mediator, 2, NULL);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
+    stream_run_job(t->qtest, "snapshot-load", snapshot);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    assert_int_equal(device_read(&t->device, VGPU_REG_REQUEST_ID), 1);
+    fake_expect_hang_up(&t->mediator); /* the answer to 2 must never come */
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 300);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
         CASE(test_migration_in_busy),
         CASE(test_migration_in_error_with_interrupt),
         CASE(test_tampered_stream),

@@ -6,7 +6,7 @@
  * The device has no window, and must be the device that there was before windows. Called with
  * the argument "window" it has one, and must differ in nothing that guests of that time look at.
  */
-#include "world.h"
+#include "testbed.h"
 
 #include <linux/pci_regs.h>
 #include <stdlib.h>
@@ -51,43 +51,43 @@ static const struct row {
 
 static int open_without_window(void **state)
 {
-    World *w = malloc(sizeof(*w));
+    Testbed *t = malloc(sizeof(*t));
 
-    if (!w)
+    if (!t)
         return -1;
-    world_open(w, PROPERTIES ",window-size=0");
-    *state = w;
+    testbed_open(t, PROPERTIES ",window-size=0");
+    *state = t;
     return 0;
 }
 
 static int open_with_window(void **state)
 {
-    World *w = malloc(sizeof(*w));
+    Testbed *t = malloc(sizeof(*t));
 
-    if (!w)
+    if (!t)
         return -1;
-    world_open(w, PROPERTIES);
-    *state = w;
+    testbed_open(t, PROPERTIES);
+    *state = t;
     return 0;
 }
 
 static int reset(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_reset(&w->device);
-    device_enable(&w->device);
+    device_reset(&t->device);
+    device_enable(&t->device);
     return 0;
 }
 
-static uint64_t read_n(World *w, uint32_t offset, unsigned size)
+static uint64_t read_n(Testbed *t, uint32_t offset, unsigned size)
 {
-    return qtest_read(w->qtest, DEVICE_BAR0 + offset, size);
+    return qtest_read(t->qtest, DEVICE_BAR0 + offset, size);
 }
 
-static void write_n(World *w, uint32_t offset, unsigned size, uint64_t value)
+static void write_n(Testbed *t, uint32_t offset, unsigned size, uint64_t value)
 {
-    qtest_write(w->qtest, DEVICE_BAR0 + offset, size, value);
+    qtest_write(t->qtest, DEVICE_BAR0 + offset, size, value);
 }
 
 static uint64_t low_bytes(uint64_t value, unsigned size)
@@ -99,9 +99,9 @@ static uint64_t low_bytes(uint64_t value, unsigned size)
 
 static void test_pci_identity(void **state)
 {
-    World *w = *state;
-    QTest *q = w->qtest;
-    uint8_t slot = w->device.slot;
+    Testbed *t = *state;
+    QTest *q = t->qtest;
+    uint8_t slot = t->device.slot;
 
     assert_int_equal(pci_read32(q, 0, slot, PCI_VENDOR_ID), 0x11111af4);
     assert_int_equal(pci_read32(q, 0, slot, PCI_CLASS_REVISION), 0x12000002);
@@ -114,9 +114,9 @@ static void test_pci_identity(void **state)
 
 static void test_no_other_bar_and_no_msix(void **state)
 {
-    World *w = *state;
-    QTest *q = w->qtest;
-    uint8_t slot = w->device.slot;
+    Testbed *t = *state;
+    QTest *q = t->qtest;
+    uint8_t slot = t->device.slot;
 
     assert_int_equal(pci_capability(q, 0, slot, PCI_CAP_ID_MSIX), 0);
     for (uint8_t bar = PCI_BASE_ADDRESS_1; bar <= PCI_BASE_ADDRESS_5; bar += 4) {
@@ -128,9 +128,9 @@ static void test_no_other_bar_and_no_msix(void **state)
 /* uio_pci_generic takes no device without it. */
 static void test_interrupt_disable_bit(void **state)
 {
-    World *w = *state;
-    QTest *q = w->qtest;
-    uint8_t slot = w->device.slot;
+    Testbed *t = *state;
+    QTest *q = t->qtest;
+    uint8_t slot = t->device.slot;
     uint32_t command = pci_read32(q, 0, slot, PCI_COMMAND) & 0xffff;
 
     pci_write32(q, 0, slot, PCI_COMMAND, command | PCI_COMMAND_INTX_DISABLE);
@@ -141,14 +141,14 @@ static void test_interrupt_disable_bit(void **state)
 
 static void test_power_on_values(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     uint8_t all[VGPU_BAR0_SIZE];
 
     for (size_t i = 0; i < N_ROWS; i++)
-        if (device_read(&w->device, rows[i].reg) != rows[i].power_on)
-            fail_msg("%s is 0x%x", rows[i].name, device_read(&w->device, rows[i].reg));
+        if (device_read(&t->device, rows[i].reg) != rows[i].power_on)
+            fail_msg("%s is 0x%x", rows[i].name, device_read(&t->device, rows[i].reg));
 
-    qtest_read_buffer(w->qtest, DEVICE_BAR0, all, sizeof(all));
+    qtest_read_buffer(t->qtest, DEVICE_BAR0, all, sizeof(all));
     for (size_t i = VGPU_REG_REQUEST; i < VGPU_REG_EXTENSION; i++)
         assert_int_equal(all[i], 0);
 }
@@ -156,7 +156,7 @@ static void test_power_on_values(void **state)
 static void test_access_of_each_register(void **state)
 {
     static const uint32_t patterns[] = {0xffffffff, 0xa5a5a5a4, 0x5a5a5a5b, 0};
-    World *w = *state;
+    Testbed *t = *state;
 
     for (size_t i = 0; i < N_ROWS; i++)
         for (size_t j = 0; j < sizeof(patterns) / sizeof(patterns[0]); j++) {
@@ -164,73 +164,73 @@ static void test_access_of_each_register(void **state)
                               : rows[i].access == ONE_BIT ? patterns[j] & 1
                                                           : patterns[j];
 
-            device_write(&w->device, rows[i].reg, patterns[j]);
-            if (device_read(&w->device, rows[i].reg) != wanted)
+            device_write(&t->device, rows[i].reg, patterns[j]);
+            if (device_read(&t->device, rows[i].reg) != wanted)
                 fail_msg("%s is 0x%x after writing 0x%x", rows[i].name,
-                         device_read(&w->device, rows[i].reg), patterns[j]);
+                         device_read(&t->device, rows[i].reg), patterns[j]);
         }
 
     /* None of it has changed a neighbour. */
     for (size_t i = 0; i < N_ROWS; i++)
-        assert_int_equal(device_read(&w->device, rows[i].reg), rows[i].power_on);
+        assert_int_equal(device_read(&t->device, rows[i].reg), rows[i].power_on);
 }
 
 static void test_doorbell_ignores_other_values(void **state)
 {
     static const uint32_t values[] = {0, 2, 3, 0x100, 0x101, 0x80000001, 0xffffffff};
-    World *w = *state;
+    Testbed *t = *state;
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-        device_write(&w->device, VGPU_REG_DOORBELL, values[i]);
-        assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
-        assert_int_equal(device_read(&w->device, VGPU_REG_DOORBELL), 0);
+        device_write(&t->device, VGPU_REG_DOORBELL, values[i]);
+        assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
+        assert_int_equal(device_read(&t->device, VGPU_REG_DOORBELL), 0);
     }
 }
 
 static void test_extension_block_is_empty(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     uint8_t bytes[VGPU_BAR0_SIZE - VGPU_REG_EXTENSION];
 
-    qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
+    qtest_read_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
     for (size_t i = 0; i < sizeof(bytes); i++)
         assert_int_equal(bytes[i], 0);
     memset(bytes, 0xff, sizeof(bytes));
-    qtest_write_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
-    qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
+    qtest_write_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
+    qtest_read_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, bytes, sizeof(bytes));
     for (size_t i = 0; i < sizeof(bytes); i++)
         assert_int_equal(bytes[i], 0);
 }
 
 static void test_response_is_read_only(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     uint8_t bytes[VGPU_RESPONSE_MAX];
 
     memset(bytes, 0xff, sizeof(bytes));
-    qtest_write_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_RESPONSE, bytes, sizeof(bytes));
-    qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_RESPONSE, bytes, sizeof(bytes));
+    qtest_write_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_RESPONSE, bytes, sizeof(bytes));
+    qtest_read_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_RESPONSE, bytes, sizeof(bytes));
     for (size_t i = 0; i < sizeof(bytes); i++)
         assert_int_equal(bytes[i], 0);
 }
 
 static void test_reset_returns_power_on_values(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     uint8_t bytes[VGPU_REQUEST_MAX];
 
     memset(bytes, 0xff, sizeof(bytes));
-    device_write_request(&w->device, 77, bytes, sizeof(bytes));
-    device_write(&w->device, VGPU_REG_SCRATCH, 78);
-    device_write(&w->device, VGPU_REG_IRQ_CTRL, 1);
-    device_write(&w->device, VGPU_REG_REQUEST_LEN, 0);
-    device_write(&w->device, VGPU_REG_DOORBELL, 1);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
-    assert_int_not_equal(device_read(&w->device, VGPU_REG_TIMESTAMP_LO), 0);
-    qtest_wait_irq(w->qtest, true);
+    device_write_request(&t->device, 77, bytes, sizeof(bytes));
+    device_write(&t->device, VGPU_REG_SCRATCH, 78);
+    device_write(&t->device, VGPU_REG_IRQ_CTRL, 1);
+    device_write(&t->device, VGPU_REG_REQUEST_LEN, 0);
+    device_write(&t->device, VGPU_REG_DOORBELL, 1);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
+    assert_int_not_equal(device_read(&t->device, VGPU_REG_TIMESTAMP_LO), 0);
+    qtest_wait_irq(t->qtest, true);
 
     reset(state);
-    qtest_wait_irq(w->qtest, false);
+    qtest_wait_irq(t->qtest, false);
     test_power_on_values(state);
 }
 
@@ -240,7 +240,7 @@ static void test_reset_returns_power_on_values(void **state)
 static void test_every_width_in_the_request_buffer(void **state)
 {
     const uint32_t at = VGPU_REG_REQUEST + 16;
-    World *w = *state;
+    Testbed *t = *state;
 
     for (unsigned size = 1; size <= 8; size *= 2)
         for (unsigned shift = 0; shift < 8; shift++) {
@@ -248,19 +248,19 @@ static void test_every_width_in_the_request_buffer(void **state)
             const uint64_t value = UINT64_C(0x8877665544332211);
 
             memset(model, 0xee, sizeof(model));
-            qtest_write_buffer(w->qtest, DEVICE_BAR0 + at, model, sizeof(model));
+            qtest_write_buffer(t->qtest, DEVICE_BAR0 + at, model, sizeof(model));
             memcpy(model + shift, &value, size);
-            write_n(w, at + shift, size, value);
+            write_n(t, at + shift, size, value);
 
-            qtest_read_buffer(w->qtest, DEVICE_BAR0 + at, found, sizeof(found));
+            qtest_read_buffer(t->qtest, DEVICE_BAR0 + at, found, sizeof(found));
             assert_memory_equal(found, model, sizeof(model));
-            assert_int_equal(read_n(w, at + shift, size), low_bytes(value, size));
+            assert_int_equal(read_n(t, at + shift, size), low_bytes(value, size));
         }
 }
 
 static void test_every_width_reads_a_register(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
     /* PROTOCOL_VER, CAPABILITIES, IRQ_CTRL: 00 00 01 00, 01 00 00 00, 00 … */
     static const uint8_t bytes[16] = {0, 0, 1, 0, 1};
@@ -270,7 +270,7 @@ static void test_every_width_reads_a_register(void **state)
             uint64_t wanted = 0;
 
             memcpy(&wanted, bytes + shift, size);
-            assert_int_equal(read_n(w, VGPU_REG_PROTOCOL_VER + shift, size), wanted);
+            assert_int_equal(read_n(t, VGPU_REG_PROTOCOL_VER + shift, size), wanted);
         }
 }
 
@@ -278,97 +278,97 @@ static void test_every_width_reads_a_register(void **state)
 static void test_narrow_writes_to_registers(void **state)
 {
     static const uint32_t regs[] = {VGPU_REG_SCRATCH, VGPU_REG_REQUEST_LEN, VGPU_REG_REQUEST_ID};
-    World *w = *state;
+    Testbed *t = *state;
 
     for (size_t i = 0; i < sizeof(regs) / sizeof(regs[0]); i++) {
-        device_write(&w->device, regs[i], 0x44332211);
-        write_n(w, regs[i] + 1, 1, 0xaa);
-        assert_int_equal(device_read(&w->device, regs[i]), 0x4433aa11);
-        write_n(w, regs[i] + 2, 2, 0xbbcc);
-        assert_int_equal(device_read(&w->device, regs[i]), 0xbbccaa11);
-        write_n(w, regs[i] + 1, 2, 0xddee);
-        assert_int_equal(device_read(&w->device, regs[i]), 0xbbddee11);
+        device_write(&t->device, regs[i], 0x44332211);
+        write_n(t, regs[i] + 1, 1, 0xaa);
+        assert_int_equal(device_read(&t->device, regs[i]), 0x4433aa11);
+        write_n(t, regs[i] + 2, 2, 0xbbcc);
+        assert_int_equal(device_read(&t->device, regs[i]), 0xbbccaa11);
+        write_n(t, regs[i] + 1, 2, 0xddee);
+        assert_int_equal(device_read(&t->device, regs[i]), 0xbbddee11);
     }
 }
 
 static void test_quad_write_to_registers(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
     /* IRQ_STATUS (nothing to clear) and REQUEST_ID */
-    write_n(w, VGPU_REG_IRQ_STATUS, 8, UINT64_C(0x12345678ffffffff));
-    assert_int_equal(device_read(&w->device, VGPU_REG_REQUEST_ID), 0x12345678);
-    assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 0);
+    write_n(t, VGPU_REG_IRQ_STATUS, 8, UINT64_C(0x12345678ffffffff));
+    assert_int_equal(device_read(&t->device, VGPU_REG_REQUEST_ID), 0x12345678);
+    assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
     /* POOL_ID and PRIORITY are read-only in this way too */
-    write_n(w, VGPU_REG_POOL_ID, 8, UINT64_MAX);
-    assert_int_equal(read_n(w, VGPU_REG_POOL_ID, 8), (uint64_t) PRIORITY << 32 | POOL);
+    write_n(t, VGPU_REG_POOL_ID, 8, UINT64_MAX);
+    assert_int_equal(read_n(t, VGPU_REG_POOL_ID, 8), (uint64_t) PRIORITY << 32 | POOL);
 }
 
 static void test_accesses_across_the_buffers_edges(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
     /* from SCRATCH into REQUEST */
-    write_n(w, VGPU_REG_SCRATCH, 8, UINT64_C(0x0807060504030201));
-    assert_int_equal(device_read(&w->device, VGPU_REG_SCRATCH), 0x04030201);
-    assert_int_equal(device_read(&w->device, VGPU_REG_REQUEST), 0x08070605);
-    write_n(w, VGPU_REG_SCRATCH + 2, 4, 0xd4c3b2a1);
-    assert_int_equal(read_n(w, VGPU_REG_SCRATCH, 8), UINT64_C(0x0807d4c3b2a10201));
+    write_n(t, VGPU_REG_SCRATCH, 8, UINT64_C(0x0807060504030201));
+    assert_int_equal(device_read(&t->device, VGPU_REG_SCRATCH), 0x04030201);
+    assert_int_equal(device_read(&t->device, VGPU_REG_REQUEST), 0x08070605);
+    write_n(t, VGPU_REG_SCRATCH + 2, 4, 0xd4c3b2a1);
+    assert_int_equal(read_n(t, VGPU_REG_SCRATCH, 8), UINT64_C(0x0807d4c3b2a10201));
 
     /* from REQUEST into RESPONSE, which takes nothing */
-    write_n(w, VGPU_REG_RESPONSE - 3, 8, UINT64_MAX);
-    assert_int_equal(read_n(w, VGPU_REG_RESPONSE - 4, 8), UINT64_C(0xffffff00));
+    write_n(t, VGPU_REG_RESPONSE - 3, 8, UINT64_MAX);
+    assert_int_equal(read_n(t, VGPU_REG_RESPONSE - 4, 8), UINT64_C(0xffffff00));
 }
 
 static void test_accesses_at_the_empty_extension_blocks_edges(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
     /* from RESPONSE into the extension block, and the last bytes of the BAR */
-    write_n(w, VGPU_REG_EXTENSION - 2, 4, UINT32_MAX);
-    assert_int_equal(read_n(w, VGPU_REG_EXTENSION - 2, 4), 0);
+    write_n(t, VGPU_REG_EXTENSION - 2, 4, UINT32_MAX);
+    assert_int_equal(read_n(t, VGPU_REG_EXTENSION - 2, 4), 0);
     for (unsigned size = 1; size <= 8; size *= 2) {
-        write_n(w, VGPU_BAR0_SIZE - size, size, UINT64_MAX);
-        assert_int_equal(read_n(w, VGPU_BAR0_SIZE - size, size), 0);
+        write_n(t, VGPU_BAR0_SIZE - size, size, UINT64_MAX);
+        assert_int_equal(read_n(t, VGPU_BAR0_SIZE - size, size), 0);
     }
 }
 
 /* The word at the doorbell is what counts, however much of it is written. */
 static void test_doorbell_by_every_width(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
     for (unsigned size = 1; size <= 8; size *= 2) {
         reset(state);
-        write_n(w, VGPU_REG_DOORBELL, size, 1);
-        assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
-        assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_INVALID_LENGTH);
+        write_n(t, VGPU_REG_DOORBELL, size, 1);
+        assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
+        assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_INVALID_LENGTH);
     }
     reset(state);
     for (unsigned shift = 1; shift < 4; shift++)
-        write_n(w, VGPU_REG_DOORBELL + shift, 1, 1);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
+        write_n(t, VGPU_REG_DOORBELL + shift, 1, 1);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
 }
 
 /* Bytes that an access does not carry clear nothing. */
 static void test_interrupt_status_by_every_width(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
     for (unsigned size = 1; size <= 8; size *= 2) {
-        device_write(&w->device, VGPU_REG_DOORBELL, 1);
-        assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 1);
+        device_write(&t->device, VGPU_REG_DOORBELL, 1);
+        assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 1);
         for (unsigned shift = 1; shift < 4; shift++)
-            write_n(w, VGPU_REG_IRQ_STATUS + shift, 1, 0xff);
-        write_n(w, VGPU_REG_IRQ_STATUS, 4, 0xfffffffe);
-        assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 1);
-        write_n(w, VGPU_REG_IRQ_STATUS, size, 1);
-        assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 0);
+            write_n(t, VGPU_REG_IRQ_STATUS + shift, 1, 0xff);
+        write_n(t, VGPU_REG_IRQ_STATUS, 4, 0xfffffffe);
+        assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 1);
+        write_n(t, VGPU_REG_IRQ_STATUS, size, 1);
+        assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
     }
 }
 
 /* Thousands of accesses of any width anywhere behind SCRATCH, against an array of bytes. */
-static void check_random_accesses(World *w, uint32_t end)
+static void check_random_accesses(Testbed *t, uint32_t end)
 {
     uint8_t model[VGPU_BAR0_SIZE + 8] = {0}, found[VGPU_BAR0_SIZE];
     unsigned seed = 20260101;
@@ -383,15 +383,15 @@ static void check_random_accesses(World *w, uint32_t end)
             for (unsigned j = 0; j < size; j++)
                 if (at + j < VGPU_REG_RESPONSE)
                     model[at + j] = (uint8_t) (value >> (8 * j));
-            write_n(w, at, size, value);
+            write_n(t, at, size, value);
         } else {
             uint64_t wanted = 0;
 
             memcpy(&wanted, model + at, size);
-            assert_int_equal(read_n(w, at, size), wanted);
+            assert_int_equal(read_n(t, at, size), wanted);
         }
     }
-    qtest_read_buffer(w->qtest, DEVICE_BAR0, found, sizeof(found));
+    qtest_read_buffer(t->qtest, DEVICE_BAR0, found, sizeof(found));
     assert_memory_equal(found + VGPU_REG_SCRATCH, model + VGPU_REG_SCRATCH, end - VGPU_REG_SCRATCH);
 }
 
@@ -410,29 +410,29 @@ static void test_random_accesses_to_the_end(void **state)
 static void test_accesses_are_counted(void **state)
 {
     static const char path[] = "/machine/peripheral/gpu";
-    World *w = *state;
-    uint64_t reads = qtest_counter(w->qtest, path, "mmio-reads");
-    uint64_t writes = qtest_counter(w->qtest, path, "mmio-writes");
+    Testbed *t = *state;
+    uint64_t reads = qtest_counter(t->qtest, path, "mmio-reads");
+    uint64_t writes = qtest_counter(t->qtest, path, "mmio-writes");
     char *reply;
 
     for (unsigned size = 1; size <= 8; size *= 2) {
-        read_n(w, VGPU_REG_REQUEST, size);
-        read_n(w, VGPU_REG_REQUEST + 3, size);
-        write_n(w, VGPU_REG_REQUEST, size, 0);
+        read_n(t, VGPU_REG_REQUEST, size);
+        read_n(t, VGPU_REG_REQUEST + 3, size);
+        write_n(t, VGPU_REG_REQUEST, size, 0);
     }
-    assert_int_equal(qtest_counter(w->qtest, path, "mmio-reads"), reads + 8);
-    assert_int_equal(qtest_counter(w->qtest, path, "mmio-writes"), writes + 4);
+    assert_int_equal(qtest_counter(t->qtest, path, "mmio-reads"), reads + 8);
+    assert_int_equal(qtest_counter(t->qtest, path, "mmio-writes"), writes + 4);
 
     /* Neither a reset nor the administrator sets them back. */
     reset(state);
-    assert_int_equal(qtest_counter(w->qtest, path, "mmio-reads"), reads + 8);
-    reply = qtest_qmp(w->qtest,
+    assert_int_equal(qtest_counter(t->qtest, path, "mmio-reads"), reads + 8);
+    reply = qtest_qmp(t->qtest,
                       "{\"execute\": \"qom-set\", \"arguments\": {\"path\": \"%s\", "
                       "\"property\": \"mmio-reads\", \"value\": 0}}",
                       path);
     assert_non_null(strstr(reply, "\"error\""));
     free(reply);
-    assert_int_equal(qtest_counter(w->qtest, path, "mmio-reads"), reads + 8);
+    assert_int_equal(qtest_counter(t->qtest, path, "mmio-reads"), reads + 8);
 }
 
 int main(int argc, char **argv)
@@ -467,7 +467,7 @@ int main(int argc, char **argv)
 #undef COMMON
     if (argc > 1 && strcmp(argv[1], "window") == 0)
         return cmocka_run_group_tests_name("registers beside a window", with_window,
-                                           open_with_window, world_teardown);
+                                           open_with_window, testbed_teardown);
     return cmocka_run_group_tests_name("registers without a window", without_window,
-                                       open_without_window, world_teardown);
+                                       open_without_window, testbed_teardown);
 }

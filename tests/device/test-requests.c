@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A request's way from doorbell to completion, with a mediator that behaves. */
-#include "world.h"
+#include "testbed.h"
 
 #include <linux/pci_regs.h>
 #include <stdlib.h>
@@ -21,34 +21,34 @@ static uint64_t now_us(void)
 }
 
 /* One whole addition, on a connection that stands. */
-static void add_once(World *w, uint32_t id)
+static void add_once(Testbed *t, uint32_t id)
 {
-    device_submit_add(&w->device, id, id, 1000);
-    fake_serve_add(&w->mediator, id);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), id + 1000);
+    device_submit_add(&t->device, id, id, 1000);
+    fake_serve_add(&t->mediator, id);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), id + 1000);
 }
 
 /* ---- Success ------------------------------------------------------------------- */
 
 static void test_done(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     uint64_t before = now_us(), at;
 
-    device_submit_add(&w->device, 5, 100, 200);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), 0);
-    fake_accept(&w->mediator, NULL);
-    fake_welcome(&w->mediator);
-    fake_serve_add(&w->mediator, 5);
+    device_submit_add(&t->device, 5, 100, 200);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
+    fake_accept(&t->mediator, NULL);
+    fake_welcome(&t->mediator);
+    fake_serve_add(&t->mediator, 5);
 
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), sizeof(VGPUResponse) + 4);
-    assert_int_equal(device_read(&w->device, VGPU_REG_REQUEST_ID), 5);
-    assert_int_equal(device_result(&w->device), 300);
-    at = timestamp(&w->device);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), sizeof(VGPUResponse) + 4);
+    assert_int_equal(device_read(&t->device, VGPU_REG_REQUEST_ID), 5);
+    assert_int_equal(device_result(&t->device), 300);
+    at = timestamp(&t->device);
     assert_in_range(at, before, now_us());
 }
 
@@ -58,13 +58,13 @@ TEST(test_what_the_mediator_is_told)
                                      0x8e, 0x9f, 0x00, 0x11, 0x22, 0x33, 0x44, 0x55};
     WireMessage hello, request;
     VGPUHello payload;
-    World w;
+    Testbed t;
 
-    world_open(&w, ",pool_id=C,priority=low,vm_id=4000000000,"
-                   "uuid=5c1db210-6a7b-4c1d-8e9f-001122334455");
-    device_submit_add(&w.device, 0xdeadbeef, 1, 2);
-    fake_accept(&w.mediator, &hello);
-    fake_expect_request(&w.mediator, 0xdeadbeef, &request);
+    testbed_open(&t, ",pool_id=C,priority=low,vm_id=4000000000,"
+                     "uuid=5c1db210-6a7b-4c1d-8e9f-001122334455");
+    device_submit_add(&t.device, 0xdeadbeef, 1, 2);
+    fake_accept(&t.mediator, &hello);
+    fake_expect_request(&t.mediator, 0xdeadbeef, &request);
 
     assert_int_equal(hello.header.payload_len, sizeof(VGPUHello));
     memcpy(&payload, hello.payload, sizeof(payload));
@@ -79,19 +79,19 @@ TEST(test_what_the_mediator_is_told)
     assert_int_equal(request.header.payload_len, sizeof(VGPURequest) + 8);
     assert_int_equal(vgpu_request_check(request.payload, request.header.payload_len, NULL),
                      VGPU_ERROR_NONE);
-    world_close(&w);
+    testbed_close(&t);
 }
 
 static void hello_uuid(const char *const *args, VGPUHello *ret)
 {
     WireMessage hello;
-    World w;
+    Testbed t;
 
-    world_open_args(&w, 0, args);
-    device_submit_add(&w.device, 1, 1, 2);
-    fake_accept(&w.mediator, &hello);
+    testbed_open_args(&t, 0, args);
+    device_submit_add(&t.device, 1, 1, 2);
+    fake_accept(&t.mediator, &hello);
     memcpy(ret, hello.payload, sizeof(*ret));
-    world_close(&w);
+    testbed_close(&t);
 }
 
 TEST(test_the_vm_has_a_uuid)
@@ -119,33 +119,33 @@ TEST(test_the_vm_has_no_uuid)
 
 static void test_one_connection_and_only_when_needed(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    assert_false(fake_has_caller(&w->mediator));
-    device_submit_add(&w->device, 1, 1, 1000);
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    assert_false(fake_has_caller(&t->mediator));
+    device_submit_add(&t->device, 1, 1, 1000);
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
     for (uint32_t id = 2; id < 20; id++)
-        add_once(w, id);
-    assert_false(fake_has_caller(&w->mediator));
+        add_once(t, id);
+    assert_false(fake_has_caller(&t->mediator));
 }
 
 /* The mediator need not greet before it answers, nor at all. */
 static void test_request_follows_hello_at_once(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, NULL);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 2);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    device_submit_add(&t->device, 1, 1, 1);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, NULL);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 2);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 }
 
 static void test_largest_request_and_response(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     WireMessage message;
     char request[VGPU_REQUEST_MAX], response[VGPU_RESPONSE_MAX], found[VGPU_RESPONSE_MAX];
 
@@ -155,26 +155,26 @@ static void test_largest_request_and_response(void **state)
         response[i] = (char) (i * 13);
     fake_response(VGPU_ERROR_NONE, 0, response);
 
-    device_write_request(&w->device, 9, request, sizeof(request));
-    device_write(&w->device, VGPU_REG_IRQ_CTRL, 1);
-    device_write(&w->device, VGPU_REG_DOORBELL, 1);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 9, &message);
+    device_write_request(&t->device, 9, request, sizeof(request));
+    device_write(&t->device, VGPU_REG_IRQ_CTRL, 1);
+    device_write(&t->device, VGPU_REG_DOORBELL, 1);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 9, &message);
     assert_int_equal(message.header.payload_len, sizeof(request));
     assert_memory_equal(message.payload, request, sizeof(request));
 
-    fake_send(&w->mediator, VGPU_MSG_RESPONSE, 9, response, sizeof(response));
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), sizeof(response));
-    qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_RESPONSE, found, sizeof(found));
+    fake_send(&t->mediator, VGPU_MSG_RESPONSE, 9, response, sizeof(response));
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), sizeof(response));
+    qtest_read_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_RESPONSE, found, sizeof(found));
     assert_memory_equal(found, response, sizeof(response));
 
     /* A shorter one leaves nothing of it behind. */
-    device_write(&w->device, VGPU_REG_DOORBELL, 1);
-    fake_expect_request(&w->mediator, 9, NULL);
-    fake_respond(&w->mediator, 9, VGPU_ERROR_NONE, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_RESPONSE, found, sizeof(found));
+    device_write(&t->device, VGPU_REG_DOORBELL, 1);
+    fake_expect_request(&t->mediator, 9, NULL);
+    fake_respond(&t->mediator, 9, VGPU_ERROR_NONE, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    qtest_read_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_RESPONSE, found, sizeof(found));
     for (size_t i = sizeof(VGPUResponse) + 4; i < sizeof(found); i++)
         assert_int_equal(found[i], 0);
 }
@@ -182,13 +182,13 @@ static void test_largest_request_and_response(void **state)
 /* What the guest's bytes mean is the mediator's business. */
 static void test_smallest_request(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     WireMessage message;
 
-    device_write_request(&w->device, 1, "x", 1);
-    device_write(&w->device, VGPU_REG_DOORBELL, 1);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, &message);
+    device_write_request(&t->device, 1, "x", 1);
+    device_write(&t->device, VGPU_REG_DOORBELL, 1);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, &message);
     assert_int_equal(message.header.payload_len, 1);
     assert_int_equal(message.payload[0], 'x');
 }
@@ -197,91 +197,91 @@ static void test_smallest_request(void **state)
 
 static void test_doorbell_in_done_and_error(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1); /* in IDLE */
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, NULL);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_CUDA_ERROR, 700);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
+    device_submit_add(&t->device, 1, 1, 1); /* in IDLE */
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, NULL);
+    fake_respond(&t->mediator, 1, VGPU_ERROR_CUDA_ERROR, 700);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_ERROR);
 
-    device_write(&w->device, VGPU_REG_DOORBELL, 1); /* in ERROR */
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), 0);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
+    device_write(&t->device, VGPU_REG_DOORBELL, 1); /* in ERROR */
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
 
-    add_once(w, 2); /* in DONE */
+    add_once(t, 2); /* in DONE */
 }
 
 static void test_doorbell_in_busy_is_ignored(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1);
-    device_write(&w->device, VGPU_REG_REQUEST_ID, 2);
+    device_submit_add(&t->device, 1, 1, 1);
+    device_write(&t->device, VGPU_REG_REQUEST_ID, 2);
     for (int i = 0; i < 10; i++)
-        device_write(&w->device, VGPU_REG_DOORBELL, 1);
-    device_write(&w->device, VGPU_REG_REQUEST_LEN, 0); /* would be an error elsewhere */
-    device_write(&w->device, VGPU_REG_DOORBELL, 1);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+        device_write(&t->device, VGPU_REG_DOORBELL, 1);
+    device_write(&t->device, VGPU_REG_REQUEST_LEN, 0); /* would be an error elsewhere */
+    device_write(&t->device, VGPU_REG_DOORBELL, 1);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 
     /* The next message is the next request, not one of those. */
-    add_once(w, 3);
+    add_once(t, 3);
 }
 
 static void test_states_stay_until_the_next_doorbell(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1);
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    device_write(&w->device, VGPU_REG_REQUEST_LEN, 0);
-    device_write(&w->device, VGPU_REG_REQUEST_ID, 99);
-    device_write(&w->device, VGPU_REG_REQUEST, 99);
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
-    assert_int_equal(device_result(&w->device), 2);
+    device_submit_add(&t->device, 1, 1, 1);
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    device_write(&t->device, VGPU_REG_REQUEST_LEN, 0);
+    device_write(&t->device, VGPU_REG_REQUEST_ID, 99);
+    device_write(&t->device, VGPU_REG_REQUEST, 99);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
+    assert_int_equal(device_result(&t->device), 2);
 }
 
 /* What the guest writes in BUSY belongs to the next request, also when this one is sent again. */
 static void test_request_is_as_it_was_at_the_doorbell(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
     WireMessage first, second;
     char junk[VGPU_REQUEST_MAX];
 
-    device_submit_add(&w->device, 1, 100, 200);
+    device_submit_add(&t->device, 1, 100, 200);
     memset(junk, 0xff, sizeof(junk));
-    device_write_request(&w->device, 2, junk, sizeof(junk));
+    device_write_request(&t->device, 2, junk, sizeof(junk));
 
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, &first);
-    fake_hang_up(&w->mediator);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, &second);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, &first);
+    fake_hang_up(&t->mediator);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, &second);
     assert_int_equal(first.header.payload_len, sizeof(VGPURequest) + 8);
     assert_int_equal(second.header.payload_len, first.header.payload_len);
     assert_memory_equal(second.payload, first.payload, first.header.payload_len);
-    fake_respond(&w->mediator, 1, VGPU_ERROR_NONE, 300);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
-    assert_int_equal(device_read(&w->device, VGPU_REG_REQUEST_ID), 2);
-    assert_int_equal(device_read(&w->device, VGPU_REG_REQUEST_LEN), sizeof(junk));
+    fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_REQUEST_ID), 2);
+    assert_int_equal(device_read(&t->device, VGPU_REG_REQUEST_LEN), sizeof(junk));
 }
 
 /* ---- Errors ------------------------------------------------------------------------ */
 
-static void assert_error(World *w, uint32_t code)
+static void assert_error(Testbed *t, uint32_t code)
 {
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_ERROR);
-    assert_int_equal(device_read(&w->device, VGPU_REG_ERROR_CODE), code);
-    assert_int_not_equal(timestamp(&w->device), 0);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_ERROR);
+    assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), code);
+    assert_int_not_equal(timestamp(&t->device), 0);
 }
 
 static void test_lengths_that_cannot_be(void **state)
@@ -295,133 +295,133 @@ static void test_lengths_that_cannot_be(void **state)
         {0x80000000, VGPU_ERROR_REQUEST_TOO_LARGE},
         {0xffffffff, VGPU_ERROR_REQUEST_TOO_LARGE},
     };
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_write(&w->device, VGPU_REG_IRQ_CTRL, 1);
+    device_write(&t->device, VGPU_REG_IRQ_CTRL, 1);
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-        device_write(&w->device, VGPU_REG_REQUEST_LEN, lengths[i].len);
-        device_write(&w->device, VGPU_REG_DOORBELL, 1);
-        assert_error(w, lengths[i].code);
-        assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), 0);
+        device_write(&t->device, VGPU_REG_REQUEST_LEN, lengths[i].len);
+        device_write(&t->device, VGPU_REG_DOORBELL, 1);
+        assert_error(t, lengths[i].code);
+        assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
     }
-    assert_false(fake_has_caller(&w->mediator)); /* nobody was bothered with them */
+    assert_false(fake_has_caller(&t->mediator)); /* nobody was bothered with them */
 }
 
 /* Each code that a response can carry, and the response is there to be read. */
 static void test_every_error_of_the_mediator(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 0, 1, 1);
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 0);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    device_submit_add(&t->device, 0, 1, 1);
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 0);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 
     for (uint32_t code = 1; code < VGPU_N_ERRORS; code++) {
-        device_submit_add(&w->device, code, 1, 1);
-        fake_expect_request(&w->mediator, code, NULL);
-        fake_respond(&w->mediator, code, code, 0xabc0 + code);
-        assert_error(w, code);
-        assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), sizeof(VGPUResponse) + 4);
-        assert_int_equal(device_result(&w->device), 0xabc0 + code);
+        device_submit_add(&t->device, code, 1, 1);
+        fake_expect_request(&t->mediator, code, NULL);
+        fake_respond(&t->mediator, code, code, 0xabc0 + code);
+        assert_error(t, code);
+        assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), sizeof(VGPUResponse) + 4);
+        assert_int_equal(device_result(&t->device), 0xabc0 + code);
     }
 }
 
 static void test_busy_and_quarantined(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1);
-    fake_accept(&w->mediator, NULL);
-    fake_expect_request(&w->mediator, 1, NULL);
-    fake_send(&w->mediator, VGPU_MSG_BUSY, 1, NULL, 0);
-    assert_error(w, VGPU_ERROR_QUEUE_FULL);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), 0);
+    device_submit_add(&t->device, 1, 1, 1);
+    fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, 1, NULL);
+    fake_send(&t->mediator, VGPU_MSG_BUSY, 1, NULL, 0);
+    assert_error(t, VGPU_ERROR_QUEUE_FULL);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
 
-    device_submit_add(&w->device, 2, 1, 1);
-    fake_expect_request(&w->mediator, 2, NULL);
-    fake_send(&w->mediator, VGPU_MSG_QUARANTINED, 2, NULL, 0);
-    assert_error(w, VGPU_ERROR_VM_QUARANTINED);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RESPONSE_LEN), 0);
+    device_submit_add(&t->device, 2, 1, 1);
+    fake_expect_request(&t->mediator, 2, NULL);
+    fake_send(&t->mediator, VGPU_MSG_QUARANTINED, 2, NULL, 0);
+    assert_error(t, VGPU_ERROR_VM_QUARANTINED);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
 
-    add_once(w, 3); /* neither is for ever */
+    add_once(t, 3); /* neither is for ever */
 }
 
 /* ---- Interrupts ---------------------------------------------------------------------- */
 
 /* Ends a request without an interrupt and returns when that has happened. */
-static void finish_silently(World *w, uint32_t id)
+static void finish_silently(Testbed *t, uint32_t id)
 {
-    device_write(&w->device, VGPU_REG_DOORBELL, 1);
-    fake_serve_add(&w->mediator, id);
-    while (device_read(&w->device, VGPU_REG_STATUS) == VGPU_STATUS_BUSY)
+    device_write(&t->device, VGPU_REG_DOORBELL, 1);
+    fake_serve_add(&t->mediator, id);
+    while (device_read(&t->device, VGPU_REG_STATUS) == VGPU_STATUS_BUSY)
         ;
-    assert_int_equal(device_read(&w->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
 }
 
-static bool pci_says_interrupt(World *w)
+static bool pci_says_interrupt(Testbed *t)
 {
-    return pci_read32(w->qtest, 0, w->device.slot, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT;
+    return pci_read32(t->qtest, 0, t->device.slot, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT;
 }
 
 static void test_interrupt_control_and_status(void **state)
 {
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1);
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    device_submit_add(&t->device, 1, 1, 1);
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 
-    device_write(&w->device, VGPU_REG_IRQ_CTRL, 0);
-    finish_silently(w, 1);
-    assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 1);
-    assert_false(qtest_irq(w->qtest));
-    assert_false(pci_says_interrupt(w));
+    device_write(&t->device, VGPU_REG_IRQ_CTRL, 0);
+    finish_silently(t, 1);
+    assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 1);
+    assert_false(qtest_irq(t->qtest));
+    assert_false(pci_says_interrupt(t));
 
     /* What has happened before counts when it is switched on. */
-    device_write(&w->device, VGPU_REG_IRQ_CTRL, 1);
-    assert_true(qtest_irq(w->qtest));
-    assert_true(pci_says_interrupt(w));
-    device_write(&w->device, VGPU_REG_IRQ_CTRL, 0);
-    assert_false(qtest_irq(w->qtest));
-    device_write(&w->device, VGPU_REG_IRQ_CTRL, 1);
-    assert_true(qtest_irq(w->qtest));
+    device_write(&t->device, VGPU_REG_IRQ_CTRL, 1);
+    assert_true(qtest_irq(t->qtest));
+    assert_true(pci_says_interrupt(t));
+    device_write(&t->device, VGPU_REG_IRQ_CTRL, 0);
+    assert_false(qtest_irq(t->qtest));
+    device_write(&t->device, VGPU_REG_IRQ_CTRL, 1);
+    assert_true(qtest_irq(t->qtest));
 
     /* It stays up until it is acknowledged, and writing 0 acknowledges nothing. */
-    device_write(&w->device, VGPU_REG_IRQ_STATUS, 0);
-    assert_true(qtest_irq(w->qtest));
-    device_write(&w->device, VGPU_REG_IRQ_STATUS, 1);
-    assert_false(qtest_irq(w->qtest));
-    assert_false(pci_says_interrupt(w));
-    assert_int_equal(device_read(&w->device, VGPU_REG_IRQ_STATUS), 0);
+    device_write(&t->device, VGPU_REG_IRQ_STATUS, 0);
+    assert_true(qtest_irq(t->qtest));
+    device_write(&t->device, VGPU_REG_IRQ_STATUS, 1);
+    assert_false(qtest_irq(t->qtest));
+    assert_false(pci_says_interrupt(t));
+    assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
 }
 
 /* uio_pci_generic works by this bit. */
 static void test_pci_interrupt_disable(void **state)
 {
     const uint32_t on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-    World *w = *state;
+    Testbed *t = *state;
 
-    device_submit_add(&w->device, 1, 1, 1);
-    fake_accept(&w->mediator, NULL);
-    fake_serve_add(&w->mediator, 1);
-    assert_int_equal(device_wait(&w->device), VGPU_STATUS_DONE);
+    device_submit_add(&t->device, 1, 1, 1);
+    fake_accept(&t->mediator, NULL);
+    fake_serve_add(&t->mediator, 1);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 
-    pci_write32(w->qtest, 0, w->device.slot, PCI_COMMAND, on | PCI_COMMAND_INTX_DISABLE);
-    finish_silently(w, 1);
-    assert_false(qtest_irq(w->qtest));
-    assert_true(pci_says_interrupt(w)); /* pending, but not passed on */
-    pci_write32(w->qtest, 0, w->device.slot, PCI_COMMAND, on);
-    assert_true(qtest_irq(w->qtest));
-    device_write(&w->device, VGPU_REG_IRQ_STATUS, 1);
-    assert_false(qtest_irq(w->qtest));
+    pci_write32(t->qtest, 0, t->device.slot, PCI_COMMAND, on | PCI_COMMAND_INTX_DISABLE);
+    finish_silently(t, 1);
+    assert_false(qtest_irq(t->qtest));
+    assert_true(pci_says_interrupt(t)); /* pending, but not passed on */
+    pci_write32(t->qtest, 0, t->device.slot, PCI_COMMAND, on);
+    assert_true(qtest_irq(t->qtest));
+    device_write(&t->device, VGPU_REG_IRQ_STATUS, 1);
+    assert_false(qtest_irq(t->qtest));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
         CASE(test_done),
         cmocka_unit_test(test_what_the_mediator_is_told),
         cmocka_unit_test(test_the_vm_has_a_uuid),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The window and a ring that is on in a file: migrated, restored, tampered with. */
 #include "device-ring.h"
-#include "stream.h"
+#include "migration-stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #define MESSAGES 0x200000u
 
 /* Saves it while its mediator finishes something, and makes another machine of that. */
-static void migrate(World *from, FakeRing *r, World *to, const char *options)
+static void migrate(Testbed *from, FakeRing *r, Testbed *to, const char *options)
 {
     pid_t pid = fake_obey_meanwhile(&from->mediator, r);
 
@@ -20,17 +20,17 @@ static void migrate(World *from, FakeRing *r, World *to, const char *options)
 
 static void test_migration_with_the_ring_on(void **state)
 {
-    World *w = *state, there;
+    Testbed *t = *state, there;
     FakeRing r, r2;
 
-    ring_open(w, &r);
-    ring_submit_add(&w->device, 0, 40, 2);
+    ring_open(t, &r);
+    ring_submit_add(&t->device, 0, 40, 2);
     assert_int_equal(fake_compute(&r), 1);
-    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
-    assert_int_equal(ring_take_sum(&w->device, 0), 42);
-    ring_submit_add(&w->device, 1, 50, 5); /* to be done there */
+    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+    assert_int_equal(ring_take_sum(&t->device, 0), 42);
+    ring_submit_add(&t->device, 1, 50, 5); /* to be done there */
     memset(r.window + 0x100000, 0xcd, 0x100000);
-    migrate(w, &r, &there, "");
+    migrate(t, &r, &there, "");
 
     assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
     assert_int_equal(device_read(&there.device, VGPU_REG_RING_IRQ_STATUS), 1); /* its last word */
@@ -50,22 +50,22 @@ static void test_migration_with_the_ring_on(void **state)
     fake_wait_rung(&r2);
     fake_ring_close(&r);
     fake_ring_close(&r2);
-    world_close(&there);
+    testbed_close(&there);
 }
 
 /* All that is on it arrives: what was done but not taken, what was not begun, and a request of the
  * other kind too. */
 static void test_migration_with_a_full_ring(void **state)
 {
-    World *w = *state, there;
+    Testbed *t = *state, there;
     FakeRing r, r2;
 
-    ring_open(w, &r);
-    ring_fill(&w->device, &r);
-    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
-    device_submit_add(&w->device, 9, 100, 200);
-    fake_expect_request(&w->mediator, 9, NULL);
-    migrate(w, NULL, &there, "");
+    ring_open(t, &r);
+    ring_fill(&t->device, &r);
+    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+    device_submit_add(&t->device, 9, 100, 200);
+    fake_expect_request(&t->mediator, 9, NULL);
+    migrate(t, NULL, &there, "");
 
     fake_accept(&there.mediator, NULL);
     fake_serve_add(&there.mediator, 9);
@@ -78,19 +78,19 @@ static void test_migration_with_a_full_ring(void **state)
     ring_finish(&there.device, &r2);
     fake_ring_close(&r);
     fake_ring_close(&r2);
-    world_close(&there);
+    testbed_close(&there);
 }
 
 /* Its mediator died while nobody was looking; the other host's has the work. */
 static void test_migration_while_there_is_no_mediator(void **state)
 {
-    World *w = *state, there;
+    Testbed *t = *state, there;
     FakeRing r, r2;
 
-    ring_open(w, &r);
-    ring_submit_add(&w->device, 0, 40, 2);
-    fake_stop(&w->mediator);
-    stream_migrate(w, &there, ",reconnect-timeout=0");
+    ring_open(t, &r);
+    ring_submit_add(&t->device, 0, 40, 2);
+    fake_stop(&t->mediator);
+    stream_migrate(t, &there, ",reconnect-timeout=0");
     fake_accept(&there.mediator, NULL);
     fake_hang_up(&there.mediator); /* it was on before, so no patience is needed to keep it on */
     fake_accept_setup(&there.mediator, &r2);
@@ -100,17 +100,17 @@ static void test_migration_while_there_is_no_mediator(void **state)
     assert_int_equal(ring_take_sum(&there.device, 0), 42);
     fake_ring_close(&r);
     fake_ring_close(&r2);
-    world_close(&there);
+    testbed_close(&there);
 }
 
 static void test_migration_while_starting(void **state)
 {
-    World *w = *state, there;
+    Testbed *t = *state, there;
     FakeRing r, r2;
 
-    device_ring_start(&w->device);
-    fake_accept_setup(&w->mediator, &r);
-    migrate(w, NULL, &there, "");
+    device_ring_start(&t->device);
+    fake_accept_setup(&t->mediator, &r);
+    migrate(t, NULL, &there, "");
     assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_STARTING);
     fake_accept_setup(&there.mediator, &r2);
     fake_ready(&there.mediator, VGPU_ERROR_QUEUE_FULL);
@@ -118,21 +118,21 @@ static void test_migration_while_starting(void **state)
     assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_FAILED);
     fake_ring_close(&r);
     fake_ring_close(&r2);
-    world_close(&there);
+    testbed_close(&there);
 }
 
 /* Registers and window without a ring; nobody is told anything. */
 static void test_migration_without_a_ring(void **state)
 {
     uint32_t before[(VGPU_BAR0_SIZE - VGPU_REG_EXTENSION) / 4], after[sizeof(before) / 4];
-    World *w = *state, there;
+    Testbed *t = *state, there;
 
-    device_ring_place(&w->device, 4095, 3);
-    device_write(&w->device, VGPU_REG_RING_IRQ_CTRL, 1);
-    device_write(&w->device, VGPU_REG_RING_CTRL, 1);
-    qtest_write(w->qtest, DEVICE_BAR2 + 0xfffff8, 8, UINT64_C(0x123456789abcdef0));
-    qtest_read_buffer(w->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, before, sizeof(before));
-    stream_migrate(w, &there, "");
+    device_ring_place(&t->device, 4095, 3);
+    device_write(&t->device, VGPU_REG_RING_IRQ_CTRL, 1);
+    device_write(&t->device, VGPU_REG_RING_CTRL, 1);
+    qtest_write(t->qtest, DEVICE_BAR2 + 0xfffff8, 8, UINT64_C(0x123456789abcdef0));
+    qtest_read_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, before, sizeof(before));
+    stream_migrate(t, &there, "");
     qtest_read_buffer(there.qtest, DEVICE_BAR0 + VGPU_REG_EXTENSION, after, sizeof(after));
     assert_memory_equal(after, before, sizeof(before));
     assert_int_equal(device_read(&there.device, VGPU_REG_RING_CTRL), VGPU_RING_FAILED);
@@ -140,18 +140,18 @@ static void test_migration_without_a_ring(void **state)
     assert_int_equal(qtest_read(there.qtest, DEVICE_BAR2 + 0xfffff8, 8),
                      UINT64_C(0x123456789abcdef0));
     fake_expect_no_caller(&there.mediator);
-    world_close(&there);
+    testbed_close(&there);
 }
 
 static void test_migration_with_msix(void **state)
 {
-    World *w = *state, there;
+    Testbed *t = *state, there;
     FakeRing r, r2;
     int64_t begin;
 
-    ring_open(w, &r);
-    msix_enable(&w->device, MESSAGES, 0x5eed0000);
-    migrate(w, NULL, &there, "");
+    ring_open(t, &r);
+    msix_enable(&t->device, MESSAGES, 0x5eed0000);
+    migrate(t, NULL, &there, "");
     qtest_write(there.qtest, MESSAGES, 8, 0);
     fake_accept_setup(&there.mediator, &r2);
     fake_ready(&there.mediator, VGPU_ERROR_NONE);
@@ -159,18 +159,18 @@ static void test_migration_with_msix(void **state)
         assert_true(now_ms() - begin < QTEST_TIMEOUT_MSEC);
     fake_ring_close(&r);
     fake_ring_close(&r2);
-    world_close(&there);
+    testbed_close(&there);
 }
 
 /* ---- Streams of other devices ------------------------------------------------------- */
 
-static void save_to(World *w, char *path)
+static void save_to(Testbed *t, char *path)
 {
     int fd = mkstemp(path);
 
     assert_true(fd >= 0);
     close(fd);
-    stream_save(w, path);
+    stream_save(t, path);
 }
 
 static void test_another_window(void **state)
@@ -187,15 +187,15 @@ static void test_another_window(void **state)
 TEST(test_no_window)
 {
     char path[] = STREAM_FILE;
-    World w, there;
+    Testbed t, there;
 
-    world_open(&w, ",window-size=0");
-    device_write(&w.device, VGPU_REG_SCRATCH, 0x5eed);
-    save_to(&w, path);
-    world_close(&w);
+    testbed_open(&t, ",window-size=0");
+    device_write(&t.device, VGPU_REG_SCRATCH, 0x5eed);
+    save_to(&t, path);
+    testbed_close(&t);
     stream_load(&there, path, ",window-size=0");
     assert_int_equal(device_read(&there.device, VGPU_REG_SCRATCH), 0x5eed);
-    world_close(&there);
+    testbed_close(&there);
     stream_assert_refused(path, "");
     unlink(path);
 }
@@ -228,13 +228,13 @@ static void test_tampered_stream(void **state)
     };
     static const uint8_t mark[] = {0, 0, 0, 0, 0x00, 0x12, 0x30, 0x00, 0, 0, 0, 16};
     char path[] = STREAM_FILE, *bytes, *at;
-    World *w = *state;
+    Testbed *t = *state;
     size_t size;
 
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
-    device_ring_place(&w->device, 0x123000, 16);
-    device_write(&w->device, VGPU_REG_RING_CTRL, 1);
-    save_to(w, path);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
+    device_ring_place(&t->device, 0x123000, 16);
+    device_write(&t->device, VGPU_REG_RING_CTRL, 1);
+    save_to(t, path);
     bytes = stream_read(path, &size);
     at = memmem(bytes, size, "vgpu-stub/lane", 14);
     assert_non_null(at);
@@ -253,48 +253,48 @@ static void test_snapshot(void **state)
 {
     static const char snapshot[] =
         "\"tag\": \"then\", \"vmstate\": \"disk\", \"devices\": [\"disk\"]";
-    World *w = *state;
+    Testbed *t = *state;
     FakeRing r;
     pid_t pid;
 
-    stream_add_disk(w->qtest);
-    ring_open(w, &r);
-    ring_submit_add(&w->device, 0, 40, 2);
+    stream_add_disk(t->qtest);
+    ring_open(t, &r);
+    ring_submit_add(&t->device, 0, 40, 2);
     memset(r.window + 0x100000, 0xcd, 4096);
-    pid = fake_obey_meanwhile(&w->mediator, NULL);
-    stream_run_job(w->qtest, "snapshot-save", snapshot);
+    pid = fake_obey_meanwhile(&t->mediator, NULL);
+    stream_run_job(t->qtest, "snapshot-save", snapshot);
     fake_obeyed(pid);
     fake_ring_close(&r);
-    fake_expect_setup(&w->mediator, &r); /* the machine goes on */
-    fake_ready(&w->mediator, VGPU_ERROR_NONE);
-    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    fake_expect_setup(&t->mediator, &r); /* the machine goes on */
+    fake_ready(&t->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
 
     assert_int_equal(fake_compute(&r), 1);
-    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
     memset(r.window + 0x100000, 0xee, 4096);
-    pid = fake_obey_meanwhile(&w->mediator, NULL);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"stop\"}");
+    pid = fake_obey_meanwhile(&t->mediator, NULL);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
     fake_obeyed(pid);
-    stream_run_job(w->qtest, "snapshot-load", snapshot);
-    assert_int_equal(device_read(&w->device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
-    qtest_qmp_ok(w->qtest, "{\"execute\": \"cont\"}");
+    stream_run_job(t->qtest, "snapshot-load", snapshot);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
+    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
     fake_ring_close(&r);
-    fake_expect_setup(&w->mediator, &r);
+    fake_expect_setup(&t->mediator, &r);
     assert_int_equal(r.window[0x100000], 0xcd);
     assert_int_equal(r.window[0x100fff], 0xcd);
     assert_int_equal(r.header->cq_tail, 0);
-    fake_ready(&w->mediator, VGPU_ERROR_NONE);
-    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
+    fake_ready(&t->mediator, VGPU_ERROR_NONE);
+    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
     assert_int_equal(fake_compute(&r), 1); /* once more: it was not done then */
-    assert_int_equal(device_wait_ring(&w->device), VGPU_RING_ON);
-    assert_int_equal(ring_take_sum(&w->device, 0), 42);
+    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+    assert_int_equal(ring_take_sum(&t->device, 0), 42);
     fake_ring_close(&r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, ring_setup, world_teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, ring_setup, testbed_teardown)
         CASE(test_migration_with_the_ring_on),
         CASE(test_migration_with_a_full_ring),
         CASE(test_migration_while_there_is_no_mediator),

@@ -10,42 +10,42 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void open_window(World *w, FakeRing *r, const char *options)
+static void open_window(Testbed *t, FakeRing *r, const char *options)
 {
-    world_open(w, options);
-    device_map_window(&w->device);
-    ring_open(w, r);
+    testbed_open(t, options);
+    device_map_window(&t->device);
+    ring_open(t, r);
 }
 
-static void close_window(World *w, FakeRing *r)
+static void close_window(Testbed *t, FakeRing *r)
 {
     fake_ring_close(r);
-    world_close(w);
+    testbed_close(t);
 }
 
 /* ---- The memory --------------------------------------------------------------------- */
 
 /* At a place, a byte and eight, from either side. */
-static void check_shared(World *w, FakeRing *r, uint64_t at)
+static void check_shared(Testbed *t, FakeRing *r, uint64_t at)
 {
     uint64_t found;
 
-    qtest_write(w->qtest, DEVICE_BAR2 + at, 1, 0xa5);
+    qtest_write(t->qtest, DEVICE_BAR2 + at, 1, 0xa5);
     assert_int_equal(r->window[at], 0xa5);
     r->window[at] = 0x5a;
-    assert_int_equal(qtest_read(w->qtest, DEVICE_BAR2 + at, 1), 0x5a);
+    assert_int_equal(qtest_read(t->qtest, DEVICE_BAR2 + at, 1), 0x5a);
     at &= ~UINT64_C(7);
-    qtest_write(w->qtest, DEVICE_BAR2 + at, 8, UINT64_C(0x1122334455667788) ^ at);
+    qtest_write(t->qtest, DEVICE_BAR2 + at, 8, UINT64_C(0x1122334455667788) ^ at);
     memcpy(&found, r->window + at, sizeof(found));
     assert_int_equal(found, UINT64_C(0x1122334455667788) ^ at);
     memset(r->window + at, 0xee, 8);
-    assert_int_equal(qtest_read(w->qtest, DEVICE_BAR2 + at, 8), UINT64_C(0xeeeeeeeeeeeeeeee));
+    assert_int_equal(qtest_read(t->qtest, DEVICE_BAR2 + at, 8), UINT64_C(0xeeeeeeeeeeeeeeee));
 }
 
-static void check_bar(World *w, uint64_t size)
+static void check_bar(Testbed *t, uint64_t size)
 {
-    QTest *q = w->qtest;
-    uint8_t slot = w->device.slot;
+    QTest *q = t->qtest;
+    uint8_t slot = t->device.slot;
     uint64_t mask;
 
     pci_write32(q, 0, slot, PCI_BASE_ADDRESS_2, 0xffffffff);
@@ -54,25 +54,25 @@ static void check_bar(World *w, uint64_t size)
            (uint64_t) pci_read32(q, 0, slot, PCI_BASE_ADDRESS_3) << 32;
     assert_int_equal(mask & 0xf, PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
     assert_int_equal(mask & ~UINT64_C(0xf), -size);
-    device_map_window(&w->device);
+    device_map_window(&t->device);
 }
 
 static void check_size(const char *option, uint64_t size)
 {
     char options[64];
     FakeRing r;
-    World w;
+    Testbed t;
 
     snprintf(options, sizeof(options), ",window-size=%s", option);
-    open_window(&w, &r, options);
+    open_window(&t, &r, options);
     assert_int_equal(r.size, size);
-    assert_int_equal(device_read(&w.device, VGPU_REG_WINDOW_SIZE_LO), (uint32_t) size);
-    assert_int_equal(device_read(&w.device, VGPU_REG_WINDOW_SIZE_HI), size >> 32);
-    check_bar(&w, size);
-    check_shared(&w, &r, 0);
-    check_shared(&w, &r, size / 2);
-    check_shared(&w, &r, size - 1);
-    close_window(&w, &r);
+    assert_int_equal(device_read(&t.device, VGPU_REG_WINDOW_SIZE_LO), (uint32_t) size);
+    assert_int_equal(device_read(&t.device, VGPU_REG_WINDOW_SIZE_HI), size >> 32);
+    check_bar(&t, size);
+    check_shared(&t, &r, 0);
+    check_shared(&t, &r, size / 2);
+    check_shared(&t, &r, size - 1);
+    close_window(&t, &r);
 }
 
 TEST(test_smallest)
@@ -97,20 +97,20 @@ TEST(test_4_gib)
 
 TEST(test_default_size)
 {
-    World w;
+    Testbed t;
 
-    world_open(&w, "");
-    assert_int_equal(device_read(&w.device, VGPU_REG_WINDOW_SIZE_LO), VGPU_WINDOW_SIZE_DEFAULT);
-    world_close(&w);
+    testbed_open(&t, "");
+    assert_int_equal(device_read(&t.device, VGPU_REG_WINDOW_SIZE_LO), VGPU_WINDOW_SIZE_DEFAULT);
+    testbed_close(&t);
 }
 
 /* Nobody who maps it can be hurt by its getting smaller, and nobody can change that. */
 TEST(test_seals)
 {
     FakeRing r;
-    World w;
+    Testbed t;
 
-    open_window(&w, &r, "");
+    open_window(&t, &r, "");
     assert_int_equal(fcntl(r.window_fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     assert_int_equal(ftruncate(r.window_fd, (off_t) r.size - 4096), -1);
     assert_int_equal(errno, EPERM);
@@ -118,63 +118,63 @@ TEST(test_seals)
     assert_int_equal(errno, EPERM);
     assert_int_equal(fcntl(r.window_fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
     assert_int_equal(errno, EPERM);
-    close_window(&w, &r);
+    close_window(&t, &r);
 }
 
 TEST(test_zero_at_power_on)
 {
     uint8_t bytes[4096];
     FakeRing r;
-    World w;
+    Testbed t;
 
-    open_window(&w, &r, ",window-size=64K");
+    open_window(&t, &r, ",window-size=64K");
     for (uint64_t at = 0; at < r.size; at += sizeof(bytes)) {
-        qtest_read_buffer(w.qtest, DEVICE_BAR2 + at, bytes, sizeof(bytes));
+        qtest_read_buffer(t.qtest, DEVICE_BAR2 + at, bytes, sizeof(bytes));
         for (size_t i = 0; i < sizeof(bytes); i++)
             assert_int_equal(bytes[i], 0);
     }
-    close_window(&w, &r);
+    close_window(&t, &r);
 }
 
 /* As a card keeps its memory. */
 TEST(test_content_outlives_resets)
 {
     FakeRing r;
-    World w;
+    Testbed t;
 
-    world_open(&w, "");
-    device_map_window(&w.device);
-    qtest_write(w.qtest, DEVICE_BAR2 + 0x123450, 8, UINT64_C(0xfeedfacecafebeef));
-    device_reset(&w.device);
-    device_enable(&w.device);
-    device_map_window(&w.device);
-    assert_int_equal(qtest_read(w.qtest, DEVICE_BAR2 + 0x123450, 8), UINT64_C(0xfeedfacecafebeef));
-    qtest_qmp_ok(w.qtest, "{\"execute\": \"system_reset\"}");
-    qtest_wait_event(w.qtest, "RESET", "");
-    device_enable(&w.device);
-    device_map_window(&w.device);
-    ring_open(&w, &r);
+    testbed_open(&t, "");
+    device_map_window(&t.device);
+    qtest_write(t.qtest, DEVICE_BAR2 + 0x123450, 8, UINT64_C(0xfeedfacecafebeef));
+    device_reset(&t.device);
+    device_enable(&t.device);
+    device_map_window(&t.device);
+    assert_int_equal(qtest_read(t.qtest, DEVICE_BAR2 + 0x123450, 8), UINT64_C(0xfeedfacecafebeef));
+    qtest_qmp_ok(t.qtest, "{\"execute\": \"system_reset\"}");
+    qtest_wait_event(t.qtest, "RESET", "");
+    device_enable(&t.device);
+    device_map_window(&t.device);
+    ring_open(&t, &r);
     assert_memory_equal(r.window + 0x123450, "\xef\xbe\xfe\xca\xce\xfa\xed\xfe", 8);
-    close_window(&w, &r);
+    close_window(&t, &r);
 }
 
 TEST(test_two_devices_have_two_windows)
 {
     Device second;
-    World w;
+    Testbed t;
 
-    world_open_args(&w, 0,
-                    (const char *const[]){"-machine", "q35", "-device",
-                                          "vgpu-stub,addr=3,socket=mediator.sock", "-device",
-                                          "vgpu-stub,addr=4,socket=mediator.sock", NULL});
-    device_map_window(&w.device);
-    qtest_write(w.qtest, DEVICE_BAR2, 4, 1234);
-    pci_write32(w.qtest, 0, 3, PCI_COMMAND, 0);
-    second = (Device){.qtest = w.qtest, .bus = 0, .slot = 4};
+    testbed_open_args(&t, 0,
+                      (const char *const[]){"-machine", "q35", "-device",
+                                            "vgpu-stub,addr=3,socket=mediator.sock", "-device",
+                                            "vgpu-stub,addr=4,socket=mediator.sock", NULL});
+    device_map_window(&t.device);
+    qtest_write(t.qtest, DEVICE_BAR2, 4, 1234);
+    pci_write32(t.qtest, 0, 3, PCI_COMMAND, 0);
+    second = (Device){.qtest = t.qtest, .bus = 0, .slot = 4};
     device_enable(&second);
     device_map_window(&second);
-    assert_int_equal(qtest_read(w.qtest, DEVICE_BAR2, 4), 0);
-    world_close(&w);
+    assert_int_equal(qtest_read(t.qtest, DEVICE_BAR2, 4), 0);
+    testbed_close(&t);
 }
 
 /* ---- Properties ---------------------------------------------------------------------------- */
@@ -184,13 +184,13 @@ TEST(test_bad_sizes)
     static const char *const bad[] = {
         "1", "4096", "32768", "65535", "65537", "98304", "2199023255552",
     };
-    World w;
+    Testbed t;
 
-    world_open_args(
-        &w, 0,
+    testbed_open_args(
+        &t, 0,
         (const char *const[]){"-machine", "pc", "-device", "vgpu-stub,socket=mediator.sock", NULL});
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        char *reply = qtest_qmp(w.qtest,
+        char *reply = qtest_qmp(t.qtest,
                                 "{\"execute\": \"device_add\", \"arguments\": {\"driver\": "
                                 "\"vgpu-stub\", \"window-size\": %s}}",
                                 bad[i]);
@@ -200,7 +200,7 @@ TEST(test_bad_sizes)
             fail_msg("%s was answered %s", bad[i], reply);
         free(reply);
     }
-    world_close(&w);
+    testbed_close(&t);
 }
 
 /* Where a host has none to spare, QEMU says so and does not start. */
@@ -217,11 +217,11 @@ TEST(test_hugepages)
 
     if (available >= 8) {
         FakeRing r;
-        World w;
+        Testbed t;
 
-        open_window(&w, &r, ",hugepages=on");
-        check_shared(&w, &r, r.size - 1);
-        close_window(&w, &r);
+        open_window(&t, &r, ",hugepages=on");
+        check_shared(&t, &r, r.size - 1);
+        close_window(&t, &r);
         return;
     }
     assert_int_equal(qtest_run(getenv("VGPU_TEST_PLUGIN"),
@@ -238,20 +238,20 @@ TEST(test_no_window)
 {
     VGPUHello payload;
     WireMessage hello;
-    World w;
+    Testbed t;
 
-    world_open(&w, ",window-size=0");
-    device_ring_start(&w.device);
-    assert_int_equal(device_read(&w.device, VGPU_REG_RING_CTRL), 0);
-    fake_expect_no_caller(&w.mediator);
-    device_submit_add(&w.device, 1, 100, 200);
-    fake_accept(&w.mediator, &hello);
+    testbed_open(&t, ",window-size=0");
+    device_ring_start(&t.device);
+    assert_int_equal(device_read(&t.device, VGPU_REG_RING_CTRL), 0);
+    fake_expect_no_caller(&t.mediator);
+    device_submit_add(&t.device, 1, 100, 200);
+    fake_accept(&t.mediator, &hello);
     memcpy(&payload, hello.payload, sizeof(payload));
     assert_int_equal(payload.features, 0);
-    fake_welcome_ring(&w.mediator); /* it does not ask */
-    fake_serve_add(&w.mediator, 1);
-    assert_int_equal(device_wait(&w.device), VGPU_STATUS_DONE);
-    world_close(&w);
+    fake_welcome_ring(&t.mediator); /* it does not ask */
+    fake_serve_add(&t.mediator, 1);
+    assert_int_equal(device_wait(&t.device), VGPU_STATUS_DONE);
+    testbed_close(&t);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "device.h"
+#include "stub-device.h"
 
 #include <linux/pci_regs.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "stream.h"
+#include "migration-stream.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* QEMU is done before the program that writes the file is; that says so through a FIFO. */
-void stream_save(World *w, const char *path)
+void stream_save(Testbed *t, const char *path)
 {
     struct pollfd done = {.events = POLLIN};
     char fifo[64];
@@ -18,41 +18,41 @@ void stream_save(World *w, const char *path)
     assert_int_equal(mkfifo(fifo, 0600), 0);
     done.fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     assert_true(done.fd >= 0);
-    qtest_qmp_ok(w->qtest,
+    qtest_qmp_ok(t->qtest,
                  "{\"execute\": \"migrate-set-capabilities\", \"arguments\": {\"capabilities\": "
                  "[{\"capability\": \"events\", \"state\": true}]}}");
-    qtest_qmp_ok(w->qtest,
+    qtest_qmp_ok(t->qtest,
                  "{\"execute\": \"migrate\", \"arguments\": "
                  "{\"uri\": \"exec:cat >%s; echo >%s\"}}",
                  path, fifo);
-    qtest_wait_event(w->qtest, "MIGRATION", "\"status\": \"completed\"");
+    qtest_wait_event(t->qtest, "MIGRATION", "\"status\": \"completed\"");
     assert_int_equal(poll(&done, 1, QTEST_TIMEOUT_MSEC), 1);
     close(done.fd);
     unlink(fifo);
 }
 
-void stream_receive(World *w, const char *path)
+void stream_receive(Testbed *t, const char *path)
 {
-    qtest_qmp_ok(w->qtest,
+    qtest_qmp_ok(t->qtest,
                  "{\"execute\": \"migrate-incoming\", \"arguments\": {\"uri\": \"exec:cat %s\"}}",
                  path);
-    qtest_wait_event(w->qtest, "RESUME", "");
-    w->device = (Device){.qtest = w->qtest, .bus = 0, .slot = 3};
+    qtest_wait_event(t->qtest, "RESUME", "");
+    t->device = (Device){.qtest = t->qtest, .bus = 0, .slot = 3};
 }
 
-void stream_load(World *w, const char *path, const char *options)
+void stream_load(Testbed *t, const char *path, const char *options)
 {
     char device[256];
 
     snprintf(device, sizeof(device), "vgpu-stub,id=gpu,addr=3,socket=mediator.sock%s", options);
-    memset(w, 0, sizeof(*w));
-    w->qtest = qtest_start(
+    memset(t, 0, sizeof(*t));
+    t->qtest = qtest_start(
         (const char *const[]){"-machine", "q35", "-device", device, "-incoming", "defer", NULL});
-    fake_listen(&w->mediator, qtest_directory(w->qtest));
-    stream_receive(w, path);
+    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    stream_receive(t, path);
 }
 
-void stream_migrate(World *from, World *to, const char *options)
+void stream_migrate(Testbed *from, Testbed *to, const char *options)
 {
     char path[] = STREAM_FILE;
     int fd = mkstemp(path);

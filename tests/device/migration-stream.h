@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The state of a machine in a file, or on a disk of its own. */
-#ifndef VGPU_TEST_STREAM_H
-#define VGPU_TEST_STREAM_H
+#ifndef VGPU_TEST_MIGRATION_STREAM_H
+#define VGPU_TEST_MIGRATION_STREAM_H
 
-#include "world.h"
+#include "testbed.h"
 
 /* For mkstemp() */
 #define STREAM_FILE "/tmp/vgpu-device-state.XXXXXX"
 
 /* stream_save() - stops the machine and writes its state to the file */
-void stream_save(World *w, const char *path);
+void stream_save(Testbed *t, const char *path);
 
 /*
  * stream_load() - a machine made from the file, which has its own mediator
- * @options: more properties of the device, as for world_open()
+ * @options: more properties of the device, as for testbed_open()
  */
-void stream_load(World *w, const char *path, const char *options);
+void stream_load(Testbed *t, const char *path, const char *options);
 
 /* stream_receive() - the same for a machine that was started with -incoming defer, and for its
  * mediator */
-void stream_receive(World *w, const char *path);
+void stream_receive(Testbed *t, const char *path);
 
 /* stream_migrate() - both, through a file that is gone afterwards */
-void stream_migrate(World *from, World *to, const char *options);
+void stream_migrate(Testbed *from, Testbed *to, const char *options);
 
 /* stream_read() - all bytes of the file, to be freed; stream_write() puts them back */
 char *stream_read(const char *path, size_t *ret_size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The vgpu-stub of a QEMU under test, found and used as a guest would. */
-#ifndef VGPU_TEST_DEVICE_H
-#define VGPU_TEST_DEVICE_H
+#ifndef VGPU_TEST_STUB_DEVICE_H
+#define VGPU_TEST_STUB_DEVICE_H
 
 #include "qtest.h"
 #include "vgpu-builtin.h"
