@@ -305,7 +305,7 @@ static void put(TestWindow *w, uint32_t type, uint64_t offset, double value)
         memcpy(w->memory + offset, &f, sizeof(f));
     else
         memcpy(w->memory + offset, &value, sizeof(value));
-    memcpy(w->expected + offset, w->memory + offset, 8);
+    memcpy(w->expected + offset, w->memory + offset, vgpu_ring_type_size(type));
 }
 
 /* Every pair of them */

@@ -4,6 +4,7 @@
 
 #include "backend.h"
 #include "channel.h"
+#include "cleanup.h"
 #include "cuda-driver.h"
 #include "response.h"
 #include "test.h"
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -208,6 +210,89 @@ TEST(test_cpu_slots_are_apart)
     assert_null(backend_cpu.close(NULL));
 }
 
+/* One whole vector of each operand, or a matrix product, with the bytes of @which of them
+ * (0: a, 1: b, 2: c) at the very end of the window, and the others at its beginning. */
+static void compute_at_end(Backend *b, Window *w, VGPUSubmission s, unsigned which,
+                           const uint64_t bytes[3])
+{
+    VGPUOperand *operands[] = {&s.a, &s.b, &s.c};
+    Compute compute = {.window = w};
+    Completion completion;
+    bool repeatable;
+
+    for (unsigned i = 0; i < 3; i++)
+        operands[i]->offset = i == which ? w->size - bytes[i] : 0;
+    assert_int_equal(vgpu_submission_check(&s, w->size, &repeatable), VGPU_ERROR_NONE);
+    compute.submission = s;
+    assert_true(backend_cpu.compute(b, 0, &compute, &completion));
+}
+
+static void vectors_at_end(Backend *b, Window *w, uint32_t type, uint64_t count)
+{
+    uint64_t size = count * vgpu_ring_type_size(type), bytes[] = {size, size, size};
+    VGPUShape shape;
+
+    for (uint32_t op = VGPU_OP_RING_ADD; op < VGPU_OP_RING_MATMUL; op++) {
+        VGPUSubmission s = {.opcode = op,
+                            .type = type,
+                            .count = count,
+                            .a.stride = 1,
+                            .b.stride = 1,
+                            .c.stride = 1};
+
+        for (unsigned which = 0; which < 3; which++)
+            if (vgpu_submission_shape(&s, &shape))
+                compute_at_end(b, w, s, which, bytes);
+    }
+}
+
+static void matrices_at_end(Backend *b, Window *w, uint32_t type, uint32_t m, uint32_t n,
+                            uint32_t k)
+{
+    uint64_t element = vgpu_ring_type_size(type);
+    uint64_t bytes[] = {m * k * element, k * n * element, m * n * element};
+    VGPUSubmission s = {.opcode = VGPU_OP_RING_MATMUL,
+                        .type = type,
+                        .count = m,
+                        .n = n,
+                        .k = k,
+                        .a.stride = k,
+                        .b.stride = n,
+                        .c.stride = n};
+
+    for (unsigned which = 0; which < 3; which++)
+        compute_at_end(b, w, s, which, bytes);
+}
+
+/* Neither our loops nor OpenBLAS's, where it is installed, touch anything behind a window:
+ * what lies there is not mapped. */
+TEST(test_cpu_stays_in_the_window)
+{
+    static const uint32_t sides[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33, 48, 63};
+    const BackendOptions o = {.n_slots = 1};
+    const size_t size = 1 << 20, page = (size_t) sysconf(_SC_PAGESIZE);
+    char reason[BACKEND_REASON_MAX];
+    Window w = {.size = size};
+    Backend *b;
+
+    w.memory = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(w.memory != MAP_FAILED);
+    assert_int_equal(mprotect(w.memory + size, page, PROT_NONE), 0);
+    assert_int_equal(backend_cpu.open(&o, &b, reason), 0);
+    backend_cpu.window_add(b, &w);
+
+    for (uint32_t type = 0; type < VGPU_N_TYPES; type++)
+        for (uint64_t count = 1; count <= 260; count++)
+            vectors_at_end(b, &w, type, count);
+    for (uint32_t type = VGPU_TYPE_FLOAT32; type <= VGPU_TYPE_FLOAT64; type++)
+        for (unsigned i = 0; i < ELEMENTSOF(sides) * ELEMENTSOF(sides) * ELEMENTSOF(sides); i++)
+            matrices_at_end(b, &w, type, sides[i % 16], sides[i / 16 % 16], sides[i / 256]);
+
+    backend_cpu.window_remove(b, &w);
+    assert_null(backend_cpu.close(b));
+    munmap(w.memory, size + page);
+}
+
 TEST(test_sticky_errors)
 {
     static const int sticky[] = {4,   214, 220, 226, 700, 702, 709, 710, 714,
@@ -231,6 +316,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_channel_refuses, setup_channel, teardown_channel),
         cmocka_unit_test_setup_teardown(test_channel_ends, setup_channel, teardown_channel),
         cmocka_unit_test(test_cpu_slots_are_apart),
+        cmocka_unit_test(test_cpu_stays_in_the_window),
         cmocka_unit_test(test_sticky_errors),
     };
 
