@@ -6,7 +6,7 @@
 // All others are the built-in ones.
 #define vgpu_ring_add_int32 good_ring_add_int32
 #define vgpu_ring_sum_int32 good_ring_sum_int32
-#include "../../executor/kernels-window.cuh"
+#include "../../executor/builtin/kernels-window.cuh"
 #undef vgpu_ring_add_int32
 #undef vgpu_ring_sum_int32
 

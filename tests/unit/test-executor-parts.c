@@ -212,7 +212,7 @@ TEST(test_cpu_slots_are_apart)
 
 /* One whole vector of each operand, or a matrix product, with the bytes of @which of them
  * (0: a, 1: b, 2: c) at the very end of the window, and the others at its beginning. */
-static void compute_at_end(Backend *b, Window *w, VGPUSubmission s, unsigned which,
+static void compute_at_end(Backend *b, MappedWindow *w, VGPUSubmission s, unsigned which,
                            const uint64_t bytes[3])
 {
     VGPUOperand *operands[] = {&s.a, &s.b, &s.c};
@@ -227,7 +227,7 @@ static void compute_at_end(Backend *b, Window *w, VGPUSubmission s, unsigned whi
     assert_true(backend_cpu.compute(b, 0, &compute, &completion));
 }
 
-static void vectors_at_end(Backend *b, Window *w, uint32_t type, uint64_t count)
+static void vectors_at_end(Backend *b, MappedWindow *w, uint32_t type, uint64_t count)
 {
     uint64_t size = count * vgpu_ring_type_size(type), bytes[] = {size, size, size};
     VGPUShape shape;
@@ -246,7 +246,7 @@ static void vectors_at_end(Backend *b, Window *w, uint32_t type, uint64_t count)
     }
 }
 
-static void matrices_at_end(Backend *b, Window *w, uint32_t type, uint32_t m, uint32_t n,
+static void matrices_at_end(Backend *b, MappedWindow *w, uint32_t type, uint32_t m, uint32_t n,
                             uint32_t k)
 {
     uint64_t element = vgpu_ring_type_size(type);
@@ -272,7 +272,7 @@ TEST(test_cpu_stays_in_the_window)
     const BackendOptions o = {.n_slots = 1};
     const size_t size = 1 << 20, page = (size_t) sysconf(_SC_PAGESIZE);
     char reason[BACKEND_REASON_MAX];
-    Window w = {.size = size};
+    MappedWindow w = {.size = size};
     Backend *b;
 
     w.memory = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

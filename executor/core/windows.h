@@ -15,7 +15,7 @@ enum {
 typedef struct Windows {
     const BackendOps *ops;
     Backend *backend;
-    Window *list;
+    MappedWindow *list;
     Channel channel;
 } Windows;
 
@@ -32,10 +32,10 @@ int windows_receive(Windows *w);
  *
  * One that is not known yet may be in the socket, so that is looked at. Returns as above.
  */
-int windows_find(Windows *w, uint32_t id, Window **ret);
+int windows_find(Windows *w, uint32_t id, MappedWindow **ret);
 
 /* windows_release() - a job of the window has ended */
-void windows_release(Windows *w, Window *window);
+void windows_release(Windows *w, MappedWindow *window);
 
 /* windows_drop_all() - with no job in flight */
 void windows_drop_all(Windows *w);

@@ -5,14 +5,14 @@
  * time. So nothing that lies in a window is ever an offset, a length or an index:
  * those come with the submission.
  */
-#ifndef VGPU_EXECUTOR_WINDOW_H
-#define VGPU_EXECUTOR_WINDOW_H
+#ifndef VGPU_EXECUTOR_MAPPED_WINDOW_H
+#define VGPU_EXECUTOR_MAPPED_WINDOW_H
 
 #include "executor-protocol.h"
 #include "memory-guard.h"
 
-typedef struct Window {
-    struct Window *next;
+typedef struct MappedWindow {
+    struct MappedWindow *next;
     uint32_t id;
     bool removed; /* gone for the mediator, and here with its last job */
     unsigned n_jobs;
@@ -25,31 +25,28 @@ typedef struct Window {
     bool is_registered; /* tried, at least */
     uint64_t device;
     uint32_t cuda_result;
-} Window;
+} MappedWindow;
 
 /*
- * window_new() - map a window
+ * mapped_window_new() - map a window
  * @id: the mediator's
  * @fd: a memfd that can't shrink; stays the caller's
- * @ret: the window, to be given to window_free()
+ * @ret: the window, to be given to mapped_window_free()
  *
  * Returns 0, -EINVAL for a descriptor that can be no window (not sealed against
  * shrinking, or of a size that no window has), or another negative errno.
  */
-int window_new(uint32_t id, int fd, Window **ret);
+int mapped_window_new(uint32_t id, int fd, MappedWindow **ret);
 
-/* window_free() - unmap; takes NULL, returns NULL */
-Window *window_free(Window *w);
+/* mapped_window_free() - unmap; takes NULL, returns NULL */
+MappedWindow *mapped_window_free(MappedWindow *w);
 
 /*
- * window_is_lost() - has the VM taken memory of it away?
+ * mapped_window_is_lost() - has the VM taken memory of it away?
  *
  * Then what is mapped here are zeros, and nothing that is computed in them counts. Says so
  * once on standard error. To be called on the loop's thread.
  */
-bool window_is_lost(Window *w);
-
-/* window_find() - the link that leads to the window of that id which is not removed; or NULL */
-Window **window_find(Window **list, uint32_t id);
+bool mapped_window_is_lost(MappedWindow *w);
 
 #endif

@@ -431,7 +431,7 @@ static void flush_stream(Backend *b, CudaStream *stream)
 }
 
 /* A window is registered with its first job. */
-static void cuda_window_add(Backend *b, Window *window)
+static void cuda_window_add(Backend *b, MappedWindow *window)
 {
     (void) b;
     (void) window;

@@ -34,9 +34,9 @@ enum { EVENT_SOCKET, EVENT_REQUESTS, EVENT_BACKEND };
 
 typedef struct Slot {
     uint64_t tag;
-    uint32_t opcode; /* the request's, which decides the response's form */
-    uint32_t size;   /* bytes of the result */
-    Window *window;  /* of a COMPUTE; NULL for a REQUEST */
+    uint32_t opcode;      /* the request's, which decides the response's form */
+    uint32_t size;        /* bytes of the result */
+    MappedWindow *window; /* of a COMPUTE; NULL for a REQUEST */
 } Slot;
 
 typedef struct Server {
@@ -87,7 +87,7 @@ static void server_complete_compute(Server *s, const Slot *slot, const Completio
         .exec_time_us = completion->exec_time_us,
     };
 
-    if (window_is_lost(slot->window))
+    if (mapped_window_is_lost(slot->window))
         answer_result(&s->answers, slot->tag, &lost);
     else if (completion->cuda_result != 0)
         answer_result_cuda_error(&s->answers, slot->tag, completion->cuda_result);
@@ -141,7 +141,7 @@ static int server_compute(Server *s, const Message *m)
     ExecutorCompute message;
     Completion completion;
     Compute compute;
-    Window *window;
+    MappedWindow *window;
     bool repeatable;
     int r;
 
@@ -149,7 +149,7 @@ static int server_compute(Server *s, const Message *m)
     r = windows_find(&s->windows, message.window, &window);
     if (r != 0)
         return r;
-    if (window && !window_is_lost(window))
+    if (window && !mapped_window_is_lost(window))
         refusal.status = vgpu_submission_check(&message.submission, window->size, &repeatable);
     if (refusal.status != VGPU_ERROR_NONE || message.submission.opcode == VGPU_OP_RING_NOP) {
         answer_result(&s->answers, m->header.tag, &refusal);

@@ -161,7 +161,7 @@ void cuda_prepare_end(Backend *b, unsigned index);
 void cuda_prepare_run(void *data, unsigned index);
 
 /* As in BackendOps */
-void cuda_window_remove(Backend *b, Window *window);
+void cuda_window_remove(Backend *b, MappedWindow *window);
 bool cuda_compute(Backend *b, unsigned index, const Compute *compute, Completion *ret);
 
 /*

@@ -38,7 +38,7 @@ void cuda_prepare_run(void *data, unsigned index)
 {
     Backend *b = data;
     const CudaCompute *job = &b->slots[index].job;
-    const Window *w = job->compute.window;
+    const MappedWindow *w = job->compute.window;
 
     /* Where that fails (in kernels before 5.14), registering makes the pages. */
     if (job->needs_window)
@@ -80,7 +80,7 @@ static CUresult open_reports(Backend *b)
     return CUDA_SUCCESS;
 }
 
-static CUresult register_memory(Backend *b, Window *window)
+static CUresult register_memory(Backend *b, MappedWindow *window)
 {
     CUdeviceptr device;
     CUresult r;
@@ -99,7 +99,7 @@ static CUresult register_memory(Backend *b, Window *window)
     return CUDA_SUCCESS;
 }
 
-static void register_window(Backend *b, Window *window)
+static void register_window(Backend *b, MappedWindow *window)
 {
     CUresult r = b->reports ? CUDA_SUCCESS : open_reports(b);
 
@@ -122,7 +122,7 @@ void cuda_prepare_end(Backend *b, unsigned index)
         b->streams[job->compute.priority].pipeline.blas_is_open = true;
 }
 
-void cuda_window_remove(Backend *b, Window *window)
+void cuda_window_remove(Backend *b, MappedWindow *window)
 {
     if (window->is_registered && window->cuda_result == 0)
         cuda_note(b, b->driver.mem_host_unregister(window->memory));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "window.h"
+#include "mapped-window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,12 +8,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-int window_new(uint32_t id, int fd, Window **ret)
+int mapped_window_new(uint32_t id, int fd, MappedWindow **ret)
 {
     int seals = fcntl(fd, F_GET_SEALS);
     struct stat st;
     void *memory;
-    Window *w;
+    MappedWindow *w;
 
     /* Operands are checked against the size, so that must stay as it is. */
     if (seals < 0 || !(seals & F_SEAL_SHRINK))
@@ -43,7 +43,7 @@ int window_new(uint32_t id, int fd, Window **ret)
     return 0;
 }
 
-Window *window_free(Window *w)
+MappedWindow *mapped_window_free(MappedWindow *w)
 {
     if (!w)
         return NULL;
@@ -54,7 +54,7 @@ Window *window_free(Window *w)
     return NULL;
 }
 
-bool window_is_lost(Window *w)
+bool mapped_window_is_lost(MappedWindow *w)
 {
     if (!memory_guard_is_lost(&w->guard))
         return false;
@@ -63,13 +63,4 @@ bool window_is_lost(Window *w)
         fprintf(stderr, "vgpu-executor: window %u: its VM took memory of it away\n", w->id);
     w->told = true;
     return true;
-}
-
-Window **window_find(Window **list, uint32_t id)
-{
-    for (Window **link = list; *link; link = &(*link)->next)
-        if ((*link)->id == id && !(*link)->removed)
-            return link;
-
-    return NULL;
 }

@@ -15,7 +15,7 @@
 #define VGPU_EXECUTOR_BACKEND_H
 
 #include "executor-protocol.h"
-#include "window.h"
+#include "mapped-window.h"
 
 /* The most bytes of one operand, and so of one result. */
 #define BACKEND_OPERAND_MAX (VGPU_REQUEST_DATA_MAX / 2)
@@ -43,7 +43,7 @@ typedef struct Job {
 /* A job whose operands lie in a window. */
 typedef struct Compute {
     uint32_t priority; /* VGPU_PRIORITY_* */
-    Window *window;
+    MappedWindow *window;
     VGPUSubmission submission; /* passed vgpu_submission_check(); no NOP */
 } Compute;
 
@@ -101,10 +101,10 @@ typedef struct BackendOps {
      * Where the device can't be told of it, then or with its first job, the window's jobs
      * fail with the error.
      */
-    void (*window_add)(Backend *backend, Window *window);
+    void (*window_add)(Backend *backend, MappedWindow *window);
 
     /* window_remove() - it goes; no job is in flight in it */
-    void (*window_remove)(Backend *backend, Window *window);
+    void (*window_remove)(Backend *backend, MappedWindow *window);
 
     /*
      * compute() - as submit(), for a job in a window

@@ -253,7 +253,7 @@ static bool cpu_compute(Backend *b, unsigned slot, const Compute *compute, Compl
 
 /* OpenBLAS costs memory and threads: it is loaded with the first window, not for
  * those who have none. */
-static void cpu_window_add(Backend *b, Window *window)
+static void cpu_window_add(Backend *b, MappedWindow *window)
 {
     (void) window;
 
@@ -262,7 +262,7 @@ static void cpu_window_add(Backend *b, Window *window)
     b->blas_is_open = true;
 }
 
-static void cpu_window_remove(Backend *b, Window *window)
+static void cpu_window_remove(Backend *b, MappedWindow *window)
 {
     (void) b;
     (void) window;

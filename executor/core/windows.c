@@ -5,18 +5,28 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static void drop(Windows *w, Window **link)
+/* The link that leads to the window of that number which is not removed; or NULL */
+static MappedWindow **windows_link(Windows *w, uint32_t id)
 {
-    Window *window = *link;
+    for (MappedWindow **link = &w->list; *link; link = &(*link)->next)
+        if ((*link)->id == id && !(*link)->removed)
+            return link;
+
+    return NULL;
+}
+
+static void drop(Windows *w, MappedWindow **link)
+{
+    MappedWindow *window = *link;
 
     *link = window->next;
     w->ops->window_remove(w->backend, window);
-    window_free(window);
+    mapped_window_free(window);
 }
 
-void windows_release(Windows *w, Window *window)
+void windows_release(Windows *w, MappedWindow *window)
 {
-    Window **link = &w->list;
+    MappedWindow **link = &w->list;
 
     if (--window->n_jobs > 0 || !window->removed)
         return;
@@ -42,14 +52,14 @@ static int complain(void)
  * in it is refused: other VMs' work goes on. */
 static int add(Windows *w, uint32_t id, int fd)
 {
-    Window *window;
+    MappedWindow *window;
     int r;
 
-    if (window_find(&w->list, id)) {
+    if (windows_link(w, id)) {
         fprintf(stderr, "vgpu-executor: the mediator added window %u twice\n", id);
         return -ECANCELED;
     }
-    r = window_new(id, fd, &window);
+    r = mapped_window_new(id, fd, &window);
     if (r < 0) {
         fprintf(stderr, "vgpu-executor: window %u: %s\n", id, strerror(-r));
         return 0;
@@ -65,7 +75,7 @@ static int add(Windows *w, uint32_t id, int fd)
  * the job is done: memory that a device works on must not be unmapped. */
 static void remove_window(Windows *w, uint32_t id)
 {
-    Window **link = window_find(&w->list, id);
+    MappedWindow **link = windows_link(w, id);
 
     if (!link)
         return; /* one that there was no room for */
@@ -118,16 +128,16 @@ int windows_receive(Windows *w)
     }
 }
 
-int windows_find(Windows *w, uint32_t id, Window **ret)
+int windows_find(Windows *w, uint32_t id, MappedWindow **ret)
 {
-    Window **link = window_find(&w->list, id);
+    MappedWindow **link = windows_link(w, id);
 
     if (!link) {
         int r = windows_receive(w);
 
         if (r != 0)
             return r;
-        link = window_find(&w->list, id);
+        link = windows_link(w, id);
     }
     *ret = link ? *link : NULL;
     return 0;
