@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "heap.h"
 #include "test.h"
+#include "window-heap.h"
 
 #define BEGIN UINT64_C(4096)
 #define SIZE UINT64_C(65536)

@@ -1,28 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The extension block, and memory in the window. */
+/* Memory in the window. */
 #include <errno.h>
 
 #include "ring.h"
 
 #define ALIGNMENT_MAX 4096u
-
-int vgpu_get_extension(vgpu_device *dev, vgpu_extension *ret)
-{
-    vgpu_extension e = {0};
-
-    if (device_read(dev, VGPU_REG_EXT_MAGIC) != VGPU_EXT_MAGIC)
-        return -EOPNOTSUPP;
-    e.version = device_read(dev, VGPU_REG_EXT_VERSION);
-    if (e.version < VGPU_EXT_VERSION)
-        return -EOPNOTSUPP;
-
-    e.features = device_read(dev, VGPU_REG_EXT_FEATURES);
-    if (e.features & VGPU_EXT_FEATURE_WINDOW)
-        e.window_size = (uint64_t) device_read(dev, VGPU_REG_WINDOW_SIZE_HI) << 32 |
-                        device_read(dev, VGPU_REG_WINDOW_SIZE_LO);
-    *ret = e;
-    return 0;
-}
 
 int vgpu_window_alloc(vgpu_ring *ring, size_t size, size_t alignment, void **ret)
 {

@@ -44,8 +44,8 @@
 #define VGPU_GUEST_RING_H
 
 #include "device.h"
-#include "heap.h"
 #include "vgpu.h"
+#include "window-heap.h"
 
 typedef enum slot_state {
     SLOT_FREE,

@@ -5,8 +5,8 @@
  * What it knows of its blocks is in memory of its own, not in the range that it hands out: that is
  * the data window, where the host can write.
  */
-#ifndef VGPU_GUEST_HEAP_H
-#define VGPU_GUEST_HEAP_H
+#ifndef VGPU_GUEST_WINDOW_HEAP_H
+#define VGPU_GUEST_WINDOW_HEAP_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -39,6 +39,24 @@ int vgpu_write_register(vgpu_device *dev, uint32_t offset, uint32_t value)
     return 0;
 }
 
+int vgpu_get_extension(vgpu_device *dev, vgpu_extension *ret)
+{
+    vgpu_extension e = {0};
+
+    if (device_read(dev, VGPU_REG_EXT_MAGIC) != VGPU_EXT_MAGIC)
+        return -EOPNOTSUPP;
+    e.version = device_read(dev, VGPU_REG_EXT_VERSION);
+    if (e.version < VGPU_EXT_VERSION)
+        return -EOPNOTSUPP;
+
+    e.features = device_read(dev, VGPU_REG_EXT_FEATURES);
+    if (e.features & VGPU_EXT_FEATURE_WINDOW)
+        e.window_size = (uint64_t) device_read(dev, VGPU_REG_WINDOW_SIZE_HI) << 32 |
+                        device_read(dev, VGPU_REG_WINDOW_SIZE_LO);
+    *ret = e;
+    return 0;
+}
+
 void vgpu_get_counters(const vgpu_device *dev, vgpu_counters *ret)
 {
     *ret = dev->counters;
