@@ -181,12 +181,29 @@ static int access_ask_user(Access *a)
                                     a, "s", sd_bus_message_get_sender(a->call));
 }
 
+/* A call whose handler fails before it asks again leaves its verdict behind. Where nothing waits
+ * to be read, no such call will ask any more. */
+static void access_forget_stale(AccessQueue *queue, sd_bus *bus)
+{
+    uint64_t n_queued = 0;
+    Access *a, *next;
+
+    if (sd_bus_get_n_queued_read(bus, &n_queued) < 0 || n_queued > 0)
+        return;
+    for (a = TAILQ_FIRST(&queue->list); a; a = next) {
+        next = TAILQ_NEXT(a, link);
+        if (a->verdict != VERDICT_PENDING)
+            access_free(a);
+    }
+}
+
 static int access_start(AccessQueue *queue, sd_bus_message *call, const char *action,
                         const char *vm, sd_bus_error *error)
 {
     Access *a;
     int r;
 
+    access_forget_stale(queue, sd_bus_message_get_bus(call));
     if (queue->n >= ACCESSES_MAX)
         return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
                                 "Too many calls wait for authorization.");

@@ -2,6 +2,8 @@
 #include "client.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <string.h>
 
 #include "clock.h"
 
@@ -58,4 +60,11 @@ bool client_may_log(Client *c)
         return false;
     }
     return true;
+}
+
+void client_log_no_memory(Client *c)
+{
+    if (client_may_log(c))
+        log_context(LOG_ERR, &c->log, "cannot take a request of VM %s: %s", c->log.vm,
+                    strerror(ENOMEM));
 }

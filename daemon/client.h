@@ -63,4 +63,7 @@ static inline bool client_has_requests(const Client *c)
  */
 bool client_may_log(Client *c);
 
+/* client_log_no_memory() - say, within that, why a request is refused as if a queue were full */
+void client_log_no_memory(Client *c);
+
 #endif

@@ -64,9 +64,9 @@ struct ExecutorClient {
     } in;
 };
 
-static int start(ExecutorClient *c);
+static int executor_client_start(ExecutorClient *c);
 
-static void log_pool(const ExecutorClient *c, int priority, const char *text)
+static void executor_client_log_pool(const ExecutorClient *c, int priority, const char *text)
 {
     LogContext context = {.pool = c->options.pool};
 
@@ -99,7 +99,7 @@ void executor_client_kill(ExecutorClient *c)
     sd_event_source_set_enabled(c->answered, SD_EVENT_OFF);
 }
 
-static int arm_timer(ExecutorClient *c, uint64_t usec)
+static int executor_client_arm_timer(ExecutorClient *c, uint64_t usec)
 {
     int r = sd_event_source_set_time_relative(c->timer, usec);
 
@@ -115,10 +115,10 @@ void executor_client_replace(ExecutorClient *c, const ExecutorOptions *options)
     if (c->process.pid > 0)
         executor_client_kill(c);
     else
-        (void) arm_timer(c, 0);
+        (void) executor_client_arm_timer(c, 0);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+static int executor_client_on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     ExecutorClient *c = userdata;
 
@@ -126,15 +126,15 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
     (void) usec;
 
     if (c->state == EXECUTOR_STARTING) {
-        log_pool(c, LOG_ERR, "did not become ready in time, killing it");
+        executor_client_log_pool(c, LOG_ERR, "did not become ready in time, killing it");
         executor_client_kill(c);
     } else if (c->state == EXECUTOR_WAITING) {
-        return start(c);
+        return executor_client_start(c);
     }
     return 0;
 }
 
-static int wait_before_start(ExecutorClient *c)
+static int executor_client_wait_before_start(ExecutorClient *c)
 {
     uint64_t pause = c->backoff_usec;
 
@@ -142,10 +142,10 @@ static int wait_before_start(ExecutorClient *c)
     c->backoff_usec = pause * 2 > BACKOFF_MAX_USEC   ? BACKOFF_MAX_USEC
                       : pause * 2 < BACKOFF_MIN_USEC ? BACKOFF_MIN_USEC
                                                      : pause * 2;
-    return arm_timer(c, pause);
+    return executor_client_arm_timer(c, pause);
 }
 
-static void close_connection(ExecutorClient *c)
+static void executor_client_close_connection(ExecutorClient *c)
 {
     c->io = sd_event_source_disable_unref(c->io);
     c->answered = sd_event_source_disable_unref(c->answered);
@@ -155,7 +155,7 @@ static void close_connection(ExecutorClient *c)
     buffer_clear(&c->out);
 }
 
-static void log_exit(const ExecutorClient *c, const siginfo_t *si)
+static void executor_client_log_exit(const ExecutorClient *c, const siginfo_t *si)
 {
     char text[80];
 
@@ -163,20 +163,20 @@ static void log_exit(const ExecutorClient *c, const siginfo_t *si)
         snprintf(text, sizeof(text), "exited with status %d", si->si_status);
     else
         snprintf(text, sizeof(text), "was killed by signal %d", si->si_status);
-    log_pool(c, LOG_WARNING, text);
+    executor_client_log_pool(c, LOG_WARNING, text);
 }
 
-static void complain(ExecutorClient *c)
+static void executor_client_complain(ExecutorClient *c)
 {
     if (c->state == EXECUTOR_ENDING)
         return;
-    log_pool(c, LOG_ERR, "sent a message that makes no sense, killing it");
+    executor_client_log_pool(c, LOG_ERR, "sent a message that makes no sense, killing it");
     executor_client_kill(c);
 }
 
 /* ---- The socket: HELLO, and the windows ---------------------------------------------------- */
 
-static bool on_hello(ExecutorClient *c)
+static bool executor_client_on_hello(ExecutorClient *c)
 {
     ExecutorHello *hello = &c->in.hello.hello;
 
@@ -195,11 +195,11 @@ static bool on_hello(ExecutorClient *c)
 
 /* Sends what waits for the socket and then shows the requests, which may be about windows
  * that came before them. */
-static void flush_output(ExecutorClient *c)
+static void executor_client_flush_output(ExecutorClient *c)
 {
     int r = buffer_send(&c->out, c->process.fds[EXECUTOR_FD_SOCKET]);
 
-    /* A peer that is gone is reaped in on_child(). */
+    /* A peer that is gone is reaped in executor_client_on_child(). */
     if (r < 0 || c->state != EXECUTOR_READY)
         return;
     sd_event_source_set_io_events(c->io, r > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
@@ -207,13 +207,13 @@ static void flush_output(ExecutorClient *c)
         executor_writer_flush(&c->requests);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int executor_client_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     ExecutorClient *c = userdata;
     ssize_t n;
 
     if (revents & EPOLLOUT)
-        flush_output(c);
+        executor_client_flush_output(c);
     if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         return 0;
 
@@ -221,7 +221,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n <= 0) {
-        /* Its end of the socket is gone, so it is ending; on_child() has the rest. */
+        /* Its end of the socket is gone, so it is ending; executor_client_on_child() has the rest.
+         */
         sd_event_source_set_enabled(source, SD_EVENT_OFF);
         return 0;
     }
@@ -229,15 +230,16 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
     c->in_used += (size_t) n;
     if (c->in_used < sizeof(Hello))
         return 0;
-    if (c->in_used > sizeof(Hello) || !on_hello(c))
-        complain(c);
+    if (c->in_used > sizeof(Hello) || !executor_client_on_hello(c))
+        executor_client_complain(c);
     return 0;
 }
 
 /* ---- The queues ------------------------------------------------------------------------------ */
 
 /* Returns false when the message makes no sense. */
-static bool on_message(ExecutorClient *c, const ExecutorHeader *h, const void *payload)
+static bool executor_client_on_message(ExecutorClient *c, const ExecutorHeader *h,
+                                       const void *payload)
 {
     ExecutorResult result;
 
@@ -266,7 +268,7 @@ static bool on_message(ExecutorClient *c, const ExecutorHeader *h, const void *p
 }
 
 /* Copied before it is looked at: what is shared may change. */
-static bool take_answer(ExecutorClient *c, const ExecutorMessage *message)
+static bool executor_client_take_answer(ExecutorClient *c, const ExecutorMessage *message)
 {
     _Alignas(8) char payload[EXECUTOR_PAYLOAD_MAX];
     ExecutorHeader h;
@@ -280,18 +282,18 @@ static bool take_answer(ExecutorClient *c, const ExecutorMessage *message)
 
     executor_reader_pop(&c->answers);
     c->n_unanswered--;
-    return on_message(c, &h, payload);
+    return executor_client_on_message(c, &h, payload);
 }
 
 /* Takes those of a round. Returns as executor_reader_next(). */
-static int take_answers(ExecutorClient *c)
+static int executor_client_take_answers(ExecutorClient *c)
 {
     const ExecutorMessage *message;
     int r = 0;
 
     for (unsigned i = 0; i < ROUND; i++) {
         r = executor_reader_next(&c->answers, &message);
-        if (r > 0 && !take_answer(c, message))
+        if (r > 0 && !executor_client_take_answer(c, message))
             r = -EPROTO;
         if (r <= 0)
             break;
@@ -299,7 +301,8 @@ static int take_answers(ExecutorClient *c)
     return r;
 }
 
-static int on_answered(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int executor_client_on_answered(sd_event_source *source, int fd, uint32_t revents,
+                                       void *userdata)
 {
     ExecutorClient *c = userdata;
     unsigned rounds = 0;
@@ -311,8 +314,8 @@ static int on_answered(sd_event_source *source, int fd, uint32_t revents, void *
 
     do {
         executor_client_hold(c);
-        if (take_answers(c) < 0)
-            complain(c);
+        if (executor_client_take_answers(c) < 0)
+            executor_client_complain(c);
         c->handler->on_round(c->userdata);
         executor_client_release(c);
         busy_poll_begin(&c->poll);
@@ -326,7 +329,7 @@ static int on_answered(sd_event_source *source, int fd, uint32_t revents, void *
     return 0;
 }
 
-static bool others_wait(ExecutorClient *c)
+static bool executor_client_others_wait(ExecutorClient *c)
 {
     struct pollfd p = {.fd = sd_event_get_fd(c->event), .events = POLLIN};
 
@@ -335,7 +338,7 @@ static bool others_wait(ExecutorClient *c)
 
 /* Each time before the loop waits: what was begun goes out, and answers that come at once
  * are worth to look for, until something else happens. */
-static int on_prepare(sd_event_source *source, void *userdata)
+static int executor_client_on_prepare(sd_event_source *source, void *userdata)
 {
     ExecutorClient *c = userdata;
     const ExecutorMessage *m;
@@ -343,13 +346,13 @@ static int on_prepare(sd_event_source *source, void *userdata)
     (void) source;
 
     executor_client_flush(c);
-    while (c->n_unanswered > 0 && busy_poll_go_on(&c->poll) && !others_wait(c))
+    while (c->n_unanswered > 0 && busy_poll_go_on(&c->poll) && !executor_client_others_wait(c))
         if (executor_reader_next(&c->answers, &m) != 0)
             return eventfd_write(c->process.fds[EXECUTOR_FD_ANSWERS_EVENT], 1);
     return 0;
 }
 
-static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata)
+static int executor_client_on_child(sd_event_source *source, const siginfo_t *si, void *userdata)
 {
     ExecutorClient *c = userdata;
     ExecutorEnd end = c->was_ready ? EXECUTOR_END_STARTED : EXECUTOR_END_START;
@@ -357,42 +360,43 @@ static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata
 
     (void) source;
 
-    log_exit(c, si);
+    executor_client_log_exit(c, si);
     /* It may have ended before it could wake anybody. It gets nothing more to do. */
-    while (c->state == EXECUTOR_READY && take_answers(c) > 0)
+    while (c->state == EXECUTOR_READY && executor_client_take_answers(c) > 0)
         continue;
     c->process.pid = 0;
-    close_connection(c);
+    executor_client_close_connection(c);
     if (c->was_ready)
         c->restarts++;
 
     /* The handler may look at the state, so that comes first. */
-    r = wait_before_start(c);
+    r = executor_client_wait_before_start(c);
     c->handler->on_end(c->userdata, end);
     return r;
 }
 
 /* ---- Starting it --------------------------------------------------------------------------- */
 
-static int add_sources(ExecutorClient *c)
+static int executor_client_add_sources(ExecutorClient *c)
 {
-    int r =
-        sd_event_add_io(c->event, &c->io, c->process.fds[EXECUTOR_FD_SOCKET], EPOLLIN, on_io, c);
+    int r = sd_event_add_io(c->event, &c->io, c->process.fds[EXECUTOR_FD_SOCKET], EPOLLIN,
+                            executor_client_on_io, c);
 
     if (r < 0)
         return r;
     /* Never read: each write is an edge, and so an event. */
     r = sd_event_add_io(c->event, &c->answered, c->process.fds[EXECUTOR_FD_ANSWERS_EVENT],
-                        EPOLLIN | EPOLLET, on_answered, c);
+                        EPOLLIN | EPOLLET, executor_client_on_answered, c);
     if (r < 0)
         return r;
-    r = sd_event_source_set_prepare(c->answered, on_prepare);
+    r = sd_event_source_set_prepare(c->answered, executor_client_on_prepare);
     if (r < 0)
         return r;
-    return sd_event_add_child(c->event, &c->child, c->process.pid, WEXITED, on_child, c);
+    return sd_event_add_child(c->event, &c->child, c->process.pid, WEXITED,
+                              executor_client_on_child, c);
 }
 
-static void open_queues(ExecutorClient *c)
+static void executor_client_open_queues(ExecutorClient *c)
 {
     ExecutorMemory *memory = c->process.memory;
 
@@ -406,25 +410,37 @@ static void open_queues(ExecutorClient *c)
     busy_poll_init(&c->poll, c->options.busy_poll_usec);
 }
 
-static int start(ExecutorClient *c)
+static void executor_client_end_process(ExecutorClient *c)
+{
+    if (c->process.pid <= 0)
+        return;
+
+    (void) kill(c->process.pid, SIGKILL);
+    (void) waitpid(c->process.pid, NULL, 0);
+    c->process.pid = 0;
+}
+
+static int executor_client_start(ExecutorClient *c)
 {
     int r;
 
     c->was_ready = false;
 
     r = executor_process_start(&c->process, &c->options);
-    if (r < 0) {
-        log_errno(r, "pool %c: cannot start %s", c->options.pool, c->options.path);
-        close_connection(c);
-        r = wait_before_start(c);
-        c->handler->on_end(c->userdata, EXECUTOR_END_START);
-        return r;
+    if (r >= 0) {
+        c->state = EXECUTOR_STARTING;
+        executor_client_open_queues(c);
+        r = executor_client_add_sources(c);
     }
+    if (r >= 0)
+        return executor_client_arm_timer(c, START_TIMEOUT_USEC);
 
-    c->state = EXECUTOR_STARTING;
-    open_queues(c);
-    r = add_sources(c);
-    return r < 0 ? r : arm_timer(c, START_TIMEOUT_USEC);
+    log_errno(r, "pool %c: cannot start %s", c->options.pool, c->options.path);
+    executor_client_end_process(c);
+    executor_client_close_connection(c);
+    r = executor_client_wait_before_start(c);
+    c->handler->on_end(c->userdata, EXECUTOR_END_START);
+    return r;
 }
 
 int executor_client_new(sd_event *event, const ExecutorOptions *options,
@@ -445,7 +461,8 @@ int executor_client_new(sd_event *event, const ExecutorOptions *options,
     c->state = EXECUTOR_WAITING;
 
     /* The first start comes from the loop, when the caller has its pointer. */
-    r = sd_event_add_time_relative(event, &c->timer, CLOCK_MONOTONIC, 0, 0, on_timer, c);
+    r = sd_event_add_time_relative(event, &c->timer, CLOCK_MONOTONIC, 0, 0,
+                                   executor_client_on_timer, c);
     if (r < 0) {
         executor_client_free(c);
         return r;
@@ -460,11 +477,8 @@ ExecutorClient *executor_client_free(ExecutorClient *c)
     if (!c)
         return NULL;
 
-    if (c->process.pid > 0) {
-        (void) kill(c->process.pid, SIGKILL);
-        (void) waitpid(c->process.pid, NULL, 0);
-    }
-    close_connection(c);
+    executor_client_end_process(c);
+    executor_client_close_connection(c);
     sd_event_source_disable_unref(c->timer);
     sd_event_unref(c->event);
     free(c);
@@ -487,7 +501,7 @@ void executor_client_release(ExecutorClient *c)
 void executor_client_flush(ExecutorClient *c)
 {
     if (c->state == EXECUTOR_READY)
-        flush_output(c);
+        executor_client_flush_output(c);
 }
 
 /* Appends a message about a window, with its descriptor where @fd is one. A process that has not
@@ -506,7 +520,7 @@ static int executor_client_tell_window(ExecutorClient *c, uint32_t type, uint32_
 
     if (r != -ENOBUFS)
         return r;
-    log_pool(c, LOG_ERR, "does not read what it is sent, killing it");
+    executor_client_log_pool(c, LOG_ERR, "does not read what it is sent, killing it");
     executor_client_kill(c);
     return 0;
 }
@@ -522,14 +536,14 @@ void executor_client_remove_window(ExecutorClient *c, uint32_t id)
         return;
     /* It would keep the window's memory for ever. */
     if (executor_client_tell_window(c, EXECUTOR_MSG_WINDOW_REMOVE, id, -1) < 0) {
-        log_pool(c, LOG_ERR,
-                 "cannot be told of a window that ended for want of memory, killing it");
+        executor_client_log_pool(
+            c, LOG_ERR, "cannot be told of a window that ended for want of memory, killing it");
         executor_client_kill(c);
     }
 }
 
 /* One that finds an executor with nothing to do begins a wait. */
-static void end_request(ExecutorClient *c, bool urgent)
+static void executor_client_end_request(ExecutorClient *c, bool urgent)
 {
     if (c->n_unanswered++ == 0)
         busy_poll_begin(&c->poll);
@@ -545,7 +559,7 @@ void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, 
     m->header = (ExecutorHeader){
         .type = EXECUTOR_MSG_REQUEST, .length = size, .tag = tag, .priority = priority};
     memcpy(m->payload, request, size);
-    end_request(c, urgent);
+    executor_client_end_request(c, urgent);
 }
 
 void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority, uint32_t window,
@@ -559,5 +573,5 @@ void executor_client_compute(ExecutorClient *c, uint64_t tag, uint32_t priority,
     compute->window = window;
     compute->reserved = 0;
     compute->submission = *submission;
-    end_request(c, urgent);
+    executor_client_end_request(c, urgent);
 }

@@ -42,15 +42,18 @@ static int spawn(const ExecutorOptions *options, const int fds[], pid_t *ret_pid
     snprintf(busy_poll, sizeof(busy_poll), "--busy-poll=%u", options->busy_poll_usec);
     snprintf(fd_arg, sizeof(fd_arg), "--fd=%d", FIRST_FD);
 
-    posix_spawn_file_actions_init(&actions);
-    for (int i = 0; i < EXECUTOR_N_FDS; i++)
-        posix_spawn_file_actions_adddup2(&actions, fds[i], FIRST_FD + i);
+    r = posix_spawn_file_actions_init(&actions);
+    if (r != 0)
+        return -r;
+    for (int i = 0; i < EXECUTOR_N_FDS && r == 0; i++)
+        r = posix_spawn_file_actions_adddup2(&actions, fds[i], FIRST_FD + i);
     posix_spawnattr_init(&attributes);
     sigemptyset(&none);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 
-    r = posix_spawn(ret_pid, options->path, &actions, &attributes, argv, environ);
+    if (r == 0)
+        r = posix_spawn(ret_pid, options->path, &actions, &attributes, argv, environ);
 
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);

@@ -95,7 +95,8 @@ void message_source_take(MessageSource *s, const VGPUSocketHeader *h, const char
 
     p = pools_find(s->pools, (unsigned char) vm->settings.pool);
     r = request_new_message(&vm->client, &s->source, h->request_id, payload, h->payload_len);
-    /* Without memory it is as if there were no room. */
+    if (!r)
+        client_log_no_memory(&vm->client);
     if (!r || pool_queue(p, r, vm->settings.priority, now_usec()) > 0) {
         if (r)
             request_free(r);

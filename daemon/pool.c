@@ -41,6 +41,7 @@ static void pool_start(Executor *e, Request *r)
     if (executor_start(e, r) == 0)
         return;
 
+    client_log_no_memory(r->client);
     sched_request_complete(&r->sched, 0);
     request_fail(r, VGPU_ERROR_QUEUE_FULL, 0);
 }

@@ -245,6 +245,8 @@ static int ring_source_take_one(RingSource *s, Pool *p, uint64_t now)
      * the queue were full. */
     r = request_new_entry(&s->all->request_cache, &vm->client, &s->source, s->window, e.index,
                           &e.submission);
+    if (!r)
+        client_log_no_memory(&vm->client);
     if (!r || pool_queue(p, r, vm->settings.priority, now) > 0) {
         if (r)
             request_free(r);

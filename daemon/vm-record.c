@@ -267,7 +267,8 @@ int vm_record_write_registration(const char *directory, const VMRecord *record)
     print_registration(f, label, record);
     print_settings(f, "Configured", &record->configured, VM_SETTINGS_ALL);
     print_settings(f, "Settings", &record->settings, VM_SETTINGS_ALL);
-    if (fclose(f) != 0)
+    /* Without memory for the last of it, glibc frees the text and reports no error. */
+    if (fclose(f) != 0 || !text)
         return -ENOMEM;
 
     r = path_of(directory, record->name, path);
@@ -285,7 +286,8 @@ int vm_record_write_settings(const char *directory, const char *name, const VMRe
     if (!f)
         return -ENOMEM;
     print_settings(f, "Settings", &record->settings, record->which);
-    if (fclose(f) != 0)
+    /* Without memory for the last of it, glibc frees the text and reports no error. */
+    if (fclose(f) != 0 || !text)
         return -ENOMEM;
 
     r = path_of(directory, name, path);

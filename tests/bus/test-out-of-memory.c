@@ -76,6 +76,9 @@ static Outcome receive(int fd, uint32_t type, WireMessage *m)
     /* Without the bus nobody can be asked who the peer is. */
     if (m->header.msg_type == VGPU_MSG_QUARANTINED)
         return BUS_LOST;
+    /* Without memory for a request it is as if the queue were full. */
+    if (m->header.msg_type == VGPU_MSG_BUSY)
+        return REFUSED;
     if (m->header.msg_type != type)
         return complain("message %u instead of %u; ", m->header.msg_type, type);
     return DONE;
@@ -108,7 +111,7 @@ static Outcome add(int fd, uint32_t vm_id)
     o = receive(fd, VGPU_MSG_RESPONSE, &m);
     if (o != DONE)
         return o;
-    if (m.response.status == VGPU_ERROR_CUDA_ERROR)
+    if (m.response.status == VGPU_ERROR_CUDA_ERROR || m.response.status == VGPU_ERROR_QUEUE_FULL)
         return REFUSED;
     if (m.response.status != VGPU_ERROR_NONE || m.results.results[0] != 42)
         return complain("status %u, sum %u; ", m.response.status, m.results.results[0]);
