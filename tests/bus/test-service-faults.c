@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "service.h"
 #include "test.h"
 
@@ -74,6 +75,30 @@ TEST(test_run_timeout)
     expect_response(fd, 1, VGPU_ERROR_TIMEOUT);
     assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
     expect_sum(fd, 2, 4);
+    close(fd);
+}
+
+static int start_two_seconds(void **state)
+{
+    (void) state;
+    return start_with("[Pool A]\nBackend=cpu\n[Timeouts]\nRequestTimeoutSec=2\n");
+}
+
+/* The limit counts from the beginning of the request. A timer that another request started, half a
+ * second before, does not stretch it to almost twice itself. */
+TEST(test_run_timeout_is_its_own)
+{
+    int fd = dial();
+    uint64_t begin;
+
+    assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
+    expect_sum(fd, 1, 2);
+    usleep(500000);
+    hold_executor();
+    begin = now_usec();
+    assert_true(wire_send_add(fd, 3, 2, 1, 1, 1));
+    expect_response(fd, 2, VGPU_ERROR_TIMEOUT);
+    assert_in_range(now_usec() - begin, 2 * USEC_PER_SEC, 3 * USEC_PER_SEC);
     close(fd);
 }
 
@@ -224,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order, start_narrow, stop),
         cmocka_unit_test_setup_teardown(test_executor_killed, start_narrow, stop),
         cmocka_unit_test_setup_teardown(test_run_timeout, start_short_run, stop),
+        cmocka_unit_test_setup_teardown(test_run_timeout_is_its_own, start_two_seconds, stop),
         cmocka_unit_test_setup_teardown(test_queue_timeout, start_short_queue, stop),
         cmocka_unit_test_setup_teardown(test_no_gpu, start_cuda, stop_cuda),
         cmocka_unit_test_setup_teardown(test_drain, start_narrow, stop),
