@@ -30,39 +30,69 @@ uint32_t ring_state(Testbed *t)
     return device_read(&t->device, VGPU_REG_RING_CTRL);
 }
 
-uint32_t device_wait_ring(Device *d)
+void ring_expect(Testbed *t, uint32_t state)
 {
-    qtest_wait_irq(d->qtest, true);
-    assert_int_equal(device_read(d, VGPU_REG_RING_IRQ_STATUS), VGPU_IRQ_COMPLETION);
-    device_write(d, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
-    qtest_wait_irq(d->qtest, false);
-    return device_read(d, VGPU_REG_RING_CTRL);
+    qtest_wait_irq(t->qtest, true);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RING_IRQ_STATUS), VGPU_IRQ_COMPLETION);
+    device_write(&t->device, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
+    qtest_wait_irq(t->qtest, false);
+    assert_int_equal(ring_state(t), state);
 }
 
-void ring_open(Testbed *t, FakeRing *ret)
+void ring_expect_failed(Testbed *t, uint32_t error)
 {
+    ring_expect(t, VGPU_RING_FAILED);
+    assert_int_equal(device_read(&t->device, VGPU_REG_RING_ERROR), error);
+}
+
+void ring_agree(Testbed *t)
+{
+    fake_ready(&t->mediator, VGPU_ERROR_NONE);
+    ring_expect(t, VGPU_RING_ON);
+}
+
+FakeRing *ring_open(Testbed *t)
+{
+    FakeMediator *m = &t->mediator;
+    FakeRing *r;
+
     device_ring_start(&t->device);
-    assert_int_equal(device_read(&t->device, VGPU_REG_RING_CTRL), VGPU_RING_STARTING);
-    if (t->mediator.peer < 0)
-        fake_accept_setup(&t->mediator, ret);
-    else
-        fake_expect_setup(&t->mediator, ret);
-    assert_int_equal(ret->setup.offset, RING_OFFSET);
-    assert_int_equal(ret->setup.entries, RING_ENTRIES);
-    fake_ready(&t->mediator, VGPU_ERROR_NONE);
-    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+    assert_int_equal(ring_state(t), VGPU_RING_STARTING);
+    r = m->peer < 0 ? fake_accept_setup(m) : fake_expect_setup(m);
+    assert_int_equal(r->setup.offset, RING_OFFSET);
+    assert_int_equal(r->setup.entries, RING_ENTRIES);
+    ring_agree(t);
+    return r;
 }
 
-void ring_take_up(Testbed *t, FakeRing *ring)
+FakeRing *ring_accept(Testbed *t)
 {
-    VGPURingSetup setup = ring->setup;
+    fake_accept_setup(&t->mediator);
+    ring_agree(t);
+    return t->mediator.ring;
+}
 
-    fake_ring_close(ring);
-    fake_accept_setup(&t->mediator, ring);
-    assert_memory_equal(&ring->setup, &setup, sizeof(setup));
-    assert_int_equal(device_read(&t->device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
-    fake_ready(&t->mediator, VGPU_ERROR_NONE);
-    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+static void assert_same_ring(const FakeRing *r)
+{
+    assert_memory_equal(&r->setup, &r->earlier->setup, sizeof(r->setup));
+}
+
+FakeRing *ring_take_up(Testbed *t)
+{
+    fake_accept_setup(&t->mediator);
+    assert_same_ring(t->mediator.ring);
+    assert_int_equal(ring_state(t), VGPU_RING_ON);
+    ring_agree(t);
+    return t->mediator.ring;
+}
+
+FakeRing *ring_resume(Testbed *t)
+{
+    qtest_resume(t->qtest);
+    fake_expect_setup(&t->mediator); /* on the same connection */
+    assert_same_ring(t->mediator.ring);
+    ring_agree(t);
+    return t->mediator.ring;
 }
 
 /* Operands of the entry @index, behind the ring */
@@ -119,7 +149,7 @@ void ring_fill(Device *d, FakeRing *r)
         if (i == 2)
             assert_int_equal(fake_compute(r), 3);
     }
-    assert_int_equal(r->header->sq_tail - r->header->cq_head, RING_ENTRIES);
+    assert_int_equal(r->host.header->sq_tail - r->host.header->cq_head, RING_ENTRIES);
 }
 
 void ring_finish(Device *d, FakeRing *r)
@@ -127,7 +157,7 @@ void ring_finish(Device *d, FakeRing *r)
     assert_int_equal(fake_compute(r), RING_ENTRIES - 3);
     for (uint32_t i = 0; i < RING_ENTRIES; i++)
         assert_int_equal(ring_take_sum(d, i), 1000 + i);
-    assert_int_equal(r->header->cq_tail, RING_ENTRIES);
+    assert_int_equal(r->host.header->cq_tail, RING_ENTRIES);
 }
 
 void ring_clear(Device *d)
@@ -174,18 +204,14 @@ void msix_disable(Device *d)
 
 int ring_setup(void **state)
 {
-    int r = testbed_setup(state);
-
-    if (r == 0)
-        device_map_window(&((Testbed *) *state)->device);
-    return r;
+    testbed_setup(state);
+    device_map_window(&((Testbed *) *state)->device);
+    return 0;
 }
 
-int ring_setup_impatient(void **state)
+int ring_setup_on(void **state)
 {
-    int r = testbed_setup_impatient(state);
-
-    if (r == 0)
-        device_map_window(&((Testbed *) *state)->device);
-    return r;
+    ring_setup(state);
+    ring_open(*state);
+    return 0;
 }

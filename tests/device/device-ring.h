@@ -26,15 +26,27 @@ void device_ring_start(Device *d);
 /* ring_state() - RING_CTRL as it reads */
 uint32_t ring_state(Testbed *t);
 
-/* device_wait_ring() - until the ring interrupts. Acknowledges it. Returns RING_CTRL */
-uint32_t device_wait_ring(Device *d);
+/* ring_expect() - the ring interrupts, and RING_CTRL reads @state then */
+void ring_expect(Testbed *t, uint32_t state);
+
+/* ring_expect_failed() - the same for FAILED, with this RING_ERROR */
+void ring_expect_failed(Testbed *t, uint32_t error);
+
+/* ring_agree() - the mediator takes up the ring that it was told of, and the guest hears of it */
+void ring_agree(Testbed *t);
 
 /* ring_open() - turns the ring on and lets the mediator agree; the window is mapped already */
-void ring_open(Testbed *t, FakeRing *ret);
+FakeRing *ring_open(Testbed *t);
 
-/* ring_take_up() - a new connection's mediator finds the ring @old again, which the guest notices
- * by an interrupt only. Leaves the new descriptors in @ring */
-void ring_take_up(Testbed *t, FakeRing *ring);
+/* ring_accept() - a new connection's mediator takes up the ring that is on, or starting */
+FakeRing *ring_accept(Testbed *t);
+
+/* ring_take_up() - the same, with a ring that another mediator had: the guest notices nothing but
+ * the interrupt */
+FakeRing *ring_take_up(Testbed *t);
+
+/* ring_resume() - the stopped machine goes on, and its mediator takes up the ring again */
+FakeRing *ring_resume(Testbed *t);
 
 /*
  * ring_submit_add() - one sum: publishes it and rings, if that is wanted
@@ -74,8 +86,16 @@ void msix_enable(Device *d, uint32_t address, uint32_t value);
 /* msix_disable() - switch it off */
 void msix_disable(Device *d);
 
-/* For cmocka: a testbed with the window mapped, also with a reconnect-timeout of 1 s */
+/*
+ * RING_TEST() - a line of cmocka's table: a test with a testbed whose window is mapped
+ * RING_ON_TEST() - the same, and the ring is on; it is t->mediator.ring
+ */
+#define RING_TEST(test, options) \
+    cmocka_unit_test_prestate_setup_teardown(test, ring_setup, testbed_teardown, options)
+#define RING_ON_TEST(test, options) \
+    cmocka_unit_test_prestate_setup_teardown(test, ring_setup_on, testbed_teardown, options)
+
 int ring_setup(void **state);
-int ring_setup_impatient(void **state);
+int ring_setup_on(void **state);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-mediator.h"
+#include "clock.h"
 #include "test.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@ void fake_listen(FakeMediator *m, const char *directory)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    *m = (FakeMediator){.listener = -1, .peer = -1};
+    m->peer = -1;
     snprintf(m->path, sizeof(m->path), "%s/mediator.sock", directory);
     snprintf(address.sun_path, sizeof(address.sun_path), "%s", m->path);
     m->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -212,6 +213,23 @@ unsigned fake_capacity(void)
     close(fds[0]);
     close(fds[1]);
     return n;
+}
+
+void fake_synchronize(FakeMediator *m)
+{
+    WireMessage message;
+
+    fake_send(m, VGPU_MSG_PING, 1, NULL, 0);
+    fake_expect(m, VGPU_MSG_PONG, &message);
+    assert_int_equal(message.header.request_id, 1);
+}
+
+void fake_stay_alive(FakeMediator *m, int msec)
+{
+    uint64_t end = now_usec() + (uint64_t) msec * 1000;
+
+    while (now_usec() < end)
+        fake_send(m, VGPU_MSG_PONG, fake_expect_ping(m), NULL, 0);
 }
 
 void fake_welcome(FakeMediator *m)

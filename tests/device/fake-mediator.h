@@ -8,6 +8,8 @@
 #ifndef VGPU_TEST_FAKE_MEDIATOR_H
 #define VGPU_TEST_FAKE_MEDIATOR_H
 
+#include <sys/types.h>
+
 #include "vgpu-ring.h"
 #include "wire.h"
 
@@ -17,6 +19,8 @@ typedef struct FakeMediator {
     int peer;                     /* the device's connection, or -1 */
     int fds[VGPU_RING_N_FDS + 1]; /* that came with the message received last */
     unsigned n_fds;               /* the test takes them, or fake-mediator.c closes them */
+    struct FakeRing *ring;        /* handed over last; see fake-ring.h, as for the next */
+    pid_t obeyer;
 } FakeMediator;
 
 /* fake_listen() - appear on the socket in that directory */
@@ -57,6 +61,12 @@ void fake_expect_hang_up(FakeMediator *m);
 
 /* fake_expect_silence() - the device has said nothing that was not received */
 void fake_expect_silence(FakeMediator *m);
+
+/* fake_synchronize() - until the device has taken all that was sent, and has said nothing else */
+void fake_synchronize(FakeMediator *m);
+
+/* fake_stay_alive() - answers the device's PINGs, and nothing else, for so long */
+void fake_stay_alive(FakeMediator *m, int msec);
 
 /* fake_send() - a message with a good header */
 void fake_send(FakeMediator *m, uint32_t type, uint32_t id, const void *payload, uint32_t size);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -23,7 +22,7 @@ void fake_welcome_ring(FakeMediator *m)
     fake_send(m, VGPU_MSG_WELCOME, 0, &welcome, sizeof(welcome));
 }
 
-static void map(FakeRing *r)
+static void map_window(FakeRing *r)
 {
     struct stat st;
 
@@ -32,30 +31,51 @@ static void map(FakeRing *r)
     r->window = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->window_fd, 0);
     assert_true(r->window != MAP_FAILED);
     assert_true(vgpu_ring_is_valid(r->size, r->setup.offset, r->setup.entries));
-    r->header = (VGPURingHeader *) (r->window + r->setup.offset);
-    r->submissions = (VGPUSubmission *) (r->header + 1);
-    r->completions = (VGPUCompletion *) (r->submissions + r->setup.entries);
+    assert_int_equal(
+        ring_host_open(&r->host, r->window + r->setup.offset, r->setup.entries, r->size),
+        RING_NOTHING);
 }
 
-void fake_expect_setup(FakeMediator *m, FakeRing *ret)
+FakeRing *fake_expect_setup(FakeMediator *m)
 {
+    FakeRing *r = calloc(1, sizeof(*r));
     WireMessage message;
 
+    assert_non_null(r);
     fake_expect(m, VGPU_MSG_RING_SETUP, &message);
-    assert_int_equal(message.header.payload_len, sizeof(ret->setup));
+    assert_int_equal(message.header.payload_len, sizeof(r->setup));
     assert_int_equal(m->n_fds, VGPU_RING_N_FDS);
-    *ret = (FakeRing){.window_fd = m->fds[0], .doorbell = m->fds[1], .completion = m->fds[2]};
+    r->window_fd = m->fds[0];
+    r->doorbell = m->fds[1];
+    r->completion = m->fds[2];
     m->n_fds = 0;
-    memcpy(&ret->setup, message.payload, sizeof(ret->setup));
-    assert_int_equal(ret->setup.flags, 0);
-    map(ret);
+    memcpy(&r->setup, message.payload, sizeof(r->setup));
+    assert_int_equal(r->setup.flags, 0);
+    map_window(r);
+    r->earlier = m->ring;
+    m->ring = r;
+    return r;
 }
 
-void fake_accept_setup(FakeMediator *m, FakeRing *ret)
+FakeRing *fake_accept_setup(FakeMediator *m)
 {
     fake_accept(m, NULL);
     fake_welcome_ring(m);
-    fake_expect_setup(m, ret);
+    return fake_expect_setup(m);
+}
+
+void fake_close_rings(FakeMediator *m)
+{
+    while (m->ring) {
+        FakeRing *r = m->ring;
+
+        m->ring = r->earlier;
+        munmap(r->window, r->size);
+        close(r->window_fd);
+        close(r->doorbell);
+        close(r->completion);
+        free(r);
+    }
 }
 
 void fake_ready(FakeMediator *m, uint32_t error)
@@ -98,31 +118,21 @@ static bool obey(FakeMediator *m, const FakeRing *ring)
     return true;
 }
 
-pid_t fake_obey_meanwhile(FakeMediator *m, const FakeRing *ring)
+void fake_obey_meanwhile(FakeMediator *m, const FakeRing *ring)
 {
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0)
+    m->obeyer = fork();
+    assert_true(m->obeyer >= 0);
+    if (m->obeyer == 0)
         _exit(obey(m, ring) ? 0 : 1);
-    return pid;
 }
 
-void fake_obeyed(pid_t pid)
+void fake_obeyed(FakeMediator *m)
 {
     int status;
 
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(waitpid(m->obeyer, &status, 0), m->obeyer);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-void fake_ring_close(FakeRing *r)
-{
-    munmap(r->window, r->size);
-    close(r->window_fd);
-    close(r->doorbell);
-    close(r->completion);
 }
 
 /* ---- The eventfds ----------------------------------------------------------------------- */
@@ -162,44 +172,25 @@ static void add(FakeRing *r, const VGPUSubmission *s)
         c[i * s->c.stride] = a[i * s->a.stride] + b[i * s->b.stride];
 }
 
-static uint32_t execute(FakeRing *r, const VGPUSubmission *s)
-{
-    bool repeatable;
-    uint32_t error = vgpu_submission_check(s, r->size, &repeatable);
-
-    if (error == VGPU_ERROR_NONE && s->opcode == VGPU_OP_RING_ADD && s->type == VGPU_TYPE_INT32)
-        add(r, s);
-    return error;
-}
-
-static void complete(FakeRing *r, VGPUSubmission *s, uint64_t tag, uint32_t error)
-{
-    uint32_t tail = r->header->cq_tail;
-
-    s->status = error;
-    s->cq_index = tail;
-    atomic_store((_Atomic uint32_t *) &s->state, VGPU_ENTRY_DONE);
-    r->completions[tail % r->setup.entries] = (VGPUCompletion){.tag = tag, .status = error};
-    atomic_store((_Atomic uint32_t *) &r->header->cq_tail, tail + 1);
-}
-
 unsigned fake_compute(FakeRing *r)
 {
-    VGPURingHeader *h = r->header;
-    uint32_t before = h->cq_tail;
+    RingEntry entry;
     unsigned n = 0;
+    int outcome;
 
-    while (h->sq_head != atomic_load((_Atomic uint32_t *) &h->sq_tail)) {
-        VGPUSubmission *slot = &r->submissions[h->sq_head % r->setup.entries];
-        VGPUSubmission s = *slot;
+    do
+        for (; (outcome = ring_host_take(&r->host, &entry)) == RING_ENTRY; n++) {
+            const VGPUSubmission *s = &entry.submission;
 
-        assert_int_equal(s.state, VGPU_ENTRY_NEW);
-        complete(r, slot, s.tag, execute(r, &s));
-        atomic_store((_Atomic uint32_t *) &h->sq_head, h->sq_head + 1);
-        n++;
-    }
-    atomic_store((_Atomic uint32_t *) &h->sq_event, h->sq_head);
-    if (n > 0 && vgpu_ring_must_notify(h->cq_event, h->cq_tail, before))
+            assert_int_equal(s->state, VGPU_ENTRY_NEW);
+            if (entry.error == VGPU_ERROR_NONE && s->opcode == VGPU_OP_RING_ADD &&
+                s->type == VGPU_TYPE_INT32)
+                add(r, s);
+            ring_host_complete(&r->host, entry.index, s->tag, &(RingResult){.status = entry.error});
+        }
+    while (outcome == RING_NOTHING && (outcome = ring_host_sleep(&r->host)) == RING_ENTRY);
+    assert_int_equal(outcome, RING_NOTHING);
+    if (ring_host_must_signal(&r->host))
         fake_signal(r);
     return n;
 }

@@ -1,73 +1,77 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a mediator that says what the test wants does with a ring. */
+/*
+ * What the fake mediator does with a ring. Its end of the ring is the mediator's own,
+ * ring-host.h; what it says to the device is what the test wants.
+ */
 #ifndef VGPU_TEST_FAKE_RING_H
 #define VGPU_TEST_FAKE_RING_H
 
-#include <sys/types.h>
-
 #include "fake-mediator.h"
+#include "ring-host.h"
 
 /* A window with a ring, as the device handed it over. */
 typedef struct FakeRing {
+    struct FakeRing *earlier; /* that the mediator was handed before, or NULL */
     VGPURingSetup setup;
     int window_fd;
     int doorbell;   /* the guest rings */
     int completion; /* the mediator interrupts */
     uint64_t size;  /* of the window, by fstat() */
     uint8_t *window;
-    VGPURingHeader *header; /* in the window, and so are */
-    VGPUSubmission *submissions;
-    VGPUCompletion *completions;
+    RingHost host;
 } FakeRing;
 
-/* fake_welcome_ring() - answer a HELLO, and take up what it offers */
+/* fake_welcome_ring() - answers a HELLO, and takes up the rings that it offers */
 void fake_welcome_ring(FakeMediator *m);
 
-/* fake_expect_setup() - the next message must be RING_SETUP with three good descriptors */
-void fake_expect_setup(FakeMediator *m, FakeRing *ret);
+/*
+ * fake_expect_setup() - the next message must be RING_SETUP with three good descriptors
+ *
+ * Returns the ring, which m->ring is then, too. It stays until fake_close_rings().
+ */
+FakeRing *fake_expect_setup(FakeMediator *m);
 
-/* fake_accept_setup() - a connection, its HELLO, WELCOME, and the setup */
-void fake_accept_setup(FakeMediator *m, FakeRing *ret);
+/* fake_accept_setup() - takes a connection, its HELLO, answers that, and expects the setup */
+FakeRing *fake_accept_setup(FakeMediator *m);
 
-/* fake_ready() - RING_READY with this error */
+/* fake_close_rings() - gives all rings back */
+void fake_close_rings(FakeMediator *m);
+
+/* fake_ready() - sends RING_READY with this error */
 void fake_ready(FakeMediator *m, uint32_t error);
 
 /* fake_expect_off() - the next message must be RING_OFF */
 void fake_expect_off(FakeMediator *m);
 
-/* fake_stopped() - RING_STOPPED */
+/* fake_stopped() - sends RING_STOPPED */
 void fake_stopped(FakeMediator *m);
 
 #define FAKE_LAST_WORD 0x77
 
 /*
- * fake_obey_meanwhile() - a process that waits for RING_OFF and answers it, while the test waits
- * for QEMU
- * @ring: finishes something on it first: writes FAKE_LAST_WORD into the window's last byte, and
- *     signals; or NULL
+ * fake_obey_meanwhile() - a process waits for RING_OFF and answers it, while the test waits for
+ * QEMU
+ * @ring: NULL, or a ring on which the process finishes something first: it writes FAKE_LAST_WORD
+ *     into the window's last byte, and signals
  *
- * To be followed by fake_obeyed(), which fails the test if no RING_OFF came.
+ * Call fake_obeyed() after it, which fails the test if no RING_OFF came.
  */
-pid_t fake_obey_meanwhile(FakeMediator *m, const FakeRing *ring);
-void fake_obeyed(pid_t pid);
-
-/* fake_ring_close() - gives all of it back */
-void fake_ring_close(FakeRing *r);
+void fake_obey_meanwhile(FakeMediator *m, const FakeRing *ring);
+void fake_obeyed(FakeMediator *m);
 
 /* fake_signal() - the completion eventfd */
 void fake_signal(const FakeRing *r);
 
-/* fake_rung() - how often the doorbell was rung since the last call; does not wait */
+/* fake_rung() - how often the guest rang the doorbell since the last call; does not wait */
 uint64_t fake_rung(const FakeRing *r);
 
-/* fake_wait_rung() - until it is */
+/* fake_wait_rung() - until the guest rings */
 void fake_wait_rung(const FakeRing *r);
 
 /*
- * fake_compute() - does what is on the ring, as a mediator would
+ * fake_compute() - takes what is on the ring and completes it. Signals if the guest wants that
  *
- * Knows additions of int32 and whatever needs no computing. Signals if the guest wants it.
- * Returns how many entries there were.
+ * Computes additions of int32 only. Returns how many entries there were.
  */
 unsigned fake_compute(FakeRing *r);
 

@@ -45,14 +45,13 @@ void target_system_reset(Target *t)
 {
     if (t->stopped)
         return; /* QEMU does it when the machine goes on; nothing would wait for that */
-    qtest_qmp_ok(t->device.qtest, "{\"execute\": \"system_reset\"}");
-    qtest_wait_event(t->device.qtest, "RESET", "");
+    qtest_system_reset(t->device.qtest);
     device_enable(&t->device);
 }
 
 void target_synchronize(Target *t)
 {
-    qtest_qmp_ok(t->device.qtest, "{\"execute\": \"query-status\"}");
+    qtest_synchronize(t->device.qtest);
 }
 
 void target_write_config(Target *t, FuzzInput *in)

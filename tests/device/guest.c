@@ -63,11 +63,8 @@ void guest_open(Guest *g, const char *accel, const char *machine)
 void guest_migrate(Guest *from, Guest *to)
 {
     char path[] = STREAM_FILE;
-    int fd = mkstemp(path);
 
-    assert_true(fd >= 0);
-    close(fd);
-    stream_save(&from->testbed, path);
+    stream_save_new(&from->testbed, path);
     start(to, "kvm", "q35", (const char *const[]){"-incoming", "defer", NULL});
     memcpy(to->seen, from->seen, sizeof(to->seen));
     stream_receive(&to->testbed, path);
@@ -124,16 +121,17 @@ void guest_expect_no_interrupt(Guest *g)
         assert_int_equal(g->state->interrupts[i], g->seen[i]);
 }
 
-void guest_ring_open(Guest *g, FakeRing *ret)
+FakeRing *guest_ring_open(Guest *g)
 {
     FakeMediator *m = &g->testbed.mediator;
 
     device_ring_start(&g->testbed.device);
     if (m->peer < 0)
-        fake_accept_setup(m, ret);
+        fake_accept_setup(m);
     else
-        fake_expect_setup(m, ret);
+        fake_expect_setup(m);
     fake_ready(m, VGPU_ERROR_NONE);
     guest_wait_interrupt(g, 0);
-    assert_int_equal(device_read(&g->testbed.device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
+    assert_int_equal(ring_state(&g->testbed), VGPU_RING_ON);
+    return m->ring;
 }

@@ -63,6 +63,6 @@ void guest_expect_no_interrupt(Guest *g);
 void guest_wait(const _Atomic uint32_t *value, uint32_t wanted);
 
 /* guest_ring_open() - turns the ring on, and lets the mediator agree */
-void guest_ring_open(Guest *g, FakeRing *ret);
+FakeRing *guest_ring_open(Guest *g);
 
 #endif

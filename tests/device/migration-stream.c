@@ -31,6 +31,15 @@ void stream_save(Testbed *t, const char *path)
     unlink(fifo);
 }
 
+void stream_save_new(Testbed *t, char *path)
+{
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    close(fd);
+    stream_save(t, path);
+}
+
 void stream_receive(Testbed *t, const char *path)
 {
     qtest_qmp_ok(t->qtest,
@@ -55,11 +64,8 @@ void stream_load(Testbed *t, const char *path, const char *options)
 void stream_migrate(Testbed *from, Testbed *to, const char *options)
 {
     char path[] = STREAM_FILE;
-    int fd = mkstemp(path);
 
-    assert_true(fd >= 0);
-    close(fd);
-    stream_save(from, path);
+    stream_save_new(from, path);
     stream_load(to, path, options);
     unlink(path);
 }

@@ -11,6 +11,9 @@
 /* stream_save() - stops the machine and writes its state to the file */
 void stream_save(Testbed *t, const char *path);
 
+/* stream_save_new() - the same to a file that it makes; @path as for mkstemp() */
+void stream_save_new(Testbed *t, char *path);
+
 /*
  * stream_load() - a machine made from the file, which has its own mediator
  * @options: more properties of the device, as for testbed_open()

@@ -521,6 +521,27 @@ void qtest_wait_event(QTest *q, const char *name, const char *detail)
     }
 }
 
+void qtest_pause(QTest *q)
+{
+    qtest_qmp_ok(q, "{\"execute\": \"stop\"}");
+}
+
+void qtest_resume(QTest *q)
+{
+    qtest_qmp_ok(q, "{\"execute\": \"cont\"}");
+}
+
+void qtest_system_reset(QTest *q)
+{
+    qtest_qmp_ok(q, "{\"execute\": \"system_reset\"}");
+    qtest_wait_event(q, "RESET", "");
+}
+
+void qtest_synchronize(QTest *q)
+{
+    qtest_qmp_ok(q, "{\"execute\": \"query-status\"}");
+}
+
 uint64_t qtest_counter(QTest *q, const char *path, const char *property)
 {
     char *reply = qtest_qmp(q,

@@ -89,6 +89,12 @@ char *qtest_qmp(QTest *q, const char *format, ...) __attribute__((format(printf,
 /* qtest_qmp_ok() - the same, and its reply must be no error */
 void qtest_qmp_ok(QTest *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The machine stops, goes on, is reset; QEMU's main loop looks at all that was sent to it */
+void qtest_pause(QTest *q);
+void qtest_resume(QTest *q);
+void qtest_system_reset(QTest *q);
+void qtest_synchronize(QTest *q);
+
 /*
  * qtest_qmp_begin() - only send it, for what QEMU does while the test does something else
  *

@@ -7,6 +7,11 @@
 #define PCI_ADDRESS_PORT 0xcf8
 #define PCI_DATA_PORT 0xcfc
 
+/* Where the firmware interface of QEMU's i440FX machine takes the slots to be ejected, and the bus
+ * that they are on */
+#define ACPI_PCI_EJECT 0xae08
+#define ACPI_PCI_SELECT 0xae10
+
 static void pci_select(QTest *q, uint8_t bus, uint8_t slot, uint8_t offset)
 {
     qtest_out32(q, PCI_ADDRESS_PORT,
@@ -127,4 +132,21 @@ void device_reset(Device *d)
     if (at == 0)
         abort();
     pci_write32(d->qtest, d->bus, d->slot, (uint8_t) (at + PCI_EXP_DEVCTL), PCI_EXP_DEVCTL_BCR_FLR);
+}
+
+void device_unplug(Device *d)
+{
+    qtest_qmp_ok(d->qtest, "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"gpu\"}}");
+    qtest_out32(d->qtest, ACPI_PCI_SELECT, 0);
+    qtest_out32(d->qtest, ACPI_PCI_EJECT, 1u << d->slot);
+    qtest_wait_event(d->qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
+}
+
+void device_plug(Device *d)
+{
+    qtest_qmp_ok(d->qtest,
+                 "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", "
+                 "\"id\": \"gpu\", \"addr\": \"3\", \"socket\": \"mediator.sock\"}}");
+    if (!device_find(d->qtest, 0, d))
+        abort();
 }

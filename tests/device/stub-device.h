@@ -62,4 +62,8 @@ uint32_t device_result(Device *d);
 /* device_reset() - function level reset; the device must be an express one */
 void device_reset(Device *d);
 
+/* device_unplug() - from an i440FX machine; its id is "gpu". device_plug() - another in slot 3 */
+void device_unplug(Device *d);
+void device_plug(Device *d);
+
 #endif

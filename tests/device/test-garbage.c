@@ -129,8 +129,7 @@ static void submit(Testbed *t)
 
 static void serve(Testbed *t)
 {
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
     assert_int_equal(device_result(&t->device), 300);
 }
 
@@ -191,8 +190,7 @@ static void test_unsolicited(void **state)
     fake_send(&t->mediator, VGPU_MSG_QUARANTINED, 1, NULL, 0);
     fake_welcome(&t->mediator);
     fake_send(&t->mediator, VGPU_MSG_PONG, 9, NULL, 0);
-    fake_send(&t->mediator, VGPU_MSG_PING, 9, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* all of it has been taken */
+    fake_synchronize(&t->mediator); /* all of it has been taken */
 
     assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
     assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
@@ -246,11 +244,9 @@ static void test_always_lying(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
-        CASE(test_while_busy),   CASE(test_while_idle),
-        CASE(test_unsolicited),  CASE(test_garbage_behind_an_answer),
-        CASE(test_always_lying),
-#undef CASE
+        TESTBED(test_while_busy, NULL),   TESTBED(test_while_idle, NULL),
+        TESTBED(test_unsolicited, NULL),  TESTBED(test_garbage_behind_an_answer, NULL),
+        TESTBED(test_always_lying, NULL),
     };
 
     return cmocka_run_group_tests_name("garbage", tests, NULL, NULL);

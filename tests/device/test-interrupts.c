@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ring's doorbell, and the interrupts of both lanes: INTx and MSI-X. */
+/* The ring's doorbell, and the interrupts of both parts: INTx and MSI-X. */
 #include "device-ring.h"
 
 #include <linux/pci_regs.h>
@@ -12,12 +12,6 @@
 #define VALUE 0xc0de0000u
 
 enum { REQUEST, RING };
-
-/* Lets QEMU's main loop look at the eventfds. */
-static void synchronize(Testbed *t)
-{
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"query-status\"}");
-}
 
 /* Until the main loop has taken up an event; nothing else tells when nobody wants an interrupt. */
 static void wait_status(Testbed *t)
@@ -55,28 +49,26 @@ static void wait_message(Testbed *t, unsigned vector)
 static void test_doorbell_by_every_width(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     for (unsigned size = 1; size <= 8; size *= 2) {
         qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_DOORBELL, size, 0);
-        assert_int_equal(fake_rung(&r), 1);
+        assert_int_equal(fake_rung(r), 1);
         qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_DOORBELL, size, UINT64_MAX);
-        assert_int_equal(fake_rung(&r), 1);
+        assert_int_equal(fake_rung(r), 1);
     }
     /* Whatever touches the word, by the rule for all registers */
     for (unsigned shift = 1; shift < 4; shift++) {
         qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_DOORBELL + shift, 1, 0);
-        assert_int_equal(fake_rung(&r), 1);
+        assert_int_equal(fake_rung(r), 1);
         qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_DOORBELL - shift, 4, 0);
-        assert_int_equal(fake_rung(&r), 1);
+        assert_int_equal(fake_rung(r), 1);
     }
     for (unsigned i = 0; i < 5; i++)
         device_write(&t->device, VGPU_REG_RING_DOORBELL, i);
-    assert_int_equal(fake_rung(&r), 5);
+    assert_int_equal(fake_rung(r), 5);
     assert_int_equal(device_read(&t->device, VGPU_REG_RING_DOORBELL), 0);
-    assert_int_equal(fake_rung(&r), 0);
-    fake_ring_close(&r);
+    assert_int_equal(fake_rung(r), 0);
 }
 
 /* It is no register access: under KVM no thread of QEMU would run for it. */
@@ -84,31 +76,29 @@ static void test_doorbell_is_no_register_access(void **state)
 {
     Testbed *t = *state;
     uint64_t writes;
-    FakeRing r;
+    FakeRing *r;
 
     device_write(&t->device, VGPU_REG_RING_DOORBELL, 1); /* off: a write like any other */
     writes = qtest_counter(t->qtest, PATH, "mmio-writes");
     assert_int_equal(writes, 1);
-    ring_open(t, &r);
+    r = ring_open(t);
     writes = qtest_counter(t->qtest, PATH, "mmio-writes");
     for (unsigned size = 1; size <= 8; size *= 2)
         qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_DOORBELL, size, 1);
-    assert_int_equal(fake_rung(&r), 4);
+    assert_int_equal(fake_rung(r), 4);
     assert_int_equal(qtest_counter(t->qtest, PATH, "mmio-writes"), writes);
 
     device_write(&t->device, VGPU_REG_RING_CTRL, 0);
     device_write(&t->device, VGPU_REG_RING_DOORBELL, 1);
     assert_int_equal(qtest_counter(t->qtest, PATH, "mmio-writes"), writes + 2);
-    assert_int_equal(fake_rung(&r), 0);
-    fake_ring_close(&r);
+    assert_int_equal(fake_rung(r), 0);
 }
 
 static void test_nothing_else_rings(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     for (uint32_t at = 0; at < VGPU_BAR0_SIZE; at += 4)
         if (at != VGPU_REG_RING_DOORBELL && at != VGPU_REG_RING_CTRL)
             device_write(&t->device, at, 1);
@@ -116,8 +106,7 @@ static void test_nothing_else_rings(void **state)
         device_read(&t->device, at);
     qtest_write(t->qtest, DEVICE_BAR2 + VGPU_REG_RING_DOORBELL, 4, 1);
     qtest_write(t->qtest, DEVICE_BAR2 + RING_OFFSET, 4, 1); /* sq_tail alone says nothing */
-    assert_int_equal(fake_rung(&r), 0);
-    fake_ring_close(&r);
+    assert_int_equal(fake_rung(r), 0);
 }
 
 /* ---- INTx ------------------------------------------------------------------------------- */
@@ -125,11 +114,10 @@ static void test_nothing_else_rings(void **state)
 static void test_intx(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     assert_false(qtest_irq(t->qtest));
-    fake_signal(&r);
+    fake_signal(r);
     qtest_wait_irq(t->qtest, true);
     assert_int_equal(device_read(&t->device, VGPU_REG_RING_IRQ_STATUS), 1);
     assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
@@ -146,21 +134,19 @@ static void test_intx(void **state)
 
     /* Many at once are one. */
     for (int i = 0; i < 5; i++)
-        fake_signal(&r);
-    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
-    synchronize(t);
+        fake_signal(r);
+    ring_expect(t, VGPU_RING_ON);
+    qtest_synchronize(t->qtest);
     assert_false(qtest_irq(t->qtest));
-    fake_ring_close(&r);
 }
 
 static void test_intx_not_wanted(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     device_write(&t->device, VGPU_REG_RING_IRQ_CTRL, 0);
-    fake_signal(&r);
+    fake_signal(r);
     wait_status(t);
     assert_false(qtest_irq(t->qtest));
     device_write(&t->device, VGPU_REG_IRQ_CTRL, 1); /* the other's */
@@ -169,49 +155,44 @@ static void test_intx_not_wanted(void **state)
     qtest_wait_irq(t->qtest, true);
     device_write(&t->device, VGPU_REG_RING_IRQ_CTRL, 0);
     qtest_wait_irq(t->qtest, false);
-    fake_ring_close(&r);
 }
 
 /* The line is shared by both, and stays up as long as one wants it. */
 static void test_intx_of_both(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     device_submit_add(&t->device, 1, 1, 2);
     fake_serve_add(&t->mediator, 1);
     qtest_wait_irq(t->qtest, true);
-    fake_signal(&r);
+    fake_signal(r);
     wait_status(t);
     device_write(&t->device, VGPU_REG_IRQ_STATUS, 1);
     assert_true(qtest_irq(t->qtest));
     assert_int_equal(device_read(&t->device, VGPU_REG_RING_IRQ_STATUS), 1);
     device_write(&t->device, VGPU_REG_RING_IRQ_STATUS, 1);
     qtest_wait_irq(t->qtest, false);
-    fake_ring_close(&r);
 }
 
 /* As uio_pci_generic does it: the line goes down by Interrupt Disable, then the guest looks. */
 static void test_interrupt_disable_bit(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
     uint32_t command;
 
-    ring_open(t, &r);
-    fake_signal(&r);
+    fake_signal(r);
     qtest_wait_irq(t->qtest, true);
     command = pci_read32(t->qtest, 0, 3, PCI_COMMAND) & 0xffff;
     pci_write32(t->qtest, 0, 3, PCI_COMMAND, command | PCI_COMMAND_INTX_DISABLE);
     qtest_wait_irq(t->qtest, false);
     device_write(&t->device, VGPU_REG_RING_IRQ_STATUS, 1);
     pci_write32(t->qtest, 0, 3, PCI_COMMAND, command);
-    synchronize(t);
+    qtest_synchronize(t->qtest);
     assert_false(qtest_irq(t->qtest));
-    fake_signal(&r);
-    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
-    fake_ring_close(&r);
+    fake_signal(r);
+    ring_expect(t, VGPU_RING_ON);
 }
 
 /* ---- MSI-X ---------------------------------------------------------------------------------- */
@@ -235,13 +216,12 @@ static void test_msix_capability(void **state)
 static void test_msix(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     msix_enable(&t->device, MESSAGES, VALUE);
-    fake_signal(&r);
+    fake_signal(r);
     wait_message(t, RING);
-    fake_signal(&r); /* RING_IRQ_STATUS was not cleared, and need not be */
+    fake_signal(r); /* RING_IRQ_STATUS was not cleared, and need not be */
     wait_message(t, RING);
     assert_int_equal(device_read(&t->device, VGPU_REG_RING_IRQ_STATUS), 1);
 
@@ -254,19 +234,17 @@ static void test_msix(void **state)
     assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 1);
     assert_false(qtest_irq(t->qtest));
     assert_false(pci_read32(t->qtest, 0, 3, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT);
-    fake_ring_close(&r);
 }
 
 static void test_msix_not_wanted(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     msix_enable(&t->device, MESSAGES, VALUE);
     device_write(&t->device, VGPU_REG_RING_IRQ_CTRL, 0);
     clear_messages(t);
-    fake_signal(&r);
+    fake_signal(r);
     wait_status(t);
     assert_int_equal(message(t, RING), 0);
     device_write(&t->device, VGPU_REG_RING_IRQ_CTRL, 1); /* what came before is not lost */
@@ -280,98 +258,88 @@ static void test_msix_not_wanted(void **state)
     assert_int_equal(message(t, REQUEST), 0);
     device_write(&t->device, VGPU_REG_IRQ_CTRL, 1);
     wait_message(t, REQUEST);
-    fake_ring_close(&r);
 }
 
 static void test_msix_masked(void **state)
 {
     const uint64_t control = DEVICE_BAR4 + PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL;
     Testbed *t = *state;
+    FakeRing *r = t->mediator.ring;
     uint32_t pba;
-    FakeRing r;
 
-    ring_open(t, &r);
     msix_enable(&t->device, MESSAGES, VALUE);
     clear_messages(t);
     pba = pci_read32(t->qtest, 0, 3,
                      (uint8_t) (pci_capability(t->qtest, 0, 3, PCI_CAP_ID_MSIX) + PCI_MSIX_PBA));
     pba &= PCI_MSIX_PBA_OFFSET;
     qtest_write(t->qtest, control, 4, PCI_MSIX_ENTRY_CTRL_MASKBIT);
-    fake_signal(&r);
+    fake_signal(r);
     assert_int_equal(qtest_read(t->qtest, DEVICE_BAR4 + pba, 4), 1u << RING); /* by then it is */
     assert_int_equal(message(t, RING), 0);
     qtest_write(t->qtest, control, 4, 0);
     wait_message(t, RING);
     assert_int_equal(qtest_read(t->qtest, DEVICE_BAR4 + pba, 4), 0);
-    fake_ring_close(&r);
 }
 
 /* What is pending moves from the one to the other and back. */
 static void test_between_intx_and_msix(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
-    fake_signal(&r);
+    fake_signal(r);
     qtest_wait_irq(t->qtest, true);
     msix_enable(&t->device, MESSAGES, VALUE);
     qtest_wait_irq(t->qtest, false);
     clear_messages(t);
-    fake_signal(&r);
+    fake_signal(r);
     wait_message(t, RING);
     msix_disable(&t->device);
     qtest_wait_irq(t->qtest, true);
     assert_int_equal(message(t, RING), 0);
     device_write(&t->device, VGPU_REG_RING_IRQ_STATUS, 1);
     qtest_wait_irq(t->qtest, false);
-    fake_ring_close(&r);
 }
 
 /* The end of STARTING, a failure and a new mediator are told by a message too. */
 static void test_msix_of_the_rings_state(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
 
     msix_enable(&t->device, MESSAGES, VALUE);
     clear_messages(t);
     device_ring_start(&t->device);
-    fake_accept_setup(&t->mediator, &r);
+    fake_accept_setup(&t->mediator);
     fake_ready(&t->mediator, VGPU_ERROR_NONE);
     wait_message(t, RING);
-    assert_int_equal(device_read(&t->device, VGPU_REG_RING_CTRL), VGPU_RING_ON);
+    assert_int_equal(ring_state(t), VGPU_RING_ON);
 
     fake_hang_up(&t->mediator);
-    fake_ring_close(&r);
-    fake_accept_setup(&t->mediator, &r);
+    fake_accept_setup(&t->mediator);
     fake_ready(&t->mediator, VGPU_ERROR_NONE);
     wait_message(t, RING);
 
     fake_ready(&t->mediator, VGPU_ERROR_INVALID_REQUEST);
     wait_message(t, RING);
-    assert_int_equal(device_read(&t->device, VGPU_REG_RING_CTRL), VGPU_RING_FAILED);
-    fake_ring_close(&r);
+    assert_int_equal(ring_state(t), VGPU_RING_FAILED);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, ring_setup, testbed_teardown)
-        CASE(test_doorbell_by_every_width),
-        CASE(test_doorbell_is_no_register_access),
-        CASE(test_nothing_else_rings),
-        CASE(test_intx),
-        CASE(test_intx_not_wanted),
-        CASE(test_intx_of_both),
-        CASE(test_interrupt_disable_bit),
-        CASE(test_msix_capability),
-        CASE(test_msix),
-        CASE(test_msix_not_wanted),
-        CASE(test_msix_masked),
-        CASE(test_between_intx_and_msix),
-        CASE(test_msix_of_the_rings_state),
-#undef CASE
+        RING_ON_TEST(test_doorbell_by_every_width, NULL),
+        RING_TEST(test_doorbell_is_no_register_access, NULL),
+        RING_ON_TEST(test_nothing_else_rings, NULL),
+        RING_ON_TEST(test_intx, NULL),
+        RING_ON_TEST(test_intx_not_wanted, NULL),
+        RING_ON_TEST(test_intx_of_both, NULL),
+        RING_ON_TEST(test_interrupt_disable_bit, NULL),
+        RING_TEST(test_msix_capability, NULL),
+        RING_ON_TEST(test_msix, NULL),
+        RING_ON_TEST(test_msix_not_wanted, NULL),
+        RING_ON_TEST(test_msix_masked, NULL),
+        RING_ON_TEST(test_between_intx_and_msix, NULL),
+        RING_TEST(test_msix_of_the_rings_state, NULL),
     };
 
     return cmocka_run_group_tests_name("interrupts", tests, NULL, NULL);

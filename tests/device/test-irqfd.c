@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The ring's interrupts and its doorbell under KVM, as the processor takes and makes them: with no
- * part of QEMU in the way, and with nothing lost when QEMU comes into it and goes again.
+ * part of QEMU in the way, and with nothing lost when QEMU comes into it and goes again->
  *
  * Whether it was in the way is told by its system calls: an eventfd that QEMU takes up costs a
  * read() each time, and one that it signals a write().
@@ -19,10 +19,6 @@
 
 /* What QEMU may do meanwhile, for reasons of its own */
 #define OTHER_TRANSFERS (N / 20)
-
-/* See test-machine.c */
-#define ACPI_PCI_EJECT 0xae08
-#define ACPI_PCI_SELECT 0xae10
 
 /* N completions, each of which the program has taken before the next. Returns QEMU's transfers. */
 static uint64_t complete_many(Guest *g, const FakeRing *r, unsigned interrupt)
@@ -59,10 +55,12 @@ static void wait_status(Guest *g)
         assert_true(now_ms() - begin < QTEST_TIMEOUT_MSEC);
 }
 
-static void open_ring(Guest *g, FakeRing *ret)
+static FakeRing *open_ring(Guest *g)
 {
-    guest_ring_open(g, ret);
+    FakeRing *r = guest_ring_open(g);
+
     clear_status(g);
+    return r;
 }
 
 static bool is_pending(Guest *g)
@@ -79,27 +77,23 @@ static bool is_pending(Guest *g)
 static void test_completions(void **state)
 {
     Guest *g = *state;
-    FakeRing r;
+    FakeRing *r = open_ring(g);
 
-    open_ring(g, &r);
-    assert_by_kvm(g, &r);
-    fake_ring_close(&r);
+    assert_by_kvm(g, r);
 }
 
 static void test_doorbell(void **state)
 {
     Guest *g = *state;
     uint64_t transfers;
-    FakeRing r;
+    FakeRing *r = open_ring(g);
 
-    open_ring(g, &r);
     g->state->address = DEVICE_BAR0 + VGPU_REG_RING_DOORBELL;
     g->state->writes = N;
     transfers = qtest_n_transfers(g->testbed.qtest);
     guest_kick(g);
     assert_true(qtest_n_transfers(g->testbed.qtest) - transfers < OTHER_TRANSFERS);
-    assert_int_equal(fake_rung(&r), N);
-    fake_ring_close(&r);
+    assert_int_equal(fake_rung(r), N);
 }
 
 /* The same without KVM: it works, and QEMU is seen in it. */
@@ -107,10 +101,9 @@ static void test_without_kvm(void **state)
 {
     Guest *g = *state;
     uint64_t transfers;
-    FakeRing r;
+    FakeRing *r = open_ring(g);
 
-    open_ring(g, &r);
-    assert_true(complete_many(g, &r, 0) >= N);
+    assert_true(complete_many(g, r, 0) >= N);
     guest_expect_no_interrupt(g);
 
     g->state->address = DEVICE_BAR0 + VGPU_REG_RING_DOORBELL;
@@ -118,8 +111,7 @@ static void test_without_kvm(void **state)
     transfers = qtest_n_transfers(g->testbed.qtest);
     guest_kick(g);
     assert_true(qtest_n_transfers(g->testbed.qtest) - transfers >= N);
-    assert_int_equal(fake_rung(&r), N);
-    fake_ring_close(&r);
+    assert_int_equal(fake_rung(r), N);
 }
 
 /* ---- What the guest does to the vector ---------------------------------------------------- */
@@ -127,14 +119,13 @@ static void test_without_kvm(void **state)
 /* Masked, what comes is kept, and said once. */
 static void check_mask(Guest *g, void (*mask)(Guest *g, bool on))
 {
-    FakeRing r;
+    FakeRing *r = open_ring(g);
 
-    open_ring(g, &r);
     for (int i = 0; i < 3; i++) {
         mask(g, true);
         assert_false(is_pending(g));
         for (int j = 0; j < 3; j++)
-            fake_signal(&r);
+            fake_signal(r);
         assert_true(is_pending(g));
         guest_expect_no_interrupt(g);
         mask(g, false);
@@ -147,8 +138,7 @@ static void check_mask(Guest *g, void (*mask)(Guest *g, bool on))
         guest_expect_no_interrupt(g);
     }
     clear_status(g);
-    assert_by_kvm(g, &r);
-    fake_ring_close(&r);
+    assert_by_kvm(g, r);
 }
 
 static void mask_vector(Guest *g, bool on)
@@ -175,37 +165,33 @@ static void test_function_masked(void **state)
 static void test_message_changed(void **state)
 {
     Guest *g = *state;
-    FakeRing r;
+    FakeRing *r = open_ring(g);
 
-    open_ring(g, &r);
     for (unsigned i = 0; i < 10; i++) {
         unsigned to = !(i % 2);
 
         guest_set_vector(g, GUEST_VECTOR + to, true);
-        fake_signal(&r);
+        fake_signal(r);
         guest_set_vector(g, GUEST_VECTOR + to, false);
         guest_wait_interrupt(g, to);
-        assert_true(complete_many(g, &r, to) < OTHER_TRANSFERS);
+        assert_true(complete_many(g, r, to) < OTHER_TRANSFERS);
         guest_expect_no_interrupt(g);
     }
-    fake_ring_close(&r);
 }
 
 static void test_not_wanted(void **state)
 {
     Guest *g = *state;
-    FakeRing r;
+    FakeRing *r = open_ring(g);
 
-    open_ring(g, &r);
     device_write(&g->testbed.device, VGPU_REG_RING_IRQ_CTRL, 0);
-    fake_signal(&r);
+    fake_signal(r);
     wait_status(g);
     guest_expect_no_interrupt(g);
     device_write(&g->testbed.device, VGPU_REG_RING_IRQ_CTRL, 1);
     guest_wait_interrupt(g, 0);
     clear_status(g);
-    assert_by_kvm(g, &r);
-    fake_ring_close(&r);
+    assert_by_kvm(g, r);
 }
 
 static bool is_asserted(Device *d)
@@ -218,13 +204,12 @@ static void test_msix_disabled(void **state)
 {
     Guest *g = *state;
     Device *d = &g->testbed.device;
-    FakeRing r;
+    FakeRing *r = open_ring(g);
 
-    open_ring(g, &r);
     for (int i = 0; i < 3; i++) {
         msix_write_flags(d, 0);
         assert_false(is_asserted(d));
-        fake_signal(&r);
+        fake_signal(r);
         wait_status(g);
         assert_true(is_asserted(d));
         clear_status(g);
@@ -233,9 +218,8 @@ static void test_msix_disabled(void **state)
 
         msix_write_flags(d, PCI_MSIX_FLAGS_ENABLE);
         guest_expect_no_interrupt(g);
-        assert_by_kvm(g, &r);
+        assert_by_kvm(g, r);
     }
-    fake_ring_close(&r);
 }
 
 /* Messages are writes to memory, and a device that is no bus master makes none. */
@@ -243,17 +227,15 @@ static void test_no_bus_master(void **state)
 {
     Guest *g = *state;
     Device *d = &g->testbed.device;
-    FakeRing r;
+    FakeRing *r = open_ring(g);
 
-    open_ring(g, &r);
     pci_write32(d->qtest, d->bus, d->slot, PCI_COMMAND, PCI_COMMAND_MEMORY);
-    fake_signal(&r);
+    fake_signal(r);
     wait_status(g);
     clear_status(g);
     guest_expect_no_interrupt(g);
     pci_write32(d->qtest, d->bus, d->slot, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    assert_by_kvm(g, &r);
-    fake_ring_close(&r);
+    assert_by_kvm(g, r);
 }
 
 /* ---- What becomes of the ring ------------------------------------------------------------- */
@@ -261,22 +243,19 @@ static void test_no_bus_master(void **state)
 static void test_off_and_on(void **state)
 {
     Guest *g = *state;
-    FakeRing r, next;
+    FakeRing *r = open_ring(g), *next;
 
-    open_ring(g, &r);
     for (int i = 0; i < 3; i++) {
         device_write(&g->testbed.device, VGPU_REG_RING_CTRL, 0);
-        fake_signal(&r); /* nobody listens any more */
+        fake_signal(r); /* nobody listens any more */
         guest_expect_no_interrupt(g);
         fake_expect_off(&g->testbed.mediator);
         fake_stopped(&g->testbed.mediator);
-        open_ring(g, &next);
-        fake_signal(&r);
-        assert_by_kvm(g, &next);
-        fake_ring_close(&r);
+        next = open_ring(g);
+        fake_signal(r);
+        assert_by_kvm(g, next);
         r = next;
     }
-    fake_ring_close(&r);
 }
 
 /* A mediator takes the ring up, which is an event, as is what was not heard before that. They are
@@ -297,39 +276,32 @@ static void test_mediator_restarted(void **state)
 {
     Guest *g = *state;
     FakeMediator *m = &g->testbed.mediator;
-    FakeRing r, next;
+    FakeRing *r = open_ring(g), *next;
 
-    open_ring(g, &r);
     fake_hang_up(m);
-    fake_accept_setup(m, &next);
-    fake_signal(&r);
+    next = fake_accept_setup(m);
+    fake_signal(r);
     guest_expect_no_interrupt(g);
     take_up(g);
-    assert_by_kvm(g, &next);
-    fake_ring_close(&r);
-    fake_ring_close(&next);
+    assert_by_kvm(g, next);
 }
 
 static void test_stopped_vm(void **state)
 {
     Guest *g = *state;
-    FakeRing r, again;
-    pid_t pid;
+    FakeRing *r = open_ring(g), *again;
 
-    open_ring(g, &r);
-    pid = fake_obey_meanwhile(&g->testbed.mediator, &r);
-    qtest_qmp_ok(g->testbed.qtest, "{\"execute\": \"stop\"}");
-    fake_obeyed(pid);
-    fake_signal(&r);
-    qtest_qmp_ok(g->testbed.qtest, "{\"execute\": \"cont\"}");
+    fake_obey_meanwhile(&g->testbed.mediator, r);
+    qtest_pause(g->testbed.qtest);
+    fake_obeyed(&g->testbed.mediator);
+    fake_signal(r);
+    qtest_resume(g->testbed.qtest);
     guest_wait_interrupt(g, 0); /* its last word before it let go */
     guest_expect_no_interrupt(g);
 
-    fake_expect_setup(&g->testbed.mediator, &again);
+    again = fake_expect_setup(&g->testbed.mediator);
     take_up(g);
-    assert_by_kvm(g, &again);
-    fake_ring_close(&r);
-    fake_ring_close(&again);
+    assert_by_kvm(g, again);
 }
 
 /* ---- What becomes of the device ----------------------------------------------------------- */
@@ -338,8 +310,7 @@ static void system_reset(Guest *g)
 {
     uint32_t starts = g->state->starts;
 
-    qtest_qmp_ok(g->testbed.qtest, "{\"execute\": \"system_reset\"}");
-    qtest_wait_event(g->testbed.qtest, "RESET", "");
+    qtest_system_reset(g->testbed.qtest);
     guest_wait(&g->state->starts, starts + 1);
 }
 
@@ -351,20 +322,18 @@ static void function_level_reset(Guest *g)
 static void check_reset(Guest *g, void (*reset)(Guest *g))
 {
     for (int i = 0; i < 3; i++) {
-        FakeRing r;
-        pid_t pid;
+        FakeRing *r;
 
-        open_ring(g, &r);
-        assert_by_kvm(g, &r);
-        pid = fake_obey_meanwhile(&g->testbed.mediator, NULL);
+        r = open_ring(g);
+        assert_by_kvm(g, r);
+        fake_obey_meanwhile(&g->testbed.mediator, NULL);
         reset(g);
-        fake_obeyed(pid);
+        fake_obeyed(&g->testbed.mediator);
         fake_hang_up(&g->testbed.mediator);
-        fake_signal(&r);
+        fake_signal(r);
         guest_expect_no_interrupt(g);
         guest_set_up_device(g);
         guest_expect_no_interrupt(g);
-        fake_ring_close(&r);
     }
 }
 
@@ -380,29 +349,21 @@ static void test_function_level_reset(void **state)
 
 TEST(test_unplugged)
 {
-    FakeRing r;
-    pid_t pid;
+    FakeRing *r;
     Guest g;
 
     guest_open(&g, "kvm", "pc");
     for (int i = 0; i < 3; i++) {
-        open_ring(&g, &r);
-        assert_by_kvm(&g, &r);
-        pid = fake_obey_meanwhile(&g.testbed.mediator, NULL);
-        qtest_qmp_ok(g.testbed.qtest,
-                     "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"gpu\"}}");
-        qtest_out32(g.testbed.qtest, ACPI_PCI_SELECT, 0);
-        qtest_out32(g.testbed.qtest, ACPI_PCI_EJECT, 1u << g.testbed.device.slot);
-        qtest_wait_event(g.testbed.qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
-        fake_obeyed(pid);
+        r = open_ring(&g);
+        assert_by_kvm(&g, r);
+        fake_obey_meanwhile(&g.testbed.mediator, NULL);
+        device_unplug(&g.testbed.device);
+        fake_obeyed(&g.testbed.mediator);
         fake_expect_hang_up(&g.testbed.mediator);
-        fake_signal(&r);
+        fake_signal(r);
         guest_expect_no_interrupt(&g);
-        fake_ring_close(&r);
 
-        qtest_qmp_ok(g.testbed.qtest,
-                     "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", "
-                     "\"id\": \"gpu\", \"addr\": \"3\", \"socket\": \"mediator.sock\"}}");
+        device_plug(&g.testbed.device);
         guest_set_up_device(&g);
     }
     guest_close(&g);
@@ -412,46 +373,39 @@ TEST(test_unplugged)
 static void test_migrated(void **state)
 {
     Guest *g = *state, there;
-    FakeRing r, next;
-    pid_t pid;
+    FakeRing *r = open_ring(g), *next;
 
-    open_ring(g, &r);
-    assert_by_kvm(g, &r);
+    assert_by_kvm(g, r);
     mask_vector(g, true);
-    pid = fake_obey_meanwhile(&g->testbed.mediator, &r); /* signals, too */
+    fake_obey_meanwhile(&g->testbed.mediator, r); /* signals, too */
     guest_migrate(g, &there);
-    fake_obeyed(pid);
+    fake_obeyed(&g->testbed.mediator);
     assert_true(is_pending(&there));
     guest_expect_no_interrupt(&there);
     mask_vector(&there, false);
     guest_wait_interrupt(&there, 0);
 
     clear_status(&there);
-    fake_accept_setup(&there.testbed.mediator, &next);
+    next = fake_accept_setup(&there.testbed.mediator);
     take_up(&there);
-    assert_by_kvm(&there, &next);
+    assert_by_kvm(&there, next);
     guest_close(&there);
-    fake_ring_close(&r);
-    fake_ring_close(&next);
 }
 
 /* The vector was not masked then, so nothing but the stream says that its message is wanted. */
 static void test_migrated_unmasked(void **state)
 {
     Guest *g = *state, there;
-    FakeRing r, next;
-    pid_t pid;
+    FakeRing *next;
 
-    open_ring(g, &r);
-    pid = fake_obey_meanwhile(&g->testbed.mediator, NULL);
+    open_ring(g);
+    fake_obey_meanwhile(&g->testbed.mediator, NULL);
     guest_migrate(g, &there);
-    fake_obeyed(pid);
-    fake_accept_setup(&there.testbed.mediator, &next);
+    fake_obeyed(&g->testbed.mediator);
+    next = fake_accept_setup(&there.testbed.mediator);
     take_up(&there);
-    assert_by_kvm(&there, &next);
+    assert_by_kvm(&there, next);
     guest_close(&there);
-    fake_ring_close(&r);
-    fake_ring_close(&next);
 }
 
 /* ---- The program -------------------------------------------------------------------------- */

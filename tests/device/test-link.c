@@ -16,20 +16,11 @@ static void assert_unavailable(Testbed *t)
     assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
 }
 
-/* Submits the request 1 and lets the mediator take it. */
-static void submit_and_take(Testbed *t)
-{
-    device_submit_add(&t->device, 1, 100, 200);
-    fake_accept(&t->mediator, NULL);
-    fake_expect_request(&t->mediator, 1, NULL);
-}
-
 /* The request 1 comes again on a new connection, and is answered. */
 static void serve_again(Testbed *t)
 {
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
     assert_int_equal(device_result(&t->device), 300);
 }
 
@@ -54,40 +45,34 @@ static void test_absent(void **state)
     assert_int_equal(qtest_log_count(t->qtest, "vgpu-stub gpu: mediator.sock: No such file"), 1);
 }
 
-TEST(test_absent_without_patience)
+static void test_absent_without_patience(void **state)
 {
-    Testbed t;
+    Testbed *t = *state;
 
-    testbed_open(&t, ",reconnect-timeout=0");
-    fake_stop(&t.mediator);
-    device_submit_add(&t.device, 1, 1, 1);
+    fake_stop(&t->mediator);
+    device_submit_add(&t->device, 1, 1, 1);
     /* The doorbell's own write has brought the error. */
-    assert_int_equal(device_read(&t.device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
-    assert_unavailable(&t);
-    testbed_close(&t);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
+    assert_unavailable(t);
 }
 
-TEST(test_broken_without_patience)
+static void test_broken_without_patience(void **state)
 {
-    Testbed t;
+    Testbed *t = *state;
 
-    testbed_open(&t, ",reconnect-timeout=0");
-    submit_and_take(&t);
-    fake_hang_up(&t.mediator);
-    assert_unavailable(&t);
-    fake_expect_no_caller(&t.mediator);
-    testbed_close(&t);
+    testbed_submit_and_take(t, 1);
+    fake_hang_up(&t->mediator);
+    assert_unavailable(t);
+    fake_expect_no_caller(&t->mediator);
 }
 
-TEST(test_stalled_without_patience)
+static void test_stalled_without_patience(void **state)
 {
-    Testbed t;
+    Testbed *t = *state;
 
-    testbed_open(&t, ",reconnect-timeout=0");
-    submit_and_take(&t);
-    assert_unavailable(&t); /* not at once, but after the second that an answer may take */
-    fake_expect_hang_up(&t.mediator);
-    testbed_close(&t);
+    testbed_submit_and_take(t, 1);
+    assert_unavailable(t); /* not at once, but after the second that an answer may take */
+    fake_expect_hang_up(&t->mediator);
 }
 
 static void test_appears_later(void **state)
@@ -97,7 +82,7 @@ static void test_appears_later(void **state)
     fake_stop(&t->mediator);
     device_submit_add(&t->device, 1, 100, 200);
     assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    testbed_listen(t);
     serve_again(t);
 }
 
@@ -111,7 +96,7 @@ static void test_socket_left_behind(void **state)
     device_submit_add(&t->device, 1, 100, 200);
     assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
     unlink(t->mediator.path);
-    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    testbed_listen(t);
     serve_again(t);
 }
 
@@ -138,9 +123,9 @@ static void test_killed_and_back(void **state)
 {
     Testbed *t = *state;
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     fake_stop(&t->mediator);
-    fake_listen(&t->mediator, qtest_directory(t->qtest));
+    testbed_listen(t);
     serve_again(t);
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 1);
 }
@@ -150,10 +135,9 @@ static void test_killed_and_gone(void **state)
     Testbed *t = *state;
     int64_t begin;
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     fake_welcome(&t->mediator);
-    fake_send(&t->mediator, VGPU_MSG_PING, 7, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* WELCOME has been taken */
+    fake_synchronize(&t->mediator); /* WELCOME has been taken */
     begin = now_ms();
     fake_stop(&t->mediator);
     assert_unavailable(t);
@@ -164,7 +148,7 @@ static void test_restarted_while_idle(void **state)
 {
     Testbed *t = *state;
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
     assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
     fake_hang_up(&t->mediator);
@@ -211,8 +195,7 @@ static void test_resume_secret(void **state)
     assert_memory_equal(hello.resume, none, sizeof(none));
     fake_send(&t->mediator, VGPU_MSG_WELCOME, 1, &welcome, sizeof(welcome));
     fake_expect_request(&t->mediator, 1, NULL);
-    fake_send(&t->mediator, VGPU_MSG_PING, 7, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &message); /* WELCOME has been taken */
+    fake_synchronize(&t->mediator); /* WELCOME has been taken */
     fake_hang_up(&t->mediator);
 
     fake_accept(&t->mediator, &message);
@@ -220,8 +203,7 @@ static void test_resume_secret(void **state)
     assert_memory_equal(hello.resume, welcome.resume, sizeof(welcome.resume));
     fake_send(&t->mediator, VGPU_MSG_WELCOME, 1, &welcome, VGPU_WELCOME_SIZE_MIN);
     fake_expect_request(&t->mediator, 1, NULL);
-    fake_send(&t->mediator, VGPU_MSG_PING, 8, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &message);
+    fake_synchronize(&t->mediator);
     fake_hang_up(&t->mediator);
 
     fake_accept(&t->mediator, &message);
@@ -264,7 +246,7 @@ static void test_stalls_before_a_sign_of_life(void **state)
     Testbed *t = *state;
     int64_t begin = now_ms();
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     assert_unavailable(t);
     assert_in_range(now_ms() - begin, 1000, 10000);
     fake_expect_hang_up(&t->mediator);
@@ -274,7 +256,7 @@ static void test_stalls_after_a_sign_of_life(void **state)
 {
     Testbed *t = *state;
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     fake_welcome(&t->mediator);
     fake_expect_ping(&t->mediator);
     fake_expect_hang_up(&t->mediator);
@@ -285,11 +267,9 @@ static void test_stalls_after_a_sign_of_life(void **state)
 static void test_slow_but_alive(void **state)
 {
     Testbed *t = *state;
-    int64_t begin = now_ms();
 
-    submit_and_take(t);
-    while (now_ms() - begin < 2500)
-        fake_send(&t->mediator, VGPU_MSG_PONG, fake_expect_ping(&t->mediator), NULL, 0);
+    testbed_submit_and_take(t, 1);
+    fake_stay_alive(&t->mediator, 2500);
     assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
     fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
     assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
@@ -301,7 +281,7 @@ static void test_ping_is_answered(void **state)
     Testbed *t = *state;
     WireMessage pong;
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     fake_send(&t->mediator, VGPU_MSG_PING, 0xabcdef01, NULL, 0);
     fake_expect(&t->mediator, VGPU_MSG_PONG, &pong);
     assert_int_equal(pong.header.request_id, 0xabcdef01);
@@ -344,7 +324,7 @@ static void test_several_messages_at_once(void **state)
     char bytes[2048];
     size_t size = whole_answer(bytes);
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     fake_send_bytes(&t->mediator, bytes, size);
     assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
     assert_int_equal(device_result(&t->device), 300);
@@ -357,7 +337,7 @@ static void test_byte_by_byte(void **state)
     char bytes[2048];
     size_t size = whole_answer(bytes);
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     for (size_t i = 0; i < size; i++) {
         fake_send_bytes(&t->mediator, bytes + i, 1);
         /* QEMU has gone through its main loop before it answers. */
@@ -392,7 +372,7 @@ static void test_half_a_message_and_silence(void **state)
     char bytes[2048];
 
     whole_answer(bytes);
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     fake_send_bytes(&t->mediator, bytes, 20);
     assert_unavailable(t);
     fake_expect_hang_up(&t->mediator);
@@ -407,7 +387,7 @@ static void test_ping_flood(void **state)
     Testbed *t = *state;
     ssize_t n;
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     do {
         struct pollfd p = {.fd = t->mediator.peer, .events = POLLOUT};
 
@@ -425,7 +405,7 @@ static void test_reads_late(void **state)
     Testbed *t = *state;
     unsigned n = fake_capacity() + 8;
 
-    submit_and_take(t);
+    testbed_submit_and_take(t, 1);
     for (unsigned i = 0; i < n; i++)
         fake_send(&t->mediator, VGPU_MSG_PING, i, NULL, 0);
     fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
@@ -437,42 +417,37 @@ static void test_reads_late(void **state)
         assert_int_equal(pong.header.request_id, i);
     }
     device_submit_add(&t->device, 2, 1, 1);
-    fake_serve_add(&t->mediator, 2);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 2);
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
-#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, testbed_setup_impatient, testbed_teardown)
-        IMPATIENT(test_absent),
-        cmocka_unit_test(test_absent_without_patience),
-        cmocka_unit_test(test_broken_without_patience),
-        cmocka_unit_test(test_stalled_without_patience),
-        CASE(test_appears_later),
-        CASE(test_socket_left_behind),
-        CASE(test_backlog_is_full),
-        CASE(test_killed_and_back),
-        IMPATIENT(test_killed_and_gone),
-        CASE(test_restarted_while_idle),
-        CASE(test_a_request_is_given_up),
-        CASE(test_resume_secret),
-        CASE(test_hello_is_refused),
-        IMPATIENT(test_never_accepts),
-        IMPATIENT(test_stalls_before_a_sign_of_life),
-        IMPATIENT(test_stalls_after_a_sign_of_life),
-        IMPATIENT(test_slow_but_alive),
-        CASE(test_ping_is_answered),
-        CASE(test_several_messages_at_once),
-        CASE(test_byte_by_byte),
-        CASE(test_half_a_message),
-        IMPATIENT(test_half_a_message_and_silence),
-        CASE(test_ping_flood),
-        CASE(test_reads_late),
-#undef IMPATIENT
-#undef CASE
+        TESTBED(test_absent, IMPATIENT),
+        TESTBED(test_absent_without_patience, NO_PATIENCE),
+        TESTBED(test_broken_without_patience, NO_PATIENCE),
+        TESTBED(test_stalled_without_patience, NO_PATIENCE),
+        TESTBED(test_appears_later, NULL),
+        TESTBED(test_socket_left_behind, NULL),
+        TESTBED(test_backlog_is_full, NULL),
+        TESTBED(test_killed_and_back, NULL),
+        TESTBED(test_killed_and_gone, IMPATIENT),
+        TESTBED(test_restarted_while_idle, NULL),
+        TESTBED(test_a_request_is_given_up, NULL),
+        TESTBED(test_resume_secret, NULL),
+        TESTBED(test_hello_is_refused, NULL),
+        TESTBED(test_never_accepts, IMPATIENT),
+        TESTBED(test_stalls_before_a_sign_of_life, IMPATIENT),
+        TESTBED(test_stalls_after_a_sign_of_life, IMPATIENT),
+        TESTBED(test_slow_but_alive, IMPATIENT),
+        TESTBED(test_ping_is_answered, NULL),
+        TESTBED(test_several_messages_at_once, NULL),
+        TESTBED(test_byte_by_byte, NULL),
+        TESTBED(test_half_a_message, NULL),
+        TESTBED(test_half_a_message_and_silence, IMPATIENT),
+        TESTBED(test_ping_flood, NULL),
+        TESTBED(test_reads_late, NULL),
     };
 
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);

@@ -8,19 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Where the firmware interface of QEMU's i440FX machine takes the slots to be ejected,
- * and the bus they are on. */
-#define ACPI_PCI_EJECT 0xae08
-#define ACPI_PCI_SELECT 0xae10
-
-static void submit_and_take(Testbed *t, uint32_t id)
-{
-    device_submit_add(&t->device, id, 100, 200);
-    if (t->mediator.peer < 0)
-        fake_accept(&t->mediator, NULL);
-    fake_expect_request(&t->mediator, id, NULL);
-}
-
 /* ---- Reset ------------------------------------------------------------------------ */
 
 static void assert_power_on(Testbed *t)
@@ -47,7 +34,7 @@ static void check_reset_in_busy(Testbed *t, void (*reset)(Testbed *t))
 {
     FakeMediator old;
 
-    submit_and_take(t, 1);
+    testbed_submit_and_take(t, 1);
     device_write(&t->device, VGPU_REG_SCRATCH, 0x1234);
     reset(t);
     assert_power_on(t);
@@ -57,25 +44,23 @@ static void check_reset_in_busy(Testbed *t, void (*reset)(Testbed *t))
     device_submit_add(&t->device, 1, 1, 2);
     fake_accept(&t->mediator, NULL);
     fake_expect_hang_up(&old);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
     assert_int_equal(device_result(&t->device), 3);
 }
 
 /* The same when the old answer has arrived in QEMU's socket, but was not looked at. */
 static void check_reset_with_answer_at_hand(Testbed *t, void (*reset)(Testbed *t))
 {
-    submit_and_take(t, 1);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}"); /* QEMU reads nothing now */
+    testbed_submit_and_take(t, 1);
+    qtest_pause(t->qtest); /* QEMU reads nothing now */
     fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 0xdead);
     reset(t);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    qtest_resume(t->qtest);
     assert_power_on(t);
 
     device_submit_add(&t->device, 1, 1, 2);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
     assert_int_equal(device_result(&t->device), 3);
 }
 
@@ -106,12 +91,12 @@ static void test_reset_in_done_keeps_the_connection(void **state)
 {
     Testbed *t = *state;
 
-    submit_and_take(t, 1);
+    testbed_submit_and_take(t, 1);
     fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
     qtest_wait_irq(t->qtest, true);
     testbed_function_level_reset(t); /* with the interrupt raised */
     assert_power_on(t);
-    submit_and_take(t, 2);
+    testbed_submit_and_take(t, 2);
     assert_false(fake_has_caller(&t->mediator));
 }
 
@@ -123,8 +108,8 @@ static void test_reset_while_reconnecting(void **state)
     device_submit_add(&t->device, 1, 100, 200);
     testbed_function_level_reset(t);
     assert_power_on(t);
-    fake_listen(&t->mediator, qtest_directory(t->qtest));
-    submit_and_take(t, 2); /* and not 1 */
+    testbed_listen(t);
+    testbed_submit_and_take(t, 2); /* and not 1 */
 }
 
 static void test_express_and_conventional(void **state)
@@ -153,13 +138,13 @@ static void test_nothing_happens_to_a_stopped_vm(void **state)
 {
     Testbed *t = *state;
 
-    submit_and_take(t, 1);
+    testbed_submit_and_take(t, 1);
     fake_welcome(&t->mediator);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
+    qtest_pause(t->qtest);
     fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
     for (int i = 0; i < 20; i++)
         assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    qtest_resume(t->qtest);
     assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
     assert_int_equal(device_result(&t->device), 300);
 }
@@ -171,82 +156,58 @@ static void test_no_deadline_ends_in_a_stopped_vm(void **state)
     int64_t begin = now_ms();
 
     device_submit_add(&t->device, 1, 100, 200);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
+    qtest_pause(t->qtest);
     while (now_ms() - begin < 1500)
         assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    qtest_resume(t->qtest);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
 }
 
 static void test_mediator_restarted_while_stopped(void **state)
 {
     Testbed *t = *state;
 
-    submit_and_take(t, 1);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
+    testbed_submit_and_take(t, 1);
+    qtest_pause(t->qtest);
     fake_stop(&t->mediator);
-    fake_listen(&t->mediator, qtest_directory(t->qtest));
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    testbed_listen(t);
+    qtest_resume(t->qtest);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
 }
 
 /* ---- Hot plug ------------------------------------------------------------------------------ */
 
-static void open_pc(Testbed *t)
+static void test_hot_unplug_in_busy(void **state)
 {
-    testbed_open_args(t, 0,
-                      (const char *const[]){"-machine", "pc", "-device",
-                                            "vgpu-stub,id=gpu,addr=3,socket=mediator.sock", NULL});
-}
+    Testbed *t = *state;
 
-static void unplug(Testbed *t)
-{
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"gpu\"}}");
-    qtest_out32(t->qtest, ACPI_PCI_SELECT, 0);
-    qtest_out32(t->qtest, ACPI_PCI_EJECT, 1u << t->device.slot);
-    qtest_wait_event(t->qtest, "DEVICE_DELETED", "\"device\": \"gpu\"");
-}
-
-TEST(test_hot_unplug_in_busy)
-{
-    Testbed t;
-
-    open_pc(&t);
-    submit_and_take(&t, 1);
-    unplug(&t);
-    fake_expect_hang_up(&t.mediator);
+    testbed_submit_and_take(t, 1);
+    device_unplug(&t->device);
+    fake_expect_hang_up(&t->mediator);
 
     /* Another one in the same place knows nothing of it. */
-    qtest_qmp_ok(t.qtest,
-                 "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", "
-                 "\"id\": \"gpu\", \"addr\": \"3\", \"socket\": \"mediator.sock\"}}");
-    assert_true(device_find(t.qtest, 0, &t.device));
-    assert_int_equal(device_read(&t.device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
-    submit_and_take(&t, 2);
-    testbed_close(&t);
+    device_plug(&t->device);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
+    testbed_submit_and_take(t, 2);
 }
 
-TEST(test_hot_unplug_while_reconnecting)
+static void test_hot_unplug_while_reconnecting(void **state)
 {
-    Testbed t;
+    Testbed *t = *state;
 
-    open_pc(&t);
-    fake_stop(&t.mediator);
-    device_submit_add(&t.device, 1, 1, 1);
-    assert_int_equal(device_read(&t.device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    unplug(&t);
-    fake_listen(&t.mediator, qtest_directory(t.qtest));
-    fake_expect_no_caller(&t.mediator);
-    testbed_close(&t);
+    fake_stop(&t->mediator);
+    device_submit_add(&t->device, 1, 1, 1);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    device_unplug(&t->device);
+    testbed_listen(t);
+    fake_expect_no_caller(&t->mediator);
 }
 
 /* ---- Properties ------------------------------------------------------------------------------ */
 
-TEST(test_bad_properties)
+static void test_bad_properties(void **state)
 {
     static const struct {
         const char *property;
@@ -267,12 +228,11 @@ TEST(test_bad_properties)
         {"\"reconnect-timeout\": \"soon\"", "reconnect-timeout"},
         {"\"colour\": \"red\"", "colour"},
     };
-    Testbed t;
+    Testbed *t = *state;
 
-    open_pc(&t);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char *reply = qtest_qmp(
-            t.qtest,
+            t->qtest,
             "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", %s}}",
             bad[i].property);
 
@@ -280,7 +240,6 @@ TEST(test_bad_properties)
             fail_msg("%s was answered %s", bad[i].property, reply);
         free(reply);
     }
-    testbed_close(&t);
 }
 
 TEST(test_default_socket)
@@ -352,8 +311,7 @@ TEST(test_two_devices)
     testbed_close(&t);
 }
 
-/* ---- The plugin --------------------------------------------------------------------------------
- */
+/* ---- The plugin --------------------------------------------------------------------- */
 
 TEST(test_plugin_for_another_qemu)
 {
@@ -412,35 +370,21 @@ TEST(test_bad_property_on_the_command_line)
     free(log);
 }
 
-static int setup_port(void **state)
-{
-    Testbed *t = malloc(sizeof(*t));
-
-    if (!t)
-        return -1;
-    testbed_open_port(t, "");
-    *state = t;
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
-#define IMPATIENT(f) cmocka_unit_test_setup_teardown(f, testbed_setup_impatient, testbed_teardown)
-#define PORT(f) cmocka_unit_test_setup_teardown(f, setup_port, testbed_teardown)
-        CASE(test_system_reset),
-        PORT(test_function_level_reset),
-        PORT(test_hot_reset),
-        PORT(test_reset_in_done_keeps_the_connection),
-        PORT(test_reset_while_reconnecting),
-        PORT(test_express_and_conventional),
-        CASE(test_nothing_happens_to_a_stopped_vm),
-        IMPATIENT(test_no_deadline_ends_in_a_stopped_vm),
-        CASE(test_mediator_restarted_while_stopped),
-        cmocka_unit_test(test_hot_unplug_in_busy),
-        cmocka_unit_test(test_hot_unplug_while_reconnecting),
-        cmocka_unit_test(test_bad_properties),
+        TESTBED(test_system_reset, NULL),
+        TESTBED_PORT(test_function_level_reset),
+        TESTBED_PORT(test_hot_reset),
+        TESTBED_PORT(test_reset_in_done_keeps_the_connection),
+        TESTBED_PORT(test_reset_while_reconnecting),
+        TESTBED_PORT(test_express_and_conventional),
+        TESTBED(test_nothing_happens_to_a_stopped_vm, NULL),
+        TESTBED(test_no_deadline_ends_in_a_stopped_vm, IMPATIENT),
+        TESTBED(test_mediator_restarted_while_stopped, NULL),
+        TESTBED_PC(test_hot_unplug_in_busy),
+        TESTBED_PC(test_hot_unplug_while_reconnecting),
+        TESTBED_PC(test_bad_properties),
         cmocka_unit_test(test_default_socket),
         cmocka_unit_test(test_good_properties),
         cmocka_unit_test(test_two_devices),
@@ -448,9 +392,6 @@ int main(void)
         cmocka_unit_test(test_plugin_takes_no_arguments),
         cmocka_unit_test(test_plugin_loaded_twice),
         cmocka_unit_test(test_bad_property_on_the_command_line),
-#undef PORT
-#undef IMPATIENT
-#undef CASE
     };
 
     return cmocka_run_group_tests_name("machine", tests, NULL, NULL);

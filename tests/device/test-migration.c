@@ -40,9 +40,7 @@ static void test_migration_in_error_with_interrupt(void **state)
     uint32_t before[VGPU_REG_EXTENSION / 4], after[VGPU_REG_EXTENSION / 4];
     Testbed there;
 
-    device_submit_add(&t->device, 42, 100, 200);
-    fake_accept(&t->mediator, NULL);
-    fake_expect_request(&t->mediator, 42, NULL);
+    testbed_submit_and_take(t, 42);
     fake_respond(&t->mediator, 42, VGPU_ERROR_CUDA_ERROR, 700);
     qtest_wait_irq(t->qtest, true);
     qtest_read_buffer(t->qtest, DEVICE_BAR0, before, sizeof(before));
@@ -87,15 +85,12 @@ static void test_tampered_stream(void **state)
     char path[] = STREAM_FILE, mark[64], *bytes, *at;
     Testbed *t = *state;
     size_t size;
-    int fd = mkstemp(path);
 
-    assert_true(fd >= 0);
-    close(fd);
     device_submit_add(&t->device, 42, 100, 200);
     fake_accept(&t->mediator, NULL);
     memset(mark, 0xa7, sizeof(mark));
     qtest_write_buffer(t->qtest, DEVICE_BAR0 + VGPU_REG_REQUEST, mark, sizeof(mark));
-    stream_save(t, path);
+    stream_save_new(t, path);
 
     bytes = stream_read(path, &size);
     at = memmem(bytes, size, mark, sizeof(mark));
@@ -116,36 +111,31 @@ static void test_snapshot_in_busy(void **state)
     Testbed *t = *state;
 
     stream_add_disk(t->qtest);
-    device_submit_add(&t->device, 1, 100, 200);
-    fake_accept(&t->mediator, NULL);
-    fake_expect_request(&t->mediator, 1, NULL);
+    testbed_submit_and_take(t, 1);
     stream_run_job(t->qtest, "snapshot-save", snapshot);
     fake_respond(&t->mediator, 1, VGPU_ERROR_NONE, 300);
     assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
 
     device_submit_add(&t->device, 2, 1, 2);
     fake_expect_request(&t->mediator, 2, NULL);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"stop\"}");
+    qtest_pause(t->qtest);
     stream_run_job(t->qtest, "snapshot-load", snapshot);
     assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
     assert_int_equal(device_read(&t->device, VGPU_REG_REQUEST_ID), 1);
     fake_expect_hang_up(&t->mediator); /* the answer to 2 must never come */
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"cont\"}");
+    qtest_resume(t->qtest);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
     assert_int_equal(device_result(&t->device), 300);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
-        CASE(test_migration_in_busy),
-        CASE(test_migration_in_error_with_interrupt),
-        CASE(test_tampered_stream),
-        CASE(test_snapshot_in_busy),
-#undef CASE
+        TESTBED(test_migration_in_busy, NULL),
+        TESTBED(test_migration_in_error_with_interrupt, NULL),
+        TESTBED(test_tampered_stream, NULL),
+        TESTBED(test_snapshot_in_busy, NULL),
     };
 
     return cmocka_run_group_tests_name("migration", tests, NULL, NULL);

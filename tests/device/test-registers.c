@@ -51,24 +51,14 @@ static const struct row {
 
 static int open_without_window(void **state)
 {
-    Testbed *t = malloc(sizeof(*t));
-
-    if (!t)
-        return -1;
-    testbed_open(t, PROPERTIES ",window-size=0");
-    *state = t;
-    return 0;
+    *state = (char[]){PROPERTIES ",window-size=0"};
+    return testbed_setup(state);
 }
 
 static int open_with_window(void **state)
 {
-    Testbed *t = malloc(sizeof(*t));
-
-    if (!t)
-        return -1;
-    testbed_open(t, PROPERTIES);
-    *state = t;
-    return 0;
+    *state = (char[]){PROPERTIES};
+    return testbed_setup(state);
 }
 
 static int reset(void **state)

@@ -4,7 +4,6 @@
 
 #include <linux/pci_regs.h>
 #include <stdlib.h>
-#include <time.h>
 
 static uint64_t timestamp(Device *d)
 {
@@ -12,20 +11,11 @@ static uint64_t timestamp(Device *d)
            device_read(d, VGPU_REG_TIMESTAMP_LO);
 }
 
-static uint64_t now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
-}
-
 /* One whole addition, on a connection that stands. */
 static void add_once(Testbed *t, uint32_t id)
 {
     device_submit_add(&t->device, id, id, 1000);
-    fake_serve_add(&t->mediator, id);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, id);
     assert_int_equal(device_result(&t->device), id + 1000);
 }
 
@@ -34,37 +24,33 @@ static void add_once(Testbed *t, uint32_t id)
 static void test_done(void **state)
 {
     Testbed *t = *state;
-    uint64_t before = now_us(), at;
+    uint64_t before = now_usec(), at;
 
     device_submit_add(&t->device, 5, 100, 200);
     assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
     assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
     fake_accept(&t->mediator, NULL);
     fake_welcome(&t->mediator);
-    fake_serve_add(&t->mediator, 5);
-
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 5);
     assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
     assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), sizeof(VGPUResponse) + 4);
     assert_int_equal(device_read(&t->device, VGPU_REG_REQUEST_ID), 5);
     assert_int_equal(device_result(&t->device), 300);
     at = timestamp(&t->device);
-    assert_in_range(at, before, now_us());
+    assert_in_range(at, before, now_usec());
 }
 
-TEST(test_what_the_mediator_is_told)
+static void test_what_the_mediator_is_told(void **state)
 {
     static const uint8_t uuid[16] = {0x5c, 0x1d, 0xb2, 0x10, 0x6a, 0x7b, 0x4c, 0x1d,
                                      0x8e, 0x9f, 0x00, 0x11, 0x22, 0x33, 0x44, 0x55};
     WireMessage hello, request;
     VGPUHello payload;
-    Testbed t;
+    Testbed *t = *state;
 
-    testbed_open(&t, ",pool_id=C,priority=low,vm_id=4000000000,"
-                     "uuid=5c1db210-6a7b-4c1d-8e9f-001122334455");
-    device_submit_add(&t.device, 0xdeadbeef, 1, 2);
-    fake_accept(&t.mediator, &hello);
-    fake_expect_request(&t.mediator, 0xdeadbeef, &request);
+    device_submit_add(&t->device, 0xdeadbeef, 1, 2);
+    fake_accept(&t->mediator, &hello);
+    fake_expect_request(&t->mediator, 0xdeadbeef, &request);
 
     assert_int_equal(hello.header.payload_len, sizeof(VGPUHello));
     memcpy(&payload, hello.payload, sizeof(payload));
@@ -79,7 +65,6 @@ TEST(test_what_the_mediator_is_told)
     assert_int_equal(request.header.payload_len, sizeof(VGPURequest) + 8);
     assert_int_equal(vgpu_request_check(request.payload, request.header.payload_len, NULL),
                      VGPU_ERROR_NONE);
-    testbed_close(&t);
 }
 
 static void hello_uuid(const char *const *args, VGPUHello *ret)
@@ -124,8 +109,7 @@ static void test_one_connection_and_only_when_needed(void **state)
     assert_false(fake_has_caller(&t->mediator));
     device_submit_add(&t->device, 1, 1, 1000);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
     for (uint32_t id = 2; id < 20; id++)
         add_once(t, id);
     assert_false(fake_has_caller(&t->mediator));
@@ -209,8 +193,7 @@ static void test_doorbell_in_done_and_error(void **state)
     assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
     assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
     assert_int_equal(device_read(&t->device, VGPU_REG_RESPONSE_LEN), 0);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
     assert_int_equal(device_read(&t->device, VGPU_REG_ERROR_CODE), VGPU_ERROR_NONE);
 
     add_once(t, 2); /* in DONE */
@@ -228,8 +211,7 @@ static void test_doorbell_in_busy_is_ignored(void **state)
     device_write(&t->device, VGPU_REG_DOORBELL, 1);
     assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
 
     /* The next message is the next request, not one of those. */
     add_once(t, 3);
@@ -241,8 +223,7 @@ static void test_states_stay_until_the_next_doorbell(void **state)
 
     device_submit_add(&t->device, 1, 1, 1);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
     device_write(&t->device, VGPU_REG_REQUEST_LEN, 0);
     device_write(&t->device, VGPU_REG_REQUEST_ID, 99);
     device_write(&t->device, VGPU_REG_REQUEST, 99);
@@ -314,8 +295,7 @@ static void test_every_error_of_the_mediator(void **state)
 
     device_submit_add(&t->device, 0, 1, 1);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 0);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 0);
 
     for (uint32_t code = 1; code < VGPU_N_ERRORS; code++) {
         device_submit_add(&t->device, code, 1, 1);
@@ -370,8 +350,7 @@ static void test_interrupt_control_and_status(void **state)
 
     device_submit_add(&t->device, 1, 1, 1);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
 
     device_write(&t->device, VGPU_REG_IRQ_CTRL, 0);
     finish_silently(t, 1);
@@ -405,8 +384,7 @@ static void test_pci_interrupt_disable(void **state)
 
     device_submit_add(&t->device, 1, 1, 1);
     fake_accept(&t->mediator, NULL);
-    fake_serve_add(&t->mediator, 1);
-    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+    testbed_serve_add(t, 1);
 
     pci_write32(t->qtest, 0, t->device.slot, PCI_COMMAND, on | PCI_COMMAND_INTX_DISABLE);
     finish_silently(t, 1);
@@ -421,25 +399,24 @@ static void test_pci_interrupt_disable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, testbed_setup, testbed_teardown)
-        CASE(test_done),
-        cmocka_unit_test(test_what_the_mediator_is_told),
+        TESTBED(test_done, NULL),
+        TESTBED(test_what_the_mediator_is_told, ",pool_id=C,priority=low,vm_id=4000000000,"
+                                                "uuid=5c1db210-6a7b-4c1d-8e9f-001122334455"),
         cmocka_unit_test(test_the_vm_has_a_uuid),
         cmocka_unit_test(test_the_vm_has_no_uuid),
-        CASE(test_one_connection_and_only_when_needed),
-        CASE(test_request_follows_hello_at_once),
-        CASE(test_largest_request_and_response),
-        CASE(test_smallest_request),
-        CASE(test_doorbell_in_done_and_error),
-        CASE(test_doorbell_in_busy_is_ignored),
-        CASE(test_states_stay_until_the_next_doorbell),
-        CASE(test_request_is_as_it_was_at_the_doorbell),
-        CASE(test_lengths_that_cannot_be),
-        CASE(test_every_error_of_the_mediator),
-        CASE(test_busy_and_quarantined),
-        CASE(test_interrupt_control_and_status),
-        CASE(test_pci_interrupt_disable),
-#undef CASE
+        TESTBED(test_one_connection_and_only_when_needed, NULL),
+        TESTBED(test_request_follows_hello_at_once, NULL),
+        TESTBED(test_largest_request_and_response, NULL),
+        TESTBED(test_smallest_request, NULL),
+        TESTBED(test_doorbell_in_done_and_error, NULL),
+        TESTBED(test_doorbell_in_busy_is_ignored, NULL),
+        TESTBED(test_states_stay_until_the_next_doorbell, NULL),
+        TESTBED(test_request_is_as_it_was_at_the_doorbell, NULL),
+        TESTBED(test_lengths_that_cannot_be, NULL),
+        TESTBED(test_every_error_of_the_mediator, NULL),
+        TESTBED(test_busy_and_quarantined, NULL),
+        TESTBED(test_interrupt_control_and_status, NULL),
+        TESTBED(test_pci_interrupt_disable, NULL),
     };
 
     return cmocka_run_group_tests_name("requests", tests, NULL, NULL);

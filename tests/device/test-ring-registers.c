@@ -88,31 +88,26 @@ static void test_narrow_writes(void **state)
 static void test_on_and_off(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r;
 
-    ring_open(t, &r);
     assert_int_equal(device_read(&t->device, VGPU_REG_RING_ERROR), 0);
     device_write(&t->device, VGPU_REG_RING_CTRL, 0);
     assert_int_equal(ring_state(t), VGPU_RING_STOPPING);
     fake_expect_off(&t->mediator);
     assert_int_equal(ring_state(t), VGPU_RING_STOPPING);
     fake_stopped(&t->mediator);
-    fake_send(&t->mediator, VGPU_MSG_PING, 1, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* so that has been taken */
+    fake_synchronize(&t->mediator); /* so that has been taken */
     assert_int_equal(ring_state(t), VGPU_RING_OFF);
     device_write(&t->device, VGPU_REG_RING_CTRL, 0);
     assert_int_equal(ring_state(t), VGPU_RING_OFF);
-    fake_ring_close(&r);
 
     /* Again, on the same connection, elsewhere */
     device_ring_place(&t->device, 0x200000, VGPU_RING_ENTRIES_MAX);
     device_write(&t->device, VGPU_REG_RING_CTRL, 1);
-    fake_expect_setup(&t->mediator, &r);
-    assert_int_equal(r.setup.offset, 0x200000);
-    assert_int_equal(r.setup.entries, VGPU_RING_ENTRIES_MAX);
-    fake_ready(&t->mediator, VGPU_ERROR_NONE);
-    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
-    fake_ring_close(&r);
+    r = fake_expect_setup(&t->mediator);
+    assert_int_equal(r->setup.offset, 0x200000);
+    assert_int_equal(r->setup.entries, VGPU_RING_ENTRIES_MAX);
+    ring_agree(t);
 }
 
 /* A ring that is on stays where it is, and only 0 turns it off. */
@@ -120,9 +115,7 @@ static void test_nothing_changes_while_on(void **state)
 {
     static const uint32_t values[] = {1, 2, 3, 0x100, 0x80000000, 0xffffffff};
     Testbed *t = *state;
-    FakeRing r;
 
-    ring_open(t, &r);
     device_ring_place(&t->device, 0x200000, 64);
     assert_int_equal(device_read(&t->device, VGPU_REG_RING_OFFSET_LO), RING_OFFSET);
     assert_int_equal(device_read(&t->device, VGPU_REG_RING_ENTRIES), RING_ENTRIES);
@@ -131,11 +124,9 @@ static void test_nothing_changes_while_on(void **state)
     for (unsigned shift = 1; shift < 4; shift++)
         qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_CTRL + shift, 1, 0);
     assert_int_equal(ring_state(t), VGPU_RING_ON);
-    fake_send(&t->mediator, VGPU_MSG_PING, 1, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* and no RING_ message */
+    fake_synchronize(&t->mediator); /* and no RING_ message */
     qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_CTRL, 1, 0);
     fake_expect_off(&t->mediator);
-    fake_ring_close(&r);
 }
 
 static void test_bad_places(void **state)
@@ -158,7 +149,6 @@ static void test_bad_places(void **state)
         {(16 << 20) - 4096, 32}, /* 128 + 32 * 160 bytes */
     };
     Testbed *t = *state;
-    FakeRing r;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         device_ring_place(&t->device, bad[i].offset, bad[i].entries);
@@ -173,56 +163,47 @@ static void test_bad_places(void **state)
 
     device_ring_place(&t->device, (16 << 20) - 4096, 16); /* 128 + 16 * 160: it just fits */
     device_write(&t->device, VGPU_REG_RING_CTRL, 1);
-    fake_accept_setup(&t->mediator, &r);
-    fake_ring_close(&r);
+    fake_accept_setup(&t->mediator);
 }
 
 /* The next ring waits for the last one, whose mediator may still write into the window. */
 static void test_on_again_while_stopping(void **state)
 {
     Testbed *t = *state;
-    FakeRing r, next;
+    FakeRing *r = t->mediator.ring, *next;
 
-    ring_open(t, &r);
     device_write(&t->device, VGPU_REG_RING_CTRL, 0);
     device_write(&t->device, VGPU_REG_RING_CTRL, 1);
     assert_int_equal(ring_state(t), VGPU_RING_STARTING);
     fake_expect_off(&t->mediator);
-    fake_send(&t->mediator, VGPU_MSG_PING, 1, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0}); /* and no RING_SETUP before it */
+    fake_synchronize(&t->mediator); /* and no RING_SETUP before it */
     fake_stopped(&t->mediator);
-    fake_expect_setup(&t->mediator, &next);
-    fake_ready(&t->mediator, VGPU_ERROR_NONE);
-    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+    next = fake_expect_setup(&t->mediator);
+    ring_agree(t);
 
     /* The last one's eventfds are dead. */
     device_write(&t->device, VGPU_REG_RING_DOORBELL, 1);
-    fake_wait_rung(&next);
-    assert_int_equal(fake_rung(&r), 0);
-    fake_signal(&r);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"query-status\"}");
+    fake_wait_rung(next);
+    assert_int_equal(fake_rung(r), 0);
+    fake_signal(r);
+    qtest_synchronize(t->qtest);
     assert_int_equal(device_read(&t->device, VGPU_REG_RING_IRQ_STATUS), 0);
-    fake_ring_close(&r);
-    fake_ring_close(&next);
 }
 
 static void test_off_while_starting(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
 
     device_ring_start(&t->device);
-    fake_accept_setup(&t->mediator, &r);
+    fake_accept_setup(&t->mediator);
     device_write(&t->device, VGPU_REG_RING_CTRL, 0);
     assert_int_equal(ring_state(t), VGPU_RING_STOPPING);
     fake_ready(&t->mediator, VGPU_ERROR_NONE); /* they cross */
     fake_expect_off(&t->mediator);
     fake_stopped(&t->mediator);
-    fake_send(&t->mediator, VGPU_MSG_PING, 1, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0});
+    fake_synchronize(&t->mediator);
     assert_int_equal(ring_state(t), VGPU_RING_OFF);
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 0);
-    fake_ring_close(&r);
 }
 
 static void test_off_before_anybody_was_told(void **state)
@@ -234,23 +215,19 @@ static void test_off_before_anybody_was_told(void **state)
     device_write(&t->device, VGPU_REG_RING_CTRL, 0);
     assert_int_equal(ring_state(t), VGPU_RING_OFF);
     fake_welcome_ring(&t->mediator);
-    fake_send(&t->mediator, VGPU_MSG_PING, 1, NULL, 0);
-    fake_expect(&t->mediator, VGPU_MSG_PONG, &(WireMessage){0});
+    fake_synchronize(&t->mediator);
 }
 
 static void test_mediator_dies_while_stopping(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
 
-    ring_open(t, &r);
     device_write(&t->device, VGPU_REG_RING_CTRL, 0);
     fake_expect_off(&t->mediator);
     fake_hang_up(&t->mediator);
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"query-status\"}");
+    qtest_synchronize(t->qtest);
     assert_int_equal(ring_state(t), VGPU_RING_OFF);
     fake_expect_no_caller(&t->mediator);
-    fake_ring_close(&r);
 }
 
 /* ---- Without descriptors ---------------------------------------------------------------- */
@@ -274,7 +251,6 @@ static void test_no_descriptor_is_free(void **state)
 {
     Testbed *t = *state;
     struct rlimit limit, before;
-    FakeRing r;
 
     assert_int_equal(prlimit(qtest_pid(t->qtest), RLIMIT_NOFILE, NULL, &before), 0);
     for (unsigned n = 0; n < 2; n++) {
@@ -285,8 +261,7 @@ static void test_no_descriptor_is_free(void **state)
         assert_int_equal(device_read(&t->device, VGPU_REG_RING_ERROR), VGPU_ERROR_RATE_LIMITED);
     }
     assert_int_equal(prlimit(qtest_pid(t->qtest), RLIMIT_NOFILE, &before, NULL), 0);
-    ring_open(t, &r);
-    fake_ring_close(&r);
+    ring_open(t);
 }
 
 /* ---- Work --------------------------------------------------------------------------------------
@@ -295,80 +270,71 @@ static void test_no_descriptor_is_free(void **state)
 static void test_sums(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     for (uint32_t i = 0; i < 5 * RING_ENTRIES; i++) {
         ring_submit_add(&t->device, i, (int32_t) i, 1000);
-        fake_wait_rung(&r);
-        assert_int_equal(fake_compute(&r), 1);
-        assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+        fake_wait_rung(r);
+        assert_int_equal(fake_compute(r), 1);
+        ring_expect(t, VGPU_RING_ON);
         assert_int_equal(ring_take_sum(&t->device, i), 1000 + i);
     }
-    fake_ring_close(&r);
 }
 
 /* One doorbell and one interrupt for a ring full. */
 static void test_a_batch(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     for (uint32_t i = 0; i < RING_ENTRIES; i++)
         ring_submit_add(&t->device, i, (int32_t) i, 7);
-    assert_int_equal(fake_rung(&r), 1);
-    assert_int_equal(fake_compute(&r), RING_ENTRIES);
-    assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+    assert_int_equal(fake_rung(r), 1);
+    assert_int_equal(fake_compute(r), RING_ENTRIES);
+    ring_expect(t, VGPU_RING_ON);
     for (uint32_t i = 0; i < RING_ENTRIES; i++)
         assert_int_equal(ring_take_sum(&t->device, i), 7 + i);
     assert_false(qtest_irq(t->qtest));
-    fake_ring_close(&r);
 }
 
 /* Requests of the old kind and the ring share the connection and disturb each other in nothing. */
-static void test_both_lanes(void **state)
+static void test_requests_beside_the_ring(void **state)
 {
     Testbed *t = *state;
-    FakeRing r;
+    FakeRing *r = t->mediator.ring;
 
-    ring_open(t, &r);
     for (uint32_t i = 0; i < 20; i++) {
         ring_submit_add(&t->device, i, (int32_t) i, 5);
         device_submit_add(&t->device, i, 3, i);
-        fake_serve_add(&t->mediator, i);
-        assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+        testbed_serve_add(t, i);
         assert_int_equal(device_result(&t->device), 3 + i);
         assert_int_equal(device_read(&t->device, VGPU_REG_RING_IRQ_STATUS), 0);
 
-        fake_wait_rung(&r);
-        fake_compute(&r);
-        assert_int_equal(device_wait_ring(&t->device), VGPU_RING_ON);
+        fake_wait_rung(r);
+        fake_compute(r);
+        ring_expect(t, VGPU_RING_ON);
         assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
         assert_int_equal(ring_take_sum(&t->device, i), 5 + i);
     }
     assert_false(fake_has_caller(&t->mediator));
-    fake_ring_close(&r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, ring_setup, testbed_teardown)
-        CASE(test_registers),
-        CASE(test_narrow_writes),
-        CASE(test_on_and_off),
-        CASE(test_nothing_changes_while_on),
-        CASE(test_bad_places),
-        CASE(test_on_again_while_stopping),
-        CASE(test_off_while_starting),
-        CASE(test_off_before_anybody_was_told),
-        CASE(test_mediator_dies_while_stopping),
-        CASE(test_no_descriptor_is_free),
-        CASE(test_sums),
-        CASE(test_a_batch),
-        CASE(test_both_lanes),
-#undef CASE
+        RING_TEST(test_registers, NULL),
+        RING_TEST(test_narrow_writes, NULL),
+        RING_ON_TEST(test_on_and_off, NULL),
+        RING_ON_TEST(test_nothing_changes_while_on, NULL),
+        RING_TEST(test_bad_places, NULL),
+        RING_ON_TEST(test_on_again_while_stopping, NULL),
+        RING_TEST(test_off_while_starting, NULL),
+        RING_TEST(test_off_before_anybody_was_told, NULL),
+        RING_ON_TEST(test_mediator_dies_while_stopping, NULL),
+        RING_TEST(test_no_descriptor_is_free, NULL),
+        RING_ON_TEST(test_sums, NULL),
+        RING_ON_TEST(test_a_batch, NULL),
+        RING_ON_TEST(test_requests_beside_the_ring, NULL),
     };
 
     return cmocka_run_group_tests_name("ring", tests, NULL, NULL);

@@ -10,19 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void open_window(Testbed *t, FakeRing *r, const char *options)
-{
-    testbed_open(t, options);
-    device_map_window(&t->device);
-    ring_open(t, r);
-}
-
-static void close_window(Testbed *t, FakeRing *r)
-{
-    fake_ring_close(r);
-    testbed_close(t);
-}
-
 /* ---- The memory --------------------------------------------------------------------- */
 
 /* At a place, a byte and eight, from either side. */
@@ -57,105 +44,87 @@ static void check_bar(Testbed *t, uint64_t size)
     device_map_window(&t->device);
 }
 
-static void check_size(const char *option, uint64_t size)
+static void check_size(Testbed *t, uint64_t size)
 {
-    char options[64];
-    FakeRing r;
-    Testbed t;
+    FakeRing *r = t->mediator.ring;
 
-    snprintf(options, sizeof(options), ",window-size=%s", option);
-    open_window(&t, &r, options);
-    assert_int_equal(r.size, size);
-    assert_int_equal(device_read(&t.device, VGPU_REG_WINDOW_SIZE_LO), (uint32_t) size);
-    assert_int_equal(device_read(&t.device, VGPU_REG_WINDOW_SIZE_HI), size >> 32);
-    check_bar(&t, size);
-    check_shared(&t, &r, 0);
-    check_shared(&t, &r, size / 2);
-    check_shared(&t, &r, size - 1);
-    close_window(&t, &r);
+    assert_int_equal(r->size, size);
+    assert_int_equal(device_read(&t->device, VGPU_REG_WINDOW_SIZE_LO), (uint32_t) size);
+    assert_int_equal(device_read(&t->device, VGPU_REG_WINDOW_SIZE_HI), size >> 32);
+    check_bar(t, size);
+    check_shared(t, r, 0);
+    check_shared(t, r, size / 2);
+    check_shared(t, r, size - 1);
 }
 
-TEST(test_smallest)
+static void test_smallest(void **state)
 {
-    check_size("64K", 64 << 10);
+    check_size(*state, 64 << 10);
 }
 
-TEST(test_16_mib)
+static void test_16_mib(void **state)
 {
-    check_size("16777216", 16 << 20);
+    check_size(*state, 16 << 20);
 }
 
-TEST(test_1_gib)
+static void test_1_gib(void **state)
 {
-    check_size("1G", 1 << 30);
+    check_size(*state, 1 << 30);
 }
 
-TEST(test_4_gib)
+static void test_4_gib(void **state)
 {
-    check_size("4G", UINT64_C(1) << 32);
+    check_size(*state, UINT64_C(1) << 32);
 }
 
-TEST(test_default_size)
+static void test_default_size(void **state)
 {
-    Testbed t;
+    Testbed *t = *state;
 
-    testbed_open(&t, "");
-    assert_int_equal(device_read(&t.device, VGPU_REG_WINDOW_SIZE_LO), VGPU_WINDOW_SIZE_DEFAULT);
-    testbed_close(&t);
+    assert_int_equal(device_read(&t->device, VGPU_REG_WINDOW_SIZE_LO), VGPU_WINDOW_SIZE_DEFAULT);
 }
 
-/* Nobody who maps it can be hurt by its getting smaller, and nobody can change that. */
-TEST(test_seals)
+/* A window that got smaller would hurt who maps it. It can't, and nobody can change that. */
+static void test_seals(void **state)
 {
-    FakeRing r;
-    Testbed t;
+    Testbed *t = *state;
+    FakeRing *r = t->mediator.ring;
 
-    open_window(&t, &r, "");
-    assert_int_equal(fcntl(r.window_fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-    assert_int_equal(ftruncate(r.window_fd, (off_t) r.size - 4096), -1);
+    assert_int_equal(fcntl(r->window_fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    assert_int_equal(ftruncate(r->window_fd, (off_t) r->size - 4096), -1);
     assert_int_equal(errno, EPERM);
-    assert_int_equal(ftruncate(r.window_fd, (off_t) r.size + 4096), -1);
+    assert_int_equal(ftruncate(r->window_fd, (off_t) r->size + 4096), -1);
     assert_int_equal(errno, EPERM);
-    assert_int_equal(fcntl(r.window_fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+    assert_int_equal(fcntl(r->window_fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
     assert_int_equal(errno, EPERM);
-    close_window(&t, &r);
 }
 
-TEST(test_zero_at_power_on)
+static void test_zero_at_power_on(void **state)
 {
+    Testbed *t = *state;
     uint8_t bytes[4096];
-    FakeRing r;
-    Testbed t;
 
-    open_window(&t, &r, ",window-size=64K");
-    for (uint64_t at = 0; at < r.size; at += sizeof(bytes)) {
-        qtest_read_buffer(t.qtest, DEVICE_BAR2 + at, bytes, sizeof(bytes));
+    for (uint64_t at = 0; at < t->mediator.ring->size; at += sizeof(bytes)) {
+        qtest_read_buffer(t->qtest, DEVICE_BAR2 + at, bytes, sizeof(bytes));
         for (size_t i = 0; i < sizeof(bytes); i++)
             assert_int_equal(bytes[i], 0);
     }
-    close_window(&t, &r);
 }
 
 /* As a card keeps its memory. */
-TEST(test_content_outlives_resets)
+static void test_content_outlives_resets(void **state)
 {
-    FakeRing r;
-    Testbed t;
+    Testbed *t = *state;
 
-    testbed_open(&t, "");
-    device_map_window(&t.device);
-    qtest_write(t.qtest, DEVICE_BAR2 + 0x123450, 8, UINT64_C(0xfeedfacecafebeef));
-    device_reset(&t.device);
-    device_enable(&t.device);
-    device_map_window(&t.device);
-    assert_int_equal(qtest_read(t.qtest, DEVICE_BAR2 + 0x123450, 8), UINT64_C(0xfeedfacecafebeef));
-    qtest_qmp_ok(t.qtest, "{\"execute\": \"system_reset\"}");
-    qtest_wait_event(t.qtest, "RESET", "");
-    device_enable(&t.device);
-    device_map_window(&t.device);
-    ring_open(&t, &r);
-    assert_memory_equal(r.window + 0x123450, "\xef\xbe\xfe\xca\xce\xfa\xed\xfe", 8);
-    close_window(&t, &r);
+    qtest_write(t->qtest, DEVICE_BAR2 + 0x123450, 8, UINT64_C(0xfeedfacecafebeef));
+    device_reset(&t->device);
+    device_enable(&t->device);
+    device_map_window(&t->device);
+    assert_int_equal(qtest_read(t->qtest, DEVICE_BAR2 + 0x123450, 8), UINT64_C(0xfeedfacecafebeef));
+    testbed_system_reset(t);
+    device_enable(&t->device);
+    device_map_window(&t->device);
+    assert_memory_equal(ring_open(t)->window + 0x123450, "\xef\xbe\xfe\xca\xce\xfa\xed\xfe", 8);
 }
 
 TEST(test_two_devices_have_two_windows)
@@ -216,12 +185,12 @@ TEST(test_hugepages)
     fclose(f);
 
     if (available >= 8) {
-        FakeRing r;
         Testbed t;
 
-        open_window(&t, &r, ",hugepages=on");
-        check_shared(&t, &r, r.size - 1);
-        close_window(&t, &r);
+        testbed_open(&t, ",hugepages=on");
+        device_map_window(&t.device);
+        check_shared(&t, ring_open(&t), VGPU_WINDOW_SIZE_DEFAULT - 1);
+        testbed_close(&t);
         return;
     }
     assert_int_equal(qtest_run(getenv("VGPU_TEST_PLUGIN"),
@@ -234,41 +203,38 @@ TEST(test_hugepages)
 }
 
 /* The mediator is not even told that there could be a ring. */
-TEST(test_no_window)
+static void test_no_window(void **state)
 {
+    Testbed *t = *state;
     VGPUHello payload;
     WireMessage hello;
-    Testbed t;
 
-    testbed_open(&t, ",window-size=0");
-    device_ring_start(&t.device);
-    assert_int_equal(device_read(&t.device, VGPU_REG_RING_CTRL), 0);
-    fake_expect_no_caller(&t.mediator);
-    device_submit_add(&t.device, 1, 100, 200);
-    fake_accept(&t.mediator, &hello);
+    device_ring_start(&t->device);
+    assert_int_equal(ring_state(t), 0);
+    fake_expect_no_caller(&t->mediator);
+    device_submit_add(&t->device, 1, 100, 200);
+    fake_accept(&t->mediator, &hello);
     memcpy(&payload, hello.payload, sizeof(payload));
     assert_int_equal(payload.features, 0);
-    fake_welcome_ring(&t.mediator); /* it does not ask */
-    fake_serve_add(&t.mediator, 1);
-    assert_int_equal(device_wait(&t.device), VGPU_STATUS_DONE);
-    testbed_close(&t);
+    fake_welcome_ring(&t->mediator); /* the device does not ask for it */
+    testbed_serve_add(t, 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smallest),
-        cmocka_unit_test(test_16_mib),
-        cmocka_unit_test(test_1_gib),
-        cmocka_unit_test(test_4_gib),
-        cmocka_unit_test(test_default_size),
-        cmocka_unit_test(test_seals),
-        cmocka_unit_test(test_zero_at_power_on),
-        cmocka_unit_test(test_content_outlives_resets),
+        RING_ON_TEST(test_smallest, ",window-size=64K"),
+        RING_ON_TEST(test_16_mib, ",window-size=16777216"),
+        RING_ON_TEST(test_1_gib, ",window-size=1G"),
+        RING_ON_TEST(test_4_gib, ",window-size=4G"),
+        TESTBED(test_default_size, NULL),
+        RING_ON_TEST(test_seals, NULL),
+        RING_ON_TEST(test_zero_at_power_on, ",window-size=64K"),
+        RING_TEST(test_content_outlives_resets, NULL),
         cmocka_unit_test(test_two_devices_have_two_windows),
         cmocka_unit_test(test_bad_sizes),
         cmocka_unit_test(test_hugepages),
-        cmocka_unit_test(test_no_window),
+        TESTBED(test_no_window, ",window-size=0"),
     };
 
     return cmocka_run_group_tests_name("window", tests, NULL, NULL);

@@ -4,7 +4,6 @@
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 void testbed_open_args(Testbed *t, uint8_t bus, const char *const *args)
 {
@@ -36,10 +35,35 @@ void testbed_open_port(Testbed *t, const char *options)
                                             device, NULL});
 }
 
+void testbed_open_pc(Testbed *t)
+{
+    testbed_open_args(t, 0,
+                      (const char *const[]){"-machine", "pc", "-device",
+                                            "vgpu-stub,id=gpu,addr=3,socket=mediator.sock", NULL});
+}
+
+void testbed_listen(Testbed *t)
+{
+    fake_listen(&t->mediator, qtest_directory(t->qtest));
+}
+
+void testbed_submit_and_take(Testbed *t, uint32_t id)
+{
+    device_submit_add(&t->device, id, 100, 200);
+    if (t->mediator.peer < 0)
+        fake_accept(&t->mediator, NULL);
+    fake_expect_request(&t->mediator, id, NULL);
+}
+
+void testbed_serve_add(Testbed *t, uint32_t id)
+{
+    fake_serve_add(&t->mediator, id);
+    assert_int_equal(device_wait(&t->device), VGPU_STATUS_DONE);
+}
+
 void testbed_system_reset(Testbed *t)
 {
-    qtest_qmp_ok(t->qtest, "{\"execute\": \"system_reset\"}");
-    qtest_wait_event(t->qtest, "RESET", "");
+    qtest_system_reset(t->qtest);
     if (t->device.bus != 0)
         pci_open_bridge(t->qtest, 4);
 }
@@ -59,29 +83,45 @@ void testbed_hot_reset(Testbed *t)
 
 void testbed_close(Testbed *t)
 {
+    fake_close_rings(&t->mediator);
     fake_stop(&t->mediator);
     qtest_stop(t->qtest);
 }
 
-static int setup(void **state, const char *options)
+static Testbed *testbed_new(void)
 {
     Testbed *t = malloc(sizeof(*t));
 
-    if (!t)
-        return -1;
-    testbed_open(t, options);
-    *state = t;
-    return 0;
+    assert_non_null(t);
+    return t;
 }
 
 int testbed_setup(void **state)
 {
-    return setup(state, "");
+    const char *options = *state;
+    Testbed *t = testbed_new();
+
+    testbed_open(t, options ? options : "");
+    *state = t;
+    return 0;
 }
 
-int testbed_setup_impatient(void **state)
+int testbed_setup_port(void **state)
 {
-    return setup(state, ",reconnect-timeout=1");
+    Testbed *t = testbed_new();
+
+    testbed_open_port(t, "");
+    *state = t;
+    return 0;
+}
+
+int testbed_setup_pc(void **state)
+{
+    Testbed *t = testbed_new();
+
+    testbed_open_pc(t);
+    *state = t;
+    return 0;
 }
 
 int testbed_teardown(void **state)
@@ -89,12 +129,4 @@ int testbed_teardown(void **state)
     testbed_close(*state);
     free(*state);
     return 0;
-}
-
-int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
