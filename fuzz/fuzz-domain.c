@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A domain's XML, read as the hook reads it, and changed as vgpuctl changes it. */
+/* Reads a domain's XML as the hook does, and changes it as vgpuctl does. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ static void require(bool condition)
         abort();
 }
 
-/* What is said must be a line, and be said in the right cases. */
+/* A message must be one line, and come in the right cases only. */
 static void check_error(char *error, bool expected)
 {
     require((error != NULL) == expected);
@@ -40,7 +40,7 @@ static void parse(const uint8_t *data, size_t size)
     domain_free(d);
 }
 
-/* One more attach, which takes over @xml; it must work. */
+/* Attaches once more, which must work. Takes over @xml. */
 static char *attach_again(char *xml, const DomainAttributes *attributes, int *ret_result)
 {
     char *again = NULL, *error = NULL;
@@ -52,9 +52,9 @@ static char *attach_again(char *xml, const DomainAttributes *attributes, int *re
 }
 
 /*
- * What attach has written, attach leaves alone, and detach undoes. libxml2 needs
- * another round for a namespace with a line's end in it: it writes that as it is,
- * and reads it as a blank.
+ * Attach does not change what attach has written, and detach undoes it. libxml2 needs
+ * another round for a namespace that contains a line break: it writes the line break
+ * as it is, and reads it as a blank.
  */
 static void change(const char *xml)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The validators: whatever they accept must lie inside what they were given. */
+/* The validators: whatever they accept must lie inside the bytes that they were given. */
 #include <stdlib.h>
 
 #include "vgpu-protocol.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a guest may write into a ring, at any time: the mediator's end of it on plain
- * memory, with a guest that scribbles between its steps. Checked is that nothing outside
- * the ring is touched, that an entry is ended once, that completions never run over
- * those not taken, and that what is handed on to be computed lies in the window.
+ * What a guest may write into a ring at any time. The mediator's end of the ring runs on
+ * plain memory, and a guest writes anything between its steps. The target checks that the
+ * mediator touches nothing outside the ring, ends each entry once, never overwrites a
+ * completion that was not taken, and hands on only operations that lie in the window.
  *
- * The first bytes choose the ring; then each step is a byte that says what it is, and
- * what it needs.
+ * The first bytes choose the ring. Then each step is a byte that names it, and the bytes
+ * that it needs.
  */
 #include <stdlib.h>
 #include <string.h>

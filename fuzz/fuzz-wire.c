@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a peer may send, through the mediator's real loop: a connection, its
- * parser, the scheduler, the answers. There is no executor, so a request that is
- * taken is answered with an error; what is checked is that the mediator stays
- * whole, that all it says is well-formed, and that nothing is left behind.
+ * What a peer may send, through the mediator's real loop: a connection, its parser,
+ * the scheduler, the answers. There is no executor, so the mediator answers a request
+ * that it takes with an error. The target checks that the mediator survives, that all
+ * it says is well-formed, and that it leaves nothing behind.
  *
- * The first byte says in what portions the rest arrives, and with its highest bit, that
- * the descriptors of a ring come with each portion that begins like a RING_SETUP.
+ * The first byte says in what portions the rest arrives. Its highest bit says that the
+ * descriptors of a ring come with each portion that begins like a RING_SETUP.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static void require(bool condition)
         abort();
 }
 
-/* Instead of the library's: a line for each bad input would be all that one sees. */
+/* Replaces the library's: otherwise a line for each bad input would hide everything else. */
 void log_context(int priority, const LogContext *context, const char *format, ...)
 {
     (void) priority, (void) context, (void) format;
@@ -59,7 +59,7 @@ static void run_loop(Manager *m)
         continue;
 }
 
-/* Takes what the mediator said so far; what is left of a message stays. */
+/* Takes the complete messages of what the mediator has said so far. */
 static void check_answers(int fd, uint8_t *buf, size_t *used)
 {
     ssize_t n = recv(fd, buf + *used, 65536 - *used, MSG_DONTWAIT);
@@ -82,7 +82,7 @@ static void check_answers(int fd, uint8_t *buf, size_t *used)
     *used -= at;
 }
 
-/* The lowest number that is free: higher than before, when a descriptor was left open. */
+/* The lowest free number. It is higher than before if a descriptor was left open. */
 static int next_descriptor(void)
 {
     int fd = dup(STDIN_FILENO);

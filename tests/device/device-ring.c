@@ -168,7 +168,7 @@ void ring_clear(Device *d)
     qtest_write_buffer(d->qtest, DEVICE_BAR2 + RING_OFFSET, zeros, sizeof(zeros));
 }
 
-/* Masked while its message changes, as PCI wants it. */
+/* Masks the vector while its message changes, as PCI demands. */
 void msix_set_vector(Device *d, unsigned vector, uint32_t address, uint32_t value, bool masked)
 {
     const uint64_t entry = DEVICE_BAR4 + vector * PCI_MSIX_ENTRY_SIZE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The device's fast lane, used as a guest would. */
+/* The device's window and ring, used as a guest would use them. */
 #ifndef VGPU_TEST_DEVICE_RING_H
 #define VGPU_TEST_DEVICE_RING_H
 
@@ -10,17 +10,17 @@
 #define DEVICE_BAR2 UINT64_C(0x800000000)
 #define DEVICE_BAR4 (DEVICE_BAR0 + 0x10000u)
 
-/* Where the tests' ring lies, if nothing else is said */
+/* Where the tests' ring lies, unless a test says otherwise */
 #define RING_OFFSET 0x1000u
 #define RING_ENTRIES 8u
 
-/* device_map_window() - BAR2 and BAR4 */
+/* device_map_window() - maps BAR2 and BAR4 */
 void device_map_window(Device *d);
 
-/* device_ring_place() - the ring's place and size */
+/* device_ring_place() - sets the ring's place and size */
 void device_ring_place(Device *d, uint64_t offset, uint32_t entries);
 
-/* device_ring_start() - with interrupts, to the default place */
+/* device_ring_start() - turns the ring on, with interrupts, in the default place */
 void device_ring_start(Device *d);
 
 /* ring_state() - RING_CTRL as it reads */
@@ -49,7 +49,7 @@ FakeRing *ring_take_up(Testbed *t);
 FakeRing *ring_resume(Testbed *t);
 
 /*
- * ring_submit_add() - one sum: publishes it and rings, if that is wanted
+ * ring_submit_add() - publishes one sum, and rings if the mediator wants that
  * @index: of the entry; its operands lie at a place of its own
  */
 void ring_submit_add(Device *d, uint32_t index, int32_t a, int32_t b);
@@ -57,33 +57,33 @@ void ring_submit_add(Device *d, uint32_t index, int32_t a, int32_t b);
 /* ring_take_sum() - the completion @index must be that of the entry @index. Returns its sum */
 int32_t ring_take_sum(Device *d, uint32_t index);
 
-/* msix_set_vector() - its entry in the table: the message, and is it masked? */
+/* msix_set_vector() - writes the vector's entry in the table: its message, and its mask */
 void msix_set_vector(Device *d, unsigned vector, uint32_t address, uint32_t value, bool masked);
 
-/* msix_write_flags() - the two bits of the capability that can be written, PCI_MSIX_FLAGS_* */
+/* msix_write_flags() - writes the capability's two writable bits, PCI_MSIX_FLAGS_* */
 void msix_write_flags(Device *d, uint32_t flags);
 
 /*
- * ring_fill() - leaves no room on a ring that is new
+ * ring_fill() - fills a new ring
  *
- * Some entries are done, and that was signalled; their completions are not taken. The others are
- * as they were submitted.
+ * The mediator has done some entries and signalled that, but their completions are not taken. The
+ * other entries are as they were submitted.
  */
 void ring_fill(Device *d, FakeRing *r);
 
-/* ring_finish() - does what is left on such a ring. All sums must be right */
+/* ring_finish() - the mediator does the rest of such a ring. All sums must be right */
 void ring_finish(Device *d, FakeRing *r);
 
-/* ring_clear() - makes it new, while it is off */
+/* ring_clear() - makes the ring new, while it is off */
 void ring_clear(Device *d);
 
 /*
- * msix_enable() - switch it on; vector i writes @value + i to @address + 4 * i
+ * msix_enable() - switches MSI-X on; vector i writes @value + i to @address + 4 * i
  * @address: in RAM
  */
 void msix_enable(Device *d, uint32_t address, uint32_t value);
 
-/* msix_disable() - switch it off */
+/* msix_disable() - switches it off */
 void msix_disable(Device *d);
 
 /*

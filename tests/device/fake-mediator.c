@@ -81,7 +81,7 @@ void fake_close_fds(FakeMediator *m)
         close(m->fds[--m->n_fds]);
 }
 
-/* Takes the descriptors that came with it. */
+/* Takes the descriptors that came with the message. */
 static void keep_fds(FakeMediator *m, struct msghdr *message)
 {
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);

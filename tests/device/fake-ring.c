@@ -97,7 +97,7 @@ void fake_stopped(FakeMediator *m)
     fake_send(m, VGPU_MSG_RING_STOPPED, 0, NULL, 0);
 }
 
-/* Not with cmocka: its failures would jump into the test that the parent runs. */
+/* Does not use cmocka: a failure would jump into the test that the parent process runs. */
 static bool obey(FakeMediator *m, const FakeRing *ring)
 {
     const VGPUSocketHeader stopped = wire_header(VGPU_MSG_RING_STOPPED, 0, 0, 0, 0);
@@ -109,7 +109,7 @@ static bool obey(FakeMediator *m, const FakeRing *ring)
     while (header.msg_type == VGPU_MSG_PING);
     if (header.msg_type != VGPU_MSG_RING_OFF)
         return false;
-    if (ring) { /* shared memory: the parent's too */
+    if (ring) { /* the memory is shared with the parent */
         ring->window[ring->size - 1] = FAKE_LAST_WORD;
         if (eventfd_write(ring->completion, 1) < 0)
             return false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A string of bytes as the source of every number that is needed. */
+/* A string of bytes, as the source of every number that a fuzzer needs. */
 #ifndef VGPU_TEST_FUZZ_INPUT_H
 #define VGPU_TEST_FUZZ_INPUT_H
 
@@ -21,7 +21,7 @@ size_t input_take_bytes(FuzzInput *in, void *ret, size_t size);
 /*
  * input_take_length() - a number less than @beyond
  *
- * Mostly a small one, sometimes any; short in the string in any case.
+ * Mostly a small one, sometimes any. Takes few bytes of the string in either case.
  */
 uint32_t input_take_length(FuzzInput *in, uint32_t beyond);
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A hostile guest and a hostile mediator at once: a string of bytes is taken as a
- * series of register accesses, resets, stops and messages, and done to the device in
- * a live QEMU. QEMU must survive each, and afterwards serve a plain request.
+ * A hostile guest and a hostile mediator at once. A string of bytes stands for a
+ * series of register accesses, resets, stops and messages, which are done to the
+ * device in a live QEMU. QEMU must survive each of them, and must serve a plain
+ * request afterwards.
  *
  *   fuzz-registers FILE|DIRECTORY...     replays, and reports each file as a TAP case
  *   fuzz-registers --seconds N [SEED]    invents strings; one that kills is in the output
  *   fuzz-registers --invent SEED FILE    writes the string that a seed stands for
  *
- * The programs come from the environment, as qtest.h says. One of two devices is chosen by
- * the first byte: patient for a second, or not at all.
+ * The programs come from the environment, as qtest.h says. The first byte chooses one of
+ * two devices: one waits for its mediator for a second, the other not at all.
  */
 #include <dirent.h>
 #include <poll.h>
@@ -132,7 +133,7 @@ static void give_up(const char *what)
     exit(1);
 }
 
-/* The next connection's request is answered; what older ones still say is not looked at. */
+/* Answers the next connection's request. Does not look at what older connections still say. */
 static void serve_plain_request(Target *t)
 {
     struct pollfd p = {.fd = t->mediator.listener, .events = POLLIN};
@@ -154,7 +155,7 @@ static void serve_plain_request(Target *t)
         give_up("the device does not wait for an answer");
 }
 
-/* The next message but pings must be of this type. */
+/* The next message that is not a PING must be of this type. */
 static void expect(Target *t, uint32_t type)
 {
     struct pollfd p = {.fd = t->mediator.peer, .events = POLLIN};
@@ -217,7 +218,7 @@ static void serve_ring(Target *t)
     send_ring(t, VGPU_MSG_RING_STOPPED, NULL, 0);
 }
 
-/* Is it still a device that works? Also brings it back to where each string begins. */
+/* Does the device still work? Also brings it back to the state in which each string begins. */
 static void assert_sane(Target *t)
 {
     target_set_stopped(t, false);
@@ -225,7 +226,7 @@ static void assert_sane(Target *t)
     device_enable(&t->device);
     device_reset(&t->device);
     device_enable(&t->device);
-    hostile_listen(&t->mediator); /* not before: an older request might be sent there */
+    hostile_listen(&t->mediator); /* not earlier: the device might send an older request there */
     if (device_read(&t->device, VGPU_REG_STATUS) != VGPU_STATUS_IDLE ||
         device_read(&t->device, VGPU_REG_PROTOCOL_VER) != VGPU_PROTOCOL_VERSION)
         give_up("the registers are not those of a device that was reset");

@@ -44,7 +44,8 @@ void target_set_stopped(Target *t, bool stopped)
 void target_system_reset(Target *t)
 {
     if (t->stopped)
-        return; /* QEMU does it when the machine goes on; nothing would wait for that */
+        return; /* QEMU would do it when the machine goes on, and no report would come before that
+                 */
     qtest_system_reset(t->device.qtest);
     device_enable(&t->device);
 }

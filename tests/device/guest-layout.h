@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What guest.S and guest.c must agree about; read by the assembler too. */
+/* What guest.S and guest.c must agree about. The assembler reads this, too. */
 #ifndef VGPU_TEST_GUEST_LAYOUT_H
 #define VGPU_TEST_GUEST_LAYOUT_H
 
-/* Interrupts, the later the more urgent: so when a kick was taken, all that were there before it
- * have been. */
+/* Interrupts. A higher number is more urgent, so when the guest has taken a kick, it has taken all
+ * interrupts that came before it. */
 #define GUEST_KICK 0x30
-#define GUEST_VECTOR 0x40 /* and the one behind it */
+#define GUEST_VECTOR 0x40 /* and the next number */
 
 #define GUEST_APIC 0xfee00000
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The program that guest.h tells of, as the last bytes before 4 GiB. An x86
+ * The program that guest.h describes, as the last bytes before 4 GiB. An x86
  * processor begins 16 bytes before their end, in real mode.
  *
- * It counts interrupts and does what it is asked to do in one. There is no IRET:
- * KVM may have to emulate all of this, and can't do that one. So an interrupt does
- * not return to where it came from, but begins the wait for the next one anew.
+ * It counts interrupts, and does what it is asked to do in one of them. There is no
+ * IRET: KVM may have to emulate all of this, and cannot emulate IRET. So an interrupt
+ * does not return to where it came from, but waits for the next one.
  */
 #include "guest-layout.h"
 
@@ -75,7 +75,7 @@ idt_pointer:
     .long AT(idt)
 
     .balign 8
-gdt: /* flat segments; "accessed" already, as nobody can write that down in ROM */
+gdt: /* flat segments, marked "accessed": the processor could not do so in ROM */
     .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
 gdt_pointer:
     .word gdt_pointer - gdt - 1

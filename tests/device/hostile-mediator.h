@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A mediator that says anything at all, and never waits.
- *
- * What it can't do as things are (with nobody connected, or a peer that does not
- * read) it leaves.
+ * A mediator that says anything at all, and never waits. Where it cannot do something,
+ * because nobody is connected or the peer does not read, it does nothing.
  */
 #ifndef VGPU_TEST_HOSTILE_MEDIATOR_H
 #define VGPU_TEST_HOSTILE_MEDIATOR_H
@@ -24,7 +22,7 @@ typedef struct HostileMediator {
 /* hostile_init() - listens on the socket in that directory */
 void hostile_init(HostileMediator *m, const char *directory);
 
-/* hostile_listen() - again; hostile_vanish() - no connection, no listener */
+/* hostile_listen() - listens again; hostile_vanish() - ends connection and listener */
 void hostile_listen(HostileMediator *m);
 void hostile_vanish(HostileMediator *m);
 
@@ -32,25 +30,25 @@ void hostile_vanish(HostileMediator *m);
 void hostile_accept(HostileMediator *m);
 void hostile_hang_up(HostileMediator *m);
 
-/* hostile_send() - these bytes, or as many as go */
+/* hostile_send() - sends as many of these bytes as the socket takes */
 void hostile_send(HostileMediator *m, const void *bytes, size_t size);
 
-/* hostile_send_ring() - a WELCOME that knows rings, or what one says about them */
+/* hostile_send_ring() - sends a WELCOME that knows rings, or a message about one */
 void hostile_send_ring(HostileMediator *m, FuzzInput *in);
 
-/* hostile_send_message() - any message, with a @good header or any */
+/* hostile_send_message() - sends any message, whose header is @good or any */
 void hostile_send_message(HostileMediator *m, FuzzInput *in, bool good);
 
-/* hostile_respond() - of the form of a response, and right more often than not */
+/* hostile_respond() - sends a response that is right more often than not */
 void hostile_respond(HostileMediator *m, FuzzInput *in);
 
-/* hostile_read() - forgets some of what the device said, but for the ring's eventfd */
+/* hostile_read() - reads some of what the device said, and keeps only the ring's eventfd */
 void hostile_read(HostileMediator *m);
 
-/* hostile_receive() - the same as recv(); @flags as there */
+/* hostile_receive() - recv() that keeps the ring's eventfd */
 ssize_t hostile_receive(HostileMediator *m, void *ret, size_t size, int flags);
 
-/* hostile_signal() - the ring's eventfd */
+/* hostile_signal() - signals the ring's eventfd */
 void hostile_signal(HostileMediator *m);
 
 #endif

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* QEMU is done before the program that writes the file is; that says so through a FIFO. */
+/* QEMU is done before the program that writes the file. That reports its end through a FIFO. */
 void stream_save(Testbed *t, const char *path)
 {
     struct pollfd done = {.events = POLLIN};
@@ -97,7 +97,6 @@ void stream_write(const char *path, const char *bytes, size_t size)
     assert_int_equal(fclose(f), 0);
 }
 
-/* QEMU must refuse the stream, and say which device it is about. */
 void stream_assert_refused(const char *path, const char *options)
 {
     char uri[64], device[256], *log;
@@ -126,7 +125,6 @@ void stream_assert_patch_refused(const char *path, char *bytes, size_t size, cha
     memcpy(mark + patch->at, &good, sizeof(good));
 }
 
-/* Runs a job to its end. The command's arguments name it "job". */
 void stream_run_job(QTest *q, const char *command, const char *arguments)
 {
     qtest_qmp_ok(q, "{\"execute\": \"%s\", \"arguments\": {\"job-id\": \"job\", %s}}", command,
@@ -135,7 +133,6 @@ void stream_run_job(QTest *q, const char *command, const char *arguments)
     qtest_qmp_ok(q, "{\"execute\": \"job-dismiss\", \"arguments\": {\"id\": \"job\"}}");
 }
 
-/* An empty disk that snapshots of the machine can be kept on. */
 void stream_add_disk(QTest *q)
 {
     stream_run_job(q, "blockdev-create",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The state of a machine in a file, or on a disk of its own. */
+/* The state of a machine in a file, or on a disk of the machine. */
 #ifndef VGPU_TEST_MIGRATION_STREAM_H
 #define VGPU_TEST_MIGRATION_STREAM_H
 
@@ -15,45 +15,45 @@ void stream_save(Testbed *t, const char *path);
 void stream_save_new(Testbed *t, char *path);
 
 /*
- * stream_load() - a machine made from the file, which has its own mediator
+ * stream_load() - makes a machine from the file, with a mediator of its own
  * @options: more properties of the device, as for testbed_open()
  */
 void stream_load(Testbed *t, const char *path, const char *options);
 
-/* stream_receive() - the same for a machine that was started with -incoming defer, and for its
- * mediator */
+/* stream_receive() - loads the file into a machine that was started with -incoming defer */
 void stream_receive(Testbed *t, const char *path);
 
-/* stream_migrate() - both, through a file that is gone afterwards */
+/* stream_migrate() - saves and loads, through a file that it removes */
 void stream_migrate(Testbed *from, Testbed *to, const char *options);
 
-/* stream_read() - all bytes of the file, to be freed; stream_write() puts them back */
+/* stream_read() - all bytes of the file, to be freed; stream_write() writes them back */
 char *stream_read(const char *path, size_t *ret_size);
 void stream_write(const char *path, const char *bytes, size_t size);
 
-/* stream_assert_refused() - QEMU must refuse it for such a device, and say which device that is */
+/* stream_assert_refused() - QEMU must refuse the file for a device of these properties, and name
+ * the device */
 void stream_assert_refused(const char *path, const char *options);
 
-/* What a stream is spoilt with: a number at so many bytes from a mark. */
+/* A number to spoil a stream with, at so many bytes from a mark. */
 typedef struct StreamPatch {
     int at;
     uint32_t value;
 } StreamPatch;
 
 /*
- * stream_assert_patch_refused() - the same of a file with these bytes and one number changed
- * @mark: in @bytes, which are as before afterwards
+ * stream_assert_patch_refused() - QEMU must refuse these bytes with one number changed
+ * @mark: in @bytes, which do not change
  */
 void stream_assert_patch_refused(const char *path, char *bytes, size_t size, char *mark,
                                  const StreamPatch *patch);
 
 /*
  * stream_run_job() - runs a QMP command that is a job, to its end
- * @arguments: as JSON, but for the job's own name
+ * @arguments: as JSON, without the job's own name
  */
 void stream_run_job(QTest *q, const char *command, const char *arguments);
 
-/* stream_add_disk() - an empty disk "disk" that snapshots of the machine can be kept on */
+/* stream_add_disk() - adds an empty disk "disk", for snapshots of the machine */
 void stream_add_disk(QTest *q);
 
 #endif

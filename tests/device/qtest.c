@@ -68,7 +68,7 @@ static void file_path(const QTest *q, const char *name, char ret[static 128])
     snprintf(ret, 128, "%s/%s", q->directory, name);
 }
 
-/* Where an x86 processor begins: "cli; hlt", and a jump back to them for whatever wakes it up. */
+/* Where an x86 processor begins: "cli; hlt", and a jump back if something wakes it up. */
 static const uint8_t halting_firmware[16] = {0xfa, 0xf4, 0xeb, 0xfc};
 
 static void write_firmware(const QTest *q, const void *firmware, size_t size)
@@ -395,7 +395,7 @@ bool qtest_irq(QTest *q)
     return q->irqs & PCI_IRQS;
 }
 
-/* Other interrupts come and go all the while, so waiting for silence would not end. */
+/* Other interrupts come and go all the time, so waiting for silence would not end. */
 void qtest_wait_irq(QTest *q, bool raised)
 {
     time_t begin = time(NULL);
@@ -491,7 +491,7 @@ void qtest_qmp_ok(QTest *q, const char *format, ...)
     free(text);
 }
 
-/* Takes the first kept line that has both. */
+/* Takes the first kept line that has both in it. */
 static bool take_event(QTest *q, const char *name, const char *detail)
 {
     char quoted[64];

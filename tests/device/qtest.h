@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One QEMU of a test's own, driven through its qtest and QMP channels.
+ * A QEMU that a test runs and drives through its qtest and QMP channels.
  *
  * The machine runs, but its processor halts at once: it boots a firmware of two
- * instructions. So everything that the devices see comes from the test, and the
- * devices may act as they do only while a machine runs.
+ * instructions. So everything that the devices see comes from the test, and yet the
+ * devices may do what they do only while a machine runs.
  *
  * The programs come from the environment: VGPU_TEST_QEMU is the QEMU to run,
  * VGPU_TEST_PLUGIN the device to load into it.
@@ -30,7 +30,7 @@ typedef struct QTest QTest;
  * @args: more arguments, NULL at the end
  *
  * Paths in the arguments are relative to qtest_directory(), where QEMU runs.
- * Never returns NULL. To be stopped with qtest_stop().
+ * Never returns NULL. Stop it with qtest_stop().
  */
 QTest *qtest_start(const char *const *args);
 
@@ -44,7 +44,7 @@ QTest *qtest_start(const char *const *args);
 QTest *qtest_start_firmware(const char *accel, const void *firmware, size_t firmware_size,
                             const char *const *args);
 
-/* qtest_stop() - ends QEMU, and fails the test if that was needed to be done by force */
+/* qtest_stop() - ends QEMU, and fails the test if QEMU does not end properly */
 void qtest_stop(QTest *q);
 
 /*
@@ -56,7 +56,7 @@ void qtest_stop(QTest *q);
  */
 int qtest_run(const char *plugin, const char *const *args, char **ret_log);
 
-/* qtest_directory() - of the test's own, removed by qtest_stop() */
+/* qtest_directory() - a directory for this QEMU; qtest_stop() removes it */
 const char *qtest_directory(const QTest *q);
 
 /* qtest_log() - what QEMU wrote to standard error so far; to be freed */
@@ -89,28 +89,28 @@ char *qtest_qmp(QTest *q, const char *format, ...) __attribute__((format(printf,
 /* qtest_qmp_ok() - the same, and its reply must be no error */
 void qtest_qmp_ok(QTest *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The machine stops, goes on, is reset; QEMU's main loop looks at all that was sent to it */
+/* The machine stops, goes on, is reset; QEMU's main loop looks at all that was sent to QEMU */
 void qtest_pause(QTest *q);
 void qtest_resume(QTest *q);
 void qtest_system_reset(QTest *q);
 void qtest_synchronize(QTest *q);
 
 /*
- * qtest_qmp_begin() - only send it, for what QEMU does while the test does something else
+ * qtest_qmp_begin() - only sends the command, so that the test can go on meanwhile
  *
- * To be followed by qtest_qmp_end(), which waits until it is done; it must be no error.
+ * Call qtest_qmp_end() after it, which waits for the reply; it must be no error.
  */
 void qtest_qmp_begin(QTest *q, const char *command);
 void qtest_qmp_end(QTest *q);
 
-/* qtest_pid() - of QEMU */
+/* qtest_pid() - QEMU's */
 pid_t qtest_pid(const QTest *q);
 
 /* qtest_n_transfers() - how many calls of read() and write(), and the like, QEMU has made so far */
 uint64_t qtest_n_transfers(QTest *q);
 
 /*
- * qtest_wait_event() - until QMP reports it; each report is taken once
+ * qtest_wait_event() - waits until QMP reports it; takes each report once
  * @detail: what the report's line must also have in it, or ""
  */
 void qtest_wait_event(QTest *q, const char *name, const char *detail);

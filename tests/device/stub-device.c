@@ -7,8 +7,7 @@
 #define PCI_ADDRESS_PORT 0xcf8
 #define PCI_DATA_PORT 0xcfc
 
-/* Where the firmware interface of QEMU's i440FX machine takes the slots to be ejected, and the bus
- * that they are on */
+/* QEMU's i440FX machine: the firmware writes here which slots to eject, and on which bus */
 #define ACPI_PCI_EJECT 0xae08
 #define ACPI_PCI_SELECT 0xae10
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The vgpu-stub of a QEMU under test, found and used as a guest would. */
+/* The vgpu-stub of a QEMU under test, found and used as a guest would do it. */
 #ifndef VGPU_TEST_STUB_DEVICE_H
 #define VGPU_TEST_STUB_DEVICE_H
 
@@ -24,20 +24,20 @@ void pci_write32(QTest *q, uint8_t bus, uint8_t slot, uint8_t offset, uint32_t v
 uint8_t pci_capability(QTest *q, uint8_t bus, uint8_t slot, uint8_t id);
 
 /*
- * pci_open_bridge() - let the bridge in @slot of bus 0 lead to bus 1
+ * pci_open_bridge() - makes the bridge in @slot of bus 0 lead to bus 1
  *
- * Its memory window is DEVICE_BAR0 and the megabyte behind.
+ * Its memory window is the megabyte that begins at DEVICE_BAR0.
  */
 void pci_open_bridge(QTest *q, uint8_t slot);
 
 /*
- * device_find() - look for the device on a bus, map BAR0 and switch it on
+ * device_find() - looks for the device on a bus, maps BAR0 and switches the device on
  *
  * Returns false when it is not there.
  */
 bool device_find(QTest *q, uint8_t bus, Device *ret);
 
-/* device_enable() - map BAR0 and switch it on (again, after a reset) */
+/* device_enable() - maps BAR0 and switches the device on, also after a reset */
 void device_enable(Device *d);
 
 uint32_t device_read(Device *d, uint32_t reg);
@@ -46,13 +46,13 @@ void device_write(Device *d, uint32_t reg, uint32_t value);
 /* device_write_request() - fills REQUEST, REQUEST_LEN and REQUEST_ID */
 void device_write_request(Device *d, uint32_t id, const void *request, uint32_t size);
 
-/* device_submit_add() - the scalar addition with interrupt, up to the doorbell */
+/* device_submit_add() - writes a scalar addition, enables the interrupt, rings the doorbell */
 void device_submit_add(Device *d, uint32_t id, uint32_t a, uint32_t b);
 
 /*
- * device_wait() - until the interrupt of a completion
+ * device_wait() - waits for the interrupt of a completion, and acknowledges it
  *
- * Acknowledges it. Returns STATUS.
+ * Returns STATUS.
  */
 uint32_t device_wait(Device *d);
 
@@ -62,7 +62,8 @@ uint32_t device_result(Device *d);
 /* device_reset() - function level reset; the device must be an express one */
 void device_reset(Device *d);
 
-/* device_unplug() - from an i440FX machine; its id is "gpu". device_plug() - another in slot 3 */
+/* device_unplug() - takes the device "gpu" out of an i440FX machine
+ * device_plug() - puts another one into slot 3 */
 void device_unplug(Device *d);
 void device_plug(Device *d);
 

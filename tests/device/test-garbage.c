@@ -13,8 +13,8 @@
 static const struct garbage {
     const char *name;
     const char *warning;
-    VGPUSocketHeader header; /* its magic is made good where it is 0 */
-    VGPUResponse response;   /* the payload; more of it is zero */
+    VGPUSocketHeader header; /* 0 stands for the right magic */
+    VGPUResponse response;   /* the payload, followed by zeros */
     bool only_when_busy;
 } garbage[] = {
     {"magic", "bad magic", {.magic = 0x56475054, .msg_type = VGPU_MSG_PONG}},
@@ -176,7 +176,7 @@ static void test_while_idle(void **state)
     assert_int_equal(qtest_log_count(t->qtest, "warning: vgpu-stub gpu"), n);
 }
 
-/* Well-formed, but nobody waits: dropped, and the connection lives on. */
+/* Well-formed messages that nobody waits for: the device drops them and keeps the connection. */
 static void test_unsolicited(void **state)
 {
     Testbed *t = *state;
@@ -200,7 +200,7 @@ static void test_unsolicited(void **state)
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 0);
 }
 
-/* Behind an answer that was good. */
+/* Garbage that follows a good answer. */
 static void test_garbage_behind_an_answer(void **state)
 {
     char bytes[512];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ring's doorbell, and the interrupts of both parts: INTx and MSI-X. */
+/* The ring's doorbell, and the interrupts of the ring and of requests: INTx and MSI-X. */
 #include "device-ring.h"
 
 #include <linux/pci_regs.h>
@@ -13,7 +13,7 @@
 
 enum { REQUEST, RING };
 
-/* Until the main loop has taken up an event; nothing else tells when nobody wants an interrupt. */
+/* Waits until the main loop has taken up an event, where no interrupt tells. */
 static void wait_status(Testbed *t)
 {
     int64_t begin = now_ms();
@@ -32,7 +32,7 @@ static void clear_messages(Testbed *t)
     qtest_write(t->qtest, MESSAGES, 8, 0);
 }
 
-/* Until it is there: what brings it happens in QEMU's main loop, which each access goes through. */
+/* Waits until it is there: QEMU's main loop brings it, and each access goes through that. */
 static void wait_message(Testbed *t, unsigned vector)
 {
     int64_t begin = now_ms();
@@ -57,7 +57,7 @@ static void test_doorbell_by_every_width(void **state)
         qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_DOORBELL, size, UINT64_MAX);
         assert_int_equal(fake_rung(r), 1);
     }
-    /* Whatever touches the word, by the rule for all registers */
+    /* By the rule for all registers, every access that touches the word counts. */
     for (unsigned shift = 1; shift < 4; shift++) {
         qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_DOORBELL + shift, 1, 0);
         assert_int_equal(fake_rung(r), 1);
@@ -71,7 +71,7 @@ static void test_doorbell_by_every_width(void **state)
     assert_int_equal(fake_rung(r), 0);
 }
 
-/* It is no register access: under KVM no thread of QEMU would run for it. */
+/* The doorbell is no register access: under KVM no thread of QEMU would run for it. */
 static void test_doorbell_is_no_register_access(void **state)
 {
     Testbed *t = *state;
@@ -123,7 +123,7 @@ static void test_intx(void **state)
     assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
     assert_true(pci_read32(t->qtest, 0, 3, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT);
 
-    /* Only a 1 where it stands clears it. */
+    /* Only a 1 written to the bit clears it. */
     device_write(&t->device, VGPU_REG_RING_IRQ_STATUS, 0xfffffffe);
     qtest_write(t->qtest, DEVICE_BAR0 + VGPU_REG_RING_IRQ_STATUS + 1, 1, 0xff);
     device_write(&t->device, VGPU_REG_IRQ_STATUS, 1); /* the other's */
@@ -132,7 +132,7 @@ static void test_intx(void **state)
     device_write(&t->device, VGPU_REG_RING_IRQ_STATUS, 1);
     qtest_wait_irq(t->qtest, false);
 
-    /* Many at once are one. */
+    /* Many signals at once make one interrupt. */
     for (int i = 0; i < 5; i++)
         fake_signal(r);
     ring_expect(t, VGPU_RING_ON);
@@ -157,7 +157,7 @@ static void test_intx_not_wanted(void **state)
     qtest_wait_irq(t->qtest, false);
 }
 
-/* The line is shared by both, and stays up as long as one wants it. */
+/* Ring and requests share the line, which stays up as long as one of them wants it. */
 static void test_intx_of_both(void **state)
 {
     Testbed *t = *state;
@@ -175,7 +175,7 @@ static void test_intx_of_both(void **state)
     qtest_wait_irq(t->qtest, false);
 }
 
-/* As uio_pci_generic does it: the line goes down by Interrupt Disable, then the guest looks. */
+/* As uio_pci_generic does it: Interrupt Disable takes the line down, then the guest looks. */
 static void test_interrupt_disable_bit(void **state)
 {
     Testbed *t = *state;
@@ -281,7 +281,7 @@ static void test_msix_masked(void **state)
     assert_int_equal(qtest_read(t->qtest, DEVICE_BAR4 + pba, 4), 0);
 }
 
-/* What is pending moves from the one to the other and back. */
+/* A pending interrupt moves from INTx to MSI-X and back. */
 static void test_between_intx_and_msix(void **state)
 {
     Testbed *t = *state;
@@ -301,7 +301,7 @@ static void test_between_intx_and_msix(void **state)
     qtest_wait_irq(t->qtest, false);
 }
 
-/* The end of STARTING, a failure and a new mediator are told by a message too. */
+/* The end of STARTING, a failure and a new mediator send a message, too. */
 static void test_msix_of_the_rings_state(void **state)
 {
     Testbed *t = *state;

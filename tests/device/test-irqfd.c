@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ring's interrupts and its doorbell under KVM, as the processor takes and makes them: with no
- * part of QEMU in the way, and with nothing lost when QEMU comes into it and goes again->
+ * The ring's interrupts and its doorbell under KVM, as the processor takes and makes them: QEMU has
+ * no part in them, and nothing is lost when QEMU takes part for a while.
  *
- * Whether it was in the way is told by its system calls: an eventfd that QEMU takes up costs a
- * read() each time, and one that it signals a write().
+ * QEMU's system calls tell whether it took part: an eventfd that QEMU takes up costs a read() each
+ * time, and one that it signals a write().
  */
 #include "guest.h"
 
@@ -32,7 +32,7 @@ static uint64_t complete_many(Guest *g, const FakeRing *r, unsigned interrupt)
     return qtest_n_transfers(g->testbed.qtest) - before;
 }
 
-/* The program has been interrupted for the whole of it, by KVM alone. */
+/* KVM alone has interrupted the program for each of many completions. */
 static void assert_by_kvm(Guest *g, const FakeRing *r)
 {
     assert_true(complete_many(g, r, 0) < OTHER_TRANSFERS);
@@ -40,7 +40,7 @@ static void assert_by_kvm(Guest *g, const FakeRing *r)
     assert_int_equal(device_read(&g->testbed.device, VGPU_REG_RING_IRQ_STATUS), 0);
 }
 
-/* The event of a new ring, or a new mediator, comes from QEMU and leaves this. */
+/* The event of a new ring or a new mediator comes from QEMU, which sets this. */
 static void clear_status(Guest *g)
 {
     device_write(&g->testbed.device, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
@@ -116,7 +116,7 @@ static void test_without_kvm(void **state)
 
 /* ---- What the guest does to the vector ---------------------------------------------------- */
 
-/* Masked, what comes is kept, and said once. */
+/* Events that come while the vector is masked are kept, and make one interrupt. */
 static void check_mask(Guest *g, void (*mask)(Guest *g, bool on))
 {
     FakeRing *r = open_ring(g);
@@ -161,7 +161,7 @@ static void test_function_masked(void **state)
     check_mask(*state, mask_function);
 }
 
-/* One that came while it was masked for the change is said with the new message. */
+/* An event that comes while the vector is masked for the change makes the new message. */
 static void test_message_changed(void **state)
 {
     Guest *g = *state;
@@ -199,7 +199,7 @@ static bool is_asserted(Device *d)
     return pci_read32(d->qtest, d->bus, d->slot, PCI_COMMAND) >> 16 & PCI_STATUS_INTERRUPT;
 }
 
-/* Its interrupts are QEMU's again, and so is the register that goes with them. */
+/* The interrupts come from QEMU again, and so does the register that goes with them. */
 static void test_msix_disabled(void **state)
 {
     Guest *g = *state;
@@ -258,8 +258,8 @@ static void test_off_and_on(void **state)
     }
 }
 
-/* A mediator takes the ring up, which is an event, as is what was not heard before that. They are
- * one interrupt or two; masked, they are one. */
+/* A mediator takes up the ring. That is an event, and what was signalled before it is another. They
+ * make one interrupt or two; while the vector is masked, one. */
 static void take_up(Guest *g)
 {
     mask_vector(g, true);
@@ -271,7 +271,7 @@ static void take_up(Guest *g)
     clear_status(g);
 }
 
-/* What is said while no mediator has the ring is not heard yet. */
+/* What is signalled while no mediator has the ring waits. */
 static void test_mediator_restarted(void **state)
 {
     Guest *g = *state;
@@ -369,7 +369,7 @@ TEST(test_unplugged)
     guest_close(&g);
 }
 
-/* What was pending arrives there, and the mediator there reaches the program too. */
+/* What was pending arrives in the new machine, and its mediator reaches the program, too. */
 static void test_migrated(void **state)
 {
     Guest *g = *state, there;
@@ -392,7 +392,7 @@ static void test_migrated(void **state)
     guest_close(&there);
 }
 
-/* The vector was not masked then, so nothing but the stream says that its message is wanted. */
+/* The vector was not masked, so only the stream says that its message is wanted. */
 static void test_migrated_unmasked(void **state)
 {
     Guest *g = *state, there;

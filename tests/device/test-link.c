@@ -38,7 +38,7 @@ static void test_absent(void **state)
     assert_true(now_ms() - begin >= 1000);
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 1);
 
-    /* It is no news the second time. */
+    /* The second time there is no warning. */
     device_submit_add(&t->device, 1, 1, 1);
     assert_unavailable(t);
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 1);
@@ -158,7 +158,7 @@ static void test_restarted_while_idle(void **state)
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 0); /* nobody had to wait */
 }
 
-/* A request that kills each mediator it meets shall not do so for ever. */
+/* A request that kills each mediator that it meets must not do so for ever. */
 static void test_a_request_is_given_up(void **state)
 {
     Testbed *t = *state;
@@ -179,8 +179,7 @@ static void test_a_request_is_given_up(void **state)
 
 /* ---- Coming back as the same VM -------------------------------------------------------- */
 
-/* The secret of the last WELCOME is shown in the next HELLO, and a WELCOME of a
- * mediator that knows of none takes it back. */
+/* The next HELLO shows the secret of the last WELCOME. A WELCOME without a secret takes it back. */
 static void test_resume_secret(void **state)
 {
     static const uint8_t none[16];
@@ -211,8 +210,7 @@ static void test_resume_secret(void **state)
     assert_memory_equal(hello.resume, none, sizeof(none));
 }
 
-/* A mediator that does not want the VM answers its HELLO, which has the number of
- * the request behind it. */
+/* A mediator that refuses the VM answers its HELLO, which has the id of the pending request. */
 static void test_hello_is_refused(void **state)
 {
     Testbed *t = *state;
@@ -229,7 +227,7 @@ static void test_hello_is_refused(void **state)
 
 /* ---- Silent ------------------------------------------------------------------------- */
 
-/* It lets others connect, by its backlog, but does nothing. */
+/* The backlog of its socket lets the device connect, but the mediator does nothing. */
 static void test_never_accepts(void **state)
 {
     Testbed *t = *state;
@@ -365,7 +363,7 @@ static void test_half_a_message(void **state)
     serve_again(t); /* nothing of the halves is left over */
 }
 
-/* Half a message and no end: no sign of life. */
+/* Half a message is no sign of life. */
 static void test_half_a_message_and_silence(void **state)
 {
     Testbed *t = *state;
@@ -380,7 +378,7 @@ static void test_half_a_message_and_silence(void **state)
 
 /* ---- Without reading ------------------------------------------------------------------- */
 
-/* It asks for signs of life without end and reads none of them. */
+/* The mediator asks for signs of life without end, and reads none of them. */
 static void test_ping_flood(void **state)
 {
     const VGPUSocketHeader ping = wire_header(VGPU_MSG_PING, 0, 3, 0, 0);
@@ -399,7 +397,8 @@ static void test_ping_flood(void **state)
     serve_again(t);
 }
 
-/* It reads late: what the device could not write waits, and comes whole and in order. */
+/* The mediator reads late: what the device could not write waits, and comes complete and in order.
+ */
 static void test_reads_late(void **state)
 {
     Testbed *t = *state;

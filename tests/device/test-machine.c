@@ -48,7 +48,7 @@ static void check_reset_in_busy(Testbed *t, void (*reset)(Testbed *t))
     assert_int_equal(device_result(&t->device), 3);
 }
 
-/* The same when the old answer has arrived in QEMU's socket, but was not looked at. */
+/* The same when the old answer has arrived in QEMU's socket, and QEMU has not read it. */
 static void check_reset_with_answer_at_hand(Testbed *t, void (*reset)(Testbed *t))
 {
     testbed_submit_and_take(t, 1);
@@ -149,7 +149,7 @@ static void test_nothing_happens_to_a_stopped_vm(void **state)
     assert_int_equal(device_result(&t->device), 300);
 }
 
-/* The time of a stopped VM stands still, also for a request that nobody answers. */
+/* The time of a stopped VM stands still, even for a request that nobody answers. */
 static void test_no_deadline_ends_in_a_stopped_vm(void **state)
 {
     Testbed *t = *state;
@@ -336,7 +336,7 @@ TEST(test_plugin_takes_no_arguments)
     free(log);
 }
 
-/* By a launcher, and by a user who has another copy of it. */
+/* A launcher loads it, and a user loads another copy. */
 TEST(test_plugin_loaded_twice)
 {
     char copy[] = "/tmp/vgpu-device-copy.XXXXXX", command[4096], *log;

@@ -103,7 +103,7 @@ static void test_tampered_stream(void **state)
 
 /* ---- Snapshots ------------------------------------------------------------------------ */
 
-/* Back to a request that was pending then, while another one is pending now. */
+/* The snapshot has a pending request, and another one is pending when it is loaded. */
 static void test_snapshot_in_busy(void **state)
 {
     static const char snapshot[] =

@@ -3,8 +3,8 @@
  * The register table of the ABI, row by row, and accesses of every width at every
  * kind of place. One QEMU serves all cases; each begins with a reset.
  *
- * The device has no window, and must be the device that there was before windows. Called with
- * the argument "window" it has one, and must differ in nothing that guests of that time look at.
+ * The device has no window, and must be as it was before there were windows. With the argument
+ * "window" the device has one, and must be the same to a guest that knows of no windows.
  */
 #include "testbed.h"
 
@@ -115,7 +115,7 @@ static void test_no_other_bar_and_no_msix(void **state)
     }
 }
 
-/* uio_pci_generic takes no device without it. */
+/* uio_pci_generic refuses a device without this bit. */
 static void test_interrupt_disable_bit(void **state)
 {
     Testbed *t = *state;
@@ -323,7 +323,7 @@ static void test_accesses_at_the_empty_extension_blocks_edges(void **state)
     }
 }
 
-/* The word at the doorbell is what counts, however much of it is written. */
+/* Only the value of the doorbell's word counts, whatever the width of the write. */
 static void test_doorbell_by_every_width(void **state)
 {
     Testbed *t = *state;

@@ -11,7 +11,7 @@ static uint64_t timestamp(Device *d)
            device_read(d, VGPU_REG_TIMESTAMP_LO);
 }
 
-/* One whole addition, on a connection that stands. */
+/* One complete addition, on a connection that exists. */
 static void add_once(Testbed *t, uint32_t id)
 {
     device_submit_add(&t->device, id, id, 1000);
@@ -115,7 +115,7 @@ static void test_one_connection_and_only_when_needed(void **state)
     assert_false(fake_has_caller(&t->mediator));
 }
 
-/* The mediator need not greet before it answers, nor at all. */
+/* The mediator need not send WELCOME before it answers, nor at all. */
 static void test_request_follows_hello_at_once(void **state)
 {
     Testbed *t = *state;
@@ -231,7 +231,7 @@ static void test_states_stay_until_the_next_doorbell(void **state)
     assert_int_equal(device_result(&t->device), 2);
 }
 
-/* What the guest writes in BUSY belongs to the next request, also when this one is sent again. */
+/* What the guest writes in BUSY belongs to the next request, even when this one is sent again. */
 static void test_request_is_as_it_was_at_the_doorbell(void **state)
 {
     Testbed *t = *state;
@@ -288,7 +288,7 @@ static void test_lengths_that_cannot_be(void **state)
     assert_false(fake_has_caller(&t->mediator)); /* nobody was bothered with them */
 }
 
-/* Each code that a response can carry, and the response is there to be read. */
+/* Each code that a response can carry; the guest can read the response, too. */
 static void test_every_error_of_the_mediator(void **state)
 {
     Testbed *t = *state;
@@ -376,7 +376,7 @@ static void test_interrupt_control_and_status(void **state)
     assert_int_equal(device_read(&t->device, VGPU_REG_IRQ_STATUS), 0);
 }
 
-/* uio_pci_generic works by this bit. */
+/* uio_pci_generic uses this bit. */
 static void test_pci_interrupt_disable(void **state)
 {
     const uint32_t on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;

@@ -15,7 +15,7 @@ static void assert_power_on(Testbed *t)
     qtest_wait_irq(t->qtest, false);
 }
 
-/* The eventfds of before can neither hear the guest nor disturb it. */
+/* The eventfds from before the reset neither hear the guest nor disturb it. */
 static void assert_dead(Testbed *t, FakeRing *r)
 {
     device_write(&t->device, VGPU_REG_RING_DOORBELL, 1);
@@ -147,7 +147,7 @@ static void test_reset_with_a_request_too(void **state)
 
 /* ---- Stop ----------------------------------------------------------------------------- */
 
-/* QEMU waits for the mediator, and the test goes on. To be followed by qtest_qmp_end(). */
+/* QEMU waits for the mediator, and the test goes on. Call qtest_qmp_end() after it. */
 static void begin_stop(Testbed *t)
 {
     qtest_qmp_begin(t->qtest, "{\"execute\": \"stop\"}");
@@ -177,7 +177,7 @@ static void test_stop(void **state)
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 0);
 }
 
-/* Nothing is heard from it: that is noticed long before the timeout. */
+/* The mediator says nothing: the device notices long before the timeout. */
 static void test_stop_with_a_stalled_mediator(void **state)
 {
     Testbed *t = *state;
@@ -193,7 +193,7 @@ static void test_stop_with_a_stalled_mediator(void **state)
     ring_take_up(t);
 }
 
-/* What it has begun takes its time, and it says so. */
+/* What the mediator has begun takes a while, and the mediator answers PINGs. */
 static void test_stop_with_a_busy_mediator(void **state)
 {
     Testbed *t = *state;
@@ -206,7 +206,7 @@ static void test_stop_with_a_busy_mediator(void **state)
     ring_resume(t);
 }
 
-/* And it never ends. The device's reconnect-timeout is 2 s. */
+/* The same, but it never ends. The device's reconnect-timeout is 2 s. */
 static void test_stop_with_an_endless_mediator(void **state)
 {
     VGPUSocketHeader header = {0};

@@ -33,7 +33,7 @@ static void test_fails_later(void **state)
     ring_open(t);
 }
 
-/* One from before there were rings: it hears no word of one, and serves what it knows. */
+/* A mediator from before there were rings is told of none, and serves what it knows. */
 static void test_old_mediator(void **state)
 {
     Testbed *t = *state;
@@ -125,7 +125,7 @@ static void test_appears_later(void **state)
     ring_accept(t);
 }
 
-/* One that says that it lives may take longer than the timeout: it waits for the last ring. */
+/* A mediator that answers PINGs may take longer than the timeout: it waits for the last ring. */
 static void test_slow_but_alive(void **state)
 {
     Testbed *t = *state;
@@ -197,7 +197,7 @@ static void test_absent_for_longer_than_the_timeout(void **state)
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 1);
 }
 
-/* The same where requests get no patience at all. */
+/* The same where a request would fail at once. */
 static void test_break_without_patience(void **state)
 {
     Testbed *t = *state;
@@ -218,7 +218,7 @@ static void test_off_while_there_is_no_mediator(void **state)
     fake_expect_no_caller(&t->mediator);
 }
 
-/* Another mediator came, and does not want it. */
+/* The next mediator refuses the ring. */
 static void test_refused_after_a_break(void **state)
 {
     Testbed *t = *state;
@@ -239,7 +239,7 @@ static void test_old_mediator_after_a_break(void **state)
     ring_expect_failed(t, VGPU_ERROR_UNSUPPORTED_OP);
 }
 
-/* A ring whose content kills each mediator that looks at it shall not do so for ever. */
+/* A ring whose content kills each mediator that looks at it must not do so for ever. */
 static void test_a_ring_is_given_up(void **state)
 {
     Testbed *t = *state;
@@ -253,7 +253,7 @@ static void test_a_ring_is_given_up(void **state)
     fake_expect_no_caller(&t->mediator);
 }
 
-/* But one that is there for a while in between has another reason. */
+/* If a mediator lives for a while in between, the ring is not the reason. */
 static void test_a_ring_is_not_given_up(void **state)
 {
     Testbed *t = *state;
@@ -268,7 +268,7 @@ static void test_a_ring_is_not_given_up(void **state)
     }
 }
 
-/* It breaks the protocol: the connection ends, and the ring goes on with the next. */
+/* The mediator breaks the protocol: the connection ends, and the ring goes on with the next one. */
 static void test_ready_twice(void **state)
 {
     Testbed *t = *state;
@@ -315,7 +315,7 @@ static unsigned connect_and_flood(Testbed *t)
     return flood(t);
 }
 
-/* The descriptors wait with their message, behind what stands before it. */
+/* The descriptors wait with their message, behind the bytes before it. */
 static void test_setup_is_read_late(void **state)
 {
     Testbed *t = *state;
@@ -332,7 +332,7 @@ static void test_setup_is_read_late(void **state)
     assert_int_equal(qtest_log_count(t->qtest, "warning"), 0);
 }
 
-/* They are gone before they were sent: so is the connection, and the next ring is a new one. */
+/* The descriptors go before they were sent: the connection ends, and the next ring is a new one. */
 static void test_off_before_the_setup_is_read(void **state)
 {
     Testbed *t = *state;
@@ -382,7 +382,7 @@ static void test_both_over_a_break(void **state)
     assert_int_equal(ring_take_sum(&t->device, 0), 42);
 }
 
-/* Requests fail at their deadline, and the ring does not. */
+/* A request fails at its deadline, and the ring does not. */
 static void test_request_gives_up_and_ring_does_not(void **state)
 {
     Testbed *t = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The window and a ring that is on in a file: migrated, restored, tampered with. */
+/* The window and a ring that is on, in a file: migrated, restored, tampered with. */
 #include "device-ring.h"
 #include "migration-stream.h"
 
@@ -8,7 +8,7 @@
 
 #define MESSAGES 0x200000u
 
-/* Saves it while its mediator finishes something, and makes another machine of that. */
+/* Migrates a machine while its mediator finishes something. */
 static void migrate(Testbed *from, const FakeRing *r, Testbed *to)
 {
     fake_obey_meanwhile(&from->mediator, r);
@@ -69,7 +69,7 @@ static void test_migration_with_a_full_ring(void **state)
     testbed_close(&there);
 }
 
-/* Its mediator died while nobody was looking; the other host's has the work. */
+/* The mediator died before; the other host's mediator does the work. */
 static void test_migration_while_there_is_no_mediator(void **state)
 {
     Testbed *t = *state, there;
@@ -152,7 +152,7 @@ static void test_another_window(void **state)
     unlink(path);
 }
 
-/* As it is with every stream from before there were windows. */
+/* Every stream from before there were windows is like this. */
 static void test_no_window(void **state)
 {
     char path[] = STREAM_FILE;
@@ -217,7 +217,7 @@ static void test_tampered_stream(void **state)
 
 /* ---- Snapshots ------------------------------------------------------------------------ */
 
-/* Back to a window and a ring as they were, in the same process and the same memory. */
+/* Window and ring go back to what they were, in the same process and the same memory. */
 static void test_snapshot(void **state)
 {
     static const char snapshot[] =

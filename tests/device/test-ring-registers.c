@@ -232,7 +232,7 @@ static void test_mediator_dies_while_stopping(void **state)
 
 /* ---- Without descriptors ---------------------------------------------------------------- */
 
-/* The @nth number that none of QEMU's descriptors has, counted from 0 */
+/* The @nth number, counted from 0, that none of QEMU's descriptors has */
 static rlim_t free_descriptor(Testbed *t, unsigned nth)
 {
     char path[64];
@@ -281,7 +281,7 @@ static void test_sums(void **state)
     }
 }
 
-/* One doorbell and one interrupt for a ring full. */
+/* One doorbell and one interrupt serve a full ring. */
 static void test_a_batch(void **state)
 {
     Testbed *t = *state;
@@ -297,7 +297,7 @@ static void test_a_batch(void **state)
     assert_false(qtest_irq(t->qtest));
 }
 
-/* Requests of the old kind and the ring share the connection and disturb each other in nothing. */
+/* Requests through the registers share the ring's connection, and neither disturbs the other. */
 static void test_requests_beside_the_ring(void **state)
 {
     Testbed *t = *state;

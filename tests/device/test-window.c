@@ -12,7 +12,7 @@
 
 /* ---- The memory --------------------------------------------------------------------- */
 
-/* At a place, a byte and eight, from either side. */
+/* Writes a byte and eight bytes at a place, from either side. */
 static void check_shared(Testbed *t, FakeRing *r, uint64_t at)
 {
     uint64_t found;
@@ -84,7 +84,7 @@ static void test_default_size(void **state)
     assert_int_equal(device_read(&t->device, VGPU_REG_WINDOW_SIZE_LO), VGPU_WINDOW_SIZE_DEFAULT);
 }
 
-/* A window that got smaller would hurt who maps it. It can't, and nobody can change that. */
+/* A window that became smaller would hurt those who map it. Nobody can make it smaller. */
 static void test_seals(void **state)
 {
     Testbed *t = *state;
@@ -111,7 +111,7 @@ static void test_zero_at_power_on(void **state)
     }
 }
 
-/* As a card keeps its memory. */
+/* A card keeps its memory, too. */
 static void test_content_outlives_resets(void **state)
 {
     Testbed *t = *state;
@@ -172,7 +172,7 @@ TEST(test_bad_sizes)
     testbed_close(&t);
 }
 
-/* Where a host has none to spare, QEMU says so and does not start. */
+/* Where the host has none to spare, QEMU says so and does not start. */
 TEST(test_hugepages)
 {
     unsigned long available = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A QEMU with one vgpu-stub in it, and a mediator beside it: what most cases need. */
+/* A QEMU with one vgpu-stub in it, and a fake mediator beside it. */
 #ifndef VGPU_TEST_TESTBED_H
 #define VGPU_TEST_TESTBED_H
 
@@ -28,7 +28,7 @@ void testbed_open_port(Testbed *t, const char *options);
 /* testbed_open_args() - any machine; @bus is where the device will be found */
 void testbed_open_args(Testbed *t, uint8_t bus, const char *const *args);
 
-/* testbed_close() - ends both */
+/* testbed_close() - ends both, and gives back the mediator's rings */
 void testbed_close(Testbed *t);
 
 /* testbed_open_pc() - an i440FX machine, from which the device can be unplugged */
@@ -51,7 +51,7 @@ int testbed_setup_port(void **state);
 int testbed_setup_pc(void **state);
 int testbed_teardown(void **state);
 
-/* Properties by which the device waits for its mediator for a second, and not at all */
+/* Properties: the device waits for its mediator for a second, or not at all */
 #define IMPATIENT ",reconnect-timeout=1"
 #define NO_PATIENCE ",reconnect-timeout=0"
 
@@ -70,7 +70,7 @@ void testbed_system_reset(Testbed *t);
 void testbed_function_level_reset(Testbed *t);
 void testbed_hot_reset(Testbed *t);
 
-/* now_ms() - of the monotonic clock */
+/* now_ms() - the time of the monotonic clock */
 static inline int64_t now_ms(void)
 {
     return (int64_t) (now_usec() / 1000);
