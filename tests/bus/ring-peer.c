@@ -25,12 +25,23 @@ int ring_hello(uint32_t vm_id, uint8_t priority)
     return fd;
 }
 
+void ring_turn_on(const RingGuest *g, int fd)
+{
+    assert_true(ring_guest_setup(g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
+    expect_ready(fd, VGPU_ERROR_NONE);
+}
+
+void ring_turn_off(int fd)
+{
+    ring_off(fd);
+    expect_stopped(fd);
+}
+
 int ring_again(const RingGuest *g)
 {
     int fd = ring_hello(5, VGPU_PRIORITY_LOW);
 
-    assert_true(ring_guest_setup(g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
-    expect_ready(fd, VGPU_ERROR_NONE);
+    ring_turn_on(g, fd);
     return fd;
 }
 
@@ -86,6 +97,22 @@ VGPUCompletion expect_completion(RingGuest *g, uint32_t status)
 void expect_tag(RingGuest *g, uint64_t tag)
 {
     assert_int_equal(expect_completion(g, VGPU_ERROR_NONE).tag, tag);
+}
+
+void expect_tags(RingGuest *g, uint64_t tag, unsigned n)
+{
+    for (; n > 0; n--)
+        expect_tag(g, tag++);
+}
+
+bool ring_publish_nops(RingGuest *g, uint64_t tag, unsigned n)
+{
+    for (; n > 0; n--) {
+        const VGPUSubmission nop = ring_guest_nop(tag++);
+
+        ring_guest_fill(g, &nop);
+    }
+    return ring_guest_publish(g);
 }
 
 void expect_ring_works(RingGuest *g)

@@ -27,6 +27,12 @@ void ring_down(RingGuest *g, int fd);
 /* expect_ready() - the next message is RING_READY with @error */
 void expect_ready(int fd, uint32_t error);
 
+/* ring_turn_on() - RING_SETUP on a connection that has none, and wait for RING_READY */
+void ring_turn_on(const RingGuest *g, int fd);
+
+/* ring_turn_off() - RING_OFF, and wait for RING_STOPPED */
+void ring_turn_off(int fd);
+
 /* ring_off(), expect_stopped() - RING_OFF, and its answer */
 void ring_off(int fd);
 void expect_stopped(int fd);
@@ -36,6 +42,12 @@ VGPUCompletion expect_completion(RingGuest *g, uint32_t status);
 
 /* expect_tag() - the same, of @tag, without an error */
 void expect_tag(RingGuest *g, uint64_t tag);
+
+/* expect_tags() - the next @n, of the tags from @tag on */
+void expect_tags(RingGuest *g, uint64_t tag, unsigned n);
+
+/* ring_publish_nops() - @n entries at once that do nothing, tagged from @tag on; whether it rang */
+bool ring_publish_nops(RingGuest *g, uint64_t tag, unsigned n);
 
 /* expect_ring_works() - a NOP there and back */
 void expect_ring_works(RingGuest *g);

@@ -14,6 +14,20 @@ int start_with(const char *config)
     return test_mediator_start(&mediator, config, "none") < 0 ? -1 : 0;
 }
 
+int start_configured(void **state)
+{
+    return start_with(*state);
+}
+
+void write_config(const char *text)
+{
+    FILE *f = fopen(mediator.config, "we");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
 int stop(void **state)
 {
     (void) state;
@@ -48,12 +62,17 @@ void expect_sum(int fd, uint32_t id, uint32_t sum)
     assert_int_equal(m.results.results[0], sum);
 }
 
+void expect_add(int fd, uint32_t vm_id, uint32_t id, uint8_t priority, uint32_t a, uint32_t b)
+{
+    assert_true(wire_send_add(fd, vm_id, id, priority, a, b));
+    expect_sum(fd, id, a + b);
+}
+
 void expect_add_works(void)
 {
     int fd = dial();
 
-    assert_true(wire_send_add(fd, 77, 5, VGPU_PRIORITY_LOW, 100, 200));
-    expect_sum(fd, 5, 300);
+    expect_add(fd, 77, 5, VGPU_PRIORITY_LOW, 100, 200);
     close(fd);
 }
 

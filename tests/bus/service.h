@@ -12,8 +12,20 @@ extern TestMediator mediator;
 /* start_with() - for a setup: run it with this mediator.conf and no bus */
 int start_with(const char *config);
 
+/* start_configured() - a setup: the same with the text that is the test's initial state */
+int start_configured(void **state);
+
+/* write_config() - its mediator.conf is this from now on; it reads it when it is told to */
+void write_config(const char *text);
+
 /* stop() - for a teardown: it must end cleanly */
 int stop(void **state);
+
+/* WITH_MEDIATOR() - a test with a mediator of its own, which has this mediator.conf */
+#define WITH_MEDIATOR(config, test)                            \
+    {                                                          \
+#test, test, start_configured, stop, (void *) (config) \
+    }
 
 /* dial() - a connection to it */
 int dial(void);
@@ -23,6 +35,9 @@ WireMessage expect_response(int fd, uint32_t id, uint32_t error);
 
 /* expect_sum() - the next message is the scalar sum asked for with @id */
 void expect_sum(int fd, uint32_t id, uint32_t sum);
+
+/* expect_add() - the same, after asking for the sum of @a and @b */
+void expect_add(int fd, uint32_t vm_id, uint32_t id, uint8_t priority, uint32_t a, uint32_t b);
 
 /* expect_pong() - send a PING and take its answer: all that went before is handled */
 void expect_pong(int fd);

@@ -251,18 +251,18 @@ TEST(test_vm_goes_while_polkit_thinks)
     expect_add_works();
 }
 
+#define WITH_POLKIT(test) cmocka_unit_test_setup_teardown(test, start_polkit, stop_polkit)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_is_the_contract),
         cmocka_unit_test(test_without_polkit_nobody_may),
-        cmocka_unit_test_setup_teardown(test_polkit_says_no, start_polkit, stop_polkit),
-        cmocka_unit_test_setup_teardown(test_polkit_says_yes, start_polkit, stop_polkit),
-        cmocka_unit_test_setup_teardown(test_polkit_wants_a_password, start_polkit, stop_polkit),
-        cmocka_unit_test_setup_teardown(test_slow_polkit_holds_up_nobody, start_polkit,
-                                        stop_polkit),
-        cmocka_unit_test_setup_teardown(test_vm_goes_while_polkit_thinks, start_polkit,
-                                        stop_polkit),
+        WITH_POLKIT(test_polkit_says_no),
+        WITH_POLKIT(test_polkit_says_yes),
+        WITH_POLKIT(test_polkit_wants_a_password),
+        WITH_POLKIT(test_slow_polkit_holds_up_nobody),
+        WITH_POLKIT(test_vm_goes_while_polkit_thinks),
     };
 
     if (getuid() != 0) {

@@ -116,8 +116,7 @@ TEST(test_contract)
     static const char *const objects[] = {"", "/pool/A", "/vm/unregistered_2d9"};
     int fd = dial();
 
-    assert_true(wire_send_add(fd, 9, 1, VGPU_PRIORITY_LOW, 1, 1));
-    expect_sum(fd, 1, 2);
+    expect_add(fd, 9, 1, VGPU_PRIORITY_LOW, 1, 1);
     for (unsigned i = 0; i < 3; i++) {
         char command[1024];
 

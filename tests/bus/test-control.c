@@ -43,13 +43,26 @@ static void leave(const char *name, int fd)
     call_manager(NULL, "UnregisterVM", "s", name);
 }
 
+/* Asks for @n sums, i + i with the number i, from @first on; the mediator has them all. */
+static void send_adds(int fd, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = first; i < first + n; i++)
+        assert_true(wire_send_add(fd, 0, i, 0, i, i));
+    expect_pong(fd);
+}
+
+static void expect_sums(int fd, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = first; i < first + n; i++)
+        expect_sum(fd, i, 2 * i);
+}
+
 /* Stops the executor of pool A, and gives it something to do first. */
 static pid_t hold_pool_a(int fd)
 {
     pid_t executor;
 
-    assert_true(wire_send_add(fd, 0, 1000, 0, 1, 1));
-    expect_sum(fd, 1000, 2);
+    expect_add(fd, 0, 1000, 0, 1, 1);
     executor = (pid_t) get_u32(POOL_A, VGPU_INTERFACE_POOL, "ExecutorPID");
     assert_true(executor > 0);
     assert_true(test_process_stop(executor));
@@ -82,17 +95,21 @@ static void expect_order(int a, int b, const char *order)
     assert_string_equal(got, order);
 }
 
+/* Three requests of each, in turn; the first of all runs. */
+static void send_in_turn(int a, int b)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        send_adds(a, i, 1);
+        send_adds(b, i, 1);
+    }
+}
+
 TEST(test_priority_moves_the_queue)
 {
     int a = connect_as("a", 1, "A", "low"), b = connect_as("b", 2, "A", "medium");
     pid_t executor = hold_pool_a(a);
 
-    for (uint32_t i = 0; i < 3; i++) {
-        assert_true(wire_send_add(a, 0, i, 0, i, i)); /* the first of them runs */
-        expect_pong(a);
-        assert_true(wire_send_add(b, 0, i, 0, i, i));
-        expect_pong(b);
-    }
+    send_in_turn(a, b);
     call_manager(NULL, "SetVMPriority", "ssb", "a", "high", 1);
     expect_signal(VM("a"), "PropertiesChanged", VGPU_INTERFACE_VM);
     expect_text(VM("a"), VGPU_INTERFACE_VM, "Priority", "high");
@@ -109,12 +126,7 @@ TEST(test_priority_keeps_arrival)
     int a = connect_as("a", 1, "A", "low"), b = connect_as("b", 2, "A", "medium");
     pid_t executor = hold_pool_a(a);
 
-    for (uint32_t i = 0; i < 3; i++) {
-        assert_true(wire_send_add(a, 0, i, 0, i, i));
-        expect_pong(a);
-        assert_true(wire_send_add(b, 0, i, 0, i, i));
-        expect_pong(b);
-    }
+    send_in_turn(a, b);
     call_object(NULL, VM("a"), VGPU_INTERFACE_VM, "SetPriority", "sb", "medium", 1);
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_order(a, b, "ababab");
@@ -127,17 +139,13 @@ TEST(test_pool_moves_the_queue)
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
 
-    for (uint32_t i = 0; i < 4; i++)
-        assert_true(wire_send_add(a, 0, i, 0, i, i));
-    expect_pong(a);
+    send_adds(a, 0, 4);
     call_manager(NULL, "SetVMPool", "ssb", "a", "B", 1);
     /* Pool A stands still, and what waited there is answered by B. */
-    for (uint32_t i = 1; i < 4; i++)
-        expect_sum(a, i, 2 * i);
+    expect_sums(a, 1, 3);
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_sum(a, 0, 0);
-    assert_true(wire_send_add(a, 0, 9, 0, 9, 9));
-    expect_sum(a, 9, 18);
+    expect_add(a, 0, 9, 0, 9, 9);
     leave("a", a);
 }
 
@@ -150,8 +158,7 @@ TEST(test_pause)
     for (uint32_t i = 0; i < 5; i++)
         assert_true(wire_send_add(a, 0, i, 0, i, 1));
     expect_pong(a);
-    assert_true(wire_send_add(b, 0, 1, 0, 1, 1));
-    expect_sum(b, 1, 2);
+    expect_add(b, 0, 1, 0, 1, 1);
     assert_int_equal(get_u32(VM("a"), VGPU_INTERFACE_VM, "QueueDepth"), 5);
     assert_int_equal(get_u32(VGPU_OBJECT_POOL "/B", VGPU_INTERFACE_POOL, "QueueDepthLow"), 5);
 
@@ -169,8 +176,7 @@ TEST(test_pause_pool)
 
     call_object(NULL, pool, VGPU_INTERFACE_POOL, "Pause", NULL);
     expect_signal(pool, "PropertiesChanged", VGPU_INTERFACE_POOL);
-    assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
-    expect_pong(a);
+    send_adds(a, 1, 1);
     assert_int_equal(get_u32(pool, VGPU_INTERFACE_POOL, "QueueDepthLow"), 1);
     call_object(NULL, pool, VGPU_INTERFACE_POOL, "Resume", NULL);
     expect_sum(a, 1, 2);
@@ -182,9 +188,7 @@ TEST(test_quarantine)
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
 
-    assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
-    assert_true(wire_send_add(a, 0, 2, 0, 2, 2));
-    expect_pong(a);
+    send_adds(a, 1, 2);
     call_manager(NULL, "QuarantineVM", "s", "a");
     expect_response(a, 2, VGPU_ERROR_VM_QUARANTINED);
     assert_true(wire_send_add(a, 0, 3, 0, 3, 3));
@@ -193,8 +197,7 @@ TEST(test_quarantine)
     expect_sum(a, 1, 2);
 
     call_manager(NULL, "ReleaseVM", "s", "a");
-    assert_true(wire_send_add(a, 0, 4, 0, 4, 4));
-    expect_sum(a, 4, 8);
+    expect_add(a, 0, 4, 0, 4, 4);
     leave("a", a);
 }
 
@@ -211,8 +214,7 @@ TEST(test_queue_limit)
     assert_int_equal(m.header.msg_type, VGPU_MSG_BUSY);
     assert_int_equal(m.header.request_id, 3);
     assert_int_equal(kill(executor, SIGCONT), 0);
-    for (uint32_t i = 0; i < 3; i++)
-        expect_sum(a, i, 2 * i);
+    expect_sums(a, 0, 3);
     leave("a", a);
 }
 
@@ -221,13 +223,11 @@ TEST(test_rate_limit)
     int a = connect_as("a", 1, "B", "low");
 
     call_manager(NULL, "SetVMLimits", "sa{sv}b", "a", 1, "RequestRateLimit", "u", 1, 1);
-    assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
-    expect_sum(a, 1, 2);
+    expect_add(a, 0, 1, 0, 1, 1);
     assert_true(wire_send_add(a, 0, 2, 0, 2, 2));
     expect_response(a, 2, VGPU_ERROR_RATE_LIMITED);
     call_manager(NULL, "SetVMLimits", "sa{sv}b", "a", 1, "RequestRateLimit", "u", 0, 1);
-    assert_true(wire_send_add(a, 0, 3, 0, 3, 3));
-    expect_sum(a, 3, 6);
+    expect_add(a, 0, 3, 0, 3, 3);
     assert_int_equal(get_u64(VM("a"), VGPU_INTERFACE_VM, "RequestsRejected"), 1);
     leave("a", a);
 }
@@ -237,9 +237,7 @@ TEST(test_unregister_drops_the_queue)
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
 
-    for (uint32_t i = 0; i < 4; i++)
-        assert_true(wire_send_add(a, 0, i, 0, i, i));
-    expect_pong(a);
+    send_adds(a, 0, 4);
     call_manager(NULL, "UnregisterVM", "s", "a");
     expect_closed(a);
     assert_int_equal(get_u32(POOL_A, VGPU_INTERFACE_POOL, "QueueDepthLow"), 0);
@@ -247,8 +245,7 @@ TEST(test_unregister_drops_the_queue)
     /* The name is free at once, though one of its requests still runs. */
     a = connect_as("a", 1, "A", "high");
     assert_int_equal(kill(executor, SIGCONT), 0);
-    assert_true(wire_send_add(a, 0, 7, 0, 7, 7));
-    expect_sum(a, 7, 14);
+    expect_add(a, 0, 7, 0, 7, 7);
     assert_int_equal(get_u64(VM("a"), VGPU_INTERFACE_VM, "RequestsSubmitted"), 1);
     leave("a", a);
 }
@@ -260,8 +257,7 @@ TEST(test_statistics)
 
     for (uint32_t i = 0; i < 4; i++)
         assert_true(wire_send_add(a, 0, i, 0, i, i));
-    for (uint32_t i = 0; i < 4; i++)
-        expect_sum(a, i, 2 * i);
+    expect_sums(a, 0, 4);
 
     /* 30 ms each, one after the other: they waited 0, 30, 60 and 90 ms, or more. */
     p50 = get_u64(VM("a"), VGPU_INTERFACE_VM, "WaitTimeP50USec");
@@ -280,24 +276,13 @@ TEST(test_statistics)
     leave("a", a);
 }
 
-static void write_config(const char *text)
-{
-    FILE *f = fopen(mediator.config, "we");
-
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
 /* No request is dropped, whatever the configuration becomes. */
 TEST(test_reload)
 {
     int a = connect_as("a", 1, "A", "low");
     pid_t executor = hold_pool_a(a);
 
-    for (uint32_t i = 0; i < 4; i++)
-        assert_true(wire_send_add(a, 0, i, 0, i, i));
-    expect_pong(a);
+    send_adds(a, 0, 4);
 
     write_config("[Pool A]\nBackend=cpu\nInFlight=3\nQueueLimit=77\n[Pool D]\nBackend=cpu\n");
     call_manager(NULL, "Reload", NULL);
@@ -308,15 +293,13 @@ TEST(test_reload)
 
     /* What runs is finished by the old executor, the rest by one with the new backend. */
     assert_int_equal(kill(executor, SIGCONT), 0);
-    for (uint32_t i = 0; i < 4; i++)
-        expect_sum(a, i, 2 * i);
+    expect_sums(a, 0, 4);
     expect_text(POOL_A, VGPU_INTERFACE_POOL, "Backend", "cpu");
 
     write_config("[Pool A]\nInFlight=0\n");
     assert_int_equal(kill(mediator.pid, SIGHUP), 0);
     assert_int_equal(test_mediator_wait_log(&mediator, ":2: InFlight=0 is not"), 0);
-    assert_true(wire_send_add(a, 0, 9, 0, 9, 9));
-    expect_sum(a, 9, 18);
+    expect_add(a, 0, 9, 0, 9, 9);
     leave("a", a);
 }
 
@@ -327,10 +310,8 @@ TEST(test_end_with_paused)
 
     call_manager(NULL, "PauseVM", "s", "a");
     call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Pause", NULL);
-    assert_true(wire_send_add(a, 0, 1, 0, 1, 1));
-    expect_pong(a);
-    assert_true(wire_send_add(b, 0, 1, 0, 1, 1));
-    expect_pong(b);
+    send_adds(a, 1, 1);
+    send_adds(b, 1, 1);
     assert_int_equal(test_mediator_signal_and_wait(&mediator, SIGTERM), 0);
     assert_int_equal(test_mediator_wait_log(&mediator, "paused requests are left"), 0);
     close(a);

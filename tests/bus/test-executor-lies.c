@@ -25,8 +25,7 @@ static void expect_caught(const char *how)
     start_hostile(how);
     fd = dial();
     for (uint32_t i = 0; i < 6; i += 2) {
-        assert_true(wire_send_add(fd, 1, i, VGPU_PRIORITY_LOW, i, 1));
-        expect_sum(fd, i, i + 1);
+        expect_add(fd, 1, i, VGPU_PRIORITY_LOW, i, 1);
         assert_true(wire_send_add(fd, 1, i + 1, VGPU_PRIORITY_LOW, i, 1));
         if (strcmp(how, "twice") == 0)
             expect_sum(fd, i + 1, i + 1);
@@ -68,11 +67,9 @@ TEST(test_scribbles_and_dies)
     for (uint32_t i = 0; i < 6; i += 2) {
         pid_t executor;
 
-        assert_true(wire_send_add(fd, 1, i, VGPU_PRIORITY_LOW, i, 10));
-        expect_sum(fd, i, i + 10);
+        expect_add(fd, 1, i, VGPU_PRIORITY_LOW, i, 10);
         executor = test_mediator_executor(&mediator);
-        assert_true(wire_send_add(fd, 1, i + 1, VGPU_PRIORITY_LOW, i, 11));
-        expect_sum(fd, i + 1, i + 11);
+        expect_add(fd, 1, i + 1, VGPU_PRIORITY_LOW, i, 11);
         wait_for_another(executor);
     }
     close(fd);
@@ -87,8 +84,7 @@ TEST(test_last_words)
 
     start_hostile("die");
     fd = dial();
-    assert_true(wire_send_add(fd, 1, 0, VGPU_PRIORITY_LOW, 0, 10));
-    expect_sum(fd, 0, 10);
+    expect_add(fd, 1, 0, VGPU_PRIORITY_LOW, 0, 10);
     for (uint32_t i = 1; i < 7; i += 2) {
         assert_true(wire_send_add(fd, 1, i, VGPU_PRIORITY_LOW, i, 10));
         assert_true(wire_send_add(fd, 1, i + 1, VGPU_PRIORITY_LOW, i, 11));

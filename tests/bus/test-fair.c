@@ -39,22 +39,9 @@ static double work[2], longest[2]; /* usec */
 #define POOL(settings) \
     "[Pool A]\nBackend=cpu\nInFlight=1\n" settings "[Timeouts]\nRequestTimeoutSec=infinity\n"
 
-static int start_fair(void **state)
+static int start(void **state)
 {
-    (void) state;
-    return world_start(POOL("Policy=fair\n"));
-}
-
-static int start_fifo(void **state)
-{
-    (void) state;
-    return world_start(POOL(""));
-}
-
-static int start_ageing(void **state)
-{
-    (void) state;
-    return world_start(POOL("Policy=fair\nStarvationLimitSec=1\n"));
+    return world_start(*state);
 }
 
 static void connect_guest(unsigned vm, const char *priority, uint32_t weight)
@@ -64,8 +51,7 @@ static void connect_guest(unsigned vm, const char *priority, uint32_t weight)
     fds[vm] = dial();
     hello(fds[vm], (uint8_t) (1 + vm), 0, NULL);
     (void) expect_welcome(fds[vm]);
-    assert_true(ring_guest_setup(&guests[vm], fds[vm], RING_SETUP_ID, VGPU_RING_N_FDS));
-    expect_ready(fds[vm], VGPU_ERROR_NONE);
+    ring_turn_on(&guests[vm], fds[vm]);
     submitted[vm] = completed[vm] = 0;
     work[vm] = longest[vm] = 0;
 }
@@ -306,14 +292,20 @@ TEST(test_weights)
 
 /* ---- Changes ------------------------------------------------------------------------------ */
 
-static void reload(const char *settings)
+static void reload(const char *config)
 {
-    FILE *f = fopen(mediator.config, "we");
-
-    assert_non_null(f);
-    fputs(settings, f);
-    fclose(f);
+    write_config(config);
     call_manager(NULL, "Reload", NULL);
+}
+
+/* Two hundred of one VM, and then one of the other, while nothing runs */
+static void queue_two_hundred_and_one(void)
+{
+    stop_executor();
+    submit_counts(0, 200);
+    wait_for_depth("QueueDepthLow", VM_QUEUE_LIMIT - 1);
+    submit_looks(1, 1);
+    ring_wait_taken(&guests[1]);
 }
 
 /* Queued by arrival, run fairly; queued fairly, run by arrival. */
@@ -324,11 +316,7 @@ TEST(test_policy_changes)
     submit_looks(1, 1);
     take(1);
 
-    stop_executor();
-    submit_counts(0, 200);
-    wait_for_depth("QueueDepthLow", VM_QUEUE_LIMIT - 1);
-    submit_looks(1, 1);
-    ring_wait_taken(&guests[1]);
+    queue_two_hundred_and_one();
     reload(POOL("Policy=fair\n"));
     expect_signal(POOL_A, "PropertiesChanged", VGPU_INTERFACE_POOL);
     expect_text(POOL_A, VGPU_INTERFACE_POOL, "Policy", "fair");
@@ -337,11 +325,7 @@ TEST(test_policy_changes)
     assert_in_range(cell(SEEN), 0, VM_QUEUE_LIMIT / 4);
     take_all(0);
 
-    stop_executor();
-    submit_counts(0, 200);
-    wait_for_depth("QueueDepthLow", VM_QUEUE_LIMIT - 1);
-    submit_looks(1, 1);
-    ring_wait_taken(&guests[1]);
+    queue_two_hundred_and_one();
     reload(POOL("Policy=fifo\n"));
     expect_text(POOL_A, VGPU_INTERFACE_POOL, "Policy", "fifo");
     continue_executor();
@@ -422,14 +406,20 @@ TEST(test_starvation_limit)
     take_all(0);
 }
 
+/* A test of two VMs in a pool with these settings */
+#define WITH_POOL(settings, test)                                      \
+    {                                                                  \
+#test, test, start, disconnect_guests, (void *) POOL(settings) \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_one_against_a_thousand, start_fair, disconnect_guests),
-        cmocka_unit_test_setup_teardown(test_weights, start_fair, disconnect_guests),
-        cmocka_unit_test_setup_teardown(test_policy_changes, start_fifo, disconnect_guests),
-        cmocka_unit_test_setup_teardown(test_bad_values, start_fifo, disconnect_guests),
-        cmocka_unit_test_setup_teardown(test_starvation_limit, start_ageing, disconnect_guests),
+        WITH_POOL("Policy=fair\n", test_one_against_a_thousand),
+        WITH_POOL("Policy=fair\n", test_weights),
+        WITH_POOL("", test_policy_changes),
+        WITH_POOL("", test_bad_values),
+        WITH_POOL("Policy=fair\nStarvationLimitSec=1\n", test_starvation_limit),
     };
 
     return cmocka_run_group_tests_name("fair", tests, NULL, NULL);

@@ -13,12 +13,8 @@
 #include "service.h"
 #include "test.h"
 
-static int start_narrow(void **state)
-{
-    (void) state;
-    return start_with("[Pool A]\nBackend=cpu\nInFlight=1\n"
-                      "[Timeouts]\nRequestTimeoutSec=infinity\nDrainTimeoutSec=20\n");
-}
+#define NARROW "[Pool A]\nBackend=cpu\nInFlight=1\n"
+#define PATIENT NARROW "[Timeouts]\nRequestTimeoutSec=infinity\nDrainTimeoutSec=20\n"
 
 /* ---- Order ---------------------------------------------------------------------- */
 
@@ -60,12 +56,6 @@ TEST(test_executor_killed)
     close(fd);
 }
 
-static int start_short_run(void **state)
-{
-    (void) state;
-    return start_with("[Pool A]\nBackend=cpu\nInFlight=1\n[Timeouts]\nRequestTimeoutSec=1\n");
-}
-
 TEST(test_run_timeout)
 {
     hold_executor();
@@ -73,15 +63,8 @@ TEST(test_run_timeout)
 
     assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
     expect_response(fd, 1, VGPU_ERROR_TIMEOUT);
-    assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
-    expect_sum(fd, 2, 4);
+    expect_add(fd, 3, 2, 1, 2, 2);
     close(fd);
-}
-
-static int start_two_seconds(void **state)
-{
-    (void) state;
-    return start_with("[Pool A]\nBackend=cpu\n[Timeouts]\nRequestTimeoutSec=2\n");
 }
 
 /* The limit counts from the beginning of the request. A timer that another request started, half a
@@ -91,8 +74,7 @@ TEST(test_run_timeout_is_its_own)
     int fd = dial();
     uint64_t begin;
 
-    assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
-    expect_sum(fd, 1, 2);
+    expect_add(fd, 3, 1, 1, 1, 1);
     usleep(500000);
     hold_executor();
     begin = now_usec();
@@ -100,13 +82,6 @@ TEST(test_run_timeout_is_its_own)
     expect_response(fd, 2, VGPU_ERROR_TIMEOUT);
     assert_in_range(now_usec() - begin, 2 * USEC_PER_SEC, 3 * USEC_PER_SEC);
     close(fd);
-}
-
-static int start_short_queue(void **state)
-{
-    (void) state;
-    return start_with("[Pool A]\nBackend=cpu\nInFlight=1\n"
-                      "[Timeouts]\nRequestTimeoutSec=infinity\nQueueTimeoutSec=1\n");
 }
 
 TEST(test_queue_timeout)
@@ -171,12 +146,6 @@ TEST(test_drain)
     assert_int_equal(test_mediator_signal_and_wait(&mediator, 0), 0);
 }
 
-static int start_short_drain(void **state)
-{
-    (void) state;
-    return start_with("[Pool A]\nBackend=cpu\n[Timeouts]\nDrainTimeoutSec=1\n");
-}
-
 TEST(test_drain_timeout)
 {
     int fd = dial();
@@ -189,12 +158,6 @@ TEST(test_drain_timeout)
 }
 
 /* ---- Who may ------------------------------------------------------------------------ */
-
-static int start_refusing(void **state)
-{
-    (void) state;
-    return start_with("[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=refuse\n");
-}
 
 TEST(test_refuse)
 {
@@ -217,28 +180,19 @@ TEST(test_refuse)
     expect_closed(fd);
 }
 
-static int start_few(void **state)
-{
-    (void) state;
-    return start_with("[Pool A]\nBackend=cpu\n[Limits]\nMaxConnections=2\n");
-}
-
 TEST(test_max_connections)
 {
     int a = dial(), b = dial(), c;
 
-    assert_true(wire_send_add(a, 1, 1, 1, 1, 1));
-    expect_sum(a, 1, 2);
-    assert_true(wire_send_add(b, 2, 2, 1, 2, 2));
-    expect_sum(b, 2, 4);
+    expect_add(a, 1, 1, 1, 1, 1);
+    expect_add(b, 2, 2, 1, 2, 2);
     expect_closed(dial());
     assert_int_equal(test_mediator_wait_log(&mediator, "turning connections away"), 0);
 
     assert_int_equal(shutdown(a, SHUT_WR), 0);
     expect_closed(a);
     c = dial();
-    assert_true(wire_send_add(c, 3, 3, 1, 3, 3));
-    expect_sum(c, 3, 6);
+    expect_add(c, 3, 3, 1, 3, 3);
     close(b);
     close(c);
 }
@@ -246,16 +200,17 @@ TEST(test_max_connections)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_order, start_narrow, stop),
-        cmocka_unit_test_setup_teardown(test_executor_killed, start_narrow, stop),
-        cmocka_unit_test_setup_teardown(test_run_timeout, start_short_run, stop),
-        cmocka_unit_test_setup_teardown(test_run_timeout_is_its_own, start_two_seconds, stop),
-        cmocka_unit_test_setup_teardown(test_queue_timeout, start_short_queue, stop),
+        WITH_MEDIATOR(PATIENT, test_order),
+        WITH_MEDIATOR(PATIENT, test_executor_killed),
+        WITH_MEDIATOR(NARROW "[Timeouts]\nRequestTimeoutSec=1\n", test_run_timeout),
+        WITH_MEDIATOR("[Pool A]\nBackend=cpu\n[Timeouts]\nRequestTimeoutSec=2\n",
+                      test_run_timeout_is_its_own),
+        WITH_MEDIATOR(PATIENT "QueueTimeoutSec=1\n", test_queue_timeout),
         cmocka_unit_test_setup_teardown(test_no_gpu, start_cuda, stop_cuda),
-        cmocka_unit_test_setup_teardown(test_drain, start_narrow, stop),
-        cmocka_unit_test_setup_teardown(test_drain_timeout, start_short_drain, stop),
-        cmocka_unit_test_setup_teardown(test_refuse, start_refusing, stop),
-        cmocka_unit_test_setup_teardown(test_max_connections, start_few, stop),
+        WITH_MEDIATOR(PATIENT, test_drain),
+        WITH_MEDIATOR("[Pool A]\nBackend=cpu\n[Timeouts]\nDrainTimeoutSec=1\n", test_drain_timeout),
+        WITH_MEDIATOR("[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=refuse\n", test_refuse),
+        WITH_MEDIATOR("[Pool A]\nBackend=cpu\n[Limits]\nMaxConnections=2\n", test_max_connections),
     };
 
     return cmocka_run_group_tests_name("service-faults", tests, NULL, NULL);

@@ -15,42 +15,49 @@
 
 static HugePages huge_pages = {.lock = -1};
 
+/* The VM that takes memory away */
+static RingGuest g;
+static int fd;
+
+/* Its window is of huge pages, and each is there. */
 static int open_all(void **state)
 {
-    (void) state;
-    if (!huge_pages_open(&huge_pages, PAGES))
+    int window;
+
+    if (!huge_pages_open(&huge_pages, PAGES) ||
+        start_with("[Pool A]\nBackend=cpu\nInFlight=4\n"
+                   "[Timeouts]\nRequestTimeoutSec=infinity\n") < 0)
         return -1;
-    return start_with("[Pool A]\nBackend=cpu\nInFlight=4\n"
-                      "[Timeouts]\nRequestTimeoutSec=infinity\n");
+
+    (void) state;
+    window = huge_pages_memfd(PAGES);
+    assert_true(window >= 0);
+    assert_int_equal(ring_guest_open_in(&g, window, PAGES * HUGE_PAGE_SIZE, 0, 16, 0), 0);
+    *ring_cell(&g, HUGE_PAGE_SIZE / 8) = 1;
+    fd = ring_hello(4, VGPU_PRIORITY_LOW);
+    return 0;
 }
 
 static int close_all(void **state)
 {
-    int r = stop(state);
+    int r;
 
+    ring_down(&g, fd);
+    r = stop(state);
     huge_pages_close(&huge_pages);
     return r;
 }
 
-static void open_huge(RingGuest *g)
+static void punch(unsigned page)
 {
-    int fd = huge_pages_memfd(PAGES);
-
-    assert_true(fd >= 0);
-    assert_int_equal(ring_guest_open_in(g, fd, PAGES * HUGE_PAGE_SIZE, 0, 16, 0), 0);
-    *ring_cell(g, HUGE_PAGE_SIZE / 8) = 1; /* each page is there */
+    assert_true(huge_pages_punch(&huge_pages, g.fds[0], page));
 }
 
-static void punch(const RingGuest *g, unsigned page)
-{
-    assert_true(huge_pages_punch(&huge_pages, g->fds[0], page));
-}
-
-static void ring_doorbell(const RingGuest *g)
+static void ring_doorbell(void)
 {
     const uint64_t one = 1;
 
-    assert_int_equal(write(g->fds[1], &one, sizeof(one)), sizeof(one));
+    assert_int_equal(write(g.fds[1], &one, sizeof(one)), sizeof(one));
 }
 
 static VGPUSubmission add_in_data_page(uint64_t tag)
@@ -58,16 +65,15 @@ static VGPUSubmission add_in_data_page(uint64_t tag)
     return ring_guest_add(tag, 1, HUGE_PAGE_SIZE, HUGE_PAGE_SIZE, HUGE_PAGE_SIZE + 8);
 }
 
-/* On the connection of one that lost its window */
-static void expect_next_ring_works(int fd)
+/* On the connection of the VM that lost its window */
+static void expect_next_ring_works(void)
 {
-    RingGuest g;
+    RingGuest next;
 
-    assert_int_equal(ring_guest_open(&g, RING_WINDOW, 0, 16, 0), 0);
-    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
-    expect_ready(fd, VGPU_ERROR_NONE);
-    expect_ring_works(&g);
-    ring_guest_close(&g);
+    assert_int_equal(ring_guest_open(&next, RING_WINDOW, 0, 16, 0), 0);
+    ring_turn_on(&next, fd);
+    expect_ring_works(&next);
+    ring_guest_close(&next);
 }
 
 static void expect_told(void)
@@ -77,22 +83,18 @@ static void expect_told(void)
 
 TEST(test_ring)
 {
-    RingGuest g, other;
-    int fd = ring_hello(4, VGPU_PRIORITY_LOW), other_fd = ring_up(&other, 16, 0);
+    RingGuest other;
+    int other_fd = ring_up(&other, 16, 0);
 
-    open_huge(&g);
-    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
-    expect_ready(fd, VGPU_ERROR_NONE);
+    ring_turn_on(&g, fd);
     expect_ring_works(&g);
 
-    punch(&g, RING_PAGE);
-    ring_doorbell(&g);
+    punch(RING_PAGE);
+    ring_doorbell();
     expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
     expect_told();
     expect_ring_works(&other);
-    expect_next_ring_works(fd);
-    close(fd);
-    ring_guest_close(&g);
+    expect_next_ring_works();
     ring_down(&other, other_fd);
 }
 
@@ -100,12 +102,10 @@ TEST(test_ring)
 TEST(test_ring_with_work)
 {
     pid_t executor = hold_executor();
-    RingGuest g, other;
-    int fd = ring_hello(4, VGPU_PRIORITY_LOW), other_fd;
+    RingGuest other;
+    int other_fd;
 
-    open_huge(&g);
-    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
-    expect_ready(fd, VGPU_ERROR_NONE);
+    ring_turn_on(&g, fd);
     for (uint64_t tag = 0; tag < 16; tag++) {
         const VGPUSubmission add = add_in_data_page(tag);
 
@@ -115,15 +115,13 @@ TEST(test_ring_with_work)
     ring_wait_first_taken(&g);
     expect_pong(fd);
 
-    punch(&g, RING_PAGE);
+    punch(RING_PAGE);
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
     expect_told();
     other_fd = ring_up(&other, 16, 0);
     expect_ring_works(&other);
-    expect_next_ring_works(fd);
-    close(fd);
-    ring_guest_close(&g);
+    expect_next_ring_works();
     ring_down(&other, other_fd);
 }
 
@@ -131,21 +129,19 @@ TEST(test_ring_with_work)
 TEST(test_data)
 {
     const VGPUSubmission add = add_in_data_page(9), elsewhere = ring_guest_add(7, 1, 0, 0, 65536);
-    RingGuest g, other;
-    int fd = ring_hello(4, VGPU_PRIORITY_LOW), other_fd = ring_up(&other, 16, 0);
+    RingGuest other;
+    int other_fd = ring_up(&other, 16, 0);
     const VGPUSubmission others = ring_guest_add(5, 1, 65536, 65536, 65536);
     pid_t executor;
 
     expect_add_works();
     executor = test_mediator_executor(&mediator);
-    open_huge(&g);
-    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
-    expect_ready(fd, VGPU_ERROR_NONE);
+    ring_turn_on(&g, fd);
     ring_guest_submit(&g, &add);
     expect_tag(&g, 9);
     assert_int_equal(*ring_cell(&g, HUGE_PAGE_SIZE / 8 + 1), 2);
 
-    punch(&g, DATA_PAGE);
+    punch(DATA_PAGE);
     ring_guest_submit(&g, &add);
     (void) expect_completion(&g, VGPU_ERROR_INVALID_REQUEST);
     ring_guest_submit(&g, &elsewhere);
@@ -154,27 +150,18 @@ TEST(test_data)
     expect_tag(&other, 5);
     assert_int_equal(test_mediator_executor(&mediator), executor);
 
-    ring_off(fd);
-    expect_stopped(fd);
-    expect_next_ring_works(fd);
-    close(fd);
-    ring_guest_close(&g);
+    ring_turn_off(fd);
+    expect_next_ring_works();
     ring_down(&other, other_fd);
 }
 
 /* Before the ring is turned on. */
 TEST(test_before)
 {
-    RingGuest g;
-    int fd = ring_hello(4, VGPU_PRIORITY_LOW);
-
-    open_huge(&g);
-    punch(&g, RING_PAGE);
+    punch(RING_PAGE);
     assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
     expect_ready(fd, VGPU_ERROR_INVALID_REQUEST);
-    expect_next_ring_works(fd);
-    close(fd);
-    ring_guest_close(&g);
+    expect_next_ring_works();
 }
 
 int main(void)
