@@ -26,7 +26,7 @@ static int start(void **state)
     return world_start("[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n");
 }
 
-/* ---- Another user -------------------------------------------------------------------- */
+/* ---- Another user ------------------------------------------------------------------------- */
 
 typedef struct Call {
     const char *path;
@@ -119,7 +119,7 @@ static int result_of(pid_t pid)
     return WEXITSTATUS(status);
 }
 
-/* ---- The table ------------------------------------------------------------------------ */
+/* ---- The table ---------------------------------------------------------------------------- */
 
 static bool only_reads(const char *member)
 {
@@ -147,7 +147,29 @@ TEST(test_table_is_the_contract)
     assert_null(access_action(VGPU_INTERFACE_VM, "Nonsense"));
 }
 
-/* ---- polkit --------------------------------------------------------------------------- */
+/* ---- Verdicts that nobody asks for any more ----------------------------------------------- */
+
+/* Of two calls to unregister a VM the second finds no object when it is allowed. The service takes
+ * 256 calls at a time that wait for a verdict, so none of these may stay. */
+TEST(test_calls_to_a_VM_that_goes)
+{
+    for (unsigned i = 0; i < 300; i++) {
+        register_vm("goes", 2, "A", "low");
+        for (unsigned twice = 0; twice < 2; twice++) {
+            sd_bus_message *m = NULL;
+
+            assert_true(sd_bus_message_new_method_call(bus, &m, VGPU_BUS_NAME, VM("goes"),
+                                                       VGPU_INTERFACE_VM, "Unregister") >= 0);
+            assert_true(sd_bus_send(bus, m, NULL) >= 0);
+            sd_bus_message_unref(m);
+        }
+        expect_signal(NULL, "VMRemoved", "goes");
+    }
+    call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Pause", NULL);
+    call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Resume", NULL);
+}
+
+/* ---- polkit ------------------------------------------------------------------------------- */
 
 TEST(test_without_polkit_nobody_may)
 {
@@ -257,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_is_the_contract),
+        cmocka_unit_test(test_calls_to_a_VM_that_goes),
         cmocka_unit_test(test_without_polkit_nobody_may),
         WITH_POLKIT(test_polkit_says_no),
         WITH_POLKIT(test_polkit_says_yes),
