@@ -4,7 +4,7 @@
  * executor uses. Products are run by the fake device.
  */
 #include "cuda-blas.h"
-#include "device.h"
+#include "fake-device.h"
 
 #include <stdlib.h>
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A libcuda.so.1 for machines without a GPU: exactly the functions that the
- * executor uses (cuda-driver.h lists them), over the fake device of device.c.
+ * executor uses (cuda-driver.h lists them), over the fake device of fake-device.c.
  * plan.h says how it is told to misbehave. It is never installed.
  *
  * A caller that breaks a rule of the driver API doesn't get an error, as it
  * would from a real driver: the process is aborted with a message, so that a
  * test can't overlook it.
  */
-#include "device.h"
+#include "fake-device.h"
 #include "plan.h"
 
 #include <stdio.h>

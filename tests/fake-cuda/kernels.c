@@ -3,7 +3,7 @@
  * The fake device's own code for the built-in kernels, written anew from what
  * kernels.h says that they do. All memory that a launch names is checked.
  */
-#include "device.h"
+#include "fake-device.h"
 
 #include <string.h>
 
