@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The CPU backend on large operands in a window: float32 addition of 2^24 elements
- * against the plain loop on the same memory in this process, and what else there is.
+ * The CPU backend on large operands in a window: the addition of 2^24 float32 elements, beside the
+ * plain loop on the same memory in this process, and the other operations.
  *
- * It shows the executor's share, from the message to the answer. It does not show the
- * ring's, the mediator's or the guest's, nor what other work does to either side.
+ * It shows the executor's share, from the message to the answer. It does not show the ring, the
+ * mediator or the guest, nor what other work does to either side.
  *
  * Usage: cpu-window [EXECUTOR]   or VGPU_EXECUTOR
  */
@@ -20,7 +20,7 @@ __attribute__((noinline)) static void add(const float *a, const float *b, float 
         c[i] = a[i] + b[i];
 }
 
-/* In turns, so that what disturbs the machine disturbs both. */
+/* Both are measured in turn, so that what disturbs the machine disturbs both. */
 static void bench_add(Client *c, float *memory)
 {
     VGPUSubmission s = bench_vector(VGPU_OP_RING_ADD, VGPU_TYPE_FLOAT32, N);

@@ -65,7 +65,7 @@ int main(void)
         }
     }
 
-    /* The measure itself is a span of time. */
+    /* What is measured is the wake-ups in a span of time. */
     wakeups = status_value(mediator.pid, "voluntary_ctxt_switches:");
     sleep(IDLE_SECONDS);
     wakeups = status_value(mediator.pid, "voluntary_ctxt_switches:") - wakeups;

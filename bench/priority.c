@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * priority BACKEND - how long a VM of high priority waits while four of low priority want
- * more than there is: they keep their rings full of vector additions of a millisecond or two
- * each, and it has one small addition at a time, at random moments. The 99th percentile of
- * its latency, beside what it can be at best: the 99th percentile with nobody else there,
- * plus one low request's run time (the median of what the executor says), since what runs is
- * not interrupted. In turn, several times; medians.
+ * priority BACKEND - how long a VM of high priority waits while four of low priority want more
+ * than there is. The four keep their rings full of vector additions of a millisecond or two each;
+ * the one has a small addition at a time, at random moments. Measured is the 99th percentile of
+ * its latency, beside what that can be at best: the 99th percentile with nobody else there, plus
+ * the run time of one low request (the median of what the executor reports), since a running
+ * request is not interrupted. In turn, several times; medians.
  *
- * What it shows: what mediator and executor add to that, at InFlight=1, for those to whom
- * latency matters, and at the default. What it does not show: VMs, for the guests are
- * processes here, and the five of them, mediator and executor share the processors. A machine
- * that has other work makes some low requests many times longer than the median; so it is said
- * how long those are in which 1 % of their time is spent, for a request that comes at random
- * waits for one of these in 1 % of all cases.
+ * What it shows: what mediator and executor add to that, at InFlight=1, for those to whom latency
+ * matters, and at the default. What it does not show: VMs, for the guests are processes here, and
+ * the five of them share the processors with mediator and executor. A machine that has other work
+ * makes some low requests many times longer than the median. A request that comes at random waits
+ * for such a one in 1 % of all cases if 1 % of the time is spent in them, so the benchmark prints
+ * how long those are.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@
 #define PAUSE_MAX_US 2000
 #define ENTRIES 64
 
-/* Of a low request: three vectors, and with those of four guests no cache holds them. */
+/* The window of a low guest: it holds three vectors, and no cache holds those of four guests. */
 #define LOW_WINDOW (UINT64_C(64) << 20)
 #define LOW_ELEMENTS (UINT64_C(1) << 21)
 #define LOW_BYTES (LOW_ELEMENTS * sizeof(int64_t))
@@ -43,10 +43,10 @@
 
 #define LOW_TIMES 4096u
 
-/* What the low guests tell of their requests; shared with their processes. */
+/* What the low guests report; the memory is shared with their processes. */
 typedef struct Low {
     uint32_t n;     /* completed */
-    uint32_t first; /* of those that count: at first new pages are touched */
+    uint32_t first; /* the first that counts: those before it touch new pages */
     uint32_t run_us[LOW_TIMES];
 } Low;
 
@@ -70,7 +70,7 @@ static int guest_start(const TestMediator *m, RingGuest *g, uint64_t window_size
     return fd;
 }
 
-/* Has the pool's backend a device? */
+/* Does the pool's backend find a device? */
 static bool has_device(RingGuest *g)
 {
     const VGPUSubmission nop = ring_guest_nop(0);
@@ -107,7 +107,8 @@ static void run_low(const TestMediator *m, uint32_t id, Low *low)
     (void) ring_guest_publish(&g);
     for (;;) {
         take(&g, &c);
-        /* While an older one is not over, its place is not free, and no later one. */
+        /* While an older request is not completed, its place is not free, and no later one
+         * either. */
         for (owed++; owed > 0 && ring_guest_room(&g) > 0; owed--)
             ring_guest_submit(&g, &add);
         low->run_us[low->n % LOW_TIMES] = c.exec_time_us;
@@ -178,9 +179,9 @@ static void load_end(const pid_t *pids)
     }
 }
 
-/* What the executor says of the low requests, in microseconds: the median of their run times, and
- * the one that 1 % of all their time is spent in requests of, or longer ones; and the part of @sec
- * in which one ran. */
+/* From the run times that the executor reports for the low requests, in microseconds: their
+ * median, and the time such that 1 % of all the time is spent in requests that take this long
+ * or longer; also the part of @sec in which one ran. */
 static double load_run_us(const Low *low, double sec, double *ret_longest, double *ret_busy)
 {
     static double us[N_LOW * LOW_TIMES];
@@ -263,7 +264,7 @@ int main(int argc, char **argv)
         mmap(NULL, N_LOW * sizeof(*low), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int r;
 
-    setlinebuf(stdout); /* or what it holds is printed by each guest as well */
+    setlinebuf(stdout); /* otherwise each guest prints what the buffer holds as well */
     if (argc != 2 || low == MAP_FAILED)
         return EXIT_FAILURE;
     r = compare(argv[1], 1, low);

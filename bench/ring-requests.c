@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ring through mediator and executor, beside two floors, in turn, several times;
- * medians of the ratios.
+ * The ring through mediator and executor, beside two floors. All are measured in turn, several
+ * times; the results are medians of the ratios.
  *
- *  - One request at a time, waited for by eventfd, beside two processes that do nothing
- *    but wake each other by eventfd. Also with a guest that spins, beside two that wake
- *    each other by eventfd as well: what spinning is worth.
- *  - 64 outstanding, beside the executor with 64 outstanding and nobody in between: once
- *    with nothing to do, which is all overhead, and once with sums of vectors, 48 KiB each.
+ * - One request at a time, which the guest waits for by eventfd, beside two processes that only
+ *   wake each other by eventfd. Also a guest that spins, beside the same: what spinning is worth.
+ * - 64 outstanding, beside the executor alone with 64 outstanding: once with nothing to do, which
+ *   is all overhead, and once with sums of vectors of 48 KiB each.
  *
- * What it shows: what the mediator and the executor cost. What it does not show: KVM's way
- * from the doorbell's register to the eventfd and from the eventfd to the guest, nor a
- * GPU (the backend is cpu).
+ * What it shows: what the mediator and the executor cost. What it does not show: KVM's part, from
+ * the doorbell's register to the eventfd and from the eventfd to the guest, nor a GPU (the backend
+ * is cpu).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +111,7 @@ static void send_window(Client *c, const RingGuest *g)
         die("cannot send the window");
 }
 
-/* All that are there, at least one. */
+/* Receives all results that are there, and waits for at least one. */
 static unsigned receive_results(Client *c)
 {
     const ExecutorMessage *m;
@@ -231,7 +230,7 @@ static void compare(Comparison *c, unsigned i, double floor, double ours)
     c->ratio[i] = ours / floor;
 }
 
-/* 64 outstanding, in turn with the executor alone. */
+/* Keeps 64 outstanding, in turn with the executor alone. */
 static void compare_many(RingGuest *g, const VGPUSubmission *job, unsigned rounds, const char *name)
 {
     uint64_t doorbells = g->n_doorbells, signals = g->n_signals;

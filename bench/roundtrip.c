@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The scalar addition over the mediator's socket, beside two floors: the same
- * client and the same bytes against a bare server of one thread that epolls,
- * reads and writes back, and against the same server with a second process behind
- * it that does the writing back, as the mediator has its executor. All in turn,
- * several times; medians, and the medians of the ratios.
+ * The scalar addition over the mediator's socket, beside two floors: the same client and the same
+ * bytes against a bare server of one thread that polls, reads and writes back; and against that
+ * server with a second process behind it that does the writing back, as the mediator has its
+ * executor. All are measured in turn, several times; the results are medians, and medians of the
+ * ratios.
  *
- * What it shows: what the mediator and the executor add to a Unix socket. What
- * it does not show: the device, the guest, or a GPU (the backend is cpu).
+ * What it shows: what the mediator and the executor add to a Unix socket. What it does not show:
+ * the device, the guest, or a GPU (the backend is cpu).
  */
 #include <signal.h>
 #include <stdio.h>
@@ -63,7 +63,7 @@ static void echo_serve(int listener)
     }
 }
 
-/* The second process: what comes in goes out. */
+/* The second process: it returns what it gets. */
 static int worker_start(void)
 {
     int pair[2];
@@ -84,7 +84,7 @@ static int worker_start(void)
     return pair[0];
 }
 
-/* For one connection: it is enough to know whom the worker's answer is for. */
+/* There is one connection, so it is clear whom the worker's answer is for. */
 static void relay_serve(int listener)
 {
     int epoll = epoll_create1(EPOLL_CLOEXEC), worker = worker_start(), client = -1;
@@ -134,7 +134,7 @@ static pid_t server_start(const char *path, void (*serve)(int))
 
 /* ---- The client ------------------------------------------------------------------ */
 
-/* The answers are 60 bytes from the mediator and 64 from the echo. */
+/* An answer of the mediator has 60 bytes, one of the echo 64. */
 static void receive_answer(int fd)
 {
     char buf[128];

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the scheduler costs a request - push, pick, complete - with 1, 100 and
- * 10,000 VMs, and what a change of priority costs a VM with 1,000 requests among
- * 10,000. By arrival the cost of a request should not depend on the number of VMs; if
- * fair, it grows with its logarithm.
+ * What the scheduler costs a request (push, pick, complete) with 1, 100 and 10,000 VMs, and what a
+ * change of priority costs a VM that has 1,000 requests among 10,000. Under the policy fifo the
+ * cost of a request should not depend on the number of VMs; under fair, it grows with its
+ * logarithm.
  *
- * What it shows: the scheduler alone, its memory included: with many VMs it no
- * longer fits the caches, which is part of the figure. What it does not show: the
- * sockets, which cost a request a hundred times as much.
+ * What it shows: the scheduler alone, its memory included. With many VMs that does not fit into
+ * the caches any more, which is part of the figure. What it does not show: the sockets, which cost
+ * a request a hundred times as much.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +27,8 @@ static void *allocate(size_t n, size_t size)
     return p;
 }
 
-/* Every VM has one request outstanding, as a device has, and submits the next
- * when it is done; priorities are mixed. */
+/* Each VM has one request outstanding, as a device has, and submits the next one when that is
+ * done. Priorities are mixed. */
 static double run(unsigned n_vms, SchedPolicy policy)
 {
     SchedClient *clients = allocate(n_vms, sizeof(*clients));
@@ -60,7 +60,7 @@ static double run(unsigned n_vms, SchedPolicy policy)
     return per_request;
 }
 
-/* The worst case: the VM's requests are spread over all the others' arrivals. */
+/* The worst case: the VM's requests stand among the arrivals of all others. */
 static double run_set_priority(void)
 {
     enum { VMS = 10, PER_VM = 1000 };

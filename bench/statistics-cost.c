@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a reader of statistics costs the request path: requests a second over 64
- * connections, without and with a process that reads every property of 100 VMs
- * ten times a second (GetManagedObjects). Both in turn, several times; the median
- * of the ratios. And how long one change of priority takes from call to reply,
- * beside a call that changes nothing, with 1,000 requests of the VM among 10,000.
+ * What a reader of statistics costs the path of requests: requests a second over 64 connections,
+ * without and with a process that reads every property of 100 VMs ten times a second
+ * (GetManagedObjects). Both are measured in turn, several times; the result is the median of the
+ * ratios. Also how long a change of priority takes from call to reply, for a VM that has 1,000
+ * requests among 10,000, beside a call that changes nothing.
  *
- * What it shows: the whole machine's cost; where there are few cores, the reader
- * and the bus daemon take their share of them too.
+ * What it shows: the whole machine's cost. Where there are few cores, the reader and the bus
+ * daemon take their share of them, too.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -54,7 +54,7 @@ static int connect_vm(const char *path, unsigned i)
     WireMessage m;
     int fd = wire_connect(path);
 
-    /* The same twelve digits as in the UUID's text. */
+    /* These are the last twelve digits of the UUID. */
     snprintf(digits, sizeof(digits), "%012u", i + 1);
     for (unsigned b = 0; b < 6; b++)
         hello.uuid[10 + b] = (uint8_t) ((digits[2 * b] - '0') << 4 | (digits[2 * b + 1] - '0'));
@@ -168,7 +168,7 @@ static double call_usec(sd_bus *bus, const char *priority)
     return (now_sec() - begin) * 1e6;
 }
 
-/* Ten VMs queue a thousand requests each in a paused pool, in turn. */
+/* Ten VMs queue a thousand requests each, in turn, in a paused pool. */
 static void measure_priority(sd_bus *bus, const int *fds)
 {
     double change[2 * REPETITIONS], nothing[2 * REPETITIONS];

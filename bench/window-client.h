@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the benchmarks of windows share: a window, an executor with it, and the times of jobs. */
+/* What the benchmarks of windows share: a window, an executor that has it, and the times of jobs */
 #ifndef BENCH_WINDOW_CLIENT_H
 #define BENCH_WINDOW_CLIENT_H
 
@@ -19,7 +19,7 @@ static inline double now_us(void)
     return now_sec() * 1e6;
 }
 
-/* A window of that size, its bytes there */
+/* Makes a window of this size, all of it in memory. */
 static inline void *bench_window(size_t size, int *ret_fd)
 {
     int fd = memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -52,7 +52,7 @@ static inline Client *bench_executor(const char *executor, const char *backend, 
     return c;
 }
 
-/* From the message to the answer, in microseconds */
+/* Returns the microseconds from the message to the answer. */
 static inline double bench_compute(Client *c, const VGPUSubmission *s)
 {
     unsigned char m[512];
@@ -68,7 +68,7 @@ static inline double bench_compute(Client *c, const VGPUSubmission *s)
     return now_us() - start;
 }
 
-/* The median of @n, after one that does not count */
+/* Returns the median of @n jobs, after one that does not count. */
 static inline double bench_median(Client *c, const VGPUSubmission *s, size_t n)
 {
     double us[64];
@@ -91,7 +91,7 @@ static inline void bench_end(Client *c)
     free(text);
 }
 
-/* a, b and c one after the other */
+/* The operands a, b and c lie one after the other. */
 static inline VGPUSubmission bench_vector(uint32_t opcode, uint32_t type, uint64_t count)
 {
     uint64_t bytes = count * vgpu_ring_type_size(type);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * In vgpu-executor's place: adds scalars, and tells the mediator what $VGPU_HOSTILE says,
- * from the second request on. (The first is how a test learns that it is there.)
+ * An executor that stands in for vgpu-executor and lies. It adds scalars, and from the second
+ * request on it tells the mediator what $VGPU_HOSTILE says. The first answer is honest: by it a
+ * test learns that the executor runs.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static void answer(const ExecutorMessage *m, uint64_t tag)
     answer_response(&answers, tag, &(Response){.n_results = 1, .results = &sum});
 }
 
-/* An answer, whose message is the caller's to spoil. */
+/* Returns the message of an answer, for the caller to spoil. */
 static ExecutorMessage *spoil(const ExecutorMessage *m)
 {
     answer(m, m->header.tag);
@@ -48,7 +49,7 @@ static void scribble(const ExecutorMessage *m)
     _exit(EXIT_SUCCESS);
 }
 
-/* Nobody is woken for it. */
+/* The mediator is not woken for this answer. */
 static void answer_and_die(const ExecutorMessage *m)
 {
     answer(m, m->header.tag);

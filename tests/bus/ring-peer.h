@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the tests of the ring share: guests with a ring, connected to the
- * mediator of service.h. A failed expectation fails the test. */
+/* Guests with a ring, connected to the mediator of service.h: what the tests of the ring share.
+ * A failed expectation fails the test. */
 #ifndef VGPU_TEST_RING_PEER_H
 #define VGPU_TEST_RING_PEER_H
 
@@ -12,7 +12,7 @@
 #define RING_WINDOW (UINT64_C(1) << 20)
 #define RING_SETUP_ID 71
 
-/* ring_hello() - connect as an unregistered VM, and say HELLO; the connection */
+/* ring_hello() - connect as an unregistered VM and say HELLO; returns the connection */
 int ring_hello(uint32_t vm_id, uint8_t priority);
 
 /* ring_up() - connect, and turn on a ring of @entries at the beginning of a new window */
@@ -37,25 +37,26 @@ void ring_turn_off(int fd);
 void ring_off(int fd);
 void expect_stopped(int fd);
 
-/* expect_completion() - the next completion, with @status */
+/* expect_completion() - the next completion has @status; returns it */
 VGPUCompletion expect_completion(RingGuest *g, uint32_t status);
 
-/* expect_tag() - the same, of @tag, without an error */
+/* expect_tag() - the next completion is that of @tag, without an error */
 void expect_tag(RingGuest *g, uint64_t tag);
 
-/* expect_tags() - the next @n, of the tags from @tag on */
+/* expect_tags() - the same for the next @n completions, of the tags from @tag on */
 void expect_tags(RingGuest *g, uint64_t tag, unsigned n);
 
-/* ring_publish_nops() - @n entries at once that do nothing, tagged from @tag on; whether it rang */
+/* ring_publish_nops() - publish @n entries that do nothing, tagged from @tag on. Returns
+ * whether the doorbell was rung. */
 bool ring_publish_nops(RingGuest *g, uint64_t tag, unsigned n);
 
-/* expect_ring_works() - a NOP there and back */
+/* expect_ring_works() - an entry that does nothing completes */
 void expect_ring_works(RingGuest *g);
 
-/* ring_wait_taken() - until the mediator has taken all that was published, and sleeps */
+/* ring_wait_taken() - wait until the mediator has taken all that was published, and sleeps */
 void ring_wait_taken(const RingGuest *g);
 
-/* ring_wait_first_taken() - until the first entry of the ring is on an executor */
+/* ring_wait_first_taken() - wait until the first entry of the ring is with an executor */
 void ring_wait_first_taken(const RingGuest *g);
 
 /* ring_cell() - an int64 of the window, by its index */
@@ -64,7 +65,7 @@ static inline int64_t *ring_cell(const RingGuest *g, uint64_t index)
     return (int64_t *) g->window + index;
 }
 
-/* count_fds() - the descriptors that a process has */
+/* count_fds() - how many descriptors a process has */
 unsigned count_fds(pid_t pid);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who may call what: the table against the contract, and polkit asked without
- * anybody else waiting for it. */
+/* Who may call what: the table of access.c against the contract, and against a polkit that is
+ * slow. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 #define NOBODY 65534
 
-/* An exit status that no errno is. */
+/* An exit status that is no errno */
 #define WANTS_A_PASSWORD 253
 
 static FakePolkit polkit;
@@ -81,7 +81,7 @@ static int append_arguments(sd_bus_message *m, const char *types)
     return r;
 }
 
-/* In a child that is another user: makes the call, exits with the errno of its error. */
+/* Runs in a child: becomes another user, makes the call, and exits with the errno of its error. */
 static void call_and_exit(const Call *call)
 {
     sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -126,7 +126,7 @@ static bool only_reads(const char *member)
     return strncmp(member, "Get", 3) == 0 || strncmp(member, "List", 4) == 0;
 }
 
-/* Every method of the contract that does not only read has its row, and no other has. */
+/* The table has a row for each method of the contract that changes something, and no other row. */
 TEST(test_table_is_the_contract)
 {
     FILE *f = fopen(getenv("VGPU_BUS_CONTRACT"), "re");
@@ -193,7 +193,7 @@ static int stop_polkit(void **state)
     return 0;
 }
 
-/* Each call asks for its own action, and says whom it is about. */
+/* Each call asks polkit for its own action, and names the VM that it is about. */
 TEST(test_polkit_says_no)
 {
     for (unsigned i = 0; i < N_CALLS; i++) {

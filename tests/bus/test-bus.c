@@ -84,7 +84,7 @@ TEST(test_counters)
     pid_t executor = hold_executor();
     int fd = dial();
 
-    before++; /* hold_executor() looks whether it works */
+    before++; /* hold_executor() makes one request */
     for (uint32_t id = 0; id < 20; id++)
         assert_true(wire_send_add(fd, 7, id, VGPU_PRIORITY_LOW, id, 1));
     assert_true(wire_send_request(fd, 7, 20, 0, VGPU_OP_SYNCHRONIZE, NULL, 0, NULL, 0));
@@ -110,7 +110,7 @@ TEST(test_counters)
     close(fd);
 }
 
-/* What the service says of itself is what the contract says. */
+/* The live introspection is that of the contract. */
 TEST(test_contract)
 {
     static const char *const objects[] = {"", "/pool/A", "/vm/unregistered_2d9"};
@@ -129,7 +129,7 @@ TEST(test_contract)
     close(fd);
 }
 
-/* As another user, in a process of its own: @call gives the number to exit with. */
+/* Runs @call as another user in a child. Returns the number that @call returned. */
 static int as_nobody(int (*call)(sd_bus *))
 {
     pid_t pid = fork();

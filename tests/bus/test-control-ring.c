@@ -24,7 +24,7 @@ static int start(void **state)
     return world_start(config);
 }
 
-/* A VM with a ring, alone. */
+/* One registered VM, with a ring */
 static int begin(void **state)
 {
     (void) state;
@@ -66,7 +66,7 @@ TEST(test_properties)
     assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "WindowSize"), 0);
 }
 
-/* Bytes are those of the operands, and not those between them. */
+/* The bytes of strided operands are counted, and not the bytes between them. */
 TEST(test_counters)
 {
     VGPUSubmission add = ring_guest_add(1, 100, 65536, 131072, 196608), sum = add, bad = add;
@@ -122,7 +122,8 @@ TEST(test_pause_with_queued)
     expect_tags(&g, 1, ENTRIES - 1);
 }
 
-/* What is on the executor is finished; all the rest, queued or not, is turned away. */
+/* What the executor has is finished. All other entries are turned away, whether they were
+ * queued or not. */
 TEST(test_quarantine)
 {
     pid_t executor = hold_executor();
@@ -142,7 +143,7 @@ TEST(test_quarantine)
     expect_ring_works(&g);
 }
 
-/* A ring over its rate is slow, and is told nothing. */
+/* A ring above its rate is slowed down without an error. */
 TEST(test_rate_limit)
 {
     struct timespec before, after;
@@ -162,7 +163,8 @@ TEST(test_rate_limit)
     assert_int_equal(get_u64(VM("web"), VGPU_INTERFACE_VM, "RequestsRejected"), 0);
 }
 
-/* To another pool and another executor, in the middle: the window goes along. */
+/* The VM moves to another pool, and so to another executor, with its ring full. The window goes
+ * along. */
 TEST(test_move)
 {
     pid_t executor = hold_executor();
@@ -197,7 +199,7 @@ static void test_unregister(void **state)
     expect_add_works();
     assert_int_equal(g.header->cq_tail, 0);
 
-    /* For the teardown. */
+    /* The teardown wants a ring and a registered VM. */
     ring_guest_close(&g);
     (void) begin(state);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What an administrator changes while requests wait. The executor computes over
- * the fake CUDA driver, 30 ms a kernel and one at a time, so that answers come
- * apart; it can be stopped altogether (SIGSTOP).
+ * What an administrator changes while requests wait. The executor computes over the fake CUDA
+ * driver, which takes 30 ms for a kernel and runs one at a time: so the answers come one by one,
+ * and their order can be seen. A stopped executor (SIGSTOP) gives no answers at all.
  */
 #include <poll.h>
 #include <signal.h>
@@ -43,7 +43,8 @@ static void leave(const char *name, int fd)
     call_manager(NULL, "UnregisterVM", "s", name);
 }
 
-/* Asks for @n sums, i + i with the number i, from @first on; the mediator has them all. */
+/* Sends @n requests with the numbers from @first on, each for the sum of its number and itself,
+ * and waits until the mediator has handled them all. */
 static void send_adds(int fd, uint32_t first, uint32_t n)
 {
     for (uint32_t i = first; i < first + n; i++)
@@ -57,7 +58,7 @@ static void expect_sums(int fd, uint32_t first, uint32_t n)
         expect_sum(fd, i, 2 * i);
 }
 
-/* Stops the executor of pool A, and gives it something to do first. */
+/* Makes one request, so that pool A has an executor, and stops that. */
 static pid_t hold_pool_a(int fd)
 {
     pid_t executor;
@@ -69,7 +70,7 @@ static pid_t hold_pool_a(int fd)
     return executor;
 }
 
-/* Which of the two answers next. */
+/* Returns which of the two connections has the next answer. */
 static int next_of(int a, int b)
 {
     struct pollfd p[2] = {{.fd = a, .events = POLLIN}, {.fd = b, .events = POLLIN}};
@@ -78,7 +79,7 @@ static int next_of(int a, int b)
     return p[0].revents ? 0 : 1;
 }
 
-/* The order in which two connections get @n answers, as a string of their letters. */
+/* The next answers on the two connections come in this order, a letter an answer. */
 static void expect_order(int a, int b, const char *order)
 {
     char got[32] = "";
@@ -95,7 +96,7 @@ static void expect_order(int a, int b, const char *order)
     assert_string_equal(got, order);
 }
 
-/* Three requests of each, in turn; the first of all runs. */
+/* Sends three requests on each connection, in turn. The very first one runs, the others wait. */
 static void send_in_turn(int a, int b)
 {
     for (uint32_t i = 0; i < 3; i++) {
@@ -120,7 +121,8 @@ TEST(test_priority_moves_the_queue)
     leave("b", b);
 }
 
-/* Equals are served by arrival, also when one of them came to be one late. */
+/* VMs of one priority are served in the order of arrival, also when one of them gets that
+ * priority late. */
 TEST(test_priority_keeps_arrival)
 {
     int a = connect_as("a", 1, "A", "low"), b = connect_as("b", 2, "A", "medium");
@@ -141,7 +143,7 @@ TEST(test_pool_moves_the_queue)
 
     send_adds(a, 0, 4);
     call_manager(NULL, "SetVMPool", "ssb", "a", "B", 1);
-    /* Pool A stands still, and what waited there is answered by B. */
+    /* Pool A stands still; pool B answers what waited there. */
     expect_sums(a, 1, 3);
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_sum(a, 0, 0);
@@ -276,7 +278,7 @@ TEST(test_statistics)
     leave("a", a);
 }
 
-/* No request is dropped, whatever the configuration becomes. */
+/* A change of the configuration drops no request. */
 TEST(test_reload)
 {
     int a = connect_as("a", 1, "A", "low");
@@ -291,7 +293,7 @@ TEST(test_reload)
     assert_int_equal(test_mediator_wait_log(&mediator, "pool B is not configured any more"), 0);
     assert_int_equal(get_u32(VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "NPools"), 3);
 
-    /* What runs is finished by the old executor, the rest by one with the new backend. */
+    /* The old executor finishes what it runs, and one with the new backend does the rest. */
     assert_int_equal(kill(executor, SIGCONT), 0);
     expect_sums(a, 0, 4);
     expect_text(POOL_A, VGPU_INTERFACE_POOL, "Backend", "cpu");
@@ -303,7 +305,7 @@ TEST(test_reload)
     leave("a", a);
 }
 
-/* What is paused could hold up the end of the service for ever. */
+/* Paused requests do not hold up the end of the service. */
 TEST(test_end_with_paused)
 {
     int a = connect_as("a", 1, "B", "low"), b = connect_as("b", 2, "A", "low");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An executor that lies to the mediator (hostile-executor.c), as one could that a guest has
- * taken over: it is ended, its request fails by name, and the next executor serves.
+ * An executor that lies to the mediator (hostile-executor.c), as one that a guest has taken over
+ * could. The mediator ends it, fails its request by name, and serves with the next executor.
  */
 #include <sched.h>
 #include <signal.h>
@@ -48,7 +48,7 @@ TEST(test_lies_are_caught)
     }
 }
 
-/* What is given to one that is dead, but not seen to be, fails with it. */
+/* Waits until the mediator has another executor: a request that it gives to a dead one fails. */
 static void wait_for_another(pid_t executor)
 {
     pid_t now;
@@ -57,7 +57,7 @@ static void wait_for_another(pid_t executor)
         sched_yield();
 }
 
-/* What it answered before it died counts, whatever else it wrote. */
+/* An answer that was complete before the executor died counts, whatever else the executor wrote. */
 TEST(test_scribbles_and_dies)
 {
     int fd;
@@ -76,8 +76,8 @@ TEST(test_scribbles_and_dies)
     assert_int_equal(test_mediator_stop(&mediator), 0);
 }
 
-/* The same where nobody was told of the answer; and what was queued behind waits for the next
- * executor. */
+/* The same where the mediator was not woken for the answer. The request that was queued behind
+ * runs on the next executor. */
 TEST(test_last_words)
 {
     int fd;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fair shares and ageing, as VMs with rings have them. One request is on the device at a
- * time, and the VMs have one window in common. A request adds ones to a vector of counts,
- * or it copies those counts: so all requests take the same time, and it can be seen in
- * which order they ran.
+ * Fair shares and ageing, as VMs with rings have them. One request runs at a time, and the two VMs
+ * have one window in common. A request either adds ones to a vector of counts or copies those
+ * counts: so all requests take equally long, and the copies show in which order they ran.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -17,10 +16,10 @@
 #define WINDOW (UINT64_C(1) << 24)
 #define ENTRIES 1024u
 #define OUTSTANDING 1000u
-#define CELLS (UINT64_C(1) << 18) /* in a vector: a request takes some 0.5 ms */
+#define CELLS (UINT64_C(1) << 18) /* of a vector; a request takes about 0.5 ms */
 #define VM_QUEUE_LIMIT 64
 
-/* In the window: two rings, and from here on the vectors. */
+/* The window holds two rings, and from here on the vectors. */
 #define RING_SIZE (UINT64_C(1) << 20)
 #define VECTOR(i) (2 * RING_SIZE + (i) *CELLS * 8)
 #define ONES VECTOR(0)
@@ -104,14 +103,14 @@ static void submit_looks(unsigned vm, unsigned n)
     submit(vm, n, ZEROS, SEEN);
 }
 
-/* Of the VM's requests, those that the mediator knows to be over. */
+/* How many of the VM's requests the mediator has completed */
 static uint64_t done(unsigned vm)
 {
     return __atomic_load_n(&guests[vm].header->cq_tail, __ATOMIC_ACQUIRE);
 }
 
-/* Has it more outstanding than the pool lets in? If it ever had not, then this program got no
- * processor for a while, and says so here before it submits again. */
+/* Has the VM more requests outstanding than the pool lets in? If not, this program got no
+ * processor for a while; it learns that here, before it submits again. */
 static bool has_enough(unsigned vm)
 {
     return submitted[vm] - done(vm) > 2 * VM_QUEUE_LIMIT;
@@ -122,10 +121,11 @@ static unsigned missing(unsigned vm)
     return OUTSTANDING - (unsigned) (submitted[vm] - completed[vm]);
 }
 
-/* By the guest's own numbers: none is lost, none is twice, all are in order. */
+/* Completions come in the order of submission: no request is lost, and none is done twice. */
 static void note_completion(unsigned vm, const VGPUCompletion *c)
 {
-    double usec = c->exec_time_us > 0 ? c->exec_time_us : 1; /* the least that is charged */
+    double usec =
+        c->exec_time_us > 0 ? c->exec_time_us : 1; /* a request is charged at least this */
 
     assert_int_equal(c->status, VGPU_ERROR_NONE);
     assert_int_equal(c->tag, completed[vm]++);
@@ -141,7 +141,7 @@ static void take(unsigned vm)
     note_completion(vm, &c);
 }
 
-/* What is there. */
+/* Takes the completions that are there. */
 static void take_some(unsigned vm)
 {
     VGPUCompletion c;
@@ -176,7 +176,8 @@ static void wait_for_depth(const char *property, unsigned n)
 
 /* ---- Shares ----------------------------------------------------------------------------- */
 
-/* How many of the other's run before a request, which is alone. */
+/* The second VM submits one request while a thousand of the first wait. Returns how many of
+ * those run before it. */
 static int64_t measure_turn(void)
 {
     int64_t before;
@@ -200,8 +201,8 @@ static int compare(const void *a, const void *b)
 }
 
 /* A VM with one request at a time against one that has a thousand outstanding. Times are
- * measured, and what was disturbed costs its VM some turns; so it is most of them that are
- * looked at. By arrival it would be 63 or 64 each time. */
+ * measured, and a disturbance costs the VM some turns, so the test looks at most of the turns
+ * and not at all. In the order of arrival each turn would be 63 or 64. */
 TEST(test_one_against_a_thousand)
 {
     enum { ROUNDS = 60 };
@@ -218,7 +219,7 @@ TEST(test_one_against_a_thousand)
     take_all(0);
 }
 
-/* Some time with both of them busy. Returns false where one ran out of requests. */
+/* Keeps both VMs busy for a while. Returns false where one of them ran out of requests. */
 static bool run_both(uint64_t ret_done[2])
 {
     assert_true(ring_guest_wait_for(&guests[1], 150, WIRE_TIMEOUT_MSEC));
@@ -234,8 +235,8 @@ static bool run_both(uint64_t ret_done[2])
     return true;
 }
 
-/* The bound in fair.h, of what was completed since @before; of each, one more may have been
- * begun. Returns whether the shares are within 15 % of what the weights say, which they are once
+/* Checks the bound of fair.h on what was completed since @before; each VM may have begun one
+ * request more. Returns whether the shares are within 15 % of the weights, as they are once
  * they are large against the bound. */
 static bool check_shares(const double before[2])
 {
@@ -262,9 +263,9 @@ static void begin_both(uint64_t ret_done[2], double ret_work[2])
     continue_executor();
 }
 
-/* Both with more than enough: by weight, whatever is outstanding. The requests are equal, but
- * where the processors are busy with other things, those of one VM are measured to take longer
- * than those of the other, and then it gets fewer: it is time that is shared. */
+/* Both VMs have more than enough requests: they get shares by weight, however many they have
+ * outstanding. Time is what is shared: on a busy machine the requests of one VM may be measured
+ * to take longer than those of the other, and then it gets fewer of them. */
 TEST(test_weights)
 {
     uint64_t from[2], to[2], many = 0, few = 0;
@@ -272,7 +273,7 @@ TEST(test_weights)
     double before[2];
 
     connect_guests("low", 100, 300);
-    submit_looks(0, 1); /* the first in a window takes much longer */
+    submit_looks(0, 1); /* the first request in a window takes much longer */
     submit_looks(1, 1);
     begin_both(from, before);
     for (unsigned i = 0; i < 40 && !as_weighted; i++) {
@@ -298,7 +299,7 @@ static void reload(const char *config)
     call_manager(NULL, "Reload", NULL);
 }
 
-/* Two hundred of one VM, and then one of the other, while nothing runs */
+/* While nothing runs, queues two hundred requests of one VM and then one of the other. */
 static void queue_two_hundred_and_one(void)
 {
     stop_executor();
@@ -308,7 +309,7 @@ static void queue_two_hundred_and_one(void)
     ring_wait_taken(&guests[1]);
 }
 
-/* Queued by arrival, run fairly; queued fairly, run by arrival. */
+/* Requests that were queued by arrival run fairly after the change, and the other way round. */
 TEST(test_policy_changes)
 {
     connect_guests("low", 100, 100);
@@ -365,8 +366,8 @@ static uint64_t now_msec(void)
     return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
 }
 
-/* A low request against high ones that never end. Returns how long it waited, or 0 where they
- * did end. */
+/* One low request waits while high ones keep coming. Returns for how long, or 0 where the high
+ * ones ran out. */
 static uint64_t measure_starvation(void)
 {
     bool ended = false;
@@ -392,7 +393,7 @@ static uint64_t measure_starvation(void)
     return ended || !has_enough(0) ? 0 : now_msec() - begin;
 }
 
-/* It waits for the limit, and not less, and then it has a turn. */
+/* The low request waits for the limit, not less, and then has a turn. */
 TEST(test_starvation_limit)
 {
     uint64_t waited = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Registered VMs: who they are, what is kept of them, and who is taken for them. */
+/* Registered VMs: what is known of them, what outlives a restart, and which peer is taken for
+ * which VM. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -146,7 +147,7 @@ TEST(test_bad_arguments)
     unregister("x");
 }
 
-/* A client of sd-bus that knows the errors gets an errno that says something. */
+/* A client of sd-bus that has the error map gets an errno that fits. */
 TEST(test_errors_have_an_errno)
 {
     sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -167,7 +168,7 @@ TEST(test_errors_have_an_errno)
 
 /* ---- Who is taken for a VM ------------------------------------------------------------- */
 
-/* What it says of itself counts for nothing. */
+/* The device's own claims of pool, priority and number have no effect. */
 TEST(test_claims_are_ignored)
 {
     uint32_t id = register_vm("claims", 0x51, "B", "low");
@@ -176,7 +177,7 @@ TEST(test_claims_are_ignored)
 
     hello(fd, 0x51, VGPU_PRIORITY_HIGH, NULL);
     assert_int_equal(expect_welcome(fd).vm_id, id);
-    expect_add(fd, 999, 1, VGPU_PRIORITY_HIGH, 2, 3); /* claims pool A */
+    expect_add(fd, 999, 1, VGPU_PRIORITY_HIGH, 2, 3); /* wire_send_add() claims pool A */
 
     expect_text(VM("claims"), VGPU_INTERFACE_VM, "Priority", "low");
     assert_true(get_bool(VM("claims"), VGPU_INTERFACE_VM, "Connected"));
@@ -224,7 +225,7 @@ TEST(test_one_claim)
     wrong[15] ^= 1;
     expect_hello_refused(0x61, wrong);
 
-    /* The secret proves it, and is good for one time. */
+    /* The secret of the last WELCOME lets a peer take over, once. */
     b = dial();
     hello(b, 0x61, 0, first.resume);
     assert_memory_not_equal(expect_welcome(b).resume, first.resume, sizeof(first.resume));
@@ -236,7 +237,7 @@ TEST(test_one_claim)
     unregister("one");
 }
 
-/* A request that stands right behind the HELLO is not lost while it is checked. */
+/* A request right behind the HELLO is not lost while the peer's identity is checked. */
 TEST(test_pipelined_behind_hello)
 {
     int fd = dial();
@@ -311,7 +312,7 @@ TEST(test_restart)
     call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "kept");
 }
 
-/* By a mediator that knew no weights. */
+/* The file is that of a mediator that knew no weights. */
 TEST(test_restart_of_an_older_one)
 {
     uint32_t id = register_vm("older", 0x92, "B", "high");
@@ -344,7 +345,7 @@ TEST(test_what_lasts)
     assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
     assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "Weight"), 200);
 
-    /* What is as configured need not be kept. */
+    /* A setting that is as configured is not kept. */
     call_manager(NULL, "SetVMPriority", "ssb", "lasts", "high", 0);
     unregister("lasts");
     register_vm("lasts", 0xa1, "A", "medium");

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The mediator over its socket, each test with one of its own: order, executors
- * that fail, limits, the end. A stopped executor (SIGSTOP) holds requests where a
- * test wants them. */
+/* The mediator over its socket: order, executors that fail, limits, the end. Each test has a
+ * mediator of its own. A stopped executor (SIGSTOP) keeps requests where a test wants them. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -47,7 +46,7 @@ TEST(test_executor_killed)
     expect_pong(fd);
     assert_int_equal(kill(executor, SIGKILL), 0);
 
-    /* The one that was running fails; the one that waited runs on the next. */
+    /* The request that was running fails; the one that waited runs on the next executor. */
     m = expect_response(fd, 1, VGPU_ERROR_CUDA_ERROR);
     assert_int_equal(m.response.result_count, 1);
     assert_int_equal(m.results.results[0], 719);
@@ -112,7 +111,7 @@ static int stop_cuda(void **state)
     return stop(state);
 }
 
-/* A pool that cannot compute says so, instead of queueing for ever. */
+/* A pool that cannot compute answers with an error, instead of queueing for ever. */
 TEST(test_no_gpu)
 {
     WireMessage m;
@@ -136,7 +135,7 @@ TEST(test_drain)
     expect_pong(fd);
 
     assert_int_equal(kill(mediator.pid, SIGTERM), 0);
-    /* Nobody new gets in while it finishes. */
+    /* No new peer gets in while the mediator finishes its requests. */
     for (int stranger; (stranger = wire_connect(mediator.socket)) >= 0;)
         close(stranger);
     assert_int_equal(kill(executor, SIGCONT), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ring when something goes wrong: descriptors that are none, guests that lie,
- * connections, executors and mediators that end in the middle. A stopped executor
- * (SIGSTOP) holds requests where a test wants them. */
+/* Rings when something goes wrong: wrong descriptors, guests that lie, connections, executors
+ * and mediators that end in the middle. A stopped executor (SIGSTOP) keeps requests where a
+ * test wants them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,7 +25,8 @@ static RingGuest g;
 static int fd;
 static pid_t executor;
 
-/* In place, so that doing it twice shows: the first @n cells from 8192 on, one entry each. */
+/* Publishes @n additions in place, entry i on cell 8192 + i, so that an entry that is done
+ * twice shows. */
 static void publish_increments(unsigned n)
 {
     *ring_cell(&g, 8191) = 1;
@@ -38,7 +39,7 @@ static void publish_increments(unsigned n)
     (void) ring_guest_publish(&g);
 }
 
-/* A mediator whose executor stands still, and a ring */
+/* A mediator whose executor is stopped, and a ring with @increments entries */
 static int start_held(void **state, unsigned entries, unsigned increments)
 {
     if (start_configured(state) < 0)
@@ -49,7 +50,7 @@ static int start_held(void **state, unsigned entries, unsigned increments)
     return 0;
 }
 
-/* It is full: four entries are with the executor, 64 - 4 wait. */
+/* The ring is full: four entries are with the executor, and 60 wait. */
 static int start_full(void **state)
 {
     int r = start_held(state, 64, 64);
@@ -136,7 +137,7 @@ TEST(test_refused_windows)
     assert_int_equal(ftruncate(g.fds[0], 2 * RING_WINDOW), -1);
 }
 
-/* All that a peer may do wrong with descriptors; each costs it the connection. */
+/* Breaks one of the rules about descriptors; each costs the peer its connection. */
 static void break_rules(unsigned rule)
 {
     VGPUSocketHeader h = wire_header(VGPU_MSG_PING, 5, 1, 0, 0);
@@ -273,7 +274,7 @@ TEST(test_hostile_indices)
     ring_down(&other, other_fd);
 }
 
-/* The counter of the completion is full, and whoever adds to it would block. */
+/* The completion's counter is full, and a blocking write would wait for ever. */
 TEST(test_full_completion)
 {
     const uint64_t full = UINT64_MAX - 1;
@@ -301,7 +302,7 @@ static void expect_incremented_once(unsigned n)
         assert_int_equal(*ring_cell(&g, 8192 + i), 1);
 }
 
-/* What was on the executor ends like any other; what was not stays for the next ring. */
+/* What the executor has is finished; what it has not stays in the ring for the next time. */
 TEST(test_off_with_full_ring)
 {
     ring_off(fd);
@@ -315,8 +316,8 @@ TEST(test_off_with_full_ring)
     expect_incremented_once(64);
 }
 
-/* All 64 are complete; the four that were with the executor failed with it, after they were
- * computed (@computed 1) or before. */
+/* All 64 complete. The four that were with the executor fail with it, after they were computed
+ * (@computed 1) or before (0). */
 static void expect_four_lost(int computed)
 {
     for (unsigned i = 0; i < 64; i++) {
@@ -328,8 +329,8 @@ static void expect_four_lost(int computed)
     }
 }
 
-/* After the connection nothing more is written into the ring; the next one in that window
- * begins when the executor has let go of it. */
+/* Once the connection is closed, nothing more is written into the ring. The next ring in that
+ * window begins when the executor has let go of it. */
 TEST(test_hang_up_with_full_ring)
 {
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
@@ -356,7 +357,7 @@ TEST(test_executor_killed)
 TEST(test_run_timeout)
 {
     assert_int_equal(expect_completion(&g, VGPU_ERROR_TIMEOUT).tag, 0);
-    assert_int_equal(kill(executor, 0), -1); /* nobody writes into the window any more */
+    assert_int_equal(kill(executor, 0), -1); /* so nobody writes into the window any more */
     expect_tag(&g, 1);
 }
 
@@ -378,7 +379,7 @@ static uint64_t kill_cell(unsigned entry)
     return KILL_CELL + (uint64_t) entry * KILL_COUNT;
 }
 
-/* Even entries add in place; odd ones write what they read from elsewhere. */
+/* Even entries add in place; odd ones write elsewhere than they read. */
 static void publish_round(const uint64_t *value)
 {
     for (unsigned i = 0; i < KILL_ENTRIES; i++) {
@@ -392,7 +393,7 @@ static void publish_round(const uint64_t *value)
     (void) ring_guest_publish(&g);
 }
 
-/* Returns whether it ended in an error, which an addition in place may. */
+/* Returns whether the entry failed, which only an addition in place may. */
 static bool check_round(const VGPUCompletion *c, const uint64_t *value)
 {
     bool in_place = c->tag % 2 == 0, failed = c->status != VGPU_ERROR_NONE;
@@ -409,7 +410,8 @@ static bool check_round(const VGPUCompletion *c, const uint64_t *value)
     return failed;
 }
 
-/* Goes on with the next mediator. Returns how many entries the last one left. */
+/* Kills the mediator and connects to the next one. Returns how many entries were left in the
+ * ring. */
 static uint32_t kill_mediator(void)
 {
     uint32_t left;
@@ -422,8 +424,8 @@ static uint32_t kill_mediator(void)
     return left;
 }
 
-/* Killed after any number of completions, with the rest of a full ring in every state: each
- * entry ends once, and none is done twice that must not be. */
+/* The mediator is killed after any number of completions, while the rest of a full ring is in
+ * every state. Each entry completes once, and none is computed twice that must not be. */
 TEST(test_mediator_killed)
 {
     enum { ROUNDS = 24 };
@@ -453,7 +455,7 @@ TEST(test_mediator_killed)
         }
         assert_int_equal(g.header->cq_tail, g.cq_head);
     }
-    /* No more at a time than were on the executor. */
+    /* At most the 16 that were with the executor fail at a time. */
     assert_true(failed <= ROUNDS * 16);
     assert_true(left > ROUNDS);
 }
@@ -470,7 +472,8 @@ TEST(test_mediator_killed_held)
     }
 }
 
-/* SIGTERM: what was taken is finished, and the rest is the next mediator's. */
+/* After SIGTERM the mediator finishes what the executor has, and leaves the rest to the next
+ * mediator. */
 TEST(test_drain)
 {
     executor = hold_executor();
@@ -491,8 +494,8 @@ TEST(test_drain)
     expect_incremented_once(256);
 }
 
-/* A test with a ring, which is let go after it; a full one, or one with two entries, whose
- * executor stands still */
+/* A test with a ring, which the teardown lets go; with a full one whose executor is stopped;
+ * and with a ring of two entries whose executor is stopped. */
 #define WITH_RING(config, test)                                     \
     {                                                               \
 #test, test, start_configured, stop_ring, (void *) (config) \

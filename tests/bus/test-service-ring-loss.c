@@ -19,7 +19,7 @@ static HugePages huge_pages = {.lock = -1};
 static RingGuest g;
 static int fd;
 
-/* Its window is of huge pages, and each is there. */
+/* Its window is of huge pages, all of which are in memory. */
 static int open_all(void **state)
 {
     int window;
@@ -98,7 +98,7 @@ TEST(test_ring)
     ring_down(&other, other_fd);
 }
 
-/* What runs on the executor meanwhile ends, and its completion finds no ring. */
+/* What the executor runs meanwhile ends, and its completion finds no ring. */
 TEST(test_ring_with_work)
 {
     pid_t executor = hold_executor();
@@ -125,7 +125,7 @@ TEST(test_ring_with_work)
     ring_down(&other, other_fd);
 }
 
-/* It is for the executor to notice; the ring itself goes on. */
+/* Only the executor notices; the ring itself goes on. */
 TEST(test_data)
 {
     const VGPUSubmission add = add_in_data_page(9), elsewhere = ring_guest_add(7, 1, 0, 0, 65536);
@@ -155,7 +155,7 @@ TEST(test_data)
     ring_down(&other, other_fd);
 }
 
-/* Before the ring is turned on. */
+/* The memory is gone before the ring is turned on. */
 TEST(test_before)
 {
     punch(RING_PAGE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ring with a real executor: rings at their edges, entries at theirs, and
- * what of them the queue makes. */
+/* Rings with a real executor: full and empty rings, entries at the edges of what is valid, and
+ * how the queue treats them. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ TEST(test_round_trip)
     assert_int_equal(expect_completion(&g, VGPU_ERROR_NONE).result, 1 + (1 << 10) + (1 << 20));
 }
 
-/* As many as there are entries, again and again, with every index at the seam. */
+/* Fills the ring again and again, with each index at the seam of 2^32. */
 TEST(test_wrap)
 {
     fd = ring_hello(5, VGPU_PRIORITY_LOW);
@@ -67,8 +67,8 @@ TEST(test_wrap)
     close(fd);
 }
 
-/* A thousand with one doorbell, far more than the VM may have in the queue: each is done
- * once, and few signals tell of them. */
+/* A thousand entries with one doorbell, far more than the VM may have queued. Each is done
+ * once, and there are few completion signals. */
 TEST(test_full)
 {
     bool seen[VGPU_RING_ENTRIES_MAX] = {false};
@@ -87,7 +87,8 @@ TEST(test_full)
     assert_int_equal(ring_guest_room(&g), VGPU_RING_ENTRIES_MAX);
 }
 
-/* Nothing is begun that could not be told of; taking lets it go on. */
+/* The mediator begins no entry for whose completion there is no room. It goes on when the guest
+ * takes completions. */
 TEST(test_completions_not_taken)
 {
     fd = ring_up(&g, 4, 0);
@@ -104,7 +105,7 @@ TEST(test_completions_not_taken)
     expect_ring_works(&g);
 }
 
-/* Returns how many entries there was room for. */
+/* Fills the ring with entries that do nothing; returns how many. */
 static uint32_t fill_up(RingGuest *ring, uint64_t tag)
 {
     uint32_t n = ring_guest_room(ring);
@@ -141,7 +142,7 @@ static void expect_status(const VGPUSubmission *s, uint32_t status)
     assert_int_equal(expect_completion(&g, status).tag, s->tag);
 }
 
-/* Each operand in turn, around the end of the window and of the numbers. */
+/* Moves each operand across the end of the window and to the largest numbers. */
 TEST(test_boundaries)
 {
     static const uint64_t far[] = {UINT64_MAX,        UINT64_MAX - 7,    UINT64_MAX - 31,
@@ -182,7 +183,7 @@ TEST(test_bad_entries)
     s = ring_guest_add(1, 4, 8192, 16384, 32768);
     s.opcode = VGPU_OP_VECTOR_ADD_INT32;
     expect_status(&s, VGPU_ERROR_UNSUPPORTED_OP);
-    s.opcode = VGPU_OP_RING_AXPY; /* of int64 */
+    s.opcode = VGPU_OP_RING_AXPY; /* not for int64 */
     expect_status(&s, VGPU_ERROR_UNSUPPORTED_OP);
     s = ring_guest_add(1, 0, 8192, 16384, 32768);
     expect_status(&s, VGPU_ERROR_INVALID_REQUEST);
@@ -194,7 +195,8 @@ TEST(test_bad_entries)
     expect_ring_works(&g);
 }
 
-/* Writes over all entries, between what may be computed and what must not. */
+/* Overwrites all entries all the time, by turns with what may be computed and with what must
+ * not. */
 static void *scribble(void *userdata)
 {
     const bool *end = userdata;
@@ -210,8 +212,7 @@ static void *scribble(void *userdata)
     return NULL;
 }
 
-/* Entries that change while they are read: each ends one way or the other, and the
- * executor that computes them lives. */
+/* Entries change while they are read. Each is computed or refused, and the executor lives. */
 TEST(test_changed_after_publishing)
 {
     enum { ROUNDS = 3000 };
@@ -274,8 +275,8 @@ TEST(test_windows)
 
 /* ---- The queue ------------------------------------------------------------------------ */
 
-/* 64 on one ring, at priorities that the v1 messages in between set: they end in the order
- * of the priorities, and inside one in that of the ring. */
+/* 64 entries of one ring get priorities from the messages in between. They complete in the
+ * order of priority, and within one priority in the order of the ring. */
 TEST(test_priorities)
 {
     static const uint8_t priority[] = {VGPU_PRIORITY_LOW, VGPU_PRIORITY_HIGH, VGPU_PRIORITY_MEDIUM,
@@ -285,7 +286,7 @@ TEST(test_priorities)
 
     fd = ring_up(&g, 128, 0);
     for (unsigned batch = 0; batch < 4; batch++) {
-        /* Queued, and the first of all on the executor. */
+        /* The first of these requests runs, the others are queued. */
         assert_true(wire_send_add(fd, 5, batch, priority[batch], batch, 0));
         expect_pong(fd);
         (void) ring_publish_nops(&g, 16 * batch, 16);
@@ -296,7 +297,7 @@ TEST(test_priorities)
         expect_tags(&g, 16 * order[batch], 16);
 }
 
-/* Where the queue has next to no places, rings wait for them in turn. */
+/* The queue has hardly any places, and the rings wait for them in turn. */
 TEST(test_tight_queue)
 {
     enum { RINGS = 5, ENTRIES = 256 };
@@ -330,9 +331,9 @@ static void *flood(void *userdata)
     return NULL;
 }
 
-/* A neighbour of the same priority waits for what the flooding VM may have queued, and
- * what may be on the executor, and for no more. What is added is what the
- * flood gets done between the test's looks and the mediator's. */
+/* A neighbour of the same priority waits for what the flooding VM may have queued and what the
+ * executor may have, and for no more. The factor is for what the flood gets done between the
+ * test's looks and the mediator's. */
 TEST(test_flood)
 {
     enum { N = 500, BOUND = 32 + 4 };
@@ -356,7 +357,7 @@ TEST(test_flood)
     close(neighbour);
 }
 
-/* Its ring is turned off after the test. */
+/* A test whose ring the teardown lets go */
 #define WITH_RING(config, test)                                     \
     {                                                               \
 #test, test, start_configured, stop_ring, (void *) (config) \

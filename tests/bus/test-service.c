@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The mediator over its socket, with a real executor: requests, and peers that
- * misbehave. A stopped executor (SIGSTOP) holds requests where a test wants them. */
+/* The mediator over its socket, with a real executor: requests, and peers that misbehave. A
+ * stopped executor (SIGSTOP) keeps requests where a test wants them. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -96,7 +96,7 @@ TEST(test_rejections)
     assert_true(wire_send(fd, &h, &nop));
     expect_response(fd, 4, VGPU_ERROR_INVALID_REQUEST);
 
-    /* None of it cost the connection. */
+    /* The connection is still there. */
     expect_add(fd, 1, 5, 0, 1, 2);
     close(fd);
 }
@@ -181,7 +181,7 @@ TEST(test_second_hello)
     assert_int_equal(test_mediator_wait_log(&mediator, "a second HELLO"), 0);
 }
 
-/* A peer that stops in the middle of a message holds up nobody, wherever it stops. */
+/* A peer that stops in the middle of a message, at any byte, holds up nobody. */
 TEST(test_half_messages)
 {
     char message[sizeof(VGPUSocketHeader) + 40];
@@ -232,7 +232,7 @@ TEST(test_abrupt_hang_up)
     expect_add_works();
 }
 
-/* Everything that was sent is answered, once; what the VM may not queue, BUSY. */
+/* Each request is answered once; those beyond the VM's limit are answered BUSY. */
 TEST(test_flood)
 {
     enum { N = 500 };
@@ -246,7 +246,7 @@ TEST(test_flood)
     for (unsigned i = 0; i < N; i++) {
         WireMessage m;
 
-        /* 16 are in flight and 64 wait: the rest is answered while nothing runs. */
+        /* 16 are in flight and 64 wait; all others are answered while nothing runs. */
         if (i == N - 64 - 16)
             assert_int_equal(kill(executor, SIGCONT), 0);
         assert_int_equal(wire_receive(fd, &m), 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A systemd-machined for tests, as far as the mediator asks one: a process of its
- * own on the private bus that knows one machine. */
+/* A stand-in for systemd-machined: a process on the private bus that knows one machine and
+ * answers what the mediator asks. */
 #ifndef VGPU_TEST_FAKE_MACHINED_H
 #define VGPU_TEST_FAKE_MACHINED_H
 
@@ -11,7 +11,8 @@ typedef struct FakeMachined {
     pid_t pid;
 } FakeMachined;
 
-/* fake_machined_start() - @leader is in the machine with this UUID; returns when it is there */
+/* fake_machined_start() - process @leader is in the machine with this UUID. Returns when the
+ * name is owned. */
 void fake_machined_start(FakeMachined *m, pid_t leader, const uint8_t uuid[16]);
 
 /* fake_machined_stop() */

@@ -72,7 +72,7 @@ static int answer(const Server *s, sd_bus_message *message, const FakePolkitCall
                                       0);
 }
 
-/* The only kind of subject that a service on the bus asks about. */
+/* The mediator asks about this kind of subject only. */
 static int read_subject(sd_bus_message *m, uid_t *ret)
 {
     const char *kind, *key, *sender;
@@ -195,7 +195,7 @@ static int on_command(sd_event_source *source, int fd, uint32_t events, void *us
     return send(fd, &r, sizeof(r), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* Tells the test over @control when it serves, or why not. */
+/* Writes to @control that it serves, or why it does not. */
 static int serve(int control, int calls)
 {
     Server s = {.calls = calls};

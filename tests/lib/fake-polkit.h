@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* polkit on a private bus, in a process of its own: it says what the test has told
- * it to, when the test lets it, and tells what it was asked. */
+/* A stand-in for polkit: a process on the private bus that answers what the test has told it
+ * to, and when the test lets it, and reports what it was asked. */
 #ifndef VGPU_TEST_FAKE_POLKIT_H
 #define VGPU_TEST_FAKE_POLKIT_H
 
@@ -10,7 +10,7 @@
 typedef enum FakePolkitVerdict {
     FAKE_POLKIT_NO,
     FAKE_POLKIT_YES,
-    /* With interaction allowed the user authenticates; otherwise: "challenge". */
+    /* yes where the call allows interaction, else a challenge */
     FAKE_POLKIT_CHALLENGE,
 } FakePolkitVerdict;
 
@@ -20,12 +20,12 @@ typedef struct FakePolkit {
     int calls;
 } FakePolkit;
 
-/* A question that it was asked. */
+/* A question to polkit */
 typedef struct FakePolkitCall {
     char action[64];
-    char vm[256];    /* of the details; empty: not there */
-    char method[64]; /* of the details */
-    uid_t uid;       /* of the subject, as the bus knows it */
+    char vm[256];    /* from the details; empty: not among them */
+    char method[64]; /* from the details */
+    uid_t uid;       /* of the subject, asked of the bus */
     bool interactive;
 } FakePolkitCall;
 

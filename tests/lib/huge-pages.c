@@ -42,7 +42,7 @@ bool huge_pages_open(HugePages *h, unsigned n)
         return false;
     }
 
-    /* Not those that go as soon as a process that is ending lets go of them. */
+    /* Surplus pages do not count: they go as soon as the process that has them ends. */
     h->before = read_number(h->lock) - count(POOL "surplus_hugepages");
     if (write_number(h->lock, h->before + n))
         return true;
@@ -73,7 +73,7 @@ int huge_pages_memfd(unsigned n)
     return -1;
 }
 
-/* A mapping reserves its pages without touching them. */
+/* A mapping reserves its pages, though nothing touches them. */
 static bool reserve_rest(HugePages *h)
 {
     size_t free_pages = count(POOL "free_hugepages"), reserved = count(POOL "resv_hugepages");

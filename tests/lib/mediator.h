@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A mediator of a test's own: started in a temporary directory, reached on its
- * socket there, ended and cleaned up with the test. */
+/* A mediator of the test's own: it runs in a temporary directory, has its socket there, and
+ * ends with the test. */
 #ifndef VGPU_TEST_MEDIATOR_H
 #define VGPU_TEST_MEDIATOR_H
 
@@ -30,19 +30,20 @@ int test_mediator_start(TestMediator *m, const char *config, const char *bus);
 /* test_mediator_run() - start it again, after it ended, with the same files */
 int test_mediator_run(TestMediator *m, const char *bus);
 
-/* test_mediator_signal_and_wait() - its exit status, or 128 + the signal that ended it */
+/* test_mediator_signal_and_wait() - send @signal and wait for the end. Returns the exit status,
+ * or 128 plus the signal that ended the process. */
 int test_mediator_signal_and_wait(TestMediator *m, int signal);
 
-/* test_mediator_stop() - SIGTERM, and remove the directory. Returns the exit status as above */
+/* test_mediator_stop() - send SIGTERM, wait, and remove the directory. Returns as above. */
 int test_mediator_stop(TestMediator *m);
 
-/* test_mediator_log() - all it wrote so far; to be freed */
+/* test_mediator_log() - all that it has logged so far; to be freed */
 char *test_mediator_log(const TestMediator *m);
 
-/* test_mediator_wait_log() - read the log until it holds @text; 0 or -ETIMEDOUT */
+/* test_mediator_wait_log() - wait until the log holds @text. Returns 0 or -ETIMEDOUT. */
 int test_mediator_wait_log(const TestMediator *m, const char *text);
 
-/* test_mediator_executor() - PID of its first child, or 0 */
+/* test_mediator_executor() - the PID of its first child, or 0 */
 pid_t test_mediator_executor(const TestMediator *m);
 
 /*

@@ -15,7 +15,7 @@
 
 #define START_TIMEOUT_MSEC 20000
 
-/* The rules that a system bus has before any service adds its own, and polkit's. */
+/* The rules of a system bus before services add their own, and those of polkit */
 static const char config_format[] =
     "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"
     " \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
@@ -40,7 +40,7 @@ static const char config_format[] =
     "  <policy user=\"root\">\n"
     "    <allow own=\"org.freedesktop.PolicyKit1\"/>\n"
     "  </policy>\n"
-    /* Who stands in for the services that the mediator asks. */
+    /* root, for the stand-ins of the services that the mediator asks */
     "  <policy user=\"root\">\n"
     "    <allow own_prefix=\"org.freedesktop\"/>\n"
     "    <allow send_destination_prefix=\"org.freedesktop\"/>\n"

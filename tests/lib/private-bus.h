@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A system bus of a test's own, with the project's policy and nothing else. */
+/* A system bus of the test's own, with the project's policy and no other. */
 #ifndef VGPU_TEST_PRIVATE_BUS_H
 #define VGPU_TEST_PRIVATE_BUS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmocka, what it wants to have been included before it, and the head of a test. */
+/* Includes cmocka with the headers that it needs before it, and defines the head of a test. */
 #ifndef VGPU_TEST_H
 #define VGPU_TEST_H
 
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-/* TEST() - the head of a test that needs no state of its group */
+/* TEST() - the head of a test that does not use the state of its group */
 #define TEST(name) static void name(__attribute__((unused)) void **state)
 
 #endif

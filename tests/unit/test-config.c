@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mediator.conf: what is taken, and what is said of the rest. */
+/* mediator.conf: which settings are taken, and what is logged about the others */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +59,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Loads with standard error going to a file, whose text is the answer. */
+/* Loads the file with standard error going to another one, and returns what was written there. */
 static const char *load(const Fixture *f, Config *ret)
 {
     static char text[4096];
@@ -150,7 +150,7 @@ static void test_drop_ins(void **state)
     assert_int_equal(c.pools[0].device, 1);
 }
 
-/* Each bad line is named with its file, line and value, and changes nothing. */
+/* Each bad line is logged with its file, number and value, and changes nothing. */
 static void test_bad_lines(void **state)
 {
     static const struct {

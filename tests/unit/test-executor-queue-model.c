@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How writer and reader of an executor's queue wake each other, as a model like that of
- * test-ring-model.c: every order in which their accesses can happen, on a machine that keeps
- * each side's stores in a buffer, in order, while its later loads go ahead (x86's). Here both
- * sides store the flag: the reader that wants to be woken, and the writer that has seen it.
- * The reader may also be woken by something else.
+ * How the writer and the reader of an executor's queue wake each other, as a model like that of
+ * test-ring-model.c. The search goes through every order in which their accesses can happen, on a
+ * machine that keeps each side's stores in a buffer, in order, while its later loads go ahead
+ * (x86's). Here both sides store the flag: the reader that wants to be woken, and the writer that
+ * has seen it. The reader may also be woken by something else.
  *
- * No lost wake-up may be reachable; and without either barrier, without the second look, or
- * where the writer takes the flag back only after the event, one must be.
+ * No lost wake-up may be reachable. Without either barrier, without the second look, or where the
+ * writer takes the flag back only after the event, one must be reachable.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,17 +26,17 @@ typedef struct Rules {
     bool clears_first;
 } Rules;
 
-/* What each side does next. */
+/* What each side does next */
 enum { SHOW, BARRIER, CHECK, CLEAR, WAKE, CLEAR_LATE, WRITTEN };
 enum { LOOK, ASK, ASK_BARRIER, LOOK_AGAIN, SLEEP };
 
 typedef struct State {
     uint8_t writer, reader;
-    uint8_t shown, tail; /* by the writer; and as visible to the reader */
-    uint8_t seen;        /* by the reader */
-    bool wants;          /* as visible to both */
-    bool clear_buffered; /* behind the tail, in the writer's buffer */
-    bool ask_buffered;   /* in the reader's */
+    uint8_t shown, tail; /* what the writer has shown; and the tail that the reader sees */
+    uint8_t seen;        /* what the reader has seen */
+    bool wants;          /* the flag that both see */
+    bool clear_buffered; /* in the writer's buffer, behind the tail */
+    bool ask_buffered;   /* in the reader's buffer */
     bool event;
     uint8_t others;
 } State;
@@ -78,7 +78,8 @@ static bool step_writer(const Rules *rules, State *s)
     switch (s->writer) {
     case SHOW:
         if (s->clear_buffered)
-            return false; /* one place in the model's buffer for each store; it drains */
+            return false; /* the model's buffer has one place for each store, which must drain first
+                           */
         s->shown++;
         s->writer = rules->writer_barrier ? BARRIER : CHECK;
         return true;
@@ -97,7 +98,7 @@ static bool step_writer(const Rules *rules, State *s)
         s->clear_buffered = true;
         s->writer = WAKE;
         return true;
-    case WAKE: /* a system call, and so a barrier */
+    case WAKE: /* which is a system call, and so a barrier */
         if (!writer_buffer_is_empty(s))
             return false;
         s->event = true;
@@ -144,7 +145,7 @@ static bool step_reader(const Rules *rules, State *s)
     }
 }
 
-/* Something else happens: a job ends, or the socket has a window. */
+/* Something else wakes the reader: a job ends, or the socket has a window. */
 static bool wake_reader(State *s)
 {
     if (s->reader != SLEEP || s->others == N_OTHERS)
@@ -177,7 +178,7 @@ static bool is_lost(const void *state)
     return s->seen != s->shown;
 }
 
-/* All but the other events are sure. */
+/* All steps happen in the end, but for the other events. */
 static const Model model = {
     .state_size = sizeof(State), .n_steps = 5, .n_sure = 4, .step = step, .is_bad = is_lost};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The heap: the order it gives, and the shape that makes it cheap. */
+/* The leftist heap: the order that it gives, and the shape that makes it cheap */
 #include <stdlib.h>
 
 #include "leftist-heap.h"
@@ -13,7 +13,7 @@ static bool is_before(const HeapNode *a, const HeapNode *b)
     return a->key == b->key ? a->order < b->order : (int64_t) (a->key - b->key) < 0;
 }
 
-/* Returns the shortest way down, having looked at every node. */
+/* Checks every node; returns the length of the shortest way down. */
 static unsigned check(const HeapNode *n, const HeapNode *parent, unsigned *count)
 {
     unsigned left, right;
@@ -30,7 +30,7 @@ static unsigned check(const HeapNode *n, const HeapNode *parent, unsigned *count
     return n->to_leaf;
 }
 
-/* The keys go round 2^64 in the middle of it. */
+/* The keys wrap around 2^64 in the middle. */
 TEST(test_random)
 {
     static HeapNode nodes[NODES];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Memory that goes away under those who use it. Here a file that shrinks does that, which
- * needs no huge pages; windows are tested with those. */
+/* Memory that goes away while it is used. Here a file that shrinks takes it away, which needs
+ * no huge pages; tests/bus/test-service-ring-loss.c has windows. */
 #include <stdint.h>
 
 #include "memory-guard.h"
@@ -40,7 +40,7 @@ static void map(Mapping *m)
     memory_guard_add(&m->guard, memory, m->size);
 }
 
-/* All but the first page. */
+/* Takes all pages away but the first. */
 static void take_away(const Mapping *m)
 {
     assert_int_equal(ftruncate(m->fd, (off_t) PAGE), 0);
@@ -74,7 +74,7 @@ TEST(test_lost)
     assert_int_equal(m[1].memory[m[1].size - 1], 0);
     assert_lost(&m[1]);
 
-    /* Its neighbours are as they were; one that is lost can go, and others come. */
+    /* The neighbours are unharmed. The lost one can be removed, and others can be added. */
     for (unsigned i = 0; i < 3; i += 2) {
         assert_false(memory_guard_is_lost(&m[i].guard));
         assert_int_equal(m[i].memory[m[i].size - 1], 7);
@@ -83,7 +83,7 @@ TEST(test_lost)
     map(&m[1]);
     assert_false(memory_guard_is_lost(&m[1].guard));
     take_away(&m[2]);
-    m[2].memory[m[2].size - 1] = 1; /* by a write as well */
+    m[2].memory[m[2].size - 1] = 1; /* a write is caught as well */
     m[2].memory[m[2].size - 1] = 0;
     assert_lost(&m[2]);
     for (unsigned i = 0; i < 3; i++)
@@ -109,7 +109,8 @@ static void *touch(void *data)
     return NULL;
 }
 
-/* All at once in two mappings that are lost and one that is not, which comes and goes meanwhile. */
+/* Threads use three mappings at once, two of which are lost. The third one comes and goes
+ * meanwhile. */
 TEST(test_threads)
 {
     enum { N_THREADS = 9 };
@@ -157,7 +158,7 @@ static void touch_with_limit(Mapping *m)
     struct rlimit none = {0};
 
     take_away(m);
-    (void) setrlimit(RLIMIT_AS, &none); /* so nothing can take its place */
+    (void) setrlimit(RLIMIT_AS, &none); /* so no other mapping can take its place */
     m->memory[m->size - 1] = 1;
 }
 

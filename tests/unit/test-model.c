@@ -6,7 +6,7 @@
 #include "test-model.h"
 #include "test.h"
 
-/* Depth first; states are few, and remembered. */
+/* The search goes depth first and remembers the states, which are few. */
 typedef struct Search {
     const Model *model;
     const void *rules;

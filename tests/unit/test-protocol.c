@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The validators: what they must take, and every way to be wrong. */
+/* The validators: what they must accept, and every way to be wrong */
 #include <stdlib.h>
 #include <string.h>
 
 #include "test.h"
 #include "vgpu-protocol.h"
 
-/* Checks a copy that ends where the heap block ends, so that a sanitizer sees a
- * byte read too many. */
+/* Checks a copy that ends where its heap block ends, so that a sanitizer sees a byte that is
+ * read too far. */
 static uint32_t check_request(const void *request, size_t size)
 {
     void *copy = malloc(size ? size : 1);
@@ -193,8 +193,8 @@ TEST(test_socket_headers)
             fail_msg("header %zu", i);
 }
 
-/* Every header of small numbers and their neighbours at the edges, at every size
- * of the buffer: the answer may be anything, the bounds must hold. */
+/* Checks every header of small numbers and of numbers near the edges, at every size of the
+ * buffer. The answer may be anything; the bounds must hold. */
 TEST(test_every_edge)
 {
     static const uint32_t edges[] = {0,  1,   2,   31,   32,   33,         36,         40,

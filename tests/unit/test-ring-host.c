@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The mediator's end of a ring, on plain memory: no process, no eventfd. */
+/* The mediator's end of a ring, on plain memory: no process and no eventfd takes part. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ typedef struct Shared {
     RingHost ring;
 } Shared;
 
-/* A ring whose indices all begin at @index. */
+/* Makes a ring all of whose indices begin at @index. */
 static Shared *shared_new(uint32_t entries, uint32_t index)
 {
     Shared *s = calloc(1, sizeof(*s));
@@ -71,7 +71,7 @@ static VGPUSubmission nop(uint64_t tag)
     return (VGPUSubmission){.tag = tag, .opcode = VGPU_OP_RING_NOP};
 }
 
-/* c = a + c: doing it twice shows. */
+/* c = a + c: it shows when this is done twice. */
 static VGPUSubmission accumulate(uint64_t tag)
 {
     return (VGPUSubmission){
@@ -100,7 +100,7 @@ static void complete(Shared *s, const RingEntry *e, uint64_t value)
     ring_host_complete(&s->ring, e->index, e->submission.tag, &result);
 }
 
-/* The guest takes the next completion. */
+/* The guest takes the next completion, which is this. */
 static void expect_completion(Shared *s, uint64_t tag, uint32_t status, uint64_t value)
 {
     const VGPUCompletion *c = &s->completions[s->header->cq_head % s->entries];
@@ -137,7 +137,7 @@ static void one_by_one(uint32_t entries, uint32_t begin)
     shared_free(s);
 }
 
-/* Full each time, completed from the last to the first. */
+/* Fills the ring each time, and completes from the last entry to the first. */
 static void full_and_backwards(uint32_t entries, uint32_t begin)
 {
     Shared *s = shared_new(entries, begin);
@@ -173,7 +173,7 @@ TEST(test_wrap)
         full_and_backwards(VGPU_RING_ENTRIES_MAX, begin);
 }
 
-/* The copy is what counts, whatever the guest writes after publishing. */
+/* The mediator works with its copy, whatever the guest writes after publishing. */
 TEST(test_copied_once)
 {
     Shared *s = shared_new(8, 0);
@@ -187,7 +187,7 @@ TEST(test_copied_once)
     expect_completion(s, 1, VGPU_ERROR_NONE, 5);
     assert_int_equal(s->header->sq_head, 1);
 
-    /* Nor do the mediator's own indices count that stand where the guest can write. */
+    /* Nor does the mediator believe its own indices where the guest can write them. */
     s->header->sq_head = s->header->cq_tail = 77;
     submit(s, accumulate(2));
     e = take(s);
@@ -238,7 +238,7 @@ TEST(test_completions_not_taken)
     expect_completion(s, 0, VGPU_ERROR_NONE, 0);
     e = take(s);
 
-    /* One in hand and three not taken are four, too. */
+    /* One entry in hand and three completions that are not taken fill the ring, too. */
     submit(s, nop(5));
     assert_int_equal(ring_host_look(&s->ring), RING_FULL);
     complete(s, &e, 4);
@@ -281,7 +281,7 @@ TEST(test_hostile_indices)
             assert_int_equal(ring_host_look(&s->ring), RING_BROKEN);
             s->header->cq_head = begin + 1;
 
-            /* Back behind what was taken. */
+            /* The tail goes back behind what was taken. */
             s->header->sq_tail = begin;
             assert_int_equal(ring_host_look(&s->ring), RING_BROKEN);
 
@@ -304,9 +304,9 @@ TEST(test_recover_each_state)
 
     pure.c.offset = 16384;
     submit(s, nop(0));        /* will be STARTED */
-    submit(s, accumulate(1)); /* DONE, and told of */
+    submit(s, accumulate(1)); /* DONE, and its completion is there */
     submit(s, accumulate(2)); /* STARTED, and must not be done again */
-    submit(s, accumulate(3)); /* taken, not started */
+    submit(s, accumulate(3)); /* taken, and not started */
     submit(s, pure);          /* STARTED */
     submit(s, accumulate(5)); /* never looked at */
     for (unsigned i = 0; i < 4; i++)
@@ -342,7 +342,7 @@ TEST(test_recover_each_state)
     shared_free(s);
 }
 
-/* What a mediator has written when it dies between any two of its steps. */
+/* A mediator can die between any two of its steps: what it has written by then is recovered. */
 static void test_recover_within_completion(void **state)
 {
     enum { BEFORE_DONE, BEFORE_ENTRY, BEFORE_TAIL, BEFORE_HEAD, N };
@@ -388,7 +388,7 @@ static void test_recover_within_completion(void **state)
         }
 }
 
-/* A guest may make up what an earlier mediator is said to have left. */
+/* A guest may forge what an earlier mediator is said to have left. */
 static void test_recover_hostile(void **state)
 {
     Shared *s = shared_new(8, 0);

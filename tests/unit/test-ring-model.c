@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The protocol by which two sides of a ring wake each other, as a model: every order in
- * which their accesses to memory can happen is tried, on a machine whose stores may
- * stay in a buffer while later loads go ahead (as on x86, and the one reordering that matters
- * here). No lost wake-up may be reachable; and without either barrier, or without the second
- * look, one must be, or the model would prove nothing.
+ * How the two sides of a ring wake each other, as a model. The search goes through every order in
+ * which their accesses to memory can happen, on a machine whose stores may stay in a buffer while
+ * later loads go ahead: that is x86's reordering, and the one that matters here. No lost wake-up
+ * may be reachable. Without either barrier, or without the second look, one must be reachable, or
+ * the model would prove nothing.
  *
  * The producer is the guest with sq_tail and the doorbell, or the mediator with cq_tail and the
  * interrupt; the consumer is the other.
@@ -22,10 +22,10 @@ typedef struct Rules {
     bool consumer_barrier;
     bool second_look;
     unsigned burst; /* items that become visible with one move of the index */
-    uint32_t begin; /* of the indices */
+    uint32_t begin; /* where the indices begin */
 } Rules;
 
-/* What each side does next. */
+/* What each side does next */
 enum { MOVE, BARRIER, CHECK, PRODUCED };
 enum { LOOK, ASK, ASK_BARRIER, LOOK_AGAIN, SLEEP };
 
@@ -33,10 +33,10 @@ typedef struct State {
     uint8_t producer, consumer;
     bool tail_buffered, event_buffered; /* stored, and not visible yet */
     bool signalled;
-    uint32_t tail, event;         /* as visible to the other side */
+    uint32_t tail, event;         /* as the other side sees them */
     uint32_t own_tail, own_event; /* as the side itself has them */
     uint32_t before;              /* own_tail at the last check of the event */
-    uint32_t seen;                /* by the consumer */
+    uint32_t seen;                /* items that the consumer has seen */
 } State;
 
 /* ---- One access at a time: each returns false where it cannot be taken ------------------- */
@@ -137,7 +137,7 @@ static bool is_lost(const void *state)
     return s->seen != s->own_tail;
 }
 
-/* Stores leave their buffer in the end, so all steps are sure. */
+/* Stores leave their buffer in the end, so all steps are sure to happen. */
 static const Model model = {
     .state_size = sizeof(State), .n_steps = 4, .n_sure = 4, .step = step, .is_bad = is_lost};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Ageing, against the bounds that scheduler.h states. */
+/* Ageing, held against the bounds that scheduler.h states */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,13 +11,14 @@
 #define PICKS 2000
 #define SEEDS 100
 
-/* What the test knows of a job, in its own counting. */
+/* What the test knows about a job, by its own counting */
 typedef struct Wait {
     Job job;             /* first */
-    unsigned place;      /* at its priority, when it was pushed */
-    uint64_t push_picks; /* the pool's picks by then */
+    unsigned place;      /* in the queue of its priority, when it was pushed */
+    uint64_t push_picks; /* picks of the pool by then */
     bool due;
-    uint64_t due_pool, due_level; /* picks by the time it was due */
+    uint64_t due_pool,
+        due_level; /* picks of the pool, and of its priority, by the time that it was due */
 } Wait;
 
 typedef struct World {
@@ -28,7 +29,7 @@ typedef struct World {
     unsigned load[VGPU_N_PRIORITIES]; /* percent: how likely a free job is pushed */
     uint64_t pool_picks, level_picks[VGPU_N_PRIORITIES];
     unsigned passed_over[VGPU_N_PRIORITIES]; /* picks in a row while due */
-    bool two_due[VGPU_N_PRIORITIES];         /* at one of these, low and medium were */
+    bool two_due[VGPU_N_PRIORITIES]; /* at one of these picks, low and medium were both due */
     bool overtook;
 } World;
 
@@ -47,7 +48,8 @@ static bool may_be_picked(const Wait *x)
     return x->job.sched.state == SCHED_QUEUED && !x->job.sched.client->held;
 }
 
-/* Until the oldest at @priority has waited for the limit: 0 or less; none: INT64_MAX. */
+/* Usec until the oldest request at @priority is due: 0 or less when it is, INT64_MAX when there
+ * is none */
 static int64_t until_due(const World *w, unsigned priority)
 {
     int64_t least = INT64_MAX;
@@ -72,7 +74,7 @@ static int highest_waiting(const World *w)
     return highest;
 }
 
-/* Those that have waited for the limit by now. */
+/* Notes the requests that have come to be due by now. */
 static void note_due(World *w)
 {
     for (unsigned i = 0; i < JOBS; i++) {
@@ -87,7 +89,7 @@ static void note_due(World *w)
     }
 }
 
-/* The bounds for one that was due, by picks and by time. */
+/* Checks the bounds for a request that was due, in picks and in time. */
 static void check_wait(const World *w, const Wait *x)
 {
     unsigned priority = x->job.sched.priority, places = w->device.scheduler.max_running,
@@ -101,7 +103,7 @@ static void check_wait(const World *w, const Wait *x)
     require(w->device.now_usec - due_usec <= (picks + places - 1) / places * w->longest_usec);
 }
 
-/* Which of them the scheduler may have picked. */
+/* Checks that the scheduler may pick from this priority now. */
 static void check_priority(World *w, unsigned priority, unsigned highest, const bool *due)
 {
     bool overtakes = priority < highest;
@@ -227,7 +229,7 @@ static void flood(World *w, uint64_t limit_usec)
     run(w, PICKS);
 }
 
-/* Without a limit, those below wait for as long as there is one above. */
+/* Without a limit, lower priorities wait for as long as a higher one has requests. */
 TEST(test_strict)
 {
     static World w;
@@ -248,7 +250,7 @@ TEST(test_nobody_starves)
     assert_int_equal(w.device.scheduler.depth[VGPU_PRIORITY_LOW], 0);
 }
 
-/* However many are due, those above lose no more than every other pick. */
+/* However many requests are due, higher priorities lose at most every other pick. */
 TEST(test_half_at_most)
 {
     static World w;
@@ -263,7 +265,7 @@ TEST(test_half_at_most)
     assert_in_range(w.level_picks[VGPU_PRIORITY_LOW], 990, 1010);
 }
 
-/* What is held is not due; when it is no longer, the time counts. */
+/* A held VM's requests are not due. When it is released, the time that they have waited counts. */
 TEST(test_held)
 {
     static World w;

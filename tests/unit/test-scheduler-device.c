@@ -12,7 +12,7 @@ void random_seed(uint32_t seed)
     random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 }
 
-/* xorshift64*: Vigna, 2016. */
+/* xorshift64* (Vigna, 2016) */
 uint32_t random_below(uint32_t n)
 {
     random_state ^= random_state >> 12;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Shares of a device under SCHED_FAIR, against the bound that fair.h states. */
+/* Shares of a device under SCHED_FAIR, held against the bound that fair.h states */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,18 +7,18 @@
 #include "test.h"
 
 #define CLIENTS_MAX 8
-#define DEEP 1000 /* requests outstanding */
+#define DEEP 1000 /* requests of one client outstanding */
 #define SEEDS 300
 #define PICKS 3000
 
 typedef struct Client {
     SchedClient sched;
     Job *jobs;
-    unsigned n_jobs; /* outstanding, while it has something to do */
+    unsigned n_jobs; /* that it keeps outstanding, unless it is idle */
     uint64_t short_usec, long_usec;
-    unsigned one_in;   /* is long */
-    uint64_t arrivals; /* of all that was picked, the next is later */
-    double work;       /* usec, of what was picked */
+    unsigned one_in;   /* requests is long */
+    uint64_t arrivals; /* the next request that is picked arrived at this or later */
+    double work;       /* usec of all that was picked */
     double longest;    /* usec, taken or estimated */
     unsigned n_picked;
     bool idle;
@@ -28,7 +28,7 @@ typedef struct World {
     Device device;
     Client clients[CLIENTS_MAX];
     unsigned n_clients;
-    /* The range of the difference in work / weight since both have been waiting. */
+    /* The range of the difference in work / weight since both clients have been waiting */
     struct {
         bool open;
         double low, high;
@@ -69,7 +69,7 @@ static void push(World *w, Client *c, Job *j)
     device_push(&w->device, &c->sched, j, VGPU_PRIORITY_MEDIUM, usec);
 }
 
-/* Whatever is not outstanding becomes so. */
+/* Pushes all of the client's jobs that are not outstanding. */
 static void fill(World *w, Client *c)
 {
     for (unsigned i = 0; i < c->n_jobs && !c->idle; i++)
@@ -109,7 +109,7 @@ static void note_pair(World *w, unsigned i, unsigned k)
         w->pair[i][k].low = difference;
     if (difference > w->pair[i][k].high)
         w->pair[i][k].high = difference;
-    /* Beside the bound, what rounding can be, if it goes one way at every pick. */
+    /* Rounding may add to the bound, at most this if it goes one way at every pick. */
     require(w->pair[i][k].high - w->pair[i][k].low <= bound + PICKS / 1048576.0);
 }
 
@@ -133,7 +133,7 @@ static Client *pick(World *w)
     c->arrivals = j->sched.arrival + 1;
     c->n_picked++;
 
-    usec = j->usec > 0 ? (double) j->usec : 1; /* the least that is charged */
+    usec = j->usec > 0 ? (double) j->usec : 1; /* a request is charged at least this */
     c->work += usec;
     estimate = (double) j->sched.charged * c->sched.account.weight / 1048576.0;
     if (c->longest < estimate)
@@ -143,7 +143,7 @@ static Client *pick(World *w)
     return c;
 }
 
-/* Until @n requests were picked, and one of them is over. What is over is outstanding again
+/* Runs until @n requests were picked and one of them has ended. A job that ends is pushed again
  * at once. */
 static void run(World *w, unsigned n)
 {
@@ -180,7 +180,8 @@ static void add_any_client(World *w, unsigned places)
     }
 }
 
-/* Any number of places, weights, times and requests; clients come and go. */
+/* The bound holds for any places, weights, times and numbers of requests, while clients come
+ * and go. */
 TEST(test_bound)
 {
     static World w;
@@ -201,7 +202,7 @@ TEST(test_bound)
     }
 }
 
-/* Where it is known what requests take, the shares are the weights'. */
+/* Where the estimates are right, the shares are those of the weights. */
 TEST(test_weights)
 {
     static const uint32_t weights[] = {100, 300, 50, 550};
@@ -217,7 +218,7 @@ TEST(test_weights)
     end(&w);
 }
 
-/* By time: what takes ten times as long is picked a tenth as often. */
+/* Time is shared: requests that take ten times as long are picked a tenth as often. */
 TEST(test_times)
 {
     static World w;
@@ -250,7 +251,7 @@ TEST(test_thousand_outstanding)
     }
 }
 
-/* It is not served beyond the others' first requests, when they come. */
+/* A thousand outstanding requests do not delay the first requests of those that come later. */
 TEST(test_late_comers)
 {
     static World w;
@@ -273,7 +274,7 @@ TEST(test_late_comers)
 
 /* ---- Credit and debt ------------------------------------------------------------------------- */
 
-/* Who was idle for long gets its share from now on, and no more. */
+/* A client that was idle for long gets its share from now on, and no more. */
 TEST(test_idle_saves_nothing)
 {
     static World w;
@@ -293,7 +294,7 @@ TEST(test_idle_saves_nothing)
     end(&w);
 }
 
-/* The same for who was held, which was waiting all the time. */
+/* The same for a client that was held, whose requests were waiting all the time. */
 TEST(test_held_saves_nothing)
 {
     static World w;
@@ -314,7 +315,7 @@ TEST(test_held_saves_nothing)
     end(&w);
 }
 
-/* Long requests that were taken for short ones: what was too much is paid back. */
+/* Requests take longer than was estimated: what their client got too much, it gives back. */
 TEST(test_estimate_is_corrected)
 {
     static World w;
@@ -334,7 +335,7 @@ TEST(test_estimate_is_corrected)
     end(&w);
 }
 
-/* What was used while nobody else wanted it is not held against the user. */
+/* A client owes nothing for what it used while nobody else wanted the device. */
 TEST(test_idle_device_forgives)
 {
     static World w;
@@ -352,7 +353,7 @@ TEST(test_idle_device_forgives)
     end(&w);
 }
 
-/* What somebody owes goes along to another priority, and to another pool. */
+/* A client's debt goes with it to another priority and to another pool. */
 TEST(test_debt_moves_along)
 {
     static World w;

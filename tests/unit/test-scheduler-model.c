@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Two schedulers, and anything that can happen to what they have queued, in any order:
- * against a model where the policy says which request is next, and else against what
- * holds under every policy. No request is lost, and none comes twice.
+ * Two schedulers, and every operation on what they have queued, in random order. Where the policy
+ * says which request is next, a model says it too; under every policy, no request is lost and none
+ * is picked twice.
  */
 #include <string.h>
 
@@ -23,7 +23,7 @@ typedef struct Model {
     Scheduler schedulers[SCHEDULERS];
     SchedClient clients[CLIENTS];
     SchedRequest requests[REQUESTS];
-    SchedState state[REQUESTS]; /* as it must be */
+    SchedState state[REQUESTS]; /* the state that it must be in */
 } Model;
 
 static bool may_be_picked(const SchedRequest *r, const Scheduler *s)
@@ -31,8 +31,8 @@ static bool may_be_picked(const SchedRequest *r, const Scheduler *s)
     return r->state == SCHED_QUEUED && r->scheduler == s && !r->client->held;
 }
 
-/* The first in the order of priority and arrival, in the most obvious way; at @priority alone
- * unless negative, and of @client alone unless NULL. */
+/* The next request by priority and arrival, found in the simplest way: at @priority alone
+ * unless that is negative, and of @client alone unless that is NULL. */
 static SchedRequest *first(Model *m, const Scheduler *s, int priority, const SchedClient *client)
 {
     SchedRequest *best = NULL;
@@ -199,7 +199,7 @@ static void step(Model *m)
     }
 }
 
-/* What is left comes out, each once. */
+/* Picks all that is left; each request is picked once. */
 static void drain(Model *m)
 {
     for (unsigned i = 0; i < CLIENTS; i++)

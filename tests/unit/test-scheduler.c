@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The scheduler against what its header promises, with a clock of our own. */
+/* The scheduler, held against what its header promises, with a clock of the test's own */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static Fixture fixture_new(unsigned max_running, unsigned limit)
     return (Fixture){.scheduler = {.max_running = max_running, .limit = limit}};
 }
 
-/* The fixture must stand still before it is initialised: it links to itself. */
+/* The fixture links to itself, so it must not move after it is initialised. */
 static void fixture_init(Fixture *f)
 {
     scheduler_init(&f->scheduler, &f->next_arrival, f->scheduler.max_running, f->scheduler.limit);
@@ -53,7 +53,7 @@ TEST(test_priority_before_arrival)
     assert_null(scheduler_pick(&f.scheduler, 100));
 }
 
-/* A high request that arrives late waits for what runs, and for nothing else. */
+/* A high request that arrives late waits for the requests that run, and for no other. */
 TEST(test_running_is_bounded)
 {
     Fixture f = fixture_new(2, 10);
@@ -93,12 +93,12 @@ static void test_limits(void **state)
     push(&f, &other, &r[3], 1);
     assert_int_equal(scheduler_push(&f.scheduler, &other, &r[4], 2, 0), SCHED_POOL_FULL);
 
-    /* What runs does not count. */
+    /* What runs does not count as queued. */
     assert_ptr_equal(scheduler_pick(&f.scheduler, 0), &r[1]);
     push(&f, &small, &r[2], 2);
 }
 
-/* Moved requests stand by arrival among those that are there already. */
+/* A VM's requests keep their order of arrival among those of the new priority. */
 TEST(test_priority_change_merges)
 {
     Fixture f = fixture_new(10, 10);
@@ -234,8 +234,8 @@ TEST(test_move)
 #define N_VMS 10000
 #define PER_VM 4
 
-/* Every VM pushes in turn, so every VM is served in turn; a third of them at
- * each priority, and then all of the low ones are raised. */
+/* The VMs push in turn, and so they are served in turn. A third of them is at each priority;
+ * then all of the low ones are raised. */
 TEST(test_ten_thousand_vms)
 {
     SchedClient *clients = calloc(N_VMS, sizeof(*clients));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Histograms against a sorted list of the same values. */
+/* Histograms, held against a sorted list of the same values */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ TEST(test_buckets_are_in_order)
     assert_true(histogram_bucket_max(HISTOGRAM_BUCKETS - 1) == UINT64_MAX);
 }
 
-/* The ends of every bucket fall into it and into no other. */
+/* The lowest and the highest value of each bucket fall into it, and into no other. */
 TEST(test_edges)
 {
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
