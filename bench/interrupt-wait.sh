@@ -3,9 +3,9 @@
 # shellcheck disable=SC2154 # the files sourced before set them
 #
 # interrupt-wait.sh BUILD - what waiting costs: the CPU time of a guest's process whose
-# requests on the ring take a second each (the host lets it have one a second), and
-# what its QEMU takes beyond that of an idle guest. In percent of one CPU, with
-# interrupts and, for comparison, as the library waits without them; in turn, medians.
+# requests on the ring take a second each (the host limits it to one a second), and the CPU
+# time of its QEMU beyond that of an idle guest. In percent of one CPU; with interrupts and, for
+# comparison, without them. Both are measured in turn; the results are medians.
 #
 # What it shows: whether a wait for a long request is a sleep, for the process and for
 # QEMU's threads. What it does not show: KVM, where the guest's few instructions and an
@@ -23,13 +23,13 @@ build=$1
 repetitions=3
 seconds=5
 
-# qemu_cpu - the CPU time of all threads of the guest's QEMU so far, in nanoseconds
+# qemu_cpu - prints the CPU time of all threads of the guest's QEMU so far, in nanoseconds
 qemu_cpu() {
     host_run sh -c "cat /proc/$qemu/task/*/schedstat" |
         awk '{ sum += $1 } END { printf "%.0f\n", sum }'
 }
 
-# note_percent FILE NANOSECONDS - of one CPU, in the time of a measurement
+# note_percent FILE NANOSECONDS - adds a line to FILE: the percentage of one CPU in a measurement
 note_percent() {
     awk -v ns="$2" -v s="$seconds" 'BEGIN { printf "%.2f\n", ns / s / 1e7 }' >>"$1"
 }
@@ -39,7 +39,7 @@ median() {
     sort -g "$1" | sed -n "$(((repetitions + 1) / 2))p"
 }
 
-# measure NAME PID - adds a line to the files NAME.guest, for that process, and NAME.qemu
+# measure NAME PID - adds a line to the files NAME.guest, for this process of the guest, and NAME.qemu
 measure() {
     local before after guest
 
@@ -51,7 +51,7 @@ measure() {
     note_percent "$results/$1.qemu" $((after - before))
 }
 
-# measure_wait NAME OPTION - the same for a process that waits, with that option
+# measure_wait NAME OPTION - the same for a vgpu with this option, which waits
 measure_wait() {
     load_start w 1 "$2"
     load_goes_on w "$vm"
@@ -61,7 +61,7 @@ measure_wait() {
     limit_rate 0
 }
 
-# limit_rate N - to so many requests a second; 0: any number
+# limit_rate N - limits the VM to N requests a second; 0: to no number
 limit_rate() {
     host_run busctl --quiet call "$bus" "$vm" "$bus.VM" SetLimits 'a{sv}b' \
         1 RequestRateLimit u "$1" true

@@ -2,14 +2,14 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 #
-# What a user of a virtual machine does.
+# What a user of a virtual machine does
 
 test_vgpu_selftest_passes_in_the_guest() {
     vm_run a 'vgpu selftest'
 }
 
 test_the_journal_has_VM_request_and_error_in_fields_of_their_own() {
-    # selftest has just provoked some
+    # selftest has just provoked some errors
     host_run journalctl --no-pager -q -o json -u "$service" VGPU_VM_ID=1 \
         VGPU_ERROR=INVALID_REQUEST >"$cache/host/journal"
     head -n 1 "$cache/host/journal"
@@ -28,7 +28,7 @@ test_vgpu_info_names_pool_priority_and_backend() {
     equal "the backend" "$(sed -n 's/^ *backend: *//p' <<<"$info")" "$(pool_property Backend)"
 }
 
-# add_files VM TYPE OPTION - vector addition of files, compared with the host's own
+# add_files VM TYPE OPTION - adds vectors in files, and compares with the host's own sum
 add_files() {
     vm_run "$1" "vgpu $3 vecadd --type $2 /a-$2.bin /b-$2.bin -o /c.bin"
     vm_run "$1" 'base64 /c.bin' | base64 -d | cmp - "$vectors/sum-$2.bin"

@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 #
-# What an administrator writes into /etc/vgpu/mediator.conf.d.
+# What an administrator writes into /etc/vgpu/mediator.conf.d
 
-# configure TEXT - a drop-in of that text; the service starts anew with it
+# configure TEXT - writes the TEXT as a drop-in and restarts the service
 configure() {
     printf '%s\n' "$1" >"$host_root/etc/vgpu/mediator.conf.d/50-test.conf"
     host_run systemctl restart "$service"

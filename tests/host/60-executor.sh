@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 #
-# The executor dies with a request in its hands.
+# The executor dies while it has a request.
 
 test_a_request_of_a_killed_executor_fails_alone_or_succeeds() {
     local restarts answer

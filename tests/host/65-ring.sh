@@ -26,7 +26,7 @@ vm_start c vgpu-stub,pool_id=A,priority=medium,vm_id=3,uuid=6f1d8c1e-2a47-4d0b-9
 equal "the first request" "$(vm_run c 'vgpu add 1 2')" 3
 vm_c=$(vm_path 3)
 
-# operations TYPE - what there is for it
+# operations TYPE - prints the operations that the type has
 operations() {
     echo vecadd mul dot sum min max
     case $1 in
@@ -34,7 +34,7 @@ operations() {
     esac
 }
 
-# compute OPTIONS OPERATION TYPE OUTPUT - in the guest, whose file OUTPUT is made
+# compute OPTIONS OPERATION TYPE OUTPUT - computes in the guest, into its file OUTPUT
 compute() {
     local command="vgpu $1 $2 --type $3"
 
@@ -47,7 +47,7 @@ compute() {
     esac
 }
 
-# check OPERATION TYPE FILE - the guest's FILE against the host's own computation
+# check OPERATION TYPE FILE - compares the guest's FILE with the host's own computation
 check() {
     local a=$ring_vectors/a-$2.bin b=$ring_vectors/b-$2.bin ours=$cache/host/result
 
@@ -125,7 +125,7 @@ test_the_registers_give_the_same_sums() {
     done
 }
 
-# bench_of_many OPTION - 20000 requests, 1024 of them outstanding; the host counts the same
+# bench_of_many OPTION - 20000 requests, 1024 of them outstanding; the host must count as many
 bench_of_many() {
     local before after said
 
@@ -134,7 +134,7 @@ bench_of_many() {
     after=$(bus_property "$vm_c" VM RequestsCompleted)
     echo "$said"
     [[ $said == '{"requests":20000,'* ]]
-    # its 16 to warm up are not in its figures
+    # the benchmark does not count its 16 requests to warm up
     equal "what the host has counted" $((after - before)) 20016
     equal RequestsFailed "$(bus_property "$vm_c" VM RequestsFailed)" 0
     equal RequestsRejected "$(bus_property "$vm_c" VM RequestsRejected)" 0
@@ -153,7 +153,7 @@ test_1024_outstanding_by_interrupt() {
     bench_of_many --interrupt
     after=$(interrupts c)
     echo "interrupts: $before before, $after after"
-    # shared by many: that is what they are asked for
+    # many completions share one interrupt, as the guest asks for
     [ $((after - before)) -lt 2000 ]
 }
 
@@ -168,7 +168,7 @@ test_the_bus_shows_the_ring_at_work() {
     equal RingEntries "$(bus_property "$vm_c" VM RingEntries)" 128
     equal WindowSize "$(bus_property "$vm_c" VM WindowSize)" 16777216
 
-    # what is in flight can be counted only while nothing moves
+    # only while nothing moves can the requests in flight be counted
     limit=$(pool_property InFlightLimit)
     executor=$(pool_property ExecutorPID) # not local, for the trap
     trap 'host_run kill -CONT "$executor"' EXIT
@@ -199,7 +199,7 @@ test_a_second_user_of_the_ring_has_to_wait() {
     said=$(vm_run c 'vgpu -t 0.2 sum --type int32 /a-int32.bin') || status=$?
     echo "$said"
     equal "the exit status" "$status" 4
-    # unless there is another way
+    # but without a choice of path it takes the registers
     compute '' vecadd int32 /again
     vm_run c 'cmp /again /vecadd-int32'
     load_goes_on c "$vm_c"
@@ -224,7 +224,7 @@ test_a_mediator_that_is_killed_loses_nothing() {
     equal "restarts" "$(unit_property "$service" NRestarts)" $((restarts + 3))
 }
 
-# service_kill - and wait for the next one
+# service_kill - kills the mediator and waits for the next one
 service_kill() {
     local pid
 
@@ -256,8 +256,8 @@ test_the_load_has_seen_no_error() {
     equal RingEntries "$(bus_property "$vm_c" VM RingEntries)" 0
 }
 
-# With the pool paused nothing moves: the guest's ring is full, and nearly all of it is
-# known to nobody but the guest's memory.
+# While the pool is paused nothing moves: the guest's ring is full, and nearly all of its entries
+# stand in the guest's memory only.
 test_a_full_ring_outlives_the_mediator() {
     load_start c 1024 --interrupt
     load_goes_on c "$vm_c"
@@ -266,7 +266,7 @@ test_a_full_ring_outlives_the_mediator() {
     pool_call Pause
     load_fills_queue "$vm_c"
     service_kill
-    load_goes_on c "$vm_c" # the next one knows of no pause
+    load_goes_on c "$vm_c" # the next mediator does not know that the pool was paused
     pool_call Pause
     load_fills_queue "$vm_c"
     host_run systemctl restart "$service"

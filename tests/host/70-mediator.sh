@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 #
-# The mediator is killed, restarted and stopped under its guests.
+# The mediator is killed, restarted and stopped while guests use it.
 
 # service_is STATE
 service_is() {

@@ -9,13 +9,13 @@
 
 [ -z "${vm_in[b]:-}" ] || vm_stop b
 quietly libvirt-up libvirt_up >&2
-# the default, which the host's configuration has changed for QEMUs started by hand
+# the default; the host's configuration allows QEMUs that are started by hand
 printf '[Unregistered]\nPolicy=refuse\n' >"$host_root/etc/vgpu/mediator.conf.d/80-libvirt.conf"
 host_run systemctl restart "$service"
 domain_pipes web1
 web1=$(domain_object web1)
 
-# as_nobody COMMAND... - as a user who may nothing in particular
+# as_nobody COMMAND... - runs it as a user without any rights of his own
 as_nobody() {
     host_run setpriv --reuid nobody --regid nogroup --clear-groups -- "$@"
 }
@@ -82,7 +82,7 @@ test_polkit_refuses_an_unprivileged_user() {
         return 1
     fi
     echo "$answer"
-    # its words: nobody else would ask for that
+    # polkit's words: nothing else asks for authentication
     [[ $answer == *'nteractive authentication required'* ]]
     equal Priority "$(bus_property "$web1" VM Priority)" low
     equal "who may read" "$(as_nobody busctl get-property "$bus" "$web1" "$bus.VM" Priority)" 's "low"'
@@ -101,7 +101,7 @@ polkit.addRule(function(action, subject) {
 });
 RULE
     chmod 644 "$rule"
-    # polkit watches the directory
+    # polkit watches the directory for new rules
     eventually 20 set_priority_as_nobody medium
     equal Priority "$(bus_property "$web1" VM Priority)" medium
     fails as_nobody busctl call "$bus" "$manager" "$bus.Manager" UnregisterVM s web1
@@ -128,7 +128,7 @@ test_a_restart_of_libvirtd_leaves_VM_and_registration_alone() {
     domain_is running web1
     equal "QEMU" "$(domain_pid web1)" "$pid"
     equal VMID "$(bus_property "$web1" VM VMID)" "$id"
-    # what was changed meanwhile was not set back
+    # the restart has not undone the change
     equal Priority "$(bus_property "$web1" VM Priority)" medium
     has_record web1
     loop_goes_on web1
@@ -169,7 +169,7 @@ test_a_reset_and_a_reboot() {
     domain_answer web1
     equal "after the reset" "$(vm_run web1 'vgpu add 1 2')" 3
 
-    # The button is pressed, and the guest obeys.
+    # virsh presses the power button, and the guest powers itself off.
     virsh reboot web1 --mode acpi
     vm_run web1 'poweroff -f' || true
     equal "after the reboot" "$(vm_run web1 'vgpu add 3 4')" 7

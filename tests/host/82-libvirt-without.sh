@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 #
-# Domains that get no device: because they want none, because they want a wrong
-# one, or because the mediator does not work.
+# Domains that get no device: because they want none, because they ask for one in a wrong way,
+# or because the mediator does not work.
 
 . "$tests/libvirt.sh"
 
@@ -11,7 +11,7 @@ domain_pipes web2
 good=$(element 'pool="A" priority="high"')
 plugins=$host_root/usr/lib/vgpu-mediator
 
-# start_of_web2_is_refused WORDS - virsh says so, and nothing is left
+# start_of_web2_is_refused WORDS - virsh start fails with these WORDS, and no trace is left
 start_of_web2_is_refused() {
     local answer
 
@@ -25,7 +25,8 @@ start_of_web2_is_refused() {
     no_trace_of web2
 }
 
-# web2_starts_without_device SECONDS - in that time, and the journal says why
+# web2_starts_without_device SECONDS - it starts within that time, and the journal says why it has
+# no device
 web2_starts_without_device() {
     local start end since
 
@@ -43,7 +44,7 @@ web2_starts_without_device() {
     grep -q "domain 'web2': starts without its vgpu device: " "$cache/host/journal"
 }
 
-# web2_is_off - for the end of a case, however it ended
+# web2_is_off - switches it off, however the case ended
 web2_is_off() {
     ! domain_is running web2 || virsh destroy web2
 }
@@ -63,7 +64,7 @@ test_a_domain_without_the_element_starts_as_without_us() {
     virsh destroy web2
 
     equal "QEMU's command line" "$ours" "$theirs"
-    # nobody has asked the mediator anything
+    # the hook has asked the mediator nothing
     equal "the service" "$(unit_property "$service" ActiveState)" inactive
 }
 
@@ -81,7 +82,7 @@ test_a_VM_of_the_same_name_refuses_the_start() {
     manager_call RegisterVM 'ssssa{sv}' web2 "$(domain_uuid other)" A low 0
     domain_define web2 "$good"
     fails virsh start web2
-    # the other one is still there
+    # the other VM is still there
     equal UUID "$(bus_property "$(domain_object web2)" VM UUID)" "$(domain_uuid other)"
     manager_call UnregisterVM s web2
 }
@@ -101,7 +102,8 @@ mediator_is_back() {
     host_run systemctl start vgpu-mediator.socket "$service"
 }
 
-# mediator_hangs - until mediator_goes_on, which comes at the case's end at the latest
+# mediator_hangs - stops the mediator until mediator_goes_on, which is called at the case's end at
+# the latest
 mediator_hangs() {
     host_run systemctl start "$service"
     mediator_pid=$(unit_property "$service" MainPID)
@@ -134,7 +136,7 @@ test_a_mediator_that_hangs_at_the_end_holds_up_nobody() {
     [ $((end - start)) -lt 7000000000 ]
     fails has_record web2
 
-    # the next start takes over what may be left of this one
+    # the next start takes over what this one may have left
     domain_start web2
     equal "1 + 2" "$(vm_run web2 'vgpu add 1 2')" 3
     virsh destroy web2

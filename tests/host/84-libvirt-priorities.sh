@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 #
-# Three domains of three priorities want more than there is. The GPU is the tests'
-# fake one, which takes 50 ms for each request and has one at a time; each guest
-# has the next request ready long before, so the queue is never empty.
+# Three domains of three priorities want more than the GPU can do. It is the tests' fake one, which
+# takes 50 ms for each request and runs one at a time. Each guest has its next request ready long
+# before, so the queue is never empty.
 
 . "$tests/libvirt.sh"
 
@@ -15,7 +15,7 @@ for name in "${saturated[@]}"; do
     domain_pipes "$name"
 done
 
-# slow_gpu_start - the service with such a GPU, and nothing else
+# slow_gpu_start - starts the service with that GPU, and with no other
 slow_gpu_start() {
     install -D -t "$host_root$fake_gpu" "$build/tests/fake-cuda/libcuda.so.1" \
         "$tests/../fake-cuda/executor.sh" "$tests/../fake-cuda/kernels.ptx"
@@ -39,7 +39,7 @@ slow_gpu_end() {
     host_run systemctl restart "$service"
 }
 
-# completed NAME - how many of its requests are done
+# completed NAME - how many of the VM's requests are completed
 completed() {
     bus_property "$(domain_object "$1")" VM RequestsCompleted
 }
@@ -48,7 +48,7 @@ pool_has_completed() {
     [ "$(pool_property RequestsCompleted)" -ge "$1" ]
 }
 
-# shares - sets share[NAME] to what each gets of the next 60 requests, in percent
+# shares - sets share[NAME] to each VM's percentage of the next 60 requests
 shares() {
     local name sum=0
     local -A before=()
@@ -82,8 +82,8 @@ test_three_domains_of_three_priorities() {
     done
 }
 
-# A guest has one request at a time, so while the first one's is on its way back and
-# forth, the second one's is the best there is; the third one's never is.
+# A guest has one request at a time. While the first guest's is on its way back and forth, the second
+# guest's has the highest priority; the third guest's never has.
 test_the_lowest_priority_waits_for_the_others() {
     local -A share
 

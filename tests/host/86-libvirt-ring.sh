@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 #
-# What libvirt does to a domain, web3, whose ring is at work or full. Its machine is
-# of the older type, whose root bus can be plugged into while it runs.
+# What libvirt does to a domain, web3, whose ring is at work or full. Its machine is of the older
+# type (pc): devices can be plugged into its root bus while it runs.
 
 . "$tests/libvirt.sh"
 . "$tests/ring-load.sh"
@@ -11,13 +11,13 @@
 domain_pipes web3 "$ring_vectors"/[ab]-int32.bin
 web3=$(domain_object web3)
 
-# sums_are_right OPTIONS - of two vectors, in its guest
+# sums_are_right OPTIONS - its guest adds two vectors, and the sums are right
 sums_are_right() {
     vm_run web3 "vgpu $1 vecadd --type int32 /a-int32.bin /b-int32.bin -o /c.bin"
     vm_run web3 'base64 /c.bin' | base64 -d | cmp - "$ring_vectors/int32/sum.bin"
 }
 
-# device_is_there, device_is_gone - for web3's guest
+# device_is_there, device_is_gone - as web3's guest sees it
 device_is_there() {
     vm_run web3 'grep -q 0x1111 /sys/bus/pci/devices/*/device'
 }
@@ -45,7 +45,7 @@ test_its_priority_changes_under_way() {
 
 test_suspend_and_resume_under_load() {
     virsh suspend web3
-    # the window is the suspended machine's own
+    # nobody may write into the memory of a suspended machine
     load_reaches "$web3" RingEntries 0
     load_reaches "$web3" InFlight 0
     virsh resume web3
@@ -86,7 +86,7 @@ test_the_load_has_seen_none_of_that() {
     echo "$load_requests requests, all of them right"
 }
 
-# fill_ring - the pool is paused until the case's end
+# fill_ring - pauses the pool until the case's end, and waits until the ring is full
 fill_ring() {
     load_start web3 1024
     load_goes_on web3 "$web3"

@@ -24,7 +24,7 @@ def members_of(root):
                 member.get('access'),
                 tuple((arg.get('name'), arg.get('type'), arg.get('direction', default))
                       for arg in member.findall('arg')),
-                # "true" is what every property has that says nothing
+                # a property without the annotation has "true"
                 tuple(sorted((note.get('name'), note.get('value'))
                              for note in member.findall('annotation')
                              if (note.get('name'), note.get('value')) !=

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the files sourced before set them
 #
-# Sourced by run: cases, and what several of them ask.
+# Sourced by run: how cases are run, and what several of them use.
 
 bus=org.vgpu.Mediator1
 manager=/org/vgpu/Mediator1
@@ -10,7 +10,7 @@ service=vgpu-mediator.service
 n_cases=0
 n_failed=0
 
-# why_not - what is missing for a host with virtual machines
+# why_not - prints what this machine lacks to run a host with virtual machines
 why_not() {
     local program
 
@@ -45,7 +45,7 @@ run_cases() {
     done < <(sed -n 's/^\(test_[A-Za-z0-9_]*\)() {.*/\1/p' "$1")
 }
 
-# skip_cases FILE REASON - in place of run_cases
+# skip_cases FILE REASON - instead of run_cases: reports the cases of FILE as skipped
 skip_cases() {
     local name
 
@@ -55,14 +55,14 @@ skip_cases() {
     done < <(sed -n 's/^test_\([A-Za-z0-9_]*\)() {.*/\1/p' "$1")
 }
 
-# finish - the plan, and the service's journal when something failed
+# finish - prints the plan, and the service's journal when a case failed
 finish() {
     echo "1..$n_cases"
     [ "$n_failed" -eq 0 ] || host_run journalctl --no-pager -u "$service" -n 100 | sed 's/^/# /'
     exit "$((n_failed > 0))"
 }
 
-# equal WHAT ACTUAL EXPECTED
+# equal WHAT ACTUAL EXPECTED - fails, and says so, where the two differ
 equal() {
     [ "$2" = "$3" ] || {
         echo "$1: '$2' instead of '$3'"
@@ -70,8 +70,7 @@ equal() {
     }
 }
 
-# eventually SECONDS COMMAND... - repeats a question until its answer is yes, where
-# nobody tells when that happens
+# eventually SECONDS COMMAND... - repeats the COMMAND until it succeeds, for so long at most
 eventually() {
     local end=$((SECONDS + $1))
     shift
@@ -107,8 +106,8 @@ pool_property_is() {
     [ "$(pool_property "$1")" = "$2" ]
 }
 
-# request_in_flight VM [COMMAND] - a request that its executor, stopped, can't answer:
-# 20 + 22, or what COMMAND asks for; what becomes of it will be in the guest's /answer
+# request_in_flight VM [COMMAND] - stops the executor and starts the COMMAND in the guest, which
+# makes a request: 20 + 22 by default. Its output and exit status will be in the guest's /answer.
 request_in_flight() {
     local command=${2:-vgpu add 20 22}
 
@@ -117,19 +116,19 @@ request_in_flight() {
     eventually 20 pool_property_is InFlight 1
 }
 
-# answer_of VM - the answer, when it is there
+# answer_of VM - waits for the answer of request_in_flight and prints it
 answer_of() {
     # shellcheck disable=SC2016 # expanded in the guest
     vm_run "$1" 'n=0; until [ -e /answer ] || [ $n -ge 300 ]; do usleep 100000; n=$((n + 1)); done; cat /answer'
 }
 
-# interrupts VM - how many its guest has had from the device
+# interrupts VM - how many interrupts the guest has had from the device
 interrupts() {
     vm_run "$1" "awk '/uio/ { print \$2 }' /proc/interrupts"
 }
 
-# wakes VM COMMAND ANSWER - a COMMAND that has to wait, and does so by interrupt. (One that
-# does not have to may find its answer before it begins to wait.)
+# wakes VM COMMAND ANSWER - an interrupt ends the wait of COMMAND, which prints ANSWER. The executor
+# is stopped until the COMMAND waits; otherwise the answer could come before the wait.
 wakes() {
     local before after answer
 
@@ -150,7 +149,7 @@ vm_paths() {
     host_run busctl --list tree "$bus" | grep "^$manager/vm/."
 }
 
-# vm_path ID - the object of the VM with that number
+# vm_path ID - the object of the VM that has this number
 vm_path() {
     local path
 
@@ -164,12 +163,12 @@ vm_path() {
     return 1
 }
 
-# vm_is_gone ID - there is no VM with that number
+# vm_is_gone ID - no VM has this number
 vm_is_gone() {
     ! vm_path "$1"
 }
 
-# make_vectors DIR TYPE N - DIR/a.bin, DIR/b.bin, and DIR/sum.bin as it has to be
+# make_vectors DIR TYPE N - makes DIR/a.bin, DIR/b.bin, and DIR/sum.bin, their correct sum
 make_vectors() {
     python3 "$tests/make-vectors.py" "$@"
 }

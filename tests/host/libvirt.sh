@@ -2,15 +2,15 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # shared with the files sourced before
 #
-# Sourced by the cases about libvirt: its daemons in the host, and domains whose
-# guests are spoken to as those of tools/lib/guest.sh are, with vm_run.
+# Sourced by the cases about libvirt: its daemons in the host, and domains. vm_run speaks to
+# their guests as to those of tools/lib/guest.sh.
 #
 # AppArmor does not confine anything in the host, for it has no say in a container.
 
 launcher=/usr/libexec/vgpu-mediator/qemu-system-x86_64
 records=/run/vgpu/domains
 
-# fails COMMAND... - it must; "!" alone would not end a case
+# fails COMMAND... - the COMMAND must fail ("!" alone does not end a case)
 fails() {
     if "$@"; then
         echo "this worked and should not have: $*"
@@ -23,14 +23,14 @@ virsh() {
     host_run virsh --quiet --connect qemu:///system "$@"
 }
 
-# libvirt_up - the host's own libvirtd, for which the container has no cgroup controllers
+# libvirt_up - starts libvirtd in the host, without the cgroup controllers that a container lacks
 libvirt_up() {
     printf 'cgroup_controllers = [ ]\n' >>"$host_root/etc/libvirt/qemu.conf"
     host_run systemctl start virtlogd.socket libvirtd.socket
     virsh version
 }
 
-# domain_uuid NAME - the UUID that the domain of that name has here
+# domain_uuid NAME - the UUID that the tests give to the domain of this name
 domain_uuid() {
     local sum
 
@@ -38,13 +38,13 @@ domain_uuid() {
     printf '%s-%s-4%s-a%s-%s\n' "${sum:0:8}" "${sum:8:4}" "${sum:13:3}" "${sum:17:3}" "${sum:20:12}"
 }
 
-# element ATTRIBUTES - ours, for a domain's metadata
+# element ATTRIBUTES - our element for a domain's metadata
 element() {
     printf '<vgpu:device xmlns:vgpu="urn:vgpu-mediator:domain:1" %s/>' "$1"
 }
 
-# domain_pipes NAME [FILE...] - its initramfs, and the two ends of its serial line, for
-# vm_run; once for each name
+# domain_pipes NAME [FILE...] - makes its initramfs, and the two ends of its serial line for vm_run;
+# called once for each name
 domain_pipes() {
     local pipes=$host_root/var/lib/vgpu-guests/$1 in out
 
@@ -54,7 +54,8 @@ domain_pipes() {
     vm_in[$1]=$in vm_out[$1]=$out
 }
 
-# domain_define NAME METADATA [EMULATOR [MACHINE]] - the guest of tools/guest-image
+# domain_define NAME METADATA [EMULATOR [MACHINE]] - defines a domain that boots the guest of
+# tools/guest-image
 domain_define() {
     local name=$1 metadata=$2 emulator=${3:-$launcher} machine=${4:-q35}
     local dir=/var/lib/vgpu-guests type=qemu
@@ -90,7 +91,7 @@ domain_start() {
     domain_answer "$1"
 }
 
-# domain_monitor NAME COMMAND - to its QEMU, in the words of the human monitor
+# domain_monitor NAME COMMAND - gives a COMMAND to its QEMU's human monitor
 domain_monitor() {
     virsh qemu-monitor-command "$1" --hmp "$2"
 }
@@ -104,29 +105,29 @@ domain_answer() {
     }
 }
 
-# domain_log NAME - what its QEMU said, the command line first
+# domain_log NAME - prints the log of its QEMU, which begins with the command line
 domain_log() {
     cat "$host_root/var/log/libvirt/qemu/$1.log"
 }
 
-# domain_pid NAME - of its QEMU
+# domain_pid NAME - the PID of its QEMU
 domain_pid() {
     host_run cat "/run/libvirt/qemu/$1.pid"
 }
 
-# domain_arguments NAME - its QEMU's command line, an argument a line, without what
-# differs from one start to the next
+# domain_arguments NAME - prints its QEMU's command line, an argument a line, without what differs
+# from one start to the next
 domain_arguments() {
     host_run cat "/proc/$(domain_pid "$1")/cmdline" | tr '\0' '\n' |
         sed -e 's/domain-[0-9]*-/domain-/' -e 's/fd=[0-9]*/fd=N/'
 }
 
-# in_guest NAME COMMAND - vm_run for a command of several lines, that need no line ends
+# in_guest NAME COMMAND - vm_run for a COMMAND of several lines, which are joined to one
 in_guest() {
     vm_run "$1" "$(tr '\n' ' ' <<<"$2")"
 }
 
-# domain_register NAME OFFSET - a register of its device, read by no program of ours
+# domain_register NAME OFFSET - reads a register of its device without a program of ours
 domain_register() {
     # shellcheck disable=SC2016 # expanded in the guest
     in_guest "$1" 'for d in /sys/bus/pci/devices/*; do
@@ -145,17 +146,17 @@ domain_object() {
     printf '%s/vm/%s\n' "$manager" "$1"
 }
 
-# is_known NAME - does the mediator have such a VM?
+# is_known NAME - does the mediator know a VM of this name?
 is_known() {
     host_run busctl call "$bus" "$manager" "$bus.Manager" GetVM s "$1"
 }
 
-# has_record NAME - is there an attach record of it?
+# has_record NAME - has the hook left an attach record for it?
 has_record() {
     host_run test -e "$records/$(domain_uuid "$1")"
 }
 
-# no_trace_of NAME
+# no_trace_of NAME - neither mediator nor hook knows anything about it
 no_trace_of() {
     fails is_known "$1"
     fails has_record "$1"
@@ -166,7 +167,7 @@ manager_call() {
     host_run busctl call "$bus" "$manager" "$bus.Manager" "$@"
 }
 
-# loop_start NAME - additions in the guest, one after the other, until loop_stop
+# loop_start NAME - starts additions in the guest, one after the other, until loop_stop
 loop_start() {
     # shellcheck disable=SC2016 # expanded in the guest
     in_guest "$1" 'rm -f /stop /done; echo 0 >/count;
@@ -179,12 +180,12 @@ loop_start() {
         echo "$good: $answer" >/done.new; mv /done.new /done) >/dev/null 2>&1 &'
 }
 
-# loop_count NAME - how many were right so far
+# loop_count NAME - how many additions were right so far
 loop_count() {
     vm_run "$1" 'cat /count'
 }
 
-# loop_goes_on NAME - one that is begun after now is right
+# loop_goes_on NAME - waits for an addition that began after this call, and that is right
 loop_goes_on() {
     local before
 
@@ -199,7 +200,7 @@ loop_count_exceeds() {
     [ "$(loop_count "$1")" -gt "$2" ]
 }
 
-# loop_stop NAME - all of them were right
+# loop_stop NAME - ends the additions; all of them must have been right
 loop_stop() {
     local answer
 

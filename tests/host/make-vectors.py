@@ -29,7 +29,7 @@ def main(directory, name, n):
     else:
         draw = lambda: rounded(code, random.uniform(-1e6, 1e6))
     a, b = ([draw() for _ in range(n)] for _ in 'ab')
-    # Doubles hold the sum of two floats exactly enough to round it right.
+    # A double holds the sum of two floats exactly enough to be rounded correctly.
     sums = [rounded(code, x + y) for x, y in zip(a, b)]
     for file, values in (('a', a), ('b', b), ('sum', sums)):
         with open(f'{directory}/{file}.bin', 'wb') as f:

@@ -10,23 +10,23 @@
 by_ring='--lane fast'
 by_registers='--lane slow'
 
-# load_start NAME [DEPTH [OPTION]] - so many requests outstanding at any time
+# load_start NAME [DEPTH [OPTION]] - starts it, with DEPTH requests outstanding at any time
 load_start() {
     vm_run "$1" "rm -f /load.*; (sh -c 'echo \$\$ >/load.pid; exec vgpu ${3:-} bench --depth ${2:-64} -n 10000000 --json'; echo \"exit \$?\") >/load.out 2>&1 &"
 }
 
-# load_says NAME - what it has printed, which is nothing before its end
+# load_says NAME - prints its output, which is empty before its end
 load_says() {
     vm_run "$1" 'cat /load.out'
 }
 
-# load_wait NAME - waits for its end; its output, and "exit STATUS"
+# load_wait NAME - waits for its end; prints its output, and "exit STATUS"
 load_wait() {
     # shellcheck disable=SC2016 # expanded in the guest
     vm_run "$1" 'n=0; until grep -q ^exit /load.out || [ $n -ge 300 ]; do usleep 100000; n=$((n + 1)); done; cat /load.out'
 }
 
-# load_stop NAME OBJECT - all answers were right; sets load_requests to their number
+# load_stop NAME OBJECT - ends it; all answers must be right. Sets load_requests to their number.
 load_stop() {
     local said
 
@@ -41,7 +41,7 @@ load_stop() {
     load_requests=$(sed -n 's/^{"requests":\([0-9]*\),.*/\1/p' <<<"$said")
 }
 
-# load_goes_on NAME OBJECT - requests are completed, and there was no error
+# load_goes_on NAME OBJECT - requests are being completed, and none has failed
 load_goes_on() {
     if ! eventually 20 load_moves "$2" || ! equal "what the load says" "$(load_says "$1")" ""; then
         load_explain "$@"
@@ -56,7 +56,7 @@ load_moves() {
         [ "$after" -gt "$before" ]
 }
 
-# load_reaches OBJECT PROPERTY VALUE
+# load_reaches OBJECT PROPERTY VALUE - waits until the VM's property has this value
 load_reaches() {
     eventually 20 vm_property_is "$@" || {
         host_run busctl introspect "$bus" "$1" "$bus.VM"
@@ -68,14 +68,14 @@ vm_property_is() {
     [ "$(bus_property "$1" VM "$2")" = "$3" ]
 }
 
-# load_fills_queue OBJECT - while its pool is paused: as many wait as may, but for the
-# one place that is kept for a request through the registers
+# load_fills_queue OBJECT - its pool is paused: waits until the VM's queue is full, but for the one
+# place that is kept for a request through the registers
 load_fills_queue() {
     load_reaches "$1" QueueDepth $(($(bus_property "$1" VM QueueLimit) - 1))
     load_reaches "$1" InFlight 0
 }
 
-# load_explain NAME OBJECT - all that is to be seen from outside
+# load_explain NAME OBJECT - prints all that can be seen of it from outside
 load_explain() {
     echo "--- the guest"
     vm_run "$1" 'cat /load.out; vgpu -t 1 info; grep uio /proc/interrupts; dmesg | tail -n 5' || true
@@ -85,7 +85,7 @@ load_explain() {
     host_run journalctl --no-pager -q -u "$service" -n 30
 }
 
-# pool_call METHOD
+# pool_call METHOD - calls a method of pool A
 pool_call() {
     host_run busctl call "$bus" "$manager/pool/A" "$bus.Pool" "$1"
 }

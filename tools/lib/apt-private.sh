@@ -6,23 +6,23 @@
 # lists, cache and sources of its own, so that the machine's apt configuration
 # and state are read but never changed.
 
-# holds_version DIR VERSION - is that what an earlier run left there?
+# holds_version DIR VERSION - has an earlier run left this version in DIR?
 holds_version() {
     [ -f "$1/version" ] && [ "$(cat "$1/version")" = "$2" ] || return 1
     note "$1 holds version $2 already"
 }
 
-# apt_entries - "URI SUITE COMPONENT" for each of the distribution's own entries
+# apt_entries - prints "URI SUITE COMPONENT" for each of the distribution's own entries
 #
-# apt itself is asked what its entries are, whichever of the two formats they
-# are written in. Entries of other vendors have other suite names.
+# apt itself lists the entries, whichever of the two formats they are written in.
+# Entries of other vendors have other suite names.
 apt_entries() {
     # shellcheck disable=SC2016 # apt's variables, not ours
     apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' |
         grep -E "^[^ ]+ $VERSION_CODENAME(-updates|-security)? [^ ]+\$" | sort -u
 }
 
-# apt_write_sources SUITE - deb and deb-src lines for the machine's own suites,
+# apt_write_sources SUITE - prints deb and deb-src lines for the machine's own suites,
 # and for SUITE where that is another one
 apt_write_sources() {
     local suite=$1 keyring=/usr/share/keyrings/$ID-archive-keyring.gpg options='' uri release component
@@ -54,7 +54,7 @@ apt_private_setup() {
     [ -s "$dir/sources.list" ] ||
         die "found no apt entry for $VERSION_CODENAME on this machine to derive a source entry from"
 
-    # _apt cannot read a directory of root's; the lists are checked by signature all the same.
+    # The user _apt cannot read root's directory. The lists' signatures are checked all the same.
     cat >"$dir/apt.conf" <<CONF
 Dir::State::lists "$dir/lists";
 Dir::Cache "$dir";
@@ -72,7 +72,7 @@ CONF
     apt-get -qq update || die "apt-get update failed"
 }
 
-# qemu_source_version SUITE - the source version of QEMU in SUITE, or of the
+# qemu_source_version SUITE - prints the source version of QEMU in SUITE, or of the
 # installed qemu-system-x86 when SUITE is empty
 qemu_source_version() {
     local suite=$1 version
@@ -103,8 +103,8 @@ qemu_fetch_source() {
     rm -rf "$work"
 }
 
-# suite_meson SUITE DIR - makes that suite's meson known to python3: a newer
-# QEMU may want a newer one than the machine's
+# suite_meson SUITE DIR - lets python3 find that suite's meson: a newer QEMU may need a newer
+# one than the machine has
 suite_meson() {
     local suite=$1 dir=$2
 

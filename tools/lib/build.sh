@@ -4,14 +4,14 @@
 #
 # Sourced by the tools: how the project is built.
 
-# prepare_qemu - the headers of the QEMU that the device plugin is to be loaded into
+# prepare_qemu - prepares the headers of the QEMU that will load the device plugin
 prepare_qemu() {
     step "Preparing the headers of $(qemu-system-x86_64 -version | head -n 1)"
     quietly qemu-headers "$project/tools/qemu-headers" "$cache/qemu/native"
 }
 
-# configure_project DIR [MESON-OPTION...] - makes the build directory, or configures
-# the one that is there anew
+# configure_project DIR [MESON-OPTION...] - makes the build directory, or configures an existing
+# one again
 configure_project() {
     local dir=$1 name=${1##*/}-setup
     shift

@@ -18,24 +18,24 @@ else
     bold='' green='' red='' plain=''
 fi
 
-# step TEXT - opens a part of the run, with the time since the start
+# step TEXT - announces the next part of the run, with the time since the start
 step() {
     printf '%s[%4ds] %s%s\n' "$bold" "$SECONDS" "$*" "$plain"
 }
 
-# note TEXT - one line of explanation
+# note TEXT - prints a line of explanation
 note() {
     printf '        %s\n' "$*"
 }
 
-# die TEXT - says why and ends the run
+# die TEXT - prints why, and ends the run
 die() {
     printf '%s%s: %s%s\n' "$red" "${0##*/}" "$*" "$plain" >&2
     exit 1
 }
 
-# quietly NAME COMMAND... - runs it with its output in .cache/logs/NAME.log,
-# shows the end of that when it fails, and says how long it took when that was
+# quietly NAME COMMAND... - runs the COMMAND with its output in .cache/logs/NAME.log,
+# shows the end of the log when it fails, and notes how long it took when that was
 # more than a few seconds
 quietly() {
     local log=$cache/logs/$1.log start=$SECONDS rc=0

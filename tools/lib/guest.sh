@@ -4,28 +4,28 @@
 #
 # Sourced by the tools and tests that run virtual machines in the host of host.sh:
 #
-#   vm_image BUILD                        makes the guest's kernel and initramfs known
+#   vm_image BUILD                        puts the guest's kernel and initramfs into the host
 #   vm_start NAME DEVICE [FILE...]        boots a VM in the distribution's QEMU
 #   vm_run NAME COMMAND                   runs a shell command in it
 #   vm_stop NAME                          powers it off
 #
 # A VM is a systemd service of the host, vm-NAME.service, whose user is nobody but
-# a member of group kvm, as it is with libvirt. Its serial line is the way in: the
-# guest takes a command a line and ends each answer with a line that has its status.
-# What QEMU itself says is in .cache/host/NAME.qemu.
+# a member of group kvm, as it is with libvirt. Commands go in through its serial line: the
+# guest reads a command a line and ends each answer with a line that has the exit status.
+# QEMU's own output is in .cache/host/NAME.qemu.
 
-# What each VM's serial line is read from and written to, by its name.
+# The descriptors from which each VM's serial line is read, and to which it is written
 declare -A vm_out=() vm_in=()
 
-# What every line with a command's exit status starts with.
+# Every line with a command's exit status starts with this.
 vm_mark='=== status'
-# The status when QEMU has ended.
+# The status after QEMU has ended
 vm_gone=125
 
-# The distribution's QEMU and the options that every VM has, set by vm_image.
+# The distribution's QEMU and the options of every VM; vm_image sets them
 vm_qemu=()
 
-# vm_image BUILD - puts the guest into the host; BUILD has the vgpu that it gets
+# vm_image BUILD - puts the guest into the host, with the vgpu of BUILD
 vm_image() {
     local accel=(-accel tcg) version
 
@@ -34,7 +34,7 @@ vm_image() {
         "$cache/guest/vmlinuz" "$cache/guest/initramfs" || return
     vm_script >"$host_root/var/lib/vgpu-guests/run.sh"
 
-    ! kvm_works || accel=(-accel kvm -accel tcg) # the second where the first is not permitted
+    ! kvm_works || accel=(-accel kvm -accel tcg) # tcg where kvm is not permitted
     version=$(qemu-system-x86_64 -version | sed -n 's/^QEMU emulator version \([0-9]*\.[0-9]*\).*/\1/p')
     vm_qemu=(
         qemu-system-x86_64 "${accel[@]}" -m 256 -nodefaults -no-user-config -no-reboot
@@ -42,7 +42,7 @@ vm_image() {
     )
 }
 
-# vm_script - the program that the guest runs: commands in, answers out
+# vm_script - prints the program that the guest runs: it reads commands and prints answers
 vm_script() {
     cat <<SCRIPT
 stty -echo -onlcr
@@ -78,7 +78,7 @@ vm_start() {
     }
 }
 
-# vm_initramfs [FILE...] - the guest's initramfs, its program and the FILEs appended
+# vm_initramfs [FILE...] - prints the guest's initramfs, with its program and the FILEs appended
 vm_initramfs() {
     local dir=$host_root/var/lib/vgpu-guests path
 
@@ -88,7 +88,7 @@ vm_initramfs() {
     done
 }
 
-# vm_run NAME COMMAND - runs a line of shell in the guest; its output and status are ours
+# vm_run NAME COMMAND - runs a line of shell in the guest; prints its output, returns its status
 vm_run() {
     printf '%s\n' "$2" >&"${vm_in[$1]}"
     vm_answer "$1"

@@ -11,18 +11,18 @@
 #
 # The host is an overlay over / with everything written to it in memory, booted by
 # systemd-nspawn. host_contain moves the script into mount and PID namespaces of
-# its own; when the script ends, however it ends, the kernel kills what is in them
-# and drops the mounts. So nothing has to be cleaned up and nothing can be left
-# over, except for empty control groups, which the next run removes as well.
+# its own. When the script ends, however it ends, the kernel kills what is in them
+# and drops the mounts. So nothing has to be cleaned up and nothing is left
+# but empty control groups, which the next run removes.
 
-# Where the host's root file system is, and its PID 1, both set by host_up.
+# Where the host's root file system is, and its PID 1; host_up sets both
 host_root=
 host_leader=
 
-# host_contain ARGUMENTS... - runs the script again, inside, and exits with its status
+# host_contain ARGUMENTS... - runs the script again in those namespaces, and exits with its status
 #
-# On a machine with systemd that happens in a transient scope with a delegated
-# control group, as systemd wants it of a container manager.
+# On a machine with systemd it runs in a transient scope with a delegated control
+# group, which systemd requires of a container manager.
 host_contain() {
     local inside=(setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc)
     local pid rc=0
@@ -39,7 +39,7 @@ host_contain() {
         VGPU_HOST_CONTAINED=1 exec "${inside[@]}" "$0" "$@"
     ) &
     pid=$!
-    # A signal ends this shell and, by the death signal, all that is inside.
+    # A signal ends this shell and, through the death signal, everything inside.
     trap 'kill -KILL $pid 2>/dev/null; exit 130' INT
     trap 'kill -KILL $pid 2>/dev/null; exit 143' TERM HUP
     wait "$pid" || rc=$?
@@ -47,7 +47,7 @@ host_contain() {
     exit "$rc"
 }
 
-# host_groups - the machine's control groups that a container of ours may use
+# host_groups - prints the control groups of the machine that the container may use
 host_groups() {
     local controllers path mount
 
@@ -61,8 +61,8 @@ host_groups() {
     done </proc/self/cgroup
 }
 
-# host_groups_join - moves this process into a control group of its own, for
-# nspawn uses fixed names below the one it finds itself in
+# host_groups_join - moves this process into a control group of its own: nspawn uses fixed
+# names below the group that it runs in
 host_groups_join() {
     local self=$BASHPID group
 
@@ -72,7 +72,7 @@ host_groups_join() {
     done
 }
 
-# host_groups_remove - removes the empty ones of runs that are over
+# host_groups_remove - removes the empty control groups of earlier runs
 host_groups_remove() {
     local group
 
@@ -82,7 +82,7 @@ host_groups_remove() {
     done
 }
 
-# host_up - boots the host; about two seconds
+# host_up - boots the host, which takes about two seconds
 host_up() {
     local memory=$cache/host pid ready
 
@@ -100,7 +100,7 @@ host_up() {
     exec {ready}<>"$host_root/.ready"
 
     mapfile -t binds < <(host_binds)
-    # What nspawn keeps under /run is for the machine's machinectl, which is not to know.
+    # nspawn registers its containers under /run; the machine's machinectl must not see this one.
     mkdir -p /run/systemd/nspawn
     mount -t tmpfs -o mode=755 vgpu-host /run/systemd/nspawn
     systemd-nspawn --quiet --directory "$host_root" --machine vgpu-host --boot \
@@ -118,7 +118,7 @@ host_up() {
     host_leader=$(pgrep -P "$pid")
 }
 
-# host_overlay_mount MEMORY LOWER TARGET - what TARGET changes of LOWER stays in MEMORY
+# host_overlay_mount MEMORY LOWER TARGET - mounts LOWER at TARGET; changes go to MEMORY
 host_overlay_mount() {
     local layer=$1/layers/${2//\//_}
 
@@ -126,15 +126,15 @@ host_overlay_mount() {
     mount -t overlay -o "lowerdir=$2,upperdir=$layer/upper,workdir=$layer/work" vgpu-host "$3"
 }
 
-# host_root_prepare - leaves in the host's root what a minimal host has, and
-# nothing of what this machine does as its job
+# host_root_prepare - reduces the host's root to a minimal host: nothing stays of what this
+# machine does as its job
 host_root_prepare() {
     local etc=$host_root/etc
 
-    # No unit that somebody enabled here, no System V script, no disk of this machine.
+    # No unit that is enabled on this machine, no System V script, none of its disks
     rm -rf "$etc"/systemd/system/*.wants "$etc"/systemd/system/*.requires "$etc"/rc?.d
     rm -f "$etc/fstab" "$etc/crypttab"
-    # An identity of its own; without one systemd would enable the presets at boot.
+    # An identity of its own: without one, systemd would enable the presets at boot.
     rm -f "$etc/machine-id" "$host_root/var/lib/dbus/machine-id"
     tr -d - </proc/sys/kernel/random/uuid >"$etc/machine-id"
     echo vgpu-host >"$etc/hostname"
@@ -157,7 +157,7 @@ ExecStart=sh -c 'echo ready >/.ready'
 UNIT
 }
 
-# host_binds - the options that pass the machine's accelerators into the host
+# host_binds - prints the options that pass the machine's accelerators into the host
 host_binds() {
     local path
 
@@ -165,7 +165,7 @@ host_binds() {
         [ ! -e "$path" ] || printf -- '--bind=%s\n' "$path"
     done
     ! kvm_works || printf -- '--bind=/dev/kvm\n'
-    # Where this machine is a container itself, its GPU's libraries are mounts.
+    # On a machine that is a container itself, the libraries of its GPU are mounts.
     findmnt -rn -o TARGET | while read -r path; do
         case $path in
         /usr/*nvidia* | /usr/*libcuda*) printf -- '--bind-ro=%s\n' "$path" ;;
@@ -173,22 +173,22 @@ host_binds() {
     done
 }
 
-# kvm_works - can this machine run a guest in hardware? A /dev/kvm alone says little.
+# kvm_works - can this machine run a guest in hardware? That there is a /dev/kvm says little.
 kvm_works() {
     [ -c /dev/kvm ] && grep -qwE 'vmx|svm' /proc/cpuinfo
 }
 
-# host_run COMMAND... - runs it in the host as root, with an environment of its own
+# host_run COMMAND... - runs the COMMAND in the host as root, with an environment of its own
 host_run() {
     nsenter --target "$host_leader" --mount --uts --ipc --net --pid --cgroup -- \
         env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" SYSTEMD_PAGER='' SYSTEMD_COLORS=0 "$@"
 }
 
-# host_install BUILD - installs the build and does what a package's scripts do then
+# host_install BUILD - installs the build, and does what a package's scripts would do
 host_install() {
     meson install -C "$1" --no-rebuild --quiet --destdir "$host_root" &&
-        # a QEMU that is started by hand is registered by nobody
+        # nobody registers a QEMU that is started by hand
         printf '[Unregistered]\nPolicy=allow\n' \
             >"$host_root/etc/vgpu/mediator.conf.d/10-unregistered.conf" &&
         host_run systemd-sysusers vgpu-mediator.conf &&

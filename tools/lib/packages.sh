@@ -19,10 +19,10 @@ packages_host=(
 )
 packages_check=(
     libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients polkitd
-    # llvm: names in the sanitizers' reports
+    # llvm: function names in the sanitizers' reports
     clang libclang-rt-dev llvm
     clang-format shellcheck mandoc
-    # a parser of OpenMetrics; what vgpuctl shows lists with
+    # a parser of OpenMetrics, and the pager of vgpuctl
     python3-prometheus-client less
 )
 
@@ -33,9 +33,8 @@ is_installed() {
 
 # install_packages PACKAGE... - installs those that are missing
 #
-# A package that has services starts and enables them. This machine is only to
-# build and test, so it does neither: policy-rc.d says no to the first, and what
-# was enabled is disabled again.
+# A package that has services would start and enable them. This machine is only to build and
+# test, so policy-rc.d forbids the start, and units that were enabled are disabled again.
 install_packages() {
     local missing=() package enabled
 
@@ -56,13 +55,13 @@ install_packages() {
     done
 }
 
-# enabled_units - the links that enable this machine's units
+# enabled_units - prints the links that enable this machine's units
 enabled_units() {
     find /etc/systemd/system -mindepth 2 -type l | sort
 }
 
-# with_no_services COMMAND... - runs it while a policy-rc.d forbids that services
-# be started; one that is there already is left alone, for its owner decided
+# with_no_services COMMAND... - runs the COMMAND while a policy-rc.d forbids to start services. A
+# policy-rc.d that is there already stays as it is: its owner has decided.
 with_no_services() (
     policy=/usr/sbin/policy-rc.d
 
