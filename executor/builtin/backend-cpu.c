@@ -2,23 +2,24 @@
 /*
  * The backend for hosts without a GPU.
  *
- * What is small is computed while it is submitted: every request, which is at most
- * a kilobyte, and what takes some microseconds in a window. A second thread would cost
- * more than the sum. Everything else goes to a worker, a thread for each priority
- * (workers.h): a matrix product of seconds must not keep the loop from its socket,
- * nor work of a low priority that of a higher one.
+ * A small operation is computed while it is started: every request, which is at most a
+ * kilobyte, and whatever takes only some microseconds in a window. To hand that to another
+ * thread would cost more than to compute it. A large operation goes to a worker, of which
+ * there is one for each priority (workers.h): a matrix product of seconds must not keep the
+ * loop from its socket, nor work of a low priority that of a higher one.
  *
- * So of each priority one large job is computed at a time, by one thread, OpenBLAS's
- * own threads aside. More would divide the same memory bandwidth among them.
+ * So the large operations of one priority are computed one after the other, each by one
+ * thread (and OpenBLAS's own). More threads would only divide the same memory bandwidth.
  */
 #include "backend.h"
-#include "clock.h"
-
 #include "blas.h"
+#include "cleanup.h"
+#include "clock.h"
 #include "cpu-kernels.h"
 #include "done.h"
 #include "workers.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <float.h>
 #include <stdalign.h>
@@ -26,19 +27,18 @@
 #include <stdlib.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
 
-/* With wider intermediate results the sums would be rounded twice, and a GPU
- * would give other bits. On 32-bit x86: -msse2 -mfpmath=sse. */
+/* With wider intermediate results a sum would be rounded twice, and its bits would differ from
+ * a GPU's. On 32-bit x86, build with -msse2 -mfpmath=sse. */
 static_assert(FLT_EVAL_METHOD == 0, "floating-point sums are rounded once");
 
-/* What is computed while it is submitted: so many elements of a vector, so many products
- * of a matrix product. That takes ten microseconds at most. */
+/* The largest operations that are computed while they are started, in elements of a vector
+ * and in multiplications of a matrix product. Each takes ten microseconds at most. */
 #define SMALL_VECTOR 8192u
 #define SMALL_MATRIX (64u * 64 * 64)
 
@@ -46,14 +46,14 @@ static_assert(FLT_EVAL_METHOD == 0, "floating-point sums are rounded once");
 
 typedef struct CpuSlot {
     alignas(16) unsigned char c[BACKEND_OPERAND_MAX];
-    Compute compute;       /* with a worker, */
-    Completion completion; /* and the worker's answer */
+    Operation operation;   /* what a worker is to do */
+    Completion completion; /* and how it ended */
 } CpuSlot;
 
 struct Backend {
     const CpuKernels *kernels;
     Blas blas;
-    bool blas_is_open; /* tried, at least */
+    bool blas_is_tried;
     Done done;
     Worker workers[VGPU_N_PRIORITIES];
     unsigned n_slots;
@@ -62,9 +62,9 @@ struct Backend {
 
 /* ---- Requests ------------------------------------------------------------------ */
 
-/* The operands lie anywhere in a message: memcpy makes aligned copies of the
- * elements, and the compiler makes unaligned vector loads of that. Integers are
- * added unsigned, since a signed sum that overflows is undefined. */
+/* An operand can lie at any address in a message. So each element is copied by memcpy, of
+ * which the compiler makes unaligned vector loads. Integers are added unsigned, since a
+ * signed sum that overflows is undefined. */
 #define DEFINE_ADD(name, type)                                                                     \
     static void name(const unsigned char *a, const unsigned char *b, unsigned char *c, uint32_t n) \
     {                                                                                              \
@@ -83,25 +83,25 @@ DEFINE_ADD(add_int64, uint64_t)
 DEFINE_ADD(add_float32, float)
 DEFINE_ADD(add_float64, double)
 
-static void compute(const Job *job, unsigned char *c)
+static void cpu_add(const VectorAdd *add, unsigned char *c)
 {
-    switch (job->opcode) {
+    switch (add->opcode) {
     case VGPU_OP_VECTOR_ADD_INT32:
-        add_int32(job->a, job->b, c, job->n);
+        add_int32(add->a, add->b, c, add->n);
         break;
     case VGPU_OP_VECTOR_ADD_INT64:
-        add_int64(job->a, job->b, c, job->n);
+        add_int64(add->a, add->b, c, add->n);
         break;
     case VGPU_OP_VECTOR_ADD_FLOAT32:
-        add_float32(job->a, job->b, c, job->n);
+        add_float32(add->a, add->b, c, add->n);
         break;
     case VGPU_OP_VECTOR_ADD_FLOAT64:
-        add_float64(job->a, job->b, c, job->n);
+        add_float64(add->a, add->b, c, add->n);
         break;
     }
 }
 
-/* The processor's own name, from the processor: a sandbox may hide /proc/cpuinfo. */
+/* Asks the processor itself, since a sandbox may hide /proc/cpuinfo. */
 static void cpu_name(char *ret, size_t size)
 {
     struct utsname u;
@@ -126,33 +126,33 @@ static void cpu_name(char *ret, size_t size)
 
 /* ---- In a window -------------------------------------------------------------- */
 
-/* The addresses of a job's operands */
+/* The addresses of the operands */
 typedef struct Operands {
     const unsigned char *a, *b;
     unsigned char *c;
 } Operands;
 
-static Operands operands_of(const Compute *compute)
+static Operands operands_of(const Operation *op)
 {
-    const VGPUSubmission *s = &compute->submission;
-    unsigned char *memory = compute->window->memory;
+    const VGPUSubmission *s = &op->submission;
+    unsigned char *memory = op->window->memory;
 
     return (Operands){memory + s->a.offset, memory + s->b.offset, memory + s->c.offset};
 }
 
-static void compute_map(CpuMap *map, const Compute *compute)
+static void cpu_map(CpuMap *map, const Operation *op)
 {
-    const VGPUSubmission *s = &compute->submission;
-    Operands o = operands_of(compute);
+    const VGPUSubmission *s = &op->submission;
+    Operands o = operands_of(op);
 
     map(o.a, s->a.stride, o.b, s->b.stride, o.c, s->c.stride, s->count, s->scalar);
 }
 
-static uint64_t compute_reduction(CpuReduce *reduce, const Compute *compute)
+static uint64_t cpu_reduce(CpuReduce *reduce, const Operation *op)
 {
-    const VGPUSubmission *s = &compute->submission;
+    const VGPUSubmission *s = &op->submission;
     size_t element = vgpu_ring_type_size(s->type);
-    Operands o = operands_of(compute);
+    Operands o = operands_of(op);
     Reduction reduction;
 
     reduction_begin(&reduction, s->opcode, s->type);
@@ -168,10 +168,10 @@ static uint64_t compute_reduction(CpuReduce *reduce, const Compute *compute)
     return reduction_end(&reduction);
 }
 
-static void compute_matmul(const Backend *b, const Compute *compute)
+static void cpu_matmul(const Backend *b, const Operation *op)
 {
-    const VGPUSubmission *s = &compute->submission;
-    Operands o = operands_of(compute);
+    const VGPUSubmission *s = &op->submission;
+    Operands o = operands_of(op);
 
     if (!blas_matmul(&b->blas, s->type, o.a, s->a.stride, o.b, s->b.stride, o.c, s->c.stride,
                      s->count, s->n, s->k))
@@ -179,87 +179,94 @@ static void compute_matmul(const Backend *b, const Compute *compute)
                                     s->n, s->k);
 }
 
-static uint64_t compute_in_window(const Backend *b, const Compute *compute)
+static uint64_t cpu_compute_in_window(const Backend *b, const Operation *op)
 {
     const CpuKernels *k = b->kernels;
-    uint32_t type = compute->submission.type;
+    uint32_t type = op->submission.type;
 
-    switch (compute->submission.opcode) {
+    switch (op->submission.opcode) {
     case VGPU_OP_RING_ADD:
-        compute_map(k->add[type], compute);
+        cpu_map(k->add[type], op);
         return 0;
     case VGPU_OP_RING_MUL:
-        compute_map(k->mul[type], compute);
+        cpu_map(k->mul[type], op);
         return 0;
     case VGPU_OP_RING_AXPY:
-        compute_map(k->axpy[type], compute);
+        cpu_map(k->axpy[type], op);
         return 0;
     case VGPU_OP_RING_DOT:
-        return compute_reduction(k->dot[type], compute);
+        return cpu_reduce(k->dot[type], op);
     case VGPU_OP_RING_SUM:
-        return compute_reduction(k->sum[type], compute);
+        return cpu_reduce(k->sum[type], op);
     case VGPU_OP_RING_MATMUL:
-        compute_matmul(b, compute);
+        cpu_matmul(b, op);
         return 0;
     default: /* MIN and MAX */
-        return compute_reduction(k->extremes[type], compute);
+        return cpu_reduce(k->extremes[type], op);
     }
 }
 
-static uint32_t us_since(uint64_t start_ns)
+/* Computes @op now, on the loop's thread or on a worker. */
+static Completion cpu_compute(Backend *b, unsigned slot, const Operation *op)
 {
-    uint64_t us = (now_nsec() - start_ns + 999) / 1000;
+    Completion completion = {.slot = slot};
+    uint64_t start = now_nsec();
 
-    return us < UINT32_MAX ? (uint32_t) us : UINT32_MAX;
+    if (op->window) {
+        completion.result = cpu_compute_in_window(b, op);
+    } else {
+        cpu_add(&op->add, b->slots[slot].c);
+        completion.c = b->slots[slot].c;
+    }
+    completion.exec_time_us = completion_usec(now_nsec() - start);
+    return completion;
 }
 
-static Completion complete(const Backend *b, unsigned slot, const Compute *compute)
-{
-    uint64_t start = now_nsec(), result = compute_in_window(b, compute);
-
-    return (Completion){.slot = slot, .result = result, .exec_time_us = us_since(start)};
-}
-
-static void work(void *data, unsigned slot)
+static void cpu_work(void *data, unsigned slot)
 {
     Backend *b = data;
     CpuSlot *s = &b->slots[slot];
 
-    s->completion = complete(b, slot, &s->compute);
+    s->completion = cpu_compute(b, slot, &s->operation);
     done_add(&b->done, UINT64_C(1) << slot);
 }
 
-static bool is_small(const VGPUSubmission *s)
+static bool is_small(const Operation *op)
 {
+    const VGPUSubmission *s = &op->submission;
     uint64_t products;
 
+    if (!op->window)
+        return true;
     if (s->opcode != VGPU_OP_RING_MATMUL)
         return s->count <= SMALL_VECTOR;
     return !__builtin_mul_overflow((uint64_t) s->n * s->k, s->count, &products) &&
            products <= SMALL_MATRIX;
 }
 
-static bool cpu_compute(Backend *b, unsigned slot, const Compute *compute, Completion *ret)
+static bool cpu_start(Backend *b, unsigned slot, const Operation *op, Completion *ret)
 {
-    if (is_small(&compute->submission)) {
-        *ret = complete(b, slot, compute);
+    assert(slot < b->n_slots);
+
+    if (is_small(op)) {
+        *ret = cpu_compute(b, slot, op);
         return true;
     }
 
-    b->slots[slot].compute = *compute;
-    worker_push(&b->workers[compute->priority], slot);
+    b->slots[slot].operation = *op;
+    worker_push(&b->workers[op->priority], slot);
     return false;
 }
 
-/* OpenBLAS costs memory and threads: it is loaded with the first window, not for
- * those who have none. */
+/* OpenBLAS costs memory and threads. So it is loaded with the first window: without one there
+ * is nothing that needs it. */
 static void cpu_window_add(Backend *b, MappedWindow *window)
 {
     (void) window;
 
-    if (!b->blas_is_open)
+    if (!b->blas_is_tried)
         blas_open(&b->blas);
-    b->blas_is_open = true;
+    b->blas_is_tried = true;
 }
 
 static void cpu_window_remove(Backend *b, MappedWindow *window)
@@ -270,7 +277,7 @@ static void cpu_window_remove(Backend *b, MappedWindow *window)
 
 /* ---- Beginning and end ---------------------------------------------------------- */
 
-/* Takes a half-opened backend, too. */
+/* Also closes a backend that is only partly open. */
 static Backend *cpu_close(Backend *b)
 {
     if (!b)
@@ -279,21 +286,19 @@ static Backend *cpu_close(Backend *b)
     for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++)
         worker_stop(&b->workers[p]);
     blas_close(&b->blas);
-    if (b->done.event_fd >= 0)
-        close(b->done.event_fd);
+    cleanup_close(&b->done.event_fd);
     free(b);
     return NULL;
 }
 
-static void backend_closep(Backend **b)
+static void cpu_closep(Backend **b)
 {
     cpu_close(*b);
 }
 
 static int cpu_open(const BackendOptions *options, Backend **ret, char *reason)
 {
-    __attribute__((cleanup(backend_closep))) Backend *b =
-        calloc(1, sizeof(*b) + options->n_slots * sizeof(CpuSlot));
+    CLEANUP(cpu_closep) Backend *b = calloc(1, sizeof(*b) + options->n_slots * sizeof(CpuSlot));
 
     if (!b) {
         snprintf(reason, BACKEND_REASON_MAX, "out of memory");
@@ -304,11 +309,13 @@ static int cpu_open(const BackendOptions *options, Backend **ret, char *reason)
     b->kernels = cpu_kernels_best();
     b->done.event_fd = eventfd(0, EFD_CLOEXEC);
     if (b->done.event_fd < 0) {
-        snprintf(reason, BACKEND_REASON_MAX, "eventfd: %s", strerror(errno));
-        return -errno;
+        int r = -errno;
+
+        snprintf(reason, BACKEND_REASON_MAX, "eventfd: %s", strerror(-r));
+        return r;
     }
     for (int p = 0; p < VGPU_N_PRIORITIES; p++) {
-        int r = worker_start(&b->workers[p], (VGPU_PRIORITY_HIGH - p) * NICE_STEP, work, b);
+        int r = worker_start(&b->workers[p], (VGPU_PRIORITY_HIGH - p) * NICE_STEP, cpu_work, b);
 
         if (r < 0) {
             snprintf(reason, BACKEND_REASON_MAX, "thread: %s", strerror(-r));
@@ -316,8 +323,7 @@ static int cpu_open(const BackendOptions *options, Backend **ret, char *reason)
         }
     }
 
-    *ret = b;
-    b = NULL;
+    *ret = TAKE_PTR(b);
     return 0;
 }
 
@@ -338,20 +344,6 @@ static uint32_t cpu_device_info(Backend *b, VGPUDeviceInfo *ret)
 
     *ret = info;
     return 0;
-}
-
-static bool cpu_submit(Backend *b, unsigned slot, const Job *job, Completion *ret)
-{
-    uint64_t start = now_nsec();
-
-    compute(job, b->slots[slot].c);
-
-    *ret = (Completion){
-        .slot = slot,
-        .exec_time_us = us_since(start),
-        .c = b->slots[slot].c,
-    };
-    return true;
 }
 
 static void cpu_flush(Backend *b)
@@ -385,10 +377,9 @@ const BackendOps backend_cpu = {
     .open = cpu_open,
     .close = cpu_close,
     .device_info = cpu_device_info,
-    .submit = cpu_submit,
     .window_add = cpu_window_add,
     .window_remove = cpu_window_remove,
-    .compute = cpu_compute,
+    .start = cpu_start,
     .flush = cpu_flush,
     .collect = cpu_collect,
     .wait_fd = cpu_wait_fd,

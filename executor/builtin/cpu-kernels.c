@@ -62,35 +62,35 @@ DEFINE_MAP(axpy_float64, float64, (float64) scalar *x + y)
 
 /* ---- Sums ---------------------------------------------------------------------- */
 
-/* A part is summed in this many lanes, whatever the width of a vector register: so
- * the result has the same bits with each. */
-#define LANES 16u
+/* The terms of a part go into this many sums in turn, which are then combined. The number does
+ * not depend on the width of a vector register, so the result has the same bits with each. */
+#define SUMS 16u
 
-static void sum_lanes(double lanes[LANES], Partial *ret)
+static void combine_sums(double sums[SUMS], Partial *ret)
 {
-    for (unsigned width = LANES / 2; width > 0; width /= 2)
+    for (unsigned width = SUMS / 2; width > 0; width /= 2)
         for (unsigned i = 0; i < width; i++)
-            lanes[i] += lanes[i + width];
+            sums[i] += sums[i + width];
 
     *ret = (Partial){0};
-    memcpy(&ret->low, &lanes[0], sizeof(lanes[0]));
+    memcpy(&ret->low, &sums[0], sizeof(sums[0]));
 }
 
 #define DEFINE_FLOATING_SUM(name, type, term)                                                    \
     static inline __attribute__((always_inline)) void name##_strided(                            \
         const type *a, size_t sa, const type *b, size_t sb, size_t n, Partial *ret)              \
     {                                                                                            \
-        double lanes[LANES] = {0};                                                               \
+        double sums[SUMS] = {0};                                                                 \
         size_t i = 0;                                                                            \
                                                                                                  \
         (void) b;                                                                                \
         (void) sb;                                                                               \
-        for (; i + LANES <= n; i += LANES)                                                       \
-            for (unsigned lane = 0; lane < LANES; lane++)                                        \
-                lanes[lane] += term(i + lane);                                                   \
-        for (unsigned lane = 0; i < n; i++, lane++)                                              \
-            lanes[lane] += term(i);                                                              \
-        sum_lanes(lanes, ret);                                                                   \
+        for (; i + SUMS <= n; i += SUMS)                                                         \
+            for (unsigned k = 0; k < SUMS; k++)                                                  \
+                sums[k] += term(i + k);                                                          \
+        for (unsigned k = 0; i < n; i++, k++)                                                    \
+            sums[k] += term(i);                                                                  \
+        combine_sums(sums, ret);                                                                 \
     }                                                                                            \
                                                                                                  \
     static void name(const void *a, size_t sa, const void *b, size_t sb, size_t n, Partial *ret) \

@@ -1,29 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Matrix products of the CUDA backend. Each element of an operand is needed many
- * times, so a large product is cut into tiles, which are copied to the device and
- * back. A step is one tile of a times one of b.
- */
-#include "cuda-backend.h"
+#include "cuda-matmul.h"
 
-/* Of a product that is computed in the window: columns of a, and bytes altogether */
+/* The largest product that is computed in the window: columns of a, and bytes altogether */
 #define DIRECT_DEPTH 256u
 #define DIRECT_BYTES (256u << 10)
-/* A tile's rows and columns at most; a tile of a, of b and of c fills a lane's buffer. */
+/* The most rows and columns of a tile. A tile of a, of b and of c each fills a pipe's buffer. */
 #define TILE_FLOAT32 2048u
 #define TILE_FLOAT64 1408u
 
-static_assert(TILE_FLOAT32 * TILE_FLOAT32 * sizeof(float) <= LANE_BUFFER_BYTES, "fits");
-static_assert(TILE_FLOAT64 * TILE_FLOAT64 * sizeof(double) <= LANE_BUFFER_BYTES, "fits");
+static_assert(TILE_FLOAT32 * TILE_FLOAT32 * sizeof(float) <= CUDA_PIPE_BUFFER_BYTES, "fits");
+static_assert(TILE_FLOAT64 * TILE_FLOAT64 * sizeof(double) <= CUDA_PIPE_BUFFER_BYTES, "fits");
 
 static uint32_t tile_side(const VGPUSubmission *s)
 {
     return s->type == VGPU_TYPE_FLOAT32 ? TILE_FLOAT32 : TILE_FLOAT64;
 }
 
-void cuda_matmul_plan(CudaCompute *job)
+void cuda_matmul_plan(CudaJob *job)
 {
-    const VGPUSubmission *s = &job->compute.submission;
+    const VGPUSubmission *s = &job->operation.submission;
     uint64_t side = tile_side(s), blocks;
 
     /* Neither product overflows: each factor is below 2^39, by the size of a window. */
@@ -39,12 +34,12 @@ void cuda_matmul_plan(CudaCompute *job)
     job->n_steps = job->direct ? 1 : cuda_divide_up(s->count, side) * job->tiles_n * job->tiles_k;
 }
 
-CUresult cuda_matmul_direct(Backend *b, unsigned index, CUdeviceptr reports, CUstream stream)
+CUresult cuda_matmul_direct(const CudaKernels *kernels, const CudaJob *job, CUdeviceptr reports,
+                            CUstream stream)
 {
-    const CudaCompute *job = &b->slots[index].job;
-    const VGPUSubmission *s = &job->compute.submission;
-    CUdeviceptr window = job->compute.window->device;
-    KernelMatmul p = {
+    const VGPUSubmission *s = &job->operation.submission;
+    CUdeviceptr window = job->operation.window->device;
+    KernelMatmul argument = {
         .a = window + s->a.offset,
         .b = window + s->b.offset,
         .c = window + s->c.offset,
@@ -57,7 +52,7 @@ CUresult cuda_matmul_direct(Backend *b, unsigned index, CUdeviceptr reports, CUs
         .reports = reports,
     };
 
-    return cuda_launch_matmul(b, s, &p, stream);
+    return cuda_kernels_matmul(kernels, s, &argument, stream);
 }
 
 /* Rows of a matrix in a window, and the same without gaps on the device */
@@ -68,13 +63,13 @@ typedef struct Rows {
     uint64_t width, height; /* bytes, rows */
 } Rows;
 
-static Rows rows_of(const CudaCompute *job, const VGPUOperand *o, CUdeviceptr device, uint64_t row,
+static Rows rows_of(const CudaJob *job, const VGPUOperand *o, CUdeviceptr device, uint64_t row,
                     uint64_t column, uint64_t rows, uint64_t columns)
 {
-    uint64_t element = vgpu_ring_type_size(job->compute.submission.type);
+    uint64_t element = vgpu_ring_type_size(job->operation.submission.type);
 
     return (Rows){
-        .host = job->compute.window->memory + o->offset + (row * o->stride + column) * element,
+        .host = job->operation.window->memory + o->offset + (row * o->stride + column) * element,
         .pitch = o->stride * element,
         .device = device,
         .width = columns * element,
@@ -82,7 +77,8 @@ static Rows rows_of(const CudaCompute *job, const VGPUOperand *o, CUdeviceptr de
     };
 }
 
-static CUresult copy_row_by_row(Backend *b, const Rows *rows, bool in, CUstream stream)
+static CUresult rows_copy_one_by_one(const CudaDriver *d, const Rows *rows, bool in,
+                                     CUstream stream)
 {
     CUresult r = CUDA_SUCCESS;
 
@@ -90,23 +86,24 @@ static CUresult copy_row_by_row(Backend *b, const Rows *rows, bool in, CUstream 
         unsigned char *host = rows->host + i * rows->pitch;
         CUdeviceptr device = rows->device + i * rows->width;
 
-        r = in ? b->driver.memcpy_h_to_d_async(device, host, rows->width, stream)
-               : b->driver.memcpy_d_to_h_async(host, device, rows->width, stream);
+        r = in ? d->memcpy_h_to_d_async(device, host, rows->width, stream)
+               : d->memcpy_d_to_h_async(host, device, rows->width, stream);
     }
 
     return r;
 }
 
-static CUresult copy_rows(Backend *b, const Rows *rows, bool in, CUstream stream)
+/* Into the device or out of it */
+static CUresult rows_copy(const CudaDriver *d, const Rows *rows, bool in, CUstream stream)
 {
     CudaCopy2D copy = {
         .width_bytes = rows->width,
         .height = rows->height,
     };
 
-    /* The driver has a limit, and one row has no pitch. */
+    /* The driver limits the pitch, and a single row has none. */
     if (rows->pitch > CUDA_PITCH_MAX || rows->height == 1)
-        return copy_row_by_row(b, rows, in, stream);
+        return rows_copy_one_by_one(d, rows, in, stream);
 
     if (in) {
         copy.src_type = CU_MEMORYTYPE_HOST;
@@ -123,17 +120,19 @@ static CUresult copy_rows(Backend *b, const Rows *rows, bool in, CUstream stream
         copy.dst_host = rows->host;
         copy.dst_pitch = rows->pitch;
     }
-    return b->driver.memcpy_2d_async(&copy, stream);
+    return d->memcpy_2d_async(&copy, stream);
 }
 
-/* The tile's product, by cuBLAS where it is, added to what the tiles before it gave. */
-static CUresult multiply(Backend *b, const VGPUSubmission *s, const CudaLane *lane, uint32_t m,
-                         uint32_t n, uint32_t k, bool accumulate)
+/* The tile's product is added to what the tiles before it gave. cuBLAS computes it, if it
+ * works. */
+static CUresult cuda_matmul_tile(const CudaKernels *kernels, const CudaBlas *blas,
+                                 const VGPUSubmission *s, const CudaPipe *pipe, uint32_t m,
+                                 uint32_t n, uint32_t k, bool accumulate)
 {
-    KernelMatmul p = {
-        .a = lane->buffers[0],
-        .b = lane->buffers[1],
-        .c = lane->buffers[2],
+    KernelMatmul argument = {
+        .a = pipe->buffers[0],
+        .b = pipe->buffers[1],
+        .c = pipe->buffers[2],
         .lda = k,
         .ldb = n,
         .ldc = n,
@@ -143,34 +142,36 @@ static CUresult multiply(Backend *b, const VGPUSubmission *s, const CudaLane *la
         .accumulate = accumulate,
     };
 
-    if (lane->blas && cuda_blas_matmul(&b->blas, lane->blas, vgpu_ring_type_size(s->type), p.a, p.b,
-                                       p.c, m, n, k, accumulate))
+    if (pipe->blas && cuda_blas_matmul(blas, pipe->blas, vgpu_ring_type_size(s->type), argument.a,
+                                       argument.b, argument.c, m, n, k, accumulate))
         return CUDA_SUCCESS;
 
-    return cuda_launch_matmul(b, s, &p, lane->stream);
+    return cuda_kernels_matmul(kernels, s, &argument, pipe->stream);
 }
 
-/* Steps go through k innermost, so that a tile of c stays in its lane's buffer. */
-CUresult cuda_matmul_step(Backend *b, unsigned index, uint64_t step, const CudaLane *lane)
+/* Steps go through k innermost, so that a tile of c stays in its pipe's buffer. */
+CUresult cuda_matmul_step(const CudaKernels *kernels, const CudaBlas *blas, const CudaJob *job,
+                          uint64_t step, const CudaPipe *pipe)
 {
-    const CudaCompute *job = &b->slots[index].job;
-    const VGPUSubmission *s = &job->compute.submission;
+    const CudaDriver *d = &kernels->device->driver;
+    const VGPUSubmission *s = &job->operation.submission;
     uint64_t side = tile_side(s), tile = step / job->tiles_k;
     uint64_t row = tile / job->tiles_n * side, column = tile % job->tiles_n * side;
     uint64_t depth = step % job->tiles_k * side;
     uint64_t m = cuda_min(side, s->count - row), n = cuda_min(side, s->n - column);
     uint64_t k = cuda_min(side, s->k - depth);
-    Rows ra = rows_of(job, &s->a, lane->buffers[0], row, depth, m, k);
-    Rows rb = rows_of(job, &s->b, lane->buffers[1], depth, column, k, n);
-    Rows rc = rows_of(job, &s->c, lane->buffers[2], row, column, m, n);
+    Rows ra = rows_of(job, &s->a, pipe->buffers[0], row, depth, m, k);
+    Rows rb = rows_of(job, &s->b, pipe->buffers[1], depth, column, k, n);
+    Rows rc = rows_of(job, &s->c, pipe->buffers[2], row, column, m, n);
     CUresult r;
 
-    r = copy_rows(b, &ra, true, lane->stream);
+    r = rows_copy(d, &ra, true, pipe->stream);
     if (r == CUDA_SUCCESS)
-        r = copy_rows(b, &rb, true, lane->stream);
+        r = rows_copy(d, &rb, true, pipe->stream);
     if (r == CUDA_SUCCESS)
-        r = multiply(b, s, lane, (uint32_t) m, (uint32_t) n, (uint32_t) k, depth > 0);
+        r = cuda_matmul_tile(kernels, blas, s, pipe, (uint32_t) m, (uint32_t) n, (uint32_t) k,
+                             depth > 0);
     if (r == CUDA_SUCCESS && depth + k == s->k)
-        r = copy_rows(b, &rc, false, lane->stream);
+        r = rows_copy(d, &rc, false, pipe->stream);
     return r;
 }

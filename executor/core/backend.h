@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What computes: the interface between the executor's loop (server.c) and a
- * backend (backend-cpu.c, backend-cuda.c).
+ * What computes: the interface between the executor's loop (server.c) and a backend
+ * (backend-cpu.c, backend-cuda.c).
  *
- * A backend has a number of slots, each of which runs one job at a time: a Job, whose
- * operands came with the request, or a Compute, whose operands lie in a window. The
- * loop owns the slots: it knows which are free, and hands a job to a free one.
- * A backend either finishes a job while it is submitted or finishes it later;
- * then its wait_fd becomes ready and collect() tells which slots are done.
+ * A backend has a number of slots, each of which runs one operation at a time. The loop
+ * owns the slots: it knows which are free, and starts an operation in a free one. A backend
+ * either finishes an operation while it is started or finishes it later; then its wait_fd
+ * becomes ready and collect() tells which slots are done.
  *
  * All functions are called on the loop's thread.
  */
@@ -17,7 +16,7 @@
 #include "executor-protocol.h"
 #include "mapped-window.h"
 
-/* The most bytes of one operand, and so of one result. */
+/* The most bytes of one operand of a VectorAdd, and so of its result. */
 #define BACKEND_OPERAND_MAX (VGPU_REQUEST_DATA_MAX / 2)
 
 /* Room for the one line that says why a backend can't be opened. */
@@ -32,28 +31,40 @@ typedef struct BackendOptions {
 } BackendOptions;
 
 /* c[i] = a[i] + b[i] for i < n */
-typedef struct Job {
-    uint32_t opcode;   /* a VGPU_OP_VECTOR_ADD_* */
-    uint32_t priority; /* VGPU_PRIORITY_* */
-    uint32_t n;        /* elements, at least 1; an operand is at most BACKEND_OPERAND_MAX bytes */
-    const void *a;     /* any alignment; copied before submit() returns */
+typedef struct VectorAdd {
+    uint32_t opcode; /* a VGPU_OP_VECTOR_ADD_* */
+    uint32_t n;      /* elements, at least 1; an operand is at most BACKEND_OPERAND_MAX bytes */
+    const void *a;   /* any alignment; copied before start() returns */
     const void *b;
-} Job;
+} VectorAdd;
 
-/* A job whose operands lie in a window. */
-typedef struct Compute {
-    uint32_t priority; /* VGPU_PRIORITY_* */
-    MappedWindow *window;
-    VGPUSubmission submission; /* passed vgpu_submission_check(); no NOP */
-} Compute;
+/* What a slot is to do. */
+typedef struct Operation {
+    uint32_t priority;    /* VGPU_PRIORITY_* */
+    MappedWindow *window; /* where the operands lie; NULL when they came with the request */
+    union {
+        VectorAdd add;             /* without a window */
+        VGPUSubmission submission; /* in one; passed vgpu_submission_check(), and is no NOP */
+    };
+} Operation;
 
+/* How it ended. */
 typedef struct Completion {
     unsigned slot;
-    uint32_t cuda_result;  /* CUresult; 0 when the job succeeded */
-    uint32_t exec_time_us; /* rounded up; UINT32_MAX when longer */
-    const void *c;         /* the n results, until the slot's next submit(); NULL on failure */
-    uint64_t result;       /* of a Compute, as in VGPUSubmission; 0 for one without a result */
+    uint32_t cuda_result;  /* CUresult; 0 when the operation succeeded */
+    uint32_t exec_time_us; /* completion_usec() */
+    const void *c;         /* of a VectorAdd: the n sums, until the slot's next start(); NULL
+                            * on failure */
+    uint64_t result;       /* in a window: as in VGPUSubmission; 0 for one without a result */
 } Completion;
+
+/* completion_usec() - for Completion.exec_time_us: rounded up, UINT32_MAX when longer */
+static inline uint32_t completion_usec(uint64_t nsec)
+{
+    uint64_t usec = nsec / 1000 + (nsec % 1000 != 0);
+
+    return usec < UINT32_MAX ? (uint32_t) usec : UINT32_MAX;
+}
 
 typedef struct BackendOps {
     const char *name; /* as in VGPUDeviceInfo */
@@ -64,13 +75,13 @@ typedef struct BackendOps {
      * @ret: the backend, to be given to close()
      * @reason: BACKEND_REASON_MAX bytes; on failure one line without a newline
      *
-     * Returns 0, or negative errno; -ENODEV when this host or this build can't
+     * Returns 0, or a negative errno; -ENODEV when this host or this build can't
      * run the backend.
      */
     int (*open)(const BackendOptions *options, Backend **ret, char *reason);
 
     /*
-     * close() - give everything back; waits for jobs in flight
+     * close() - give everything back; waits for operations in flight
      * @backend: may be NULL
      *
      * Returns NULL.
@@ -78,50 +89,45 @@ typedef struct BackendOps {
     Backend *(*close)(Backend *backend);
 
     /*
-     * device_info() - what and how much there is, now
+     * device_info() - what device there is, and how much of it now
      *
      * Returns 0 and fills @ret, or the CUresult that prevented it.
      */
     uint32_t (*device_info)(Backend *backend, VGPUDeviceInfo *ret);
 
     /*
-     * submit() - run a job in a free slot
-     * @slot: less than n_slots, with no job in it
-     * @ret: filled when the job is finished (or failed) already
-     *
-     * Returns true when it is finished and @ret says how, false when collect()
-     * will say so later, after the next flush().
-     */
-    bool (*submit)(Backend *backend, unsigned slot, const Job *job, Completion *ret);
-
-    /*
-     * window_add() - there is a window
+     * window_add() - a VM's window was mapped
      * @window: stays the caller's
      *
-     * Where the device can't be told of it, then or with its first job, the window's jobs
-     * fail with the error.
+     * If the device can't be told of it, then or with the first operation in it, each
+     * operation in the window fails with the error.
      */
     void (*window_add)(Backend *backend, MappedWindow *window);
 
-    /* window_remove() - it goes; no job is in flight in it */
+    /* window_remove() - it is about to be unmapped; no operation is in flight in it */
     void (*window_remove)(Backend *backend, MappedWindow *window);
 
     /*
-     * compute() - as submit(), for a job in a window
-     * @compute: need not outlive the call, its window must outlive the job
+     * start() - run an operation in a free slot
+     * @slot: less than n_slots, with no operation in it
+     * @operation: need not outlive the call; its window must outlive the operation
+     * @ret: filled when the operation has finished (or failed) already
+     *
+     * Returns true when it has finished and @ret says how, false when collect()
+     * will say so later, after the next flush().
      */
-    bool (*compute)(Backend *backend, unsigned slot, const Compute *compute, Completion *ret);
+    bool (*start)(Backend *backend, unsigned slot, const Operation *operation, Completion *ret);
 
     /*
-     * flush() - no more jobs for now
+     * flush() - no more operations for now
      *
-     * To be called after a row of submit() and compute() and before waiting. What it costs to
-     * learn of a job's end is paid once for the row.
+     * To be called after a row of start() and before waiting. What it costs to learn of an
+     * operation's end is paid once for the row.
      */
     void (*flush)(Backend *backend);
 
     /*
-     * collect() - the jobs that finished since the last call; never blocks
+     * collect() - the operations that finished since the last call; never blocks
      * @ret: room for n_slots completions
      *
      * Returns their number, 0 when there are none (wait_fd may wake for nothing).
@@ -129,7 +135,7 @@ typedef struct BackendOps {
     unsigned (*collect)(Backend *backend, Completion ret[]);
 
     /*
-     * wait_fd() - what to wait on while jobs are in flight
+     * wait_fd() - what to wait on while operations are in flight
      *
      * Returns a file descriptor that belongs to the backend, to be watched
      * edge-triggered (EPOLLIN | EPOLLET) and never read.
@@ -139,8 +145,8 @@ typedef struct BackendOps {
     /*
      * lost() - has the device made this process unusable?
      *
-     * Looked at after every function but open() and close(). Once it is set,
-     * no job in flight is ever collected.
+     * To be asked after every function but open() and close(). Once it is set, no
+     * operation in flight is ever collected.
      *
      * Returns 0, or the CUresult that did it.
      */

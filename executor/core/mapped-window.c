@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "mapped-window.h"
 
+#include "cleanup.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,12 +13,12 @@
 
 int mapped_window_new(uint32_t id, int fd, MappedWindow **ret)
 {
+    CLEANUP_FREE MappedWindow *w = NULL;
     int seals = fcntl(fd, F_GET_SEALS);
     struct stat st;
     void *memory;
-    MappedWindow *w;
 
-    /* Operands are checked against the size, so that must stay as it is. */
+    /* Operands are checked against the size, so the size must not change. */
     if (seals < 0 || !(seals & F_SEAL_SHRINK))
         return -EINVAL;
     if (fstat(fd, &st) < 0)
@@ -28,18 +31,14 @@ int mapped_window_new(uint32_t id, int fd, MappedWindow **ret)
     if (!w)
         return -ENOMEM;
     memory = mmap(NULL, (size_t) st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED) {
-        int r = -errno;
-
-        free(w);
-        return r;
-    }
+    if (memory == MAP_FAILED)
+        return -errno;
 
     w->id = id;
     w->memory = memory;
     w->size = (uint64_t) st.st_size;
     memory_guard_add(&w->guard, memory, (size_t) st.st_size);
-    *ret = w;
+    *ret = TAKE_PTR(w);
     return 0;
 }
 
@@ -48,6 +47,7 @@ MappedWindow *mapped_window_free(MappedWindow *w)
     if (!w)
         return NULL;
 
+    assert(w->n_operations == 0);
     memory_guard_remove(&w->guard);
     munmap(w->memory, w->size);
     free(w);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One turn of the loop: take every request that is in the queue, submit it or answer it;
+ * One turn of the loop: take every request that is in the queue, start it or answer it;
  * flush the backend; show the mediator the answers; wait.
  *
  * Waiting is one system call, whatever happens next: the eventfds of queue and backend are
  * watched edge-triggered, and so never have to be read.
+ *
+ * A step of the loop returns 0, a negative errno, or SERVER_* (windows.h), which ends the
+ * loop. With -ECANCELED the reason stands on standard error already.
  */
 #include "server.h"
 
@@ -13,23 +16,21 @@
 #include "cleanup.h"
 #include "windows.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* Positive outcomes of a step, which end the loop, are SERVER_*. Of the negative ones,
- * -ECANCELED has been explained on standard error already. */
-
 /* What epoll tells apart. */
 enum { EVENT_SOCKET, EVENT_REQUESTS, EVENT_BACKEND };
 
-/* After so many requests the mediator is shown the answers, though more are to be taken: it
- * handles the first meanwhile. */
+/* After so many requests the mediator is shown the answers although more requests wait, so
+ * that it can handle the first answers meanwhile. */
 #define FLUSH_EVERY 16u
 
-/* After so many turns that found something to do, the socket's turn comes. */
+/* The socket is looked at after so many turns that found something to do without sleeping. */
 #define SOCKET_EVERY 64u
 
 typedef struct Slot {
@@ -79,35 +80,27 @@ static void server_answer_device_info(Server *s, uint64_t tag)
         answer_response(&s->answers, tag, &response);
 }
 
-static void server_complete_compute(Server *s, const Slot *slot, const Completion *completion)
+static void server_answer_compute(Server *s, const Slot *slot, const Completion *completion)
 {
-    const ExecutorResult lost = {.status = VGPU_ERROR_INVALID_REQUEST};
+    const ExecutorResult refusal = {.status = VGPU_ERROR_INVALID_REQUEST};
     const ExecutorResult result = {
         .result = completion->result,
         .exec_time_us = completion->exec_time_us,
     };
 
     if (mapped_window_is_lost(slot->window))
-        answer_result(&s->answers, slot->tag, &lost);
+        answer_result(&s->answers, slot->tag, &refusal);
     else if (completion->cuda_result != 0)
         answer_result_cuda_error(&s->answers, slot->tag, completion->cuda_result);
     else
         answer_result(&s->answers, slot->tag, &result);
 }
 
-static void server_answer_completion(Server *s, const Completion *completion)
+static void server_answer_request(Server *s, const Slot *slot, const Completion *completion)
 {
-    const Slot *slot = &s->slots[completion->slot];
     Response response = {.exec_time_us = completion->exec_time_us};
     uint32_t sum;
 
-    s->free_slots |= UINT64_C(1) << completion->slot;
-
-    if (slot->window) {
-        server_complete_compute(s, slot, completion);
-        windows_release(&s->windows, slot->window);
-        return;
-    }
     if (completion->cuda_result != 0) {
         answer_cuda_error(&s->answers, slot->tag, completion->cuda_result);
         return;
@@ -121,8 +114,23 @@ static void server_answer_completion(Server *s, const Completion *completion)
         response.data = completion->c;
         response.data_length = slot->size;
     }
-
     answer_response(&s->answers, slot->tag, &response);
+}
+
+static void server_complete(Server *s, const Completion *completion)
+{
+    const Slot *slot = &s->slots[completion->slot];
+    uint64_t bit = UINT64_C(1) << completion->slot;
+
+    assert((s->all_slots & bit) && !(s->free_slots & bit));
+    s->free_slots |= bit;
+
+    if (!slot->window) {
+        server_answer_request(s, slot, completion);
+        return;
+    }
+    server_answer_compute(s, slot, completion);
+    windows_release(&s->windows, slot->window);
 }
 
 /* ---- Requests ------------------------------------------------------------ */
@@ -134,86 +142,95 @@ static int server_complain(void)
 }
 
 /* To be called only while a slot is free. */
+static void server_start(Server *s, const Slot *slot, const Operation *operation)
+{
+    unsigned i = (unsigned) __builtin_ctzll(s->free_slots);
+    Completion completion;
+
+    assert(s->free_slots != 0);
+    s->free_slots &= ~(UINT64_C(1) << i);
+    s->slots[i] = *slot;
+
+    if (s->ops->start(s->backend, i, operation, &completion))
+        server_complete(s, &completion);
+}
+
+/* To be called only while a slot is free. */
 static int server_compute(Server *s, const Message *m)
 {
-    unsigned slot = (unsigned) __builtin_ctzll(s->free_slots);
     ExecutorResult refusal = {.status = VGPU_ERROR_INVALID_REQUEST};
+    Slot slot = {.tag = m->header.tag};
     ExecutorCompute message;
-    Completion completion;
-    Compute compute;
-    MappedWindow *window;
+    Operation operation;
     bool repeatable;
     int r;
 
     memcpy(&message, m->payload, sizeof(message));
-    r = windows_find(&s->windows, message.window, &window);
+    r = windows_find(&s->windows, message.window, &slot.window);
     if (r != 0)
         return r;
-    if (window && !mapped_window_is_lost(window))
-        refusal.status = vgpu_submission_check(&message.submission, window->size, &repeatable);
+    if (slot.window && !mapped_window_is_lost(slot.window))
+        refusal.status = vgpu_submission_check(&message.submission, slot.window->size, &repeatable);
     if (refusal.status != VGPU_ERROR_NONE || message.submission.opcode == VGPU_OP_RING_NOP) {
         answer_result(&s->answers, m->header.tag, &refusal);
         return 0;
     }
 
-    s->free_slots &= ~(UINT64_C(1) << slot);
-    s->slots[slot] = (Slot){.tag = m->header.tag, .window = window};
-    window->n_jobs++;
-    compute = (Compute){m->header.priority, window, message.submission};
-
-    if (s->ops->compute(s->backend, slot, &compute, &completion))
-        server_answer_completion(s, &completion);
+    slot.window->n_operations++;
+    operation = (Operation){
+        .priority = m->header.priority,
+        .window = slot.window,
+        .submission = message.submission,
+    };
+    server_start(s, &slot, &operation);
     return 0;
 }
 
-/* To be called only while a slot is free. */
-static void server_submit(Server *s, const Message *m, uint32_t opcode, const Job *job)
+static void server_add(Server *s, const Message *m, uint32_t opcode, const VectorAdd *add)
 {
-    unsigned slot = (unsigned) __builtin_ctzll(s->free_slots);
-    Completion completion;
-
-    s->free_slots &= ~(UINT64_C(1) << slot);
-    s->slots[slot] = (Slot){
+    const Slot slot = {
         .tag = m->header.tag,
         .opcode = opcode,
-        .size = job->n * vgpu_element_size(job->opcode),
+        .size = add->n * vgpu_element_size(add->opcode),
     };
+    Operation operation;
 
-    if (s->ops->submit(s->backend, slot, job, &completion))
-        server_answer_completion(s, &completion);
+    /* Not by an initializer: that would clear the room for a submission, too. */
+    operation.priority = m->header.priority;
+    operation.window = NULL;
+    operation.add = *add;
+    server_start(s, &slot, &operation);
 }
 
 /* The scalar form: the vector-add kernel on vectors of one element. */
-static void server_submit_scalar(Server *s, const Message *m)
+static void server_add_scalars(Server *s, const Message *m)
 {
     const unsigned char *params = m->payload + sizeof(VGPURequest);
-    const Job job = {
+    const VectorAdd add = {
         .opcode = VGPU_OP_VECTOR_ADD_INT32,
-        .priority = m->header.priority,
         .n = 1,
         .a = params,
         .b = params + sizeof(uint32_t),
     };
 
-    server_submit(s, m, VGPU_OP_CUDA_KERNEL, &job);
+    server_add(s, m, VGPU_OP_CUDA_KERNEL, &add);
 }
 
-static void server_submit_vector(Server *s, const Message *m, const VGPURequest *request)
+static void server_add_vectors(Server *s, const Message *m, const VGPURequest *request)
 {
     const unsigned char *data = m->payload + request->data_offset;
-    const Job job = {
+    const VectorAdd add = {
         .opcode = request->opcode,
-        .priority = m->header.priority,
         .n = request->data_length / (2 * vgpu_element_size(request->opcode)),
         .a = data,
         .b = data + request->data_length / 2,
     };
 
-    server_submit(s, m, request->opcode, &job);
+    server_add(s, m, request->opcode, &add);
 }
 
-/* The mediator checked the request already; a second look is cheap and keeps a
- * bug there from becoming one here. */
+/* The mediator has checked the request already. A second check is cheap and keeps a bug there
+ * from becoming one here. */
 static void server_request(Server *s, const Message *m)
 {
     VGPURequest request;
@@ -233,13 +250,13 @@ static void server_request(Server *s, const Message *m)
         server_answer_device_info(s, m->header.tag);
         break;
     case VGPU_OP_CUDA_KERNEL:
-        server_submit_scalar(s, m);
+        server_add_scalars(s, m);
         break;
     case VGPU_OP_VECTOR_ADD_INT32:
     case VGPU_OP_VECTOR_ADD_INT64:
     case VGPU_OP_VECTOR_ADD_FLOAT32:
     case VGPU_OP_VECTOR_ADD_FLOAT64:
-        server_submit_vector(s, m, &request);
+        server_add_vectors(s, m, &request);
         break;
     default:
         response.status = VGPU_ERROR_UNSUPPORTED_OP;
@@ -247,7 +264,7 @@ static void server_request(Server *s, const Message *m)
     }
 }
 
-static bool header_is_good(const ExecutorHeader *h)
+static bool server_accepts(const ExecutorHeader *h)
 {
     if (h->priority >= VGPU_N_PRIORITIES || h->reserved != 0)
         return false;
@@ -269,13 +286,13 @@ static int server_next(Server *s, Message *ret)
         return server_complain();
 
     *ret = (Message){.header = m->header, .payload = m->payload};
-    if (!header_is_good(&ret->header))
+    if (!server_accepts(&ret->header))
         return server_complain();
     executor_reader_pop(&s->requests);
     return 1;
 }
 
-/* Takes what is in the queue, as far as slots are free. */
+/* Takes requests out of the queue while there are any and slots are free. */
 static int server_take(Server *s)
 {
     Message m;
@@ -307,7 +324,7 @@ static int server_collect(Server *s)
     unsigned n = s->ops->collect(s->backend, completions);
 
     for (unsigned i = 0; i < n; i++)
-        server_answer_completion(s, &completions[i]);
+        server_complete(s, &completions[i]);
 
     return s->ops->lost(s->backend) != 0 ? SERVER_LOST : 0;
 }
@@ -337,8 +354,8 @@ static bool server_has_request(const Server *s)
     return s->free_slots != 0 && executor_reader_next(&s->requests, &m) != 0;
 }
 
-/* Looks for a request and for jobs that end, in turn. Returns false when there was neither,
- * for long enough; @ret_result is how the loop goes on. */
+/* Looks for a request and for operations that end, again and again for a short while. Returns
+ * false when there was neither; @ret_result is how the loop goes on. */
 static bool server_look(Server *s, int *ret_result)
 {
     const uint64_t before = s->free_slots;
@@ -360,7 +377,7 @@ static int server_sleep(Server *s)
     return server_wait(s, -1);
 }
 
-/* The socket is looked at now and then, too, when there is never time to sleep. */
+/* While it never sleeps, the loop still looks at the socket now and then. */
 static int server_wait_for_news(Server *s)
 {
     int r;
@@ -411,8 +428,8 @@ static int server_hello(Server *s)
     return channel_send_hello(&s->windows.channel, &hello);
 }
 
-/* Everything in flight, and everything that was received to be in flight, ends
- * with the error that the device ended with. */
+/* Whatever is in flight, and whatever waits in the queue, ends with the error that made the
+ * device unusable. */
 static void server_answer_lost(Server *s)
 {
     uint32_t cuda_result = s->ops->lost(s->backend);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The executor's loop: requests in, jobs to the backend, responses out. */
+/* The executor's loop: requests in, operations to the backend, answers out. */
 #ifndef VGPU_EXECUTOR_SERVER_H
 #define VGPU_EXECUTOR_SERVER_H
 
@@ -15,10 +15,10 @@ typedef struct ServerOptions {
  * server_run() - serve one mediator until it hangs up
  * @ops, @backend: an open backend; stays the caller's
  * @link: to the mediator; stays the caller's
- * @ret_idle: whether no job was left in flight; on true the backend can be
- *            closed without waiting for a device that may never answer
+ * @ret_idle: whether nothing was left in flight; if so, the backend can be closed without
+ *            waiting for a device that may never answer
  *
- * Says on standard error why it ended, unless the mediator hung up.
+ * Reports on standard error why it ended, unless the mediator hung up.
  *
  * Returns an exit status: EXECUTOR_EXIT_OK, _FAILURE or _STICKY.
  */

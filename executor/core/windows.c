@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "windows.h"
 
+#include "cleanup.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* The link that leads to the window of that number which is not removed; or NULL */
+/* The link that leads to the window of that number, unless it is removed; or NULL */
 static MappedWindow **windows_link(Windows *w, uint32_t id)
 {
     for (MappedWindow **link = &w->list; *link; link = &(*link)->next)
@@ -15,10 +18,11 @@ static MappedWindow **windows_link(Windows *w, uint32_t id)
     return NULL;
 }
 
-static void drop(Windows *w, MappedWindow **link)
+static void windows_drop(Windows *w, MappedWindow **link)
 {
     MappedWindow *window = *link;
 
+    assert(window->n_operations == 0);
     *link = window->next;
     w->ops->window_remove(w->backend, window);
     mapped_window_free(window);
@@ -28,29 +32,30 @@ void windows_release(Windows *w, MappedWindow *window)
 {
     MappedWindow **link = &w->list;
 
-    if (--window->n_jobs > 0 || !window->removed)
+    assert(window->n_operations > 0);
+    if (--window->n_operations > 0 || !window->removed)
         return;
 
     while (*link != window)
         link = &(*link)->next;
-    drop(w, link);
+    windows_drop(w, link);
 }
 
 void windows_drop_all(Windows *w)
 {
     while (w->list)
-        drop(w, &w->list);
+        windows_drop(w, &w->list);
 }
 
-static int complain(void)
+static int windows_complain(void)
 {
     fprintf(stderr, "vgpu-executor: the mediator sent something that is no window\n");
     return -ECANCELED;
 }
 
-/* A window that this process has no room for is not there, and what is to be computed
- * in it is refused: other VMs' work goes on. */
-static int add(Windows *w, uint32_t id, int fd)
+/* If a window can't be mapped, this process goes on without it, and everything that is to be
+ * computed in it is refused. Other VMs' work must not suffer from it. */
+static int windows_add(Windows *w, uint32_t id, int fd)
 {
     MappedWindow *window;
     int r;
@@ -71,38 +76,37 @@ static int add(Windows *w, uint32_t id, int fd)
     return 0;
 }
 
-/* The mediator removes no window with a job in it. If it does, the window stays until
- * the job is done: memory that a device works on must not be unmapped. */
-static void remove_window(Windows *w, uint32_t id)
+/* The mediator removes no window while an operation is in flight in it. If it does so all the
+ * same, the window stays until the operation has ended: memory that a device works on must
+ * not be unmapped. */
+static void windows_remove(Windows *w, uint32_t id)
 {
     MappedWindow **link = windows_link(w, id);
 
     if (!link)
-        return; /* one that there was no room for */
+        return; /* it could not be mapped */
 
     (*link)->removed = true;
-    if ((*link)->n_jobs == 0)
-        drop(w, link);
+    if ((*link)->n_operations == 0)
+        windows_drop(w, link);
 }
 
-static int take_messages(Windows *w)
+static int windows_take_messages(Windows *w)
 {
     WindowMessage m;
     int r;
 
     while ((r = channel_next(&w->channel, &m)) > 0) {
-        if (m.type == EXECUTOR_MSG_WINDOW_REMOVE) {
-            remove_window(w, m.window.id);
-        } else {
-            r = add(w, m.window.id, m.fd);
-            close(m.fd);
-            if (r < 0)
-                return r;
-        }
+        CLEANUP_CLOSE int fd = m.fd;
+
+        if (m.type == EXECUTOR_MSG_WINDOW_REMOVE)
+            windows_remove(w, m.window.id);
+        else if ((r = windows_add(w, m.window.id, fd)) < 0)
+            return r;
         if (w->ops->lost(w->backend) != 0)
             return SERVER_LOST;
     }
-    return r == -EPROTO ? complain() : r;
+    return r == -EPROTO ? windows_complain() : r;
 }
 
 int windows_receive(Windows *w)
@@ -113,7 +117,7 @@ int windows_receive(Windows *w)
         if (r == -EAGAIN)
             return 0;
         if (r == -EPROTO)
-            return complain();
+            return windows_complain();
         if (r < 0)
             return r;
         if (r == 0 && !channel_is_mid_message(&w->channel))
@@ -122,7 +126,7 @@ int windows_receive(Windows *w)
             fprintf(stderr, "vgpu-executor: the mediator hung up in the middle of a message\n");
             return -ECANCELED;
         }
-        r = take_messages(w);
+        r = windows_take_messages(w);
         if (r != 0)
             return r;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The windows that there are: they come and go through the socket. */
+/* The windows that are mapped: the mediator adds and removes them through the socket. */
 #ifndef VGPU_EXECUTOR_WINDOWS_H
 #define VGPU_EXECUTOR_WINDOWS_H
 
@@ -20,24 +20,26 @@ typedef struct Windows {
 } Windows;
 
 /*
- * windows_receive() - do all that is in the socket now
+ * windows_receive() - read the socket until it is empty, and do what the messages say
  *
- * Returns 0, SERVER_*, or a negative errno; -ECANCELED when standard error has the reason.
+ * Returns 0, SERVER_*, or a negative errno; -ECANCELED when the reason stands on standard
+ * error already.
  */
 int windows_receive(Windows *w);
 
 /*
- * windows_find() - the window of that number
- * @ret: NULL when there is none
+ * windows_find() - look a window up by its number
+ * @ret: NULL when there is none; written on 0
  *
- * One that is not known yet may be in the socket, so that is looked at. Returns as above.
+ * The message that adds an unknown window may still wait in the socket, so the socket is
+ * read first in that case. Returns as windows_receive().
  */
 int windows_find(Windows *w, uint32_t id, MappedWindow **ret);
 
-/* windows_release() - a job of the window has ended */
+/* windows_release() - an operation in the window has ended */
 void windows_release(Windows *w, MappedWindow *window);
 
-/* windows_drop_all() - with no job in flight */
+/* windows_drop_all() - unmap them all; no operation is in flight */
 void windows_drop_all(Windows *w);
 
 #endif

@@ -194,10 +194,10 @@ TEST(test_cpu_slots_are_apart)
     uint32_t c;
 
     assert_int_equal(backend_cpu.open(&o, &b, reason), 0);
-    assert_true(backend_cpu.submit(
-        b, 0, &(Job){.opcode = VGPU_OP_VECTOR_ADD_INT32, .n = 1, .a = &one, .b = &one}, &first));
-    assert_true(backend_cpu.submit(
-        b, 1, &(Job){.opcode = VGPU_OP_VECTOR_ADD_INT32, .n = 1, .a = &two, .b = &two}, &second));
+    assert_true(backend_cpu.start(
+        b, 0, &(Operation){.add = {VGPU_OP_VECTOR_ADD_INT32, 1, &one, &one}}, &first));
+    assert_true(backend_cpu.start(
+        b, 1, &(Operation){.add = {VGPU_OP_VECTOR_ADD_INT32, 1, &two, &two}}, &second));
     memcpy(&c, first.c, sizeof(c));
     assert_int_equal(c, 2);
     memcpy(&c, second.c, sizeof(c));
@@ -216,15 +216,15 @@ static void compute_at_end(Backend *b, MappedWindow *w, VGPUSubmission s, unsign
                            const uint64_t bytes[3])
 {
     VGPUOperand *operands[] = {&s.a, &s.b, &s.c};
-    Compute compute = {.window = w};
+    Operation operation = {.window = w};
     Completion completion;
     bool repeatable;
 
     for (unsigned i = 0; i < 3; i++)
         operands[i]->offset = i == which ? w->size - bytes[i] : 0;
     assert_int_equal(vgpu_submission_check(&s, w->size, &repeatable), VGPU_ERROR_NONE);
-    compute.submission = s;
-    assert_true(backend_cpu.compute(b, 0, &compute, &completion));
+    operation.submission = s;
+    assert_true(backend_cpu.start(b, 0, &operation, &completion));
 }
 
 static void vectors_at_end(Backend *b, MappedWindow *w, uint32_t type, uint64_t count)

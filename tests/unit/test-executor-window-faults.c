@@ -22,7 +22,7 @@ enum {
     LAUNCH_OUT_OF_RESOURCES = 701,
 };
 
-/* small: in its priority's own stream; large: in a lane; parts: in two lanes; product: of
+/* small: in its priority's own stream; large: in a pipe; parts: in two pipes; product: of
  * matrices in tiles; row: the same where two matrices have one row */
 static VGPUSubmission small, large, parts, product, row;
 
