@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "buffer.h"
+#include "fd-passing.h"
 
 #define SIZE_MIN 4096
 
@@ -78,30 +79,9 @@ int buffer_append_with_fd(Buffer *b, const void *data, size_t n, size_t limit, i
     return 0;
 }
 
-static ssize_t send_with_fd(int fd, const void *data, size_t n, int carried)
-{
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec iov = {.iov_base = (void *) data, .iov_len = n};
-    struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
-    };
-    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &carried, sizeof(carried));
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-/* What goes in one piece: up to the byte that the next descriptor goes with. */
-static size_t piece(const Buffer *b, size_t skip)
+/* How many bytes can go in one piece: those before the next descriptor's byte. The first @skip
+ * descriptors do not count. */
+static size_t buffer_piece(const Buffer *b, size_t skip)
 {
     size_t n = buffer_used(b);
 
@@ -110,28 +90,26 @@ static size_t piece(const Buffer *b, size_t skip)
     return n;
 }
 
-static ssize_t send_piece(Buffer *b, int fd)
+static ssize_t buffer_send_piece(Buffer *b, int socket)
 {
-    ssize_t n;
+    unsigned n_fds = b->n_fds > 0 && b->fds[0].position == b->sent;
+    ssize_t n = fd_passing_send(socket, b->data + b->start, buffer_piece(b, n_fds),
+                                n_fds > 0 ? &b->fds[0].fd : NULL, n_fds, MSG_DONTWAIT);
 
-    if (b->n_fds == 0 || b->fds[0].position != b->sent)
-        return send(fd, b->data + b->start, piece(b, 0), MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    n = send_with_fd(fd, b->data + b->start, piece(b, 1), b->fds[0].fd);
-    if (n > 0)
+    if (n > 0 && n_fds > 0)
         memmove(b->fds, b->fds + 1, --b->n_fds * sizeof(*b->fds));
     return n;
 }
 
-int buffer_send(Buffer *b, int fd)
+int buffer_send(Buffer *b, int socket)
 {
     while (buffer_used(b) > 0) {
-        ssize_t n = send_piece(b, fd);
+        ssize_t n = buffer_send_piece(b, socket);
 
-        if (n < 0 && errno == EINTR)
+        if (n == -EINTR)
             continue;
         if (n < 0)
-            return errno == EAGAIN ? 1 : -errno;
+            return n == -EAGAIN ? 1 : (int) n;
         b->start += (size_t) n;
         b->sent += (size_t) n;
     }

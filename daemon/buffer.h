@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bytes on their way out of a non-blocking socket, and descriptors among them. Takes no
- * memory while it is empty.
+ * Bytes on their way out through a socket, and descriptors among them. Sending never blocks.
+ * An empty buffer takes no memory after a burst.
  */
 #ifndef VGPU_BUFFER_H
 #define VGPU_BUFFER_H
@@ -13,11 +13,11 @@ typedef struct BufferFd BufferFd;
 
 typedef struct Buffer {
     char *data;
-    size_t start; /* of what is not sent yet */
+    size_t start; /* data[start..end) is not sent yet */
     size_t end;
     size_t size;
-    uint64_t sent; /* bytes, ever */
-    BufferFd *fds; /* of what is not sent yet, by position */
+    uint64_t sent; /* bytes since the buffer was last cleared */
+    BufferFd *fds; /* not sent yet, by position */
     size_t n_fds;
 } Buffer;
 
@@ -46,7 +46,7 @@ int buffer_append_with_fd(Buffer *b, const void *data, size_t n, size_t limit, i
  * Returns 0 when the buffer is empty, 1 when bytes are left and the caller
  * should wait for the socket, or a negative errno (-EPIPE when the peer is gone).
  */
-int buffer_send(Buffer *b, int fd);
+int buffer_send(Buffer *b, int socket);
 
 /* buffer_clear() - drop everything and the memory */
 void buffer_clear(Buffer *b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Descriptors that a peer passes with its bytes (SCM_RIGHTS). Whatever arrives
- * is closed on exec, is counted, and is somebody's to close.
+ * Descriptors that a peer passes with its bytes (fd-passing.h), up to what a message can have.
+ * Whatever arrives is counted here until somebody takes it or closes it.
  */
 #ifndef VGPU_PASSED_FDS_H
 #define VGPU_PASSED_FDS_H
@@ -26,10 +26,11 @@ static inline bool passed_fds_are_empty(const PassedFds *p)
 
 /*
  * passed_fds_receive() - recv(2) without blocking, and the descriptors that come with it
- * @p: they are added here
+ * @p: the descriptors are added here
  *
- * Returns the bytes received, 0 at the end, or a negative errno: -EPROTO when more
- * descriptors came than there is room for. Those that did fit are in @p also then.
+ * Returns the bytes received, 0 at the end of the stream, or a negative errno: -EPROTO when
+ * more descriptors came than there is room for, -EMFILE when this process may open no more.
+ * Those that did fit are in @p in either case.
  */
 ssize_t passed_fds_receive(PassedFds *p, int socket, void *buf, size_t size);
 

@@ -1,34 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "channel.h"
 
+#include "fd-passing.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* Takes the descriptors out of a received message's control data, all or none. */
-static int take_fds(Channel *c, struct msghdr *m)
-{
-    int r = m->msg_flags & MSG_CTRUNC ? -EPROTO : 0;
-
-    for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
-        size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        int fd;
-
-        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (size_t i = 0; i < n; i++) {
-            memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
-            if (r == 0 && i == 0 && c->n_fds < CHANNEL_FDS_MAX) {
-                c->fds[c->n_fds++] = fd;
-                continue;
-            }
-            close(fd);
-            r = -EPROTO;
-        }
-    }
-
-    return r;
-}
 
 void channel_close_fds(Channel *c)
 {
@@ -38,19 +16,9 @@ void channel_close_fds(Channel *c)
 
 int channel_receive(Channel *c)
 {
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(CHANNEL_FDS_MAX * sizeof(int))];
-    } control;
-    struct iovec iov;
-    struct msghdr m = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
-    };
+    /* At most one descriptor comes with a read. */
+    unsigned max = c->n_fds < CHANNEL_FDS_MAX ? c->n_fds + 1 : CHANNEL_FDS_MAX;
     ssize_t n;
-    int r;
 
     /* A descriptor comes with the first byte of its message. */
     if (c->n_fds > 0 && !channel_is_mid_message(c))
@@ -61,29 +29,26 @@ int channel_receive(Channel *c)
         c->in_end -= c->in_start;
         c->in_start = 0;
     }
+    assert(c->in_end < sizeof(c->in));
 
-    iov = (struct iovec){c->in + c->in_end, sizeof(c->in) - c->in_end};
     do
-        n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+        n = fd_passing_receive(c->fd, c->in + c->in_end, sizeof(c->in) - c->in_end, c->fds, max,
+                               &c->n_fds);
+    while (n == -EINTR);
 
     if (n < 0)
-        return errno == ECONNRESET ? 0 : -errno;
-    r = take_fds(c, &m);
-    if (r < 0)
-        return r;
-
+        return n == -ECONNRESET ? 0 : (int) n;
     c->in_end += (size_t) n;
     return (int) n;
 }
 
-static bool header_is_good(const ExecutorHeader *h)
+static bool channel_accepts(const ExecutorHeader *h)
 {
     return (h->type == EXECUTOR_MSG_WINDOW_ADD || h->type == EXECUTOR_MSG_WINDOW_REMOVE) &&
            h->length == sizeof(ExecutorWindow) && h->priority == 0 && h->reserved == 0;
 }
 
-static int take_fd(Channel *c)
+static int channel_take_fd(Channel *c)
 {
     int fd;
 
@@ -105,13 +70,13 @@ int channel_next(Channel *c, WindowMessage *ret)
         return 0;
 
     memcpy(&h, c->in + c->in_start, sizeof(h));
-    if (!header_is_good(&h))
+    if (!channel_accepts(&h))
         return -EPROTO;
     if (c->in_end - c->in_start < CHANNEL_MESSAGE_SIZE)
         return 0;
 
     if (h.type == EXECUTOR_MSG_WINDOW_ADD) {
-        m.fd = take_fd(c);
+        m.fd = channel_take_fd(c);
         if (m.fd < 0)
             return m.fd;
     }
