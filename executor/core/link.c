@@ -8,33 +8,37 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-static int complain(int fd, const char *what)
+static int link_refuse(int fd, const char *what)
 {
     fprintf(stderr, "vgpu-executor: descriptor %d is no %s\n", fd, what);
     return -EINVAL;
 }
 
-static int check_socket(int fd)
+static int link_check_socket(int fd)
 {
     int type = 0;
     socklen_t size = sizeof(type);
 
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
-        return complain(fd, "stream socket");
+        return link_refuse(fd, "stream socket");
     return 0;
 }
 
-static int map_memory(int fd, ExecutorMemory **ret)
+static int link_map_memory(int fd, ExecutorMemory **ret)
 {
     struct stat st;
     void *memory;
 
     if (fstat(fd, &st) < 0 || st.st_size != sizeof(ExecutorMemory))
-        return complain(fd, "memory for the queues");
+        return link_refuse(fd, "memory for the queues");
 
     memory = mmap(NULL, sizeof(ExecutorMemory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED)
-        return -errno;
+    if (memory == MAP_FAILED) {
+        int r = -errno;
+
+        fprintf(stderr, "vgpu-executor: memory for the queues: %s\n", strerror(-r));
+        return r;
+    }
     *ret = memory;
     return 0;
 }
@@ -46,14 +50,14 @@ int link_open(int first_fd, Link *ret)
         .requests_event = first_fd + EXECUTOR_FD_REQUESTS_EVENT,
         .answers_event = first_fd + EXECUTOR_FD_ANSWERS_EVENT,
     };
-    int r = check_socket(l.socket);
+    int r = link_check_socket(l.socket);
 
     if (r < 0)
         return r;
     for (int i = 0; i < EXECUTOR_N_FDS; i++)
         if (fcntl(first_fd + i, F_SETFD, FD_CLOEXEC) < 0)
-            return complain(first_fd + i, "descriptor of the mediator's");
-    r = map_memory(first_fd + EXECUTOR_FD_MEMORY, &l.memory);
+            return link_refuse(first_fd + i, "descriptor of the mediator's");
+    r = link_map_memory(first_fd + EXECUTOR_FD_MEMORY, &l.memory);
     if (r < 0)
         return r;
 

@@ -13,10 +13,11 @@ typedef struct Link {
 } Link;
 
 /*
- * link_open() - take up the descriptors from @first_fd on
- * @ret: never released: it is needed until the process ends
+ * link_open() - check the descriptors from @first_fd on, and map the queues
+ * @ret: needed until the process ends, so there is no link_close()
  *
- * Says on standard error what is wrong with them. Returns 0 or a negative errno.
+ * Returns 0, -EINVAL when a descriptor is not what it is to be, or another negative errno.
+ * Standard error has the reason.
  */
 int link_open(int first_fd, Link *ret);
 

@@ -2,18 +2,18 @@
 /*
  * vgpu-executor: computes requests for the mediator that started it.
  *
- * A process of its own, because a faulting kernel makes its process unusable
- * and a hung one can only be ended with it.
+ * It is a process of its own, because a kernel that faults makes its process unusable, and a
+ * kernel that hangs can only be ended with its process.
  */
 #include "server.h"
 
 #include "busy-poll.h"
+#include "parse.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -45,21 +45,14 @@ static void print_help(void)
         "run here, 4 a CUDA error made the process unusable.");
 }
 
-static int parse_number(const char *name, const char *s, long min, long max, long *ret)
+static int parse_number(const char *name, uint32_t min, uint32_t max, uint32_t *ret)
 {
-    char *end;
-    long n;
+    int r = parse_u32(optarg, min, max, ret);
 
-    errno = 0;
-    n = strtol(s, &end, 10);
-    if (errno != 0 || end == s || *end != '\0' || n < min || n > max) {
-        fprintf(stderr, "vgpu-executor: --%s=%s is not a number from %ld to %ld\n", name, s, min,
+    if (r < 0)
+        fprintf(stderr, "vgpu-executor: --%s=%s is not a number from %u to %u\n", name, optarg, min,
                 max);
-        return -EINVAL;
-    }
-
-    *ret = n;
-    return 0;
+    return r;
 }
 
 static bool backend_is_known(const char *name)
@@ -68,7 +61,8 @@ static bool backend_is_known(const char *name)
            strcmp(name, backend_cuda.name) == 0;
 }
 
-/* Returns 1 when there is nothing left to do, 0 to go on, -EINVAL. */
+/* Returns 0 to go on, 1 when there is nothing left to do, or a negative errno for wrong usage,
+ * which standard error explains. */
 static int parse_options(int argc, char *argv[], Options *ret)
 {
     enum {
@@ -93,8 +87,8 @@ static int parse_options(int argc, char *argv[], Options *ret)
         {0},
     };
     Options o = {.backend = "auto", .fd = -1, .open.n_slots = 4};
+    uint32_t fd = 0;
     int c, r = 0;
-    long n = 0;
 
     while (r == 0 && (c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
         switch (c) {
@@ -102,20 +96,17 @@ static int parse_options(int argc, char *argv[], Options *ret)
             o.backend = optarg;
             break;
         case OPT_DEVICE:
-            r = parse_number("device", optarg, 0, INT32_MAX, &n);
-            o.open.device = (unsigned) n;
+            r = parse_number("device", 0, INT32_MAX, &o.open.device);
             break;
         case OPT_SLOTS:
-            r = parse_number("slots", optarg, 1, EXECUTOR_SLOTS_MAX, &n);
-            o.open.n_slots = (unsigned) n;
+            r = parse_number("slots", 1, EXECUTOR_SLOTS_MAX, &o.open.n_slots);
             break;
         case OPT_BUSY_POLL:
-            r = parse_number("busy-poll", optarg, 0, BUSY_POLL_MAX_USEC, &n);
-            o.server.busy_poll_usec = (unsigned) n;
+            r = parse_number("busy-poll", 0, BUSY_POLL_MAX_USEC, &o.server.busy_poll_usec);
             break;
         case OPT_FD:
-            r = parse_number("fd", optarg, 0, INT32_MAX, &n);
-            o.fd = (int) n;
+            r = parse_number("fd", 0, INT32_MAX - EXECUTOR_N_FDS, &fd);
+            o.fd = (int) fd;
             break;
         case OPT_KERNELS:
             o.open.kernels = optarg;
@@ -150,31 +141,31 @@ static int parse_options(int argc, char *argv[], Options *ret)
     return 0;
 }
 
+/* Returns 0, or a negative errno that standard error explains. */
 static int open_backend(const Options *options, const BackendOps **ret_ops, Backend **ret_backend)
 {
-    const BackendOps *ops = &backend_cuda;
     bool is_auto = strcmp(options->backend, "auto") == 0;
     char reason[BACKEND_REASON_MAX];
-    int r = -ENODEV;
+    int r;
 
     if (strcmp(options->backend, backend_cpu.name) != 0) {
-        r = ops->open(&options->open, ret_backend, reason);
-        if (r < 0)
-            fprintf(stderr, "vgpu-executor: no CUDA%s: %s\n",
-                    is_auto ? ", computing on the CPU" : "", reason);
-        if (r < 0 && !is_auto)
-            return r;
-    }
-    if (r < 0) {
-        ops = &backend_cpu;
-        r = ops->open(&options->open, ret_backend, reason);
-        if (r < 0) {
-            fprintf(stderr, "vgpu-executor: no CPU backend: %s\n", reason);
-            return r;
+        r = backend_cuda.open(&options->open, ret_backend, reason);
+        if (r >= 0) {
+            *ret_ops = &backend_cuda;
+            return 0;
         }
+        fprintf(stderr, "vgpu-executor: no CUDA%s: %s\n", is_auto ? ", computing on the CPU" : "",
+                reason);
+        if (!is_auto)
+            return r;
     }
 
-    *ret_ops = ops;
+    r = backend_cpu.open(&options->open, ret_backend, reason);
+    if (r < 0) {
+        fprintf(stderr, "vgpu-executor: no CPU backend: %s\n", reason);
+        return r;
+    }
+    *ret_ops = &backend_cpu;
     return 0;
 }
 
@@ -187,15 +178,16 @@ int main(int argc, char *argv[])
     bool idle;
     int r, status;
 
-    /* The mediator's end of the socket closes with the mediator, but a process
-     * that hangs inside the CUDA driver would not see it. */
+    /* When the mediator ends, so does the socket. But a process that hangs inside the CUDA
+     * driver would not see that. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 
     r = parse_options(argc, argv, &options);
     if (r != 0)
         return r < 0 ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_OK;
-    if (link_open(options.fd, &link) < 0)
-        return EXECUTOR_EXIT_USAGE;
+    r = link_open(options.fd, &link);
+    if (r < 0)
+        return r == -EINVAL ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_FAILURE;
 
     r = open_backend(&options, &ops, &backend);
     if (r < 0)
@@ -204,9 +196,8 @@ int main(int argc, char *argv[])
     options.server.n_slots = options.open.n_slots;
     status = server_run(ops, backend, &options.server, &link, &idle);
 
-    /* Jobs in flight may never end, and an unusable CUDA context can't be closed:
-     * the kernel cleans up after both. Not exit(), whose handlers include the
-     * driver's. */
+    /* An operation in flight may never end, and an unusable CUDA context can't be closed. The
+     * kernel cleans up after both. exit() would run the driver's handlers. */
     if (!idle) {
         fflush(NULL);
         _exit(status);
