@@ -128,7 +128,7 @@ static unsigned receive_results(Client *c)
             n++;
         }
         if (n == 0 && executor_reader_sleep(&c->answers) == 0)
-            sleep_on(c->fds[EXECUTOR_FD_ANSWERS_EVENT]);
+            sleep_on(c->process.fds[EXECUTOR_FD_ANSWERS_EVENT]);
     }
     return n;
 }
@@ -143,7 +143,7 @@ static double run_executor_alone(const RingGuest *g, const VGPUSubmission *job, 
 
     client_hello(c);
     send_window(c, g);
-    if (fcntl(c->fds[EXECUTOR_FD_ANSWERS_EVENT], F_SETFL, O_RDWR) < 0)
+    if (fcntl(c->process.fds[EXECUTOR_FD_ANSWERS_EVENT], F_SETFL, O_RDWR) < 0)
         die("cannot wait for the executor");
     begin = now_sec();
     send_jobs(c, job, MANY);

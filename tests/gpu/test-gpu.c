@@ -332,7 +332,7 @@ TEST(test_hung_kernel_and_kill)
 {
     Client *c = start_with_hung_kernel();
 
-    kill(c->pid, SIGKILL);
+    kill(c->process.pid, SIGKILL);
     assert_hang_up(c, 128 + SIGKILL, "");
 }
 
@@ -394,7 +394,7 @@ TEST(test_hung_job)
     assert_true(client_receive(c, &r));
     assert_int_equal(r.tag, 3);
     assert_int_equal(r.result.status, VGPU_ERROR_NONE);
-    kill(c->pid, SIGKILL);
+    kill(c->process.pid, SIGKILL);
     assert_hang_up(c, 128 + SIGKILL, "");
     window_destroy(&w);
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "test-executor-client.h"
 
+#include "cleanup.h"
+#include "fd-passing.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -13,8 +16,8 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,100 +37,98 @@ __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *form
 
 /* ---- Starting and ending --------------------------------------------------- */
 
-static char *format_option(const char *name, const char *value)
+static void set_variable(const char *name, const char *value)
 {
-    char *option;
-
-    if (asprintf(&option, "--%s=%s", name, value) < 0)
-        die("out of memory");
-    return option;
+    if ((value ? setenv(name, value, 1) : unsetenv(name)) < 0)
+        die("setenv: %s", strerror(errno));
 }
 
-/* The descriptors that are inherited, above all others. */
-#define FIRST_FD 200
+static char script_path[] = "/tmp/vgpu-test-XXXXXX";
 
-__attribute__((noreturn)) static void run_executor(const ClientOptions *o, const int fds[],
-                                                   int stderr_fd)
+static void remove_script(void)
 {
-    char number[16];
-    char *argv[8] = {(char *) o->executor};
-    unsigned n = 1;
+    unlink(script_path);
+}
 
-    for (int i = 0; i < EXECUTOR_N_FDS; i++)
-        dup2(fds[i], FIRST_FD + i);
-    snprintf(number, sizeof(number), "%d", FIRST_FD);
-    argv[n++] = format_option("fd", number);
-    argv[n++] = format_option("backend", o->backend);
-    if (o->slots > 0) {
-        snprintf(number, sizeof(number), "%u", o->slots);
-        argv[n++] = format_option("slots", number);
-    }
-    if (o->kernels)
-        argv[n++] = format_option("kernels", o->kernels);
-    if (o->device)
-        argv[n++] = format_option("device", o->device);
+static void write_script(void)
+{
+    static const char script[] = "#!/bin/sh\n"
+                                 "exec \"$TEST_EXECUTOR\" \"$@\""
+                                 " ${TEST_KERNELS+\"--kernels=$TEST_KERNELS\"}"
+                                 " ${TEST_DEVICE+\"--device=$TEST_DEVICE\"}\n";
+    CLEANUP_CLOSE int fd = mkostemp(script_path, O_CLOEXEC);
+
+    if (fd < 0 || atexit(remove_script) != 0 || fchmod(fd, 0700) < 0 ||
+        write(fd, script, strlen(script)) != (ssize_t) strlen(script))
+        die("%s: %s", script_path, strerror(errno));
+}
+
+/* The mediator gives no --kernels, and no --device that is no number. A script in between adds
+ * them, and exec keeps the process. */
+static const char *path_of_executor(const ClientOptions *o)
+{
+    static bool script_is_written;
+
+    if (!o->kernels && !o->device)
+        return o->executor;
+
+    set_variable("TEST_EXECUTOR", o->executor);
+    set_variable("TEST_KERNELS", o->kernels);
+    set_variable("TEST_DEVICE", o->device);
+    if (!script_is_written)
+        write_script();
+    script_is_written = true;
+    return script_path;
+}
+
+/* With the executor's environment and standard error in the place of ours */
+static int start_process(Client *c, const ClientOptions *o)
+{
+    const ExecutorOptions options = {
+        .path = path_of_executor(o),
+        .backend = o->backend,
+        .slots = o->slots > 0 ? o->slots : 4,
+    };
+    const char *libraries = getenv("LD_LIBRARY_PATH");
+    CLEANUP_FREE char *our_libraries = libraries ? strdup(libraries) : NULL;
+    CLEANUP_CLOSE int our_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+    int r;
 
     if (o->library_dir)
-        setenv("LD_LIBRARY_PATH", o->library_dir, 1);
-    unsetenv("VGPU_FAKE_CUDA");
-    if (o->fake)
-        setenv("VGPU_FAKE_CUDA", o->fake, 1);
+        set_variable("LD_LIBRARY_PATH", o->library_dir);
+    set_variable("VGPU_FAKE_CUDA", o->fake);
+    dup2(c->stderr_fd, STDERR_FILENO);
 
-    dup2(stderr_fd, STDERR_FILENO);
-    execv(argv[0], argv);
-    dprintf(stderr_fd, "%s: %s\n", argv[0], strerror(errno));
-    _exit(127);
-}
+    r = executor_process_start(&c->process, &options);
 
-/* Returns the executor's end of the socket. */
-static int make_connection(Client *c)
-{
-    const struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
-    int pair[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        die("socketpair: %s", strerror(errno));
-    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-
-    c->fds[EXECUTOR_FD_SOCKET] = pair[0];
-    c->fds[EXECUTOR_FD_MEMORY] = memfd_create("executor", MFD_CLOEXEC);
-    c->fds[EXECUTOR_FD_REQUESTS_EVENT] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    c->fds[EXECUTOR_FD_ANSWERS_EVENT] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (ftruncate(c->fds[EXECUTOR_FD_MEMORY], sizeof(*c->memory)) < 0)
-        die("memory: %s", strerror(errno));
-    c->memory = mmap(NULL, sizeof(*c->memory), PROT_READ | PROT_WRITE, MAP_SHARED,
-                     c->fds[EXECUTOR_FD_MEMORY], 0);
-    if (c->memory == MAP_FAILED)
-        die("mmap: %s", strerror(errno));
-
-    c->requests = (ExecutorWriter){
-        .queue = &c->memory->requests,
-        .event = c->fds[EXECUTOR_FD_REQUESTS_EVENT],
-    };
-    c->answers.queue = &c->memory->answers;
-    return pair[1];
+    dup2(our_stderr, STDERR_FILENO);
+    set_variable("LD_LIBRARY_PATH", our_libraries);
+    return r;
 }
 
 Client *client_start(const ClientOptions *o)
 {
+    const struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
     Client *c = calloc(1, sizeof(*c));
-    int fds[EXECUTOR_N_FDS], socket;
+    int r;
 
     if (!c)
         die("out of memory");
-    socket = make_connection(c);
-    memcpy(fds, c->fds, sizeof(fds));
-    fds[EXECUTOR_FD_SOCKET] = socket;
-
+    c->process = EXECUTOR_PROCESS_NONE;
     c->stderr_fd = memfd_create("stderr", MFD_CLOEXEC);
-    c->pid = fork();
-    if (c->pid < 0 || c->stderr_fd < 0)
-        die("fork: %s", strerror(errno));
-    if (c->pid == 0)
-        run_executor(o, fds, c->stderr_fd);
+    r = start_process(c, o);
+    if (r < 0)
+        die("%s: %s", o->executor, strerror(-r));
 
-    close(socket);
+    setsockopt(c->process.fds[EXECUTOR_FD_SOCKET], SOL_SOCKET, SO_RCVTIMEO, &timeout,
+               sizeof(timeout));
+    setsockopt(c->process.fds[EXECUTOR_FD_SOCKET], SOL_SOCKET, SO_SNDTIMEO, &timeout,
+               sizeof(timeout));
+    c->requests = (ExecutorWriter){
+        .queue = &c->process.memory->requests,
+        .event = c->process.fds[EXECUTOR_FD_REQUESTS_EVENT],
+    };
+    c->answers.queue = &c->process.memory->answers;
     return c;
 }
 
@@ -160,15 +161,12 @@ static int wait_for_end(pid_t pid)
 
 int client_end(Client *c, char **ret_stderr)
 {
-    int status = wait_for_end(c->pid);
+    int status = wait_for_end(c->process.pid);
 
     if (ret_stderr)
         *ret_stderr = read_stderr(c->stderr_fd);
 
-    client_hang_up(c);
-    for (int i = EXECUTOR_FD_MEMORY; i < EXECUTOR_N_FDS; i++)
-        close(c->fds[i]);
-    munmap(c->memory, sizeof(*c->memory));
+    executor_process_close(&c->process);
     close(c->stderr_fd);
     free(c->pending);
     free(c);
@@ -177,9 +175,9 @@ int client_end(Client *c, char **ret_stderr)
 
 void client_hang_up(Client *c)
 {
-    if (c->fds[EXECUTOR_FD_SOCKET] >= 0)
-        close(c->fds[EXECUTOR_FD_SOCKET]);
-    c->fds[EXECUTOR_FD_SOCKET] = -1;
+    if (c->process.fds[EXECUTOR_FD_SOCKET] >= 0)
+        close(c->process.fds[EXECUTOR_FD_SOCKET]);
+    c->process.fds[EXECUTOR_FD_SOCKET] = -1;
 }
 
 /* ---- Messages from us --------------------------------------------------------- */
@@ -191,25 +189,12 @@ bool client_send_socket(Client *c, const void *bytes, size_t size)
 
 bool client_send_with_fds(Client *c, const void *bytes, size_t size, const int fds[], unsigned n)
 {
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {0};
-    struct iovec iov = {(void *) bytes, size};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t sent = fd_passing_send(c->process.fds[EXECUTOR_FD_SOCKET], bytes, size, fds, n, 0);
 
-    if (n > 0) {
-        struct cmsghdr *h = (struct cmsghdr *) control;
-
-        m.msg_control = control;
-        m.msg_controllen = CMSG_SPACE(n * sizeof(int));
-        h->cmsg_level = SOL_SOCKET;
-        h->cmsg_type = SCM_RIGHTS;
-        h->cmsg_len = CMSG_LEN(n * sizeof(int));
-        memcpy(CMSG_DATA(h), fds, n * sizeof(int));
-    }
-
-    if (sendmsg(c->fds[EXECUTOR_FD_SOCKET], &m, MSG_NOSIGNAL) == (ssize_t) size)
+    if (sent == (ssize_t) size)
         return true;
-    if (errno != EPIPE && errno != ECONNRESET)
-        die("sendmsg: %s", strerror(errno));
+    if (sent != -EPIPE && sent != -ECONNRESET)
+        die("sendmsg: %s", strerror(sent < 0 ? (int) -sent : EIO));
     return false;
 }
 
@@ -219,7 +204,8 @@ void client_sync(const Client *c)
     int unread = 1;
 
     while (unread > 0) {
-        if (ioctl(c->fds[EXECUTOR_FD_SOCKET], SIOCOUTQ, &unread) < 0 || time(NULL) > give_up)
+        if (ioctl(c->process.fds[EXECUTOR_FD_SOCKET], SIOCOUTQ, &unread) < 0 ||
+            time(NULL) > give_up)
             die("the executor does not read its socket");
         sched_yield();
     }
@@ -303,7 +289,7 @@ void client_hello(Client *c)
         ExecutorHeader header;
         ExecutorHello hello;
     } m;
-    ssize_t n = recv(c->fds[EXECUTOR_FD_SOCKET], &m, sizeof(m), MSG_WAITALL);
+    ssize_t n = recv(c->process.fds[EXECUTOR_FD_SOCKET], &m, sizeof(m), MSG_WAITALL);
 
     if (n != sizeof(m))
         die("no hello; the executor said: %s", read_stderr(c->stderr_fd));
@@ -317,7 +303,7 @@ void client_hello(Client *c)
 static bool is_gone(Client *c)
 {
     char byte;
-    ssize_t n = recv(c->fds[EXECUTOR_FD_SOCKET], &byte, 1, MSG_DONTWAIT);
+    ssize_t n = recv(c->process.fds[EXECUTOR_FD_SOCKET], &byte, 1, MSG_DONTWAIT);
 
     if (n > 0)
         die("a message through the socket that is no hello");
@@ -328,8 +314,8 @@ static bool is_gone(Client *c)
 static int wait_for_answer(Client *c, const ExecutorMessage **ret)
 {
     struct pollfd p[] = {
-        {.fd = c->fds[EXECUTOR_FD_ANSWERS_EVENT], .events = POLLIN},
-        {.fd = c->fds[EXECUTOR_FD_SOCKET], .events = POLLIN},
+        {.fd = c->process.fds[EXECUTOR_FD_ANSWERS_EVENT], .events = POLLIN},
+        {.fd = c->process.fds[EXECUTOR_FD_SOCKET], .events = POLLIN},
     };
     eventfd_t count;
 

@@ -7,18 +7,14 @@
 #ifndef TEST_EXECUTOR_CLIENT_H
 #define TEST_EXECUTOR_CLIENT_H
 
-#include "executor-queue.h"
-
-#include <sys/types.h>
+#include "executor-process.h"
 
 #define CLIENT_TIMEOUT_S 60
 
 typedef struct Client {
-    int fds[EXECUTOR_N_FDS]; /* of the socket, our end, blocking; -1 when hung up */
+    ExecutorProcess process; /* the socket blocks; it is -1 when hung up */
     int stderr_fd;           /* what the executor says */
-    pid_t pid;
-    VGPUDeviceInfo device; /* after client_hello() */
-    ExecutorMemory *memory;
+    VGPUDeviceInfo device;   /* after client_hello() */
     ExecutorWriter requests;
     ExecutorReader answers;
     unsigned unanswered;    /* requests in the queue, or on the executor */

@@ -212,7 +212,7 @@ TEST(test_hung_kernel_leaves_the_others)
         assert_int_equal(r.tag, i);
         assert_sum(&r);
     }
-    kill(c->pid, SIGTERM);
+    kill(c->process.pid, SIGTERM);
     assert_end(c, 128 + SIGTERM, "");
 }
 
@@ -226,11 +226,11 @@ TEST(test_hung_kernel_and_hang_up)
 /* For a fifth of a second nothing comes from the executor, and it does nothing. */
 static void assert_at_rest(const Client *c)
 {
-    struct pollfd p = {.fd = c->fds[EXECUTOR_FD_ANSWERS_EVENT], .events = POLLIN};
+    struct pollfd p = {.fd = c->process.fds[EXECUTOR_FD_ANSWERS_EVENT], .events = POLLIN};
     struct timespec before, after;
     clockid_t clock;
 
-    assert_int_equal(clock_getcpuclockid(c->pid, &clock), 0);
+    assert_int_equal(clock_getcpuclockid(c->process.pid, &clock), 0);
     assert_int_equal(clock_gettime(clock, &before), 0);
     assert_int_equal(poll(&p, 1, 200), 0);
     assert_int_equal(clock_gettime(clock, &after), 0);
@@ -301,7 +301,7 @@ TEST(test_hung_call_can_be_killed)
     c = client_start(&o);
     send_scalar(c, 1, VGPU_PRIORITY_LOW);
     trace = open_trace(fifo, "cuLaunchKernel");
-    kill(c->pid, SIGKILL);
+    kill(c->process.pid, SIGKILL);
     assert_end(c, 128 + SIGKILL, "");
 
     fclose(trace);

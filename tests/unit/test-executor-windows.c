@@ -494,7 +494,7 @@ TEST(test_killed)
         assert_true(client_send(c, m, message_plain(m, 9, VGPU_OP_NOP)));
         if (i % 2 == 1)
             assert_true(client_receive(c, &r));
-        kill(c->pid, SIGKILL);
+        kill(c->process.pid, SIGKILL);
         assert_hang_up(c, 128 + SIGKILL, "");
     }
 
