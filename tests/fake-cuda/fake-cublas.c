@@ -41,8 +41,8 @@ int cublasSetStream_v2(CudaBlasHandle handle, CUstream stream)
     return SUCCESS;
 }
 
-/* By columns, c (m x n) = a (m x k) times b (k x n) is by rows c (n x m) = b (n x k) times
- * a (k x m). */
+/* cuBLAS's matrices are by columns. c (m x n) = a (m x k) times b (k x n) is, by rows,
+ * c (n x m) = b (n x k) times a (k x m). */
 static int multiply(CudaBlasHandle handle, const char *kernel, int m, int n, int k, const void *a,
                     int lda, const void *b, int ldb, void *c, int ldc, double alpha, double beta)
 {

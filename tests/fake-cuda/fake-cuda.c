@@ -2,14 +2,13 @@
 /*
  * A libcuda.so.1 for machines without a GPU: exactly the functions that the
  * executor uses (cuda-driver.h lists them), over the fake device of fake-device.c.
- * plan.h says how it is told to misbehave. It is never installed.
+ * fake-plan.h says how it is told to misbehave. It is never installed.
  *
- * A caller that breaks a rule of the driver API doesn't get an error, as it
- * would from a real driver: the process is aborted with a message, so that a
- * test can't overlook it.
+ * When a caller breaks a rule of the driver API, a real driver returns an error. This one
+ * aborts the process with a message, so that a test can't overlook it.
  */
 #include "fake-device.h"
-#include "plan.h"
+#include "fake-plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -412,7 +411,7 @@ CUresult cuModuleUnload(CUmodule module)
     return CUDA_SUCCESS;
 }
 
-/* In PTX the name must be there; what a binary holds, the fake can't see. */
+/* PTX must have the name. The fake can't look into a binary. */
 CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
 {
     const FakeKernel *kernel;

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Far from any address of the host's, so that mixing the two up is noticed. */
+/* The device's addresses are far from any of the host's, so that a mix-up is noticed. */
 #define DEVICE_ADDRESS_OFFSET 0x5a00000000000000ull
 
 typedef struct Work {
@@ -167,8 +167,8 @@ static Memory **memory_find(const void *host, const char *what)
     fake_misuse("%s: %p was not allocated", what, host);
 }
 
-/* Takes it away when the device does nothing, as the driver does. What is queued and needs
- * it will be misuse. Returns what is to be freed. */
+/* Waits, as the driver does, until the device does nothing. Whatever is queued and needs the
+ * memory will be misuse. Returns what is to be freed. */
 static void *memory_remove(const void *host, int kind, const char *what)
 {
     Memory **link, *m;
@@ -219,7 +219,7 @@ CUdeviceptr fake_memory_device_address(void *host)
     return (CUdeviceptr) (uintptr_t) host + DEVICE_ADDRESS_OFFSET;
 }
 
-/* Under the lock: all rows lie in one pinned piece of the host's memory. */
+/* Under the lock. All rows have to lie in one pinned piece of the host's memory. */
 static void check_host_rows(const FakeCopy *c, const char *what)
 {
     size_t size = (c->height - 1) * c->host_pitch + c->width;
@@ -232,7 +232,7 @@ static void check_host_rows(const FakeCopy *c, const char *what)
     fake_misuse("%s: %zu bytes at %p are not pinned", what, size, (void *) c->host);
 }
 
-/* Under the lock; returns where the device's rows are. */
+/* Under the lock. Returns where the device's rows are. */
 static unsigned char *check_copy(const FakeCopy *c, const char *what)
 {
     if (c->width == 0 || c->height == 0 || c->host_pitch < c->width || c->device_pitch < c->width ||
@@ -261,7 +261,7 @@ static void work_free(Work *w)
     free(w);
 }
 
-/* One of the streams that can go on, at random. */
+/* Picks one of the streams that can go on, at random. */
 static CUstream pick_stream(void)
 {
     CUstream picked = NULL;
@@ -288,7 +288,7 @@ static void pass_time(void)
     nanosleep(&t, NULL);
 }
 
-/* The operands of a request are the executor's own: nobody may change them meanwhile. */
+/* The operands of a request are in the executor's own memory, so nobody may change them. */
 static void check_operands(const Work *w)
 {
     size_t element = fake_kernel_element(w->launch.kernel);
@@ -473,7 +473,7 @@ CUstream fake_stream_new(void)
     return s;
 }
 
-/* Locks the device, whatever the stream is. */
+/* Locks the device. */
 static void stream_lock(CUstream stream, const char *what)
 {
     pthread_mutex_lock(&device.lock);
@@ -515,7 +515,7 @@ static void stream_push(CUstream s, Work *w)
     pthread_cond_signal(&device.work);
 }
 
-/* Under the lock: what the operands of a request are. */
+/* Under the lock. Returns a copy of the operands of a request. */
 static unsigned char *copy_operands(const FakeLaunch *launch)
 {
     size_t element = fake_kernel_element(launch->kernel), size = launch->request.n * element;

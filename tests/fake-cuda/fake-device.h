@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The fake GPU: streams of kernels, copies and callbacks, executed on a thread of
- * its own, each stream in order and the streams among each other in random order.
+ * The fake GPU executes streams of kernels, copies and callbacks on a thread of its own:
+ * each stream in order, and the streams among each other in random order.
  *
- * It watches over what it is given, and misuse ends the process with a message:
- * addresses that are not the device's or reach outside an allocation, copies from
- * or to host memory that is not pinned, and operands of a request that the host
- * changed while a kernel that reads them was pending.
+ * It checks what it is given, and ends the process with a message when it is misused: by
+ * addresses that are not the device's or reach outside an allocation, by copies from or to
+ * host memory that is not pinned, and by a host that changes the operands of a request
+ * while a kernel that reads them is pending.
  *
  * All functions are thread-safe.
  */
-#ifndef FAKE_CUDA_DEVICE_H
-#define FAKE_CUDA_DEVICE_H
+#ifndef FAKE_DEVICE_H
+#define FAKE_DEVICE_H
 
 #include "cuda-driver.h"
 #include "kernels.h"
@@ -49,15 +49,15 @@ typedef struct FakeCopy {
     bool to_device;
 } FakeCopy;
 
-/* Says what was wrong and aborts. */
+/* fake_misuse() - write what was wrong to standard error, and abort */
 __attribute__((format(printf, 1, 2), noreturn)) void fake_misuse(const char *format, ...);
 
-/* fake_kernel_find() - the built-in kernel of that name, or NULL (kernels.c) */
+/* fake_kernel_find() - the built-in kernel of that name, or NULL (fake-kernels.c) */
 const FakeKernel *fake_kernel_find(const char *name);
 FakeKernelKind fake_kernel_kind(const FakeKernel *kernel);
 /* fake_kernel_element() - bytes of an element */
 size_t fake_kernel_element(const FakeKernel *kernel);
-/* fake_kernel_run() - compute; takes @ns to report that it took that long */
+/* fake_kernel_run() - compute, and report that it took @ns */
 void fake_kernel_run(const FakeLaunch *launch, uint64_t ns);
 
 /* fake_resolve() - the host's address of the device's, checked */
@@ -72,7 +72,7 @@ void fake_device_stop(void);
 void *fake_memory_alloc(size_t size);
 void fake_memory_free(void *host);
 CUdeviceptr fake_memory_device_address(void *host);
-/* Memory of the host's that becomes pinned and mapped */
+/* The host's own memory becomes pinned and mapped. */
 void fake_memory_register(void *host, size_t size);
 void fake_memory_unregister(void *host);
 /* The device's own memory */
@@ -88,7 +88,8 @@ void fake_stream_launch(CUstream stream, const FakeLaunch *launch, CUresult faul
 void fake_stream_copy(CUstream stream, const FakeCopy *copy, const char *what);
 void fake_stream_callback(CUstream stream, CUstreamCallback callback, void *user_data);
 
-/* For fake-cublas.c: what every call begins with, and whether there is one at all (fake-cuda.c) */
+/* For fake-cublas.c, from fake-cuda.c: what every call begins with, and whether cuBLAS is to work
+ */
 CUresult fake_enter_blas(const char *function);
 bool fake_has_blas(void);
 

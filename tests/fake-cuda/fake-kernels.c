@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The fake device's own code for the built-in kernels, written anew from what
- * kernels.h says that they do. All memory that a launch names is checked.
+ * The fake device's own code for the built-in kernels. It is written from what kernels.h says
+ * of them, not from their source. All memory that a launch names is checked.
  */
 #include "fake-device.h"
 
@@ -218,7 +218,7 @@ static size_t rows_size(uint64_t rows, uint64_t stride, uint64_t columns, size_t
     return ((rows - 1) * stride + columns) * element;
 }
 
-/* The blocks have successive parts of the vector; which ones is not for the host to know. */
+/* The blocks have successive parts of the vector. The host must not rely on which. */
 static void run_vector(const FakeLaunch *l, uint64_t ns)
 {
     const FakeKernel *k = l->kernel;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "plan.h"
+#include "fake-plan.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * VGPU_FAKE_CUDA, read in cuInit(). Items are separated by commas:
  *
  *   devices=N
- *       how many devices there are (default 1); with 0 cuInit() says so
+ *       how many devices there are (default 1); with 0 cuInit() fails
  *   blas=0
  *       the fake cuBLAS makes no handles
  *   fail=FUNCTION:CURESULT:after=K
@@ -28,8 +28,8 @@
  *
  *   VGPU_FAKE_CUDA="slow=5,fail=cuLaunchKernel:701:after=3"
  */
-#ifndef FAKE_CUDA_PLAN_H
-#define FAKE_CUDA_PLAN_H
+#ifndef FAKE_PLAN_H
+#define FAKE_PLAN_H
 
 #include <stdbool.h>
 
@@ -54,10 +54,10 @@ typedef struct Plan {
     PlanItem fault;
 } Plan;
 
-/* plan_read() - what VGPU_FAKE_CUDA says; aborts on anything it does not understand */
+/* plan_read() - read VGPU_FAKE_CUDA; aborts on anything that it does not understand */
 Plan plan_read(void);
 
-/* plan_item_is_due() - counts a call of @function; is it the one that @item means? */
+/* plan_item_is_due() - count a call of @function; returns whether @item means this one */
 bool plan_item_is_due(PlanItem *item, const char *function);
 
 #endif
