@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The mediator's side of an executor, for tests and benchmarks: starts the
- * real program and talks to it. Every failure to do so, and every wait that takes
- * longer than CLIENT_TIMEOUT_S, ends the process with a message.
+ * The mediator's side of an executor, for tests and benchmarks. It starts the real program as
+ * the mediator does, and can say things that the mediator never says. Every failure to do
+ * so, and every wait that takes longer than CLIENT_TIMEOUT_S, ends the process with a message.
  */
 #ifndef TEST_EXECUTOR_CLIENT_H
 #define TEST_EXECUTOR_CLIENT_H
@@ -11,9 +11,12 @@
 
 #define CLIENT_TIMEOUT_S 60
 
+/* Room for any message */
+#define MESSAGE_MAX (sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX)
+
 typedef struct Client {
     ExecutorProcess process; /* the socket blocks; it is -1 when hung up */
-    int stderr_fd;           /* what the executor says */
+    int stderr_fd;           /* a file with what the executor says */
     VGPUDeviceInfo device;   /* after client_hello() */
     ExecutorWriter requests;
     ExecutorReader answers;
@@ -54,18 +57,18 @@ bool client_receive(Client *c, ClientResponse *ret);
 bool client_has_input(const Client *c);
 
 /*
- * client_send() - messages, one after the other
+ * client_send() - send messages, one after the other
  *
- * Windows go through the socket, everything else into the queue: all that there is room for,
- * and the rest as client_receive() makes room. A last message that is shorter than it says
- * goes as it is. False when the executor is known to be gone.
+ * WINDOW_ADD and WINDOW_REMOVE go through the socket. All others go into the queue, as far as
+ * there is room; client_receive() makes room for the rest. If the last message is shorter than
+ * it says, it is sent as it is. Returns false when the executor is known to be gone.
  */
 bool client_send(Client *c, const void *bytes, size_t size);
 
-/* client_send_socket() - bytes through the socket, whatever they are; false as above */
+/* client_send_socket() - send any bytes through the socket; returns as client_send() */
 bool client_send_socket(Client *c, const void *bytes, size_t size);
 
-/* client_send_with_fds() - the same in one write, with descriptors at its first byte */
+/* client_send_with_fds() - the same in one write, with descriptors at the first byte */
 bool client_send_with_fds(Client *c, const void *bytes, size_t size, const int fds[], unsigned n);
 
 /* client_sync() - wait until the executor has taken all that is in the socket */
@@ -76,15 +79,15 @@ void client_hang_up(Client *c);
 
 /*
  * client_end() - wait for the process to end, and free @c
- * @ret_stderr: what it said, to be freed by the caller; may be NULL
+ * @ret_stderr: what it wrote to standard error, to be freed by the caller; may be NULL
  *
  * Returns its exit status, or 128 + the signal that ended it.
  */
 int client_end(Client *c, char **ret_stderr);
 
 /*
- * message_*() - one message, a REQUEST if nothing else is said, written to @buf
- * @buf: sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX bytes
+ * message_*() - write one message to @buf, a REQUEST if nothing else is said
+ * @buf: MESSAGE_MAX bytes
  *
  * Returns its size.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the executor computes in windows, from outside: every operation on every
- * type. Arguments and environment as for test-executor, and
+ * What the executor computes in windows: every operation on every type. Arguments and
+ * environment are those of test-executor, and
  *
  *   test-executor-compute cpu-alone    the CPU backend where there is no OpenBLAS
  *
@@ -35,8 +35,7 @@ static int setup_sized(void **state, uint64_t size)
     Fixture *f = calloc(1, sizeof(*f));
 
     assert_non_null(f);
-    f->client = client_start(&options);
-    client_hello(f->client);
+    f->client = start_ready(&options);
     f->window = window_create(5, size);
     window_send_add(f->client, &f->window);
     *state = f;
@@ -56,13 +55,9 @@ static int setup_large(void **state)
 static int teardown(void **state)
 {
     Fixture *f = *state;
-    char *text;
 
     window_send_remove(f->client, &f->window);
-    client_hang_up(f->client);
-    assert_int_equal(client_end(f->client, &text), EXECUTOR_EXIT_OK);
-    assert_string_equal(text, "");
-    free(text);
+    assert_good_end(f->client);
     window_destroy(&f->window);
     free(f);
     return 0;
@@ -85,8 +80,8 @@ static uint64_t align(uint64_t offset)
     return (offset + 7) & ~UINT64_C(7);
 }
 
-/* a, b and c one after the other, from @offset on; every other one of them unaligned to
- * more than its element */
+/* a, b and c lie one after the other, from @offset on. b and c are aligned to no more than an
+ * element. */
 static VGPUSubmission submission(uint32_t opcode, uint32_t type, uint64_t count, uint32_t sa,
                                  uint32_t sb, uint32_t sc, uint64_t offset)
 {
@@ -107,8 +102,8 @@ static VGPUSubmission submission(uint32_t opcode, uint32_t type, uint64_t count,
 
 /* ---- Vectors ------------------------------------------------------------------- */
 
-/* Around every length at which something changes: a vector register's, a block's, a
- * part's, the largest that is computed at once. */
+/* Lengths around each at which something changes: that of a vector register, a block, a part,
+ * and the largest that is computed while it is started */
 static void test_lengths(void **state)
 {
     static const uint64_t lengths[] = {1,    2,    3,    4,    5,    7,    8,    9,    15,
@@ -156,7 +151,7 @@ static void test_strides(void **state)
     }
 }
 
-/* Around the lengths of the parts that go over the bus, with and without gaps */
+/* Lengths around those of the parts that go over the bus, with and without gaps */
 static void test_large(void **state)
 {
     static const uint64_t lengths[] = {21845,  21846,  65537,  262143,
@@ -179,7 +174,7 @@ static void test_large(void **state)
     }
 }
 
-/* More steps than are handed to a device at once, without and with gaps */
+/* More steps than a device gets at once, without and with gaps */
 static void test_very_long(void **state)
 {
     Fixture *f = *state;
@@ -240,7 +235,7 @@ static void test_in_place_large(void **state)
     }
 }
 
-/* Operands whose elements stand between each other's */
+/* The elements of the operands stand between each other's. */
 static void test_interleaved(void **state)
 {
     static const uint64_t lengths[] = {3, 1000, 70000};
@@ -259,7 +254,7 @@ static void test_interleaved(void **state)
     }
 }
 
-/* The window's first and last bytes */
+/* Operands at the window's first and last bytes */
 static void test_edges_of_the_window(void **state)
 {
     static const uint64_t lengths[] = {1, 16, 5000, 40000};
@@ -373,7 +368,7 @@ static void assert_extreme(Fixture *f, uint32_t opcode, uint32_t type, double x,
     assert_int_equal(r.result.result, bits);
 }
 
-/* By their bits, so that the reference is not trusted blindly */
+/* Results by their bits, so that the test does not trust its reference blindly */
 static void test_known_bits(void **state)
 {
     Fixture *f = *state;
@@ -474,7 +469,7 @@ static void test_matmul_in_tiles(void **state)
     }
 }
 
-/* Whatever c held counts for nothing; what is no number in a or b goes where it must. */
+/* What c held has no effect. A NaN or infinity in a or b has its effect where it must. */
 static void test_matmul_specials(void **state)
 {
     static const uint32_t sizes[][3] = {{5, 6, 7}, {200, 190, 180}};
@@ -500,8 +495,8 @@ static void test_matmul_specials(void **state)
     }
 }
 
-/* Rows further apart than a driver's copies can be: the window is mostly holes, and what
- * lies between the rows is not looked at. */
+/* Rows further apart than the pitch of a driver's copy can be. The window is mostly holes, and
+ * the test does not look at what lies between the rows. */
 static void test_matmul_of_distant_rows(void **state)
 {
     Fixture *f = *state;
@@ -539,7 +534,7 @@ static void test_matmul_of_distant_rows(void **state)
 
 /* ---- main --------------------------------------------------------------------------------- */
 
-/* A file that is no library is found before any real one. */
+/* The loader finds a file that is no library before any real one. */
 static char openblas_dir[] = "/tmp/vgpu-test-XXXXXX", openblas[64];
 
 static void hide_openblas(void)

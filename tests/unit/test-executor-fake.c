@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "test-executor-fake.h"
 #include "test.h"
+
+#include <unistd.h>
 
 ClientOptions fake_options(const char *fake)
 {
@@ -20,16 +23,8 @@ ClientOptions fake_options(const char *fake)
 Client *start(const char *fake)
 {
     const ClientOptions o = fake_options(fake);
-    Client *c = client_start(&o);
 
-    client_hello(c);
-    return c;
-}
-
-void assert_good_end(Client *c)
-{
-    client_hang_up(c);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    return start_ready(&o);
 }
 
 void send_scalar(Client *c, uint64_t tag, uint32_t priority)
@@ -39,7 +34,6 @@ void send_scalar(Client *c, uint64_t tag, uint32_t priority)
     assert_true(client_send(c, m, message_scalar(m, tag, priority, (uint32_t) tag, 1)));
 }
 
-/* One write, so that all of them are submitted before anything is waited for. */
 void send_scalars(Client *c, unsigned n)
 {
     unsigned char *m = malloc(n * MESSAGE_MAX);
@@ -61,10 +55,31 @@ void assert_sum(const ClientResponse *r)
     assert_int_equal(sum, r->tag + 1);
 }
 
-ClientResponse receive(Client *c)
+Trace trace_new(void)
 {
-    ClientResponse r;
+    Trace t = {.path = "/tmp/vgpu-test-XXXXXX"};
+    int fd = mkstemp(t.path);
 
-    assert_true(client_receive(c, &r));
-    return r;
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(t.plan, sizeof(t.plan), "trace=%s", t.path);
+    return t;
+}
+
+unsigned trace_count(const Trace *t, const char *begin)
+{
+    FILE *f = fopen(t->path, "re");
+    char line[128];
+    unsigned n = 0;
+
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f))
+        n += strncmp(line, begin, strlen(begin)) == 0;
+    fclose(f);
+    return n;
+}
+
+void trace_remove(const Trace *t)
+{
+    unlink(t->path);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the executor does when CUDA fails, over the fake driver. Environment as
- * for test-executor.
+ * What the executor does when CUDA fails, over the fake driver. The environment is that of
+ * test-executor.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -18,13 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    OUT_OF_MEMORY = 2,
-    ILLEGAL_ADDRESS = 700,
-    LAUNCH_OUT_OF_RESOURCES = 701,
-    LAUNCH_FAILED = 719,
-};
-
 static void assert_cuda_error(const ClientResponse *r, uint32_t error)
 {
     uint32_t result;
@@ -38,7 +31,7 @@ static void assert_cuda_error(const ClientResponse *r, uint32_t error)
 
 /* ---- Errors that end one request ---------------------------------------------- */
 
-/* Of six requests one after the other, only the third fails. */
+/* Six requests, one after the other. Only the third fails. */
 static void assert_fails_third(const char *fake, uint32_t error)
 {
     Client *c = start(fake);
@@ -62,8 +55,8 @@ TEST(test_launch_fails)
     assert_fails_third("fail=cuLaunchKernel:701:after=2", LAUNCH_OUT_OF_RESOURCES);
 }
 
-/* Then the executor waits for the kernel itself, and nothing fails at all: slow, so
- * that an answer given too early would be noticed. */
+/* Then the executor waits for the kernel itself, and nothing fails at all. The kernel is slow,
+ * so that an answer given too early would be noticed. */
 TEST(test_callback_fails)
 {
     Client *c = start("slow=3,fail=cuStreamAddCallback:2:after=2");
@@ -83,7 +76,7 @@ TEST(test_kernel_fails)
     assert_fails_third("fault=701:after=2", LAUNCH_OUT_OF_RESOURCES);
 }
 
-/* The first cuMemGetInfo is the HELLO's. */
+/* The first cuMemGetInfo is for the HELLO. */
 TEST(test_device_info_fails)
 {
     Client *c = start("fail=cuMemGetInfo_v2:2:after=1");
@@ -147,7 +140,7 @@ static void assert_sticky(const char *fake, unsigned n, uint32_t error, unsigned
 
     assert_int_equal(answered, n);
     assert_true(failed >= at_least);
-    assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+    assert_lost(c);
 }
 
 TEST(test_kernel_faults)
@@ -179,8 +172,7 @@ TEST(test_device_info_faults)
     assert_true(client_send(c, m, message_plain(m, 8, VGPU_OP_GET_DEVICE_INFO)));
     r = receive(c);
     assert_cuda_error(&r, ILLEGAL_ADDRESS);
-    assert_false(client_receive(c, &r));
-    assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+    assert_lost(c);
 }
 
 /* ---- Hangs ------------------------------------------------------------------------ */
@@ -271,75 +263,81 @@ TEST(test_waiting_with_a_full_queue)
     free(many);
 }
 
-/* The fake driver writes a line for each call into a FIFO, and this is how the
- * test learns that the executor is inside one. */
-static FILE *open_trace(const char *path, const char *function)
+/* The fake driver writes a line for each call into a FIFO. So the test learns that the executor
+ * is inside a call, and the FIFO's end is the executor's. */
+typedef struct Fifo {
+    char directory[24], path[32], plan[64];
+} Fifo;
+
+static Fifo fifo_new(const char *hang)
+{
+    Fifo f = {.directory = "/tmp/vgpu-test-XXXXXX"};
+
+    assert_non_null(mkdtemp(f.directory));
+    snprintf(f.path, sizeof(f.path), "%s/trace", f.directory);
+    assert_int_equal(mkfifo(f.path, 0600), 0);
+    snprintf(f.plan, sizeof(f.plan), "trace=%s,hang=%s", f.path, hang);
+    return f;
+}
+
+/* Waits until the executor is inside @function. */
+static FILE *fifo_open(const Fifo *f, const char *function)
 {
     char line[128];
-    FILE *f = fopen(path, "re");
+    FILE *trace = fopen(f->path, "re");
 
-    assert_non_null(f);
+    assert_non_null(trace);
     do
-        assert_non_null(fgets(line, sizeof(line), f));
+        assert_non_null(fgets(line, sizeof(line), trace));
     while (strncmp(line, function, strlen(function)) != 0);
-    return f;
+    return trace;
+}
+
+static void fifo_remove(const Fifo *f, FILE *trace)
+{
+    fclose(trace);
+    unlink(f->path);
+    rmdir(f->directory);
 }
 
 TEST(test_hung_call_can_be_killed)
 {
-    char path[] = "/tmp/vgpu-test-XXXXXX", fifo[64], fake[160];
-    ClientOptions o = fake_options(NULL);
-    Client *c;
+    Fifo fifo = fifo_new("cuLaunchKernel");
+    const ClientOptions o = fake_options(fifo.plan);
+    Client *c = client_start(&o);
     FILE *trace;
 
-    assert_non_null(mkdtemp(path));
-    snprintf(fifo, sizeof(fifo), "%s/trace", path);
-    assert_int_equal(mkfifo(fifo, 0600), 0);
-    snprintf(fake, sizeof(fake), "trace=%s,hang=cuLaunchKernel", fifo);
-
-    o.fake = fake;
-    c = client_start(&o);
     send_scalar(c, 1, VGPU_PRIORITY_LOW);
-    trace = open_trace(fifo, "cuLaunchKernel");
+    trace = fifo_open(&fifo, "cuLaunchKernel");
     kill(c->process.pid, SIGKILL);
     assert_end(c, 128 + SIGKILL, "");
-
-    fclose(trace);
-    unlink(fifo);
-    rmdir(path);
+    fifo_remove(&fifo, trace);
 }
 
-/* The executor hangs in a call and does not see that its mediator is gone. The
- * mediator is a child of this test; the end of the FIFO is the executor's end. */
+/* The executor hangs in a call and does not see that its mediator is gone. The mediator is a
+ * child of this test. */
 TEST(test_orphan_is_killed)
 {
-    char path[] = "/tmp/vgpu-test-XXXXXX", fifo[64], fake[160], rest[64];
+    Fifo fifo = fifo_new("cuInit");
+    char rest[64];
     FILE *trace;
     pid_t mediator;
-
-    assert_non_null(mkdtemp(path));
-    snprintf(fifo, sizeof(fifo), "%s/trace", path);
-    assert_int_equal(mkfifo(fifo, 0600), 0);
-    snprintf(fake, sizeof(fake), "trace=%s,hang=cuInit", fifo);
 
     mediator = fork();
     assert_true(mediator >= 0);
     if (mediator == 0) {
-        const ClientOptions o = fake_options(fake);
+        const ClientOptions o = fake_options(fifo.plan);
 
         client_start(&o);
         for (;;)
             pause();
     }
 
-    trace = open_trace(fifo, "cuInit");
+    trace = fifo_open(&fifo, "cuInit");
     kill(mediator, SIGKILL);
     assert_int_equal(waitpid(mediator, NULL, 0), mediator);
     assert_null(fgets(rest, sizeof(rest), trace));
-
-    fclose(trace);
-    unlink(fifo);
-    rmdir(path);
+    fifo_remove(&fifo, trace);
 }
 
 int main(void)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How the executor opens CUDA and what it asks of the driver, over the fake one.
- * Environment as for test-executor.
+ * How the executor opens CUDA and what it asks of the driver, over the fake one. The environment
+ * is that of test-executor.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cleanup.h"
 #include "test-executor-fake.h"
 #include "test.h"
 
@@ -42,7 +43,7 @@ TEST(test_no_driver)
     char empty[] = "/tmp/vgpu-test-XXXXXX", path[64];
     int fd;
 
-    /* A file that is no library is found before any real driver. */
+    /* The loader finds a file that is no library before any real driver. */
     assert_non_null(mkdtemp(empty));
     snprintf(path, sizeof(path), "%s/libcuda.so.1", empty);
     fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -55,7 +56,7 @@ TEST(test_no_driver)
     rmdir(empty);
 }
 
-/* Everything that is opened is tried once in failing, and given back: the fake
+/* Each step of opening fails once, and everything that was opened before is given back: the fake
  * driver aborts on what is left over. */
 TEST(test_every_step_of_opening_fails)
 {
@@ -86,7 +87,7 @@ TEST(test_every_step_of_opening_fails)
         {"fail=cuMemGetInfo_v2:2", EXECUTOR_EXIT_FAILURE},
     };
 
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+    for (size_t i = 0; i < ELEMENTSOF(steps); i++)
         assert_no_backend(fake_options(steps[i].fake), steps[i].status, "vgpu-executor: ");
 }
 
@@ -99,21 +100,18 @@ TEST(test_auto)
     ClientResponse r;
 
     o.backend = "auto";
-    c = client_start(&o);
-    client_hello(c);
+    c = start_ready(&o);
     assert_string_equal(c->device.backend, "cuda");
     assert_good_end(c);
 
     for (size_t i = 0; i < 3; i++) {
         o.fake = no_cuda[i];
-        c = client_start(&o);
-        client_hello(c);
+        c = start_ready(&o);
         assert_string_equal(c->device.backend, "cpu");
         send_scalar(c, 5, VGPU_PRIORITY_LOW);
         r = receive(c);
         assert_sum(&r);
-        client_hang_up(c);
-        assert_end(c, EXECUTOR_EXIT_OK, "no CUDA, computing on the CPU: ");
+        assert_hang_up(c, EXECUTOR_EXIT_OK, "no CUDA, computing on the CPU: ");
     }
 }
 
@@ -133,38 +131,13 @@ TEST(test_kernels_option)
 
 /* ---- What is asked of the driver ------------------------------------------------------ */
 
-static unsigned count_lines(const char *text, const char *line)
-{
-    unsigned n = 0;
-
-    for (const char *p = text; (p = strstr(p, line)) != NULL; p += strlen(line))
-        n++;
-    return n;
-}
-
-static char *read_file(const char *path)
-{
-    FILE *f = fopen(path, "re");
-    char *text = NULL;
-    size_t size = 0;
-
-    assert_non_null(f);
-    assert_true(getdelim(&text, &size, '\0', f) > 0);
-    fclose(f);
-    return text;
-}
-
 /* The context, the memory, the module and a stream for each priority are made once,
  * and a request is two calls. */
 TEST(test_what_is_made_is_kept)
 {
-    char path[] = "/tmp/vgpu-test-XXXXXX", fake[128], *trace;
-    int fd = mkstemp(path);
-    Client *c;
+    Trace trace = trace_new();
+    Client *c = start(trace.plan);
 
-    assert_true(fd >= 0);
-    snprintf(fake, sizeof(fake), "trace=%s", path);
-    c = start(fake);
     for (unsigned i = 0; i < 300; i++) {
         ClientResponse r;
 
@@ -174,34 +147,26 @@ TEST(test_what_is_made_is_kept)
     }
     assert_good_end(c);
 
-    trace = read_file(path);
-    assert_int_equal(count_lines(trace, "cuDevicePrimaryCtxRetain "), 1);
-    assert_int_equal(count_lines(trace, "cuMemHostAlloc "), 1);
-    assert_int_equal(count_lines(trace, "cuModuleLoadData "), 1);
-    assert_int_equal(count_lines(trace, "cuStreamCreateWithPriority "), VGPU_N_PRIORITIES);
-    assert_int_equal(count_lines(trace, "cuStreamCreateWithPriority 0\n"), 1);
-    assert_int_equal(count_lines(trace, "cuStreamCreateWithPriority -2\n"), 1);
-    assert_int_equal(count_lines(trace, "cuStreamCreateWithPriority -5\n"), 1);
-    assert_int_equal(count_lines(trace, "cuLaunchKernel "), 300);
-    assert_int_equal(count_lines(trace, "cuStreamAddCallback "), 300);
-    assert_int_equal(count_lines(trace, "cuStreamSynchronize "), VGPU_N_PRIORITIES);
-    assert_int_equal(count_lines(trace, "cuDevicePrimaryCtxRelease_v2 "), 1);
-
-    free(trace);
-    close(fd);
-    unlink(path);
+    assert_int_equal(trace_count(&trace, "cuDevicePrimaryCtxRetain "), 1);
+    assert_int_equal(trace_count(&trace, "cuMemHostAlloc "), 1);
+    assert_int_equal(trace_count(&trace, "cuModuleLoadData "), 1);
+    assert_int_equal(trace_count(&trace, "cuStreamCreateWithPriority "), VGPU_N_PRIORITIES);
+    assert_int_equal(trace_count(&trace, "cuStreamCreateWithPriority 0\n"), 1);
+    assert_int_equal(trace_count(&trace, "cuStreamCreateWithPriority -2\n"), 1);
+    assert_int_equal(trace_count(&trace, "cuStreamCreateWithPriority -5\n"), 1);
+    assert_int_equal(trace_count(&trace, "cuLaunchKernel "), 300);
+    assert_int_equal(trace_count(&trace, "cuStreamAddCallback "), 300);
+    assert_int_equal(trace_count(&trace, "cuStreamSynchronize "), VGPU_N_PRIORITIES);
+    assert_int_equal(trace_count(&trace, "cuDevicePrimaryCtxRelease_v2 "), 1);
+    trace_remove(&trace);
 }
 
-/* Four jobs that came together, in three priorities: three callbacks. */
+/* Four requests that came together, in three priorities: three callbacks. */
 TEST(test_a_row_has_one_callback)
 {
-    char path[] = "/tmp/vgpu-test-XXXXXX", fake[128], *trace;
-    int fd = mkstemp(path);
-    Client *c;
+    Trace trace = trace_new();
+    Client *c = start(trace.plan);
 
-    assert_true(fd >= 0);
-    snprintf(fake, sizeof(fake), "trace=%s", path);
-    c = start(fake);
     send_scalars(c, SLOTS);
     for (unsigned i = 0; i < SLOTS; i++) {
         ClientResponse r = receive(c);
@@ -210,13 +175,9 @@ TEST(test_a_row_has_one_callback)
     }
     assert_good_end(c);
 
-    trace = read_file(path);
-    assert_int_equal(count_lines(trace, "cuLaunchKernel "), SLOTS);
-    assert_int_equal(count_lines(trace, "cuStreamAddCallback "), VGPU_N_PRIORITIES);
-
-    free(trace);
-    close(fd);
-    unlink(path);
+    assert_int_equal(trace_count(&trace, "cuLaunchKernel "), SLOTS);
+    assert_int_equal(trace_count(&trace, "cuStreamAddCallback "), VGPU_N_PRIORITIES);
+    trace_remove(&trace);
 }
 
 int main(void)

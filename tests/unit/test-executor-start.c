@@ -43,6 +43,14 @@ ClientOptions options_for_backend(const char *which, unsigned slots)
     return options;
 }
 
+Client *start_ready(const ClientOptions *options)
+{
+    Client *c = client_start(options);
+
+    client_hello(c);
+    return c;
+}
+
 static void check_end(Client *c, int status, const char *says, bool may_say_more)
 {
     char *text;
@@ -62,6 +70,27 @@ void assert_hang_up(Client *c, int status, const char *says)
 {
     client_hang_up(c);
     check_end(c, status, says, false);
+}
+
+void assert_good_end(Client *c)
+{
+    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+}
+
+void assert_lost(Client *c)
+{
+    ClientResponse r;
+
+    assert_false(client_receive(c, &r));
+    assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+}
+
+ClientResponse receive(Client *c)
+{
+    ClientResponse r;
+
+    assert_true(client_receive(c, &r));
+    return r;
 }
 
 uint64_t random_bits(uint64_t *seed)

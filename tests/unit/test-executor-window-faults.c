@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the executor does when CUDA fails with what it computes in windows, over the
- * fake driver. Environment as for test-executor.
+ * What the executor does when CUDA fails at an operation in a window, over the fake driver. The
+ * environment is that of test-executor.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -16,14 +16,8 @@
 
 #define SIZE (UINT64_C(32) << 20)
 
-enum {
-    OUT_OF_MEMORY = 2,
-    ILLEGAL_ADDRESS = 700,
-    LAUNCH_OUT_OF_RESOURCES = 701,
-};
-
-/* small: in its priority's own stream; large: in a pipe; parts: in two pipes; product: of
- * matrices in tiles; row: the same where two matrices have one row */
+/* small runs in its priority's own stream, large in a pipe, parts in two pipes. product is of
+ * matrices in tiles; in row two of the matrices have one row. */
 static VGPUSubmission small, large, parts, product, row;
 
 static int setup(void **state)
@@ -65,8 +59,8 @@ static void assert_fails(Client *c, const TestWindow *w, const VGPUSubmission *s
     assert_int_equal(r.result.result, 0);
 }
 
-/* A job fails with the error; then the same one ends well. What the first one has
- * written, it has written with the same numbers. */
+/* A job fails with the error; then the same one ends well. Whatever the first one wrote, the
+ * second one writes again. */
 static void assert_fails_once(TestWindow *w, const char *fake, const VGPUSubmission *s,
                               uint32_t error)
 {
@@ -109,8 +103,8 @@ static void test_kernels_fail(void **state)
     assert_fails_once(w, "blas=0,fault=701", &product, LAUNCH_OUT_OF_RESOURCES);
 }
 
-/* Memory and streams of a pipeline, at each step: the next job makes the rest, and all is
- * given back in the end, or the fake driver says so. */
+/* Memory and streams of a pipeline cannot be had, at each step. The next job makes the rest, and
+ * all is given back in the end: otherwise the fake driver aborts. */
 static void test_pipeline_can_not_be_opened(void **state)
 {
     for (unsigned after = 0; after < 9; after++) {
@@ -127,8 +121,8 @@ static void test_pipeline_can_not_be_opened(void **state)
     }
 }
 
-/* Then the executor waits itself, and nothing fails: slow, so that an answer given too
- * early would be noticed. */
+/* Then the executor waits itself, and nothing fails. Kernels are slow, so that an answer given
+ * too early would be noticed. */
 static void test_callback_fails(void **state)
 {
     TestWindow *w = *state;
@@ -162,7 +156,7 @@ static void test_cublas_fails(void **state)
     }
 }
 
-/* The window is there, but its jobs fail; all else goes on. */
+/* The window is mapped, but each job in it fails. All else goes on. */
 static void test_window_can_not_be_registered(void **state)
 {
     static const char *const fakes[] = {
@@ -188,21 +182,20 @@ static void test_window_can_not_be_registered(void **state)
         window_send_remove(c, &other);
         window_send_add(c, w);
         window_compute(c, w, &large);
-        client_hang_up(c);
-        assert_end(c, EXECUTOR_EXIT_OK, "window 1: CUDA error 2");
+        assert_hang_up(c, EXECUTOR_EXIT_OK, "window 1: CUDA error 2");
     }
     window_destroy(&other);
 }
 
 /* ---- Errors that end the process ------------------------------------------------------ */
 
-/* Three jobs and a request at once, and one more job than there are slots; each is
- * answered, at least one with the error, and then the executor ends. */
+/* Jobs and a request at once, more than there are slots. Each is answered, at least one with the
+ * error, and then the executor ends. */
 static void assert_sticky(const TestWindow *w, const char *fake, uint32_t error)
 {
     Client *c = start_in(fake, w);
     const VGPUSubmission *jobs[] = {&large, &small, &parts, &product};
-    unsigned char m[8 * WINDOW_MESSAGE_MAX];
+    unsigned char m[8 * MESSAGE_MAX];
     unsigned failed = 0;
     uint64_t seen = 0;
     size_t size = 0;
@@ -230,7 +223,7 @@ static void assert_sticky(const TestWindow *w, const char *fake, uint32_t error)
 
     assert_int_equal(seen, 63);
     assert_true(failed > 0);
-    assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+    assert_lost(c);
 }
 
 static void test_sticky_errors(void **state)
@@ -248,17 +241,15 @@ static void test_registering_is_sticky(void **state)
 {
     TestWindow *w = *state;
     Client *c = start_in("fail=cuMemHostRegister_v2:700", w);
-    ClientResponse r;
 
     assert_fails(c, w, &small, ILLEGAL_ADDRESS);
-    assert_false(client_receive(c, &r));
-    assert_end(c, EXECUTOR_EXIT_STICKY, "made this process unusable");
+    assert_lost(c);
 }
 
 /* ---- Hangs ------------------------------------------------------------------------------- */
 
-/* A large job of a low priority never ends; requests and jobs of other priorities, and
- * requests of the same one, do. */
+/* A large job of a low priority never ends. Requests of every priority do, and so do jobs of
+ * other priorities. */
 static void test_hung_job_leaves_the_others(void **state)
 {
     TestWindow *w = *state;
@@ -276,12 +267,11 @@ static void test_hung_job_leaves_the_others(void **state)
     r = receive(c);
     assert_int_equal(r.tag, 2);
     assert_int_equal(r.result.status, VGPU_ERROR_NONE);
-    client_hang_up(c);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
 }
 
-/* Loading cuBLAS never ends, nor then what is to be done for a new window; requests, and jobs in
- * a window that is known, do. */
+/* Loading cuBLAS never ends, so a new window behind it is never prepared. Requests, and jobs in a
+ * window that is known, do end. */
 static void test_hung_preparation_leaves_the_others(void **state)
 {
     TestWindow *w = *state, other = window_create(2, VGPU_WINDOW_SIZE_MIN);
@@ -303,67 +293,47 @@ static void test_hung_preparation_leaves_the_others(void **state)
         assert_int_equal(r.tag, i);
         assert_int_equal(r.result.status, VGPU_ERROR_NONE);
     }
-    client_hang_up(c);
-    assert_end(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&other);
 }
 
 /* ---- What is asked of the driver ------------------------------------------------------------ */
 
-static unsigned count_lines(const char *path, const char *function)
-{
-    char line[128];
-    unsigned n = 0;
-    FILE *f = fopen(path, "re");
-
-    assert_non_null(f);
-    while (fgets(line, sizeof(line), f))
-        n += strncmp(line, function, strlen(function)) == 0;
-    fclose(f);
-    return n;
-}
-
-/* A window is registered once; a small job is a launch and a callback; the memory for
- * large ones is made once for their priority. */
+/* A window is registered once. A small job is a launch and a callback. The memory for large
+ * products is made once for their priority. */
 static void test_what_is_made_is_kept(void **state)
 {
     TestWindow *w = *state;
-    char path[] = "/tmp/vgpu-test-XXXXXX", fake[128];
-    int fd = mkstemp(path);
-    Client *c;
+    Trace trace = trace_new();
+    Client *c = start_in(trace.plan, w);
 
-    assert_true(fd >= 0);
-    snprintf(fake, sizeof(fake), "trace=%s", path);
-    c = start_in(fake, w);
     for (unsigned i = 0; i < 50; i++)
         window_compute(c, w, &small);
-    assert_int_equal(count_lines(path, "cuLaunchKernel "), 50);
-    assert_int_equal(count_lines(path, "cuStreamAddCallback "), 50);
-    assert_int_equal(count_lines(path, "cuMemAlloc_v2 "), 0);
-    assert_int_equal(count_lines(path, "cuMemcpy"), 0);
+    assert_int_equal(trace_count(&trace, "cuLaunchKernel "), 50);
+    assert_int_equal(trace_count(&trace, "cuStreamAddCallback "), 50);
+    assert_int_equal(trace_count(&trace, "cuMemAlloc_v2 "), 0);
+    assert_int_equal(trace_count(&trace, "cuMemcpy"), 0);
     for (unsigned i = 0; i < 5; i++)
         window_compute(c, w, &large);
-    assert_int_equal(count_lines(path, "cuMemAlloc_v2 "), 0);
-    assert_int_equal(count_lines(path, "cublas"), 0);
-    assert_int_equal(count_lines(path, "cuStreamCreateWithPriority "), 2 * VGPU_N_PRIORITIES);
-    assert_int_equal(count_lines(path, "cuLaunchKernel "), 50 + 5);
-    assert_int_equal(count_lines(path, "cuStreamAddCallback "), 50 + 5);
+    assert_int_equal(trace_count(&trace, "cuMemAlloc_v2 "), 0);
+    assert_int_equal(trace_count(&trace, "cublas"), 0);
+    assert_int_equal(trace_count(&trace, "cuStreamCreateWithPriority "), 2 * VGPU_N_PRIORITIES);
+    assert_int_equal(trace_count(&trace, "cuLaunchKernel "), 50 + 5);
+    assert_int_equal(trace_count(&trace, "cuStreamAddCallback "), 50 + 5);
     for (unsigned i = 0; i < 5; i++)
         window_compute(c, w, &product);
     window_send_remove(c, w);
     assert_good_end(c);
 
-    assert_int_equal(count_lines(path, "cuMemHostRegister_v2 "), 1);
-    assert_int_equal(count_lines(path, "cuMemHostUnregister "), 1);
-    assert_int_equal(count_lines(path, "cuMemAlloc_v2 "), 9);
-    assert_int_equal(count_lines(path, "cuMemFree_v2 "), 9);
-    assert_int_equal(count_lines(path, "cuMemcpy2DAsync_v2 "), 5 * 3);
-    assert_int_equal(count_lines(path, "cublasSgemm_v2 "), 5);
-    assert_int_equal(count_lines(path, "cublasCreate_v2 "), 3);
-    assert_int_equal(count_lines(path, "cublasDestroy_v2 "), 3);
-
-    close(fd);
-    unlink(path);
+    assert_int_equal(trace_count(&trace, "cuMemHostRegister_v2 "), 1);
+    assert_int_equal(trace_count(&trace, "cuMemHostUnregister "), 1);
+    assert_int_equal(trace_count(&trace, "cuMemAlloc_v2 "), 9);
+    assert_int_equal(trace_count(&trace, "cuMemFree_v2 "), 9);
+    assert_int_equal(trace_count(&trace, "cuMemcpy2DAsync_v2 "), 5 * 3);
+    assert_int_equal(trace_count(&trace, "cublasSgemm_v2 "), 5);
+    assert_int_equal(trace_count(&trace, "cublasCreate_v2 "), 3);
+    assert_int_equal(trace_count(&trace, "cublasDestroy_v2 "), 3);
+    trace_remove(&trace);
 }
 
 int main(void)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A VM takes memory of its window away while the executor computes in it: that
- * window's jobs are refused, the process and all other windows go on. */
+/* A VM takes memory of its window away while the executor computes in it. What is to be computed
+ * in that window is refused; the process and all other windows go on. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "huge-pages.h"
+#include "test-executor-start.h"
 #include "test-executor-window.h"
 #include "test.h"
 
@@ -29,10 +30,8 @@ static int close_pages(void **state)
 static Client *start(void)
 {
     const ClientOptions options = {.executor = getenv("VGPU_EXECUTOR"), .backend = "cpu"};
-    Client *c = client_start(&options);
 
-    client_hello(c);
-    return c;
+    return start_ready(&options);
 }
 
 static TestWindow create_huge(uint32_t id)
@@ -43,7 +42,7 @@ static TestWindow create_huge(uint32_t id)
     return window_create_in(fd, id, PAGES * HUGE_PAGE_SIZE);
 }
 
-/* In every page of the window, on the loop's thread or a worker */
+/* It reads and writes every page of the window, on the loop's thread or on a worker. */
 static VGPUSubmission addition(uint64_t count)
 {
     uint32_t stride = (uint32_t) (PAGES * HUGE_PAGE_SIZE / 8 / count);
@@ -58,7 +57,7 @@ static VGPUSubmission addition(uint64_t count)
     };
 }
 
-/* c in the last page, by threads that OpenBLAS may have */
+/* c lies in the last page, and is written by the threads that OpenBLAS may have. */
 static VGPUSubmission product(void)
 {
     uint32_t n = 512;
@@ -91,7 +90,7 @@ static void check_loss(const VGPUSubmission *s, unsigned page)
 
     assert_true(huge_pages_punch(&huge_pages, w.fd, page));
     window_refused(c, &w, s, VGPU_ERROR_INVALID_REQUEST);
-    window_refused(c, &w, &sum, VGPU_ERROR_INVALID_REQUEST); /* where nothing is missing, too */
+    window_refused(c, &w, &sum, VGPU_ERROR_INVALID_REQUEST); /* nothing is missing there */
     window_compute(c, &other, &sum);
 
     /* The id may be used again. */
@@ -103,7 +102,8 @@ static void check_loss(const VGPUSubmission *s, unsigned page)
 
     client_hang_up(c);
     assert_int_equal(client_end(c, &text), EXECUTOR_EXIT_OK);
-    assert_string_equal(text, "vgpu-executor: window 5: its VM took memory of it away\n");
+    assert_string_equal(text,
+                        "vgpu-executor: window 5: its VM took memory of it away\n"); /* once */
     free(text);
     window_destroy(&w);
     window_destroy(&other);

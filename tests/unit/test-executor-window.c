@@ -61,7 +61,7 @@ void window_destroy(TestWindow *w)
 
 void window_send_add(Client *c, const TestWindow *w)
 {
-    unsigned char m[WINDOW_MESSAGE_MAX];
+    unsigned char m[MESSAGE_MAX];
     size_t size = message_window(m, EXECUTOR_MSG_WINDOW_ADD, w->id);
 
     assert_true(client_send_with_fds(c, m, size, &w->fd, 1));
@@ -69,7 +69,7 @@ void window_send_add(Client *c, const TestWindow *w)
 
 void window_send_remove(Client *c, const TestWindow *w)
 {
-    unsigned char m[WINDOW_MESSAGE_MAX];
+    unsigned char m[MESSAGE_MAX];
 
     assert_true(client_send(c, m, message_window(m, EXECUTOR_MSG_WINDOW_REMOVE, w->id)));
     client_sync(c);
@@ -99,9 +99,9 @@ VGPUOperand operand(uint64_t offset, uint32_t stride)
     return (VGPUOperand){.offset = offset, .stride = stride};
 }
 
-/* ---- What is to be -------------------------------------------------------------- */
+/* ---- What the result is to be -------------------------------------------------------------- */
 
-/* Element @i of an operand, where it is to be */
+/* Where element @i of an operand is expected */
 static unsigned char *at(const TestWindow *w, const VGPUSubmission *s, const VGPUOperand *o,
                          uint64_t i)
 {
@@ -272,7 +272,7 @@ ExpectedResult window_expect(TestWindow *w, const VGPUSubmission *s)
     return (ExpectedResult){.exact = true};
 }
 
-/* ---- What is --------------------------------------------------------------------- */
+/* ---- What the result is --------------------------------------------------------------------- */
 
 static void assert_result(const VGPUSubmission *s, const ExpectedResult *e, uint64_t bits)
 {
@@ -295,7 +295,7 @@ static void assert_result(const VGPUSubmission *s, const ExpectedResult *e, uint
     }
 }
 
-/* Each element of c within its bound; then it is what was to be. */
+/* Each element of c has to be within its bound. Then it becomes what is expected. */
 static void assert_matmul(TestWindow *w, const VGPUSubmission *s)
 {
     size_t element = vgpu_ring_type_size(s->type);
@@ -323,7 +323,7 @@ static void assert_matmul(TestWindow *w, const VGPUSubmission *s)
     }
 }
 
-/* The same bits, or both NaNs. */
+/* The same bits, or both NaN */
 static void assert_same_memory(TestWindow *w, const VGPUSubmission *s)
 {
     uint32_t element = vgpu_ring_type_size(s->type);
@@ -361,7 +361,7 @@ void window_assert(TestWindow *w, const VGPUSubmission *s, const ExpectedResult 
 void window_send(Client *c, const TestWindow *w, uint64_t tag, uint32_t priority,
                  const VGPUSubmission *s)
 {
-    unsigned char m[WINDOW_MESSAGE_MAX];
+    unsigned char m[MESSAGE_MAX];
 
     assert_true(client_send(c, m, message_compute(m, tag, priority, w->id, s)));
 }

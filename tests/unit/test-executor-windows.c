@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Windows that come and go, and what must be refused, from outside. Arguments and
- * environment as for test-executor.
+ * Windows that come and go, and what the executor has to refuse. Arguments and environment are
+ * those of test-executor.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cleanup.h"
 #include "test-executor-start.h"
 #include "test-executor-window.h"
 #include "test.h"
@@ -18,16 +19,12 @@
 
 #define SIZE (UINT64_C(1) << 20)
 #define SLOTS 8u
-#define MESSAGE_MAX WINDOW_MESSAGE_MAX
 
 static ClientOptions options;
 
 static Client *start(void)
 {
-    Client *c = client_start(&options);
-
-    client_hello(c);
-    return c;
+    return start_ready(&options);
 }
 
 static VGPUSubmission addition(uint64_t count)
@@ -64,7 +61,7 @@ TEST(test_two_windows)
     s.count++;
     window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
     window_compute(c, &v, &s);
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&v);
     window_destroy(&w);
 }
@@ -85,7 +82,7 @@ TEST(test_removed)
     }
     window_send_remove(c, &w);
     window_refused(c, &w, &s, VGPU_ERROR_INVALID_REQUEST);
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&w);
 }
 
@@ -99,7 +96,7 @@ static ExecutorResult receive_result(Client *c, uint64_t *ret_tag)
     return r.result;
 }
 
-/* Good results up to that of @tag; returns how many. */
+/* Takes good results, the last of them that of @tag. Returns how many. */
 static unsigned receive_until(Client *c, uint64_t tag)
 {
     unsigned n = 0;
@@ -143,12 +140,12 @@ TEST(test_removed_while_others_run)
     window_expect(&busy, &large);
     assert_memory_equal(w.memory, w.expected, w.size);
     assert_memory_equal(busy.memory, busy.expected, busy.size);
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&busy);
     window_destroy(&w);
 }
 
-/* The mediator promises not to; the job ends well all the same, and the window's id
+/* The mediator promises not to do this. The job ends well all the same, and the window's number
  * is free at once. */
 TEST(test_removed_under_a_job)
 {
@@ -179,7 +176,7 @@ TEST(test_removed_under_a_job)
     window_expect(&other, &small);
     assert_memory_equal(w.memory, w.expected, w.size);
     assert_memory_equal(other.memory, other.expected, other.size);
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&w);
     window_destroy(&other);
 }
@@ -194,13 +191,13 @@ TEST(test_nop)
 
     window_send_add(c, &w);
     window_refused(c, &w, &s, VGPU_ERROR_NONE);
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&w);
 }
 
-/* What is large keeps nobody waiting: the answer to a NOP that comes behind it is there
- * first, and on the CPU so are those to small work and to a request. (A GPU may be done
- * with the large work first.) */
+/* Large work keeps nobody waiting: the answer to a NOP that was sent behind it comes first, and
+ * on the CPU so do the answers to small work and to a request. (A GPU may be done with the
+ * large work first.) */
 TEST(test_large_jobs_hold_nothing_up)
 {
     Client *c = start();
@@ -234,7 +231,7 @@ TEST(test_large_jobs_hold_nothing_up)
         if (i == 3 && strcmp(options.backend, "cpu") == 0)
             assert_int_equal(r.tag, 1);
     }
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&w);
 }
 
@@ -270,7 +267,7 @@ TEST(test_mixture)
             assert_int_equal(r.result.result,
                              (uint32_t) ((r.tag % 7 == 0 ? 1000000 : 1 + r.tag) * 0x01010101));
     }
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&w);
 }
 
@@ -331,18 +328,18 @@ TEST(test_bad_submissions)
 
     window_fill(&w, 1, VGPU_TYPE_INT32, false);
     window_send_add(c, &w);
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
         window_refused(c, &w, &bad[i].s, bad[i].status);
         assert_memory_equal(w.memory, w.expected, w.size);
     }
     window_compute(c, &w, &good);
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&w);
 }
 
 /* ---- Hostile windows -------------------------------------------------------------------- */
 
-/* It is said that there is no such window, and all else goes on. */
+/* The executor reports that it can't map the window, and all else goes on. */
 static void assert_no_window(int fd, const char *says)
 {
     Client *c = start();
@@ -468,7 +465,7 @@ TEST(test_messages_in_parts)
         window_send_add(c, &v);
         window_compute(c, &v, &s);
         window_compute(c, &w, &s);
-        assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+        assert_good_end(c);
     }
     window_destroy(&w);
     window_destroy(&v);
@@ -476,7 +473,7 @@ TEST(test_messages_in_parts)
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
-/* An executor dies at its work; the window is whole, and another one goes on with it. */
+/* An executor dies at its work. Another one can use the window. */
 TEST(test_killed)
 {
     TestWindow w = window_create(1, UINT64_C(32) << 20);
@@ -503,7 +500,7 @@ TEST(test_killed)
 
         window_send_add(c, &w);
         window_compute(c, &w, &large);
-        assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+        assert_good_end(c);
     }
     window_destroy(&w);
 }
@@ -518,7 +515,7 @@ TEST(test_hang_up_with_jobs_in_flight)
     window_send_add(c, &w);
     for (unsigned k = 0; k < SLOTS; k++)
         window_send(c, &w, k, k % VGPU_N_PRIORITIES, &large);
-    assert_hang_up(c, EXECUTOR_EXIT_OK, "");
+    assert_good_end(c);
     window_destroy(&w);
 }
 

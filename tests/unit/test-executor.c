@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The executor, from outside: the real program over a socketpair. Run with
+ * The executor, started and spoken to as by the mediator. Run with
  *
  *   test-executor cpu    the CPU backend
  *   test-executor fake   the CUDA backend over tests/fake-cuda
@@ -16,7 +16,6 @@
 #include "test-executor-start.h"
 #include "test.h"
 
-#define MESSAGE_MAX (sizeof(ExecutorHeader) + EXECUTOR_PAYLOAD_MAX)
 #define SLOTS 8u
 
 static ClientOptions options;
@@ -31,22 +30,13 @@ static const uint32_t vector_opcodes[] = {
 
 static int setup(void **state)
 {
-    Client *c = client_start(&options);
-
-    client_hello(c);
-    *state = c;
+    *state = start_ready(&options);
     return 0;
 }
 
-/* An executor ends well when its mediator hangs up, and has had nothing to say. */
 static int teardown(void **state)
 {
-    char *text;
-
-    client_hang_up(*state);
-    assert_int_equal(client_end(*state, &text), EXECUTOR_EXIT_OK);
-    assert_string_equal(text, "");
-    free(text);
+    assert_good_end(*state);
     return 0;
 }
 
@@ -92,7 +82,7 @@ static bool is_nan(uint32_t opcode, const void *c, uint32_t i)
     return false;
 }
 
-/* The same bits, a NaN's payload aside. */
+/* The same bits, but for a NaN's payload */
 static void assert_same(uint32_t opcode, const void *c, const void *expected, uint32_t n)
 {
     uint32_t element = vgpu_element_size(opcode);
@@ -150,10 +140,8 @@ static void fill_random(void *buf, size_t size, uint64_t *seed)
 {
     unsigned char *p = buf;
 
-    for (size_t i = 0; i < size; i++) {
-        *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-        p[i] = (unsigned char) (*seed >> 56);
-    }
+    for (size_t i = 0; i < size; i++)
+        p[i] = (unsigned char) random_bits(seed);
 }
 
 /* ---- Requests -------------------------------------------------------------- */
@@ -271,7 +259,8 @@ static void test_float64_edges(void **state)
     }
 }
 
-/* Negative zero and infinity by their bits, so that the reference is not trusted blindly. */
+/* Negative zero and infinity by their bits, so that the test does not trust its reference
+ * blindly */
 static void test_known_bits(void **state)
 {
     const uint32_t a[] = {0x80000000, 0x7f7fffff, 0x00000001};
@@ -375,7 +364,7 @@ static void test_all_slots_in_flight(void **state)
         run_many(*state, SLOTS);
 }
 
-/* The mediator promises not to; the executor must survive it all the same. */
+/* The mediator promises not to do this. The executor must survive it all the same. */
 static void test_more_than_the_slots(void **state)
 {
     run_many(*state, 1000);
@@ -510,14 +499,13 @@ TEST(test_every_number_of_slots)
     ClientOptions o = options;
 
     for (unsigned i = 0; i < 4; i++) {
-        void *c;
+        Client *c;
 
         o.slots = slots[i];
-        c = client_start(&o);
-        client_hello(c);
+        c = start_ready(&o);
         run_many(c, slots[i]);
         run_many(c, 2 * slots[i] + 1);
-        teardown(&c);
+        assert_good_end(c);
     }
 }
 
