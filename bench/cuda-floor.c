@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The scalar addition on the GPU: bare, in every way the executor could do it,
- * and through the executor.
+ * The scalar addition on the GPU: bare, in every way in which the executor could do it, and
+ * through the executor.
  *
- * The floor is the plainest use of the driver API: copy in, kernel, copy out, one
- * stream, wait. The other rows are why backend-cuda.c is as it is: whether the
- * kernel works in mapped host memory instead, and how its end becomes known:
- * by waiting in the driver (which spins, or blocks in one stream and sees
+ * The floor is the plainest use of the driver API: copy in, kernel, copy out, one stream,
+ * wait. The other rows show why backend-cuda.c and cuda-completion.c are as they are. They
+ * differ in whether the kernel works in mapped host memory instead, and in how its end
+ * becomes known: by waiting in the driver (which spins, or blocks in one stream and sees
  * nothing else), or by a callback that wakes epoll.
  *
  * Usage: cuda-floor [EXECUTOR]   or VGPU_EXECUTOR; exit status 77: no GPU, no kernels
  */
+#include "clock.h"
 #include "cuda-driver.h"
 #include "kernels-image.h"
 #include "test-executor-client.h"
@@ -23,7 +24,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define N_WARM_UP 2000u
@@ -33,10 +33,7 @@
 
 typedef struct Bench {
     CudaDriver driver;
-    /* What the executor has no use for */
-    CUresult (*mem_alloc)(CUdeviceptr *device, size_t size);
-    CUresult (*memcpy_htod_async)(CUdeviceptr device, const void *host, size_t size, CUstream s);
-    CUresult (*memcpy_dtoh_async)(void *host, CUdeviceptr device, size_t size, CUstream stream);
+    /* cuLaunchHostFunc, which the executor does not use */
     CUresult (*launch_host_func)(CUstream stream, void (*function)(void *), void *user_data);
 
     CUfunction add;
@@ -55,15 +52,6 @@ static void check(const Bench *b, CUresult result, const char *what)
     exit(EXIT_SKIP);
 }
 
-static void look_up(const Bench *b, const char *symbol, void *ret)
-{
-    *(void **) ret = dlsym(b->driver.shared_object, symbol);
-    if (!*(void **) ret) {
-        printf("the driver has no %s\n", symbol);
-        exit(EXIT_SKIP);
-    }
-}
-
 static void open_bench(Bench *b, unsigned schedule)
 {
     const struct epoll_event event = {.events = EPOLLIN | EPOLLET};
@@ -77,10 +65,11 @@ static void open_bench(Bench *b, unsigned schedule)
         puts(reason);
         exit(EXIT_SKIP);
     }
-    look_up(b, "cuMemAlloc_v2", &b->mem_alloc);
-    look_up(b, "cuMemcpyHtoDAsync_v2", &b->memcpy_htod_async);
-    look_up(b, "cuMemcpyDtoHAsync_v2", &b->memcpy_dtoh_async);
-    look_up(b, "cuLaunchHostFunc", &b->launch_host_func);
+    *(void **) &b->launch_host_func = dlsym(b->driver.shared_object, "cuLaunchHostFunc");
+    if (!b->launch_host_func) {
+        puts("the driver has no cuLaunchHostFunc");
+        exit(EXIT_SKIP);
+    }
 
     check(b, b->driver.init(0), "cuInit");
     check(b, b->driver.device_get(&device, 0), "device");
@@ -93,7 +82,7 @@ static void open_bench(Bench *b, unsigned schedule)
           "stream");
     check(b, b->driver.mem_host_alloc(&host, 4096, CU_MEMHOSTALLOC_DEVICEMAP), "memory");
     check(b, b->driver.mem_host_get_device_pointer(&b->mapped, host, 0), "memory");
-    check(b, b->mem_alloc(&b->device, 4096), "memory");
+    check(b, b->driver.mem_alloc(&b->device, 4096), "memory");
     b->host = host;
 
     b->event_fd = eventfd(0, EFD_CLOEXEC);
@@ -116,9 +105,9 @@ static void launch(Bench *b, CUdeviceptr base)
 
 static void compute_copied(Bench *b)
 {
-    check(b, b->memcpy_htod_async(b->device, b->host, 8, b->stream), "copy");
+    check(b, b->driver.memcpy_h_to_d_async(b->device, b->host, 8, b->stream), "copy");
     launch(b, b->device);
-    check(b, b->memcpy_dtoh_async(b->host + 2, b->device + 8, 4, b->stream), "copy");
+    check(b, b->driver.memcpy_d_to_h_async(b->host + 2, b->device + 8, 4, b->stream), "copy");
 }
 
 static void compute_mapped(Bench *b)
@@ -166,14 +155,6 @@ static void wait_for_callback(Bench *b)
 
 /* ---- Measuring --------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
-}
-
 static int compare(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
@@ -199,7 +180,7 @@ static double measure(Bench *b, const char *name, void (*compute)(Bench *), void
     static uint64_t ns[N_MEASURED];
 
     for (unsigned i = 0; i < N_WARM_UP + N_MEASURED; i++) {
-        uint64_t start = now_ns();
+        uint64_t start = now_nsec();
 
         b->host[0] = i;
         b->host[1] = 2 * i;
@@ -210,13 +191,13 @@ static double measure(Bench *b, const char *name, void (*compute)(Bench *), void
             exit(1);
         }
         if (i >= N_WARM_UP)
-            ns[i - N_WARM_UP] = now_ns() - start;
+            ns[i - N_WARM_UP] = now_nsec() - start;
     }
 
     return report(name, ns, N_MEASURED);
 }
 
-/* In a process of its own, since a context's way of waiting is chosen once. */
+/* Runs in a process of its own, since a context's way of waiting is chosen once. */
 static void measure_ways(unsigned schedule, double *ret_floor)
 {
     Bench b = {0};
@@ -297,12 +278,12 @@ static double executor_latency(const char *executor, const char *backend)
     char name[64];
 
     for (uint32_t i = 0; i < N_WARM_UP + N_MEASURED; i++) {
-        uint64_t start = now_ns();
+        uint64_t start = now_nsec();
 
         client_send(c, m, message_scalar(m, i, VGPU_PRIORITY_MEDIUM, i, 2 * i));
         receive_sum(c);
         if (i >= N_WARM_UP)
-            ns[i - N_WARM_UP] = now_ns() - start;
+            ns[i - N_WARM_UP] = now_nsec() - start;
     }
 
     close_executor(c);
@@ -310,14 +291,14 @@ static double executor_latency(const char *executor, const char *backend)
     return report(name, ns, N_MEASURED);
 }
 
-/* Requests a second with @window of them outstanding. */
+/* Returns requests a second, with @window of them outstanding. */
 static double executor_throughput(const char *executor, const char *backend, unsigned window)
 {
     const uint32_t n = 20000 + 5000 * window;
     Client *c = open_executor(executor, backend, window);
     unsigned char m[64 * 128];
     uint32_t sent = 0, received = 0;
-    uint64_t start = now_ns();
+    uint64_t start = now_nsec();
 
     while (received < n) {
         size_t size = 0;
@@ -332,7 +313,7 @@ static double executor_throughput(const char *executor, const char *backend, uns
     }
 
     close_executor(c);
-    return n / ((double) (now_ns() - start) / 1e9);
+    return n / ((double) (now_nsec() - start) / 1e9);
 }
 
 /* Returns the best round's median. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The CUDA backend on large operands in a window: float32 addition of 2^24 elements
- * against the same kernel called natively on the same registered memory, and which
- * way of computing is the fastest at which size: why cuda-compute.c is as it is.
+ * against the same kernel called natively on the same registered memory. It also shows which
+ * way of computing is the fastest at which size, and so why cuda-compute.c is as it is.
  *
  * Native is the plainest use of the driver API: copy a, copy b, kernel, copy c back, in
  * one stream, wait. Mapped is one kernel that works in the window.
@@ -140,7 +140,7 @@ static void verify(const float *memory, uint64_t n)
     }
 }
 
-/* Rows by size; returns the last one's native time over the executor's. */
+/* Prints a row for each size. Returns the native time of the last one over the executor's. */
 static double bench_sizes(Native *b, Client *c)
 {
     double ratio = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Looking before sleeping: who waits for the other process looks again and again for a
- * short while, because a wake-up costs more than most requests. That pays only while
- * news comes soon, so each wait is measured, and after one that was longer than the limit
- * the next begins asleep. (KVM's halt polling follows the same rule.) So whoever has
- * nothing to do looks once in vain and then sleeps.
+ * Looking before sleeping. A process that waits for another one looks for news again and
+ * again for a short while, because a wake-up costs more than most requests. That pays only
+ * while news comes soon. So each wait is measured, and after a wait that was longer than
+ * the limit, the next one begins asleep. (KVM's halt polling follows the same rule.) A
+ * process that has nothing to do thus looks in vain once, and then sleeps.
  */
 #ifndef VGPU_BUSY_POLL_H
 #define VGPU_BUSY_POLL_H
@@ -16,7 +16,7 @@
 
 typedef struct BusyPoll {
     uint64_t limit_nsec; /* 0: never look */
-    uint64_t begin_nsec; /* of this wait */
+    uint64_t begin_nsec; /* when this wait began */
     bool pays;           /* the last wait was short */
 } BusyPoll;
 
@@ -27,13 +27,13 @@ void busy_poll_init(BusyPoll *p, unsigned limit_usec);
 void busy_poll_begin(BusyPoll *p);
 
 /*
- * busy_poll_go_on() - is it worth to look once more?
+ * busy_poll_go_on() - is it worth looking once more?
  *
- * Lets others of this CPU go ahead first. Returns false when it is time to sleep.
+ * Lets other threads on this CPU run first. Returns false when it is time to sleep.
  */
 bool busy_poll_go_on(const BusyPoll *p);
 
-/* busy_poll_end() - there is news, found awake or asleep */
+/* busy_poll_end() - news has come, whether the wait was awake or asleep */
 void busy_poll_end(BusyPoll *p);
 
 #endif

@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the mediator and an executor it started say to each other.
+ * What the mediator and an executor that it started say to each other.
  *
  * An executor inherits four descriptors, one after the other (EXECUTOR_FD_*): one end of an
  * AF_UNIX stream socketpair; a memfd with two queues (executor-queue.h), one for each
- * direction; and two eventfds, by which whoever waits for a queue is woken. What is
- * computed goes through the queues and costs no system call while both are awake. The
- * socket has what is rare, and its end is each one's sign that the other is gone.
+ * direction; and two eventfds, which wake whoever waits for a queue. Requests and answers
+ * go through the queues, which costs no system call while both programs are awake. Rare
+ * messages go through the socket, whose end tells each program that the other is gone.
  *
  * Every message is an ExecutorHeader and its payload. The two programs are always built
- * together, so nothing here is a stable contract, but an executor runs on behalf of guests:
- * the mediator checks what it says like any peer's.
+ * together, so nothing here is a stable contract. But an executor runs on behalf of guests:
+ * the mediator checks its messages like any peer's.
  *
  * Through the socket:
  *
  *   HELLO     executor to mediator, once, first: ExecutorHello. Sent when the
  *             backend is ready; the mediator sends no request before it.
  *   WINDOW_ADD      mediator to executor: ExecutorWindow, and with its first byte
- *             the memfd of a VM's window (SCM_RIGHTS). Mapped whole. There is no answer: in
- *             a window that the executor can't map (not sealed against shrinking, of no
- *             window's size, no room), or of which the VM took memory away, every COMPUTE is
- *             INVALID_REQUEST, in one that CUDA can't register it is CUDA_ERROR. It is in the
- *             socket before the first COMPUTE of that window is in the queue.
+ *             the memfd of a VM's window (fd-passing.h), which the executor maps whole. It is
+ *             in the socket before the first COMPUTE of that window is in the queue. There is
+ *             no answer. If the executor can't map the window (not sealed against shrinking,
+ *             of no window's size, no room), or the VM takes memory of it away, every COMPUTE
+ *             in it is answered INVALID_REQUEST; if CUDA can't register it, CUDA_ERROR.
  *   WINDOW_REMOVE   mediator to executor: ExecutorWindow. No COMPUTE of that window
- *             is in flight then. (Should one be, the window stays mapped until it ends.)
+ *             is in flight then. (If one is, the window stays mapped until it has ended.)
  *
  * Through the queues:
  *
@@ -36,8 +36,8 @@
  *   RESULT    executor to mediator: ExecutorResult, with the tag of a COMPUTE. In
  *             any order.
  *
- * The mediator has no more requests unanswered than it said with --slots. End of file
- * from the mediator ends the executor; from the executor, it is dead.
+ * The mediator never has more requests unanswered than it said with --slots. An executor ends
+ * when the mediator's end of the socket closes; when the executor's closes, it is dead.
  */
 #ifndef VGPU_EXECUTOR_PROTOCOL_H
 #define VGPU_EXECUTOR_PROTOCOL_H
@@ -71,8 +71,8 @@ enum {
 typedef struct ExecutorHeader {
     uint32_t type;
     uint32_t length;   /* payload bytes, at most EXECUTOR_PAYLOAD_MAX */
-    uint64_t tag;      /* REQUEST, COMPUTE: the mediator's; RESPONSE, RESULT: the same */
-    uint32_t priority; /* REQUEST, COMPUTE: VGPU_PRIORITY_*, for the stream's; else 0 */
+    uint64_t tag;      /* REQUEST, COMPUTE: chosen by the mediator; RESPONSE, RESULT: the same */
+    uint32_t priority; /* REQUEST, COMPUTE: VGPU_PRIORITY_*; else 0 */
     uint32_t reserved;
 } ExecutorHeader;
 
@@ -88,7 +88,7 @@ typedef struct ExecutorWindow {
 typedef struct ExecutorCompute {
     uint32_t window;
     uint32_t reserved;
-    VGPUSubmission submission; /* its state, status and so on mean nothing here */
+    VGPUSubmission submission; /* its state, status and other results have no meaning here */
 } ExecutorCompute;
 
 typedef struct ExecutorResult {
@@ -103,14 +103,15 @@ static_assert(sizeof(ExecutorHeader) == 24, "no padding");
 static_assert(sizeof(ExecutorHello) <= EXECUTOR_PAYLOAD_MAX, "fits");
 static_assert(EXECUTOR_PAYLOAD_MAX >= VGPU_REQUEST_MAX, "fits");
 
-/* Exit statuses of vgpu-executor. 3: this host can't run the backend (no
- * driver, no device, no kernels): with --backend=auto never seen. 4: CUDA left
- * the process unusable (a sticky error); a new process can go on. */
+/* Exit statuses of vgpu-executor */
 enum {
-    EXECUTOR_EXIT_OK = 0,
+    EXECUTOR_EXIT_OK = 0, /* the mediator hung up */
     EXECUTOR_EXIT_FAILURE = 1,
     EXECUTOR_EXIT_USAGE = 2,
+    /* This host can't run the backend: no driver, no device, no kernels. Never with
+     * --backend=auto. */
     EXECUTOR_EXIT_NO_BACKEND = 3,
+    /* A CUDA error left the process unusable. A new process can go on. */
     EXECUTOR_EXIT_STICKY = 4,
 };
 

@@ -21,9 +21,9 @@ void executor_writer_flush(ExecutorWriter *w)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (__atomic_load_n(&w->queue->wants_event, __ATOMIC_RELAXED) == 0)
         return;
-    /* Before the event, for after that the reader may ask anew. */
+    /* This has to come before the event: after it the reader may ask again. */
     __atomic_store_n(&w->queue->wants_event, 0, __ATOMIC_RELAXED);
-    /* EAGAIN: the counter is full of events that nobody took, and so the reader is awake. */
+    /* EAGAIN would mean that the counter is full of events, so the reader is awake. */
     (void) !write(w->event, &one, sizeof(one));
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A queue of messages in memory that two processes share: one writes, one reads, and
- * neither makes a system call for a message. The reader that has nothing left to read says
- * so in the memory and waits on an eventfd; only then does the writer write to that. So
- * however many messages come while the reader is awake, none of them costs a wake-up.
+ * A queue of messages in memory that two processes share. One writes, the other reads, and
+ * neither makes a system call for a message. When nothing is left to read, the reader says
+ * so in the memory and waits on an eventfd; only then does the writer write to the eventfd.
+ * So while the reader is awake, no message costs a wake-up.
  *
- * As many messages may wait as an executor has slots at most. Both queues between a
- * mediator and an executor hold nothing but requests that occupy a slot, or the answers
- * to them, so neither is ever full.
+ * A queue has room for as many messages as an executor has slots at most. Both queues
+ * between a mediator and an executor hold nothing but requests that occupy a slot, or the
+ * answers to them, so neither is ever full.
  *
  * Order in memory: a message is written before the tail that shows it (release), and read
  * after it (acquire). Going to sleep is Dekker's game: the reader stores wants_event and
@@ -15,8 +15,8 @@
  * full barrier between the two on either side, so that at least one sees the other.
  * tests/unit/test-executor-queue-model.c tries every order.
  *
- * The other process may write anything at any time. So a position is kept by whom it
- * belongs to, and a message is copied before it is looked at.
+ * The other process may write anything at any time. So each side keeps its own position in
+ * memory of its own, and copies a message before it looks at it.
  */
 #ifndef VGPU_EXECUTOR_QUEUE_H
 #define VGPU_EXECUTOR_QUEUE_H
@@ -30,10 +30,11 @@ typedef struct ExecutorMessage {
     _Alignas(8) unsigned char payload[EXECUTOR_PAYLOAD_MAX];
 } ExecutorMessage;
 
-/* All zero at the beginning. What either side writes has cache lines of its own. */
+/* All zero at the beginning. What one side writes shares no cache line with what the other
+ * side writes. */
 typedef struct ExecutorQueue {
     _Alignas(64) uint32_t tail;        /* messages ever written, modulo 2^32: the writer's */
-    _Alignas(64) uint32_t wants_event; /* the reader sets it, the writer takes it back */
+    _Alignas(64) uint32_t wants_event; /* set by the reader, taken back by the writer */
     ExecutorMessage message[EXECUTOR_QUEUE_LENGTH];
 } ExecutorQueue;
 
@@ -47,8 +48,8 @@ static_assert((EXECUTOR_QUEUE_LENGTH & (EXECUTOR_QUEUE_LENGTH - 1)) == 0, "indic
 
 typedef struct ExecutorWriter {
     ExecutorQueue *queue;
-    uint32_t tail;  /* messages ever begun, */
-    uint32_t shown; /* and of these shown to the reader */
+    uint32_t tail;  /* messages ever begun */
+    uint32_t shown; /* how many of these the reader was shown */
     int event;      /* the eventfd that the reader waits on; not owned */
 } ExecutorWriter;
 
@@ -58,35 +59,36 @@ typedef struct ExecutorReader {
 } ExecutorReader;
 
 /*
- * executor_writer_begin() - where the next message is to be written
+ * executor_writer_begin() - begin a message; returns where it is to be written
  *
- * The caller never has more messages unread than EXECUTOR_QUEUE_LENGTH.
+ * The caller sees to it that no more than EXECUTOR_QUEUE_LENGTH messages are unread.
  */
 ExecutorMessage *executor_writer_begin(ExecutorWriter *w);
 
 /*
- * executor_writer_flush() - show the reader all that was begun, and wake it if it waits
+ * executor_writer_flush() - show the reader every message that was begun, and wake it if it
+ *     waits
  *
- * Messages are whole by then. A row of them is best shown together: each time, the reader's
- * processor has to fetch the tail from this one's. Never blocks.
+ * The messages are whole by now. A row of messages is best shown together, because each time
+ * the reader's processor has to fetch the tail from this one's. Never blocks.
  */
 void executor_writer_flush(ExecutorWriter *w);
 
 /*
- * executor_reader_next() - is there a message to be read?
+ * executor_reader_next() - look for the next message
  * @ret: the message, in shared memory; good until executor_reader_pop()
  *
  * Returns 1 with a message, 0 with none, -EPROTO when the writer's tail makes no sense.
  */
 int executor_reader_next(const ExecutorReader *r, const ExecutorMessage **ret);
 
-/* executor_reader_pop() - the message was read */
+/* executor_reader_pop() - go on to the message behind it */
 void executor_reader_pop(ExecutorReader *r);
 
 /*
- * executor_reader_sleep() - ask to be woken at the next message
+ * executor_reader_sleep() - ask to be woken by the next message
  *
- * Returns as executor_reader_next(). With 0 the next message makes the eventfd readable.
+ * Returns as executor_reader_next(). After 0 the next message makes the eventfd readable.
  */
 int executor_reader_sleep(ExecutorReader *r);
 

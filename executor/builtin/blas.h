@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * OpenBLAS, opened at run time where it is installed.
+ * OpenBLAS, opened at run time if it is installed.
  *
- * Not just any CBLAS: the reference implementation, which distributions install
- * as libblas.so.3 by default, is slower than the loops of cpu-matmul.c.
+ * Another CBLAS will not do: the reference implementation, which distributions install as
+ * libblas.so.3 by default, is slower than the loops of cpu-matmul.c.
  */
 #ifndef VGPU_EXECUTOR_BLAS_H
 #define VGPU_EXECUTOR_BLAS_H
@@ -24,17 +24,17 @@ typedef struct Blas {
     BlasDgemm *dgemm;
 } Blas;
 
-/* blas_open() - load it; without it @ret is zeroed, which is no error */
+/* blas_open() - load it; if it is not installed, @ret is zeroed, which is no error */
 void blas_open(Blas *ret);
 
-/* blas_close() - unload; takes a zeroed one, too */
+/* blas_close() - unload it; also takes a zeroed one */
 void blas_close(Blas *blas);
 
 /*
  * blas_matmul() - c = a times b, as CpuMatmul
  *
- * Returns false, and has done nothing, when there is no library or the numbers are
- * too large for it.
+ * Returns false, and has computed nothing, when there is no library or the numbers are too
+ * large for it.
  */
 bool blas_matmul(const Blas *blas, uint32_t type, const void *a, size_t lda, const void *b,
                  size_t ldb, void *c, size_t ldc, size_t m, size_t n, size_t k);

@@ -6,9 +6,9 @@ extern const CpuKernels cpu_kernels_base;
 extern const CpuKernels cpu_kernels_v3, cpu_kernels_v4;
 #endif
 
-/* The levels are x86-64-v3 and x86-64-v4 of the psABI; here is tested what of them the
- * compiler makes use of. __builtin_cpu_supports() also knows whether the kernel saves
- * the registers. */
+/* The levels are x86-64-v3 and x86-64-v4 of the psABI. Only those of their extensions are
+ * tested that the compiler makes use of. __builtin_cpu_supports() also knows whether the
+ * kernel saves the registers. */
 const CpuKernels *cpu_kernels_best(void)
 {
 #ifdef VGPU_CPU_LEVELS

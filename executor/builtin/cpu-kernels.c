@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Compiled with -O3 and -ffp-contract=off for each level of instructions
- * (meson.build): every loop is written so that the compiler makes vector
- * instructions of its contiguous form.
+ * Compiled with -O3 and -ffp-contract=off for each level of instructions (meson.build).
+ * Every loop is written so that the compiler makes vector instructions of its contiguous
+ * form.
  *
- * Operands are in memory that a guest may write meanwhile, which makes results
- * wrong and nothing else: no loop depends on what it reads.
+ * Operands lie in memory that a guest may write to meanwhile. That makes the results wrong
+ * and does nothing else, because no loop depends on what it reads.
  */
 #include "cpu-level.h"
 
-/* No iteration depends on another one's result: operands that overlap otherwise
- * than exactly make results undefined (vgpu-builtin.h), so the compiler need not test. */
+/* No iteration depends on the result of another one. Where operands overlap, but not exactly,
+ * the result is undefined (vgpu-builtin.h), so the compiler need not look for that. */
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety) interleave(enable)")
 #else
@@ -32,7 +32,7 @@ typedef double float64;
         const type *a = va, *b = vb;                                                            \
         type *c = vc;                                                                           \
                                                                                                 \
-        (void) scalar; /* of AXPY alone: what an integer cannot hold must not be converted */   \
+        (void) scalar; /* only AXPY's may be converted: an integer may not hold it */           \
         if (sa == 1 && sb == 1 && sc == 1) {                                                    \
             INDEPENDENT                                                                         \
             for (size_t i = 0; i < n; i++) {                                                    \
@@ -138,7 +138,7 @@ DEFINE_FLOATING_SUM(dot_float64, float64, PRODUCT_WIDE)
 
 /* ---- Smallest and largest ---------------------------------------------------------- */
 
-/* The same memory, as the integers that are ordered as reduction.h says */
+/* The bits of an element as an integer, which may alias it; reduction.h orders them */
 typedef int32_t __attribute__((may_alias)) Bits32;
 typedef int64_t __attribute__((may_alias)) Bits64;
 

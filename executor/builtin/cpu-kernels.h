@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The loops of the CPU backend. They are compiled several times, each for
- * another set of vector instructions; the results are the same bits with each,
- * matrix products aside.
+ * The loops of the CPU backend. They are compiled several times, each time for another set of
+ * vector instructions. The results have the same bits with each, but for matrix products.
  */
 #ifndef VGPU_EXECUTOR_CPU_KERNELS_H
 #define VGPU_EXECUTOR_CPU_KERNELS_H
 
 #include "reduction.h"
 
-/* A reduction's part: what one call of a CpuReduce may get. */
+/* The most elements that one call of a CpuReduce gets: a part of a reduction */
 #define CPU_PART 4096u
 
 /* c[i * sc] = a[i * sa] op b[i * sb] for i < n; alpha: for AXPY. c may be a or b. */
@@ -30,7 +29,7 @@ typedef struct CpuKernels {
     CpuMatmul *matmul[VGPU_N_TYPES];
 } CpuKernels;
 
-/* cpu_kernels_best() - the fastest that this processor can run */
+/* cpu_kernels_best() - the fastest ones that this processor can run */
 const CpuKernels *cpu_kernels_best(void);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is compiled once for each level of instructions, CPU_LEVEL: base, v3, v4. */
+/* For the files that are compiled once for each level of instructions, which is CPU_LEVEL: base,
+ * v3, v4. */
 #ifndef VGPU_EXECUTOR_CPU_LEVEL_H
 #define VGPU_EXECUTOR_CPU_LEVEL_H
 

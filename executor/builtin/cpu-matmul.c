@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The matrix product for hosts without OpenBLAS. A panel of b, PANEL_K rows of
- * a few vectors each, is copied so that it lies in the first-level cache; then it
- * is multiplied with every four rows of a, whose part of c stays in registers.
+ * The matrix product for hosts without OpenBLAS. A panel of b, which is PANEL_K rows of a
+ * few vectors each, is copied so that it lies in the first-level cache. Then it is
+ * multiplied with every four rows of a, whose part of c stays in registers.
  *
- * Compiled with -ffp-contract=fast, beside cpu-kernels.c: products and sums are
- * fused where there is an instruction for it.
+ * Unlike cpu-kernels.c, this is compiled with -ffp-contract=fast: products and sums are fused
+ * if there is an instruction for it.
  */
 #include "cpu-level.h"
 
 #define PANEL_K 256u
 #define ROWS 4u
 
-/* A vector is a register. The sums of ROWS rows, and of as many vectors, must fit. */
+/* A vector is a register. The sums of ROWS rows of so many vectors must fit into registers. */
 #define VECTORS 2u
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64u

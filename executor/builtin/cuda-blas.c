@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cuda-blas.h"
 
+#include "cleanup.h"
+
 #include <dlfcn.h>
 
 enum { NO_TRANSPOSE = 0, STATUS_SUCCESS = 0 };
 
-static CudaBlas look_up(const char *name)
+static CudaBlas cuda_blas_look_up(const char *name)
 {
     CudaBlas b = {.shared_object = dlopen(name, RTLD_NOW | RTLD_LOCAL)};
     bool complete = b.shared_object != NULL;
@@ -28,8 +30,8 @@ void cuda_blas_open(CudaBlas *ret)
     static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"};
 
     *ret = (CudaBlas){0};
-    for (unsigned i = 0; i < 3 && !ret->shared_object; i++)
-        *ret = look_up(names[i]);
+    for (unsigned i = 0; i < ELEMENTSOF(names) && !ret->shared_object; i++)
+        *ret = cuda_blas_look_up(names[i]);
 }
 
 void cuda_blas_close(CudaBlas *blas)
@@ -58,8 +60,8 @@ static void *pointer(CUdeviceptr address)
     return (void *) (uintptr_t) address;
 }
 
-/* cuBLAS has its matrices by columns, and a row-major matrix by columns is its transpose:
- * what is computed is the transpose of c, the transpose of b times that of a. */
+/* cuBLAS takes matrices by columns. Read by columns, a row-major matrix is its transpose. So
+ * cuBLAS computes the transpose of c, as the transpose of b times that of a. */
 bool cuda_blas_matmul(const CudaBlas *blas, CudaBlasHandle handle, unsigned element, CUdeviceptr a,
                       CUdeviceptr b, CUdeviceptr c, uint32_t m, uint32_t n, uint32_t k,
                       bool accumulate)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The part of cuBLAS that the executor uses, opened at run time where it is
- * installed, in the newest version there is.
+ * The part of cuBLAS that the executor uses. It is opened at run time if it is installed, in
+ * the newest version that there is.
  *
  * Prototypes are facts from NVIDIA's cuBLAS manual (docs.nvidia.com/cuda/cublas);
  * they are the same in versions 11 to 13.
@@ -33,13 +33,13 @@ typedef struct CudaBlas {
     CUDA_BLAS_FUNCTIONS(CUDA_BLAS_MEMBER)
 } CudaBlas;
 
-/* cuda_blas_open() - load it; without it @ret is zeroed, which is no error */
+/* cuda_blas_open() - load it; if it is not installed, @ret is zeroed, which is no error */
 void cuda_blas_open(CudaBlas *ret);
 
-/* cuda_blas_close() - unload; takes a zeroed one, too */
+/* cuda_blas_close() - unload it; also takes a zeroed one */
 void cuda_blas_close(CudaBlas *blas);
 
-/* cuda_blas_new() - a handle for a stream, or NULL where cuBLAS does not work */
+/* cuda_blas_new() - make a handle for a stream; returns NULL if cuBLAS does not work */
 CudaBlasHandle cuda_blas_new(const CudaBlas *blas, CUstream stream);
 
 /*
@@ -47,7 +47,7 @@ CudaBlasHandle cuda_blas_new(const CudaBlas *blas, CUstream stream);
  * @element: 4 for float32, 8 for float64
  * @a, @b, @c: device addresses of row-major matrices without gaps: m x k, k x n, m x n
  *
- * Asynchronous, in the handle's stream. Returns false when it could not be queued.
+ * It runs in the handle's stream. Returns false when it could not be queued.
  */
 bool cuda_blas_matmul(const CudaBlas *blas, CudaBlasHandle handle, unsigned element, CUdeviceptr a,
                       CUdeviceptr b, CUdeviceptr c, uint32_t m, uint32_t n, uint32_t k,

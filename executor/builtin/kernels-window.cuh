@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The kernels of windows. Vectors lie in a window itself, mapped into the device; so do
-// small matrices, and tiles of large ones in the device's own memory.
+// The kernels of windows. Vectors and small matrices lie in a window itself, which is mapped into
+// the device. Tiles of large matrices lie in the device's own memory.
 
 #include "kernels.h"
 
@@ -20,7 +20,7 @@ __device__ uint64_t device_time_ns()
     return t;
 }
 
-// The first thread of each block tells how long the block took.
+// The first thread of each block reports how long the block took.
 struct Report {
     KernelReport *report;
     uint64_t start;
@@ -40,7 +40,7 @@ struct Report {
     }
 };
 
-// Each operation is rounded by itself, as on the CPU: never fused.
+// Each operation is rounded by itself, as on the CPU. None is fused with another.
 __device__ uint32_t add(uint32_t x, uint32_t y)
 {
     return x + y;
@@ -74,8 +74,8 @@ __device__ double mul(double x, double y)
     return __dmul_rn(x, y);
 }
 
-// Four elements are read before one is written, since operands may lie in the
-// host's memory, a microsecond and a half away.
+// Each thread reads four elements before it writes one: operands may lie in the host's memory,
+// which is a microsecond and a half away.
 template <typename T, typename Op> __device__ void map(const KernelVector &v, Op op)
 {
     constexpr unsigned depth = 4;
@@ -106,7 +106,7 @@ template <typename T, typename Op> __device__ void map(const KernelVector &v, Op
 
 // ---- In a window: reductions ------------------------------------------------------
 
-// All threads' values into the first one's, always in the same order.
+// Combines the values of all threads, always in the same order.
 template <typename T, typename Op> __device__ T block_reduce(T value, Op op)
 {
     __shared__ T values[KERNEL_THREADS];
@@ -164,8 +164,8 @@ template <typename T, typename Sum> __device__ void dot(const KernelVector &v)
     });
 }
 
-// Smallest and largest key, as reduction.h defines them; T is the signed integer
-// of the type's size.
+// The smallest and the largest key, as reduction.h defines them. T is the signed integer of the
+// type's size.
 template <typename T, bool floating> __device__ void extremes(const KernelVector &v)
 {
     constexpr T largest = static_cast<T>(~(T{1} << (8 * sizeof(T) - 1)));

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// The built-in kernels. Those of requests come first: a request is at most a
-// kilobyte, so one block computes it. Operands and result lie in the host's memory,
-// mapped into the device (backend-cuda.c says why). ret_ns is the time from the
-// block's first instruction to the last element's store, in nanoseconds of the
-// device's own timer.
+// The built-in kernels. This file has those of requests. A request is at most a kilobyte, so
+// one block computes it. Operands and result lie in the host's memory, mapped into the device
+// (backend-cuda.c says why). ret_ns is the time from the block's first instruction to the last
+// element's store, in nanoseconds of the device's own timer.
 //
-// Those of windows are included (cuda-compute.c launches them).
+// kernels-window.cuh has the kernels of windows, which cuda-compute.c launches.
 
 #include "kernels-window.cuh"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the CUDA kernels of windows are launched with; for C and for CUDA C++. */
+/* The parameters of the CUDA kernels of windows, for C and for CUDA C++ */
 #ifndef VGPU_EXECUTOR_KERNELS_H
 #define VGPU_EXECUTOR_KERNELS_H
 
@@ -9,16 +9,16 @@
 #define KERNEL_BLOCKS_MAX 64u
 #define KERNEL_THREADS 256u
 
-/* The part of a matrix product that one block computes is so many rows and columns. */
+/* One block computes so many rows and columns of a matrix product. */
 #define KERNEL_TILE 64u
 
-/* What each block says; in memory of the host's. Times are the device's own. */
+/* What a block reports, in memory of the host's. Times are by the device's clock. */
 typedef struct KernelReport {
     uint64_t start_ns, end_ns;
-    uint64_t low, high; /* of a reduction: as in Partial */
+    uint64_t low, high; /* of a reduction, as in Partial */
 } KernelReport;
 
-/* c[i * sc] = a[i * sa] op b[i * sb] for i < n, or the partial results of that. Addresses
+/* c[i * sc] = a[i * sa] op b[i * sb] for i < n, or partial results of a reduction. Addresses
  * are the device's; strides are in elements. */
 typedef struct KernelVector {
     uint64_t a, b, c;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "reduction.h"
 
+#include <assert.h>
+
 #define FLOAT32_INFINITY UINT32_C(0x7f800000)
 #define FLOAT32_NAN UINT32_C(0x7fc00000)
 #define FLOAT64_INFINITY UINT64_C(0x7ff0000000000000)
@@ -77,7 +79,7 @@ static uint64_t floating_sum(const Reduction *r)
     return bits;
 }
 
-/* From keys back to bits. A key beyond those of the infinities is a NaN's. */
+/* These turn keys back into bits. A key beyond those of the infinities is that of a NaN. */
 static uint64_t float32_extreme(const Reduction *r, int64_t key)
 {
     uint32_t bits = (uint32_t) key;
@@ -114,6 +116,8 @@ static uint64_t extreme(const Reduction *r)
 
 uint64_t reduction_end(const Reduction *r)
 {
+    assert(r->n > 0);
+
     if (!is_sum(r))
         return extreme(r);
     if (is_floating(r))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "workers.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -10,8 +11,8 @@ static void *worker_run(void *data)
     Worker *w = data;
     int old;
 
-    /* Linux has a nice value for each thread. Where this is not allowed, the
-     * priorities differ only in the order in which the mediator starts requests. */
+    /* Linux has a nice value for each thread. If it may not be set, the priorities differ only
+     * in the order in which the mediator starts requests. */
     errno = 0;
     old = getpriority(PRIO_PROCESS, (id_t) gettid());
     if (w->nice != 0 && errno == 0)
@@ -52,6 +53,7 @@ int worker_start(Worker *w, int nice, WorkerFunction *function, void *data)
 void worker_push(Worker *w, unsigned slot)
 {
     pthread_mutex_lock(&w->lock);
+    assert(w->tail - w->head < EXECUTOR_SLOTS_MAX);
     w->queue[w->tail++ % EXECUTOR_SLOTS_MAX] = slot;
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads that compute what takes the CPU backend long: one for each priority,
- * as the CUDA backend has a stream for each. A worker takes its jobs in the order
- * in which they came, and the kernel's scheduler prefers the worker of the higher
- * priority (by nice values, where the sandbox lets them be set).
+ * Threads for work that takes long. The CPU backend has one for each priority, as the CUDA
+ * backend has a stream for each. A worker does its work in the order in which it came. The
+ * kernel's scheduler prefers the worker of the higher priority (by nice values, if the
+ * sandbox lets them be set).
  */
 #ifndef VGPU_EXECUTOR_WORKERS_H
 #define VGPU_EXECUTOR_WORKERS_H
@@ -24,8 +24,8 @@ typedef struct Worker {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stop;
-    unsigned head, tail;                /* slots waiting: queue[head..tail), modulo its size */
-    unsigned queue[EXECUTOR_SLOTS_MAX]; /* a slot is in it once at most, so it never overflows */
+    unsigned head, tail;                /* queue[head..tail) waits, modulo the queue's size */
+    unsigned queue[EXECUTOR_SLOTS_MAX]; /* a slot is in it at most once, so it never overflows */
 } Worker;
 
 /*
@@ -38,10 +38,11 @@ typedef struct Worker {
  */
 int worker_start(Worker *w, int nice, WorkerFunction *function, void *data);
 
-/* worker_push() - let it compute the job of a slot */
+/* worker_push() - let it do the work of a slot */
 void worker_push(Worker *w, unsigned slot);
 
-/* worker_stop() - end the thread, after what was pushed; takes one that was never started */
+/* worker_stop() - end the thread when it has done what was pushed; also takes one that was never
+ * started */
 void worker_stop(Worker *w);
 
 #endif

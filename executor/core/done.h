@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How other threads tell the loop's which slots are done: one atomic word with
- * a bit for each slot, and an eventfd that is signalled when the word was empty.
+ * How other threads tell the loop which slots are done: one atomic word with a bit for
+ * each slot, and an eventfd that is written to when the word was empty.
  *
- * The loop takes the whole word at once and then reads what lies in the slots;
- * release and acquire on the word order the two. No signal is lost: a bit that is
- * set while others are set is taken together with them.
+ * The loop takes the whole word at once and then reads what lies in the slots. Release and
+ * acquire on the word order what the other thread wrote there before that. No event is lost:
+ * a bit that is set while others are set is taken together with them.
  */
 #ifndef VGPU_EXECUTOR_DONE_H
 #define VGPU_EXECUTOR_DONE_H
@@ -16,13 +16,13 @@
 
 typedef struct Done {
     atomic_uint_least64_t slots; /* bit i: slot i */
-    int event_fd;                /* non-blocking or not: never read, so it never blocks */
+    int event_fd;                /* never read; watched edge-triggered */
 } Done;
 
 /* done_add() - from any thread: these slots are done */
 static inline void done_add(Done *d, uint64_t slots)
 {
-    /* Before the bits are set, since with the last of them the backend may be closed. */
+    /* Read before the bits are set: once the last bit is set, the backend may be closed. */
     int event_fd = d->event_fd;
 
     if (atomic_fetch_or_explicit(&d->slots, slots, memory_order_acq_rel) == 0)

@@ -14,7 +14,7 @@ typedef struct Response {
     const void *data;        /* data_length bytes; may be NULL when there are none */
 } Response;
 
-/* response_size() - bytes that response_write() will write */
+/* response_size() - the number of bytes that response_write() will write */
 size_t response_size(const Response *r);
 
 /*

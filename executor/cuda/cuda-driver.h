@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The part of NVIDIA's CUDA driver API that the executor uses, and the driver's
- * library, opened at run time: the executor builds without the CUDA toolkit and
- * starts without a driver.
+ * The part of NVIDIA's CUDA driver API that the executor uses. The driver's library is
+ * opened at run time, so the executor builds without the CUDA toolkit and starts without a
+ * driver.
  *
- * Types, constants and prototypes are facts from the "CUDA Driver API"
- * reference manual (docs.nvidia.com/cuda/cuda-driver-api), version 13.0; but for
- * cuFuncLoad none of them has changed since CUDA 6.5. Where a function has versions, the name here
- * is the one of its current 64-bit ABI (*_v2), which the header <cuda.h> hides
- * behind a macro.
+ * Types, constants and prototypes are facts from the "CUDA Driver API" reference manual
+ * (docs.nvidia.com/cuda/cuda-driver-api), version 13.0. None of them but cuFuncLoad has changed
+ * since CUDA 6.5. Where a function has versions, the name here is that of its current 64-bit
+ * ABI (*_v2), which the header <cuda.h> hides behind a macro.
  */
 #ifndef VGPU_EXECUTOR_CUDA_DRIVER_H
 #define VGPU_EXECUTOR_CUDA_DRIVER_H
@@ -73,7 +72,7 @@ enum {
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
 };
 
-/* A copy's pitch at most: CU_DEVICE_ATTRIBUTE_MAX_PITCH of every device so far */
+/* The largest pitch of a copy: CU_DEVICE_ATTRIBUTE_MAX_PITCH of every device so far */
 #define CUDA_PITCH_MAX UINT64_C(0x7fffffff)
 
 /* CUDA_MEMCPY2D_v2 */
@@ -153,7 +152,7 @@ typedef struct CudaDriver {
  */
 int cuda_driver_open(CudaDriver *ret, char *reason, size_t reason_size);
 
-/* cuda_driver_close() - unload; takes a zeroed or already closed driver, too */
+/* cuda_driver_close() - unload it; also takes a zeroed or closed driver */
 void cuda_driver_close(CudaDriver *driver);
 
 /* cuda_driver_error_name() - "CUDA_ERROR_...", or "unknown error"; a static string */

@@ -3,7 +3,7 @@
 // Kernels under the built-in ones' names that misbehave on a real GPU. The
 // tests give them to the executor with --kernels.
 
-// All others are the built-in ones.
+// All other kernels are the built-in ones.
 #define vgpu_ring_add_int32 good_ring_add_int32
 #define vgpu_ring_sum_int32 good_ring_sum_int32
 #include "../../executor/builtin/kernels-window.cuh"
@@ -42,7 +42,7 @@ extern "C" __global__ void vgpu_vector_add_float64(const double *, const double 
     *reinterpret_cast<volatile double *>(reinterpret_cast<char *>(c) + 1) = 1.0;
 }
 
-// As the first one above, in a window.
+// The same as the first one above, in a window.
 extern "C" __global__ void vgpu_ring_add_int32(KernelVector v)
 {
     *reinterpret_cast<volatile uint64_t *>(uintptr_t{16}) = v.n;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The CUDA backend on a real GPU against the CPU backend: the same requests
- * give the same bits. And what real faults do. Environment:
+ * The CUDA backend on a real GPU against the CPU backend: the same requests give the same
+ * bits. And the effects of real faults. Environment:
  *
  *   VGPU_EXECUTOR       the program
  *   VGPU_FAULT_KERNELS  faults.cu, compiled
@@ -88,7 +88,7 @@ static size_t mixed_message(void *buf, uint64_t tag)
                           (1 + (uint32_t) random_bits(&seed) % max) * vgpu_element_size(opcode));
 }
 
-/* A NaN's payload is free: every NaN becomes the same one. */
+/* A NaN may have any payload. So every NaN becomes the same one. */
 static void canonicalize(uint32_t opcode, unsigned char *data, uint32_t size)
 {
     for (uint32_t i = 0; opcode == VGPU_OP_VECTOR_ADD_FLOAT32 && i < size; i += 4) {
@@ -192,7 +192,7 @@ static void assert_mixed_response(Client *cpu, ClientResponse *y)
     assert_same_response(request.opcode, &x, y);
 }
 
-/* All slots stay in flight: an answer is replaced by the next request. */
+/* All slots stay in flight: the next request follows each answer. */
 static void run_mixed(Client *cpu, Client *cuda, uint64_t n)
 {
     uint64_t sent = 0, received = 0;
@@ -227,8 +227,8 @@ static VGPUDeviceInfo device_info(Client *c)
     return info;
 }
 
-/* A context costs hundreds of megabytes of the device's memory, a stream some
- * kilobytes. Once every slot has its streams, nothing more is ever made. */
+/* A context costs hundreds of megabytes of the device's memory, a stream some kilobytes. After
+ * the first requests, nothing more is ever made. */
 TEST(test_a_million_mixed_requests)
 {
     Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);
@@ -294,7 +294,7 @@ TEST(test_illegal_address)
     assert_faults(VGPU_OP_VECTOR_ADD_INT32, 700, 700);
 }
 
-/* 715 or 719, as the driver's version has it */
+/* 715 or 719, depending on the driver's version */
 TEST(test_trap)
 {
     assert_faults(VGPU_OP_VECTOR_ADD_FLOAT32, 715, 719);
@@ -305,8 +305,8 @@ TEST(test_misaligned_address)
     assert_faults(VGPU_OP_VECTOR_ADD_FLOAT64, 716, 716);
 }
 
-/* With a kernel that never ends in flight, the answer to a NOP shows that it was
- * submitted. Then the process ends by the mediator's hang-up, and by SIGKILL. */
+/* A kernel that never ends is in flight: the answer to a NOP shows that it was submitted. The
+ * process still ends by the mediator's hang-up and by SIGKILL. */
 static Client *start_with_hung_kernel(void)
 {
     Client *c = start("cuda", getenv("VGPU_FAULT_KERNELS"));
@@ -372,7 +372,7 @@ TEST(test_illegal_address_in_a_window)
     window_destroy(&w);
 }
 
-/* It never ends; other jobs do, small and large, until the process is killed. */
+/* One job never ends. Others do, small and large, until the process is killed. */
 TEST(test_hung_job)
 {
     TestWindow w = window_create(1, UINT64_C(16) << 20);
@@ -397,7 +397,7 @@ TEST(test_hung_job)
     window_destroy(&w);
 }
 
-/* The faults above ended their processes only: the device computes as before. */
+/* The faults above ended their processes only. The device computes as before. */
 TEST(test_device_after_faults)
 {
     Client *cpu = start("cpu", NULL), *cuda = start("cuda", NULL);

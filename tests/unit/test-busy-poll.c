@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* When it is worth to look before sleeping. Only lower bounds of time are asserted. */
+/* When looking before sleeping pays. Only lower bounds of time are asserted. */
 #include <stdint.h>
 #include <time.h>
 
@@ -15,7 +15,7 @@ static void wait_long(void)
         continue;
 }
 
-/* A wait that is over at once, as far as a busy machine lets it be. */
+/* A wait that is over at once, as far as a busy machine allows. */
 static void wait_shortly(BusyPoll *p)
 {
     do {
@@ -61,7 +61,7 @@ TEST(test_ends_at_the_limit)
                 BUSY_POLL_MAX_USEC - 1);
 }
 
-/* One wait that was too long, and the next begins asleep; one that was short, and it does not. */
+/* After a wait that was too long, the next begins asleep. After a short one it does not. */
 TEST(test_learns)
 {
     BusyPoll p;

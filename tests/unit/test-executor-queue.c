@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The queue between mediator and executor: its edges by hand, and two threads that sleep
- * and wake each other at every possible place. The latter is also what ThreadSanitizer is
- * run on.
+ * and wake each other at every possible place. The threads are also for ThreadSanitizer.
  */
 #include <stdint.h>
 
@@ -121,7 +120,7 @@ static void test_wakes_who_waits(void **state)
     executor_writer_flush(&e->writer);
     assert_int_equal(events(e), 0);
 
-    /* Who finds something is not asleep. */
+    /* A reader that finds something is not asleep. */
     assert_int_equal(executor_reader_sleep(&e->reader), 1);
     assert_next(e, 1);
     assert_int_equal(executor_reader_sleep(&e->reader), 0);
@@ -133,7 +132,7 @@ static void test_wakes_who_waits(void **state)
     executor_writer_flush(&e->writer);
     assert_int_equal(events(e), 1);
 
-    /* Once for all that come before it sleeps again. */
+    /* One event for all messages that come before it sleeps again */
     for (unsigned i = 3; i < 20; i++) {
         write_one(e, i);
         executor_writer_flush(&e->writer);
@@ -162,8 +161,8 @@ static void test_wrong_positions(void **state)
 
 #define EXCHANGES 200000u
 
-/* One thread sends numbers and gets them back, the other sends them back; either sleeps
- * whenever it finds nothing, so that each sleep meets each writing at some time. */
+/* One thread sends numbers, and the other sends them back. Each sleeps whenever it finds nothing,
+ * so that at some time a sleep meets a write at every place. */
 typedef struct Talk {
     Ends requests, answers;
 } Talk;
@@ -173,7 +172,7 @@ static void wait_for_event(const Ends *e)
     struct pollfd p = {.fd = e->writer.event, .events = POLLIN};
 
     if (poll(&p, 1, TIMEOUT_MSEC) != 1)
-        abort(); /* a message that nobody was woken for */
+        abort(); /* nobody was woken for a message */
     (void) events(e);
 }
 
