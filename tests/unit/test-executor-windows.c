@@ -217,6 +217,7 @@ TEST(test_large_jobs_hold_nothing_up)
     size_t size = message_compute(m, 1, VGPU_PRIORITY_LOW, w.id, &large);
     ClientResponse r;
 
+    small.c.offset = 24000000; /* the two run at the same time */
     window_send_add(c, &w);
     size += message_plain(m + size, 2, VGPU_OP_NOP);
     size += message_scalar(m + size, 3, VGPU_PRIORITY_HIGH, 1, 2);
