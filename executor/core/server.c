@@ -144,10 +144,11 @@ static int server_complain(void)
 /* To be called only while a slot is free. */
 static void server_start(Server *s, const Slot *slot, const Operation *operation)
 {
-    unsigned i = (unsigned) __builtin_ctzll(s->free_slots);
     Completion completion;
+    unsigned i;
 
     assert(s->free_slots != 0);
+    i = (unsigned) __builtin_ctzll(s->free_slots);
     s->free_slots &= ~(UINT64_C(1) << i);
     s->slots[i] = *slot;
 

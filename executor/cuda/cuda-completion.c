@@ -45,10 +45,11 @@ void cuda_completion_announce(CudaCompletion *c, uint64_t slots, const CUstream 
                               unsigned n)
 {
     const CudaDriver *d = &c->device->driver;
-    CudaBatch *batch = &c->batches[__builtin_ctzll(slots)];
+    CudaBatch *batch;
 
     assert(slots != 0 && n > 0);
 
+    batch = &c->batches[__builtin_ctzll(slots)];
     batch->completion = c;
     batch->slots = slots;
     atomic_store(&batch->pending, n);

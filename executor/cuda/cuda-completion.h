@@ -62,7 +62,8 @@ void cuda_completion_close(CudaCompletion *c);
 
 /*
  * cuda_completion_announce() - a batch: all that is in these streams now
- * @slots: one bit for each; none of them is in a batch that has not been taken
+ * @slots: one bit for each; none of them is in a batch that was announced and whose end is still
+ *     to be asked for
  * @streams: @n of them, at least one
  *
  * Without an error that makes the process unusable, the slots are sure to be done some time.
