@@ -57,9 +57,15 @@
  *
  * Threads
  *
- *   A handle is for one thread at a time. Threads that want to work at the same
- *   time each open their own. The library has no global state, and a handle must
- *   not be used on both sides of a fork(): the lock would be common to both.
+ *   A handle is for one thread at a time; threads that want to use the registers
+ *   at the same time each open their own. A ring, and the memory of its window, are
+ *   for any number of threads: see "Threads and the ring" below. One thread may use
+ *   the handle while others use its ring. The library has no global state.
+ *
+ *   After fork() a handle and its ring belong to the parent. The child must not use
+ *   them, nor close them: the lock is common to both, and vgpu_ring_close() turns
+ *   off the ring of the parent. What the child starts with exec() inherits nothing.
+ *   As long as a child that does not exec() lives, the locks outlive the parent.
  */
 #ifndef VGPU_H
 #define VGPU_H
@@ -369,7 +375,7 @@ int vgpu_enable_interrupts(vgpu_device *dev);
 /* vgpu_disable_interrupts() - wait by polling again, as after vgpu_open() */
 void vgpu_disable_interrupts(vgpu_device *dev);
 
-/* ---- The fast lane: what a device offers ----------------------------------- */
+/* ---- The data window and the ring: what a device offers -------------------- */
 
 /*
  * Beside the registers, through which one request of at most a kibibyte goes at a
@@ -421,9 +427,31 @@ typedef struct vgpu_ring vgpu_ring;
  * Completions are waited for by interrupt if vgpu_enable_interrupts() was called
  * before, else by polling: see vgpu_ring_set_wait().
  *
- * A ring, and the memory of its window, are for one thread at a time, as handles
- * are; nothing in here takes a lock. A program with several threads lets one of
- * them have the ring, or puts a lock of its own around every call.
+ * Threads and the ring
+ *
+ *   All functions of a ring and its window can be called in several threads at the
+ *   same time, except vgpu_ring_open() and vgpu_ring_close(): no other thread may be
+ *   in a function of the ring by then, nor enter one afterwards. They take a lock of
+ *   the ring's, which is free while they wait and while callbacks run; a program with
+ *   one thread pays for a lock that nobody contends for.
+ *
+ *   Each thread that waits sleeps for itself, with its own time-out. Only one of them
+ *   looks at memory or sleeps until the device interrupts; it wakes those whose
+ *   requests have ended, and hands its place on when it has no more to wait for.
+ *
+ *   A completion goes to one thread: to the one that waits for this request in
+ *   vgpu_ring_run() or vgpu_ring_wait_for(), else to its callback, else to whoever
+ *   calls vgpu_ring_poll() first. So a thread that waits for its own requests, in a
+ *   program of which another thread polls, uses vgpu_ring_run(): between
+ *   vgpu_ring_submit() and vgpu_ring_wait_for() the other thread may take the
+ *   completion. And where completions that another thread has yet to take fill the
+ *   ring, -EAGAIN says so: that passes.
+ *
+ *   Callbacks run in the thread that finds them to be run, whichever thread has
+ *   submitted. They never run at the same time: while one thread runs callbacks, it
+ *   runs those that others find, too. They should be short, and must not wait for
+ *   another thread that waits for callbacks. A thread must not be cancelled
+ *   (pthread_cancel()) in a function of the ring.
  *
  * Returns 0; a positive VGPU_ERROR_* when the host refused, UNSUPPORTED_OP when the device has a
  * ring and an older mediator knows none; or a negative errno:
@@ -445,7 +473,8 @@ int vgpu_ring_open(vgpu_device *dev, uint32_t entries, int timeout_ms, vgpu_ring
  *
  * What is outstanding is dropped, whether the host has begun with it or not; its
  * callbacks run with -ECANCELED. Waits for the host to let go of the window, for a
- * second at most. Must not be called in a callback.
+ * second at most. Must not be called in a callback, nor while another thread is in a
+ * function of this ring.
  *
  * Returns NULL.
  */
@@ -518,7 +547,8 @@ typedef struct vgpu_completion {
 /*
  * Called when a request has ended, by whichever function takes completions, in
  * its thread. It may submit, and use the window's memory; what takes or waits for
- * completions returns -EDEADLK in it.
+ * completions returns -EDEADLK in it. The callbacks of a ring never run at the same
+ * time.
  */
 typedef void (*vgpu_callback)(vgpu_ring *ring, const vgpu_completion *completion);
 
@@ -613,7 +643,8 @@ int vgpu_ring_submit(vgpu_ring *ring, vgpu_job *jobs, size_t n, size_t *ret_n);
  * @max: may be 0, with @ret NULL: only callbacks are run then
  * @ret_n: how many were taken
  *
- * Runs the callbacks of requests that have them.
+ * Runs the callbacks of requests that have them, unless another thread is at it.
+ * Completions that other threads wait for go to those.
  *
  * Returns 0, also when the ring has ended: every outstanding request then has a
  * completion; or -EDEADLK.
@@ -623,11 +654,12 @@ int vgpu_ring_poll(vgpu_ring *ring, vgpu_completion *ret, size_t max, size_t *re
 /*
  * vgpu_ring_wait() - wait until completions can be taken
  * @n: how many: at least that many requests have ended that vgpu_ring_poll() has not
- *     handed over yet, or had callbacks that ran in this call. SIZE_MAX waits
- *     for all that are outstanding
+ *     handed over yet, or had callbacks that ran during this call. SIZE_MAX waits
+ *     for all that are outstanding, those of other threads among them
  *
- * Takes none, but runs callbacks. With interrupts the host is asked for one when
- * the last of @n is complete, not for one each.
+ * Takes none, but runs callbacks, or waits until another thread has run them. With
+ * interrupts the host is asked for one when the last of @n is complete, not for one
+ * each, unless other threads wait too.
  *
  * Returns 0, also at once when nothing is outstanding; -ETIMEDOUT; -EDEADLK; or
  * another negative errno from waiting for interrupts.
@@ -642,7 +674,8 @@ int vgpu_ring_wait(vgpu_ring *ring, size_t n, int timeout_ms);
  * request is still outstanding and uses its memory.
  *
  * Returns 0 when @ret is filled in, whatever is in it; -ENOENT when no such request is
- * outstanding or waits to be taken; otherwise as vgpu_ring_wait().
+ * outstanding or waits to be taken, or another thread waits for it; otherwise as
+ * vgpu_ring_wait().
  */
 int vgpu_ring_wait_for(vgpu_ring *ring, uint64_t id, int timeout_ms, vgpu_completion *ret);
 
@@ -682,8 +715,8 @@ typedef enum vgpu_wait_mode {
  *
  * In both modes a ring that has ended is noticed after a quarter of a second.
  *
- * Returns 0, or, for VGPU_WAIT_INTERRUPT, as vgpu_enable_interrupts(); that function
- * need not have been called.
+ * Returns 0; -EBUSY while another thread waits; or, for VGPU_WAIT_INTERRUPT, as
+ * vgpu_enable_interrupts(), which need not have been called.
  */
 int vgpu_ring_set_wait(vgpu_ring *ring, vgpu_wait_mode mode, uint32_t spin_us);
 
@@ -703,6 +736,10 @@ int vgpu_ring_set_wait(vgpu_ring *ring, vgpu_wait_mode mode, uint32_t spin_us);
  * A ring that the host ends interrupts too; one that ends by a reset of the device does
  * not. A loop that has to notice that calls vgpu_ring_poll() from time to time.
  *
+ * An interrupt wakes either this loop or a thread that waits. So a program sleeps on the
+ * descriptor in one thread only, and its other threads submit, but do not wait: they have
+ * callbacks instead, which this loop runs.
+ *
  * Returns the descriptor, which belongs to @ring, or -ENXIO without VGPU_WAIT_INTERRUPT.
  */
 int vgpu_ring_get_fd(const vgpu_ring *ring);
@@ -711,8 +748,8 @@ int vgpu_ring_get_fd(const vgpu_ring *ring);
  * vgpu_ring_arm() - ask for an interrupt at the next completion
  *
  * Returns 0: it is safe to sleep on the descriptor; -EAGAIN: there are completions to
- * take, or callbacks to run, so do not sleep; -ENXIO as above; or another negative
- * errno.
+ * take, or callbacks to run, so do not sleep; -EBUSY: another thread waits; -ENXIO as
+ * above; or another negative errno.
  */
 int vgpu_ring_arm(vgpu_ring *ring);
 
@@ -734,9 +771,9 @@ void vgpu_ring_get_counters(const vgpu_ring *ring, vgpu_ring_counters *ret);
 /*
  * These copy operands into the window and results out of it, piece by piece, while
  * the host computes other pieces; they take whatever is free in the window for the
- * time of the call. Callbacks of other requests run meanwhile. Pieces that the host
- * turns away for the moment (QUEUE_FULL, RATE_LIMITED) are repeated. They return as the
- * typed calls do, and
+ * time of the call, so threads that call them at the same time share it. Callbacks of
+ * other requests run meanwhile. Pieces that the host turns away for the moment
+ * (QUEUE_FULL, RATE_LIMITED) are repeated. They return as the typed calls do, and
  *   -ENOSPC     the window has too little memory free
  *   -EINVAL     as vgpu_job_vector()
  *   -EAGAIN     completions that vgpu_ring_poll() would take fill the ring

@@ -123,7 +123,7 @@ static int finish_piece(work *w, stage *s, size_t first, size_t n, int timeout_m
     if (w->c)
         memcpy(w->c + first * w->element, s->memory + 2 * w->room, n * w->element);
     else
-        combine(w, s->completion.value, first == 0);
+        combine(w, s->request.completion.value, first == 0);
     return 0;
 }
 
@@ -150,6 +150,20 @@ static int divide(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages)
     return 0;
 }
 
+/* Again when another thread has taken memory between the look at what there is and the taking. */
+static int work_begin(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages, pipeline **ret)
+{
+    int r;
+
+    do {
+        r = divide(ring, n, w, ret_stages);
+        if (r < 0)
+            return r;
+        r = pipeline_new(ring, *ret_stages, w->room * n_operands(w), ret);
+    } while (r == -ENOSPC);
+    return r;
+}
+
 static int compute(vgpu_ring *ring, work *w, size_t n, int timeout_ms, size_t *ret_done)
 {
     CLEANUP_PIPELINE pipeline *p = NULL;
@@ -157,10 +171,7 @@ static int compute(vgpu_ring *ring, work *w, size_t n, int timeout_ms, size_t *r
     uint32_t stages;
     int r;
 
-    r = divide(ring, n, w, &stages);
-    if (r == 0)
-        r = pipeline_new(ring, stages, w->room * n_operands(w), &p);
-
+    r = work_begin(ring, n, w, &stages, &p);
     while (r == 0 && done < n) {
         while (r == 0 && next < n && started - finished < stages) {
             size_t count = piece_at(w, n, next);
@@ -202,14 +213,13 @@ int vgpu_compute_vector(vgpu_ring *ring, uint32_t opcode, vgpu_type type, double
 {
     work w = {.opcode = opcode, .type = type, .scalar = scalar, .a = a, .b = b, .c = c};
     size_t done = 0;
-    int r = 0;
+    int r;
 
     w.element = vgpu_type_size(type);
-    if (ring->calling)
-        r = -EDEADLK;
-    else if (!is_supported(opcode, type, true))
+    r = ring_check_caller(ring);
+    if (r == 0 && !is_supported(opcode, type, true))
         r = -EINVAL;
-    else if (n > 0)
+    if (r == 0 && n > 0)
         r = compute(ring, &w, n, timeout_ms, &done);
 
     if (ret_done)
@@ -224,8 +234,9 @@ int vgpu_compute_reduce(vgpu_ring *ring, uint32_t opcode, vgpu_type type, const 
     size_t done;
     int r;
 
-    if (ring->calling)
-        return -EDEADLK;
+    r = ring_check_caller(ring);
+    if (r < 0)
+        return r;
     if (!is_supported(opcode, type, false))
         return -EINVAL;
     if (n == 0)

@@ -115,15 +115,21 @@ int vgpu_compute_matmul(vgpu_ring *ring, vgpu_type type, const void *a, const vo
     block size;
     int r;
 
-    if (ring->calling)
-        return -EDEADLK;
+    r = ring_check_caller(ring);
+    if (r < 0)
+        return r;
     if (type != VGPU_FLOAT32 && type != VGPU_FLOAT64)
         return -EINVAL;
     if (m == 0 || n == 0 || k == 0)
         return -ERANGE;
 
-    r = choose_block(&p, vgpu_window_largest(ring), &size);
-    if (r == 0)
+    /* Again when another thread has taken memory between the look at what there is and the taking.
+     */
+    do {
+        r = choose_block(&p, vgpu_window_largest(ring), &size);
+        if (r < 0)
+            return r;
         r = pipeline_new(ring, 1, size.bytes, &line);
+    } while (r == -ENOSPC);
     return r < 0 ? r : multiply_all(&p, &size, &line->stages[0], timeout_ms);
 }

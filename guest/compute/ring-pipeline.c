@@ -1,103 +1,99 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ring-pipeline.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+
+#include "cleanup.h"
 
 /* Between two tries of a request that the host turned away for the moment. */
 #define RETRY_PAUSE_MAX_NS 100000000u
 
-static void destroy(pipeline *p)
+static void pipeline_destroy(pipeline *p)
 {
     vgpu_window_free(p->ring, p->memory);
     free(p);
 }
 
-static void has_ended(vgpu_ring *ring, const vgpu_completion *completion)
+/* Callbacks of a ring never run at the same time, so they need no lock for what is theirs. */
+static void pipeline_left(vgpu_ring *ring, const vgpu_completion *completion)
 {
-    stage *s = completion->userdata;
-    pipeline *p = s->owner;
+    pipeline *p = completion->userdata;
 
     (void) ring;
-    s->completion = *completion;
-    s->ended = true;
-    p->in_flight--;
-    if (p->abandoned && p->in_flight == 0)
-        destroy(p);
+    assert(p->n_left > 0);
+    if (--p->n_left == 0)
+        pipeline_destroy(p);
 }
 
 int pipeline_new(vgpu_ring *ring, uint32_t n_stages, uint64_t size, pipeline **ret)
 {
-    pipeline *p = calloc(1, sizeof(*p));
+    CLEANUP_FREE pipeline *p = calloc(1, sizeof(*p));
     int r;
 
+    assert(n_stages > 0 && n_stages <= PIPELINE_STAGES);
     if (!p)
         return -ENOMEM;
 
     p->ring = ring;
     r = vgpu_window_alloc(ring, (size_t) (n_stages * size), HEAP_UNIT, &p->memory);
-    if (r < 0) {
-        free(p);
+    if (r < 0)
         return r;
-    }
     for (uint32_t i = 0; i < n_stages; i++)
         p->stages[i] = (stage){.owner = p, .memory = (uint8_t *) p->memory + i * size};
-    *ret = p;
+    *ret = TAKE_PTR(p);
     return 0;
 }
 
 void pipeline_end(pipeline *p)
 {
-    if (p->in_flight == 0)
-        destroy(p);
-    else
-        p->abandoned = true;
+    uint32_t n = 0;
+
+    ring_lock(p->ring);
+    for (uint32_t i = 0; i < PIPELINE_STAGES; i++)
+        if (p->stages[i].request.slot) {
+            ring_leave(&p->stages[i].request, pipeline_left, p);
+            n++;
+        }
+    p->n_left = n;
+    ring_unlock(p->ring);
+
+    if (n == 0)
+        pipeline_destroy(p);
 }
 
-static int start(stage *s, deadline until)
+static int stage_start_until(stage *s, deadline until)
 {
     vgpu_ring *ring = s->owner->ring;
     int r;
 
-    s->ended = false;
-    s->job.callback = has_ended;
-    s->job.userdata = s;
-    while ((r = vgpu_ring_submit(ring, &s->job, 1, NULL)) == -EAGAIN) {
-        r = ring_wait_room(ring, until);
-        if (r != 0)
-            return r;
-    }
-    if (r == 0)
-        s->owner->in_flight++;
+    assert(!s->request.slot);
+    ring_lock(ring);
+    r = ring_start(ring, &s->job, &s->request, until);
+    ring_unlock(ring);
     return r;
 }
 
 int stage_start(stage *s, int timeout_ms)
 {
-    return start(s, deadline_after(timeout_ms));
+    return stage_start_until(s, deadline_after(timeout_ms));
 }
 
-static int wait_until_ended(stage *s, deadline until)
+static int stage_wait_once(stage *s, deadline until)
 {
     vgpu_ring *ring = s->owner->ring;
+    int r;
 
-    for (;;) {
-        int r = 0;
-
-        ring_call_back(ring);
-        if (!s->ended)
-            r = ring_progress(ring, 1, until);
-        if (s->ended)
-            return s->completion.result;
-        if (r < 0)
-            return r;
-    }
+    ring_lock(ring);
+    r = ring_await(ring, &s->request, until);
+    ring_unlock(ring);
+    return r < 0 ? r : s->request.completion.result;
 }
 
-static bool was_turned_away(const stage *s)
+static bool was_turned_away(int result)
 {
-    return s->ended && (s->completion.result == VGPU_ERROR_QUEUE_FULL ||
-                        s->completion.result == VGPU_ERROR_RATE_LIMITED);
+    return result == VGPU_ERROR_QUEUE_FULL || result == VGPU_ERROR_RATE_LIMITED;
 }
 
 int stage_wait(stage *s, int timeout_ms)
@@ -107,10 +103,10 @@ int stage_wait(stage *s, int timeout_ms)
     int r;
 
     for (;;) {
-        r = wait_until_ended(s, until);
-        if (r == 0 || !was_turned_away(s) || !backoff_pause(&pause, until, RETRY_PAUSE_MAX_NS))
+        r = stage_wait_once(s, until);
+        if (!was_turned_away(r) || !backoff_pause(&pause, until, RETRY_PAUSE_MAX_NS))
             return r;
-        r = start(s, until);
+        r = stage_start_until(s, until);
         if (r != 0)
             return r;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Requests that the library makes for itself, on memory in the window that outlives an impatient
- * caller: what the host still has is not given to anybody else. */
+ * caller: what the host still has is not given to anybody else. A pipeline is for one thread;
+ * several threads can have one each. */
 #ifndef VGPU_GUEST_RING_PIPELINE_H
 #define VGPU_GUEST_RING_PIPELINE_H
 
@@ -14,15 +15,13 @@ typedef struct stage {
     pipeline *owner;
     uint8_t *memory; /* its part of the window */
     vgpu_job job;
-    vgpu_completion completion;
-    bool ended;
+    ring_request request; /* its completion is that of the last that has ended */
 } stage;
 
 struct pipeline {
     vgpu_ring *ring;
     void *memory;
-    uint32_t in_flight;
-    bool abandoned;
+    uint32_t n_left; /* requests that the host still has of an abandoned one */
     stage stages[PIPELINE_STAGES];
 };
 

@@ -22,6 +22,33 @@ uint64_t deadline_left(deadline d, uint64_t now)
     return d > now ? d - now : 0;
 }
 
+static struct timespec to_timespec(uint64_t ns)
+{
+    return (struct timespec){
+        .tv_sec = (time_t) (ns / NSEC_PER_SEC),
+        .tv_nsec = (long) (ns % NSEC_PER_SEC),
+    };
+}
+
+void deadline_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+int deadline_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, deadline d)
+{
+    struct timespec ts = to_timespec(d);
+
+    if (d == DEADLINE_NEVER)
+        return -pthread_cond_wait(cond, lock);
+    return -pthread_cond_timedwait(cond, lock, &ts);
+}
+
 bool backoff_pause(backoff *b, deadline d, uint64_t max_ns)
 {
     uint64_t now = now_nsec();
@@ -48,10 +75,7 @@ bool backoff_pause(backoff *b, deadline d, uint64_t max_ns)
     if (pause > left)
         pause = left;
 
-    ts = (struct timespec){
-        .tv_sec = (time_t) (pause / NSEC_PER_SEC),
-        .tv_nsec = (long) (pause % NSEC_PER_SEC),
-    };
+    ts = to_timespec(pause);
     nanosleep(&ts, NULL); /* when a signal cuts it short, the next look is early: no harm */
     return true;
 }

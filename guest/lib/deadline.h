@@ -3,6 +3,7 @@
 #ifndef VGPU_GUEST_DEADLINE_H
 #define VGPU_GUEST_DEADLINE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,6 +19,11 @@ deadline deadline_after(int timeout_ms);
 
 /* Nanoseconds from @now to @d, 0 when that has passed. */
 uint64_t deadline_left(deadline d, uint64_t now);
+
+/* A condition, and waiting for it until @d with @lock held, which is free meanwhile. Returns 0, for
+ * no reason too, or -ETIMEDOUT. */
+void deadline_cond_init(pthread_cond_t *cond);
+int deadline_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, deadline d);
 
 /*
  * Looks again at something, at first at once and then with pauses that grow with

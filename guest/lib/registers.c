@@ -4,15 +4,21 @@
 #include "device.h"
 #include "mmio.h"
 
+/* Atomic: a thread that uses the device's ring touches the registers beside the handle's own. */
+static void count(uint64_t *counter)
+{
+    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
 uint32_t device_read(vgpu_device *dev, uint32_t offset)
 {
-    dev->counters.reads++;
+    count(&dev->counters.reads);
     return mmio_read(dev->bar, offset);
 }
 
 void device_write(vgpu_device *dev, uint32_t offset, uint32_t value)
 {
-    dev->counters.writes++;
+    count(&dev->counters.writes);
     mmio_write(dev->bar, offset, value);
 }
 
@@ -59,5 +65,10 @@ int vgpu_get_extension(vgpu_device *dev, vgpu_extension *ret)
 
 void vgpu_get_counters(const vgpu_device *dev, vgpu_counters *ret)
 {
-    *ret = dev->counters;
+    *ret = (vgpu_counters){
+        .requests = dev->counters.requests,
+        .reads = __atomic_load_n(&dev->counters.reads, __ATOMIC_RELAXED),
+        .writes = __atomic_load_n(&dev->counters.writes, __ATOMIC_RELAXED),
+        .polls = dev->counters.polls,
+    };
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Putting requests on the ring. The order of things is explained in ring.h. */
+#include <assert.h>
 #include <errno.h>
 
 #include "ring.h"
@@ -42,20 +43,24 @@ bool ring_has_room(vgpu_ring *ring)
     return room_for(ring, 1) > 0;
 }
 
-static void write_entry(vgpu_ring *ring, uint32_t index, vgpu_job *job)
+static void write_entry(vgpu_ring *ring, uint32_t index, vgpu_job *job, ring_request *request)
 {
     slot *s = ring->free;
     uint64_t number = (uint64_t) (s - ring->slots);
     VGPUSubmission entry = job->submission;
 
+    assert(s && s->state == SLOT_FREE && ring->n_free > 0);
     ring->free = s->next;
     ring->n_free--;
     job->id = ++ring->serial << 16 | number;
     *s = (slot){
         .state = SLOT_OUTSTANDING,
         .callback = job->callback,
+        .request = request,
         .completion = {.id = job->id, .userdata = job->userdata},
     };
+    if (request)
+        *request = (ring_request){.slot = s};
 
     entry.tag = job->id;
     entry.state = VGPU_ENTRY_NEW;
@@ -84,10 +89,11 @@ static void publish(vgpu_ring *ring, uint32_t n)
     }
 }
 
-int vgpu_ring_submit(vgpu_ring *ring, vgpu_job *jobs, size_t n, size_t *ret_n)
+int ring_submit(vgpu_ring *ring, vgpu_job *jobs, size_t n, ring_request *request, size_t *ret_n)
 {
     uint32_t room;
 
+    assert(!request || n == 1);
     if (ret_n)
         *ret_n = 0;
     if (ring->failure != 0)
@@ -102,11 +108,21 @@ int vgpu_ring_submit(vgpu_ring *ring, vgpu_job *jobs, size_t n, size_t *ret_n)
         return -EAGAIN;
 
     for (uint32_t i = 0; i < room; i++)
-        write_entry(ring, ring->sq_tail + i, &jobs[i]);
+        write_entry(ring, ring->sq_tail + i, &jobs[i], request);
     ring->outstanding += room;
     ring->counters.submitted += room;
     publish(ring, room);
     if (ret_n)
         *ret_n = room;
     return 0;
+}
+
+int vgpu_ring_submit(vgpu_ring *ring, vgpu_job *jobs, size_t n, size_t *ret_n)
+{
+    int r;
+
+    ring_lock(ring);
+    r = ring_submit(ring, jobs, n, NULL, ret_n);
+    ring_unlock(ring);
+    return r;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Taking completions from the ring. The order of things is explained in ring.h. */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 
@@ -9,11 +10,33 @@
 /* Between two looks at RING_CTRL: rare enough to cost nothing. */
 #define CHECK_INTERVAL_NS 250000000u
 
-static void end(vgpu_ring *ring, slot *s)
+/* Hand a completion to the thread that it is for. */
+static void slot_hand_over(vgpu_ring *ring, slot *s)
 {
-    s->state = SLOT_ENDED;
+    ring_request *request = s->request;
+    ring_sleeper *sleeper = request->sleeper;
+
+    assert(request->slot == s);
+    request->completion = s->completion;
+    request->slot = NULL;
+    slot_release(ring, s);
+    if (sleeper)
+        ring_wake(ring, sleeper);
+}
+
+static void slot_end(vgpu_ring *ring, slot *s)
+{
+    assert(s->state == SLOT_OUTSTANDING && ring->outstanding > 0);
     ring->outstanding--;
+    if (s->request) {
+        slot_hand_over(ring, s);
+        return;
+    }
+
+    s->state = SLOT_ENDED;
     slot_queue_push(s->callback ? &ring->to_call : &ring->to_take, s);
+    ring->n_to_call += s->callback != NULL;
+    ring_wake_any(ring);
 }
 
 void ring_fail(vgpu_ring *ring, int result)
@@ -25,7 +48,7 @@ void ring_fail(vgpu_ring *ring, int result)
     for (uint32_t i = 0; i < ring->entries && ring->outstanding > 0; i++)
         if (ring->slots[i].state == SLOT_OUTSTANDING) {
             ring->slots[i].completion.result = result;
-            end(ring, &ring->slots[i]);
+            slot_end(ring, &ring->slots[i]);
         }
 
     /* Who breaks the rules shall at least stop. */
@@ -60,13 +83,8 @@ static bool take_entry(vgpu_ring *ring, uint32_t index)
     s->completion.cuda_result = entry.cuda_result;
     s->completion.value.bits = entry.result;
     ring->counters.completed++;
-    end(ring, s);
+    slot_end(ring, s);
     return true;
-}
-
-bool ring_has_new(const vgpu_ring *ring)
-{
-    return shared_load(&ring->header->cq_tail) != ring->cq_head;
 }
 
 /* Where no device is, a machine reads ones, and QEMU zeros. */
@@ -149,31 +167,48 @@ uint32_t ring_check(vgpu_ring *ring, bool now)
     return before - ring->outstanding;
 }
 
-size_t ring_call_back(vgpu_ring *ring)
+bool ring_is_caller(const vgpu_ring *ring)
 {
-    size_t n = 0;
+    return ring->calling && pthread_equal(ring->caller, pthread_self());
+}
+
+int ring_check_caller(const vgpu_ring *ring)
+{
+    int r;
+
+    ring_lock(ring);
+    r = ring_is_caller(ring) ? -EDEADLK : 0;
+    ring_unlock(ring);
+    return r;
+}
+
+void ring_call_back(vgpu_ring *ring)
+{
     slot *s;
 
+    if (!ring_must_call(ring))
+        return;
+
     ring->calling = true;
+    ring->caller = pthread_self();
     while ((s = slot_queue_pop(&ring->to_call))) {
         vgpu_completion completion = s->completion;
         vgpu_callback callback = s->callback;
 
         slot_release(ring, s); /* so that it can submit */
+        ring_unlock(ring);
         callback(ring, &completion);
-        n++;
+        ring_lock(ring);
+        ring->n_called++;
+        pthread_cond_broadcast(&ring->called);
     }
     ring->calling = false;
-    return n;
 }
 
-int vgpu_ring_poll(vgpu_ring *ring, vgpu_completion *ret, size_t max, size_t *ret_n)
+static size_t take_ended(vgpu_ring *ring, vgpu_completion *ret, size_t max)
 {
     size_t n = 0;
     slot *s;
-
-    if (ring->calling)
-        return -EDEADLK;
 
     if (ring_harvest(ring) == 0 && ring->outstanding > 0)
         ring_check(ring, false);
@@ -182,7 +217,22 @@ int vgpu_ring_poll(vgpu_ring *ring, vgpu_completion *ret, size_t max, size_t *re
         ret[n++] = s->completion;
         slot_release(ring, s);
     }
-    if (ret_n)
+    return n;
+}
+
+int vgpu_ring_poll(vgpu_ring *ring, vgpu_completion *ret, size_t max, size_t *ret_n)
+{
+    size_t n = 0;
+    int r = 0;
+
+    ring_lock(ring);
+    if (ring_is_caller(ring))
+        r = -EDEADLK;
+    else
+        n = take_ended(ring, ret, max);
+    ring_unlock(ring);
+
+    if (r == 0 && ret_n)
         *ret_n = n;
-    return 0;
+    return r;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Waiting for completions. The order of things is explained in ring.h. */
+/* Waiting for completions, in one thread or in several. The order of things is explained in
+ * ring.h. */
+#include <assert.h>
 #include <errno.h>
-#include <poll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ring.h"
@@ -24,93 +26,137 @@ static void relax(void)
 #endif
 }
 
-/* ---- By interrupt ----------------------------------------------------------- */
-
-/* Interrupt at the @wanted-th completion from here on. */
-static void arm(vgpu_ring *ring, size_t wanted)
-{
-    uint32_t after = wanted > ring->outstanding ? ring->outstanding : (uint32_t) wanted;
-
-    shared_store(&ring->header->cq_event, ring->cq_head + (after > 0 ? after - 1 : 0));
-    shared_barrier();
-}
-
-static void disarm(vgpu_ring *ring)
-{
-    shared_store(&ring->header->cq_event, ring->cq_head + (UINT32_C(1) << 31));
-}
-
-/* After an interrupt: let go of the line, and let the next one through. */
-static int acknowledge(vgpu_ring *ring)
-{
-    int r;
-
-    ring->counters.interrupts++;
-    device_write(ring->dev, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
-    r = uio_unmask(ring->config_fd);
-    shared_barrier();
-    return r;
-}
-
-int ring_open_interrupt(vgpu_ring *ring)
-{
-    int r;
-
-    if (ring->uio_fd >= 0)
-        return 0;
-
-    r = uio_open(ring->dev, &ring->uio_fd, &ring->config_fd);
-    if (r < 0)
-        return r;
-
-    disarm(ring);
-    device_write(ring->dev, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
-    device_write(ring->dev, VGPU_REG_RING_IRQ_CTRL, VGPU_IRQ_COMPLETION);
-    r = uio_unmask(ring->config_fd);
-    if (r < 0)
-        ring_close_interrupt(ring);
-    return r;
-}
-
-void ring_close_interrupt(vgpu_ring *ring)
-{
-    if (ring->uio_fd < 0)
-        return;
-
-    device_write(ring->dev, VGPU_REG_RING_IRQ_CTRL, 0);
-    close(ring->uio_fd);
-    close(ring->config_fd);
-    ring->uio_fd = ring->config_fd = -1;
-}
-
 static deadline earlier(deadline a, deadline b)
 {
     return a < b ? a : b;
 }
 
+static bool pause_unlocked(vgpu_ring *ring, backoff *pause, deadline until, uint64_t max_ns)
+{
+    bool has_time;
+
+    ring_unlock(ring);
+    has_time = backoff_pause(pause, until, max_ns);
+    ring_lock(ring);
+    return has_time;
+}
+
+/* ---- Who waits ---------------------------------------------------------------- */
+
+static bool sleeper_is_over(const ring_sleeper *s)
+{
+    return s->request ? !s->request->slot : s->woken;
+}
+
+/* Has the leader something else to do than to lead? */
+static bool leader_is_over(const vgpu_ring *ring, const ring_sleeper *s)
+{
+    return sleeper_is_over(s) || ring_must_call(ring);
+}
+
+static bool ring_has_followers(const vgpu_ring *ring)
+{
+    const ring_sleeper *first = TAILQ_FIRST(&ring->sleepers);
+
+    return first && TAILQ_NEXT(first, link);
+}
+
+/* Not inline: GCC 12 would warn that the address of a local variable is stored, as it does not see
+ * that sleeper_remove() takes it out again. */
+__attribute__((noinline)) static void sleeper_add(vgpu_ring *ring, ring_sleeper *s)
+{
+    TAILQ_INSERT_TAIL(&ring->sleepers, s, link);
+    if (s->request) {
+        assert(!s->request->sleeper);
+        s->request->sleeper = s;
+    } else {
+        ring->n_any++;
+    }
+}
+
+static void sleeper_remove(vgpu_ring *ring, ring_sleeper *s)
+{
+    TAILQ_REMOVE(&ring->sleepers, s, link);
+    if (s->request)
+        s->request->sleeper = NULL;
+    else if (!s->woken)
+        ring->n_any--;
+}
+
+void ring_wake(vgpu_ring *ring, ring_sleeper *s)
+{
+    const uint64_t one = 1;
+
+    if (s != ring->leader) {
+        pthread_cond_signal(&s->cond);
+    } else if (ring->armed > 0) {
+        ring->armed = 0;
+        (void) !write(ring->wake_fd, &one,
+                      sizeof(one)); /* cannot fail: the counter is far from full */
+    }
+}
+
+void ring_wake_any(vgpu_ring *ring)
+{
+    ring_sleeper *s;
+
+    if (ring->n_any == 0)
+        return;
+
+    TAILQ_FOREACH(s, &ring->sleepers, link)
+    if (!s->request && !s->woken) {
+        s->woken = true;
+        ring->n_any--;
+        ring_wake(ring, s);
+    }
+    assert(ring->n_any == 0);
+}
+
+/* The leader has gone: the next one is whoever has waited longest and is not over. */
+static void ring_pass_on(vgpu_ring *ring)
+{
+    ring_sleeper *s;
+
+    assert(!ring->leader);
+    TAILQ_FOREACH(s, &ring->sleepers, link)
+    if (!sleeper_is_over(s))
+        break;
+    if (s)
+        ring_wake(ring, s);
+    ring->leader = s;
+}
+
+/* ---- The leader, by interrupt ----------------------------------------------------- */
+
 /* One sleep. Returns how many have ended, or -ETIMEDOUT at @until, or another negative errno. */
 static int sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
 {
+    size_t armed = ring_has_followers(ring) ? 1 : wanted;
+    bool interrupted;
     uint32_t n;
-    bool woken;
     int r;
 
-    arm(ring, wanted);
+    ring_arm(ring, armed);
     n = ring_harvest(ring);
     if (n > 0)
         return (int) n;
 
-    r = uio_sleep(ring->uio_fd, earlier(until, now_nsec() + SLEEP_MAX_NS));
-    woken = r == 0;
-    if (woken)
-        r = acknowledge(ring);
+    ring->armed = armed;
+    ring_unlock(ring);
+    r = uio_sleep(ring->uio_fd, ring->wake_fd, earlier(until, now_nsec() + SLEEP_MAX_NS));
+    interrupted = r == 0;
+    if (interrupted)
+        r = ring_acknowledge(ring);
+    ring_lock(ring);
+    ring->armed = 0;
+    ring->counters.interrupts += interrupted;
     if (r < 0 && r != -ETIMEDOUT)
         return r;
 
     /* A ring that fails interrupts too. */
     n = ring_harvest(ring);
     if (n == 0)
-        n = ring_check(ring, woken);
+        n = ring_check(ring, interrupted);
     if (n == 0 && deadline_left(until, now_nsec()) == 0)
         return -ETIMEDOUT;
     return (int) n;
@@ -118,84 +164,190 @@ static int sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
 
 /* Somebody else's interrupts on our line, or a host that makes too many, shall not take all of the
  * processor: pauses begin when many in a row have brought nothing. */
-static int wait_sleeping(vgpu_ring *ring, size_t wanted, deadline until)
+static int wait_sleeping(vgpu_ring *ring, const ring_sleeper *s, size_t wanted, deadline until)
 {
     uint64_t interrupts = ring->counters.interrupts;
     backoff pause = {0};
     int r;
 
-    while ((r = sleep_once(ring, wanted, until)) == 0) {
+    while ((r = sleep_once(ring, wanted, until)) == 0 && !leader_is_over(ring, s)) {
         if (ring->counters.interrupts == interrupts)
             continue;
         interrupts = ring->counters.interrupts;
-        backoff_pause(&pause, until, PAUSE_MAX_NS);
+        pause_unlocked(ring, &pause, until, PAUSE_MAX_NS);
     }
-    disarm(ring);
+    ring_disarm(ring);
     return r < 0 ? r : 0;
 }
 
-/* ---- By looking -------------------------------------------------------------- */
+/* ---- The leader, by looking ---------------------------------------------------------- */
 
+/* Returns whether something has ended. */
 static bool spin(vgpu_ring *ring, deadline until)
 {
+    const uint32_t *tail = &ring->header->cq_tail;
+    uint32_t seen = ring->cq_head;
+    bool is_new;
     deadline end;
 
     if (ring->spin_us == 0)
         return false;
 
-    end = earlier(until, now_nsec() + (uint64_t) ring->spin_us * 1000);
-    do {
-        if (ring_has_new(ring))
-            return ring_harvest(ring) > 0;
+    end = earlier(until, now_nsec() + (uint64_t) ring->spin_us * NSEC_PER_USEC);
+    ring_unlock(ring);
+    while (!(is_new = shared_load(tail) != seen)) {
         relax();
-    } while (now_nsec() < end);
-    return false;
+        if (now_nsec() >= end)
+            break;
+    }
+    ring_lock(ring);
+    return is_new && ring_harvest(ring) > 0;
 }
 
-static int wait_polling(vgpu_ring *ring, deadline until)
+static int wait_polling(vgpu_ring *ring, const ring_sleeper *s, deadline until)
 {
     backoff pause = {0};
 
-    while (backoff_pause(&pause, until, LOOK_PAUSE_MAX_NS))
-        if (ring_harvest(ring) > 0 || ring_check(ring, false) > 0)
+    while (pause_unlocked(ring, &pause, until, LOOK_PAUSE_MAX_NS))
+        if (ring_harvest(ring) > 0 || ring_check(ring, false) > 0 || leader_is_over(ring, s))
             return 0;
     return ring_harvest(ring) > 0 || ring_check(ring, until != 0) > 0 ? 0 : -ETIMEDOUT;
 }
 
-/* ---- Both --------------------------------------------------------------------- */
+/* ---- Both ------------------------------------------------------------------------- */
 
-int ring_progress(vgpu_ring *ring, size_t wanted, deadline until)
+static int ring_lead(vgpu_ring *ring, const ring_sleeper *s, size_t wanted, deadline until)
 {
-    if (ring_harvest(ring) > 0 || ring->outstanding == 0 || spin(ring, until))
+    int r = 0;
+
+    while (r == 0 && !leader_is_over(ring, s)) {
+        if (spin(ring, until) || leader_is_over(ring, s))
+            continue;
+        r = ring->uio_fd >= 0 && until != 0 ? wait_sleeping(ring, s, wanted, until)
+                                            : wait_polling(ring, s, until);
+    }
+    return r;
+}
+
+/* Returns 0 when it is over, or this thread leads; or -ETIMEDOUT. */
+static int ring_follow(vgpu_ring *ring, ring_sleeper *s, deadline until)
+{
+    int r = 0;
+
+    if (ring->armed > 1)
+        ring_wake(ring, ring->leader); /* it is to be interrupted by the first from now on */
+    deadline_cond_init(&s->cond);
+    while (r == 0 && !sleeper_is_over(s) && ring->leader != s)
+        r = deadline_cond_wait(&s->cond, &ring->lock, until);
+    pthread_cond_destroy(&s->cond);
+    return r;
+}
+
+/*
+ * Wait until @request has ended, or, where it is NULL, until anything has ended or made room; or
+ * until there are callbacks to run. With interrupts, for one at the @wanted-th completion.
+ *
+ * Returns 0, also when nothing is outstanding; -ETIMEDOUT; or another negative errno.
+ */
+static int ring_sleep(vgpu_ring *ring, ring_request *request, size_t wanted, deadline until)
+{
+    ring_sleeper s = {.request = request};
+    uint32_t n = ring_harvest(ring);
+    bool leads;
+    int r = 0;
+
+    if (request ? !request->slot : n > 0 || ring->outstanding == 0)
         return 0;
-    if (ring->uio_fd >= 0 && until != 0)
-        return wait_sleeping(ring, wanted, until);
-    return wait_polling(ring, until);
+    if (ring_must_call(ring))
+        return 0;
+
+    sleeper_add(ring, &s);
+    leads = !ring->leader;
+    if (!leads) {
+        r = ring_follow(ring, &s, until);
+        leads = ring->leader == &s;
+    }
+    if (leads) {
+        ring->leader = &s;
+        if (r == 0)
+            r = ring_lead(ring, &s, wanted, until);
+        ring->leader = NULL;
+    }
+    sleeper_remove(ring, &s);
+    if (leads)
+        ring_pass_on(ring);
+    return sleeper_is_over(&s) ? 0 : r;
+}
+
+/* Wait until one more callback has returned: another thread is in one. */
+static int ring_wait_called(vgpu_ring *ring, deadline until)
+{
+    return deadline_cond_wait(&ring->called, &ring->lock, until);
+}
+
+/* ---- Waiting for so many, for one, for room ------------------------------------------------ */
+
+static int ring_wait(vgpu_ring *ring, size_t n, deadline until)
+{
+    uint64_t before = ring->n_to_call - ring->to_call.n, ended_to_call;
+    int r = 0;
+
+    ring_harvest(ring);
+    for (;;) {
+        size_t ended;
+
+        ring_call_back(ring);
+        ended = ring->to_take.n + (size_t) (ring->n_to_call - before);
+        if (ended >= n || ring->outstanding == 0)
+            break;
+        r = ring_sleep(ring, NULL, n - ended, until);
+        if (r < 0)
+            return r;
+    }
+
+    ended_to_call = ring->n_to_call;
+    while (r == 0 && ring->n_called < ended_to_call)
+        r = ring_wait_called(ring, until);
+    return r;
 }
 
 int vgpu_ring_wait(vgpu_ring *ring, size_t n, int timeout_ms)
 {
     deadline until = deadline_after(timeout_ms);
-    size_t called = 0;
     int r;
 
-    if (ring->calling)
-        return -EDEADLK;
+    ring_lock(ring);
+    r = ring_is_caller(ring) ? -EDEADLK : ring_wait(ring, n, until);
+    ring_unlock(ring);
+    return r;
+}
 
-    ring_harvest(ring);
-    for (;;) {
-        called += ring_call_back(ring);
-        if (ring->to_take.n + called >= n || ring->outstanding == 0)
-            return 0;
+int ring_await(vgpu_ring *ring, ring_request *request, deadline until)
+{
+    while (request->slot) {
+        int r = ring_sleep(ring, request, 1, until);
 
-        r = ring_progress(ring, n - ring->to_take.n - called, until);
-        if (r < 0)
+        ring_call_back(ring);
+        if (r < 0 && request->slot)
             return r;
     }
+    return 0;
+}
+
+void ring_leave(ring_request *request, vgpu_callback callback, void *userdata)
+{
+    slot *s = request->slot;
+
+    assert(s && s->request == request && !request->sleeper);
+    s->request = NULL;
+    s->callback = callback;
+    if (callback)
+        s->completion.userdata = userdata;
+    request->slot = NULL;
 }
 
 /* Take out of the queue of what has ended. */
-static void take(vgpu_ring *ring, slot *wanted, vgpu_completion *ret)
+static void take_one(vgpu_ring *ring, slot *wanted, vgpu_completion *ret)
 {
     slot_queue rest = {0};
     slot *s;
@@ -209,33 +361,47 @@ static void take(vgpu_ring *ring, slot *wanted, vgpu_completion *ret)
     slot_release(ring, wanted);
 }
 
-int vgpu_ring_wait_for(vgpu_ring *ring, uint64_t id, int timeout_ms, vgpu_completion *ret)
+static int ring_wait_for(vgpu_ring *ring, uint64_t id, deadline until, vgpu_completion *ret)
 {
-    deadline until = deadline_after(timeout_ms);
     uint32_t number = id & UINT16_MAX;
+    ring_request request;
     slot *s;
     int r;
 
-    if (ring->calling)
-        return -EDEADLK;
     if (number >= ring->entries)
         return -ENOENT;
     s = &ring->slots[number];
-    if (s->state == SLOT_FREE || s->completion.id != id || s->callback)
+    if (s->state == SLOT_FREE || s->completion.id != id || s->callback || s->request)
         return -ENOENT;
 
-    while (s->state == SLOT_OUTSTANDING) {
-        r = ring_progress(ring, 1, until);
-        ring_call_back(ring);
-        if (r < 0 && s->state == SLOT_OUTSTANDING)
-            return r;
+    if (s->state == SLOT_ENDED) {
+        take_one(ring, s, ret);
+        return 0;
     }
 
-    take(ring, s, ret);
+    request = (ring_request){.slot = s};
+    s->request = &request;
+    r = ring_await(ring, &request, until);
+    if (r < 0) {
+        ring_leave(&request, NULL, NULL);
+        return r;
+    }
+    *ret = request.completion;
     return 0;
 }
 
-int ring_wait_room(vgpu_ring *ring, deadline until)
+int vgpu_ring_wait_for(vgpu_ring *ring, uint64_t id, int timeout_ms, vgpu_completion *ret)
+{
+    deadline until = deadline_after(timeout_ms);
+    int r;
+
+    ring_lock(ring);
+    r = ring_is_caller(ring) ? -EDEADLK : ring_wait_for(ring, id, until, ret);
+    ring_unlock(ring);
+    return r;
+}
+
+static int ring_wait_room(vgpu_ring *ring, deadline until)
 {
     backoff pause = {0};
     int r;
@@ -247,18 +413,18 @@ int ring_wait_room(vgpu_ring *ring, deadline until)
             return 0;
         if (ring->failure != 0)
             return ring->failure;
-        if (ring->n_free == 0 && ring->outstanding == 0)
-            return -EAGAIN;
 
         /* Slots become free by completions. Entries by sq_head, for which there is no event, but it
          * moves only right after a completion. */
         if (ring->n_free == 0) {
             if (ring->to_take.n > 0)
                 return -EAGAIN;
-            r = ring_progress(ring, 1, until);
+            /* What waits for a thread that calls back is freed by that, and by no completion. */
+            r = ring->to_call.n > 0 ? ring_wait_called(ring, until)
+                                    : ring_sleep(ring, NULL, 1, until);
             if (r < 0)
                 return r;
-        } else if (!backoff_pause(&pause, until, PAUSE_MAX_NS)) {
+        } else if (!pause_unlocked(ring, &pause, until, PAUSE_MAX_NS)) {
             return -ETIMEDOUT;
         } else {
             ring_check(ring, false);
@@ -268,79 +434,55 @@ int ring_wait_room(vgpu_ring *ring, deadline until)
 
 int vgpu_ring_wait_room(vgpu_ring *ring, int timeout_ms)
 {
-    return ring->calling ? -EDEADLK : ring_wait_room(ring, deadline_after(timeout_ms));
+    deadline until = deadline_after(timeout_ms);
+    int r;
+
+    ring_lock(ring);
+    r = ring_is_caller(ring) ? -EDEADLK : ring_wait_room(ring, until);
+    ring_unlock(ring);
+    return r;
+}
+
+int ring_start(vgpu_ring *ring, vgpu_job *job, ring_request *request, deadline until)
+{
+    int r;
+
+    while ((r = ring_submit(ring, job, 1, request, NULL)) == -EAGAIN) {
+        r = ring_wait_room(ring, until);
+        if (r != 0)
+            break;
+    }
+    return r;
+}
+
+static int ring_run(vgpu_ring *ring, vgpu_job *job, int timeout_ms, vgpu_completion *ret)
+{
+    ring_request request;
+    int r;
+
+    r = ring_start(ring, job, &request, deadline_after(timeout_ms));
+    if (r != 0)
+        return r;
+
+    r = ring_await(ring, &request, deadline_after(timeout_ms));
+    if (r < 0) {
+        ring_leave(&request, NULL, NULL);
+        return r;
+    }
+    if (ret)
+        *ret = request.completion;
+    return request.completion.result;
 }
 
 int vgpu_ring_run(vgpu_ring *ring, vgpu_job *job, int timeout_ms, vgpu_completion *ret)
 {
-    deadline until = deadline_after(timeout_ms);
-    vgpu_completion completion;
     int r;
 
-    if (ring->calling)
-        return -EDEADLK;
-    if (job->callback)
-        return -EINVAL;
-
-    while ((r = vgpu_ring_submit(ring, job, 1, NULL)) == -EAGAIN) {
-        r = ring_wait_room(ring, until);
-        if (r != 0)
-            return r;
-    }
-    if (r != 0)
-        return r;
-
-    r = vgpu_ring_wait_for(ring, job->id, timeout_ms, &completion);
-    if (r < 0)
-        return r;
-    if (ret)
-        *ret = completion;
-    return completion.result;
-}
-
-/* ---- Choosing ------------------------------------------------------------------ */
-
-int vgpu_ring_set_wait(vgpu_ring *ring, vgpu_wait_mode mode, uint32_t spin_us)
-{
-    int r;
-
-    if (mode == VGPU_WAIT_INTERRUPT) {
-        r = ring_open_interrupt(ring);
-        if (r < 0)
-            return r;
-    } else {
-        ring_close_interrupt(ring);
-    }
-    ring->spin_us = spin_us;
-    return 0;
-}
-
-int vgpu_ring_get_fd(const vgpu_ring *ring)
-{
-    return ring->uio_fd >= 0 ? ring->uio_fd : -ENXIO;
-}
-
-int vgpu_ring_arm(vgpu_ring *ring)
-{
-    bool woken;
-    int r;
-
-    if (ring->uio_fd < 0)
-        return -ENXIO;
-
-    /* An interrupt that was there before is answered first, or the descriptor stays readable. */
-    r = uio_sleep(ring->uio_fd, 0);
-    woken = r == 0;
-    if (woken)
-        r = acknowledge(ring);
-    if (r < 0 && r != -ETIMEDOUT)
-        return r;
-
-    arm(ring, 1);
-    if (ring_harvest(ring) == 0 && woken)
-        ring_check(ring, true);
-    if (ring->to_call.n == 0 && ring->to_take.n == 0)
-        return 0;
-    disarm(ring);
-    return -EAGAIN;
+    ring_lock(ring);
+    if (ring_is_caller(ring))
+        r = -EDEADLK;
+    else
+        r = job->callback ? -EINVAL : ring_run(ring, job, timeout_ms, ret);
+    ring_unlock(ring);
+    return r;
 }

@@ -2,6 +2,7 @@
 /* Turning the ring on and off. */
 #include "ring.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -158,6 +159,13 @@ static bool entries_are_valid(uint32_t entries)
            (entries & (entries - 1)) == 0;
 }
 
+static void init_threads(vgpu_ring *ring)
+{
+    pthread_mutex_init(&ring->lock, NULL);
+    deadline_cond_init(&ring->called);
+    TAILQ_INIT(&ring->sleepers);
+}
+
 static int take_ring(vgpu_device *dev, uint32_t entries, deadline until, vgpu_ring **ret)
 {
     CLEANUP_FREE vgpu_ring *ring = calloc(1, sizeof(*ring));
@@ -171,8 +179,9 @@ static int take_ring(vgpu_device *dev, uint32_t entries, deadline until, vgpu_ri
         return r;
     ring->dev = dev;
     ring->entries = entries;
-    ring->uio_fd = ring->config_fd = -1;
+    ring->uio_fd = ring->config_fd = ring->wake_fd = -1;
     ring->spin_us = VGPU_SPIN_DEFAULT_US;
+    init_threads(ring);
     *ret = TAKE_PTR(ring);
     return 0;
 }
@@ -230,27 +239,39 @@ vgpu_ring *vgpu_ring_close(vgpu_ring *ring)
     if (!ring)
         return NULL;
 
+    ring_lock(ring);
+    assert(TAILQ_EMPTY(&ring->sleepers) && !ring->calling);
     ring_close_interrupt(ring);
     if (ring->on)
         turn_off(ring->dev, deadline_after(CLOSE_TIMEOUT_MS));
     ring_fail(ring, -ECANCELED);
     ring_call_back(ring);
+    ring_unlock(ring);
 
     if (ring->window)
         munmap(ring->window, (size_t) ring->window_size);
     heap_destroy(&ring->heap);
     free(ring->slots);
     device_unlock_ring(ring->dev);
+    pthread_cond_destroy(&ring->called);
+    pthread_mutex_destroy(&ring->lock);
     free(ring);
     return NULL;
 }
 
 void vgpu_ring_get_counters(const vgpu_ring *ring, vgpu_ring_counters *ret)
 {
+    ring_lock(ring);
     *ret = ring->counters;
+    ring_unlock(ring);
 }
 
 uint32_t vgpu_ring_get_outstanding(const vgpu_ring *ring)
 {
-    return ring->outstanding;
+    uint32_t n;
+
+    ring_lock(ring);
+    n = ring->outstanding;
+    ring_unlock(ring);
+    return n;
 }

@@ -149,9 +149,13 @@ int uio_unmask(int config_fd)
     return 0;
 }
 
-int uio_sleep(int uio_fd, deadline until)
+int uio_sleep(int uio_fd, int wake_fd, deadline until)
 {
-    struct pollfd fd = {.fd = uio_fd, .events = POLLIN};
+    struct pollfd fds[] = {
+        {.fd = uio_fd, .events = POLLIN},
+        {.fd = wake_fd, .events = POLLIN},
+    };
+    uint64_t wakes;
     int32_t count;
     ssize_t n;
     int r;
@@ -159,16 +163,21 @@ int uio_sleep(int uio_fd, deadline until)
     do {
         uint64_t left = deadline_left(until, now_nsec());
         struct timespec ts = {
-            .tv_sec = (time_t) (left / 1000000000u),
-            .tv_nsec = (long) (left % 1000000000u),
+            .tv_sec = (time_t) (left / NSEC_PER_SEC),
+            .tv_nsec = (long) (left % NSEC_PER_SEC),
         };
 
-        r = ppoll(&fd, 1, until == DEADLINE_NEVER ? NULL : &ts, NULL);
+        r = ppoll(fds, ELEMENTSOF(fds), until == DEADLINE_NEVER ? NULL : &ts, NULL);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
         return -errno;
     if (r == 0)
         return -ETIMEDOUT;
+
+    if (fds[1].revents && read(wake_fd, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
+        return -errno;
+    if (!fds[0].revents)
+        return 1;
 
     /* The number of interrupts so far. Reading marks them as seen; how many there were is of no
      * use, STATUS says what counts. */

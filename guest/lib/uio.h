@@ -16,8 +16,9 @@ int uio_open(const vgpu_device *dev, int *ret_uio_fd, int *ret_config_fd);
 /* Clear Interrupt Disable in the PCI command register. Returns 0 or a negative errno. */
 int uio_unmask(int config_fd);
 
-/* Sleep until there is an interrupt that nobody has read yet, and read it. Returns 0, -ETIMEDOUT at
- * @until, or another negative errno. */
-int uio_sleep(int uio_fd, deadline until);
+/* Sleep until there is an interrupt that nobody has read yet, and read it; or until the eventfd
+ * @wake_fd (or -1) is set, and read that. Returns 0 after an interrupt, 1 after @wake_fd alone,
+ * -ETIMEDOUT at @until, or another negative errno. */
+int uio_sleep(int uio_fd, int wake_fd, deadline until);
 
 #endif

@@ -67,7 +67,7 @@ static int wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret_status
         if (status != VGPU_STATUS_BUSY)
             break;
 
-        r = uio_sleep(dev->uio_fd, until);
+        r = uio_sleep(dev->uio_fd, -1, until);
         if (r < 0)
             break;
         backoff_pause(&pause, until, PAUSE_MAX_NS); /* at first none */

@@ -14,7 +14,9 @@ int vgpu_window_alloc(vgpu_ring *ring, size_t size, size_t alignment, void **ret
     if (size == 0 || alignment > ALIGNMENT_MAX || (alignment & (alignment - 1)) != 0)
         return -EINVAL;
 
+    ring_lock(ring);
     r = heap_alloc(&ring->heap, size, alignment, &offset);
+    ring_unlock(ring);
     if (r < 0)
         return r;
 
@@ -25,18 +27,27 @@ int vgpu_window_alloc(vgpu_ring *ring, size_t size, size_t alignment, void **ret
 int vgpu_window_free(vgpu_ring *ring, void *memory)
 {
     uint64_t offset;
+    int r;
 
     if (!memory)
         return 0;
     if (vgpu_window_offset(ring, memory, 0, &offset) < 0)
         return -EINVAL;
 
-    return heap_free(&ring->heap, offset);
+    ring_lock(ring);
+    r = heap_free(&ring->heap, offset);
+    ring_unlock(ring);
+    return r;
 }
 
 uint64_t vgpu_window_largest(const vgpu_ring *ring)
 {
-    return heap_largest(&ring->heap);
+    uint64_t largest;
+
+    ring_lock(ring);
+    largest = heap_largest(&ring->heap);
+    ring_unlock(ring);
+    return largest;
 }
 
 int vgpu_window_offset(const vgpu_ring *ring, const void *memory, size_t size, uint64_t *ret_offset)

@@ -1,28 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ring between two threads: libvgpu in one, a mediator in the other, at full speed on the same
- * memory. Meant for ThreadSanitizer too: operands and results are ordinary memory, so that it sees
- * whether the indices order them.
+ * The ring between threads: libvgpu in one or in many, a mediator in another, at full speed on the
+ * same memory. Meant for ThreadSanitizer too: operands and results are ordinary memory, so that it
+ * sees whether the indices, and the ring's lock, order them.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "mmio.h"
+#include "ring-host.h"
 #include "ring.h"
 #include "shared.h"
 #include "test-guest-compute.h"
 #include "test-guest-sysfs.h"
 #include "test.h"
 #include "uio.h"
+
+/* assert_true() is for the main thread only. */
+#define must(condition)                                                             \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+            abort();                                                                \
+        }                                                                           \
+    } while (0)
 
 #define WINDOW (UINT64_C(1) << 17)
 #define ENTRIES 16u
@@ -37,6 +50,8 @@ typedef struct world {
     uint32_t bar[VGPU_BAR0_SIZE / 4];
     pthread_t mediator;
     bool stop;
+    bool dawdles;       /* does the mediator take its time? */
+    uint32_t n_allowed; /* how many it may complete: the newest. UINT32_MAX: all, in any order */
     uint64_t interrupts;
 } world;
 
@@ -131,16 +146,10 @@ void mmio_write(volatile uint32_t *bar, uint32_t offset, uint32_t value)
 
 typedef struct mediator {
     world *w;
-    VGPURingHeader *header;
-    VGPUSubmission *submissions;
-    VGPUCompletion *completions;
-    uint32_t taken, sq_head, cq_tail, random;
-    struct {
-        VGPUSubmission copy;
-        uint32_t index;
-    } pending[ENTRIES];
+    RingHost host;
+    RingEntry pending[ENTRIES];
     size_t n_pending;
-    bool done[ENTRIES];
+    uint32_t random;
 } mediator;
 
 static uint32_t next_random(uint32_t *state)
@@ -151,76 +160,83 @@ static uint32_t next_random(uint32_t *state)
 
 static void take_new(mediator *m)
 {
-    while (m->taken != shared_load(&m->header->sq_tail)) {
-        uint32_t slot_number = m->taken % ENTRIES;
+    RingEntry entry;
+    int r;
 
-        if (m->n_pending == ENTRIES)
-            abort(); /* more than fits: the guest has broken the rules */
-        shared_copy_in(&m->pending[m->n_pending].copy, &m->submissions[slot_number],
-                       sizeof(VGPUSubmission));
-        m->pending[m->n_pending++].index = m->taken++;
-        m->done[slot_number] = false;
+    while ((r = ring_host_take(&m->host, &entry)) == RING_ENTRY) {
+        must(entry.error == VGPU_ERROR_NONE);
+        must(m->n_pending < ENTRIES); /* more than fits: the guest has broken the rules */
+        m->pending[m->n_pending++] = entry;
     }
+    must(r == RING_NOTHING); /* RING_FULL: the completion ring would overflow */
+}
+
+static void interrupt(world *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->interrupts++;
+    *reg(w, VGPU_REG_RING_IRQ_STATUS) = VGPU_IRQ_COMPLETION;
+    update_line(w);
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void complete_one(mediator *m)
 {
-    size_t nth = next_random(&m->random) % m->n_pending;
-    const VGPUSubmission s = m->pending[nth].copy;
-    VGPUCompletion c = {.tag = s.tag};
-    uint32_t old = m->cq_tail;
+    bool limited = __atomic_load_n(&m->w->n_allowed, __ATOMIC_ACQUIRE) != UINT32_MAX;
+    size_t nth = limited ? m->n_pending - 1 : next_random(&m->random) % m->n_pending;
+    const RingEntry entry = m->pending[nth];
+    const RingResult result = {.value = compute(&entry.submission, m->w->window)};
 
-    c.result = compute(&s, m->w->window);
-    if (m->cq_tail - shared_load(&m->header->cq_head) >= ENTRIES)
-        abort(); /* the completion ring would overflow */
-    shared_copy_out(&m->completions[m->cq_tail % ENTRIES], &c, sizeof(c));
-    shared_store(&m->header->cq_tail, ++m->cq_tail);
-    m->done[m->pending[nth].index % ENTRIES] = true;
     m->pending[nth] = m->pending[--m->n_pending];
-    while (m->sq_head != m->taken && m->done[m->sq_head % ENTRIES])
-        m->sq_head++;
-    shared_store(&m->header->sq_head, m->sq_head);
+    ring_host_complete(&m->host, entry.index, entry.submission.tag, &result);
+    if (limited)
+        __atomic_fetch_sub(&m->w->n_allowed, 1, __ATOMIC_RELEASE);
+    if (ring_host_must_signal(&m->host))
+        interrupt(m->w);
+}
 
-    shared_barrier();
-    if (vgpu_ring_must_notify(shared_load(&m->header->cq_event), m->cq_tail, old)) {
-        pthread_mutex_lock(&m->w->lock);
-        m->w->interrupts++;
-        *reg(m->w, VGPU_REG_RING_IRQ_STATUS) = VGPU_IRQ_COMPLETION;
-        update_line(m->w);
-        pthread_mutex_unlock(&m->w->lock);
-    }
+static void wait_for_doorbell(mediator *m)
+{
+    struct pollfd p = {.fd = m->w->doorbell, .events = POLLIN};
+    uint64_t count;
+
+    poll(&p, 1, -1);
+    must(read(m->w->doorbell, &count, sizeof(count)) == sizeof(count));
 }
 
 /* Sleep until the doorbell, unless something is new. */
 static void fall_asleep(mediator *m)
 {
-    struct pollfd p = {.fd = m->w->doorbell, .events = POLLIN};
-    uint64_t count;
+    if (ring_host_sleep(&m->host) == RING_NOTHING)
+        wait_for_doorbell(m);
+}
 
-    shared_store(&m->header->sq_event, m->taken);
-    shared_barrier();
-    if (shared_load(&m->header->sq_tail) != m->taken)
-        return;
-    poll(&p, 1, -1);
-    if (read(m->w->doorbell, &count, sizeof(count)) != sizeof(count))
-        abort();
+/* A request in so many takes a while, in which others come and go. */
+static void dawdle(mediator *m)
+{
+    uint32_t random = next_random(&m->random);
+    const struct timespec ts = {.tv_nsec = random / 8 % 200 * 1000};
+
+    if (m->w->dawdles && random % 8 == 0)
+        nanosleep(&ts, NULL);
 }
 
 static void *mediate(void *data)
 {
     world *w = data;
-    mediator m = {.w = w, .header = (VGPURingHeader *) w->window, .random = 1};
+    mediator m = {.w = w, .random = 1};
 
-    m.submissions = (VGPUSubmission *) (m.header + 1);
-    m.completions = (VGPUCompletion *) (m.submissions + ENTRIES);
-    m.taken = m.sq_head = shared_load(&m.header->sq_head);
-    m.cq_tail = shared_load(&m.header->cq_tail);
+    must(ring_host_open(&m.host, w->window, ENTRIES, WINDOW) == RING_NOTHING);
     while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
         take_new(&m);
-        if (m.n_pending == 0)
+        if (m.n_pending == 0) {
             fall_asleep(&m);
-        else
+        } else if (__atomic_load_n(&w->n_allowed, __ATOMIC_ACQUIRE) == 0) {
+            wait_for_doorbell(&m);
+        } else {
+            dawdle(&m);
             complete_one(&m);
+        }
     }
     return NULL;
 }
@@ -349,40 +365,564 @@ static void run(vgpu_ring *ring, int32_t total)
     assert_int_equal(vgpu_ring_get_outstanding(ring), 0);
 }
 
-static void run_mode(world *w, vgpu_wait_mode mode, uint32_t spin_us, int32_t total)
+typedef struct mode {
+    vgpu_wait_mode wait;
+    uint32_t spin_us;
+} mode;
+
+static const mode polling = {VGPU_WAIT_POLL, 20}, sleeping = {VGPU_WAIT_INTERRUPT, 0},
+                  spinning = {VGPU_WAIT_INTERRUPT, 5};
+
+/* @n_allowed: see world */
+static vgpu_ring *begin(world *w, mode m, uint32_t n_allowed, vgpu_device **ret_dev)
 {
-    vgpu_device *dev;
     vgpu_ring *ring;
 
-    assert_int_equal(vgpu_open(&w->sysfs.paths, NULL, &dev), 0);
-    assert_int_equal(ring_open_at(dev, ENTRIES, LONG_MS, UINT32_MAX - 1000, &ring), 0);
-    assert_int_equal(vgpu_ring_set_wait(ring, mode, spin_us), 0);
+    assert_int_equal(vgpu_open(&w->sysfs.paths, NULL, ret_dev), 0);
+    assert_int_equal(ring_open_at(*ret_dev, ENTRIES, LONG_MS, UINT32_MAX - 1000, &ring), 0);
+    assert_int_equal(vgpu_ring_set_wait(ring, m.wait, m.spin_us), 0);
 
-    /* Both threads use one mapping: a sanitizer tells memory by its address. */
+    /* Both sides use one mapping: a sanitizer tells memory by its address. */
     w->window = ring->window;
     w->stop = false;
+    w->n_allowed = n_allowed;
     assert_int_equal(pthread_create(&w->mediator, NULL, mediate, w), 0);
-    run(ring, total);
+    return ring;
+}
+
+static void end(vgpu_ring *ring, vgpu_device *dev)
+{
+    assert_int_equal(vgpu_ring_get_outstanding(ring), 0);
     vgpu_ring_close(ring);
     vgpu_close(dev);
 }
 
-static void test_polling(void **state)
+static void run_mode(world *w, mode m, int32_t total)
 {
-    run_mode(*state, VGPU_WAIT_POLL, 20, 30000);
+    vgpu_device *dev;
+    vgpu_ring *ring = begin(w, m, UINT32_MAX, &dev);
+
+    run(ring, total);
+    end(ring, dev);
 }
 
-static void test_sleeping(void **state)
+TEST(test_polling)
+{
+    run_mode(*state, polling, 30000);
+}
+
+TEST(test_sleeping)
 {
     world *w = *state;
 
-    run_mode(w, VGPU_WAIT_INTERRUPT, 0, 30000);
+    run_mode(w, sleeping, 30000);
     assert_true(w->interrupts > 0);
 }
 
-static void test_spinning_then_sleeping(void **state)
+TEST(test_spinning_then_sleeping)
 {
-    run_mode(*state, VGPU_WAIT_INTERRUPT, 5, 30000);
+    run_mode(*state, spinning, 30000);
+}
+
+/* ---- Many threads of the guest ------------------------------------------------------------ */
+
+/* A sleep of the library ends after a quarter of a second by itself, which would hide a lost
+ * wake-up. That of a thread that has all the time does not. */
+static _Thread_local bool has_time;
+
+int __real_uio_sleep(int uio_fd, int wake_fd, deadline until);
+int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until);
+
+int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until)
+{
+    if (until != 0 && has_time)
+        until = deadline_after(LONG_MS);
+    return __real_uio_sleep(uio_fd, wake_fd, until);
+}
+
+typedef struct worker {
+    pthread_t thread;
+    vgpu_ring *ring;
+    uint32_t random;
+    int32_t number, n;
+    uint64_t n_timeouts;
+    int result; /* that its requests end with */
+} worker;
+
+#define N_WORKERS (ENTRIES + 8) /* more than the ring has room for */
+
+static void make_sum(worker *w, int32_t *memory, vgpu_job *job)
+{
+    memory[0] = w->number;
+    memory[1] = ++w->n;
+    must(vgpu_job_reduce(w->ring, VGPU_OP_RING_SUM, VGPU_INT32, memory, NULL, 2, job) == 0);
+}
+
+static void expect_sum(const worker *w, const vgpu_completion *c)
+{
+    must(c->result == w->result);
+    must(c->result != 0 || c->value.int32 == w->number + w->n);
+}
+
+/* Completions that other threads have yet to take can fill the ring. */
+static void submit_one(worker *w, vgpu_job *job)
+{
+    int r;
+
+    while ((r = vgpu_ring_submit(w->ring, job, 1, NULL)) == -EAGAIN) {
+        r = vgpu_ring_wait_room(w->ring, LONG_MS);
+        must(r == 0 || r == -EAGAIN);
+        if (r == -EAGAIN)
+            sched_yield();
+    }
+    must(r == 0);
+}
+
+static void run_job(worker *w, vgpu_job *job, vgpu_completion *ret)
+{
+    int r;
+
+    while ((r = vgpu_ring_run(w->ring, job, LONG_MS, ret)) == -EAGAIN)
+        sched_yield();
+    must(r == w->result);
+}
+
+static int32_t *new_memory(vgpu_ring *ring)
+{
+    void *memory;
+
+    must(vgpu_window_alloc(ring, 64, 0, &memory) == 0);
+    return memory;
+}
+
+/* Each request from beginning to end, or in two steps; each wait with all the time or with little.
+ */
+static void *work_alone(void *data)
+{
+    worker *w = data;
+    int32_t *memory = new_memory(w->ring);
+
+    for (int i = 0; i < 400; i++) {
+        vgpu_completion c;
+        vgpu_job job;
+        int r;
+
+        make_sum(w, memory, &job);
+        has_time = true;
+        if (next_random(&w->random) % 2) {
+            run_job(w, &job, &c);
+            expect_sum(w, &c);
+            continue;
+        }
+        submit_one(w, &job);
+        has_time = next_random(&w->random) % 2;
+        while ((r = vgpu_ring_wait_for(w->ring, job.id, has_time ? LONG_MS : i % 2, &c)) ==
+               -ETIMEDOUT) {
+            must(!has_time);
+            w->n_timeouts++;
+        }
+        must(r == 0);
+        expect_sum(w, &c);
+        must(vgpu_ring_wait_for(w->ring, job.id, LONG_MS, &c) == -ENOENT);
+    }
+    must(vgpu_window_free(w->ring, memory) == 0);
+    return NULL;
+}
+
+static void start_workers(worker *workers, uint32_t n, vgpu_ring *ring, void *(*work)(void *) )
+{
+    for (uint32_t i = 0; i < n; i++) {
+        workers[i] = (worker){.ring = ring, .random = i, .number = (int32_t) i * 1000000};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+}
+
+static void join_workers(worker *workers, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+}
+
+static void run_alone(world *w, mode m)
+{
+    worker workers[N_WORKERS];
+    vgpu_device *dev;
+    vgpu_ring *ring;
+
+    w->dawdles = true;
+    ring = begin(w, m, UINT32_MAX, &dev);
+    start_workers(workers, N_WORKERS, ring, work_alone);
+    join_workers(workers, N_WORKERS);
+    assert_true(vgpu_window_largest(ring) > WINDOW / 2);
+    end(ring, dev);
+}
+
+TEST(test_threads_polling)
+{
+    run_alone(*state, polling);
+}
+
+TEST(test_threads_sleeping)
+{
+    run_alone(*state, sleeping);
+}
+
+TEST(test_threads_spinning_then_sleeping)
+{
+    run_alone(*state, spinning);
+}
+
+/* ---- Callbacks, and those that wait for several ---------------------------------------------- */
+
+static int in_callback;
+
+typedef struct tally {
+    worker *w;
+    uint64_t n_called;
+} tally;
+
+static void count_call(vgpu_ring *ring, const vgpu_completion *completion)
+{
+    tally *t = completion->userdata;
+
+    must(__atomic_fetch_add(&in_callback, 1, __ATOMIC_SEQ_CST) == 0);
+    must(completion->result == 0);
+    must(vgpu_ring_poll(ring, NULL, 0, NULL) == -EDEADLK);
+    must(vgpu_ring_wait(ring, 1, 0) == -EDEADLK);
+    t->n_called++; /* callbacks never run at the same time */
+    must(__atomic_fetch_sub(&in_callback, 1, __ATOMIC_SEQ_CST) == 1);
+}
+
+/* Batches of requests with callbacks; whichever thread runs those. */
+static void *work_in_batches(void *data)
+{
+    worker *w = data;
+    tally t = {.w = w};
+    uint64_t n = 0;
+
+    has_time = true;
+    for (int i = 0; i < 300; i++) {
+        uint32_t batch = 1 + next_random(&w->random) % 4;
+
+        for (uint32_t j = 0; j < batch; j++) {
+            vgpu_job job;
+
+            vgpu_job_nop(&job);
+            job.callback = count_call;
+            job.userdata = &t;
+            submit_one(w, &job);
+            n++;
+        }
+        must(vgpu_ring_wait(w->ring, next_random(&w->random) % (batch + 1), LONG_MS) == 0);
+    }
+    must(vgpu_ring_wait(w->ring, SIZE_MAX, LONG_MS) == 0);
+    must(t.n_called == n);
+    return NULL;
+}
+
+static void run_mixed(world *w, mode m)
+{
+    worker alone[4], batches[4];
+    vgpu_device *dev;
+    vgpu_ring *ring;
+
+    w->dawdles = true;
+    ring = begin(w, m, UINT32_MAX, &dev);
+    start_workers(batches, 4, ring, work_in_batches);
+    start_workers(alone, 4, ring, work_alone);
+    join_workers(alone, 4);
+    join_workers(batches, 4);
+    end(ring, dev);
+}
+
+TEST(test_callbacks_polling)
+{
+    run_mixed(*state, polling);
+}
+
+TEST(test_callbacks_sleeping)
+{
+    run_mixed(*state, sleeping);
+}
+
+/* ---- One that polls beside others that wait ------------------------------------------------- */
+
+static void *work_by_run(void *data)
+{
+    worker *w = data;
+    int32_t *memory = new_memory(w->ring);
+
+    has_time = true;
+    for (int i = 0; i < 1000; i++) {
+        vgpu_completion c;
+        vgpu_job job;
+
+        make_sum(w, memory, &job);
+        run_job(w, &job, &c);
+        expect_sum(w, &c);
+    }
+    return NULL;
+}
+
+/* A completion that a thread waits for is not handed to the one that polls, which takes it from the
+ * ring under the nose of the leader. */
+TEST(test_polling_beside_sleepers)
+{
+    world *w = *state;
+    worker workers[3];
+    vgpu_device *dev;
+    vgpu_ring *ring = begin(w, sleeping, UINT32_MAX, &dev);
+    uint64_t n_taken = 0, n_submitted = 0;
+
+    start_workers(workers, 3, ring, work_by_run);
+    while (n_taken < 3000) {
+        vgpu_completion c;
+        vgpu_job job;
+        size_t n;
+
+        vgpu_job_nop(&job);
+        job.userdata = &n_taken;
+        if (n_submitted - n_taken < ENTRIES - 4 && vgpu_ring_submit(ring, &job, 1, NULL) == 0)
+            n_submitted++;
+        assert_int_equal(vgpu_ring_poll(ring, &c, 1, &n), 0);
+        assert_true(n == 0 || c.userdata == &n_taken);
+        n_taken += n;
+        while (n_taken == 3000 && n_submitted > n_taken) {
+            assert_int_equal(vgpu_ring_wait(ring, 1, LONG_MS), 0);
+            assert_int_equal(vgpu_ring_poll(ring, &c, 1, &n), 0);
+            n_submitted -= n;
+        }
+    }
+    join_workers(workers, 3);
+    end(ring, dev);
+}
+
+/* ---- Computing, and the registers, beside each other ---------------------------------------- */
+
+static void *work_on_vectors(void *data)
+{
+    worker *w = data;
+    int32_t a[100], b[100], c[100];
+
+    has_time = true;
+    for (int i = 0; i < 200; i++) {
+        for (int j = 0; j < 100; j++) {
+            a[j] = w->number + i;
+            b[j] = j;
+        }
+        must(vgpu_compute_vector(w->ring, VGPU_OP_RING_ADD, VGPU_INT32, 0, a, b, 100, LONG_MS, c,
+                                 NULL) == 0);
+        for (int j = 0; j < 100; j++)
+            must(c[j] == w->number + i + j);
+    }
+    return NULL;
+}
+
+TEST(test_computing_in_threads)
+{
+    world *w = *state;
+    worker workers[6];
+    vgpu_device *dev;
+    vgpu_ring *ring = begin(w, sleeping, UINT32_MAX, &dev);
+    vgpu_counters counters;
+    uint32_t value;
+
+    start_workers(workers, 6, ring, work_on_vectors);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(vgpu_read_register(dev, VGPU_REG_PROTOCOL_VER, &value), 0);
+        vgpu_get_counters(dev, &counters);
+        assert_true(counters.reads > (uint64_t) i);
+    }
+    join_workers(workers, 6);
+    end(ring, dev);
+}
+
+/* ---- A leader that goes, and one that is asked for more ---------------------------------------
+ */
+
+static void allow(world *w, uint32_t n)
+{
+    const uint64_t one = 1;
+
+    __atomic_store_n(&w->n_allowed, n, __ATOMIC_RELEASE);
+    assert_int_equal(write(w->doorbell, &one, sizeof(one)), sizeof(one));
+}
+
+static void *wait_a_moment(void *data)
+{
+    worker *w = data;
+
+    must(vgpu_ring_wait(w->ring, SIZE_MAX, 30) == -ETIMEDOUT);
+    return NULL;
+}
+
+static void *wait_for_all(void *data)
+{
+    worker *w = data;
+
+    has_time = true;
+    must(vgpu_ring_wait(w->ring, SIZE_MAX, LONG_MS) == 0);
+    return NULL;
+}
+
+static void *run_one(void *data)
+{
+    worker *w = data;
+    int32_t *memory = new_memory(w->ring);
+    vgpu_completion c;
+    vgpu_job job;
+
+    has_time = true;
+    make_sum(w, memory, &job);
+    run_job(w, &job, &c);
+    expect_sum(w, &c);
+    return NULL;
+}
+
+static void wait_for_sleepers(vgpu_ring *ring, uint32_t n)
+{
+    const struct timespec ts = {.tv_nsec = 1000000};
+    uint32_t found;
+
+    do {
+        ring_sleeper *s;
+
+        nanosleep(&ts, NULL);
+        found = 0;
+        ring_lock(ring);
+        TAILQ_FOREACH(s, &ring->sleepers, link)
+        found++;
+        ring_unlock(ring);
+    } while (found < n);
+}
+
+/* The leader's time is over while others follow; the next one hears of all completions. */
+TEST(test_leader_that_times_out)
+{
+    world *w = *state;
+    worker leader, followers[4];
+    vgpu_device *dev;
+    vgpu_ring *ring = begin(w, sleeping, 0, &dev);
+    vgpu_completion completions[2];
+    vgpu_job job;
+    size_t n;
+
+    vgpu_job_nop(&job);
+    assert_int_equal(vgpu_ring_submit(ring, &job, 1, NULL), 0);
+    assert_int_equal(vgpu_ring_submit(ring, &job, 1, NULL), 0);
+    start_workers(&leader, 1, ring, wait_a_moment);
+    wait_for_sleepers(ring, 1);
+    start_workers(followers, 4, ring, run_one);
+    join_workers(&leader, 1);
+    wait_for_sleepers(ring, 4);
+    allow(w, UINT32_MAX);
+    join_workers(followers, 4);
+    assert_int_equal(vgpu_ring_wait(ring, SIZE_MAX, LONG_MS), 0);
+    assert_int_equal(vgpu_ring_poll(ring, completions, 2, &n), 0);
+    assert_int_equal(n, 2);
+    end(ring, dev);
+}
+
+/* The leader sleeps until all have ended, and the mediator completes one. A thread that has begun
+ * to wait for that one meanwhile hears of it. */
+TEST(test_leader_that_waits_for_more)
+{
+    world *w = *state;
+    worker leader, follower;
+    vgpu_device *dev;
+    vgpu_ring *ring = begin(w, sleeping, 0, &dev);
+    vgpu_completion completions[8];
+    vgpu_job job;
+    size_t n;
+
+    vgpu_job_nop(&job);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(vgpu_ring_submit(ring, &job, 1, NULL), 0);
+    start_workers(&leader, 1, ring, wait_for_all);
+    wait_for_sleepers(ring, 1);
+    start_workers(&follower, 1, ring, run_one);
+    wait_for_sleepers(ring, 2);
+    allow(w, 1);
+    join_workers(&follower, 1);
+    assert_int_equal(vgpu_ring_get_outstanding(ring), 8);
+    allow(w, UINT32_MAX);
+    join_workers(&leader, 1);
+    assert_int_equal(vgpu_ring_poll(ring, completions, 8, &n), 0);
+    assert_int_equal(n, 8);
+    end(ring, dev);
+}
+
+/* The host ends the ring: all who wait hear of that, not the leader alone. */
+TEST(test_end_wakes_all)
+{
+    world *w = *state;
+    worker workers[6];
+    vgpu_device *dev;
+    vgpu_ring *ring = begin(w, sleeping, 0, &dev);
+
+    for (uint32_t i = 0; i < 6; i++) {
+        workers[i] = (worker){.ring = ring, .result = VGPU_ERROR_VM_QUARANTINED};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, run_one, &workers[i]), 0);
+    }
+    wait_for_sleepers(ring, 6);
+    pthread_mutex_lock(&w->lock);
+    *reg(w, VGPU_REG_RING_ERROR) = VGPU_ERROR_VM_QUARANTINED;
+    *reg(w, VGPU_REG_RING_CTRL) = VGPU_RING_FAILED;
+    pthread_mutex_unlock(&w->lock);
+    interrupt(w);
+    join_workers(workers, 6);
+    pthread_mutex_lock(&w->lock);
+    *reg(w, VGPU_REG_RING_CTRL) = VGPU_RING_ON; /* so that closing ends the mediator */
+    pthread_mutex_unlock(&w->lock);
+    allow(w, UINT32_MAX);
+    end(ring, dev);
+}
+
+/* ---- What may not go beside a leader, and fork() -----------------------------------------------
+ */
+
+TEST(test_busy_beside_a_leader)
+{
+    world *w = *state;
+    worker leader;
+    vgpu_device *dev;
+    vgpu_ring *ring = begin(w, sleeping, 0, &dev);
+
+    start_workers(&leader, 1, ring, run_one);
+    wait_for_sleepers(ring, 1);
+    assert_int_equal(vgpu_ring_arm(ring), -EBUSY);
+    assert_int_equal(vgpu_ring_set_wait(ring, VGPU_WAIT_POLL, 0), -EBUSY);
+    assert_int_equal(vgpu_ring_wait(ring, 1, 0), -ETIMEDOUT);
+    allow(w, UINT32_MAX);
+    join_workers(&leader, 1);
+    assert_int_equal(vgpu_ring_arm(ring), 0);
+    assert_int_equal(vgpu_ring_set_wait(ring, VGPU_WAIT_POLL, 0), 0);
+    end(ring, dev);
+}
+
+/* A child that touches nothing of it does not disturb its parent. */
+TEST(test_fork_beside_sleepers)
+{
+    world *w = *state;
+    worker workers[4];
+    vgpu_device *dev;
+    vgpu_ring *ring;
+
+    w->dawdles = true;
+    ring = begin(w, sleeping, UINT32_MAX, &dev);
+    start_workers(workers, 4, ring, work_alone);
+    for (int i = 0; i < 10; i++) {
+        pid_t child = fork();
+        int status;
+
+        if (child == 0)
+            _exit(0);
+        assert_true(child > 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    join_workers(workers, 4);
+    end(ring, dev);
 }
 
 int main(void)
@@ -392,6 +932,18 @@ int main(void)
         CASE(test_polling),
         CASE(test_sleeping),
         CASE(test_spinning_then_sleeping),
+        CASE(test_threads_polling),
+        CASE(test_threads_sleeping),
+        CASE(test_threads_spinning_then_sleeping),
+        CASE(test_callbacks_polling),
+        CASE(test_callbacks_sleeping),
+        CASE(test_polling_beside_sleepers),
+        CASE(test_computing_in_threads),
+        CASE(test_leader_that_times_out),
+        CASE(test_leader_that_waits_for_more),
+        CASE(test_end_wakes_all),
+        CASE(test_busy_beside_a_leader),
+        CASE(test_fork_beside_sleepers),
     };
 
     return cmocka_run_group_tests_name("guest-ring-threads", tests, NULL, NULL);

@@ -18,21 +18,21 @@
 
 /* ---- In place of sleeping ---------------------------------------------------- */
 
-int __real_uio_sleep(int uio_fd, deadline until);
-int __wrap_uio_sleep(int uio_fd, deadline until);
+int __real_uio_sleep(int uio_fd, int wake_fd, deadline until);
+int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until);
 
 /* Called before the library sleeps: what the host does meanwhile. */
 static void (*while_asleep)(void);
 
 /* Does not sleep: whatever shall wake the library has happened by the time that the hook returns.
  * What it would have slept through is a lost interrupt. */
-int __wrap_uio_sleep(int uio_fd, deadline until)
+int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until)
 {
     if (until != 0 && while_asleep)
         while_asleep();
-    if (until != 0 && __real_uio_sleep(uio_fd, 0) == -ETIMEDOUT)
+    if (until != 0 && __real_uio_sleep(uio_fd, wake_fd, 0) == -ETIMEDOUT)
         fail_msg("the library would sleep, and nothing would wake it");
-    return until == 0 ? __real_uio_sleep(uio_fd, 0) : 0;
+    return until == 0 ? __real_uio_sleep(uio_fd, wake_fd, 0) : 0;
 }
 
 /* ---- The world ------------------------------------------------------------------ */
