@@ -7,22 +7,22 @@
 #include "bench.h"
 #include "cleanup.h"
 
-/* Small enough for the lane to be what is measured. */
+/* So few that the path to the host is measured, and not the additions. */
 #define ELEMENTS 16u
 
-typedef struct lane_slot {
+typedef struct bench_slot {
     vgpu_job job;
     int32_t *a, *b, *c;
     uint64_t submitted_ns;
     int32_t number; /* of its request */
-} lane_slot;
+} bench_slot;
 
 typedef struct load {
     const options *o;
     vgpu_device *dev;
     vgpu_ring *ring;
     uint32_t depth;
-    lane_slot *slots;
+    bench_slot *slots;
     vgpu_job *batch;
     vgpu_completion *completions;
     uint32_t *idle; /* numbers of slots without a request */
@@ -48,7 +48,7 @@ static int open_load(load *l)
         return complain_ring(l->dev, r);
 
     for (uint32_t i = 0; i < l->depth; i++) {
-        lane_slot *s = &l->slots[i];
+        bench_slot *s = &l->slots[i];
         void *memory;
 
         r = vgpu_window_alloc(l->ring, 3 * ELEMENTS * sizeof(int32_t), 0, &memory);
@@ -80,7 +80,7 @@ static int start(load *l, uint32_t first, uint32_t n, uint32_t *ret_n)
         return EXIT_OK;
 
     for (uint32_t i = 0; i < n; i++) {
-        lane_slot *s = &l->slots[l->idle[l->n_idle - 1 - i]];
+        bench_slot *s = &l->slots[l->idle[l->n_idle - 1 - i]];
 
         s->number = (int32_t) (first + i);
         for (uint32_t j = 0; j < ELEMENTS; j++) {
@@ -100,7 +100,7 @@ static int start(load *l, uint32_t first, uint32_t n, uint32_t *ret_n)
 
 static int check(const load *l, const vgpu_completion *c)
 {
-    const lane_slot *s = c->userdata;
+    const bench_slot *s = c->userdata;
 
     if (c->result != 0)
         return complain_result(vgpu_get_address(l->dev), c->result);
@@ -130,7 +130,7 @@ static int finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret
 
     now = now_nsec();
     for (size_t i = 0; i < n; i++) {
-        const lane_slot *s = l->completions[i].userdata;
+        const bench_slot *s = l->completions[i].userdata;
 
         r = check(l, &l->completions[i]);
         if (r != EXIT_OK)

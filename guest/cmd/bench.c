@@ -131,7 +131,7 @@ static void report(const options *o, const measurement *m)
 /* Through the registers, unless the ring is asked for. */
 static bool wants_ring(const options *o)
 {
-    return o->lane == LANE_FAST || o->depth > 0;
+    return o->path == PATH_RING || o->depth > 0;
 }
 
 int command_bench(const options *o, char **argv)
@@ -142,8 +142,8 @@ int command_bench(const options *o, char **argv)
     int r;
 
     (void) argv;
-    if (o->lane == LANE_SLOW && o->depth > 0) {
-        complain("--depth does not go with --lane=slow");
+    if (o->path == PATH_REGISTERS && o->depth > 0) {
+        complain("--depth does not go with --path=registers");
         return EXIT_USAGE;
     }
     ns = calloc(m.count, sizeof(*ns));

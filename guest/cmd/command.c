@@ -116,25 +116,25 @@ int complain_ring(vgpu_device *dev, int result)
     return exit_code_for(result);
 }
 
-/* Where there is another way, a host that is slow to agree is not waited for as long as a request.
+/* Where there is another path, a host that is slow to agree is not waited for as long as a request.
  */
-#define LANE_TIMEOUT_MS 2000
+#define FALL_BACK_MS 2000
 
-int open_ring(const options *o, vgpu_device *dev, bool has_slow, vgpu_ring **ret_ring)
+int open_ring(const options *o, vgpu_device *dev, bool by_registers, vgpu_ring **ret_ring)
 {
-    bool may_fall_back = has_slow && o->lane == LANE_AUTO;
+    bool may_fall_back = by_registers && o->path == PATH_AUTO;
     int timeout_ms = o->timeout_ms, r;
 
     *ret_ring = NULL;
-    if (has_slow && o->lane == LANE_SLOW)
+    if (by_registers && o->path == PATH_REGISTERS)
         return EXIT_OK;
-    if (o->lane == LANE_SLOW) {
-        complain("only the fast lane can do this: it does not go with --lane=slow");
+    if (o->path == PATH_REGISTERS) {
+        complain("only the ring can do this: it does not go with --path=registers");
         return EXIT_USAGE;
     }
 
-    if (may_fall_back && (timeout_ms < 0 || timeout_ms > LANE_TIMEOUT_MS))
-        timeout_ms = LANE_TIMEOUT_MS;
+    if (may_fall_back && (timeout_ms < 0 || timeout_ms > FALL_BACK_MS))
+        timeout_ms = FALL_BACK_MS;
     r = vgpu_ring_open(dev, 0, timeout_ms, ret_ring);
     return r == 0 || may_fall_back ? EXIT_OK : complain_ring(dev, r);
 }

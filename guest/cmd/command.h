@@ -19,12 +19,12 @@ enum {
     EXIT_SYSTEM = 5,    /* anything else */
 };
 
-/* Through the registers, or through the ring. */
-typedef enum lane {
-    LANE_AUTO, /* the ring if there is one */
-    LANE_SLOW,
-    LANE_FAST,
-} lane;
+/* How requests reach the host. */
+typedef enum host_path {
+    PATH_AUTO, /* the ring if there is one */
+    PATH_REGISTERS,
+    PATH_RING,
+} host_path;
 
 typedef struct options {
     const char *device; /* NULL: the first */
@@ -35,7 +35,7 @@ typedef struct options {
     const char *output;
     uint32_t count;
     uint32_t depth; /* 0: not given */
-    lane lane;
+    host_path path;
     double alpha;
     bool has_alpha;
     uint32_t inner; /* 0: not given */
@@ -69,10 +69,10 @@ int exit_code_for(int result);
  * printed the message if that is not 0. Close @ret_dev with vgpu_close(). */
 int open_device(const options *o, const char *name, vgpu_device **ret_dev);
 
-/* Open the ring of @dev by @o->lane. @ret_ring is NULL when the registers are to be used, which is
- * possible if the command @has_slow way. Returns an exit code and has printed the message if that
- * is not 0. Close @ret_ring with vgpu_ring_close(). */
-int open_ring(const options *o, vgpu_device *dev, bool has_slow, vgpu_ring **ret_ring);
+/* Open the ring of @dev, if @o->path leads over it. @ret_ring is NULL when the registers are to be
+ * used; @by_registers says whether the command can do that. Returns an exit code and has printed
+ * the message if that is not 0. Close @ret_ring with vgpu_ring_close(). */
+int open_ring(const options *o, vgpu_device *dev, bool by_registers, vgpu_ring **ret_ring);
 
 /* Say why vgpu_ring_open() has failed. Returns an exit code. */
 int complain_ring(vgpu_device *dev, int result);

@@ -5,16 +5,16 @@
 
 #include "stream.h"
 
-/* Bytes of each vector in memory, multiples of every element's size: by the registers, and by the
- * ring, where a piece is cut into several that are computed at the same time. */
-#define PIECE_SLOW ((size_t) 64 << 10)
-#define PIECE_FAST ((size_t) 4 << 20)
+/* Bytes of each vector in memory, multiples of every element's size: through the registers, and on
+ * the ring, where the library cuts a piece into several that are computed at the same time. */
+#define PIECE_REGISTERS ((size_t) 64 << 10)
+#define PIECE_RING ((size_t) 4 << 20)
 
 typedef struct operation {
     const options *o;
     uint32_t opcode; /* VGPU_OP_RING_* */
     vgpu_device *dev;
-    vgpu_ring *ring; /* NULL: additions by the registers */
+    vgpu_ring *ring; /* NULL: additions through the registers */
     stream a, b, c;
 } operation;
 
@@ -64,7 +64,7 @@ static int compute_piece(const operation *op, uint8_t *x, const uint8_t *y, size
 
 static int stream_through(operation *op)
 {
-    static uint8_t x[PIECE_FAST], y[PIECE_FAST];
+    static uint8_t x[PIECE_RING], y[PIECE_RING];
     size_t element = vgpu_type_size(op->o->type);
     uint64_t first = 0;
 
@@ -72,7 +72,7 @@ static int stream_through(operation *op)
         size_t bytes = 0, n, done;
         int r;
 
-        r = read_pieces(op, op->ring ? PIECE_FAST : PIECE_SLOW, x, y, &bytes);
+        r = read_pieces(op, op->ring ? PIECE_RING : PIECE_REGISTERS, x, y, &bytes);
         if (r != EXIT_OK || bytes == 0)
             return r;
 

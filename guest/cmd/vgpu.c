@@ -18,7 +18,7 @@ enum {
     TAKES_TYPE = 1 << 1,
     TAKES_OUTPUT = 1 << 2,
     TAKES_COUNT = 1 << 3,
-    TAKES_LANE = 1 << 4,
+    TAKES_PATH = 1 << 4,
     TAKES_DEPTH = 1 << 5,
     TAKES_ALPHA = 1 << 6,
     TAKES_INNER = 1 << 7,
@@ -32,27 +32,42 @@ static const struct command {
 } commands[] = {
     {"info", command_info, 0, TAKES_JSON},
     {"add", command_add, 2, 0},
-    {"vecadd", command_vecadd, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_LANE},
-    {"mul", command_mul, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_LANE},
-    {"axpy", command_axpy, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_LANE | TAKES_ALPHA},
-    {"dot", command_dot, 2, TAKES_TYPE | TAKES_LANE},
-    {"sum", command_sum, 1, TAKES_TYPE | TAKES_LANE},
-    {"min", command_min, 1, TAKES_TYPE | TAKES_LANE},
-    {"max", command_max, 1, TAKES_TYPE | TAKES_LANE},
-    {"matmul", command_matmul, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_LANE | TAKES_INNER},
+    {"vecadd", command_vecadd, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_PATH},
+    {"mul", command_mul, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_PATH},
+    {"axpy", command_axpy, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_PATH | TAKES_ALPHA},
+    {"dot", command_dot, 2, TAKES_TYPE | TAKES_PATH},
+    {"sum", command_sum, 1, TAKES_TYPE | TAKES_PATH},
+    {"min", command_min, 1, TAKES_TYPE | TAKES_PATH},
+    {"max", command_max, 1, TAKES_TYPE | TAKES_PATH},
+    {"matmul", command_matmul, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_PATH | TAKES_INNER},
     {"selftest", command_selftest, 0, 0},
-    {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT | TAKES_LANE | TAKES_DEPTH},
+    {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT | TAKES_PATH | TAKES_DEPTH},
 };
 
 static const struct option long_options[] = {
-    {"device", required_argument, NULL, 'd'}, {"timeout", required_argument, NULL, 't'},
-    {"interrupt", no_argument, NULL, 'i'},    {"json", no_argument, NULL, 'j'},
-    {"type", required_argument, NULL, 'T'},   {"output", required_argument, NULL, 'o'},
-    {"count", required_argument, NULL, 'n'},  {"lane", required_argument, NULL, 'l'},
-    {"depth", required_argument, NULL, 'D'},  {"alpha", required_argument, NULL, 'a'},
-    {"inner", required_argument, NULL, 'k'},  {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},      {0},
+    {"device", required_argument, NULL, 'd'},
+    {"timeout", required_argument, NULL, 't'},
+    {"interrupt", no_argument, NULL, 'i'},
+    {"json", no_argument, NULL, 'j'},
+    {"type", required_argument, NULL, 'T'},
+    {"output", required_argument, NULL, 'o'},
+    {"count", required_argument, NULL, 'n'},
+    {"path", required_argument, NULL, 'p'},
+    {"depth", required_argument, NULL, 'D'},
+    {"alpha", required_argument, NULL, 'a'},
+    {"inner", required_argument, NULL, 'k'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {"lane", required_argument, NULL, 'l'},
+    {0},
 };
+
+static const char *const path_names[] = {
+    [PATH_AUTO] = "auto", [PATH_REGISTERS] = "registers", [PATH_RING] = "ring"};
+
+/* The option was called --lane once, and scripts in guests may say so. It is not documented. */
+static const char *const lane_names[] = {
+    [PATH_AUTO] = "auto", [PATH_REGISTERS] = "slow", [PATH_RING] = "fast"};
 
 static const char help[] =
     "Usage: vgpu [OPTION]... COMMAND [OPERAND]...\n"
@@ -83,8 +98,9 @@ static const char help[] =
     "  -i, --interrupt           wait by interrupt; binds the device to uio_pci_generic\n"
     "      --type=TYPE           int32, int64, float32 or float64 (int32 without it)\n"
     "  -o, --output=FILE         where the result goes\n"
-    "      --lane=LANE           fast: through the device's data window and ring; slow: through\n"
-    "                            its registers (vecadd, bench); auto, without it: as it can\n"
+    "      --path=PATH           ring: through the device's data window and ring; registers:\n"
+    "                            through its registers (vecadd, bench); auto, without it: as\n"
+    "                            it can\n"
     "      --alpha=X             axpy: the factor\n"
     "      --inner=K             matmul: columns of the first matrix\n"
     "  -n, --count=N             bench: how many requests, 1 to 10000000 (1000 without it)\n"
@@ -130,14 +146,12 @@ static int parse_range(const char *text, uint32_t max, uint32_t *ret_value)
     return 0;
 }
 
-static int parse_lane(const char *text, lane *ret_lane)
+/* @names: by their place in enum host_path */
+static int parse_path(const char *text, const char *const names[static 3], host_path *ret_path)
 {
-    static const char *const names[] = {
-        [LANE_AUTO] = "auto", [LANE_SLOW] = "slow", [LANE_FAST] = "fast"};
-
-    for (size_t i = 0; i < ELEMENTSOF(names); i++)
+    for (size_t i = 0; i < 3; i++)
         if (strcmp(text, names[i]) == 0) {
-            *ret_lane = (lane) i;
+            *ret_path = (host_path) i;
             return 0;
         }
     return -EINVAL;
@@ -201,10 +215,15 @@ static int parse_options(int argc, char **argv, options *ret, unsigned int *ret_
                 return bad_value("count", optarg);
             taken |= TAKES_COUNT;
             break;
+        case 'p':
+            if (parse_path(optarg, path_names, &o.path) < 0)
+                return bad_value("path", optarg);
+            taken |= TAKES_PATH;
+            break;
         case 'l':
-            if (parse_lane(optarg, &o.lane) < 0)
+            if (parse_path(optarg, lane_names, &o.path) < 0)
                 return bad_value("lane", optarg);
-            taken |= TAKES_LANE;
+            taken |= TAKES_PATH;
             break;
         case 'D':
             if (parse_range(optarg, VGPU_RING_ENTRIES_MAX, &o.depth) < 0)

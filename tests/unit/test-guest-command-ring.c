@@ -15,7 +15,7 @@ static void add_window(command_fixture *f)
     ring_model_add(&f->model, &f->sysfs, WINDOW);
 }
 
-static void test_vecadd_chooses_the_lane(void **state)
+static void test_vecadd_chooses_the_path(void **state)
 {
     command_fixture *f = *state;
 
@@ -23,10 +23,10 @@ static void test_vecadd_chooses_the_lane(void **state)
     make_file(f, "b", 400000, 2);
 
     /* An old device. */
-    f->options.lane = LANE_FAST;
+    f->options.path = PATH_RING;
     assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_REFUSED);
     expect_output(f, "too old");
-    f->options.lane = LANE_AUTO;
+    f->options.path = PATH_AUTO;
     assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_OK);
     expect_int32_sums(f, 100000);
     assert_true(f->model.doorbells > 800);
@@ -35,7 +35,7 @@ static void test_vecadd_chooses_the_lane(void **state)
     add_window(f);
     for (int i = 0; i < 2; i++) {
         f->model.doorbells = 0;
-        f->options.lane = i == 0 ? LANE_AUTO : LANE_FAST;
+        f->options.path = i == 0 ? PATH_AUTO : PATH_RING;
         assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_OK);
         assert_string_equal(f->output, "");
         expect_int32_sums(f, 100000);
@@ -43,7 +43,7 @@ static void test_vecadd_chooses_the_lane(void **state)
         assert_true(f->model.ring.doorbells > 0);
     }
     f->model.ring.doorbells = 0;
-    f->options.lane = LANE_SLOW;
+    f->options.path = PATH_REGISTERS;
     assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_OK);
     expect_int32_sums(f, 100000);
     assert_int_equal(f->model.ring.doorbells, 0);
@@ -51,7 +51,7 @@ static void test_vecadd_chooses_the_lane(void **state)
     /* A new device on a host that does not agree. */
     f->model.ring.start_error = VGPU_ERROR_MEDIATOR_UNAVAILABLE;
     assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_OK);
-    f->options.lane = LANE_FAST;
+    f->options.path = PATH_RING;
     assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_REFUSED);
     expect_output(f, "cannot open the ring: ");
     expect_output(f, "MEDIATOR_UNAVAILABLE");
@@ -66,7 +66,7 @@ static void fail_fifth_on_ring(model *m, VGPUCompletion *c)
         c->status = VGPU_ERROR_CUDA_ERROR;
 }
 
-static void test_fast_lane_failing_request(void **state)
+static void test_failing_request_on_the_ring(void **state)
 {
     command_fixture *f = *state;
 
@@ -187,9 +187,9 @@ static void test_operations_on_an_old_host(void **state)
     assert_int_equal(run_files(f, command_matmul, "a", "a", "c"), EXIT_REFUSED);
     assert_int_equal(run_files(f, command_dot, "a", "a", NULL), EXIT_REFUSED);
     assert_int_equal(run_files(f, command_sum, "a", NULL, NULL), EXIT_REFUSED);
-    f->options.lane = LANE_SLOW;
+    f->options.path = PATH_REGISTERS;
     assert_int_equal(run_files(f, command_max, "a", NULL, NULL), EXIT_USAGE);
-    expect_output(f, "--lane=slow");
+    expect_output(f, "--path=registers");
     /* None of this has touched what was in the output. */
     expect_doubles(f, "c", a, 1);
     assert_int_equal(f->model.doorbells, 0);
@@ -273,11 +273,11 @@ static void test_bench_on_the_ring(void **state)
     f->options.depth = 64;
     assert_int_equal(run(f, command_bench, (char *[]){NULL}), EXIT_REFUSED);
     expect_output(f, "too old");
-    f->options.lane = LANE_SLOW;
+    f->options.path = PATH_REGISTERS;
     assert_int_equal(run(f, command_bench, (char *[]){NULL}), EXIT_USAGE);
 
     add_window(f);
-    f->options.lane = LANE_AUTO;
+    f->options.path = PATH_AUTO;
     f->options.count = 6400;
     assert_int_equal(run(f, command_bench, (char *[]){NULL}), EXIT_OK);
     expect_output(f, "requests:       6400\n");
@@ -285,7 +285,7 @@ static void test_bench_on_the_ring(void **state)
     expect_output(f, "depth 64, 0.0156 doorbells and 0.0000 interrupts per request\n");
 
     f->options.depth = 0;
-    f->options.lane = LANE_FAST;
+    f->options.path = PATH_RING;
     f->options.json = true;
     f->options.count = 10;
     assert_int_equal(run(f, command_bench, (char *[]){NULL}), EXIT_OK);
@@ -326,8 +326,8 @@ int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, command_setup, command_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_vecadd_chooses_the_lane),
-        CASE(test_fast_lane_failing_request),
+        CASE(test_vecadd_chooses_the_path),
+        CASE(test_failing_request_on_the_ring),
         CASE(test_operations),
         CASE(test_operations_of_other_types),
         CASE(test_operations_on_an_old_host),

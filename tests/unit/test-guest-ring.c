@@ -508,7 +508,8 @@ static void test_no_interrupt_while_polling(void **state)
     vgpu_ring_close(ring);
 }
 
-/* Interrupts that bring nothing: of the registers' lane, or of a host that makes too many. */
+/* Interrupts that bring nothing: of requests through the registers, or of a host that makes too
+ * many. */
 static int empty_interrupts;
 
 static void interrupt_for_nothing(void)
@@ -590,9 +591,10 @@ static void test_event_loop(void **state)
     vgpu_ring_close(ring);
 }
 
-/* ---- Both lanes ---------------------------------------------------------------------------- */
+/* ---- The registers beside the ring
+ * ------------------------------------------------------------------ */
 
-static void test_both_lanes_at_once(void **state)
+static void test_registers_beside_the_ring(void **state)
 {
     fixture *f = *state;
     vgpu_ring *ring = open_at(f, 8, 0);
@@ -630,7 +632,7 @@ int main(void)
         CASE(test_no_interrupt_while_polling),
         CASE(test_empty_interrupts),
         CASE(test_event_loop),
-        CASE(test_both_lanes_at_once),
+        CASE(test_registers_beside_the_ring),
     };
 
     return cmocka_run_group_tests_name("guest-ring", tests, NULL, NULL);

@@ -53,14 +53,22 @@ check 2 "'1000001' for --timeout" add --timeout 1000001 1 2
 check 2 "'0' for --count" bench --count 0
 check 2 "'10000001' for --count" bench --count 10000001
 check 2 "'-5' for --count" bench -n -5
-check 2 "'medium' for --lane" vecadd --lane medium a b -o c
+check 2 "'medium' for --path" vecadd --path medium a b -o c
+check 2 "'fast' for --path" vecadd --path fast a b -o c
+check 2 "'ring' for --lane" vecadd --lane ring a b -o c
 check 2 "'0' for --depth" bench --depth 0
 check 2 "'1025' for --depth" bench --depth 1025
 check 2 "'x' for --alpha" axpy --alpha x a b -o c
 check 2 "'0' for --inner" matmul --inner 0 a b -o c
 check 2 "not for 'mul'" mul --alpha 2 a b -o c
 check 2 "not for 'dot'" dot -o c a b
+check 2 "not for 'add'" add --path ring 1 2
 check 2 "not for 'add'" add --lane fast 1 2
+check 3 'no vgpu device found' bench --path ring
+check 3 'no vgpu device found' bench --lane fast
+check 3 'no vgpu device found' bench --lane auto --depth 2
+check 2 'does not go with --path=registers' bench --path registers --depth 2
+check 2 'does not go with --path=registers' bench --lane slow --depth 2
 check 2 "not for 'vecadd'" vecadd --depth 2 a b -o c
 check 2 "extra operand 'b'" sum a b
 check 2 "missing operand for 'matmul'" matmul --inner 2 a
