@@ -10,7 +10,7 @@ int command_add(const options *o, char **argv)
     int r;
 
     for (int i = 0; i < 2; i++)
-        if (parse_u32(argv[i], &operands[i]) < 0) {
+        if (parse_number(argv[i], &operands[i]) < 0) {
             complain("invalid number '%s': give 0 to %" PRIu32, argv[i], UINT32_MAX);
             return EXIT_USAGE;
         }

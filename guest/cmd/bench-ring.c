@@ -39,7 +39,7 @@ static uint32_t entries_for(uint32_t depth)
     return entries;
 }
 
-static int open_load(load *l)
+static int load_open(load *l)
 {
     int r;
 
@@ -67,7 +67,7 @@ static int open_load(load *l)
 
 /* Start as many as there are idle slots, at most @n, with one doorbell. @first: the number of the
  * first. Returns an exit code. */
-static int start(load *l, uint32_t first, uint32_t n, uint32_t *ret_n)
+static int load_start(load *l, uint32_t first, uint32_t n, uint32_t *ret_n)
 {
     uint64_t now = now_nsec();
     size_t taken;
@@ -98,7 +98,7 @@ static int start(load *l, uint32_t first, uint32_t n, uint32_t *ret_n)
     return EXIT_OK;
 }
 
-static int check(const load *l, const vgpu_completion *c)
+static int load_check(const load *l, const vgpu_completion *c)
 {
     const bench_slot *s = c->userdata;
 
@@ -115,7 +115,7 @@ static int check(const load *l, const vgpu_completion *c)
 
 /* Wait for some, and take them. With interrupts for so many that an interrupt and a doorbell are
  * shared by most of the depth, while the rest keeps the host busy. */
-static int finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret_n)
+static int load_finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret_n)
 {
     uint32_t wanted = l->o->interrupt ? (outstanding * 3 + 3) / 4 : 1;
     uint64_t now;
@@ -132,7 +132,7 @@ static int finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret
     for (size_t i = 0; i < n; i++) {
         const bench_slot *s = l->completions[i].userdata;
 
-        r = check(l, &l->completions[i]);
+        r = load_check(l, &l->completions[i]);
         if (r != EXIT_OK)
             return r;
         ret_ns[i] = now - s->submitted_ns;
@@ -144,18 +144,18 @@ static int finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret
 
 /* @ns: one for each
  * @count: how many, changed to how many there were when a signal has asked for the end */
-static int run(load *l, uint32_t *count, uint64_t *ns)
+static int load_run(load *l, uint32_t *count, uint64_t *ns)
 {
     uint32_t started = 0, finished = 0, n;
     int r;
 
     while (finished < *count) {
-        r = start(l, started, *count - started, &n);
+        r = load_start(l, started, *count - started, &n);
         if (r != EXIT_OK)
             return r;
         started += n;
 
-        r = finish(l, started - finished, &ns[finished], &n);
+        r = load_finish(l, started - finished, &ns[finished], &n);
         if (r != EXIT_OK)
             return r;
         finished += n;
@@ -165,7 +165,7 @@ static int run(load *l, uint32_t *count, uint64_t *ns)
     return EXIT_OK;
 }
 
-static int measure_load(load *l, measurement *m)
+static int load_measure(load *l, measurement *m)
 {
     uint64_t warm_up[WARM_UP], begin;
     uint32_t n_warm_up = WARM_UP;
@@ -173,16 +173,16 @@ static int measure_load(load *l, measurement *m)
     vgpu_counters before;
     int r;
 
-    r = open_load(l);
+    r = load_open(l);
     if (r == EXIT_OK)
-        r = run(l, &n_warm_up, warm_up);
+        r = load_run(l, &n_warm_up, warm_up);
     if (r != EXIT_OK)
         return r;
 
     vgpu_get_counters(l->dev, &before);
     vgpu_ring_get_counters(l->ring, &before_ring);
     begin = now_nsec();
-    r = run(l, &m->count, m->ns);
+    r = load_run(l, &m->count, m->ns);
     if (r != EXIT_OK)
         return r;
     m->total_ns = now_nsec() - begin;
@@ -193,25 +193,28 @@ static int measure_load(load *l, measurement *m)
     return EXIT_OK;
 }
 
+static void cleanup_load(load *l)
+{
+    vgpu_ring_close(l->ring);
+    free(l->slots);
+    free(l->batch);
+    free(l->completions);
+    free(l->idle);
+}
+
 int measure_ring(const options *o, vgpu_device *dev, measurement *m)
 {
+    CLEANUP(cleanup_load)
     load l = {.o = o, .dev = dev, .depth = o->depth > 0 ? o->depth : 1};
-    int r = EXIT_SYSTEM;
 
     m->depth = l.depth;
     l.slots = calloc(l.depth, sizeof(*l.slots));
     l.batch = calloc(l.depth, sizeof(*l.batch));
     l.completions = calloc(l.depth, sizeof(*l.completions));
     l.idle = calloc(l.depth, sizeof(*l.idle));
-    if (l.slots && l.batch && l.completions && l.idle)
-        r = measure_load(&l, m);
-    else
+    if (!l.slots || !l.batch || !l.completions || !l.idle) {
         complain("out of memory");
-
-    vgpu_ring_close(l.ring);
-    free(l.slots);
-    free(l.batch);
-    free(l.completions);
-    free(l.idle);
-    return r;
+        return EXIT_SYSTEM;
+    }
+    return load_measure(&l, m);
 }

@@ -50,7 +50,7 @@ void count_accesses(vgpu_device *dev, const vgpu_counters *before, measurement *
 }
 
 /* Returns an exit code. */
-static int one_add(const options *o, vgpu_device *dev, uint32_t a, uint32_t b)
+static int bench_one_add(const options *o, vgpu_device *dev, uint32_t a, uint32_t b)
 {
     uint32_t sum;
     int r;
@@ -66,7 +66,7 @@ static int one_add(const options *o, vgpu_device *dev, uint32_t a, uint32_t b)
     return EXIT_OK;
 }
 
-static int measure(const options *o, vgpu_device *dev, measurement *m)
+static int bench_measure(const options *o, vgpu_device *dev, measurement *m)
 {
     vgpu_counters before;
     uint64_t start, last;
@@ -74,7 +74,7 @@ static int measure(const options *o, vgpu_device *dev, measurement *m)
     int r;
 
     for (uint32_t i = 0; i < WARM_UP; i++) {
-        r = one_add(o, dev, i, i);
+        r = bench_one_add(o, dev, i, i);
         if (r != EXIT_OK)
             return r;
     }
@@ -84,7 +84,7 @@ static int measure(const options *o, vgpu_device *dev, measurement *m)
     do {
         uint64_t now;
 
-        r = one_add(o, dev, n, 0x9e3779b9u * n);
+        r = bench_one_add(o, dev, n, 0x9e3779b9u * n);
         if (r != EXIT_OK)
             return r;
         now = now_nsec();
@@ -98,7 +98,7 @@ static int measure(const options *o, vgpu_device *dev, measurement *m)
     return EXIT_OK;
 }
 
-static void report(const options *o, const measurement *m)
+static void bench_report(const options *o, const measurement *m)
 {
     /* The p-th percentile is the smallest value that p percent of the values do not exceed. */
     double median = (double) m->ns[(m->count - 1) / 2] / 1e3;
@@ -157,11 +157,11 @@ int command_bench(const options *o, char **argv)
     r = open_device(o, o->device, &dev);
     if (r != EXIT_OK)
         return r;
-    r = wants_ring(o) ? measure_ring(o, dev, &m) : measure(o, dev, &m);
+    r = wants_ring(o) ? measure_ring(o, dev, &m) : bench_measure(o, dev, &m);
     if (r != EXIT_OK)
         return r;
 
     qsort(ns, m.count, sizeof(*ns), compare_u64);
-    report(o, &m);
+    bench_report(o, &m);
     return finish_output(EXIT_OK);
 }

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
+#include "parse.h"
+
 void complain(const char *format, ...)
 {
     va_list args;
@@ -97,8 +100,7 @@ int open_device(const options *o, const char *name, vgpu_device **ret_dev)
             return r;
     }
 
-    *ret_dev = dev;
-    dev = NULL;
+    *ret_dev = TAKE_PTR(dev);
     return EXIT_OK;
 }
 
@@ -139,16 +141,16 @@ int open_ring(const options *o, vgpu_device *dev, bool by_registers, vgpu_ring *
     return r == 0 || may_fall_back ? EXIT_OK : complain_ring(dev, r);
 }
 
-int parse_u32(const char *text, uint32_t *ret_value)
+int parse_number(const char *text, uint32_t *ret_value)
 {
     unsigned long long value;
     char *end;
 
-    if (text[0] < '0' || text[0] > '9') /* strtoull() would take a sign and spaces */
-        return -EINVAL;
+    if (text[0] != '0' || (text[1] != 'x' && text[1] != 'X'))
+        return parse_u32(text, 0, UINT32_MAX, ret_value) == 0 ? 0 : -EINVAL;
 
     errno = 0;
-    value = strtoull(text, &end, text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
+    value = strtoull(text, &end, 16);
     if (errno != 0 || *end != '\0' || value > UINT32_MAX)
         return -EINVAL;
 

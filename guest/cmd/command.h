@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cleanup.h"
 #include "vgpu.h"
 
 /* Exit codes, in the manual page too. */
@@ -77,8 +78,9 @@ int open_ring(const options *o, vgpu_device *dev, bool by_registers, vgpu_ring *
 /* Say why vgpu_ring_open() has failed. Returns an exit code. */
 int complain_ring(vgpu_device *dev, int result);
 
-/* Parse a number from 0 to 2^32 - 1, decimal or 0x…. Returns 0 or -EINVAL. */
-int parse_u32(const char *text, uint32_t *ret_value);
+/* Parse a number from 0 to 2^32 - 1, in decimal digits or, behind 0x, in hexadecimal ones. Returns
+ * 0 or -EINVAL. */
+int parse_number(const char *text, uint32_t *ret_value);
 
 /* Print text that came from the host, with anything but printable ASCII and, for JSON, quotes and
  * backslashes made harmless. */
@@ -97,7 +99,7 @@ static inline void cleanup_vgpu_ring(vgpu_ring **ring)
     vgpu_ring_close(*ring);
 }
 
-#define CLEANUP_VGPU_RING __attribute__((cleanup(cleanup_vgpu_ring)))
-#define CLEANUP_VGPU __attribute__((cleanup(cleanup_vgpu)))
+#define CLEANUP_VGPU_RING CLEANUP(cleanup_vgpu_ring)
+#define CLEANUP_VGPU CLEANUP(cleanup_vgpu)
 
 #endif

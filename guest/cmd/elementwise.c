@@ -86,7 +86,7 @@ static int stream_through(operation *op)
     }
 }
 
-static int run(const options *o, const char *name, uint32_t opcode, char **argv)
+static int elementwise_run(const options *o, const char *name, uint32_t opcode, char **argv)
 {
     CLEANUP_VGPU vgpu_device *dev = NULL;
     CLEANUP_VGPU_RING vgpu_ring *ring = NULL;
@@ -117,12 +117,12 @@ static int run(const options *o, const char *name, uint32_t opcode, char **argv)
 
 int command_vecadd(const options *o, char **argv)
 {
-    return run(o, "vecadd", VGPU_OP_RING_ADD, argv);
+    return elementwise_run(o, "vecadd", VGPU_OP_RING_ADD, argv);
 }
 
 int command_mul(const options *o, char **argv)
 {
-    return run(o, "mul", VGPU_OP_RING_MUL, argv);
+    return elementwise_run(o, "mul", VGPU_OP_RING_MUL, argv);
 }
 
 int command_axpy(const options *o, char **argv)
@@ -135,5 +135,5 @@ int command_axpy(const options *o, char **argv)
         complain("axpy needs --type=float32 or float64");
         return EXIT_USAGE;
     }
-    return run(o, "axpy", VGPU_OP_RING_AXPY, argv);
+    return elementwise_run(o, "axpy", VGPU_OP_RING_AXPY, argv);
 }

@@ -26,7 +26,7 @@ static uint32_t read_register(vgpu_device *dev, uint32_t offset)
     return value;
 }
 
-static facts gather(const options *o, vgpu_device *dev, int uio)
+static facts facts_gather(const options *o, vgpu_device *dev, int uio)
 {
     facts f = {
         .address = vgpu_get_address(dev),
@@ -179,7 +179,7 @@ static void print_json(size_t index, const facts *f)
            f->info.compute_major, f->info.compute_minor, f->info.driver_version);
 }
 
-static int show(const options *o, size_t index, const vgpu_found *found)
+static int info_show(const options *o, size_t index, const vgpu_found *found)
 {
     CLEANUP_VGPU vgpu_device *dev = NULL;
     facts f;
@@ -189,7 +189,7 @@ static int show(const options *o, size_t index, const vgpu_found *found)
     if (r != EXIT_OK)
         return r;
 
-    f = gather(o, dev, found->uio);
+    f = facts_gather(o, dev, found->uio);
     if (o->json)
         print_json(index, &f);
     else
@@ -238,7 +238,7 @@ int command_info(const options *o, char **argv)
         putchar('[');
     for (size_t i = 0; i < n; i++)
         if (only[0] == '\0' || strcmp(only, list[i].address) == 0) {
-            r = show(o, i, &list[i]);
+            r = info_show(o, i, &list[i]);
             if (code == EXIT_OK)
                 code = r;
         }

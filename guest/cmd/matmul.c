@@ -27,7 +27,7 @@ static int count_lines(const options *o, const stream *s, size_t bytes, size_t *
     return EXIT_OK;
 }
 
-static int load(const options *o, const char *name, stream *s, void **ret, size_t *ret_n)
+static int matrix_load(const options *o, const char *name, stream *s, void **ret, size_t *ret_n)
 {
     size_t bytes;
     int r;
@@ -40,8 +40,8 @@ static int load(const options *o, const char *name, stream *s, void **ret, size_
     return r == EXIT_OK ? count_lines(o, s, bytes, ret_n) : r;
 }
 
-static int multiply(const options *o, vgpu_device *dev, vgpu_ring *ring, const matrices *x,
-                    stream *c)
+static int matrices_multiply(const options *o, vgpu_device *dev, vgpu_ring *ring, const matrices *x,
+                             stream *c)
 {
     CLEANUP_FREE void *product = NULL;
     size_t n;
@@ -89,9 +89,9 @@ int command_matmul(const options *o, char **argv)
     if (r == EXIT_OK)
         r = check_operands(o, "matmul", argv[0], argv[1], true);
     if (r == EXIT_OK)
-        r = load(o, argv[0], &a, &x, &m);
+        r = matrix_load(o, argv[0], &a, &x, &m);
     if (r == EXIT_OK)
-        r = load(o, argv[1], &b, &y, &n);
+        r = matrix_load(o, argv[1], &b, &y, &n);
     if (r == EXIT_OK)
         r = open_device(o, o->device, &dev);
     if (r == EXIT_OK)
@@ -99,6 +99,6 @@ int command_matmul(const options *o, char **argv)
     if (r == EXIT_OK)
         r = stream_open_output(o->output, inputs, 2, &c);
     if (r == EXIT_OK)
-        r = multiply(o, dev, ring, &(matrices){.a = x, .b = y, .m = m, .n = n}, &c);
+        r = matrices_multiply(o, dev, ring, &(matrices){.a = x, .b = y, .m = m, .n = n}, &c);
     return stream_close_output(&c, r);
 }

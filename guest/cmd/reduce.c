@@ -24,7 +24,8 @@ static void print_value(vgpu_type type, vgpu_value v)
 }
 
 /* Open and read one operand. */
-static int load(const options *o, const char *name, stream *s, void **ret, size_t *ret_bytes)
+static int operand_load(const options *o, const char *name, stream *s, void **ret,
+                        size_t *ret_bytes)
 {
     int r;
 
@@ -41,8 +42,8 @@ static int load(const options *o, const char *name, stream *s, void **ret, size_
 }
 
 /* @b_name: NULL for an operation on one vector */
-static int run(const options *o, const char *name, uint32_t opcode, const char *a_name,
-               const char *b_name)
+static int reduce_run(const options *o, const char *name, uint32_t opcode, const char *a_name,
+                      const char *b_name)
 {
     CLEANUP_VGPU vgpu_device *dev = NULL;
     CLEANUP_VGPU_RING vgpu_ring *ring = NULL;
@@ -54,9 +55,9 @@ static int run(const options *o, const char *name, uint32_t opcode, const char *
 
     r = check_operands(o, name, a_name, b_name, false);
     if (r == EXIT_OK)
-        r = load(o, a_name, &a, &x, &bytes);
+        r = operand_load(o, a_name, &a, &x, &bytes);
     if (r == EXIT_OK && b_name)
-        r = load(o, b_name, &b, &y, &y_bytes);
+        r = operand_load(o, b_name, &b, &y, &y_bytes);
     if (r == EXIT_OK && b_name && y_bytes != bytes)
         r = complain_lengths(&a, &b);
     if (r == EXIT_OK)
@@ -76,20 +77,20 @@ static int run(const options *o, const char *name, uint32_t opcode, const char *
 
 int command_dot(const options *o, char **argv)
 {
-    return run(o, "dot", VGPU_OP_RING_DOT, argv[0], argv[1]);
+    return reduce_run(o, "dot", VGPU_OP_RING_DOT, argv[0], argv[1]);
 }
 
 int command_sum(const options *o, char **argv)
 {
-    return run(o, "sum", VGPU_OP_RING_SUM, argv[0], NULL);
+    return reduce_run(o, "sum", VGPU_OP_RING_SUM, argv[0], NULL);
 }
 
 int command_min(const options *o, char **argv)
 {
-    return run(o, "min", VGPU_OP_RING_MIN, argv[0], NULL);
+    return reduce_run(o, "min", VGPU_OP_RING_MIN, argv[0], NULL);
 }
 
 int command_max(const options *o, char **argv)
 {
-    return run(o, "max", VGPU_OP_RING_MAX, argv[0], NULL);
+    return reduce_run(o, "max", VGPU_OP_RING_MAX, argv[0], NULL);
 }

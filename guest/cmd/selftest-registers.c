@@ -23,7 +23,7 @@ static void check_identity(selftest *t)
 
 /* Make what a reset clears differ from its reset value, as far as a guest can without asserting an
  * interrupt that perhaps nobody answers. */
-static void dirty(selftest *t)
+static void dirty_registers(selftest *t)
 {
     set(t, VGPU_REG_REQUEST_LEN, 0);
     set(t, VGPU_REG_DOORBELL, 1); /* ERROR, INVALID_LENGTH, without the host */
@@ -54,7 +54,7 @@ static void check_reset(selftest *t)
 
     for (size_t i = 0; i < ELEMENTSOF(kept); i++)
         before[i] = get(t, kept[i]);
-    dirty(t);
+    dirty_registers(t);
     r = vgpu_reset(t->dev);
     if (r == -EOPNOTSUPP) {
         set(t, VGPU_REG_IRQ_CTRL, 0);

@@ -12,7 +12,7 @@ typedef union raw_request {
     uint8_t bytes[VGPU_REQUEST_MAX];
 } raw_request;
 
-static int call(selftest *t, const raw_request *request, size_t size)
+static int call_raw(selftest *t, const raw_request *request, size_t size)
 {
     uint8_t response[VGPU_RESPONSE_MAX];
     size_t got;
@@ -21,7 +21,7 @@ static int call(selftest *t, const raw_request *request, size_t size)
                      &got);
 }
 
-static raw_request make(uint32_t opcode, uint32_t param_count)
+static raw_request make_raw(uint32_t opcode, uint32_t param_count)
 {
     return (raw_request){
         .header =
@@ -80,7 +80,7 @@ static void check_timestamp(selftest *t)
 
 static void check_second_doorbell(selftest *t)
 {
-    const raw_request request = make(VGPU_OP_NOP, 0);
+    const raw_request request = make_raw(VGPU_OP_NOP, 0);
     uint8_t response[VGPU_RESPONSE_MAX];
     size_t size;
     int r;
@@ -101,12 +101,12 @@ static void check_second_doorbell(selftest *t)
 
 static void expect_invalid(selftest *t, const raw_request *request, size_t size, const char *what)
 {
-    expect_result(t, call(t, request, size), VGPU_ERROR_INVALID_REQUEST, what);
+    expect_result(t, call_raw(t, request, size), VGPU_ERROR_INVALID_REQUEST, what);
 }
 
 static void check_short_requests(selftest *t)
 {
-    const raw_request request = make(VGPU_OP_NOP, 0);
+    const raw_request request = make_raw(VGPU_OP_NOP, 0);
 
     expect_invalid(t, &request, 1, "a request of 1 byte");
     expect_invalid(t, &request, 4, "a request of 4 bytes");
@@ -117,18 +117,18 @@ static void check_header_fields(selftest *t)
 {
     raw_request request;
 
-    request = make(VGPU_OP_NOP, 0);
+    request = make_raw(VGPU_OP_NOP, 0);
     request.header.version = 0;
     expect_invalid(t, &request, sizeof(VGPURequest), "version 0");
     request.header.version = VGPU_PROTOCOL_VERSION + 1;
     expect_invalid(t, &request, sizeof(VGPURequest), "a later version");
 
-    request = make(VGPU_OP_NOP, 0);
+    request = make_raw(VGPU_OP_NOP, 0);
     request.header.flags = 1;
     expect_invalid(t, &request, sizeof(VGPURequest), "a flag");
 
     for (size_t i = 0; i < ELEMENTSOF(request.header.reserved); i++) {
-        request = make(VGPU_OP_NOP, 0);
+        request = make_raw(VGPU_OP_NOP, 0);
         request.header.reserved[i] = 1;
         expect_invalid(t, &request, sizeof(VGPURequest), "a reserved field");
     }
@@ -139,12 +139,12 @@ static void check_param_counts(selftest *t)
     static const uint32_t counts[] = {0, 1, 3, 249, 0x3fffffff, 0x40000002, 0xffffffff};
 
     for (size_t i = 0; i < ELEMENTSOF(counts); i++) {
-        const raw_request request = make(VGPU_OP_CUDA_KERNEL, counts[i]);
+        const raw_request request = make_raw(VGPU_OP_CUDA_KERNEL, counts[i]);
 
         expect_invalid(t, &request, sizeof(VGPURequest) + 8, "CUDA_KERNEL, param_count");
     }
     for (size_t i = 0; i < ELEMENTSOF(counts); i++) {
-        const raw_request request = make(VGPU_OP_NOP, counts[i]);
+        const raw_request request = make_raw(VGPU_OP_NOP, counts[i]);
 
         if (counts[i] > 0)
             expect_invalid(t, &request, VGPU_REQUEST_MAX, "NOP, param_count");
@@ -172,7 +172,7 @@ static void check_data_ranges(selftest *t)
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-        raw_request request = make(VGPU_OP_VECTOR_ADD_INT32, 0);
+        raw_request request = make_raw(VGPU_OP_VECTOR_ADD_INT32, 0);
         char what[64];
 
         request.header.data_offset = cases[i].offset;
@@ -188,11 +188,12 @@ static void check_unsupported(selftest *t)
     static const uint32_t opcodes[] = {0x00ff, 0x0fff, 0x1000, 0x7fffffff, 0xffffffff};
 
     for (size_t i = 0; i < ELEMENTSOF(opcodes); i++) {
-        const raw_request request = make(opcodes[i], 0);
+        const raw_request request = make_raw(opcodes[i], 0);
         char what[32];
 
         snprintf(what, sizeof(what), "opcode 0x%" PRIx32, opcodes[i]);
-        expect_result(t, call(t, &request, sizeof(VGPURequest)), VGPU_ERROR_UNSUPPORTED_OP, what);
+        expect_result(t, call_raw(t, &request, sizeof(VGPURequest)), VGPU_ERROR_UNSUPPORTED_OP,
+                      what);
         expect_register(t, VGPU_REG_STATUS, VGPU_STATUS_ERROR, "STATUS");
         expect_register(t, VGPU_REG_ERROR_CODE, VGPU_ERROR_UNSUPPORTED_OP, "ERROR_CODE");
     }
@@ -200,11 +201,11 @@ static void check_unsupported(selftest *t)
 
 static void check_recovery(selftest *t)
 {
-    const raw_request bad = make(0x0fff, 0);
+    const raw_request bad = make_raw(0x0fff, 0);
     uint32_t sum = 0;
 
     for (int i = 0; i < 4; i++) {
-        call(t, &bad, sizeof(VGPURequest));
+        call_raw(t, &bad, sizeof(VGPURequest));
         if (expect_result(t, vgpu_add(t->dev, 40, 2, t->options->timeout_ms, &sum), 0, "add") &&
             sum != 42)
             fail(t, "40 + 2 came back as %" PRIu32, sum);

@@ -93,7 +93,7 @@ static void check_extension_registers(selftest *t)
 static void check_ring_registers(selftest *t)
 {
     static const uint32_t ignored[] = {2, 3, 4, 0x80000000, 0xffffffff};
-    vgpu_ring *ring = open_checked(t);
+    CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
 
     if (!ring)
         return;
@@ -106,7 +106,7 @@ static void check_ring_registers(selftest *t)
     set(t, VGPU_REG_RING_OFFSET_LO, 4096);
     expect_register(t, VGPU_REG_RING_ENTRIES, ENTRIES, "RING_ENTRIES, while the ring is on");
     expect_register(t, VGPU_REG_RING_OFFSET_LO, 0, "RING_OFFSET_LO, while the ring is on");
-    vgpu_ring_close(ring);
+    ring = vgpu_ring_close(ring);
 
     expect_register(t, VGPU_REG_RING_CTRL, VGPU_RING_OFF, "RING_CTRL, after closing");
     set(t, VGPU_REG_RING_ENTRIES, 2 * ENTRIES);
@@ -121,7 +121,7 @@ static void check_ring_registers(selftest *t)
 /* A word in each page, and at the very ends. */
 static void check_window(selftest *t)
 {
-    vgpu_ring *ring = open_checked(t);
+    CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
     volatile uint64_t *memory;
     size_t words, step = 4096 / sizeof(uint64_t);
 
@@ -141,14 +141,13 @@ static void check_window(selftest *t)
         }
     if (memory && memory[words - 1] != 0x123456789abcdef)
         fail(t, "the last word of the window does not hold what was written");
-    vgpu_ring_close(ring);
 }
 
 /* ---- Requests ---------------------------------------------------------------------- */
 
 static void check_ring_nops(selftest *t)
 {
-    vgpu_ring *ring = open_checked(t);
+    CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
     vgpu_job jobs[ENTRIES];
     vgpu_completion completions[ENTRIES];
     size_t n = 0;
@@ -170,12 +169,11 @@ static void check_ring_nops(selftest *t)
         for (size_t i = 0; i < n; i++)
             expect_result(t, completions[i].result, 0, "NOP");
     }
-    vgpu_ring_close(ring);
 }
 
 static void check_ring_errors(selftest *t)
 {
-    vgpu_ring *ring = open_checked(t);
+    CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
     vgpu_extension e = {0};
     uint64_t size;
     int32_t *memory;
@@ -222,13 +220,12 @@ static void check_ring_errors(selftest *t)
         expect_job(t, ring, &job, VGPU_ERROR_UNSUPPORTED_OP, "AXPY of integers");
         expect_job(t, ring, &good, 0, "a good request after the bad ones");
     }
-    vgpu_ring_close(ring);
 }
 
 /* An index that leads nowhere ends this ring, and no other. */
 static void check_broken_ring(selftest *t)
 {
-    vgpu_ring *ring = open_checked(t);
+    CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
     deadline until = deadline_after(t->options->timeout_ms);
     backoff pause = {0};
     uint8_t *memory;
@@ -250,7 +247,7 @@ static void check_broken_ring(selftest *t)
         if (get(t, VGPU_REG_RING_ERROR) == VGPU_ERROR_NONE)
             fail(t, "RING_ERROR does not say why");
     }
-    vgpu_ring_close(ring);
+    ring = vgpu_ring_close(ring);
 
     ring = open_checked(t);
     if (ring) {
@@ -259,7 +256,6 @@ static void check_broken_ring(selftest *t)
         vgpu_job_nop(&job);
         expect_job(t, ring, &job, 0, "NOP on a new ring");
     }
-    vgpu_ring_close(ring);
 }
 
 /* ---- Computations -------------------------------------------------------------------- */
@@ -272,7 +268,7 @@ static int number(size_t i, int seed)
     return (int) ((i * 7 + (size_t) seed * 11) % 23) - 11;
 }
 
-static void store(vgpu_type type, void *vector, size_t i, int64_t value)
+static void store_value(vgpu_type type, void *vector, size_t i, int64_t value)
 {
     switch (type) {
     case VGPU_INT32:
@@ -290,7 +286,7 @@ static void store(vgpu_type type, void *vector, size_t i, int64_t value)
     }
 }
 
-static double load(vgpu_type type, const void *vector, size_t i)
+static double load_value(vgpu_type type, const void *vector, size_t i)
 {
     switch (type) {
     case VGPU_INT32:
@@ -325,9 +321,9 @@ static void check_elementwise(selftest *t, vgpu_ring *ring, vgpu_type type, uint
                      : opcode == VGPU_OP_RING_MUL ? a * b
                                                   : 3 * a + b;
 
-        if (load(type, v->c, i) != wanted) {
+        if (load_value(type, v->c, i) != wanted) {
             fail(t, "%s, operation 0x%" PRIx32 ": element %zu of %d and %d came back as %g", name,
-                 opcode, i, a, b, load(type, v->c, i));
+                 opcode, i, a, b, load_value(type, v->c, i));
             return;
         }
     }
@@ -368,9 +364,9 @@ static void check_reductions(selftest *t, vgpu_ring *ring, vgpu_type type, const
                                     &value);
 
         if (expect_result(t, r, 0, vgpu_type_to_string(type)) &&
-            load(type, &value, 0) != wanted_value(opcodes[i]))
+            load_value(type, &value, 0) != wanted_value(opcodes[i]))
             fail(t, "%s, operation 0x%" PRIx32 " came back as %g, not %d",
-                 vgpu_type_to_string(type), opcodes[i], load(type, &value, 0),
+                 vgpu_type_to_string(type), opcodes[i], load_value(type, &value, 0),
                  wanted_value(opcodes[i]));
     }
 }
@@ -378,14 +374,14 @@ static void check_reductions(selftest *t, vgpu_ring *ring, vgpu_type type, const
 static void check_ring_vectors(selftest *t)
 {
     static vectors v;
-    vgpu_ring *ring = open_checked(t);
+    CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
 
     for (unsigned int i = 0; ring && i < VGPU_N_TYPES; i++) {
         vgpu_type type = (vgpu_type) i;
 
         for (size_t j = 0; j < N; j++) {
-            store(type, v.a, j, number(j, 1));
-            store(type, v.b, j, number(j, 2));
+            store_value(type, v.a, j, number(j, 1));
+            store_value(type, v.b, j, number(j, 2));
         }
         check_elementwise(t, ring, type, VGPU_OP_RING_ADD, &v);
         check_elementwise(t, ring, type, VGPU_OP_RING_MUL, &v);
@@ -393,22 +389,21 @@ static void check_ring_vectors(selftest *t)
             check_elementwise(t, ring, type, VGPU_OP_RING_AXPY, &v);
         check_reductions(t, ring, type, &v);
     }
-    vgpu_ring_close(ring);
 }
 
 static void check_ring_matmul(selftest *t)
 {
     enum { M = 37, K = 29, COLUMNS = 41 };
     static double a[M * K], b[K * COLUMNS], c[M * COLUMNS];
-    vgpu_ring *ring = open_checked(t);
+    CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
 
     for (unsigned int type = VGPU_FLOAT32; ring && type <= VGPU_FLOAT64; type++) {
         int r;
 
         for (size_t i = 0; i < M * K; i++)
-            store((vgpu_type) type, a, i, number(i, 3));
+            store_value((vgpu_type) type, a, i, number(i, 3));
         for (size_t i = 0; i < K * COLUMNS; i++)
-            store((vgpu_type) type, b, i, number(i, 4));
+            store_value((vgpu_type) type, b, i, number(i, 4));
         r = vgpu_compute_matmul(ring, (vgpu_type) type, a, b, M, COLUMNS, K, t->options->timeout_ms,
                                 c);
         if (!expect_result(t, r, 0, "the product"))
@@ -418,12 +413,11 @@ static void check_ring_matmul(selftest *t)
 
             for (size_t l = 0; l < K; l++)
                 wanted += number(i / COLUMNS * K + l, 3) * number(l * COLUMNS + i % COLUMNS, 4);
-            if (load((vgpu_type) type, c, i) != wanted)
+            if (load_value((vgpu_type) type, c, i) != wanted)
                 fail(t, "element %zu of the product came back as %g, not %d", i,
-                     load((vgpu_type) type, c, i), wanted);
+                     load_value((vgpu_type) type, c, i), wanted);
         }
     }
-    vgpu_ring_close(ring);
 }
 
 const check ring_checks[] = {

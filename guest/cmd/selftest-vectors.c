@@ -19,7 +19,7 @@ typedef union element {
     double f64;
 } element;
 
-static element load(vgpu_type type, const uint8_t *vector, size_t i)
+static element element_load(vgpu_type type, const uint8_t *vector, size_t i)
 {
     element e = {.u64 = 0};
 
@@ -27,7 +27,7 @@ static element load(vgpu_type type, const uint8_t *vector, size_t i)
     return e;
 }
 
-static void store(vgpu_type type, uint8_t *vector, size_t i, element e)
+static void element_store(vgpu_type type, uint8_t *vector, size_t i, element e)
 {
     memcpy(vector + i * vgpu_type_size(type), &e, vgpu_type_size(type));
 }
@@ -64,7 +64,8 @@ static bool is_same(vgpu_type type, element x, element y)
 }
 
 /* Add @n elements on both sides and compare. */
-static void compare(selftest *t, vgpu_type type, const uint8_t *a, const uint8_t *b, size_t n)
+static void compare_vectors(selftest *t, vgpu_type type, const uint8_t *a, const uint8_t *b,
+                            size_t n)
 {
     static uint8_t c[MAX_BYTES];
     char what[48];
@@ -77,7 +78,8 @@ static void compare(selftest *t, vgpu_type type, const uint8_t *a, const uint8_t
         return;
 
     for (size_t i = 0; i < n; i++) {
-        element x = load(type, a, i), y = load(type, b, i), z = load(type, c, i);
+        element x = element_load(type, a, i), y = element_load(type, b, i),
+                z = element_load(type, c, i);
 
         if (!is_same(type, cpu_sum(type, x, y), z)) {
             fail(t,
@@ -106,11 +108,11 @@ static void check_lengths(selftest *t, vgpu_type type)
     uint64_t state = 0x9e3779b97f4a7c15;
 
     for (size_t i = 0; i < MAX_ELEMENTS; i++) {
-        store(type, a, i, (element){.u64 = next_random(&state)});
-        store(type, b, i, (element){.u64 = next_random(&state)});
+        element_store(type, a, i, (element){.u64 = next_random(&state)});
+        element_store(type, b, i, (element){.u64 = next_random(&state)});
     }
     for (size_t i = 0; i < ELEMENTSOF(lengths); i++)
-        compare(t, type, a, b, lengths[i]);
+        compare_vectors(t, type, a, b, lengths[i]);
 }
 
 /* Each special value with each. */
@@ -120,10 +122,10 @@ static void check_pairs(selftest *t, vgpu_type type, const element *values, size
 
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
-            store(type, a, i * n + j, values[i]);
-            store(type, b, i * n + j, values[j]);
+            element_store(type, a, i * n + j, values[i]);
+            element_store(type, b, i * n + j, values[j]);
         }
-    compare(t, type, a, b, n * n);
+    compare_vectors(t, type, a, b, n * n);
 }
 
 static void check_int32(selftest *t)

@@ -52,6 +52,6 @@ static inline void cleanup_stream(stream *s)
         fclose(s->file);
 }
 
-#define CLEANUP_STREAM __attribute__((cleanup(cleanup_stream)))
+#define CLEANUP_STREAM CLEANUP(cleanup_stream)
 
 #endif

@@ -141,7 +141,7 @@ static int parse_timeout(const char *text, int *ret_ms)
 
 static int parse_range(const char *text, uint32_t max, uint32_t *ret_value)
 {
-    if (parse_u32(text, ret_value) < 0 || *ret_value < 1 || *ret_value > max)
+    if (parse_number(text, ret_value) < 0 || *ret_value < 1 || *ret_value > max)
         return -EINVAL;
     return 0;
 }

@@ -6,7 +6,7 @@
 
 /* Fill in @o for a pointer. What does not lie in the window gets an offset that the check refuses.
  */
-static void place(const vgpu_ring *ring, const void *memory, uint32_t stride, VGPUOperand *o)
+static void job_place(const vgpu_ring *ring, const void *memory, uint32_t stride, VGPUOperand *o)
 {
     o->stride = stride;
     if (vgpu_window_offset(ring, memory, 0, &o->offset) < 0)
@@ -14,7 +14,7 @@ static void place(const vgpu_ring *ring, const void *memory, uint32_t stride, VG
 }
 
 /* By the rules of the header that the host has too. */
-static int finish(const vgpu_ring *ring, const VGPUSubmission *submission, vgpu_job *ret)
+static int job_finish(const vgpu_ring *ring, const VGPUSubmission *submission, vgpu_job *ret)
 {
     bool repeatable;
 
@@ -39,10 +39,10 @@ int vgpu_job_vector(const vgpu_ring *ring, uint32_t opcode, vgpu_type type, doub
 
     if (opcode == VGPU_OP_RING_AXPY)
         s.scalar = scalar;
-    place(ring, a, 1, &s.a);
-    place(ring, b, 1, &s.b);
-    place(ring, c, 1, &s.c);
-    return finish(ring, &s, ret);
+    job_place(ring, a, 1, &s.a);
+    job_place(ring, b, 1, &s.b);
+    job_place(ring, c, 1, &s.c);
+    return job_finish(ring, &s, ret);
 }
 
 int vgpu_job_reduce(const vgpu_ring *ring, uint32_t opcode, vgpu_type type, const void *a,
@@ -54,10 +54,10 @@ int vgpu_job_reduce(const vgpu_ring *ring, uint32_t opcode, vgpu_type type, cons
         opcode != VGPU_OP_RING_MAX)
         return -EINVAL;
 
-    place(ring, a, 1, &s.a);
+    job_place(ring, a, 1, &s.a);
     if (opcode == VGPU_OP_RING_DOT)
-        place(ring, b, 1, &s.b);
-    return finish(ring, &s, ret);
+        job_place(ring, b, 1, &s.b);
+    return job_finish(ring, &s, ret);
 }
 
 int vgpu_job_matmul(const vgpu_ring *ring, vgpu_type type, const void *a, const void *b, void *c,
@@ -65,10 +65,10 @@ int vgpu_job_matmul(const vgpu_ring *ring, vgpu_type type, const void *a, const 
 {
     VGPUSubmission s = {.opcode = VGPU_OP_RING_MATMUL, .type = type, .count = m, .n = n, .k = k};
 
-    place(ring, a, k, &s.a);
-    place(ring, b, n, &s.b);
-    place(ring, c, n, &s.c);
-    return finish(ring, &s, ret);
+    job_place(ring, a, k, &s.a);
+    job_place(ring, b, n, &s.b);
+    job_place(ring, c, n, &s.c);
+    return job_finish(ring, &s, ret);
 }
 
 void vgpu_job_nop(vgpu_job *ret)

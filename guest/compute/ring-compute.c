@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Vectors in ordinary memory, piece by piece through the window. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static bool replaces_integer(vgpu_type type, vgpu_value x, vgpu_value by, bool s
     return smallest ? new < old : new > old;
 }
 
-static void combine_extreme(work *w, vgpu_value v)
+static void work_combine_extreme(work *w, vgpu_value v)
 {
     bool smallest = w->opcode == VGPU_OP_RING_MIN;
 
@@ -60,7 +61,7 @@ static void combine_extreme(work *w, vgpu_value v)
         w->value = v;
 }
 
-static void combine_sum(work *w, vgpu_value v)
+static void work_combine_sum(work *w, vgpu_value v)
 {
     switch (w->type) {
     case VGPU_INT32:
@@ -80,27 +81,27 @@ static void combine_sum(work *w, vgpu_value v)
     }
 }
 
-static void combine(work *w, vgpu_value v, bool first)
+static void work_combine(work *w, vgpu_value v, bool first)
 {
     if (first) {
         w->value = v;
         if (w->type == VGPU_FLOAT32 || w->type == VGPU_FLOAT64)
             w->sum = as_double(w->type, v);
     } else if (w->opcode == VGPU_OP_RING_MIN || w->opcode == VGPU_OP_RING_MAX) {
-        combine_extreme(w, v);
+        work_combine_extreme(w, v);
     } else {
-        combine_sum(w, v);
+        work_combine_sum(w, v);
     }
 }
 
 /* ---- Pieces ------------------------------------------------------------------------ */
 
-static size_t piece_at(const work *w, size_t n, size_t first)
+static size_t work_piece(const work *w, size_t n, size_t first)
 {
     return n - first < w->piece ? n - first : w->piece;
 }
 
-static int start_piece(const work *w, stage *s, size_t first, size_t n, int timeout_ms)
+static int work_start_piece(const work *w, stage *s, size_t first, size_t n, int timeout_ms)
 {
     uint8_t *a = s->memory, *b = a + w->room, *c = b + w->room;
     size_t at = first * w->element, bytes = n * w->element;
@@ -114,7 +115,7 @@ static int start_piece(const work *w, stage *s, size_t first, size_t n, int time
     return r < 0 ? r : stage_start(s, timeout_ms);
 }
 
-static int finish_piece(work *w, stage *s, size_t first, size_t n, int timeout_ms)
+static int work_finish_piece(work *w, stage *s, size_t first, size_t n, int timeout_ms)
 {
     int r = stage_wait(s, timeout_ms);
 
@@ -123,19 +124,19 @@ static int finish_piece(work *w, stage *s, size_t first, size_t n, int timeout_m
     if (w->c)
         memcpy(w->c + first * w->element, s->memory + 2 * w->room, n * w->element);
     else
-        combine(w, s->request.completion.value, first == 0);
+        work_combine(w, s->request.completion.value, first == 0);
     return 0;
 }
 
-static uint32_t n_operands(const work *w)
+static uint32_t work_operands(const work *w)
 {
     return w->c ? 3 : w->b ? 2 : 1;
 }
 
 /* As large as the window allows, and several of them if there is more than one. */
-static int divide(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages)
+static int work_divide(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages)
 {
-    uint64_t each = vgpu_window_largest(ring) / n_operands(w), most = (uint64_t) n * w->element;
+    uint64_t each = vgpu_window_largest(ring) / work_operands(w), most = (uint64_t) n * w->element;
     uint64_t room = most < PIECE_MAX ? (most + HEAP_UNIT - 1) & ~UNIT_MASK : PIECE_MAX;
     uint32_t stages = most <= room && room <= each ? 1 : PIPELINE_STAGES;
 
@@ -146,6 +147,7 @@ static int divide(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages)
 
     w->room = room;
     w->piece = (size_t) (room / w->element);
+    assert(w->piece > 0); /* an element is smaller than a unit of the heap */
     *ret_stages = stages;
     return 0;
 }
@@ -156,15 +158,15 @@ static int work_begin(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages, 
     int r;
 
     do {
-        r = divide(ring, n, w, ret_stages);
+        r = work_divide(ring, n, w, ret_stages);
         if (r < 0)
             return r;
-        r = pipeline_new(ring, *ret_stages, w->room * n_operands(w), ret);
+        r = pipeline_new(ring, *ret_stages, w->room * work_operands(w), ret);
     } while (r == -ENOSPC);
     return r;
 }
 
-static int compute(vgpu_ring *ring, work *w, size_t n, int timeout_ms, size_t *ret_done)
+static int work_run(vgpu_ring *ring, work *w, size_t n, int timeout_ms, size_t *ret_done)
 {
     CLEANUP_PIPELINE pipeline *p = NULL;
     size_t started = 0, next = 0, done = 0, finished = 0;
@@ -174,18 +176,18 @@ static int compute(vgpu_ring *ring, work *w, size_t n, int timeout_ms, size_t *r
     r = work_begin(ring, n, w, &stages, &p);
     while (r == 0 && done < n) {
         while (r == 0 && next < n && started - finished < stages) {
-            size_t count = piece_at(w, n, next);
+            size_t count = work_piece(w, n, next);
 
-            r = start_piece(w, &p->stages[started % stages], next, count, timeout_ms);
+            r = work_start_piece(w, &p->stages[started % stages], next, count, timeout_ms);
             if (r == 0) {
                 started++;
                 next += count;
             }
         }
         if (r == 0) {
-            size_t count = piece_at(w, n, done);
+            size_t count = work_piece(w, n, done);
 
-            r = finish_piece(w, &p->stages[finished % stages], done, count, timeout_ms);
+            r = work_finish_piece(w, &p->stages[finished % stages], done, count, timeout_ms);
             if (r == 0) {
                 finished++;
                 done += count;
@@ -220,7 +222,7 @@ int vgpu_compute_vector(vgpu_ring *ring, uint32_t opcode, vgpu_type type, double
     if (r == 0 && !is_supported(opcode, type, true))
         r = -EINVAL;
     if (r == 0 && n > 0)
-        r = compute(ring, &w, n, timeout_ms, &done);
+        r = work_run(ring, &w, n, timeout_ms, &done);
 
     if (ret_done)
         *ret_done = done;
@@ -245,7 +247,7 @@ int vgpu_compute_reduce(vgpu_ring *ring, uint32_t opcode, vgpu_type type, const 
     w.element = vgpu_type_size(type);
     if (opcode == VGPU_OP_RING_DOT)
         w.b = b;
-    r = compute(ring, &w, n, timeout_ms, &done);
+    r = work_run(ring, &w, n, timeout_ms, &done);
     if (r == 0)
         *ret = w.value;
     return r;

@@ -31,7 +31,7 @@ static size_t least(uint64_t x, size_t y)
 }
 
 /* The block of b has half of what there is, that of a with its part of c the rest. */
-static int choose_block(const product *p, uint64_t largest, block *ret)
+static int product_choose_block(const product *p, uint64_t largest, block *ret)
 {
     uint64_t elements = largest < 3 * HEAP_UNIT ? 0 : (largest - 3 * HEAP_UNIT) / p->element;
     block b = {0};
@@ -63,8 +63,8 @@ static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t
 }
 
 /* @rows and @columns of c, from @row and @column on. Its part of b is in the window already. */
-static int multiply(const product *p, const block *b, stage *s, size_t row, size_t rows,
-                    size_t column, size_t columns, int timeout_ms)
+static int product_block(const product *p, const block *b, stage *s, size_t row, size_t rows,
+                         size_t column, size_t columns, int timeout_ms)
 {
     uint8_t *a_block = s->memory, *b_block = a_block + b->a_bytes, *c_block = b_block + b->b_bytes;
     size_t width = columns * p->element;
@@ -83,7 +83,7 @@ static int multiply(const product *p, const block *b, stage *s, size_t row, size
     return r;
 }
 
-static int multiply_all(const product *p, const block *b, stage *s, int timeout_ms)
+static int product_run(const product *p, const block *b, stage *s, int timeout_ms)
 {
     int r = 0;
 
@@ -93,7 +93,8 @@ static int multiply_all(const product *p, const block *b, stage *s, int timeout_
         copy_rows(s->memory + b->a_bytes, columns * p->element, p->b + column * p->element,
                   p->n * p->element, p->k, columns * p->element);
         for (size_t row = 0; r == 0 && row < p->m; row += b->rows)
-            r = multiply(p, b, s, row, least(b->rows, p->m - row), column, columns, timeout_ms);
+            r = product_block(p, b, s, row, least(b->rows, p->m - row), column, columns,
+                              timeout_ms);
     }
     return r;
 }
@@ -126,10 +127,10 @@ int vgpu_compute_matmul(vgpu_ring *ring, vgpu_type type, const void *a, const vo
     /* Again when another thread has taken memory between the look at what there is and the taking.
      */
     do {
-        r = choose_block(&p, vgpu_window_largest(ring), &size);
+        r = product_choose_block(&p, vgpu_window_largest(ring), &size);
         if (r < 0)
             return r;
         r = pipeline_new(ring, 1, size.bytes, &line);
     } while (r == -ENOSPC);
-    return r < 0 ? r : multiply_all(&p, &size, &line->stages[0], timeout_ms);
+    return r < 0 ? r : product_run(&p, &size, &line->stages[0], timeout_ms);
 }

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cleanup.h"
-
 /* Between two tries of a request that the host turned away for the moment. */
 #define RETRY_PAUSE_MAX_NS 100000000u
 

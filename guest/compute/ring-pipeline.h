@@ -5,6 +5,7 @@
 #ifndef VGPU_GUEST_RING_PIPELINE_H
 #define VGPU_GUEST_RING_PIPELINE_H
 
+#include "cleanup.h"
 #include "ring.h"
 
 #define PIPELINE_STAGES 4u
@@ -46,6 +47,6 @@ static inline void cleanup_pipeline(pipeline **p)
         pipeline_end(*p);
 }
 
-#define CLEANUP_PIPELINE __attribute__((cleanup(cleanup_pipeline)))
+#define CLEANUP_PIPELINE CLEANUP(cleanup_pipeline)
 
 #endif

@@ -50,8 +50,8 @@ size_t vgpu_vector_max(vgpu_type type)
 }
 
 /* One request; @bytes of each vector. */
-static int add_once(vgpu_device *dev, uint32_t opcode, const uint8_t *a, const uint8_t *b,
-                    uint32_t bytes, deadline until, uint8_t *c)
+static int vector_add_once(vgpu_device *dev, uint32_t opcode, const uint8_t *a, const uint8_t *b,
+                           uint32_t bytes, deadline until, uint8_t *c)
 {
     const VGPURequest header = {
         .version = VGPU_PROTOCOL_VERSION,
@@ -81,15 +81,15 @@ static int add_once(vgpu_device *dev, uint32_t opcode, const uint8_t *a, const u
     return 0;
 }
 
-static int add_patiently(vgpu_device *dev, uint32_t opcode, const uint8_t *a, const uint8_t *b,
-                         uint32_t bytes, int timeout_ms, uint8_t *c)
+static int vector_add_patiently(vgpu_device *dev, uint32_t opcode, const uint8_t *a,
+                                const uint8_t *b, uint32_t bytes, int timeout_ms, uint8_t *c)
 {
     deadline until = deadline_after(timeout_ms);
     backoff pause = {0};
     int r;
 
     do
-        r = add_once(dev, opcode, a, b, bytes, until, c);
+        r = vector_add_once(dev, opcode, a, b, bytes, until, c);
     while ((r == VGPU_ERROR_QUEUE_FULL || r == VGPU_ERROR_RATE_LIMITED) &&
            backoff_pause(&pause, until, RETRY_PAUSE_MAX_NS));
 
@@ -105,9 +105,9 @@ int vgpu_vector_add(vgpu_device *dev, vgpu_type type, const void *a, const void 
     while (r == 0 && done < n) {
         size_t count = n - done < max ? n - done : max, at = done * element;
 
-        r = add_patiently(dev, types[type].opcode, (const uint8_t *) a + at,
-                          (const uint8_t *) b + at, (uint32_t) (count * element), timeout_ms,
-                          (uint8_t *) c + at);
+        r = vector_add_patiently(dev, types[type].opcode, (const uint8_t *) a + at,
+                                 (const uint8_t *) b + at, (uint32_t) (count * element), timeout_ms,
+                                 (uint8_t *) c + at);
         if (r == 0)
             done += count;
     }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "device.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "parse.h"
 #include "sysfs.h"
 
 static void cleanup_device(vgpu_device **dev)
@@ -37,33 +37,17 @@ static int parse_address(const char *name, char ret_address[static VGPU_ADDRESS_
     return 0;
 }
 
-static int parse_index(const char *name, size_t *ret_index)
-{
-    unsigned long value;
-    char *end;
-
-    if (!isdigit((unsigned char) name[0]))
-        return -EINVAL;
-
-    errno = 0;
-    value = strtoul(name, &end, 10);
-    if (errno != 0 || *end != '\0')
-        return -EINVAL;
-
-    *ret_index = value;
-    return 0;
-}
-
 /* Find the device that @name means. */
-static int choose(const vgpu_paths *paths, const char *name,
-                  char ret_address[static VGPU_ADDRESS_MAX])
+static int choose_address(const vgpu_paths *paths, const char *name,
+                          char ret_address[static VGPU_ADDRESS_MAX])
 {
     CLEANUP_FREE vgpu_found *list = NULL;
     char address[VGPU_ADDRESS_MAX] = "";
-    size_t index = 0, n;
+    uint64_t index = 0;
+    size_t n;
     int r;
 
-    if (name && parse_index(name, &index) < 0 && parse_address(name, address) < 0)
+    if (name && parse_u64(name, 0, UINT64_MAX, &index) < 0 && parse_address(name, address) < 0)
         return -EINVAL;
 
     r = vgpu_find(paths, &list, &n);
@@ -135,7 +119,7 @@ static int check_protocol(vgpu_device *dev)
 
 int vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret)
 {
-    __attribute__((cleanup(cleanup_device))) vgpu_device *dev = NULL;
+    CLEANUP(cleanup_device) vgpu_device *dev = NULL;
     int r;
 
     dev = calloc(1, sizeof(*dev));
@@ -149,7 +133,7 @@ int vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret)
     if (!dev->sysfs || !dev->dev)
         return -ENOMEM;
 
-    r = choose(paths, name, dev->address);
+    r = choose_address(paths, name, dev->address);
     if (r < 0)
         return r;
     r = enable_memory(paths, dev->address);

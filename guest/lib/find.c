@@ -22,7 +22,7 @@ static int compare_found(const void *a, const void *b)
     return strcmp(x->address, y->address);
 }
 
-static vgpu_found describe(const vgpu_paths *paths, const char *address)
+static vgpu_found found_describe(const vgpu_paths *paths, const char *address)
 {
     vgpu_found found = {.uio = uio_find_number(paths, address)};
     uint32_t enabled;
@@ -35,7 +35,7 @@ static vgpu_found describe(const vgpu_paths *paths, const char *address)
 }
 
 /* Append to an array that has room for a power of two, or for none. */
-static int append(vgpu_found **list, size_t *n, vgpu_found found)
+static int found_append(vgpu_found **list, size_t *n, vgpu_found found)
 {
     if ((*n & (*n - 1)) == 0) {
         vgpu_found *bigger = reallocarray(*list, *n == 0 ? 1 : *n * 2, sizeof(found));
@@ -71,7 +71,7 @@ int vgpu_find(const vgpu_paths *paths, vgpu_found **ret_list, size_t *ret_n)
             !sysfs_is_vgpu(paths, entry->d_name))
             continue;
 
-        r = append(&list, &n, describe(paths, entry->d_name));
+        r = found_append(&list, &n, found_describe(paths, entry->d_name));
         if (r < 0)
             return r;
     }

@@ -10,6 +10,7 @@
  * The ring has a byte of its own: it is held for as long as the ring is on, and the registers are
  * for everybody meanwhile.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 
@@ -95,6 +96,7 @@ int device_lock_ring(vgpu_device *dev, deadline until)
 
 void device_unlock_ring(vgpu_device *dev)
 {
+    assert(dev->ring_locked);
     byte_set(dev, F_OFD_SETLK, F_UNLCK, BYTE_RING);
     dev->ring_locked = false;
 }

@@ -11,6 +11,7 @@
  *
  * What the host answers is checked before it is used: a guest need not trust its host's lengths.
  */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -131,6 +132,7 @@ int vgpu_collect(vgpu_device *dev, void *response, size_t response_size, size_t 
     if (dev->request != REQUEST_FINISHED)
         return -ENOTCONN;
 
+    assert(dev->status == VGPU_STATUS_DONE || dev->status == VGPU_STATUS_ERROR);
     dev->request = REQUEST_NONE;
     if (device_read(dev, VGPU_REG_REQUEST_ID) != dev->tag)
         return -ESTALE;

@@ -1,30 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
 #include <errno.h>
 
 #include "device.h"
 #include "mmio.h"
 
 /* Atomic: a thread that uses the device's ring touches the registers beside the handle's own. */
-static void count(uint64_t *counter)
+static void count_access(uint64_t *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
-
-uint32_t device_read(vgpu_device *dev, uint32_t offset)
-{
-    count(&dev->counters.reads);
-    return mmio_read(dev->bar, offset);
-}
-
-void device_write(vgpu_device *dev, uint32_t offset, uint32_t value)
-{
-    count(&dev->counters.writes);
-    mmio_write(dev->bar, offset, value);
 }
 
 static bool offset_is_valid(uint32_t offset)
 {
     return offset < VGPU_BAR0_SIZE && offset % sizeof(uint32_t) == 0;
+}
+
+uint32_t device_read(vgpu_device *dev, uint32_t offset)
+{
+    assert(offset_is_valid(offset));
+    count_access(&dev->counters.reads);
+    return mmio_read(dev->bar, offset);
+}
+
+void device_write(vgpu_device *dev, uint32_t offset, uint32_t value)
+{
+    assert(offset_is_valid(offset));
+    count_access(&dev->counters.writes);
+    mmio_write(dev->bar, offset, value);
 }
 
 int vgpu_read_register(vgpu_device *dev, uint32_t offset, uint32_t *ret_value)

@@ -112,7 +112,7 @@ int vgpu_ring_get_fd(const vgpu_ring *ring)
     return fd;
 }
 
-static int prepare_sleep(vgpu_ring *ring)
+static int ring_prepare_sleep(vgpu_ring *ring)
 {
     bool woken;
     int r;
@@ -146,7 +146,7 @@ int vgpu_ring_arm(vgpu_ring *ring)
     int r;
 
     ring_lock(ring);
-    r = prepare_sleep(ring);
+    r = ring_prepare_sleep(ring);
     ring_unlock(ring);
     return r;
 }

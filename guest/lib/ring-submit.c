@@ -7,13 +7,13 @@
 #include "shared.h"
 
 /* How many submission entries are free, by what we know of sq_head. */
-static uint32_t free_entries(const vgpu_ring *ring)
+static uint32_t ring_free_entries(const vgpu_ring *ring)
 {
     return ring->entries - (ring->sq_tail - ring->sq_head);
 }
 
 /* Look at sq_head anew. A host that moves it backwards or past what there is ends the ring. */
-static void update_head(vgpu_ring *ring)
+static void ring_update_head(vgpu_ring *ring)
 {
     uint32_t head = shared_load(&ring->header->sq_head);
 
@@ -23,27 +23,27 @@ static void update_head(vgpu_ring *ring)
         ring->sq_head = head;
 }
 
-static uint32_t room_for(vgpu_ring *ring, size_t n)
+static uint32_t ring_room_for(vgpu_ring *ring, size_t n)
 {
     uint32_t entries;
 
     if (n > ring->n_free)
         n = ring->n_free;
-    if (free_entries(ring) < n)
-        update_head(ring);
+    if (ring_free_entries(ring) < n)
+        ring_update_head(ring);
     if (ring->failure != 0)
         return 0;
 
-    entries = free_entries(ring);
+    entries = ring_free_entries(ring);
     return n < entries ? (uint32_t) n : entries;
 }
 
 bool ring_has_room(vgpu_ring *ring)
 {
-    return room_for(ring, 1) > 0;
+    return ring_room_for(ring, 1) > 0;
 }
 
-static void write_entry(vgpu_ring *ring, uint32_t index, vgpu_job *job, ring_request *request)
+static void ring_write_entry(vgpu_ring *ring, uint32_t index, vgpu_job *job, ring_request *request)
 {
     slot *s = ring->free;
     uint64_t number = (uint64_t) (s - ring->slots);
@@ -74,7 +74,7 @@ static void write_entry(vgpu_ring *ring, uint32_t index, vgpu_job *job, ring_req
 }
 
 /* Move sq_tail, and wake the host if it sleeps. */
-static void publish(vgpu_ring *ring, uint32_t n)
+static void ring_publish(vgpu_ring *ring, uint32_t n)
 {
     uint32_t old = ring->sq_tail, event;
 
@@ -101,17 +101,17 @@ int ring_submit(vgpu_ring *ring, vgpu_job *jobs, size_t n, ring_request *request
     if (n == 0)
         return 0;
 
-    room = room_for(ring, n);
+    room = ring_room_for(ring, n);
     if (ring->failure != 0)
         return ring->failure;
     if (room == 0 || (!ret_n && room < n))
         return -EAGAIN;
 
     for (uint32_t i = 0; i < room; i++)
-        write_entry(ring, ring->sq_tail + i, &jobs[i], request);
+        ring_write_entry(ring, ring->sq_tail + i, &jobs[i], request);
     ring->outstanding += room;
     ring->counters.submitted += room;
-    publish(ring, room);
+    ring_publish(ring, room);
     if (ret_n)
         *ret_n = room;
     return 0;

@@ -57,7 +57,7 @@ void ring_fail(vgpu_ring *ring, int result)
 }
 
 /* The slot that a tag of the host's means, or NULL. */
-static slot *find_outstanding(vgpu_ring *ring, uint64_t tag)
+static slot *ring_find_slot(vgpu_ring *ring, uint64_t tag)
 {
     uint32_t number = tag & UINT16_MAX;
     slot *s;
@@ -68,13 +68,13 @@ static slot *find_outstanding(vgpu_ring *ring, uint64_t tag)
     return s->state == SLOT_OUTSTANDING && s->completion.id == tag ? s : NULL;
 }
 
-static bool take_entry(vgpu_ring *ring, uint32_t index)
+static bool ring_take_entry(vgpu_ring *ring, uint32_t index)
 {
     VGPUCompletion entry;
     slot *s;
 
     shared_copy_in(&entry, &ring->completions[index & (ring->entries - 1)], sizeof(entry));
-    s = find_outstanding(ring, entry.tag);
+    s = ring_find_slot(ring, entry.tag);
     if (!s)
         return false;
 
@@ -88,15 +88,15 @@ static bool take_entry(vgpu_ring *ring, uint32_t index)
 }
 
 /* Where no device is, a machine reads ones, and QEMU zeros. */
-static bool is_gone(vgpu_device *dev)
+static bool device_is_gone(vgpu_device *dev)
 {
     return device_read(dev, VGPU_REG_EXT_MAGIC) != VGPU_EXT_MAGIC;
 }
 
 /* The window makes no sense. */
-static void fail_senseless(vgpu_ring *ring)
+static void ring_fail_senseless(vgpu_ring *ring)
 {
-    ring_fail(ring, is_gone(ring->dev) ? -ENODEV : -EPROTO);
+    ring_fail(ring, device_is_gone(ring->dev) ? -ENODEV : -EPROTO);
 }
 
 uint32_t ring_harvest(vgpu_ring *ring)
@@ -110,14 +110,14 @@ uint32_t ring_harvest(vgpu_ring *ring)
     if (n == 0)
         return 0;
     if (n > ring->entries) {
-        fail_senseless(ring);
+        ring_fail_senseless(ring);
         return before;
     }
 
     shared_barrier();
     for (uint32_t i = 0; i < n; i++)
-        if (!take_entry(ring, ring->cq_head + i)) {
-            fail_senseless(ring);
+        if (!ring_take_entry(ring, ring->cq_head + i)) {
+            ring_fail_senseless(ring);
             return before;
         }
 
@@ -138,7 +138,7 @@ int ring_failure_of(vgpu_device *dev, uint32_t state)
         return 0;
     case VGPU_RING_OFF:
     case VGPU_RING_STOPPING:
-        return is_gone(dev) ? -ENODEV : -ECONNRESET;
+        return device_is_gone(dev) ? -ENODEV : -ECONNRESET;
     case VGPU_RING_FAILED:
         error = device_read(dev, VGPU_REG_RING_ERROR);
         return error == VGPU_ERROR_NONE || error > INT_MAX ? -EPROTO : (int) error;
@@ -205,7 +205,7 @@ void ring_call_back(vgpu_ring *ring)
     ring->calling = false;
 }
 
-static size_t take_ended(vgpu_ring *ring, vgpu_completion *ret, size_t max)
+static size_t ring_take_ended(vgpu_ring *ring, vgpu_completion *ret, size_t max)
 {
     size_t n = 0;
     slot *s;
@@ -229,7 +229,7 @@ int vgpu_ring_poll(vgpu_ring *ring, vgpu_completion *ret, size_t max, size_t *re
     if (ring_is_caller(ring))
         r = -EDEADLK;
     else
-        n = take_ended(ring, ret, max);
+        n = ring_take_ended(ring, ret, max);
     ring_unlock(ring);
 
     if (r == 0 && ret_n)

@@ -129,7 +129,7 @@ static void ring_pass_on(vgpu_ring *ring)
 /* ---- The leader, by interrupt ----------------------------------------------------- */
 
 /* One sleep. Returns how many have ended, or -ETIMEDOUT at @until, or another negative errno. */
-static int sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
+static int leader_sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
 {
     size_t armed = ring_has_followers(ring) ? 1 : wanted;
     bool interrupted;
@@ -164,13 +164,14 @@ static int sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
 
 /* Somebody else's interrupts on our line, or a host that makes too many, shall not take all of the
  * processor: pauses begin when many in a row have brought nothing. */
-static int wait_sleeping(vgpu_ring *ring, const ring_sleeper *s, size_t wanted, deadline until)
+static int leader_wait_sleeping(vgpu_ring *ring, const ring_sleeper *s, size_t wanted,
+                                deadline until)
 {
     uint64_t interrupts = ring->counters.interrupts;
     backoff pause = {0};
     int r;
 
-    while ((r = sleep_once(ring, wanted, until)) == 0 && !leader_is_over(ring, s)) {
+    while ((r = leader_sleep_once(ring, wanted, until)) == 0 && !leader_is_over(ring, s)) {
         if (ring->counters.interrupts == interrupts)
             continue;
         interrupts = ring->counters.interrupts;
@@ -183,7 +184,7 @@ static int wait_sleeping(vgpu_ring *ring, const ring_sleeper *s, size_t wanted, 
 /* ---- The leader, by looking ---------------------------------------------------------- */
 
 /* Returns whether something has ended. */
-static bool spin(vgpu_ring *ring, deadline until)
+static bool leader_spin(vgpu_ring *ring, deadline until)
 {
     const uint32_t *tail = &ring->header->cq_tail;
     uint32_t seen = ring->cq_head;
@@ -204,7 +205,7 @@ static bool spin(vgpu_ring *ring, deadline until)
     return is_new && ring_harvest(ring) > 0;
 }
 
-static int wait_polling(vgpu_ring *ring, const ring_sleeper *s, deadline until)
+static int leader_wait_polling(vgpu_ring *ring, const ring_sleeper *s, deadline until)
 {
     backoff pause = {0};
 
@@ -216,15 +217,15 @@ static int wait_polling(vgpu_ring *ring, const ring_sleeper *s, deadline until)
 
 /* ---- Both ------------------------------------------------------------------------- */
 
-static int ring_lead(vgpu_ring *ring, const ring_sleeper *s, size_t wanted, deadline until)
+static int leader_run(vgpu_ring *ring, const ring_sleeper *s, size_t wanted, deadline until)
 {
     int r = 0;
 
     while (r == 0 && !leader_is_over(ring, s)) {
-        if (spin(ring, until) || leader_is_over(ring, s))
+        if (leader_spin(ring, until) || leader_is_over(ring, s))
             continue;
-        r = ring->uio_fd >= 0 && until != 0 ? wait_sleeping(ring, s, wanted, until)
-                                            : wait_polling(ring, s, until);
+        r = ring->uio_fd >= 0 && until != 0 ? leader_wait_sleeping(ring, s, wanted, until)
+                                            : leader_wait_polling(ring, s, until);
     }
     return r;
 }
@@ -270,7 +271,7 @@ static int ring_sleep(vgpu_ring *ring, ring_request *request, size_t wanted, dea
     if (leads) {
         ring->leader = &s;
         if (r == 0)
-            r = ring_lead(ring, &s, wanted, until);
+            r = leader_run(ring, &s, wanted, until);
         ring->leader = NULL;
     }
     sleeper_remove(ring, &s);

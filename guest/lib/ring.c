@@ -35,7 +35,7 @@ static int open_window(const vgpu_paths *paths, const char *address)
     return fd == -ENOENT ? sysfs_open(paths, address, "resource2", O_RDWR) : fd;
 }
 
-static int map_window(vgpu_ring *ring, uint64_t size)
+static int ring_map_window(vgpu_ring *ring, uint64_t size)
 {
     const vgpu_paths paths = {.sysfs = ring->dev->sysfs, .dev = ring->dev->dev};
     CLEANUP_CLOSE int fd = -1;
@@ -63,7 +63,7 @@ static int map_window(vgpu_ring *ring, uint64_t size)
 }
 
 /* The ring lies at the beginning of the window, and the rest is to be had. */
-static int divide_window(vgpu_ring *ring)
+static int ring_divide_window(vgpu_ring *ring)
 {
     uint64_t size = vgpu_ring_size(ring->entries);
     uint64_t begin = (size + VGPU_RING_ALIGNMENT - 1) & ~(uint64_t) (VGPU_RING_ALIGNMENT - 1);
@@ -78,7 +78,7 @@ static int divide_window(vgpu_ring *ring)
     return heap_init(&ring->heap, begin, ring->window_size - begin);
 }
 
-static int make_slots(vgpu_ring *ring)
+static int ring_make_slots(vgpu_ring *ring)
 {
     ring->slots = calloc(ring->entries, sizeof(*ring->slots));
     if (!ring->slots)
@@ -124,7 +124,7 @@ static int turn_off(vgpu_device *dev, deadline until)
 }
 
 /* All that the ring has of content, before anybody looks at it. */
-static void prepare(vgpu_ring *ring, uint32_t first_index)
+static void ring_prepare(vgpu_ring *ring, uint32_t first_index)
 {
     memset(ring->window + ring->offset, 0, (size_t) vgpu_ring_size(ring->entries));
     ring->sq_tail = ring->sq_head = ring->cq_head = first_index;
@@ -137,7 +137,7 @@ static void prepare(vgpu_ring *ring, uint32_t first_index)
     shared_barrier();
 }
 
-static int turn_on(vgpu_ring *ring, deadline until)
+static int ring_turn_on(vgpu_ring *ring, deadline until)
 {
     vgpu_device *dev = ring->dev;
     uint32_t state;
@@ -159,7 +159,7 @@ static bool entries_are_valid(uint32_t entries)
            (entries & (entries - 1)) == 0;
 }
 
-static void init_threads(vgpu_ring *ring)
+static void ring_init_threads(vgpu_ring *ring)
 {
     pthread_mutex_init(&ring->lock, NULL);
     deadline_cond_init(&ring->called);
@@ -181,7 +181,7 @@ static int take_ring(vgpu_device *dev, uint32_t entries, deadline until, vgpu_ri
     ring->entries = entries;
     ring->uio_fd = ring->config_fd = ring->wake_fd = -1;
     ring->spin_us = VGPU_SPIN_DEFAULT_US;
-    init_threads(ring);
+    ring_init_threads(ring);
     *ret = TAKE_PTR(ring);
     return 0;
 }
@@ -190,7 +190,7 @@ int ring_open_at(vgpu_device *dev, uint32_t entries, int timeout_ms, uint32_t fi
                  vgpu_ring **ret)
 {
     const uint32_t needed = VGPU_EXT_FEATURE_WINDOW | VGPU_EXT_FEATURE_RING;
-    __attribute__((cleanup(cleanup_ring))) vgpu_ring *ring = NULL;
+    CLEANUP(cleanup_ring) vgpu_ring *ring = NULL;
     deadline until = deadline_after(timeout_ms);
     vgpu_extension extension;
     int r;
@@ -208,18 +208,18 @@ int ring_open_at(vgpu_device *dev, uint32_t entries, int timeout_ms, uint32_t fi
     r = take_ring(dev, entries, until, &ring);
     if (r < 0)
         return r;
-    r = map_window(ring, extension.window_size);
+    r = ring_map_window(ring, extension.window_size);
     if (r == 0)
-        r = divide_window(ring);
+        r = ring_divide_window(ring);
     if (r == 0)
-        r = make_slots(ring);
+        r = ring_make_slots(ring);
     if (r == 0)
         r = turn_off(dev, until);
     if (r < 0)
         return r;
 
-    prepare(ring, first_index);
-    r = turn_on(ring, until);
+    ring_prepare(ring, first_index);
+    r = ring_turn_on(ring, until);
     if (r == 0 && dev->uio_fd >= 0)
         r = vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0);
     if (r != 0)

@@ -26,7 +26,7 @@
 #define PAUSE_MAX_NS 1000000u
 
 /* Looks at STATUS once; counts as a poll if the device is BUSY. */
-static uint32_t look(vgpu_device *dev)
+static uint32_t device_look(vgpu_device *dev)
 {
     uint32_t status = device_read(dev, VGPU_REG_STATUS);
 
@@ -35,7 +35,7 @@ static uint32_t look(vgpu_device *dev)
     return status;
 }
 
-static int wait_polling(vgpu_device *dev, deadline until, uint32_t *ret_status)
+static int device_wait_polling(vgpu_device *dev, deadline until, uint32_t *ret_status)
 {
     backoff pause = {0};
     uint32_t status;
@@ -43,14 +43,14 @@ static int wait_polling(vgpu_device *dev, deadline until, uint32_t *ret_status)
     do {
         if (!backoff_pause(&pause, until, PAUSE_MAX_NS))
             return -ETIMEDOUT;
-        status = look(dev);
+        status = device_look(dev);
     } while (status == VGPU_STATUS_BUSY);
 
     *ret_status = status;
     return 0;
 }
 
-static int wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret_status)
+static int device_wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret_status)
 {
     backoff pause = {0};
     uint32_t status;
@@ -63,7 +63,7 @@ static int wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret_status
         if (r < 0)
             break;
 
-        status = look(dev);
+        status = device_look(dev);
         if (status != VGPU_STATUS_BUSY)
             break;
 
@@ -83,11 +83,11 @@ static int wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret_status
 
 int device_wait_while_busy(vgpu_device *dev, deadline until, uint32_t *ret_status)
 {
-    uint32_t status = look(dev);
+    uint32_t status = device_look(dev);
 
     if (status == VGPU_STATUS_BUSY) {
-        int r = dev->uio_fd >= 0 ? wait_interrupt(dev, until, &status)
-                                 : wait_polling(dev, until, &status);
+        int r = dev->uio_fd >= 0 ? device_wait_interrupt(dev, until, &status)
+                                 : device_wait_polling(dev, until, &status);
 
         if (r < 0)
             return r;

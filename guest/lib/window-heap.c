@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "window-heap.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@ int heap_init(heap *h, uint64_t offset, uint64_t size)
 {
     heap_block *block = malloc(sizeof(*block));
 
+    assert(offset % HEAP_UNIT == 0 && size % HEAP_UNIT == 0 && size > 0);
     if (!block)
         return -ENOMEM;
 
@@ -27,10 +29,11 @@ void heap_destroy(heap *h)
 }
 
 /* Make @block end after @size bytes, and let a free one follow. */
-static int split(heap_block *block, uint64_t size)
+static int block_split(heap_block *block, uint64_t size)
 {
     heap_block *rest;
 
+    assert(size > 0 && size <= block->size && !block->used);
     if (size == block->size)
         return 0;
 
@@ -52,13 +55,14 @@ static int split(heap_block *block, uint64_t size)
 }
 
 /* Merge @block with the free one behind it, if that is what follows. */
-static void merge_next(heap_block *block)
+static void block_merge_next(heap_block *block)
 {
     heap_block *next = block->next;
 
     if (!next || next->used || block->used)
         return;
 
+    assert(next->offset == block->offset + block->size);
     block->size += next->size;
     block->next = next->next;
     if (block->next)
@@ -67,14 +71,14 @@ static void merge_next(heap_block *block)
 }
 
 /* Bytes from the beginning of @block to the first aligned address in it. */
-static uint64_t gap_of(const heap_block *block, uint64_t alignment)
+static uint64_t block_gap(const heap_block *block, uint64_t alignment)
 {
     return -block->offset & (alignment - 1);
 }
 
-static bool fits(const heap_block *block, uint64_t size, uint64_t alignment)
+static bool block_fits(const heap_block *block, uint64_t size, uint64_t alignment)
 {
-    uint64_t gap = gap_of(block, alignment);
+    uint64_t gap = block_gap(block, alignment);
 
     return !block->used && gap <= block->size && size <= block->size - gap;
 }
@@ -90,20 +94,20 @@ int heap_alloc(heap *h, uint64_t size, uint64_t alignment, uint64_t *ret_offset)
     if (alignment < HEAP_UNIT)
         alignment = HEAP_UNIT;
 
-    while (block && !fits(block, size, alignment))
+    while (block && !block_fits(block, size, alignment))
         block = block->next;
     if (!block)
         return -ENOSPC;
 
-    gap = gap_of(block, alignment);
+    gap = block_gap(block, alignment);
     if (gap > 0) {
-        if (split(block, gap) < 0)
+        if (block_split(block, gap) < 0)
             return -ENOMEM;
         block = block->next;
     }
-    if (split(block, size) < 0) {
+    if (block_split(block, size) < 0) {
         if (gap > 0)
-            merge_next(block->previous);
+            block_merge_next(block->previous);
         return -ENOMEM;
     }
 
@@ -122,9 +126,9 @@ int heap_free(heap *h, uint64_t offset)
         return -EINVAL;
 
     block->used = false;
-    merge_next(block);
+    block_merge_next(block);
     if (block->previous)
-        merge_next(block->previous);
+        block_merge_next(block->previous);
     return 0;
 }
 
