@@ -263,7 +263,7 @@ static void test_info_with_window(void **state)
 static void wrong_sum_on_ring(model *m, VGPUCompletion *c)
 {
     (void) c;
-    m->ring.window[ring_model_submission(m, m->ring.sq_head)->c.offset] ^= 1;
+    m->ring.window[ring_model_submission(m, m->ring.host.sq_head)->c.offset] ^= 1;
 }
 
 static void test_bench_on_the_ring(void **state)

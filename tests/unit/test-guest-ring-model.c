@@ -71,10 +71,9 @@ static uint64_t offset_of(const model *m)
 static void begin(model *m)
 {
     ring_model *r = &m->ring;
-    const VGPURingHeader *h = ring_model_header(m);
 
-    r->taken = r->sq_head = __atomic_load_n(&h->sq_head, __ATOMIC_ACQUIRE);
-    r->cq_tail = r->notified = __atomic_load_n(&h->cq_tail, __ATOMIC_ACQUIRE);
+    assert_int_equal(ring_host_open(&r->host, ring_model_header(m), entries_of(m), r->size),
+                     RING_NOTHING);
     r->n_pending = 0;
     r->asleep = true;
     model_set(m, VGPU_REG_RING_CTRL, VGPU_RING_ON);
@@ -172,35 +171,24 @@ VGPUCompletion *ring_model_completion(const model *m, uint32_t index)
            (index & (entries_of(m) - 1));
 }
 
-/* The guest may not have more in the ring than fits, and takes completions only that are there. */
-static bool guest_is_honest(model *m)
-{
-    ring_model *r = &m->ring;
-    const VGPURingHeader *h = ring_model_header(m);
-
-    if (h->sq_tail - r->sq_head <= entries_of(m) && r->cq_tail - h->cq_head <= entries_of(m))
-        return true;
-
-    r->violations++;
-    r->n_pending = 0;
-    ring_model_fail(m, VGPU_ERROR_INVALID_REQUEST);
-    return false;
-}
-
 size_t ring_model_take(model *m)
 {
     ring_model *r = &m->ring;
     size_t before = r->n_pending;
+    int outcome;
 
-    if (!guest_is_honest(m))
-        return 0;
-    while (r->taken != __atomic_load_n(&ring_model_header(m)->sq_tail, __ATOMIC_ACQUIRE)) {
-        VGPUSubmission *s = ring_model_submission(m, r->taken);
+    while ((outcome = ring_host_take(&r->host, &r->pending[r->n_pending])) == RING_ENTRY) {
+        const VGPUSubmission *s = &r->pending[r->n_pending++].submission;
 
         assert_int_equal(s->state, VGPU_ENTRY_NEW);
         assert_int_equal(s->status, 0);
-        s->state = VGPU_ENTRY_STARTED;
-        r->pending[r->n_pending++] = r->taken++;
+        ring_host_start(&r->host, r->host.sq_next - 1);
+    }
+    assert_int_not_equal(outcome, RING_FULL); /* the guest keeps room for what it submits */
+    if (outcome == RING_BROKEN) {
+        r->violations++;
+        r->n_pending = before = 0;
+        ring_model_fail(m, VGPU_ERROR_INVALID_REQUEST);
     }
     return r->n_pending - before;
 }
@@ -214,27 +202,22 @@ static void remove_pending(ring_model *r, size_t nth)
 void ring_model_finish(model *m, size_t nth)
 {
     ring_model *r = &m->ring;
-    VGPURingHeader *h = ring_model_header(m);
-    VGPUSubmission *s = ring_model_submission(m, r->pending[nth]);
-    VGPUCompletion completion = {.tag = s->tag, .exec_time_us = 7};
-    bool repeatable;
+    const RingEntry entry = r->pending[nth];
+    VGPUCompletion c = {.tag = entry.submission.tag, .status = entry.error, .exec_time_us = 7};
 
-    /* Never more than the completion ring has room for. */
-    assert_true(r->cq_tail - h->cq_head < entries_of(m));
-    completion.status = vgpu_submission_check(s, r->size, &repeatable);
-    if (completion.status == VGPU_ERROR_NONE)
-        completion.result = compute(s, r->window);
+    if (entry.error == VGPU_ERROR_NONE)
+        c.result = compute(&entry.submission, r->window);
     if (r->lie)
-        r->lie(m, &completion);
+        r->lie(m, &c);
 
-    s->state = VGPU_ENTRY_DONE;
-    s->cq_index = r->cq_tail;
-    *ring_model_completion(m, r->cq_tail) = completion;
-    __atomic_store_n(&h->cq_tail, ++r->cq_tail, __ATOMIC_RELEASE);
     remove_pending(r, nth);
-    while (r->sq_head != r->taken && ring_model_submission(m, r->sq_head)->state == VGPU_ENTRY_DONE)
-        r->sq_head++;
-    __atomic_store_n(&h->sq_head, r->sq_head, __ATOMIC_RELEASE);
+    ring_host_complete(&r->host, entry.index, c.tag,
+                       &(RingResult){
+                           .value = c.result,
+                           .status = c.status,
+                           .exec_time_us = c.exec_time_us,
+                           .cuda_result = c.cuda_result,
+                       });
 }
 
 void ring_model_interrupt(model *m)
@@ -246,11 +229,8 @@ void ring_model_interrupt(model *m)
 
 void ring_model_notify(model *m)
 {
-    ring_model *r = &m->ring;
-
-    if (vgpu_ring_must_notify(ring_model_header(m)->cq_event, r->cq_tail, r->notified))
+    if (ring_host_must_signal(&m->ring.host))
         ring_model_interrupt(m);
-    r->notified = r->cq_tail;
 }
 
 void ring_model_complete(model *m, size_t nth)
@@ -261,12 +241,12 @@ void ring_model_complete(model *m, size_t nth)
 
 void ring_model_write_event(model *m)
 {
-    __atomic_store_n(&ring_model_header(m)->sq_event, m->ring.taken, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ring_model_header(m)->sq_event, m->ring.host.sq_next, __ATOMIC_SEQ_CST);
 }
 
 void ring_model_fall_asleep(model *m)
 {
-    m->ring.asleep = ring_model_header(m)->sq_tail == m->ring.taken;
+    m->ring.asleep = ring_host_look(&m->ring.host) == RING_NOTHING;
 }
 
 void ring_model_run(model *m)

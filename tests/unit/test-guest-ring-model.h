@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ring-host.h"
 #include "vgpu-builtin.h"
 
 typedef struct model model;
@@ -41,10 +42,9 @@ typedef struct ring_model {
     int fd;
     uint8_t *window;
     uint32_t features, delay;
-    uint32_t taken, sq_head, cq_tail; /* the mediator's */
-    uint32_t notified;                /* cq_tail when it last looked at cq_event */
+    RingHost host; /* the mediator's own end of the ring */
     bool asleep, acting;
-    uint32_t pending[VGPU_RING_ENTRIES_MAX]; /* indices of what was taken and is not complete */
+    RingEntry pending[VGPU_RING_ENTRIES_MAX]; /* taken, and not complete */
     size_t n_pending;
 } ring_model;
 

@@ -356,7 +356,7 @@ static void race_submission(fixture *f, uint64_t take, uint64_t event, uint64_t 
     rest_of_steps();
 
     if (m->ring.asleep)
-        assert_int_equal(m->ring.taken, ring_model_header(m)->sq_tail);
+        assert_int_equal(m->ring.host.sq_next, ring_model_header(m)->sq_tail);
     vgpu_ring_close(ring);
 }
 

@@ -392,14 +392,14 @@ static void wrong_ring_code(model *m, VGPUCompletion *c)
 
 static void wrong_result(model *m, VGPUCompletion *c)
 {
-    if (ring_model_submission(m, m->ring.pending[0])->opcode == m->number)
+    if (ring_model_submission(m, m->ring.pending[0].index)->opcode == m->number)
         c->result ^= 1;
 }
 
 /* The last byte but one of what was written. */
 static void wrong_element(model *m, VGPUCompletion *c)
 {
-    const VGPUSubmission *s = ring_model_submission(m, m->ring.pending[0]);
+    const VGPUSubmission *s = ring_model_submission(m, m->ring.pending[0].index);
 
     if (s->opcode == m->number && c->status == VGPU_ERROR_NONE && s->count > 1)
         m->ring.window[s->c.offset + (s->count - 1) * s->c.stride * vgpu_ring_type_size(s->type)] ^=
