@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "test-guest-command-fixture.h"
-#include "test-guest-run.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -61,7 +60,28 @@ int command_teardown(void **state)
 
 int run(command_fixture *f, int (*command)(const options *, char **), char **argv)
 {
-    return run_caught(command, &f->options, argv, f->output, sizeof(f->output));
+    FILE *caught = tmpfile();
+    int out, err, code;
+    size_t n;
+
+    assert_non_null(caught);
+    fflush(stdout);
+    out = dup(STDOUT_FILENO);
+    err = dup(STDERR_FILENO);
+    dup2(fileno(caught), STDOUT_FILENO);
+    dup2(fileno(caught), STDERR_FILENO);
+    code = command(&f->options, argv);
+    fflush(stdout);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    close(out);
+    close(err);
+
+    rewind(caught);
+    n = fread(f->output, 1, sizeof(f->output) - 1, caught);
+    f->output[n] = '\0';
+    fclose(caught);
+    return code;
 }
 
 void expect_output(const command_fixture *f, const char *text)

@@ -11,22 +11,6 @@
 #include "test.h"
 #include "vgpu.h"
 
-static int setup(void **state)
-{
-    fake_sysfs *f = calloc(1, sizeof(*f));
-
-    fake_sysfs_create(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_sysfs_remove(*state);
-    free(*state);
-    return 0;
-}
-
 static size_t count(fake_sysfs *f)
 {
     vgpu_found *list = NULL;
@@ -359,7 +343,8 @@ static void test_reset(void **state)
 
 int main(void)
 {
-#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) \
+    cmocka_unit_test_setup_teardown(function, fake_sysfs_setup, fake_sysfs_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_find_none),
         CASE(test_find_without_pci),

@@ -15,18 +15,8 @@
 
 static int setup(void **state)
 {
-    fake_sysfs *f = calloc(1, sizeof(*f));
-
-    fake_sysfs_create(f);
-    fake_sysfs_add(f, FAKE_ADDRESS);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_sysfs_remove(*state);
-    free(*state);
+    fake_sysfs_setup(state);
+    fake_sysfs_add(*state, FAKE_ADDRESS);
     return 0;
 }
 
@@ -206,7 +196,7 @@ static void test_gives_up(void **state)
 
 int main(void)
 {
-#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, fake_sysfs_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_two_handles),    CASE(test_devices_are_apart),  CASE(test_holder_dies),
         CASE(test_waits_for_ever), CASE(test_waits_with_a_limit), CASE(test_gets_its_turn),

@@ -406,12 +406,12 @@ static void run_mode(world *w, mode m, int32_t total)
     end(ring, dev);
 }
 
-TEST(test_polling)
+static void test_polling(void **state)
 {
     run_mode(*state, polling, 30000);
 }
 
-TEST(test_sleeping)
+static void test_sleeping(void **state)
 {
     world *w = *state;
 
@@ -419,7 +419,7 @@ TEST(test_sleeping)
     assert_true(w->interrupts > 0);
 }
 
-TEST(test_spinning_then_sleeping)
+static void test_spinning_then_sleeping(void **state)
 {
     run_mode(*state, spinning, 30000);
 }
@@ -557,17 +557,17 @@ static void run_alone(world *w, mode m)
     end(ring, dev);
 }
 
-TEST(test_threads_polling)
+static void test_threads_polling(void **state)
 {
     run_alone(*state, polling);
 }
 
-TEST(test_threads_sleeping)
+static void test_threads_sleeping(void **state)
 {
     run_alone(*state, sleeping);
 }
 
-TEST(test_threads_spinning_then_sleeping)
+static void test_threads_spinning_then_sleeping(void **state)
 {
     run_alone(*state, spinning);
 }
@@ -635,12 +635,12 @@ static void run_mixed(world *w, mode m)
     end(ring, dev);
 }
 
-TEST(test_callbacks_polling)
+static void test_callbacks_polling(void **state)
 {
     run_mixed(*state, polling);
 }
 
-TEST(test_callbacks_sleeping)
+static void test_callbacks_sleeping(void **state)
 {
     run_mixed(*state, sleeping);
 }
@@ -666,7 +666,7 @@ static void *work_by_run(void *data)
 
 /* A completion that a thread waits for is not handed to the one that polls, which takes it from the
  * ring under the nose of the leader. */
-TEST(test_polling_beside_sleepers)
+static void test_polling_beside_sleepers(void **state)
 {
     world *w = *state;
     worker workers[3];
@@ -718,7 +718,7 @@ static void *work_on_vectors(void *data)
     return NULL;
 }
 
-TEST(test_computing_in_threads)
+static void test_computing_in_threads(void **state)
 {
     world *w = *state;
     worker workers[6];
@@ -797,7 +797,7 @@ static void wait_for_sleepers(vgpu_ring *ring, uint32_t n)
 }
 
 /* The leader's time is over while others follow; the next one hears of all completions. */
-TEST(test_leader_that_times_out)
+static void test_leader_that_times_out(void **state)
 {
     world *w = *state;
     worker leader, followers[4];
@@ -825,7 +825,7 @@ TEST(test_leader_that_times_out)
 
 /* The leader sleeps until all have ended, and the mediator completes one. A thread that has begun
  * to wait for that one meanwhile hears of it. */
-TEST(test_leader_that_waits_for_more)
+static void test_leader_that_waits_for_more(void **state)
 {
     world *w = *state;
     worker leader, follower;
@@ -853,7 +853,7 @@ TEST(test_leader_that_waits_for_more)
 }
 
 /* The host ends the ring: all who wait hear of that, not the leader alone. */
-TEST(test_end_wakes_all)
+static void test_end_wakes_all(void **state)
 {
     world *w = *state;
     worker workers[6];
@@ -881,7 +881,7 @@ TEST(test_end_wakes_all)
 /* ---- What may not go beside a leader, and fork() -----------------------------------------------
  */
 
-TEST(test_busy_beside_a_leader)
+static void test_busy_beside_a_leader(void **state)
 {
     world *w = *state;
     worker leader;
@@ -901,7 +901,7 @@ TEST(test_busy_beside_a_leader)
 }
 
 /* A child that touches nothing of it does not disturb its parent. */
-TEST(test_fork_beside_sleepers)
+static void test_fork_beside_sleepers(void **state)
 {
     world *w = *state;
     worker workers[4];

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * vgpu selftest: passes on a device that keeps the contract, and finds each way of breaking it.
- * In place of the machine's own /sys the linker (--wrap) gives it a tree of the test's own.
+/* vgpu selftest: it passes on a device that keeps the contract, and finds each way of breaking it.
  */
 #include <float.h>
 #include <math.h>
@@ -11,58 +9,32 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "command.h"
-#include "test-guest-model.h"
-#include "test-guest-run.h"
-#include "test-guest-sysfs.h"
+#include "test-guest-command-fixture.h"
 #include "test.h"
 
-typedef struct fixture {
-    fake_sysfs sysfs;
-    model model;
-    char output[65536];
-} fixture;
-
-static fixture *fixture_of_test;
-
-int __real_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
-int __wrap_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
-
-int __wrap_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret)
-{
-    return __real_vgpu_open(paths ? paths : &fixture_of_test->sysfs.paths, name, ret);
-}
+/* For the hooks, which are given the model alone. */
+static command_fixture *fixture_of_test;
 
 static int setup(void **state)
 {
-    fixture *f = calloc(1, sizeof(*f));
-
-    model_start(&f->model);
-    fake_sysfs_create(&f->sysfs);
-    fake_sysfs_add(&f->sysfs, FAKE_ADDRESS);
-    fixture_of_test = f;
-    *state = f;
+    command_setup(state);
+    fixture_of_test = *state;
     return 0;
 }
 
+/* One of the checks breaks the rules of the ring. */
 static int teardown(void **state)
 {
-    fixture *f = *state;
-
-    ring_model_remove(&f->model);
-    fake_sysfs_remove(&f->sysfs);
-    free(f);
-    return 0;
+    fixture_of_test->model.ring.violations = 0;
+    return command_teardown(state);
 }
 
-static int run_selftest(fixture *f)
+static int run_selftest(command_fixture *f)
 {
-    const options o = {.timeout_ms = 60000};
-
-    return run_caught(command_selftest, &o, (char *[]){NULL}, f->output, sizeof(f->output));
+    return run(f, command_selftest, (char *[]){NULL});
 }
 
-static bool says(const fixture *f, const char *verdict, const char *check)
+static bool says(const command_fixture *f, const char *verdict, const char *check)
 {
     char line[128];
 
@@ -74,7 +46,7 @@ static bool says(const fixture *f, const char *verdict, const char *check)
     return false;
 }
 
-static int count_skips(const fixture *f)
+static int count_skips(const command_fixture *f)
 {
     int n = 0;
 
@@ -87,7 +59,7 @@ static int count_skips(const fixture *f)
 
 static void reset_if_asked(model *m, bool is_write, uint32_t offset)
 {
-    fixture *f = fixture_of_test;
+    command_fixture *f = fixture_of_test;
 
     (void) is_write;
     (void) offset;
@@ -97,7 +69,7 @@ static void reset_if_asked(model *m, bool is_write, uint32_t offset)
     }
 }
 
-static void make_resettable(fixture *f)
+static void make_resettable(command_fixture *f)
 {
     fake_sysfs_write(&f->sysfs, FAKE_ADDRESS, "reset", "");
     fake_sysfs_write(&f->sysfs, FAKE_ADDRESS, "reset_method", "flr\n");
@@ -105,7 +77,7 @@ static void make_resettable(fixture *f)
 
 static void test_good_device(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     make_resettable(f);
     f->model.after = reset_if_asked;
@@ -118,7 +90,7 @@ static void test_good_device(void **state)
 
 static void test_good_device_with_ring(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     make_resettable(f);
     ring_model_add(&f->model, &f->sysfs, UINT64_C(1) << 20);
@@ -137,7 +109,7 @@ static void test_good_device_with_ring(void **state)
 
 static void test_slow_device(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     f->model.delay = 25;
     assert_int_equal(run_selftest(f), EXIT_OK);
@@ -168,7 +140,7 @@ static void test_finds_writable_registers(void **state)
         {VGPU_REG_RESPONSE, "the response"},   {VGPU_REG_EXTENSION - 4, "the response"},
         {VGPU_REG_EXTENSION, "the extension"}, {VGPU_BAR0_SIZE - 4, "the extension"},
     };
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         model_start(&f->model);
@@ -203,7 +175,7 @@ static void test_finds_forgetful_registers(void **state)
         {VGPU_REG_IRQ_STATUS, "IRQ_STATUS"},    {VGPU_REG_REQUEST, "the request buffer"},
         {VGPU_REG_RESPONSE - 4, "the request"}, {VGPU_REG_REQUEST + 512, "the request"},
     };
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++)
         for (int dropping = 0; dropping < 2; dropping++) {
@@ -232,7 +204,7 @@ static bool clear_by_anything(model *m, uint32_t offset, uint32_t *value)
 static void test_finds_wrong_writes(void **state)
 {
     static const uint32_t doorbells[] = {0, 2, 3, 0x80000000, 0x80000001, 0xffffffff};
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     for (size_t i = 0; i < ELEMENTSOF(doorbells); i++) {
         model_start(&f->model);
@@ -252,7 +224,7 @@ static void test_finds_wrong_writes(void **state)
 
 static void test_finds_a_reset_that_is_none(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     make_resettable(f);
     assert_int_equal(run_selftest(f), EXIT_REFUSED);
@@ -267,7 +239,7 @@ static void wrong_length_code(model *m, bool is_write, uint32_t offset)
 
 static void test_finds_wrong_length_codes(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     for (uint32_t i = 0; i < 2; i++) {
         model_start(&f->model);
@@ -370,7 +342,7 @@ static void test_finds_hosts_that_err(void **state)
         {flush_denormals, 0, "vectors of float32"},
         {flush_denormals, 0, "vectors of float64"},
     };
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         model_start(&f->model);
@@ -430,7 +402,7 @@ static void test_finds_rings_that_err(void **state)
         {wrong_result, VGPU_OP_RING_MAX, "vectors on the ring"},
         {wrong_element, VGPU_OP_RING_MATMUL, "matrices on the ring"},
     };
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     ring_model_add(&f->model, &f->sysfs, UINT64_C(1) << 20);
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -462,7 +434,7 @@ static void test_finds_writable_extension(void **state)
         VGPU_REG_EXT_MAGIC,      VGPU_REG_EXT_VERSION,    VGPU_REG_EXT_FEATURES,
         VGPU_REG_WINDOW_SIZE_LO, VGPU_REG_WINDOW_SIZE_HI, VGPU_REG_RING_ERROR,
     };
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     ring_model_add(&f->model, &f->sysfs, UINT64_C(1) << 20);
     for (size_t i = 0; i < ELEMENTSOF(offsets); i++) {
@@ -478,7 +450,7 @@ static void test_finds_writable_extension(void **state)
 /* What needs no host is checked all the same, and what needs one is not called good. */
 static void test_without_host(void **state)
 {
-    fixture *f = *state;
+    command_fixture *f = *state;
 
     f->model.lie = unavailable;
     assert_int_equal(run_selftest(f), EXIT_REFUSED);

@@ -139,3 +139,20 @@ void fake_sysfs_bind(fake_sysfs *f, const char *address, const char *driver)
     snprintf(path, sizeof(path), "%s/uio0", f->dev);
     assert_return_code(mkfifo(path, 0666), 0);
 }
+
+int fake_sysfs_setup(void **state)
+{
+    fake_sysfs *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    fake_sysfs_create(f);
+    *state = f;
+    return 0;
+}
+
+int fake_sysfs_teardown(void **state)
+{
+    fake_sysfs_remove(*state);
+    free(*state);
+    return 0;
+}

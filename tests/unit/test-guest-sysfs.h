@@ -22,6 +22,10 @@ struct fake_sysfs {
 void fake_sysfs_create(fake_sysfs *f);
 void fake_sysfs_remove(fake_sysfs *f);
 
+/* The same for cmocka; the state is a fake_sysfs. */
+int fake_sysfs_setup(void **state);
+int fake_sysfs_teardown(void **state);
+
 /* Add a PCI device with everything as libvgpu wants it: enabled, its registers all zero but
  * PROTOCOL_VER and what else never changes. */
 void fake_sysfs_add(fake_sysfs *f, const char *address);

@@ -4,48 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test-guest-model.h"
-#include "test-guest-sysfs.h"
+#include "test-guest-fixture.h"
 #include "test.h"
-#include "vgpu.h"
 
-#define LONG_MS 60000
 #define MAX 1000
 
-typedef struct fixture {
-    fake_sysfs sysfs;
-    model model;
-    vgpu_device *dev;
-    uint8_t a[MAX * 8], b[MAX * 8], c[MAX * 8];
-} fixture;
+static uint8_t a[MAX * 8], b[MAX * 8], c[MAX * 8];
 
 static int setup(void **state)
 {
-    fixture *f = calloc(1, sizeof(*f));
-
-    model_start(&f->model);
-    fake_sysfs_create(&f->sysfs);
-    fake_sysfs_add(&f->sysfs, FAKE_ADDRESS);
-    assert_int_equal(vgpu_open(&f->sysfs.paths, NULL, &f->dev), 0);
-    for (size_t i = 0; i < sizeof(f->a); i++) {
-        f->a[i] = (uint8_t) (i * 37 + i / 256 * 11);
-        f->b[i] = (uint8_t) (i * 101 + i / 256 * 7);
+    for (size_t i = 0; i < sizeof(a); i++) {
+        a[i] = (uint8_t) (i * 37 + i / 256 * 11);
+        b[i] = (uint8_t) (i * 101 + i / 256 * 7);
     }
-    *state = f;
-    return 0;
+    return fixture_setup(state);
 }
 
-static int teardown(void **state)
-{
-    fixture *f = *state;
-
-    vgpu_close(f->dev);
-    fake_sysfs_remove(&f->sysfs);
-    free(f);
-    return 0;
-}
-
-static void expect_sums(const fixture *f, vgpu_type type, const uint8_t *c, size_t n)
+static void expect_sums(vgpu_type type, const uint8_t *sums, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         union {
@@ -56,9 +31,9 @@ static void expect_sums(const fixture *f, vgpu_type type, const uint8_t *c, size
         } x = {.u64 = 0}, y = {.u64 = 0}, z = {.u64 = 0};
         size_t size = vgpu_type_size(type);
 
-        memcpy(&x, f->a + i * size, size);
-        memcpy(&y, f->b + i * size, size);
-        memcpy(&z, c + i * size, size);
+        memcpy(&x, a + i * size, size);
+        memcpy(&y, b + i * size, size);
+        memcpy(&z, sums + i * size, size);
         if (type == VGPU_INT32)
             assert_int_equal(z.u32, x.u32 + y.u32);
         else if (type == VGPU_INT64)
@@ -112,12 +87,12 @@ static void test_lengths(void **state)
             uint64_t before = f->model.doorbells;
             size_t n = lengths[i], done = MAX;
 
-            memset(f->c, 0xee, sizeof(f->c));
-            assert_int_equal(vgpu_vector_add(f->dev, type, f->a, f->b, n, LONG_MS, f->c, &done), 0);
+            memset(c, 0xee, sizeof(c));
+            assert_int_equal(vgpu_vector_add(f->dev, type, a, b, n, LONG_MS, c, &done), 0);
             assert_int_equal(done, n);
             assert_int_equal(f->model.doorbells - before, (n + max - 1) / max);
-            expect_sums(f, type, f->c, n);
-            assert_int_equal(f->c[n * size], 0xee);
+            expect_sums(type, c, n);
+            assert_int_equal(c[n * size], 0xee);
         }
     }
 }
@@ -126,26 +101,26 @@ static void test_in_place(void **state)
 {
     fixture *f = *state;
 
-    memcpy(f->c, f->a, sizeof(f->c));
-    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT64, f->c, f->b, 200, LONG_MS, f->c, NULL), 0);
-    expect_sums(f, VGPU_INT64, f->c, 200);
-    memcpy(f->c, f->b, sizeof(f->c));
-    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, f->a, f->c, 300, LONG_MS, f->c, NULL), 0);
-    expect_sums(f, VGPU_INT32, f->c, 300);
+    memcpy(c, a, sizeof(c));
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT64, c, b, 200, LONG_MS, c, NULL), 0);
+    expect_sums(VGPU_INT64, c, 200);
+    memcpy(c, b, sizeof(c));
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, a, c, 300, LONG_MS, c, NULL), 0);
+    expect_sums(VGPU_INT32, c, 300);
 }
 
 static void test_unaligned(void **state)
 {
     fixture *f = *state;
-    uint8_t *c = f->c + 1;
+    uint8_t *sums = c + 1;
 
-    memmove(f->a + 1, f->a, sizeof(f->a) - 1);
-    memmove(f->b + 3, f->b, sizeof(f->b) - 3);
-    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT64, f->a + 1, f->b + 3, 100, LONG_MS, c, NULL),
+    memmove(a + 1, a, sizeof(a) - 1);
+    memmove(b + 3, b, sizeof(b) - 3);
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT64, a + 1, b + 3, 100, LONG_MS, sums, NULL),
                      0);
-    memmove(f->a, f->a + 1, sizeof(f->a) - 1);
-    memmove(f->b, f->b + 3, sizeof(f->b) - 3);
-    expect_sums(f, VGPU_INT64, c, 100);
+    memmove(a, a + 1, sizeof(a) - 1);
+    memmove(b, b + 3, sizeof(b) - 3);
+    expect_sums(VGPU_INT64, sums, 100);
 }
 
 static void fail_third(model *m)
@@ -160,12 +135,11 @@ static void test_says_which_request_failed(void **state)
     size_t done = 0;
 
     f->model.lie = fail_third;
-    assert_int_equal(
-        vgpu_vector_add(f->dev, VGPU_FLOAT32, f->a, f->b, 124 * 5, LONG_MS, f->c, &done),
-        VGPU_ERROR_CUDA_ERROR);
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_FLOAT32, a, b, 124 * 5, LONG_MS, c, &done),
+                     VGPU_ERROR_CUDA_ERROR);
     assert_int_equal(done, 2 * 124);
     assert_int_equal(f->model.doorbells, 3);
-    expect_sums(f, VGPU_FLOAT32, f->c, done);
+    expect_sums(VGPU_FLOAT32, c, done);
 }
 
 static void test_bad_type(void **state)
@@ -173,8 +147,7 @@ static void test_bad_type(void **state)
     fixture *f = *state;
     size_t done = 1;
 
-    assert_int_equal(vgpu_vector_add(f->dev, (vgpu_type) 9, f->a, f->b, 5, LONG_MS, f->c, &done),
-                     -EINVAL);
+    assert_int_equal(vgpu_vector_add(f->dev, (vgpu_type) 9, a, b, 5, LONG_MS, c, &done), -EINVAL);
     assert_int_equal(done, 0);
     assert_int_equal(f->model.doorbells, 0);
 }
@@ -197,16 +170,16 @@ static void test_tries_again(void **state)
     size_t done = 0;
 
     f->model.lie = turn_away_three_times;
-    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, f->a, f->b, 200, LONG_MS, f->c, &done), 0);
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, a, b, 200, LONG_MS, c, &done), 0);
     assert_int_equal(done, 200);
     assert_int_equal(f->model.doorbells, 5);
-    expect_sums(f, VGPU_INT32, f->c, 200);
+    expect_sums(VGPU_INT32, c, 200);
 
     f->model.lie = turn_away;
-    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, f->a, f->b, 200, 20, f->c, &done),
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, a, b, 200, 20, c, &done),
                      VGPU_ERROR_RATE_LIMITED);
     assert_int_equal(done, 0);
-    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, f->a, f->b, 200, 0, f->c, &done),
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, a, b, 200, 0, c, &done),
                      VGPU_ERROR_RATE_LIMITED);
 }
 
@@ -234,10 +207,9 @@ static void test_lies(void **state)
 
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
         f->model.lie = hosts[i];
-        memset(f->c, 0xee, sizeof(f->c));
-        assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, f->a, f->b, 10, LONG_MS, f->c, NULL),
-                         -EPROTO);
-        assert_int_equal(f->c[0], 0xee);
+        memset(c, 0xee, sizeof(c));
+        assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, a, b, 10, LONG_MS, c, NULL), -EPROTO);
+        assert_int_equal(c[0], 0xee);
     }
 }
 
@@ -248,17 +220,17 @@ static void test_held_lock_is_kept(void **state)
 
     assert_int_equal(vgpu_open(&f->sysfs.paths, NULL, &other), 0);
     assert_int_equal(vgpu_lock(f->dev, 0), 0);
-    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, f->a, f->b, 300, LONG_MS, f->c, NULL), 0);
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, a, b, 300, LONG_MS, c, NULL), 0);
     assert_int_equal(vgpu_lock(other, 0), -EBUSY);
     vgpu_unlock(f->dev);
-    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, f->a, f->b, 300, LONG_MS, f->c, NULL), 0);
+    assert_int_equal(vgpu_vector_add(f->dev, VGPU_INT32, a, b, 300, LONG_MS, c, NULL), 0);
     assert_int_equal(vgpu_lock(other, 0), 0);
     vgpu_close(other);
 }
 
 int main(void)
 {
-#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
         CASE(test_lengths),
