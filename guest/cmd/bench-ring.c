@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vgpu bench --depth: vector additions on the ring, as many outstanding as asked for. */
+/* vgpu bench --depth: vector additions on the ring, with as many outstanding as the user asks for.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 #include "bench.h"
 #include "cleanup.h"
 
-/* So few that the path to the host is measured, and not the additions. */
+/* The vectors are so short that the bench measures the path to the host and not the additions. */
 #define ELEMENTS 16u
 
 typedef struct bench_slot {
@@ -29,7 +30,8 @@ typedef struct load {
     uint32_t n_idle;
 } load;
 
-/* Twice the depth, so that an entry that waits for a longer one before it holds up nothing. */
+/* Twice the depth: an entry becomes free only behind those before it, and a request that takes long
+ * must not hold up the others. */
 static uint32_t entries_for(uint32_t depth)
 {
     uint32_t entries = VGPU_RING_ENTRIES_MIN;
@@ -65,8 +67,8 @@ static int load_open(load *l)
     return EXIT_OK;
 }
 
-/* Start as many as there are idle slots, at most @n, with one doorbell. @first: the number of the
- * first. Returns an exit code. */
+/* Start a request in each idle slot, @n at most, with one doorbell. @first is the number of the
+ * first request. Returns an exit code. */
 static int load_start(load *l, uint32_t first, uint32_t n, uint32_t *ret_n)
 {
     uint64_t now = now_nsec();
@@ -113,8 +115,9 @@ static int load_check(const load *l, const vgpu_completion *c)
     return EXIT_OK;
 }
 
-/* Wait for some, and take them. With interrupts for so many that an interrupt and a doorbell are
- * shared by most of the depth, while the rest keeps the host busy. */
+/* Wait for completions, and take them. With interrupts this waits for three quarters of what is
+ * outstanding: most of the depth shares an interrupt and a doorbell, and the rest keeps the host
+ * busy. */
 static int load_finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t *ret_n)
 {
     uint32_t wanted = l->o->interrupt ? (outstanding * 3 + 3) / 4 : 1;
@@ -142,8 +145,8 @@ static int load_finish(load *l, uint32_t outstanding, uint64_t *ret_ns, uint32_t
     return EXIT_OK;
 }
 
-/* @ns: one for each
- * @count: how many, changed to how many there were when a signal has asked for the end */
+/* @ns: room for @count times. @count: how many requests to measure; changed to how many were
+ * measured when a signal has asked for the end. */
 static int load_run(load *l, uint32_t *count, uint64_t *ns)
 {
     uint32_t started = 0, finished = 0, n;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vgpu bench: round trips of the scalar add, and what all its measurements print. */
+/* vgpu bench: measures round trips of the scalar add, and prints all measurements. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #define COUNT_DEFAULT 1000u
 
-/* Set by a signal, which can reach nothing else. */
+/* A signal handler has no other way to say something. */
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int signal)
@@ -20,7 +20,7 @@ static void on_signal(int signal)
 
 static void handle_signals(void)
 {
-    /* The second one is for those who do not want to wait. */
+    /* The second signal ends the program at once. */
     const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int) SA_RESETHAND};
 
     interrupted = 0;
@@ -128,7 +128,7 @@ static void bench_report(const options *o, const measurement *m)
         puts("}");
 }
 
-/* Through the registers, unless the ring is asked for. */
+/* The bench uses the registers unless the user asks for the ring. */
 static bool wants_ring(const options *o)
 {
     return o->path == PATH_RING || o->depth > 0;

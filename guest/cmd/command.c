@@ -118,8 +118,8 @@ int complain_ring(vgpu_device *dev, int result)
     return exit_code_for(result);
 }
 
-/* Where there is another path, a host that is slow to agree is not waited for as long as a request.
- */
+/* Where the command can fall back on the registers, it waits less long for a slow host to agree to
+ * a ring than for a request. */
 #define FALL_BACK_MS 2000
 
 int open_ring(const options *o, vgpu_device *dev, bool by_registers, vgpu_ring **ret_ring)

@@ -15,7 +15,7 @@ enum {
     EXIT_OK = 0,
     EXIT_REFUSED = 1,   /* the device or the host answered with an error, or a check failed */
     EXIT_USAGE = 2,     /* options, operands, or input that cannot be used */
-    EXIT_NO_DEVICE = 3, /* none, or not the one that was asked for */
+    EXIT_NO_DEVICE = 3, /* there is no device, or not the one that was asked for */
     EXIT_TIMEOUT = 4,   /* no answer in time, or the device is in use */
     EXIT_SYSTEM = 5,    /* anything else */
 };
@@ -42,8 +42,8 @@ typedef struct options {
     uint32_t inner; /* 0: not given */
 } options;
 
-/* The subcommands. @argv holds as many operands as the table in vgpu.c says. Each returns an exit
- * code and has printed its message by then. */
+/* The subcommands. @argv holds as many operands as the table in vgpu.c says. Each prints its
+ * message and returns an exit code. */
 int command_info(const options *o, char **argv);
 int command_add(const options *o, char **argv);
 int command_vecadd(const options *o, char **argv);
@@ -63,16 +63,16 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Print "vgpu: @what: reason" and return the exit code for a @result of the library. */
 int complain_result(const char *what, int result);
 
-/* The same without a message. */
+/* Return the exit code for a @result of the library. */
 int exit_code_for(int result);
 
-/* Open the device that @o names, with interrupts if it asks for them. Returns an exit code and has
- * printed the message if that is not 0. Close @ret_dev with vgpu_close(). */
+/* Open the device @name, with interrupts if @o asks for them. Prints a message unless it returns 0.
+ * Returns an exit code. Close @ret_dev with vgpu_close(). */
 int open_device(const options *o, const char *name, vgpu_device **ret_dev);
 
-/* Open the ring of @dev, if @o->path leads over it. @ret_ring is NULL when the registers are to be
- * used; @by_registers says whether the command can do that. Returns an exit code and has printed
- * the message if that is not 0. Close @ret_ring with vgpu_ring_close(). */
+/* Open the ring of @dev, unless the command is to use the registers: @ret_ring is NULL then. That
+ * depends on @o->path, and on whether the command can work @by_registers. Prints a message unless
+ * it returns 0. Returns an exit code. Close @ret_ring with vgpu_ring_close(). */
 int open_ring(const options *o, vgpu_device *dev, bool by_registers, vgpu_ring **ret_ring);
 
 /* Say why vgpu_ring_open() has failed. Returns an exit code. */
@@ -82,11 +82,12 @@ int complain_ring(vgpu_device *dev, int result);
  * 0 or -EINVAL. */
 int parse_number(const char *text, uint32_t *ret_value);
 
-/* Print text that came from the host, with anything but printable ASCII and, for JSON, quotes and
- * backslashes made harmless. */
+/* Print text that came from the host. Everything but printable ASCII is replaced, and so are quotes
+ * and backslashes, for JSON. */
 void print_foreign(const char *text);
 
-/* Flush the standard output. Returns @code, or EXIT_SYSTEM after a message when that failed. */
+/* Flush the standard output. Returns @code, or prints a message and returns EXIT_SYSTEM when that
+ * fails. */
 int finish_output(int code);
 
 static inline void cleanup_vgpu(vgpu_device **dev)

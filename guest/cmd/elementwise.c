@@ -5,8 +5,9 @@
 
 #include "stream.h"
 
-/* Bytes of each vector in memory, multiples of every element's size: through the registers, and on
- * the ring, where the library cuts a piece into several that are computed at the same time. */
+/* How many bytes of each vector are in memory at a time: a multiple of every element's size. The
+ * ring gets larger pieces, because the library cuts them up and computes the parts at the same
+ * time. */
 #define PIECE_REGISTERS ((size_t) 64 << 10)
 #define PIECE_RING ((size_t) 4 << 20)
 
@@ -31,7 +32,7 @@ static int complain_request(const operation *op, uint64_t element, int result)
     return complain_result(what, result);
 }
 
-/* Read the next piece of both. @ret_bytes: of each; 0 at the end. */
+/* Read the next piece of both vectors. @ret_bytes is the size of each, 0 at the end. */
 static int read_pieces(operation *op, size_t size, uint8_t *ret_a, uint8_t *ret_b,
                        size_t *ret_bytes)
 {

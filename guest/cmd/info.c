@@ -6,7 +6,7 @@
 #include "cleanup.h"
 #include "command.h"
 
-/* What is told about a device: its registers, and what the host answers. */
+/* What vgpu info tells about a device: its registers, and what the host answers. */
 typedef struct facts {
     const char *address;
     int uio;
@@ -138,7 +138,7 @@ static void print_plain(size_t index, const facts *f)
         print_host_plain(&f->info);
 }
 
-/* Without a window its size is 0, without a ring its state is null. */
+/* A device without a window has window_size 0, and one without a ring has the state null. */
 static void print_extension_json(const facts *f)
 {
     printf(",\"features\":%" PRIu32 ",\"window_size\":%" PRIu64, f->extension.features,
@@ -198,7 +198,7 @@ static int info_show(const options *o, size_t index, const vgpu_found *found)
     return f.result == 0 ? EXIT_OK : complain_result(f.address, f.result);
 }
 
-/* Does @o->device, where given, mean this one? */
+/* Find the address of the device that --device names; empty without that option. */
 static int chosen_address(const options *o, char ret_address[static VGPU_ADDRESS_MAX])
 {
     CLEANUP_VGPU vgpu_device *dev = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vgpu selftest: what needs no host. */
+/* vgpu selftest: checks that need no host. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -21,12 +21,12 @@ static void check_identity(selftest *t)
         fail(t, "PRIORITY is %" PRIu32, priority);
 }
 
-/* Make what a reset clears differ from its reset value, as far as a guest can without asserting an
+/* Give each register that a reset clears another value, as far as a guest can without asserting an
  * interrupt that perhaps nobody answers. */
 static void dirty_registers(selftest *t)
 {
     set(t, VGPU_REG_REQUEST_LEN, 0);
-    set(t, VGPU_REG_DOORBELL, 1); /* ERROR, INVALID_LENGTH, without the host */
+    set(t, VGPU_REG_DOORBELL, 1); /* the device itself answers: ERROR, INVALID_LENGTH */
     settle(t);
 
     set(t, VGPU_REG_IRQ_STATUS, VGPU_IRQ_COMPLETION);
@@ -118,8 +118,8 @@ static void check_irq_ctrl(selftest *t)
     expect_register(t, VGPU_REG_IRQ_CTRL, 0, "IRQ_CTRL");
 }
 
-/* Each word its own value, so that a write in the wrong place is found, and then its inverse, so
- * that each bit is once 0 and once 1. */
+/* Each word gets a value of its own, so that the check finds a write in the wrong place, and then
+ * the inverse, so that each bit is once 0 and once 1. */
 static void check_request_buffer(selftest *t)
 {
     static const uint32_t masks[] = {0, 0xffffffff};
@@ -172,7 +172,8 @@ static void check_doorbell_values(selftest *t)
     static const uint32_t ignored[] = {0, 2, 3, 0x80000000, 0x80000001, 0xffffffff};
     uint32_t status = settle(t);
 
-    /* Were one of them taken, the empty request would change STATUS or set IRQ_STATUS at once. */
+    /* If the device took one of them, the empty request would change STATUS or set IRQ_STATUS at
+     * once. */
     set(t, VGPU_REG_REQUEST_LEN, 0);
     set(t, VGPU_REG_IRQ_STATUS, VGPU_IRQ_COMPLETION);
     for (size_t i = 0; i < ELEMENTSOF(ignored); i++) {
@@ -183,7 +184,7 @@ static void check_doorbell_values(selftest *t)
     }
 }
 
-/* The device judges the length by itself. */
+/* The device judges the length without asking the host. */
 static void expect_length_error(selftest *t, uint32_t length, uint32_t code)
 {
     set(t, VGPU_REG_REQUEST_LEN, length);

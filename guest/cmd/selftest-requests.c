@@ -47,7 +47,8 @@ static void check_irq_status(selftest *t)
     set(t, VGPU_REG_IRQ_STATUS, VGPU_IRQ_COMPLETION);
     expect_register(t, VGPU_REG_IRQ_STATUS, 0, "IRQ_STATUS, cleared");
 
-    /* By the registers alone: with --interrupt the library clears the bit while it waits. */
+    /* The check does this by register accesses alone: with --interrupt the library clears the bit
+     * while it waits. */
     set(t, VGPU_REG_REQUEST_LEN, 0);
     set(t, VGPU_REG_DOORBELL, 1);
     settle(t);
@@ -89,7 +90,8 @@ static void check_second_doorbell(selftest *t)
         r = vgpu_submit(t->dev, &request, sizeof(request.header), t->options->timeout_ms);
         if (!expect_result(t, r, 0, "submit"))
             return;
-        set(t, VGPU_REG_DOORBELL, 1); /* ignored while BUSY, the same request again if not */
+        set(t, VGPU_REG_DOORBELL,
+            1); /* the device ignores it while BUSY; otherwise it is the same request again */
         r = vgpu_wait(t->dev, t->options->timeout_ms);
         if (!expect_result(t, r, 0, "wait"))
             return;

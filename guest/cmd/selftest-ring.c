@@ -23,7 +23,7 @@ static bool is_offered(selftest *t)
     return false;
 }
 
-/* NULL when the check is skipped or has failed. */
+/* Returns NULL when the check is skipped or has failed. */
 static vgpu_ring *open_checked(selftest *t)
 {
     vgpu_ring *ring = NULL;
@@ -89,7 +89,8 @@ static void check_extension_registers(selftest *t)
     expect_register(t, VGPU_REG_RING_DOORBELL, 0, "RING_DOORBELL");
 }
 
-/* Nobody has the ring: what it is made of holds what is written. */
+/* While the ring is on, its registers keep their values. While it is off, they hold what is
+ * written. */
 static void check_ring_registers(selftest *t)
 {
     static const uint32_t ignored[] = {2, 3, 4, 0x80000000, 0xffffffff};
@@ -118,7 +119,7 @@ static void check_ring_registers(selftest *t)
 
 /* ---- The window ------------------------------------------------------------------- */
 
-/* A word in each page, and at the very ends. */
+/* The check writes a word in each page, and the first and the last one. */
 static void check_window(selftest *t)
 {
     CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
@@ -155,7 +156,7 @@ static void check_ring_nops(selftest *t)
     if (!ring)
         return;
 
-    /* Full, and more than once around. */
+    /* The ring is filled, and more often than once around. */
     for (uint32_t i = 0; i < ENTRIES; i++)
         vgpu_job_nop(&jobs[i]);
     for (int turn = 0; turn < 4 && !t->failed; turn++) {
@@ -222,7 +223,7 @@ static void check_ring_errors(selftest *t)
     }
 }
 
-/* An index that leads nowhere ends this ring, and no other. */
+/* An index that makes no sense ends this ring, and the next one works. */
 static void check_broken_ring(selftest *t)
 {
     CLEANUP_VGPU_RING vgpu_ring *ring = open_checked(t);
@@ -262,7 +263,7 @@ static void check_broken_ring(selftest *t)
 
 #define N 20000u
 
-/* Small whole numbers, of which every type holds all sums and products exactly. */
+/* The elements are small whole numbers: every type holds all their sums and products exactly. */
 static int number(size_t i, int seed)
 {
     return (int) ((i * 7 + (size_t) seed * 11) % 23) - 11;

@@ -53,7 +53,7 @@ static element cpu_sum(vgpu_type type, element a, element b)
     return c;
 }
 
-/* The same bits; of a NaN, only that it is one. */
+/* Are these the same bits? One NaN is as good as another. */
 static bool is_same(vgpu_type type, element x, element y)
 {
     if (type == VGPU_FLOAT32 && isnan(x.f32))
@@ -63,7 +63,7 @@ static bool is_same(vgpu_type type, element x, element y)
     return x.u64 == y.u64;
 }
 
-/* Add @n elements on both sides and compare. */
+/* Add @n elements on the device and here, and compare. */
 static void compare_vectors(selftest *t, vgpu_type type, const uint8_t *a, const uint8_t *b,
                             size_t n)
 {
@@ -99,7 +99,7 @@ static uint64_t next_random(uint64_t *state)
     return *state;
 }
 
-/* Every bit pattern can come up, so floating-point numbers of every size do. */
+/* The bits are random, so floating-point numbers of every size come up. */
 static void check_lengths(selftest *t, vgpu_type type)
 {
     static uint8_t a[MAX_BYTES], b[MAX_BYTES];
@@ -115,7 +115,7 @@ static void check_lengths(selftest *t, vgpu_type type)
         compare_vectors(t, type, a, b, lengths[i]);
 }
 
-/* Each special value with each. */
+/* Add each special value to each. */
 static void check_pairs(selftest *t, vgpu_type type, const element *values, size_t n)
 {
     static uint8_t a[MAX_BYTES], b[MAX_BYTES];

@@ -42,7 +42,7 @@ bool expect_register(selftest *t, uint32_t offset, uint32_t value, const char *w
     return found == value;
 }
 
-/* A result by the name it has in the tables. */
+/* The name that a result has in the tables. */
 static const char *result_name(int result)
 {
     return result > 0 ? vgpu_error_to_string((uint32_t) result) : vgpu_strerror(result);
@@ -80,7 +80,7 @@ static size_t count_checks(const check *checks)
     return n;
 }
 
-/* Returns whether it passed (or was skipped). */
+/* Returns whether the check has passed or was skipped. */
 static bool run_check(selftest *t, const check *c, size_t number)
 {
     t->failed = false;

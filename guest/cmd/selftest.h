@@ -28,17 +28,19 @@ extern const check request_checks[];
 extern const check vector_checks[];
 extern const check ring_checks[];
 
-/* Registers. The offset is a constant, so these cannot fail. */
+/* Read and write a register. The offset is a constant, so these cannot fail. */
 uint32_t get(selftest *t, uint32_t offset);
 void set(selftest *t, uint32_t offset, uint32_t value);
 
 /* Fail the running check and say why. */
 void fail(selftest *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Fail it unless @offset reads as @value. Returns whether it does. */
+/* Fail the running check unless the register at @offset reads as @value. Returns whether it does.
+ */
 bool expect_register(selftest *t, uint32_t offset, uint32_t value, const char *when);
 
-/* Fail it unless @result, of a call of the library, is @wanted. Returns whether it is. */
+/* Fail the running check unless @result, of a call of the library, is @wanted. Returns whether it
+ * is. */
 bool expect_result(selftest *t, int result, int wanted, const char *what);
 
 /* Wait until the device is not BUSY, and return STATUS. Fails the check at the time-out. */

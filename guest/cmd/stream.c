@@ -33,7 +33,7 @@ static int complain_remainder(const stream *s, const options *o)
     return EXIT_USAGE;
 }
 
-/* Fill in a stream for @fd, which it owns from now on. */
+/* Fill in a stream for @fd. The stream owns @fd from now on. */
 static int stream_take(int fd, const char *name, const char *mode, stream *s)
 {
     s->name = name;
@@ -102,7 +102,8 @@ int stream_check_sizes(const options *o, const stream *a, const stream *b)
             (uint64_t) inputs[i]->st.st_size % vgpu_type_size(o->type) != 0)
             return complain_remainder(inputs[i], o);
 
-    /* Standard input may have been read from already, so its size is not what is left of it. */
+    /* Somebody may have read from the standard input already: its size is not what is left of it.
+     */
     if (b && stream_is_regular(a) && stream_is_regular(b) && ftello(a->file) == 0 &&
         ftello(b->file) == 0 && a->st.st_size != b->st.st_size)
         return complain_lengths(a, b);

@@ -13,36 +13,36 @@ typedef struct stream {
     struct stat st;
 } stream;
 
-/* Open a file, or the standard input or output for "-". Each returns an exit code and has printed a
- * message if that is not 0. */
+/* Open a file, or the standard input or output for "-". Each returns an exit code, and prints a
+ * message unless that is 0. */
 int stream_open_input(const char *name, stream *s);
 
-/* Does not empty the file before it is known to be none of the @n inputs. */
+/* The file is emptied only when it is known to be none of the @n inputs. */
 int stream_open_output(const char *name, const stream *const *inputs, size_t n, stream *s);
 
-/* Close what was written: a full disk shows here. Returns @code, or an exit code of its own in
- * place of 0. */
+/* Close an output. A full disk may show only here. Returns @code, or an exit code of its own where
+ * @code is 0. */
 int stream_close_output(stream *s, int code);
 
 /* Is it a file with a size? */
 bool stream_is_regular(const stream *s);
 
-/* See what can be seen before the output is touched: that @a, and @b if it is not NULL, hold whole
- * elements, and as many of them. A pipe shows its length at its end only. */
+/* Check what can be checked before the output is touched: that @a, and @b if it is not NULL, hold
+ * whole elements, and the same number of them. The length of a pipe is known only at its end. */
 int stream_check_sizes(const options *o, const stream *a, const stream *b);
 
 /* Read the next @size bytes, fewer at the end. */
 int stream_read(const options *o, stream *s, void *ret, size_t size, size_t *ret_bytes);
 
-/* Read all of it into memory that the caller frees. */
+/* Read the whole stream into memory that the caller frees. */
 int stream_read_all(const options *o, stream *s, void **ret, size_t *ret_bytes);
 
-/* Does the command have its output, and at most one operand from the standard input? @b may be
- * NULL. Returns an exit code likewise. */
+/* Check that the command has its output, and that at most one operand is the standard input. @b may
+ * be NULL. Prints a message unless it returns 0. Returns an exit code. */
 int check_operands(const options *o, const char *command, const char *a, const char *b,
                    bool has_output);
 
-/* Messages, and the exit code that goes with them. */
+/* Print a message, and return the exit code that goes with it. */
 int complain_file(const stream *s, int error);
 int complain_lengths(const stream *a, const stream *b);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vgpu: the command inside a guest. Options and the choice of the subcommand. */
+/* vgpu: the command inside a guest. This file reads the options and chooses the subcommand. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>

@@ -4,8 +4,8 @@
 
 #include "ring.h"
 
-/* Fill in @o for a pointer. What does not lie in the window gets an offset that the check refuses.
- */
+/* Fill in @o for a pointer. A pointer that is not into the window gets an offset that the check
+ * refuses. */
 static void job_place(const vgpu_ring *ring, const void *memory, uint32_t stride, VGPUOperand *o)
 {
     o->stride = stride;
@@ -13,7 +13,7 @@ static void job_place(const vgpu_ring *ring, const void *memory, uint32_t stride
         o->offset = UINT64_MAX;
 }
 
-/* By the rules of the header that the host has too. */
+/* The rules are in a header that the host uses too. */
 static int job_finish(const vgpu_ring *ring, const VGPUSubmission *submission, vgpu_job *ret)
 {
     bool repeatable;

@@ -7,8 +7,8 @@
 
 #include "ring-pipeline.h"
 
-/* Bytes of one operand of a piece: large against what a request costs, small against a processor's
- * cache, in which it is copied and computed. */
+/* Bytes of one operand of a piece. Computing a piece must take long compared with the request
+ * itself; and a piece must fit into a processor's cache, where it is copied and computed. */
 #define PIECE_MAX (UINT64_C(256) << 10)
 
 #define UNIT_MASK ((uint64_t) HEAP_UNIT - 1)
@@ -33,7 +33,7 @@ static double as_double(vgpu_type type, vgpu_value v)
     return type == VGPU_FLOAT32 ? (double) v.float32 : v.float64;
 }
 
-/* NaN if either is one; the zeros are in order too, as the host has them. */
+/* The host's rules: NaN if either is one, and -0 is smaller than 0. */
 static bool replaces(double x, double by, bool smallest)
 {
     if (isnan(x) || isnan(by))
@@ -133,7 +133,8 @@ static uint32_t work_operands(const work *w)
     return w->c ? 3 : w->b ? 2 : 1;
 }
 
-/* As large as the window allows, and several of them if there is more than one. */
+/* Choose the size of a piece, as large as the window allows, and how many there are at a time:
+ * several, unless one piece is all. */
 static int work_divide(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages)
 {
     uint64_t each = vgpu_window_largest(ring) / work_operands(w), most = (uint64_t) n * w->element;
@@ -152,7 +153,8 @@ static int work_divide(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages)
     return 0;
 }
 
-/* Again when another thread has taken memory between the look at what there is and the taking. */
+/* Another thread can take memory between the look at what is free and the allocation: look again
+ * then. */
 static int work_begin(vgpu_ring *ring, size_t n, work *w, uint32_t *ret_stages, pipeline **ret)
 {
     int r;
@@ -199,7 +201,7 @@ static int work_run(vgpu_ring *ring, work *w, size_t n, int timeout_ms, size_t *
     return r;
 }
 
-/* By the rules of the header that the host has too. */
+/* The rules are in a header that the host uses too. */
 static bool is_supported(uint32_t opcode, vgpu_type type, bool vector)
 {
     const VGPUSubmission s = {.opcode = opcode, .type = type};

@@ -5,11 +5,11 @@
 
 #include "ring-pipeline.h"
 
-/* A block of c: @rows of it and @columns, from a block of a that is @rows high and one of b that is
- * @columns wide. */
+/* A block of c of so many rows and columns. It is the product of a block of a with as many rows and
+ * a block of b with as many columns. */
 typedef struct block {
     size_t rows, columns;
-    uint64_t a_bytes, b_bytes; /* up to multiples of HEAP_UNIT */
+    uint64_t a_bytes, b_bytes; /* rounded up to multiples of HEAP_UNIT */
     uint64_t bytes;            /* all three */
 } block;
 
@@ -30,7 +30,7 @@ static size_t least(uint64_t x, size_t y)
     return x < y ? (size_t) x : y;
 }
 
-/* The block of b has half of what there is, that of a with its part of c the rest. */
+/* The block of b gets half of the memory, and the blocks of a and c get the rest. */
 static int product_choose_block(const product *p, uint64_t largest, block *ret)
 {
     uint64_t elements = largest < 3 * HEAP_UNIT ? 0 : (largest - 3 * HEAP_UNIT) / p->element;
@@ -54,7 +54,7 @@ static int product_choose_block(const product *p, uint64_t largest, block *ret)
     return 0;
 }
 
-/* Copy @rows of @bytes each between rows that lie differently far apart. */
+/* Copy @rows rows of @bytes each. The two sides have their rows at different distances. */
 static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t from_stride,
                       size_t rows, size_t bytes)
 {
@@ -62,7 +62,7 @@ static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t
         memcpy(to + i * to_stride, from + i * from_stride, bytes);
 }
 
-/* @rows and @columns of c, from @row and @column on. Its part of b is in the window already. */
+/* Compute the block of c at @row and @column. The block of b is in the window already. */
 static int product_block(const product *p, const block *b, stage *s, size_t row, size_t rows,
                          size_t column, size_t columns, int timeout_ms)
 {
@@ -124,8 +124,8 @@ int vgpu_compute_matmul(vgpu_ring *ring, vgpu_type type, const void *a, const vo
     if (m == 0 || n == 0 || k == 0)
         return -ERANGE;
 
-    /* Again when another thread has taken memory between the look at what there is and the taking.
-     */
+    /* Another thread can take memory between the look at what is free and the allocation: look
+     * again then. */
     do {
         r = product_choose_block(&p, vgpu_window_largest(ring), &size);
         if (r < 0)

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Between two tries of a request that the host turned away for the moment. */
+/* The longest pause before a request is repeated that the host has turned away for the moment. */
 #define RETRY_PAUSE_MAX_NS 100000000u
 
 static void pipeline_destroy(pipeline *p)
@@ -14,7 +14,7 @@ static void pipeline_destroy(pipeline *p)
     free(p);
 }
 
-/* Callbacks of a ring never run at the same time, so they need no lock for what is theirs. */
+/* The callbacks of a ring never run at the same time, so what only they use needs no lock. */
 static void pipeline_left(vgpu_ring *ring, const vgpu_completion *completion)
 {
     pipeline *p = completion->userdata;

@@ -5,7 +5,7 @@
 
 #include "device.h"
 
-/* Between two tries of a request that the host turned away for the moment. */
+/* The longest pause before a request is repeated that the host has turned away for the moment. */
 #define RETRY_PAUSE_MAX_NS 100000000u
 
 static const struct {
@@ -49,7 +49,7 @@ size_t vgpu_vector_max(vgpu_type type)
     return type_is_valid(type) ? VGPU_REQUEST_DATA_MAX / (2 * vgpu_type_size(type)) : 0;
 }
 
-/* One request; @bytes of each vector. */
+/* Do one request, with @bytes of each vector. */
 static int vector_add_once(vgpu_device *dev, uint32_t opcode, const uint8_t *a, const uint8_t *b,
                            uint32_t bytes, deadline until, uint8_t *c)
 {
