@@ -3,8 +3,8 @@
 
 #include <time.h>
 
-/* Looks without any pause. Each is an exit to the host, a few microseconds: about as long as an
- * idle host needs for a small request. */
+/* How many looks there are without a pause. Each look is an exit to the host and takes a few
+ * microseconds; together they last about as long as an idle host needs for a small request. */
 #define SPINS 16
 
 deadline deadline_after(int timeout_ms)
@@ -66,7 +66,7 @@ bool backoff_pause(backoff *b, deadline d, uint64_t max_ns)
         return true;
     }
 
-    /* A quarter of the time so far: whatever the length of the wait, it ends at most that late. */
+    /* A quarter of the wait so far: so a wait ends at most a quarter later than it could. */
     pause = (now - b->start) / 4;
     if (pause < NSEC_PER_USEC)
         pause = NSEC_PER_USEC;
@@ -76,6 +76,6 @@ bool backoff_pause(backoff *b, deadline d, uint64_t max_ns)
         pause = left;
 
     ts = to_timespec(pause);
-    nanosleep(&ts, NULL); /* when a signal cuts it short, the next look is early: no harm */
+    nanosleep(&ts, NULL); /* a signal may cut it short: the next look is early then */
     return true;
 }

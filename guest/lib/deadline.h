@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Points in time to wait for, and waiting for something that sends no event. */
+/* Points in time, and ways to wait until one of them. */
 #ifndef VGPU_GUEST_DEADLINE_H
 #define VGPU_GUEST_DEADLINE_H
 
@@ -20,8 +20,8 @@ deadline deadline_after(int timeout_ms);
 /* Nanoseconds from @now to @d, 0 when that has passed. */
 uint64_t deadline_left(deadline d, uint64_t now);
 
-/* A condition, and waiting for it until @d with @lock held, which is free meanwhile. Returns 0, for
- * no reason too, or -ETIMEDOUT. */
+/* Make a condition, and wait for it until @d. @lock is held, but free during the wait. Waiting
+ * returns 0, sometimes for no reason, or -ETIMEDOUT. */
 void deadline_cond_init(pthread_cond_t *cond);
 int deadline_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, deadline d);
 

@@ -19,7 +19,7 @@ static void cleanup_device(vgpu_device **dev)
     vgpu_close(*dev);
 }
 
-/* Bring a PCI address into the form of sysfs. */
+/* Write a PCI address as sysfs writes it. */
 static int parse_address(const char *name, char ret_address[static VGPU_ADDRESS_MAX])
 {
     unsigned int domain = 0, bus, slot, function;
@@ -64,8 +64,8 @@ static int choose_address(const vgpu_paths *paths, const char *name,
     return 0;
 }
 
-/* Without this the registers read as all ones. A device that has a driver is enabled already, and
- * the kernel would refuse. */
+/* The registers of a device that is not enabled read as all ones. A device that has a driver is
+ * enabled already, and the kernel would refuse to enable it. */
 static int enable_memory(const vgpu_paths *paths, const char *address)
 {
     uint32_t enabled;
@@ -100,7 +100,8 @@ static int map_registers(vgpu_device *dev, const vgpu_paths *paths)
     return 0;
 }
 
-/* A tag that other programs are not likely to use; it counts up from here. */
+/* Choose a tag that other programs are not likely to use. The tags of this handle count up from it.
+ */
 static uint32_t first_tag(void)
 {
     uint64_t seed = now_nsec() ^ (uint64_t) getpid() << 20;
@@ -150,8 +151,8 @@ int vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret)
     return 0;
 }
 
-/* Of the ways in which the kernel can reset a device, is the one that this device knows among them?
- * The others are for a whole bus or slot, or do nothing to it. */
+/* Can the kernel reset the device in the one way that the device knows? The kernel's other ways are
+ * for a whole bus or slot, or do nothing to the device. */
 static int check_has_flr(const vgpu_paths *paths, const char *address)
 {
     CLEANUP_CLOSE int fd = sysfs_open(paths, address, "reset_method", O_RDONLY);

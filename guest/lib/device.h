@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of this library know of an open device. */
+/* An open device, as the files of this library see it. */
 #ifndef VGPU_GUEST_DEVICE_H
 #define VGPU_GUEST_DEVICE_H
 
@@ -9,7 +9,7 @@
 #include "deadline.h"
 #include "vgpu.h"
 
-/* How far the last request of this handle has come. */
+/* How far the last request of a handle has come. */
 typedef enum request_state {
     REQUEST_NONE,
     REQUEST_SUBMITTED,
@@ -26,7 +26,7 @@ struct vgpu_device {
     vgpu_counters counters;
 
     bool locked;
-    bool ring_locked; /* does it have a ring? */
+    bool ring_locked; /* does this handle have the ring? */
     request_state request;
     uint32_t tag;    /* REQUEST_ID of the last request */
     uint32_t status; /* STATUS that ended it */
@@ -35,7 +35,7 @@ struct vgpu_device {
     int config_fd; /* the PCI configuration space, with uio_fd */
 };
 
-/* Counted register accesses. @offset is a multiple of 4 inside BAR0. */
+/* Access a register, and count the access. @offset is a multiple of 4 inside BAR0. */
 uint32_t device_read(vgpu_device *dev, uint32_t offset);
 void device_write(vgpu_device *dev, uint32_t offset, uint32_t value);
 

@@ -22,7 +22,7 @@ static const char *const answers[VGPU_N_ERRORS] = {
         "the host has stopped this virtual machine's requests (VM_QUARANTINED)",
 };
 
-/* Where libc's text would not say what happened. */
+/* Texts for errnos of which libc's text would not say what happened. */
 static const struct {
     int result;
     const char *text;

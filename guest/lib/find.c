@@ -34,7 +34,7 @@ static vgpu_found found_describe(const vgpu_paths *paths, const char *address)
     return found;
 }
 
-/* Append to an array that has room for a power of two, or for none. */
+/* Append to an array. Its room is always a power of two, or nothing. */
 static int found_append(vgpu_found **list, size_t *n, vgpu_found found)
 {
     if ((*n & (*n - 1)) == 0) {

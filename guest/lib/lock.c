@@ -3,12 +3,13 @@
  * The lock of a device: open file description locks on its resource0 file. They belong to the
  * handle, not to the process, and end with it.
  *
- * Two bytes are locked. GATE is held while waiting for DEVICE, so that a handle that unlocks and at
- * once locks again comes behind the one that has been waiting: fcntl(2) cannot wait with a time
- * limit, and one that only tries from time to time would hardly ever meet the free moment.
+ * Two bytes are locked. A handle holds GATE while it waits for DEVICE. So a handle that unlocks and
+ * at once locks again comes behind the one that has been waiting. Without that, a waiting handle
+ * would hardly ever find the lock free: fcntl(2) cannot wait with a time limit, so the handle only
+ * tries from time to time.
  *
- * The ring has a byte of its own: it is held for as long as the ring is on, and the registers are
- * for everybody meanwhile.
+ * The ring has a byte of its own. A handle holds it for as long as its ring is on, and every handle
+ * can use the registers meanwhile.
  */
 #include <assert.h>
 #include <errno.h>

@@ -2,13 +2,14 @@
 #include "mmio.h"
 
 /*
- * Why not memcpy: the compiler and libc may split, widen or repeat its accesses, and each access
- * here means something to the device. A volatile access of an aligned 32-bit object is one access.
+ * This is not memcpy(), because the compiler and libc may split, widen or repeat its accesses, and
+ * each access here means something to the device. A volatile access of an aligned 32-bit object is
+ * one access.
  *
  * The processor keeps the order of accesses to one device's uncached registers by itself, and the
  * device reads none of our memory; so it is enough to stop the compiler from moving other memory
- * accesses across these. A file of its own, so that the unit tests can put a model of the device
- * in its place.
+ * accesses across these. This is a file of its own, so that the unit tests can put a model of the
+ * device in its place.
  */
 static inline void compiler_barrier(void)
 {

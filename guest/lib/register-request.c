@@ -2,14 +2,15 @@
 /*
  * One request through the registers, and its answer.
  *
- * Under the lock, and while STATUS is not BUSY (a doorbell would be ignored then): the request's
- * words, its length and tag, the doorbell. The device goes to BUSY before the write of the doorbell
- * is over, so what STATUS says from then on is about this request: BUSY while it runs; DONE or
- * ERROR when the answer is complete; IDLE only if somebody reset the device in between. A reset
- * also clears the tag, and a program that ignores the lock writes its own: an answer is ours only
- * while REQUEST_ID is what we wrote.
+ * The library writes the request's words, its length and tag, and then the doorbell. It does so
+ * under the lock, and while STATUS is not BUSY: the device ignores a doorbell while it is BUSY. The
+ * device goes to BUSY before the write of the doorbell is over. So from then on STATUS is about
+ * this request: BUSY while it runs; DONE or ERROR when the answer is complete; IDLE only if
+ * somebody has reset the device in between. A reset also clears the tag, and a program that ignores
+ * the lock writes a tag of its own. So an answer is ours only while REQUEST_ID is what we wrote.
  *
- * What the host answers is checked before it is used: a guest need not trust its host's lengths.
+ * The library checks what the host answers before it uses it: a guest need not trust its host's
+ * lengths.
  */
 #include <assert.h>
 #include <errno.h>
@@ -74,7 +75,7 @@ int vgpu_submit(vgpu_device *dev, const void *request, size_t size, int timeout_
     return device_submit(dev, request, size, deadline_after(timeout_ms));
 }
 
-/* Copy the answer out. Returns 0, -EPROTO for one that is none, or -ENOBUFS. */
+/* Copy the answer out of the registers. Returns 0, -EPROTO when it is malformed, or -ENOBUFS. */
 static int take_response(vgpu_device *dev, void *response, size_t room, VGPUResponse *ret_header,
                          size_t *ret_size)
 {
@@ -93,8 +94,8 @@ static int take_response(vgpu_device *dev, void *response, size_t room, VGPUResp
     return 0;
 }
 
-/* STATUS is ERROR: the code counts. What came with it is handed over if it belongs to it: a device
- * that gave up by itself may still show the answer before. */
+/* STATUS is ERROR, so the result is the error code. An answer is handed over only if its status is
+ * that code: a device that gave up by itself may still show the answer to an earlier request. */
 static int collect_error(vgpu_device *dev, void *response, size_t room, size_t *ret_size)
 {
     uint32_t code = device_read(dev, VGPU_REG_ERROR_CODE);
@@ -122,7 +123,7 @@ static int collect_done(vgpu_device *dev, void *response, size_t room, size_t *r
         return r;
 
     *ret_size = size;
-    return (int) header.status; /* the check has bounded it */
+    return (int) header.status; /* vgpu_response_check() has bounded it */
 }
 
 int vgpu_collect(vgpu_device *dev, void *response, size_t response_size, size_t *ret_size)

@@ -5,7 +5,8 @@
 #include "device.h"
 #include "mmio.h"
 
-/* Atomic: a thread that uses the device's ring touches the registers beside the handle's own. */
+/* The addition is atomic, because threads that use the device's ring touch the registers at the
+ * same time as the thread that uses the handle. */
 static void count_access(uint64_t *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);

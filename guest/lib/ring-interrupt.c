@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ring's interrupt: asking for it, answering it, and the choice to use it. The order of things
- * is explained in ring.h. */
+/* The ring's interrupt: how to ask for it, to answer it, and to choose it. ring.h explains the
+ * order of things. */
 #include <assert.h>
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -120,9 +120,9 @@ static int ring_prepare_sleep(vgpu_ring *ring)
     if (ring->uio_fd < 0)
         return -ENXIO;
     if (ring->leader)
-        return -EBUSY; /* the interrupt that would be read here is the leader's */
+        return -EBUSY; /* reading the interrupt here would take it from the leader */
 
-    /* An interrupt that was there before is answered first, or the descriptor stays readable. */
+    /* Answer an interrupt from before first, or the descriptor stays readable. */
     r = uio_sleep(ring->uio_fd, -1, 0);
     woken = r == 0;
     if (woken) {

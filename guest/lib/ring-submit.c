@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Putting requests on the ring. The order of things is explained in ring.h. */
+/* Putting requests on the ring. ring.h explains the order of things. */
 #include <assert.h>
 #include <errno.h>
 
 #include "ring.h"
 #include "shared.h"
 
-/* How many submission entries are free, by what we know of sq_head. */
+/* How many submission entries are free, as far as sq_head was read. */
 static uint32_t ring_free_entries(const vgpu_ring *ring)
 {
     return ring->entries - (ring->sq_tail - ring->sq_head);
 }
 
-/* Look at sq_head anew. A host that moves it backwards or past what there is ends the ring. */
+/* Read sq_head again. When the host has moved it backwards, or past what we have submitted, the
+ * ring ends. */
 static void ring_update_head(vgpu_ring *ring)
 {
     uint32_t head = shared_load(&ring->header->sq_head);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Taking completions from the ring. The order of things is explained in ring.h. */
+/* Taking completions from the ring. ring.h explains the order of things. */
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -7,10 +7,10 @@
 #include "ring.h"
 #include "shared.h"
 
-/* Between two looks at RING_CTRL: rare enough to cost nothing. */
+/* The time between two looks at RING_CTRL. They are so rare that they cost nothing. */
 #define CHECK_INTERVAL_NS 250000000u
 
-/* Hand a completion to the thread that it is for. */
+/* Hand a completion to the thread that waits for it, or will. */
 static void slot_hand_over(vgpu_ring *ring, slot *s)
 {
     ring_request *request = s->request;
@@ -51,12 +51,12 @@ void ring_fail(vgpu_ring *ring, int result)
             slot_end(ring, &ring->slots[i]);
         }
 
-    /* Who breaks the rules shall at least stop. */
+    /* The host has broken the rules: tell it to stop. */
     if (result == -EPROTO)
         device_write(ring->dev, VGPU_REG_RING_CTRL, 0);
 }
 
-/* The slot that a tag of the host's means, or NULL. */
+/* Returns the slot that the tag of a completion means, or NULL. */
 static slot *ring_find_slot(vgpu_ring *ring, uint64_t tag)
 {
     uint32_t number = tag & UINT16_MAX;
@@ -87,13 +87,14 @@ static bool ring_take_entry(vgpu_ring *ring, uint32_t index)
     return true;
 }
 
-/* Where no device is, a machine reads ones, and QEMU zeros. */
+/* Where there is no device, the registers of a real machine read as ones, and those of QEMU as
+ * zeros. */
 static bool device_is_gone(vgpu_device *dev)
 {
     return device_read(dev, VGPU_REG_EXT_MAGIC) != VGPU_EXT_MAGIC;
 }
 
-/* The window makes no sense. */
+/* The content of the window makes no sense: the device is gone, or the host is wrong. */
 static void ring_fail_senseless(vgpu_ring *ring)
 {
     ring_fail(ring, device_is_gone(ring->dev) ? -ENODEV : -EPROTO);
@@ -121,7 +122,7 @@ uint32_t ring_harvest(vgpu_ring *ring)
             return before;
         }
 
-    /* All of it is copied before the host may write there again. */
+    /* Everything is copied before cq_head allows the host to write there again. */
     shared_barrier();
     ring->cq_head += n;
     shared_store(&ring->header->cq_head, ring->cq_head);
@@ -161,7 +162,7 @@ uint32_t ring_check(vgpu_ring *ring, bool now)
     ring->next_check = clock + CHECK_INTERVAL_NS;
     failure = ring_failure_of(ring->dev, device_read(ring->dev, VGPU_REG_RING_CTRL));
     if (failure != 0) {
-        ring_harvest(ring); /* what was complete before that is so */
+        ring_harvest(ring); /* take what was complete before the ring ended */
         ring_fail(ring, failure);
     }
     return before - ring->outstanding;
@@ -195,7 +196,7 @@ void ring_call_back(vgpu_ring *ring)
         vgpu_completion completion = s->completion;
         vgpu_callback callback = s->callback;
 
-        slot_release(ring, s); /* so that it can submit */
+        slot_release(ring, s); /* so that the callback can submit */
         ring_unlock(ring);
         callback(ring, &completion);
         ring_lock(ring);

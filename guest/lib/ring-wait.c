@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Waiting for completions, in one thread or in several. The order of things is explained in
- * ring.h. */
+/* Waiting for completions, in one thread or in several. ring.h explains the order of things. */
 #include <assert.h>
 #include <errno.h>
 #include <time.h>
@@ -12,11 +11,11 @@
 
 #define PAUSE_MAX_NS 1000000u
 
-/* Between two looks at memory. A wait that has such pauses is so long already that this adds little
- * to it, and they make it cheap. */
+/* The longest pause between two looks at memory. Only a long wait has such pauses: they add little
+ * to it, and make it cheap. */
 #define LOOK_PAUSE_MAX_NS 10000000u
 
-/* A sleep ends after that long, to see whether the ring is still there. */
+/* A sleep ends after this time, to see whether the ring is still on. */
 #define SLEEP_MAX_NS 250000000u
 
 static void relax(void)
@@ -48,7 +47,7 @@ static bool sleeper_is_over(const ring_sleeper *s)
     return s->request ? !s->request->slot : s->woken;
 }
 
-/* Has the leader something else to do than to lead? */
+/* Is there something else to do for the leader than to lead? */
 static bool leader_is_over(const vgpu_ring *ring, const ring_sleeper *s)
 {
     return sleeper_is_over(s) || ring_must_call(ring);
@@ -92,7 +91,7 @@ void ring_wake(vgpu_ring *ring, ring_sleeper *s)
     } else if (ring->armed > 0) {
         ring->armed = 0;
         (void) !write(ring->wake_fd, &one,
-                      sizeof(one)); /* cannot fail: the counter is far from full */
+                      sizeof(one)); /* this cannot fail, because the counter is far from full */
     }
 }
 
@@ -112,7 +111,8 @@ void ring_wake_any(vgpu_ring *ring)
     assert(ring->n_any == 0);
 }
 
-/* The leader has gone: the next one is whoever has waited longest and is not over. */
+/* The leader has gone. The next one is the thread that has waited longest and whose wait is not
+ * over. */
 static void ring_pass_on(vgpu_ring *ring)
 {
     ring_sleeper *s;
@@ -128,7 +128,8 @@ static void ring_pass_on(vgpu_ring *ring)
 
 /* ---- The leader, by interrupt ----------------------------------------------------- */
 
-/* One sleep. Returns how many have ended, or -ETIMEDOUT at @until, or another negative errno. */
+/* Sleep once. Returns how many requests have ended, -ETIMEDOUT at @until, or another negative
+ * errno. */
 static int leader_sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
 {
     size_t armed = ring_has_followers(ring) ? 1 : wanted;
@@ -153,7 +154,7 @@ static int leader_sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
     if (r < 0 && r != -ETIMEDOUT)
         return r;
 
-    /* A ring that fails interrupts too. */
+    /* A ring that fails causes an interrupt, too. */
     n = ring_harvest(ring);
     if (n == 0)
         n = ring_check(ring, interrupted);
@@ -162,8 +163,9 @@ static int leader_sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
     return (int) n;
 }
 
-/* Somebody else's interrupts on our line, or a host that makes too many, shall not take all of the
- * processor: pauses begin when many in a row have brought nothing. */
+/* Other devices can interrupt on the same line, and a host can interrupt too often. That must not
+ * take all of the processor's time: after many interrupts in a row that brought nothing, there are
+ * pauses. */
 static int leader_wait_sleeping(vgpu_ring *ring, const ring_sleeper *s, size_t wanted,
                                 deadline until)
 {
@@ -230,13 +232,13 @@ static int leader_run(vgpu_ring *ring, const ring_sleeper *s, size_t wanted, dea
     return r;
 }
 
-/* Returns 0 when it is over, or this thread leads; or -ETIMEDOUT. */
+/* Returns 0 when the wait is over or this thread is the leader now, else -ETIMEDOUT. */
 static int ring_follow(vgpu_ring *ring, ring_sleeper *s, deadline until)
 {
     int r = 0;
 
     if (ring->armed > 1)
-        ring_wake(ring, ring->leader); /* it is to be interrupted by the first from now on */
+        ring_wake(ring, ring->leader); /* from now on it must arm for the first completion */
     deadline_cond_init(&s->cond);
     while (r == 0 && !sleeper_is_over(s) && ring->leader != s)
         r = deadline_cond_wait(&s->cond, &ring->lock, until);
@@ -280,7 +282,7 @@ static int ring_sleep(vgpu_ring *ring, ring_request *request, size_t wanted, dea
     return sleeper_is_over(&s) ? 0 : r;
 }
 
-/* Wait until one more callback has returned: another thread is in one. */
+/* Another thread is in a callback: wait until one more callback has returned. */
 static int ring_wait_called(vgpu_ring *ring, deadline until)
 {
     return deadline_cond_wait(&ring->called, &ring->lock, until);
@@ -347,7 +349,7 @@ void ring_leave(ring_request *request, vgpu_callback callback, void *userdata)
     request->slot = NULL;
 }
 
-/* Take out of the queue of what has ended. */
+/* Take a completion out of the queue of what has ended. */
 static void take_one(vgpu_ring *ring, slot *wanted, vgpu_completion *ret)
 {
     slot_queue rest = {0};
@@ -415,12 +417,13 @@ static int ring_wait_room(vgpu_ring *ring, deadline until)
         if (ring->failure != 0)
             return ring->failure;
 
-        /* Slots become free by completions. Entries by sq_head, for which there is no event, but it
-         * moves only right after a completion. */
+        /* A slot becomes free by a completion. An entry becomes free when sq_head moves. There is
+         * no event for that, but it happens only right after a completion. */
         if (ring->n_free == 0) {
             if (ring->to_take.n > 0)
                 return -EAGAIN;
-            /* What waits for a thread that calls back is freed by that, and by no completion. */
+            /* Another thread runs callbacks, and frees the slots of those that it has yet to run.
+             */
             r = ring->to_call.n > 0 ? ring_wait_called(ring, until)
                                     : ring_sleep(ring, NULL, 1, until);
             if (r < 0)

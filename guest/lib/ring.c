@@ -18,7 +18,7 @@
 #define PAUSE_MAX_NS 1000000u
 #define CLOSE_TIMEOUT_MS 1000
 
-/* Bits of a tag that are the slot's index. */
+/* The low 16 bits of a tag are the index of the slot. */
 static_assert(VGPU_RING_ENTRIES_MAX <= UINT16_MAX, "an index fits");
 
 static void cleanup_ring(vgpu_ring **ring)
@@ -26,8 +26,8 @@ static void cleanup_ring(vgpu_ring **ring)
     vgpu_ring_close(*ring);
 }
 
-/* Write-combining, where the kernel offers it for a prefetchable BAR: for memory it is never slower
- * than uncached, which is what the other file gives. */
+/* Map the window write-combining where the kernel offers that, which it does for a prefetchable
+ * BAR: for memory it is never slower than uncached, which is what the other file gives. */
 static int open_window(const vgpu_paths *paths, const char *address)
 {
     int fd = sysfs_open(paths, address, "resource2_wc", O_RDWR);
@@ -62,7 +62,7 @@ static int ring_map_window(vgpu_ring *ring, uint64_t size)
     return 0;
 }
 
-/* The ring lies at the beginning of the window, and the rest is to be had. */
+/* The ring lies at the beginning of the window. The rest is for vgpu_window_alloc(). */
 static int ring_divide_window(vgpu_ring *ring)
 {
     uint64_t size = vgpu_ring_size(ring->entries);
@@ -89,7 +89,7 @@ static int ring_make_slots(vgpu_ring *ring)
     return 0;
 }
 
-/* Wait until RING_CTRL reads as something else than @state. */
+/* Wait until RING_CTRL no longer reads as @state. */
 static int leave_state(vgpu_device *dev, uint32_t state, deadline until, uint32_t *ret_state)
 {
     backoff pause = {0};
@@ -103,7 +103,7 @@ static int leave_state(vgpu_device *dev, uint32_t state, deadline until, uint32_
     return 0;
 }
 
-/* Stop what an owner before us has left, or we ourselves. */
+/* Turn off a ring: our own, or one that an earlier owner has left on. */
 static int turn_off(vgpu_device *dev, deadline until)
 {
     backoff pause = {0};
@@ -123,7 +123,7 @@ static int turn_off(vgpu_device *dev, deadline until)
     return 0;
 }
 
-/* All that the ring has of content, before anybody looks at it. */
+/* Write everything that a new ring contains. The host does not look at it yet. */
 static void ring_prepare(vgpu_ring *ring, uint32_t first_index)
 {
     memset(ring->window + ring->offset, 0, (size_t) vgpu_ring_size(ring->entries));

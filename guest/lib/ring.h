@@ -2,9 +2,9 @@
 /*
  * A ring that is on, and why nothing gets lost on it.
  *
- * Two sides write: the guest sq_tail, cq_head, cq_event and submission entries; the mediator
- * sq_head, cq_tail, sq_event and completion entries. Each index has one writer and only grows
- * (modulo 2^32), so there is nothing to lock. What has to be in order:
+ * The guest writes sq_tail, cq_head, cq_event and submission entries. The mediator writes sq_head,
+ * cq_tail, sq_event and completion entries. Each index has one writer and only grows (modulo 2^32),
+ * so the two sides need no lock. What has to be in order:
  *
  *   Content. An entry is written before the index that publishes it (shared_store: release), and
  *   read after it (shared_load: acquire). The window may be mapped write-combining, where a
@@ -12,33 +12,36 @@
  *   before sq_tail is moved and after cq_tail is read. It costs one instruction a batch. It also
  *   covers the operands, which the caller has written before it submits.
  *
- *   Doorbells. The mediator goes to sleep after: write sq_event = what it has seen; barrier; read
- *   sq_tail again. We, after moving sq_tail: barrier; read sq_event. Of two sides that each write
- *   one word, have a full barrier, and read the other's word, at least one reads the new value: so
- *   either it sees our entry and does not sleep, or we see its event and ring. Which it is when
- * both do costs one doorbell too many, never one too few.
+ *   Doorbells. Before the mediator sleeps, it writes into sq_event how far it has come, has a
+ *   barrier, and reads sq_tail again. After we have moved sq_tail, we have a barrier and read
+ *   sq_event. When two sides each write one word, have a full barrier, and read the other's word,
+ * at least one of them reads the new value. So either the mediator sees our entry and does not
+ * sleep, or we see its event and ring. If both happen, there is one doorbell too many, never one
+ * too few.
  *
- *   Interrupts, the same with the sides exchanged: we write cq_event = the index whose completion
- *   shall interrupt; barrier; read cq_tail again; sleep. While nobody sleeps, cq_event is half a
- *   circle away, so that the device is left alone.
+ *   Interrupts are the same with the sides exchanged. We write into cq_event the index of the
+ *   completion that shall interrupt, have a barrier, read cq_tail again, and sleep. While nobody
+ *   sleeps, cq_event is half a circle away, so that the host does not interrupt.
  *
  *   INTx. The device holds the line while RING_IRQ_STATUS and RING_IRQ_CTRL are set; the kernel's
- *   uio_pci_generic then sets Interrupt Disable and counts up /dev/uioN. After waking: clear
- *   RING_IRQ_STATUS, clear Interrupt Disable, barrier, read cq_tail. A completion before that read
- * is seen by it; one after finds the line free and unmasked, and wakes the next sleep. When nothing
- *   has woken us since, both are clear still, and sleeping costs no register access at all.
+ *   uio_pci_generic then sets Interrupt Disable and counts up /dev/uioN. After waking we clear
+ *   RING_IRQ_STATUS, clear Interrupt Disable, have a barrier, and read cq_tail. That read sees a
+ *   completion that comes before it; a completion that comes after it finds the line free and
+ *   unmasked, and wakes the next sleep. As long as no interrupt comes, both stay clear, and
+ * sleeping costs no register access at all.
  *
  * Room. A request has a slot of ours from its submission until its completion is taken, and there
- * are as many slots as entries. Hence the requests that wait, run, or have a completion that we
- * have not copied are never more than the completion ring is long, and the mediator's rule never
- * makes it wait for cq_head, about whose moves we do not tell it. A submission entry is free when
- * sq_head has passed it, which can be later than its completion, behind one that takes longer.
+ * are as many slots as entries. So the completion ring has room for all requests that wait, run, or
+ * have a completion that we have not copied. The mediator waits for cq_head only when that room is
+ * used up; so it never does, and we need not tell it when cq_head moves. A submission entry is free
+ * when sq_head has passed it. That can be later than its completion, when an entry before it takes
+ * longer.
  *
- * Trust. All of the window is the host's to write. We read back nothing that we have written; of
- * what the host writes there are: sq_head and cq_tail, which must be within the ring from our own
- * copies of the indices; sq_event, of which any value costs a doorbell at most; and completions,
- * copied once, whose tag must be that of a slot that is outstanding. What breaks this ends the
- * ring. A host that writes nothing can only make us wait.
+ * Trust. The host can write anywhere in the window. We never read back what we have written
+ * ourselves. We read sq_head and cq_tail, which must be within the ring, counted from our own
+ * copies of the indices; sq_event, which can cost a doorbell at most; and completions, which we
+ * copy once, and whose tag must be that of an outstanding slot. When the host breaks these rules,
+ * the ring ends. A host that writes nothing can only make us wait.
  *
  * Threads. One lock covers everything in struct vgpu_ring, the heap of the window included. It is
  * free while a thread sleeps, spins or is in a callback. Of the threads that wait, one leads: it

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A file of its own, so that a unit test can do something between any two accesses. */
+/* This is a file of its own, so that a unit test can do something between any two accesses. */
 #include "shared.h"
 
 uint32_t shared_load(const uint32_t *index)
@@ -17,7 +17,7 @@ void shared_barrier(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-/* Atomic, so that the compiler neither repeats nor splits what it reads and writes. */
+/* The accesses are atomic, so that the compiler neither repeats nor splits them. */
 void shared_copy_in(void *ret, const void *from_shared, size_t size)
 {
     const uint64_t *from = from_shared;

@@ -8,7 +8,7 @@
 
 #include "vgpu.h"
 
-/* The two roots, with the defaults filled in. */
+/* The roots of the two file systems, or their defaults. */
 const char *paths_sysfs(const vgpu_paths *paths);
 const char *paths_dev(const vgpu_paths *paths);
 
@@ -20,8 +20,8 @@ int sysfs_open(const vgpu_paths *paths, const char *address, const char *file, i
 int sysfs_read_u32(const vgpu_paths *paths, const char *address, const char *file,
                    uint32_t *ret_value);
 
-/* Write @text to an open sysfs file, and close it. Takes what sysfs_open() returned, so that a
- * failure to open is passed on. Returns 0 or a negative errno. */
+/* Write @text to an open sysfs file, and close it. @fd is what sysfs_open() has returned; where
+ * that is an errno, it is returned. Returns 0 or a negative errno. */
 int sysfs_write_close(int fd, const char *text);
 
 /* Is this one of our devices, by what the kernel has read from its configuration space? */

@@ -17,7 +17,7 @@
 
 #define DRIVER "uio_pci_generic"
 
-/* Of the PCI configuration space. */
+/* Offsets and bits in the PCI configuration space. */
 #define PCI_COMMAND 4
 #define PCI_COMMAND_INTX_DISABLE 0x400u
 
@@ -48,7 +48,7 @@ int uio_find_number(const vgpu_paths *paths, const char *address)
     return -ENXIO;
 }
 
-/* The attribute bind of the driver. Returns a descriptor or a negative errno. */
+/* Open the attribute "bind" of the driver. Returns a descriptor or a negative errno. */
 static int open_bind(const vgpu_paths *paths)
 {
     char path[PATH_MAX];
@@ -179,8 +179,8 @@ int uio_sleep(int uio_fd, int wake_fd, deadline until)
     if (!fds[0].revents)
         return 1;
 
-    /* The number of interrupts so far. Reading marks them as seen; how many there were is of no
-     * use, STATUS says what counts. */
+    /* This reads the number of interrupts so far, and marks them as seen. The number is of no use:
+     * the device says what has happened. */
     n = read(uio_fd, &count, sizeof(count));
     if (n != sizeof(count))
         return n < 0 ? -errno : -EIO;

@@ -6,7 +6,8 @@
 #include "deadline.h"
 #include "vgpu.h"
 
-/* N of the device's /dev/uioN; -ENXIO when it is not bound to uio_pci_generic. */
+/* Returns the N of the device's /dev/uioN, or -ENXIO when the device is not bound to
+ * uio_pci_generic. */
 int uio_find_number(const vgpu_paths *paths, const char *address);
 
 /* Open the device's /dev/uioN and its PCI configuration space. Returns 0, or as

@@ -3,20 +3,22 @@
  * Waiting for the device, by polling or by interrupt.
  *
  * The order of an interrupt's steps matters. INTx is a level: the device asserts it while
- * IRQ_STATUS and IRQ_CTRL are both set. uio_pci_generic answers it by setting Interrupt Disable in
- * the PCI command register and waking who reads /dev/uioN. So, each time round:
+ * IRQ_STATUS and IRQ_CTRL are both set. uio_pci_generic answers it: it sets Interrupt Disable in
+ * the PCI command register, and wakes the process that reads /dev/uioN. So the library does this,
+ * each time round:
  *
  *   1. clear IRQ_STATUS (the device lets go of the line),
  *   2. clear Interrupt Disable (the next one can get through),
  *   3. read STATUS, and only if that is BUSY
  *   4. sleep in /dev/uioN.
  *
- * A completion before 3 is seen by 3. One after 3 finds the line free and unmasked, so it wakes 4.
- * None is lost. One between 1 and 3 is seen and also leaves an event behind, which costs the next
- * wait one round.
+ * Step 3 sees a completion that comes before it. A completion that comes after step 3 finds the
+ * line free and unmasked, so it wakes step 4. None is lost. A completion between steps 1 and 3 is
+ * seen and also leaves an event behind, which costs the next wait one round.
  *
- * The ring's interrupt has the same line. One of another handle's that is not answered at once
- * would wake us as fast as we can go round; so pauses begin when many in a row were not ours.
+ * The ring's interrupt has the same line. As long as another handle does not answer its interrupt,
+ * that would wake us as fast as we can go round. So after many interrupts in a row that were not
+ * ours there are pauses.
  */
 #include <errno.h>
 
@@ -25,7 +27,7 @@
 
 #define PAUSE_MAX_NS 1000000u
 
-/* Looks at STATUS once; counts as a poll if the device is BUSY. */
+/* Read STATUS. When the device is BUSY this counts as a poll. */
 static uint32_t device_look(vgpu_device *dev)
 {
     uint32_t status = device_read(dev, VGPU_REG_STATUS);
@@ -70,9 +72,10 @@ static int device_wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret
         r = uio_sleep(dev->uio_fd, -1, until);
         if (r < 0)
             break;
-        backoff_pause(&pause, until, PAUSE_MAX_NS); /* at first none */
+        backoff_pause(&pause, until, PAUSE_MAX_NS); /* the first ones return at once */
     }
-    /* Off again: a handle that polls must not leave a line asserted that nobody answers. */
+    /* Switch the interrupt off again: when another handle polls, nobody would answer a line that is
+     * asserted. */
     device_write(dev, VGPU_REG_IRQ_CTRL, 0);
 
     if (r < 0)
@@ -94,7 +97,7 @@ int device_wait_while_busy(vgpu_device *dev, deadline until, uint32_t *ret_statu
     }
 
     if (status == UINT32_MAX)
-        return -ENODEV; /* what reading from a slot without a device gives */
+        return -ENODEV; /* a PCI slot without a device reads as ones */
     if (status > VGPU_STATUS_ERROR)
         return -EPROTO;
 

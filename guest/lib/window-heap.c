@@ -28,7 +28,7 @@ void heap_destroy(heap *h)
     }
 }
 
-/* Make @block end after @size bytes, and let a free one follow. */
+/* Make @block end after @size bytes. What is left becomes a free block. */
 static int block_split(heap_block *block, uint64_t size)
 {
     heap_block *rest;
@@ -54,7 +54,7 @@ static int block_split(heap_block *block, uint64_t size)
     return 0;
 }
 
-/* Merge @block with the free one behind it, if that is what follows. */
+/* Merge @block with the next one if both are free. */
 static void block_merge_next(heap_block *block)
 {
     heap_block *next = block->next;
@@ -70,7 +70,7 @@ static void block_merge_next(heap_block *block)
     free(next);
 }
 
-/* Bytes from the beginning of @block to the first aligned address in it. */
+/* How many bytes there are from the beginning of @block to the first aligned address in it. */
 static uint64_t block_gap(const heap_block *block, uint64_t alignment)
 {
     return -block->offset & (alignment - 1);

@@ -2,8 +2,8 @@
 /*
  * An allocator of ranges of numbers: first fit, in order of address.
  *
- * What it knows of its blocks is in memory of its own, not in the range that it hands out: that is
- * the data window, where the host can write.
+ * Its records of the blocks are not in the range that it hands out: that range is the data window,
+ * where the host can write.
  */
 #ifndef VGPU_GUEST_WINDOW_HEAP_H
 #define VGPU_GUEST_WINDOW_HEAP_H
@@ -11,11 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Each block begins at a multiple of this and is a multiple of this long: a cache line. */
+/* The offset and the size of each block are multiples of this: a cache line. */
 #define HEAP_UNIT 64u
 
 typedef struct heap_block {
-    struct heap_block *previous, *next; /* by address; together they cover the range */
+    struct heap_block *previous, *next; /* in order of address; the blocks cover the whole range */
     uint64_t offset, size;
     bool used;
 } heap_block;
@@ -24,15 +24,16 @@ typedef struct heap {
     heap_block *first;
 } heap;
 
-/* heap_init() - begin with one free block. @offset is a multiple of HEAP_UNIT, @size too and not 0.
- * Returns 0 or -ENOMEM. */
+/* heap_init() - make a heap of one free block. @offset and @size are multiples of HEAP_UNIT, and
+ * @size is not 0. Returns 0 or -ENOMEM. */
 int heap_init(heap *h, uint64_t offset, uint64_t size);
 
-/* heap_destroy() - forget all blocks; a heap that is all zero is allowed. */
+/* heap_destroy() - forget all blocks. The heap may be all zero. */
 void heap_destroy(heap *h);
 
-/* heap_alloc() - take the first free range that is large enough. @size: not 0; @alignment: a power
- * of two. Returns 0, -ENOSPC, or -ENOMEM when there is no memory to note it in. */
+/* heap_alloc() - take the first free range that is large enough. @size is not 0, and @alignment is
+ * a power of two. Returns 0, -ENOSPC, or -ENOMEM when there is no memory for the heap's own
+ * records. */
 int heap_alloc(heap *h, uint64_t size, uint64_t alignment, uint64_t *ret_offset);
 
 /* heap_free() - give back what heap_alloc() returned. Returns 0, or -EINVAL for anything else. */
