@@ -110,8 +110,8 @@ typedef struct vgpu_found {
  *            is no device.
  * @ret_n: elements in the array, possibly 0
  *
- * A device is told by vendor, device, class and revision, without touching it:
- * whether it speaks this library's protocol is seen by vgpu_open().
+ * The library recognises a device by vendor, device, class and revision, without
+ * touching it. Only vgpu_open() sees whether it speaks this library's protocol.
  *
  * Returns 0, or a negative errno: -ENOMEM, or what reading sysfs gave. A machine
  * without PCI has no devices; that is no error.
@@ -143,8 +143,8 @@ int vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
  * vgpu_close() - close a handle
  * @dev: a handle, or NULL
  *
- * Releases the lock and everything else that belongs to @dev. A request that
- * is still running goes on, and nobody gets its answer.
+ * Releases the lock and everything else that belongs to @dev. A request that is
+ * still running goes on, but nobody gets its answer.
  *
  * Returns NULL, for `dev = vgpu_close(dev)`.
  */
@@ -421,7 +421,7 @@ typedef struct vgpu_ring vgpu_ring;
  *
  * There is one ring and one window to a device, for one handle at a time: they
  * have a lock of their own, which the kernel releases when the handle is closed or
- * its process ends. What its last owner left running is dropped then. The content
+ * its process ends. Requests that its last owner left running are dropped. The content
  * of the window is not cleared.
  *
  * Completions are waited for by interrupt if vgpu_enable_interrupts() was called
@@ -619,7 +619,7 @@ void vgpu_job_nop(vgpu_job *ret);
  * Room is one entry for each request from its submission until its completion was
  * taken: by its callback, vgpu_ring_poll() or vgpu_ring_wait_for().
  *
- * Nothing is checked here. A request that the host refuses ends with
+ * This function checks no request. One that the host refuses ends with
  *   VGPU_ERROR_UNSUPPORTED_OP   it does not know this opcode for this type
  *   VGPU_ERROR_INVALID_REQUEST  an operand is not in the window, misaligned, or its
  *                               stride too narrow
@@ -708,9 +708,9 @@ typedef enum vgpu_wait_mode {
 
 /*
  * vgpu_ring_set_wait() - choose how to wait
- * @spin_us: look at memory without a pause for that long first, in microseconds. What a
- *           short request needs is less than a pause or an interrupt costs; in
- *           longer waits it is lost. After vgpu_ring_open() it is VGPU_SPIN_DEFAULT_US,
+ * @spin_us: look at memory without a pause for that long first, in microseconds. A short
+ *           request ends sooner than a pause or an interrupt would be over; in a longer
+ *           wait the time is lost. After vgpu_ring_open() it is VGPU_SPIN_DEFAULT_US,
  *           and 0 with interrupts
  *
  * In both modes a ring that has ended is noticed after a quarter of a second.
@@ -823,8 +823,8 @@ int vgpu_compute_matmul(vgpu_ring *ring, vgpu_type type, const void *a, const vo
  * vgpu_read_register(), vgpu_write_register() - one 4-byte access
  * @offset: in BAR0, a multiple of 4, below VGPU_BAR0_SIZE
  *
- * For programs that show or test the device. They do not ask for the lock: who
- * writes should hold it.
+ * These are for programs that show or test the device. They do not check that the
+ * lock is held; a program that writes should hold it.
  *
  * Returns 0, or -EINVAL for a bad @offset.
  */
