@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The subcommands of vgpu, through the ring of a model of the device, and on an older one. */
+/* The subcommands of vgpu on the ring of a model of the device, and on a device without a ring. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static void test_vecadd_chooses_the_path(void **state)
     make_file(f, "a", 400000, 1);
     make_file(f, "b", 400000, 2);
 
-    /* An old device. */
+    /* An old device has no ring. */
     f->options.path = PATH_RING;
     assert_int_equal(run_vecadd(f, "a", "b", "c"), EXIT_REFUSED);
     expect_output(f, "too old");
@@ -31,7 +31,7 @@ static void test_vecadd_chooses_the_path(void **state)
     expect_int32_sums(f, 100000);
     assert_true(f->model.doorbells > 800);
 
-    /* A new one. */
+    /* A new device has one. */
     add_window(f);
     for (int i = 0; i < 2; i++) {
         f->model.doorbells = 0;
@@ -141,7 +141,7 @@ static void test_operations(void **state)
     assert_int_equal(run_files(f, command_max, "b", NULL, NULL), EXIT_OK);
     assert_string_equal(f->output, "8\n");
 
-    /* 2 x 3 times 3 x 2; of it the first row. */
+    /* The product of a 2 x 3 and a 3 x 2 matrix; the test looks at its first row. */
     f->options.inner = 3;
     write_doubles(f, "row", a, 3);
     assert_int_equal(run_files(f, command_matmul, "row", "b", "c"), EXIT_OK);
@@ -190,7 +190,7 @@ static void test_operations_on_an_old_host(void **state)
     f->options.path = PATH_REGISTERS;
     assert_int_equal(run_files(f, command_max, "a", NULL, NULL), EXIT_USAGE);
     expect_output(f, "--path=registers");
-    /* None of this has touched what was in the output. */
+    /* No command has touched what was in the output. */
     expect_doubles(f, "c", a, 1);
     assert_int_equal(f->model.doorbells, 0);
 }

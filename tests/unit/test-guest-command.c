@@ -135,7 +135,7 @@ static void test_info_json(void **state)
         "\"driver_version\":0},\"result\":0}]\n");
 }
 
-/* What a host may put on the terminal, or into a JSON string, is text. */
+/* A host can put nothing but text on the terminal and into a JSON string. */
 static void hostile_name(model *m)
 {
     memcpy((char *) (model_response(m) + 1) + 16, "a\x1b[2J\"\\\n\xff", 10);
@@ -171,7 +171,7 @@ static void test_info_without_host(void **state)
 
 static void test_vecadd_lengths(void **state)
 {
-    /* A piece in memory is 16384 elements, a request 124. */
+    /* A piece in memory has 16384 elements, and a request has 124. */
     static const size_t lengths[] = {40001, 16385, 16384, 16383, 125, 124, 123, 1, 0};
     command_fixture *f = *state;
 
@@ -204,7 +204,7 @@ static void test_vecadd_bad_input(void **state)
     expect_output(f, "nothing': No such file");
     assert_int_equal(run_vecadd(f, "a", "a", "nothing/c"), EXIT_USAGE);
 
-    /* None of this has touched what was in the output. */
+    /* No command has touched what was in the output. */
     assert_int_equal(size_of(f, "c"), 10);
     assert_int_equal(f->model.doorbells, 0);
 }
@@ -255,7 +255,7 @@ static void test_vecadd_failing_request(void **state)
     expect_int32_sums(f, 248);
 }
 
-/* A pipe instead of a file, and lengths that only show at the end. */
+/* An operand is a pipe instead of a file, so that its length is known only at the end. */
 static void test_vecadd_standard_input(void **state)
 {
     command_fixture *f = *state;

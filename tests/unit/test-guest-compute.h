@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the requests of a ring mean, in the plainest way. */
+/* What the requests on a ring mean, written as plainly as possible. */
 #ifndef TEST_GUEST_COMPUTE_H
 #define TEST_GUEST_COMPUTE_H
 

@@ -168,7 +168,7 @@ static void test_open_enables_memory(void **state)
     assert_int_equal(open_and_close(f, NULL), 0);
     assert_string_equal(fake_sysfs_read(f, FAKE_ADDRESS, "enable"), "1\n");
 
-    /* What has a driver must not be enabled again: the kernel would say EBUSY. */
+    /* The library must not enable a device that has a driver: the kernel would say EBUSY. */
     fake_sysfs_write(f, FAKE_ADDRESS, "enable", "2\n");
     assert_int_equal(open_and_close(f, NULL), 0);
     assert_string_equal(fake_sysfs_read(f, FAKE_ADDRESS, "enable"), "2\n");
@@ -264,7 +264,7 @@ static void test_bind_refused(void **state)
     fake_sysfs_add(f, FAKE_ADDRESS);
     fake_sysfs_add_driver(f, "uio_pci_generic");
 
-    /* A file that takes no byte stands for a driver that does not take the device. */
+    /* A file that accepts no byte stands for a driver that does not take the device. */
     snprintf(path, sizeof(path), "%s/bus/pci/drivers/uio_pci_generic/bind", f->sys);
     assert_return_code(unlink(path), 0);
     assert_return_code(symlink("/dev/full", path), 0);

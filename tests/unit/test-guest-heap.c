@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The allocator of the window: what it hands out never overlaps, and all of it comes back. */
+/* The allocator of the window: its blocks never overlap, and all memory comes back. */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #define SIZE UINT64_C(65536)
 #define UNITS (SIZE / HEAP_UNIT)
 
-/* The blocks cover the range without a gap, no two free ones are neighbours. */
+/* The blocks cover the range without a gap, and no two free blocks are neighbours. */
 static void check_blocks(const heap *h)
 {
     uint64_t at = BEGIN;
@@ -40,7 +40,7 @@ static uint32_t next_random(uint32_t *state)
     return *state;
 }
 
-/* Which units are in use, kept in the plainest way: what the heap may do is judged by this. */
+/* Which units are in use. The test judges the heap by this. */
 typedef struct shadow {
     bool used[UNITS];
 } shadow;

@@ -51,7 +51,7 @@ static const struct lie {
     {VGPU_REG_RESPONSE + 8, 2},
     {VGPU_REG_RESPONSE + 8, 0x40000001},
     {VGPU_REG_RESPONSE + 8, 0xffffffff},
-    {VGPU_REG_RESPONSE + 20, 0}, /* exec_time_us is nobody's business: the one that is no lie */
+    {VGPU_REG_RESPONSE + 20, 0}, /* exec_time_us: any value is fine, so this is no lie */
     {VGPU_REG_RESPONSE + 16, 1},
     {VGPU_REG_RESPONSE + 16, 0xffffffff},
     {VGPU_REG_ERROR_CODE, 0},
@@ -76,8 +76,8 @@ static void test_lies(void **state)
     }
 }
 
-/* Whatever the words of the answer are, nothing outside the buffers is touched (the sanitizers
- * watch) and the result is one of the documented. */
+/* Whatever the words of the answer are, the library touches nothing outside the buffers (the
+ * sanitizers watch), and its result is a documented one. */
 static void random_answer(model *m)
 {
     uint32_t fields[] = {
@@ -178,7 +178,7 @@ static void test_answers_of_errors(void **state)
     assert_int_equal(size, sizeof(VGPUResponse));
     assert_int_equal(response.header.status, VGPU_ERROR_CUDA_ERROR);
 
-    /* What is left of another request's answer is not handed over. */
+    /* The library does not hand over the rest of another request's answer. */
     f->model.number = VGPU_ERROR_TIMEOUT;
     assert_int_equal(
         vgpu_call(f->dev, &nop, sizeof(nop), LONG_MS, &response, sizeof(response), &size),

@@ -59,7 +59,7 @@ static holder start_holder(fake_sysfs *f, int timeout_ms)
     return h;
 }
 
-/* Wait until it has the lock. */
+/* Wait until the holder has the lock. */
 static void expect_held(const holder *h)
 {
     char ok = 0;
@@ -83,7 +83,7 @@ static void test_two_handles(void **state)
     assert_int_equal(vgpu_lock(one, 0), -EALREADY);
     assert_int_equal(vgpu_lock(two, 0), -EBUSY);
     assert_int_equal(vgpu_lock(two, 20), -EBUSY);
-    vgpu_unlock(two); /* what it does not hold */
+    vgpu_unlock(two); /* unlocking a lock that the handle does not hold does nothing */
     assert_int_equal(vgpu_lock(two, 0), -EBUSY);
 
     vgpu_unlock(one);
@@ -121,7 +121,7 @@ static void test_holder_dies(void **state)
     vgpu_close(dev);
 }
 
-/* Wait until some handle is in line for the lock: it holds the second byte then (see lock.c). */
+/* Wait until another handle waits for the lock: it holds the second byte then (see lock.c). */
 static void expect_in_line(fake_sysfs *f)
 {
     int fd = open(fake_sysfs_path(f, FAKE_ADDRESS, "resource0"), O_RDWR | O_CLOEXEC);
@@ -163,7 +163,7 @@ static void test_waits_with_a_limit(void **state)
     expect_waits(*state, 60000);
 }
 
-/* One that unlocks and at once locks again comes behind the one that was waiting. */
+/* A handle that unlocks and at once locks again comes behind the handle that was waiting. */
 static void test_gets_its_turn(void **state)
 {
     vgpu_device *dev = open_device(*state);
@@ -179,7 +179,7 @@ static void test_gets_its_turn(void **state)
     vgpu_close(dev);
 }
 
-/* With the lock waited for, a waiter that gives up leaves nothing behind. */
+/* A handle that gives up waiting leaves nothing behind. */
 static void test_gives_up(void **state)
 {
     vgpu_device *one = open_device(*state), *two = open_device(*state),

@@ -27,8 +27,8 @@ struct model {
     /* Called after each access. */
     void (*after)(model *m, bool is_write, uint32_t offset);
 
-    /* Called for each access before it takes effect; may change the value that is written. Returns
-     * false to drop the write. Only for writes. */
+    /* Called for each write before it takes effect. May change the value. Returns false to drop the
+     * write. */
     bool (*filter)(model *m, uint32_t offset, uint32_t *value);
 
     uint64_t reads, writes, doorbells, status_busy_reads;
@@ -40,7 +40,7 @@ struct model {
     /* Interrupts: the FIFO behind /dev/uio0 and the configuration space, or -1. */
     int uio_fd, config_fd;
 
-    /* Inside. */
+    /* Only the model itself uses these. */
     uint32_t remaining;
     uint64_t clock;
 };
@@ -62,7 +62,7 @@ void model_complete(model *m);
 /* A function level reset. */
 void model_reset(model *m);
 
-/* End with this code, without an answer. */
+/* End the request with this code, without an answer. */
 void model_end_with_error(model *m, uint32_t code);
 
 uint32_t model_get(const model *m, uint32_t offset);

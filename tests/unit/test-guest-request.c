@@ -29,7 +29,8 @@ static void test_typed_calls(void **state)
     assert_int_equal(info.multiprocessors, 2);
 }
 
-/* The bound that the header promises, whether the answer is there at once or late. */
+/* The header promises how many accesses a request takes, whether its answer comes at once or late.
+ */
 static void test_economy(void **state)
 {
     static const uint32_t delays[] = {0, 1, 7, 40};
@@ -219,7 +220,7 @@ static void test_timeout(void **state)
     assert_int_equal(fixture_add(f, 10), -EBUSY);
     assert_int_equal(f->model.doorbells, 1);
 
-    /* The late answer, 42, is not the next request's. */
+    /* The late answer, 42, is not taken for the answer to the next request. */
     model_complete(&f->model);
     f->model.delay = 3;
     assert_int_equal(vgpu_nop(f->dev, LONG_MS), 0);
@@ -329,7 +330,8 @@ static void complete_after(model *m, bool is_write, uint32_t offset)
         model_complete(m);
 }
 
-/* As another handle leaves it that was killed between an interrupt and its next look. */
+/* The device is as another handle leaves it that is killed between an interrupt and its next look.
+ */
 static void mask_interrupt(fixture *f)
 {
     const uint16_t command = 0x400;
@@ -337,7 +339,8 @@ static void mask_interrupt(fixture *f)
     assert_int_equal(pwrite(f->model.config_fd, &command, sizeof(command), 4), sizeof(command));
 }
 
-/* At every point of the wait, the last of them while it sleeps, the completion is noticed. */
+/* The library notices a completion at every point of its wait. The last point is while it sleeps.
+ */
 static void test_no_wakeup_is_lost(void **state)
 {
     fixture *f = *state;

@@ -25,7 +25,7 @@ static int setup_large(void **state)
     return fixture_setup_ring(state, WINDOW_LARGE);
 }
 
-/* Numbers that every type can hold and that sum up exactly in any order. */
+/* Every type can hold these numbers, and their sum is exact in any order. */
 static void fill(vgpu_type type, void *vector, size_t n, int seed)
 {
     for (size_t i = 0; i < n; i++) {
@@ -48,7 +48,7 @@ static void fill(vgpu_type type, void *vector, size_t n, int seed)
     }
 }
 
-/* The same by one request of the model's arithmetic, without a window. */
+/* The same result from the model's arithmetic, without a window. */
 static uint64_t expected(uint32_t opcode, vgpu_type type, const void *a, const void *b, size_t n,
                          void *c)
 {
@@ -166,7 +166,7 @@ static void test_integers_wrap(void **state)
     vgpu_ring_close(ring);
 }
 
-/* NaN in any piece, and zeros of both signs in different ones. */
+/* NaN is in any piece, and the two zeros are in different pieces. */
 static void test_extremes_of_floats(void **state)
 {
     static double a[60000];
@@ -243,7 +243,7 @@ static void test_matmul(void **state)
             check_matmul(ring, (vgpu_type) type, shapes[i][0], shapes[i][1], shapes[i][2]);
     assert_int_equal(vgpu_window_largest(ring), free_before);
 
-    /* Of a column and a row of which the window cannot hold both, nothing is touched. */
+    /* When the window cannot hold a row and a column at the same time, nothing is touched. */
     assert_int_equal(vgpu_compute_matmul(ring, VGPU_FLOAT64, x, x, 1, 1, WINDOW_LARGE, LONG_MS, x),
                      -ENOSPC);
     assert_int_equal(vgpu_compute_matmul(ring, VGPU_FLOAT64, x, x, 1, 1, SIZE_MAX, LONG_MS, x),
@@ -347,7 +347,7 @@ static void test_piece_that_fails(void **state)
     vgpu_ring_close(ring);
 }
 
-/* The memory of what the host still has is not given to anybody else. */
+/* Nobody else gets the memory of a request that the host still has. */
 static void test_timeout(void **state)
 {
     static int32_t a[40000];
@@ -367,7 +367,7 @@ static void test_timeout(void **state)
     assert_int_equal(vgpu_ring_poll(ring, NULL, 0, NULL), 0);
     assert_int_equal(vgpu_window_largest(ring), free_before);
 
-    /* A ring that is closed frees what was left to the host. */
+    /* Closing a ring frees the memory that was left to the host. */
     assert_int_equal(
         vgpu_compute_vector(ring, VGPU_OP_RING_ADD, VGPU_INT32, 0, a, a, 40000, 1, a, NULL),
         -ETIMEDOUT);
@@ -383,14 +383,14 @@ static void test_no_room(void **state)
     vgpu_job jobs[8];
     void *all;
 
-    /* In the window. */
+    /* The window is full. */
     assert_int_equal(vgpu_window_alloc(ring, vgpu_window_largest(ring), 0, &all), 0);
     assert_int_equal(
         vgpu_compute_vector(ring, VGPU_OP_RING_ADD, VGPU_INT32, 0, a, a, 4, LONG_MS, a, NULL),
         -ENOSPC);
     assert_int_equal(vgpu_window_free(ring, all), 0);
 
-    /* On the ring: completions that the caller has not taken. */
+    /* The ring is full of completions that the caller has not taken. */
     for (int i = 0; i < 8; i++)
         vgpu_job_nop(&jobs[i]);
     assert_int_equal(vgpu_ring_submit(ring, jobs, 8, NULL), 0);

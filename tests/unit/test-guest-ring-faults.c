@@ -34,7 +34,7 @@ static void note_ending(vgpu_ring *ring, const vgpu_completion *completion)
     e->result = completion->result;
 }
 
-/* Five outstanding, one of them with a callback. */
+/* Returns a ring with five outstanding requests, of which one has a callback. */
 static vgpu_ring *open_with_five(fixture *f, ending *e)
 {
     vgpu_ring *ring = fixture_open_ring(f, 8);
@@ -50,7 +50,7 @@ static vgpu_ring *open_with_five(fixture *f, ending *e)
     return ring;
 }
 
-/* All of them, once, with @result; and nothing goes any more. */
+/* Each request ends once, with @result, and the ring accepts no more. */
 static void expect_end(vgpu_ring *ring, const ending *e, int result)
 {
     vgpu_completion completions[8];
@@ -132,7 +132,7 @@ static void complete_two_and_fail(model *m)
     m->ring.before_check = NULL;
 }
 
-/* What was complete before the ring ended is so. */
+/* A request that was complete before the ring ended is complete. */
 static void test_completions_before_the_end(void **state)
 {
     fixture *f = *state;
@@ -187,7 +187,7 @@ static void test_cq_tail_that_jumps(void **state)
     }
 }
 
-/* A slot without a device reads as ones, or as zeros, window and registers alike. */
+/* A PCI slot without a device reads as ones, or as zeros: the window and the registers alike. */
 static void test_device_unplugged(void **state)
 {
     static const unsigned char bytes[] = {0xff, 0};
@@ -200,7 +200,7 @@ static void test_device_unplugged(void **state)
 
         model_set(&f->model, VGPU_REG_RING_CTRL, word);
         model_set(&f->model, VGPU_REG_EXT_MAGIC, word);
-        if (i < 2) /* else the registers are looked at first */
+        if (i < 2) /* otherwise the library looks at the registers first */
             memset(ring_model_header(&f->model), bytes[i], sizeof(VGPURingHeader));
         expect_end(ring, &e, -ENODEV);
         model_set(&f->model, VGPU_REG_EXT_MAGIC, VGPU_EXT_MAGIC);
@@ -208,7 +208,8 @@ static void test_device_unplugged(void **state)
     }
 }
 
-/* More completions than requests: what lies behind the last one is not taken for one. */
+/* There are more completions than requests: the library does not take what lies behind the last one
+ * for a completion. */
 static void test_completions_of_nothing(void **state)
 {
     fixture *f = *state;
@@ -221,7 +222,7 @@ static void test_completions_of_nothing(void **state)
         expect_end(ring, &e, -EPROTO);
     }
 
-    /* Also when none is outstanding, which is seen at the next occasion. */
+    /* The same when no request is outstanding: the library sees it at the next occasion. */
     f->model.ring.manual = false;
     vgpu_ring *ring = fixture_open_ring(f, 4);
     vgpu_job job;
@@ -280,7 +281,7 @@ static void test_tag_twice(void **state)
     vgpu_ring_close(ring);
 }
 
-/* The tag of a request whose slot another has by now. */
+/* The tag is that of a request whose slot another request has by now. */
 static void test_tag_of_an_earlier_request(void **state)
 {
     fixture *f = *state;
@@ -349,7 +350,7 @@ static void test_sq_head_that_jumps(void **state)
         ring_model_finish(&f->model, 7);
         assert_int_equal(vgpu_ring_poll(ring, NULL, 0, NULL), 0);
         ring_model_header(&f->model)->sq_head = heads[i];
-        /* All slots but the one that has ended and was not taken are in use. */
+        /* One request has ended, and nobody has taken its completion: so all slots are in use. */
         assert_int_equal(vgpu_ring_submit(ring, jobs, 1, NULL), -EAGAIN);
         assert_int_equal(vgpu_ring_wait_for(ring, jobs[2].id, LONG_MS, &(vgpu_completion){0}), 0);
         assert_int_equal(vgpu_ring_submit(ring, jobs, 1, NULL), -EPROTO);
@@ -358,7 +359,8 @@ static void test_sq_head_that_jumps(void **state)
     }
 }
 
-/* All that it reads of the header at random: never a crash, a hang, or an answer twice. */
+/* Everything that the library reads in the header is random. It never crashes or hangs, and hands
+ * over no answer twice. */
 static void test_garbage_in_the_header(void **state)
 {
     fixture *f = *state;

@@ -19,13 +19,14 @@ typedef struct model model;
 typedef struct fake_sysfs fake_sysfs;
 
 typedef struct ring_model {
-    /* Does it wait for the test to act? Otherwise a doorbell has everything done at once. */
+    /* Does the mediator wait for the test to act? Otherwise it does everything at once when the
+     * doorbell rings. */
     bool manual;
-    /* Complete what was taken in the opposite order. */
+    /* Does the mediator complete requests in the opposite order? */
     bool backwards;
     /* How many reads of RING_CTRL find it STARTING, and STOPPING; UINT32_MAX: all. */
     uint32_t start_delay, stop_delay;
-    /* What turning the ring on ends with instead. */
+    /* With which error turning the ring on ends, if not 0. */
     uint32_t start_error;
     /* Called before each access of the library to the ring. */
     void (*between)(model *m);
@@ -35,9 +36,9 @@ typedef struct ring_model {
     void (*lie)(model *m, VGPUCompletion *completion);
 
     uint64_t doorbells, interrupts, accesses;
-    uint64_t violations; /* by the guest: each ends the ring */
+    uint64_t violations; /* of the rules, by the guest: each ends the ring */
 
-    /* Inside. */
+    /* Only the model itself uses these. */
     uint64_t size; /* of the window; 0: there is no extension block */
     int fd;
     uint8_t *window;
@@ -72,17 +73,17 @@ void ring_model_finish(model *m, size_t nth);
 /* Look at cq_event, and interrupt if it was passed since the last look. */
 void ring_model_notify(model *m);
 
-/* Both. */
+/* Do both: write the completion, and look at cq_event. */
 void ring_model_complete(model *m, size_t nth);
 
-/* Say where it will sleep; then look once more, and sleep if nothing is new. */
+/* Before the mediator sleeps: write sq_event; then look once more, and sleep if nothing is new. */
 void ring_model_write_event(model *m);
 void ring_model_fall_asleep(model *m);
 
 /* Do everything there is to do, and sleep. */
 void ring_model_run(model *m);
 
-/* End the ring as a host does that does not like it. */
+/* End the ring, as a host does that finds something wrong. */
 void ring_model_fail(model *m, uint32_t error);
 
 /* Interrupt without a completion. */

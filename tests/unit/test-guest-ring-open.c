@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Opening the ring, on devices old and new, and memory in its window; what a caller may do, and
- * where. */
+/* Opening the ring on devices old and new, memory in its window, and what a caller may do where. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -44,7 +43,7 @@ static void test_new_device(void **state)
     assert_int_equal(extension.features, 7);
     assert_int_equal(extension.window_size, WINDOW);
 
-    /* A later version has all of this one. */
+    /* A later version has everything that this version has. */
     model_set(&f->model, VGPU_REG_EXT_VERSION, 9);
     assert_int_equal(fixture_try_ring(f, 0, LONG_MS), 0);
     assert_int_equal(fixture_add(f, LONG_MS), 0);
@@ -123,7 +122,7 @@ static void test_host_that_refuses(void **state)
     f->model.ring.start_delay = UINT32_MAX;
     assert_int_equal(fixture_try_ring(f, 0, 1), -ETIMEDOUT);
 
-    /* Neither keeps the lock. */
+    /* Neither of the two failures keeps the lock. */
     f->model.ring.start_delay = 0;
     assert_int_equal(fixture_try_ring(f, 0, LONG_MS), 0);
     assert_int_equal(model_get(&f->model, VGPU_REG_RING_CTRL), VGPU_RING_OFF);
@@ -138,7 +137,7 @@ static void test_one_ring_at_a_time(void **state)
     assert_int_equal(fixture_try_ring(f, 0, LONG_MS), -EALREADY);
     assert_int_equal(vgpu_open(&f->sysfs.paths, NULL, &other), 0);
     assert_int_equal(vgpu_ring_open(other, 0, 1, &second), -EBUSY);
-    /* The registers are for everybody. */
+    /* Every handle can use the registers. */
     assert_int_equal(vgpu_lock(other, 0), 0);
     vgpu_unlock(other);
     vgpu_ring_close(ring);
@@ -193,7 +192,7 @@ static void call_everything(vgpu_ring *ring, const vgpu_completion *completion)
         vgpu_compute_reduce(ring, VGPU_OP_RING_SUM, VGPU_INT32, x, NULL, 4, LONG_MS, &v), -EDEADLK);
     assert_int_equal(vgpu_compute_matmul(ring, VGPU_FLOAT32, x, x, 1, 1, 1, LONG_MS, x), -EDEADLK);
 
-    /* Submitting is what a callback is for. */
+    /* A callback may submit. */
     if (++*called < 10) {
         job.callback = call_everything;
         job.userdata = called;
@@ -240,7 +239,7 @@ static void test_waiting(void **state)
     ring_model_take(&f->model);
     for (int i = 0; i < 3; i++)
         ring_model_complete(&f->model, 2);
-    /* What has ended counts until it is taken. */
+    /* A request that has ended counts until its completion is taken. */
     assert_int_equal(vgpu_ring_wait(ring, 3, 0), 0);
     assert_int_equal(vgpu_ring_wait(ring, 3, 0), 0);
     assert_int_equal(vgpu_ring_wait(ring, 4, 0), -ETIMEDOUT);

@@ -21,11 +21,11 @@
 int __real_uio_sleep(int uio_fd, int wake_fd, deadline until);
 int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until);
 
-/* Called before the library sleeps: what the host does meanwhile. */
+/* Called before the library sleeps. The test does here what the host does meanwhile. */
 static void (*while_asleep)(void);
 
-/* Does not sleep: whatever shall wake the library has happened by the time that the hook returns.
- * What it would have slept through is a lost interrupt. */
+/* This does not sleep: everything that wakes the library has happened when the hook returns. If the
+ * library would sleep now, an interrupt was lost. */
 int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until)
 {
     if (until != 0 && while_asleep)
@@ -64,7 +64,7 @@ static void open_uio(fixture *f)
     assert_return_code(f->model.config_fd, 0);
 }
 
-/* A sum of which the result names the request: @value is in the window, alone. */
+/* A sum of one number, @value: its result says which request it was. */
 static vgpu_job sum_job(vgpu_ring *ring, int32_t *memory, int32_t value)
 {
     vgpu_job job;
@@ -142,7 +142,7 @@ static void test_full_ring(void **state)
     for (int i = 0; i < 16; i++)
         jobs[i] = sum_job(ring, &memory[i], i);
 
-    /* All or none; then as many as there is room for. */
+    /* First all or none, then as many as there is room for. */
     assert_int_equal(vgpu_ring_submit(ring, jobs, 9, NULL), -EAGAIN);
     assert_int_equal(vgpu_ring_get_outstanding(ring), 0);
     assert_int_equal(vgpu_ring_submit(ring, jobs, 16, &n), 0);
@@ -152,7 +152,8 @@ static void test_full_ring(void **state)
     assert_int_equal(vgpu_ring_wait_room(ring, 0), -ETIMEDOUT);
     assert_int_equal(ring_model_take(&f->model), 8);
 
-    /* The last completes first: its slot is free when it was taken, its entry is not. */
+    /* The last request completes first. Its slot is free when its completion was taken, but its
+     * entry is not. */
     ring_model_complete(&f->model, 7);
     assert_int_equal(vgpu_ring_submit(ring, jobs + 8, 1, NULL), -EAGAIN);
     assert_int_equal(vgpu_ring_wait_room(ring, LONG_MS), -EAGAIN);
@@ -162,7 +163,7 @@ static void test_full_ring(void **state)
     assert_int_equal(vgpu_ring_submit(ring, jobs + 8, 1, NULL), -EAGAIN);
     assert_int_equal(vgpu_ring_wait_room(ring, 0), -ETIMEDOUT);
 
-    /* The first one frees its own entry, and nothing behind it. */
+    /* The first request frees its own entry, and none behind it. */
     ring_model_complete(&f->model, 0);
     assert_int_equal(vgpu_ring_poll(ring, completions, 16, &n), 0);
     assert_int_equal(vgpu_ring_wait_room(ring, LONG_MS), 0);
@@ -185,7 +186,7 @@ static uint32_t next_random(uint32_t *state)
     return *state >> 8;
 }
 
-/* Whatever is submitted and completed when, each request gets its own answer once. */
+/* In whatever order requests are submitted and completed, each gets its own answer, once. */
 static void test_any_order(void **state)
 {
     fixture *f = *state;
@@ -261,7 +262,7 @@ static void test_one_doorbell_a_batch(void **state)
     vgpu_ring_close(ring);
 }
 
-/* While the host is awake, no doorbell. */
+/* There is no doorbell while the host is awake. */
 static void test_no_doorbell_while_awake(void **state)
 {
     fixture *f = *state;
@@ -280,7 +281,7 @@ static void test_no_doorbell_while_awake(void **state)
     vgpu_ring_close(ring);
 }
 
-/* Wherever the host says that it wants one. */
+/* The library rings exactly where the host has asked for it. */
 static void test_doorbell_where_asked_for(void **state)
 {
     fixture *f = *state;
@@ -302,7 +303,7 @@ static void test_doorbell_where_asked_for(void **state)
 
 /* ---- Races ---------------------------------------------------------------------------- */
 
-/* At which of the library's accesses to the ring the host takes its steps. */
+/* The host takes each of its steps before one of the library's accesses to the ring. */
 static uint64_t at_access[3];
 static void (*steps[3])(model *m);
 static size_t next_step;
@@ -329,8 +330,9 @@ static void step_take(model *m)
     ring_model_take(m);
 }
 
-/* The host takes what there is, writes sq_event, looks again: each of the three before any access
- * of a submission. When both are done, no entry lies there that neither side knows of. */
+/* The host takes what there is, writes sq_event, and looks again. It takes each of these steps
+ * before any access of a submission. When both sides have finished, no entry lies there of which
+ * neither side knows. */
 static void race_submission(fixture *f, uint64_t take, uint64_t event, uint64_t look)
 {
     vgpu_ring *ring = open_at(f, 4, UINT32_MAX);
@@ -338,7 +340,7 @@ static void race_submission(fixture *f, uint64_t take, uint64_t event, uint64_t 
     uint64_t begin;
     vgpu_job job;
 
-    /* The host is awake, and its sq_event is of long ago. */
+    /* The host is awake, and its sq_event is an old one. */
     vgpu_job_nop(&job);
     assert_int_equal(vgpu_ring_submit(ring, &job, 1, NULL), 0);
     assert_int_equal(ring_model_take(m), 1);
@@ -363,7 +365,7 @@ static void race_submission(fixture *f, uint64_t take, uint64_t event, uint64_t 
 static void test_no_lost_doorbell(void **state)
 {
     fixture *f = *state;
-    const uint64_t last = 12; /* accesses of a submission, and some */
+    const uint64_t last = 12; /* more than a submission has accesses */
 
     f->model.ring.manual = true;
     steps[0] = step_take;
@@ -381,9 +383,9 @@ static void step_complete(model *m)
     ring_model_finish(m, 0);
 }
 
-/* The host moves cq_tail and looks at cq_event: each before any access of a wait, or while it
- * sleeps.
- * __wrap_uio_sleep() fails the test if that would last. */
+/* The host moves cq_tail and looks at cq_event. It takes each of these steps before any access of a
+ * wait, or while the library sleeps. __wrap_uio_sleep() fails the test if nothing would wake the
+ * library. */
 static void test_no_lost_interrupt(void **state)
 {
     fixture *f = *state;
@@ -424,7 +426,7 @@ static void complete_all(void)
     ring_model_run(model_current());
 }
 
-/* At depth 1 a request costs its doorbell, and clearing the interrupt. */
+/* At depth 1 a request costs two register writes: the doorbell, and clearing the interrupt. */
 static void test_registers_for_each_request(void **state)
 {
     fixture *f = *state;
@@ -452,7 +454,7 @@ static void test_registers_for_each_request(void **state)
     assert_int_equal(model_get(&f->model, VGPU_REG_RING_IRQ_STATUS), 0);
 }
 
-/* As slow as can be: the library is awake as soon as it is woken. */
+/* The slowest host there can be: it stops as soon as it has interrupted. */
 static void complete_until_interrupt(void)
 {
     model *m = model_current();
@@ -464,7 +466,7 @@ static void complete_until_interrupt(void)
     ring_model_write_event(m);
 }
 
-/* Who waits for many is interrupted once. */
+/* A thread that waits for many requests is interrupted once. */
 static void test_one_interrupt_for_many(void **state)
 {
     fixture *f = *state;
@@ -490,7 +492,7 @@ static void test_one_interrupt_for_many(void **state)
     vgpu_ring_close(ring);
 }
 
-/* Who polls is not interrupted at all. */
+/* A thread that polls is not interrupted at all. */
 static void test_no_interrupt_while_polling(void **state)
 {
     fixture *f = *state;
@@ -508,8 +510,8 @@ static void test_no_interrupt_while_polling(void **state)
     vgpu_ring_close(ring);
 }
 
-/* Interrupts that bring nothing: of requests through the registers, or of a host that makes too
- * many. */
+/* Some interrupts bring nothing: those of requests through the registers, and those of a host that
+ * interrupts too often. */
 static int empty_interrupts;
 
 static void interrupt_for_nothing(void)
@@ -572,7 +574,7 @@ static void test_event_loop(void **state)
         assert_int_equal(vgpu_ring_poll(ring, &c, 1, &n), 0);
         assert_int_equal(n, 1);
 
-        /* One that comes before it is armed is told at once. */
+        /* vgpu_ring_arm() tells of a completion that came before it. */
         assert_int_equal(vgpu_ring_submit(ring, &job, 1, NULL), 0);
         ring_model_run(&f->model);
         assert_int_equal(vgpu_ring_arm(ring), -EAGAIN);

@@ -368,7 +368,7 @@ static void wrong_result(model *m, VGPUCompletion *c)
         c->result ^= 1;
 }
 
-/* The last byte but one of what was written. */
+/* Change the last element that was written. */
 static void wrong_element(model *m, VGPUCompletion *c)
 {
     const VGPUSubmission *s = ring_model_submission(m, m->ring.pending[0].index);
@@ -447,7 +447,7 @@ static void test_finds_writable_extension(void **state)
     }
 }
 
-/* What needs no host is checked all the same, and what needs one is not called good. */
+/* Checks that need no host still run, and checks that need one are not called good. */
 static void test_without_host(void **state)
 {
     command_fixture *f = *state;

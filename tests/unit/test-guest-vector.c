@@ -183,7 +183,7 @@ static void test_tries_again(void **state)
                      VGPU_ERROR_RATE_LIMITED);
 }
 
-/* An answer of another length is not taken for this one's. */
+/* The library does not take an answer of another length. */
 static void shorter(model *m)
 {
     model_response(m)->data_length -= 4;
