@@ -44,8 +44,7 @@ void target_set_stopped(Target *t, bool stopped)
 void target_system_reset(Target *t)
 {
     if (t->stopped)
-        return; /* QEMU would do it when the machine goes on, and no report would come before that
-                 */
+        return; /* QEMU would do it, and report it, only when the machine goes on */
     qtest_system_reset(t->device.qtest);
     device_enable(&t->device);
 }
