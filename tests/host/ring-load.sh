@@ -7,8 +7,8 @@
 # bus calls the VM.
 
 # The guest command's options for the one path of a request and for the other
-by_ring='--lane fast'
-by_registers='--lane slow'
+by_ring='--path ring'
+by_registers='--path registers'
 
 # load_start NAME [DEPTH [OPTION]] - starts it, with DEPTH requests outstanding at any time
 load_start() {
