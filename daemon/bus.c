@@ -110,9 +110,13 @@ static int bus_connect(Bus *b)
 
 static int bus_on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
+    Bus *b = userdata;
+    int r = bus_connect(b);
+
     (void) source, (void) usec;
 
-    return bus_connect(userdata);
+    /* Without memory for it now, there may be some later. */
+    return r < 0 ? bus_retry_later(b, r) : 0;
 }
 
 /* Whoever reads the counters reads them here; whoever changes them tells these. */

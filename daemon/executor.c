@@ -15,6 +15,7 @@
 #define TIME_LIMIT_ACCURACY_USEC UINT64_C(250000)
 
 struct Executor {
+    TAILQ_ENTRY(Executor) link;
     const ExecutorOps *ops;
     void *userdata;
     ExecutorClient *client;
@@ -375,6 +376,23 @@ void executor_replace(Executor *e, const ExecutorOptions *options)
 {
     assert(e->n_running == 0);
     executor_client_replace(e->client, options);
+}
+
+/* ---- In a list ---------------------------------------------------------------------------- */
+
+void executor_insert(ExecutorList *list, Executor *e)
+{
+    TAILQ_INSERT_TAIL(list, e, link);
+}
+
+void executor_remove(ExecutorList *list, Executor *e)
+{
+    TAILQ_REMOVE(list, e, link);
+}
+
+Executor *executor_next(const Executor *e)
+{
+    return TAILQ_NEXT(e, link);
 }
 
 /* ---- What it is ------------------------------------------------------------------------------ */

@@ -15,6 +15,9 @@
 
 typedef struct Executor Executor;
 
+/* Those of one owner. */
+typedef TAILQ_HEAD(ExecutorList, Executor) ExecutorList;
+
 /* What the owner of an executor is told. All of it comes from the event loop. */
 typedef struct ExecutorOps {
     /* The process takes requests from now on. */
@@ -40,6 +43,15 @@ int executor_new(sd_event *event, const ExecutorOptions *options, const Executor
 
 /* executor_free() - end the process, and drop what it has in hand. NULL is fine */
 Executor *executor_free(Executor *e);
+
+/* executor_insert(), executor_remove() - into, out of its owner's list */
+void executor_insert(ExecutorList *list, Executor *e);
+void executor_remove(ExecutorList *list, Executor *e);
+
+/* executor_next() - the one behind it in its owner's list, or NULL */
+Executor *executor_next(const Executor *e);
+
+#define EXECUTORS_FOREACH(e, list) for (Executor *e = TAILQ_FIRST(list); e; e = executor_next(e))
 
 /* executor_can_start() - does its process take one more request now? */
 bool executor_can_start(const Executor *e);

@@ -53,7 +53,8 @@ static int append_pool(sd_bus_message *reply, const Pool *p)
 
     if (!path)
         return -ENOMEM;
-    return sd_bus_message_append(reply, "(sso)", name, executor_device(p->executor)->backend, path);
+    return sd_bus_message_append(reply, "(sso)", name, executor_device(pool_executor(p))->backend,
+                                 path);
 }
 
 static int list_pools(sd_bus_message *message, void *userdata, sd_bus_error *error)

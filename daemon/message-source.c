@@ -4,11 +4,6 @@
 #include "clock.h"
 #include "container-of.h"
 
-static void message_source_on_started(RequestSource *source, const Request *r)
-{
-    (void) source, (void) r;
-}
-
 static void message_source_on_complete(RequestSource *source, const Request *r,
                                        const Outcome *outcome)
 {
@@ -19,7 +14,6 @@ static void message_source_on_complete(RequestSource *source, const Request *r,
 }
 
 static const RequestOps message_source_ops = {
-    .started = message_source_on_started,
     .complete = message_source_on_complete,
 };
 

@@ -20,20 +20,21 @@ static const char *pool_state(const Pool *p)
         [EXECUTOR_WAITING] = "waiting",
     };
 
-    return names[executor_state(p->executor)];
+    return names[executor_state(pool_executor(p))];
 }
 
 static BUS_PROPERTY_GET(get_name, "s", Pool, p, (const char[]){p->name, '\0'});
-static BUS_PROPERTY_GET(get_backend, "s", Pool, p, executor_device(p->executor)->backend);
-static BUS_PROPERTY_GET(get_devices, "as", Pool, p, executor_device(p->executor)->name[0] ? 1 : 0,
-                        executor_device(p->executor)->name);
+static BUS_PROPERTY_GET(get_backend, "s", Pool, p, executor_device(pool_executor(p))->backend);
+static BUS_PROPERTY_GET(get_devices, "as", Pool, p,
+                        executor_device(pool_executor(p))->name[0] ? 1 : 0,
+                        executor_device(pool_executor(p))->name);
 static BUS_PROPERTY_GET(get_device_memory_total, "t", Pool, p,
-                        executor_device(p->executor)->memory_total);
+                        executor_device(pool_executor(p))->memory_total);
 static BUS_PROPERTY_GET(get_policy, "s", Pool, p,
                         sched_policy_to_string(p->queue.scheduler.policy));
 static BUS_PROPERTY_GET(get_state, "s", Pool, p, pool_state(p));
-static BUS_PROPERTY_GET(get_executor_pid, "u", Pool, p, executor_pid(p->executor));
-static BUS_PROPERTY_GET(get_executor_restarts, "t", Pool, p, executor_restarts(p->executor));
+static BUS_PROPERTY_GET(get_executor_pid, "u", Pool, p, executor_pid(pool_executor(p)));
+static BUS_PROPERTY_GET(get_executor_restarts, "t", Pool, p, executor_restarts(pool_executor(p)));
 static BUS_PROPERTY_GET(get_paused, "b", Pool, p, p->queue.scheduler.held);
 
 /* Asks whether the caller may, then does it. */

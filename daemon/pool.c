@@ -24,7 +24,14 @@ static void pool_properties_changed(Pool *p, const char *const *properties)
 /* The executor that gets the pool's next request; NULL while none can. */
 static Executor *pool_executor_for_next(const Pool *p)
 {
-    return !p->changing && executor_can_start(p->executor) ? p->executor : NULL;
+    if (p->changing)
+        return NULL;
+    EXECUTORS_FOREACH(e, &p->executors)
+    {
+        if (executor_can_start(e))
+            return e;
+    }
+    return NULL;
 }
 
 static void pool_count_wait(Pool *p, Request *r, uint64_t now)
@@ -64,19 +71,28 @@ void pool_dispatch(Pool *p)
 
 void pool_begin_batch(Pool *p)
 {
-    executor_begin_batch(p->executor);
+    EXECUTORS_FOREACH(e, &p->executors)
+    {
+        executor_begin_batch(e);
+    }
 }
 
 void pool_end_batch(Pool *p)
 {
     pool_dispatch(p);
-    executor_end_batch(p->executor);
+    EXECUTORS_FOREACH(e, &p->executors)
+    {
+        executor_end_batch(e);
+    }
 }
 
 void pool_flush(Pool *p)
 {
     pool_dispatch(p);
-    executor_flush(p->executor);
+    EXECUTORS_FOREACH(e, &p->executors)
+    {
+        executor_flush(e);
+    }
 }
 
 /* ---- Room in the queue ------------------------------------------------------------------ */
@@ -214,7 +230,10 @@ static void pool_replace_when_idle(Pool *p)
 
     p->changing = false;
     options = pool_executor_options(p);
-    executor_replace(p->executor, &options);
+    EXECUTORS_FOREACH(e, &p->executors)
+    {
+        executor_replace(e, &options);
+    }
 }
 
 static void pool_on_ready(Executor *e, void *userdata)
@@ -251,6 +270,16 @@ static bool pool_has_work(const Executor *e, void *userdata)
     return p->context->has_work && p->context->has_work(p, p->context->userdata);
 }
 
+static bool pool_has_ready_executor(const Pool *p)
+{
+    EXECUTORS_FOREACH(e, &p->executors)
+    {
+        if (executor_state(e) == EXECUTOR_READY)
+            return true;
+    }
+    return false;
+}
+
 /* An executor that was at work takes down what it had in hand; the queue waits
  * for the next one. One that cannot even start would let the queue wait for
  * ever, so that fails too. */
@@ -260,7 +289,7 @@ static void pool_on_ended(Executor *e, ExecutorEnd end, void *userdata)
 
     pool_changed(p, "ExecutorState", "ExecutorPID", "ExecutorRestarts");
     executor_fail_running(e, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_LAUNCH_FAILED);
-    if (end == EXECUTOR_END_START) {
+    if (end == EXECUTOR_END_START && !pool_has_ready_executor(p)) {
         p->unavailable = true;
         pool_fail_queued(p, UINT64_MAX, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
     }
@@ -274,6 +303,11 @@ static const ExecutorOps pool_executor_ops = {
 };
 
 /* ---- The pool ------------------------------------------------------------------------------ */
+
+Executor *pool_executor(const Pool *p)
+{
+    return TAILQ_FIRST(&p->executors);
+}
 
 bool pool_is_idle(const Pool *p)
 {
@@ -318,7 +352,10 @@ void pool_reconfigure(Pool *p, const PoolConfig *config)
         scheduler_set_starvation_limit(s, config->starvation_limit_usec);
         pool_changed(p, "StarvationLimitUSec");
     }
-    executor_set_time_limit(p->executor, p->context->request_timeout_usec);
+    EXECUTORS_FOREACH(e, &p->executors)
+    {
+        executor_set_time_limit(e, p->context->request_timeout_usec);
+    }
 
     if (replace) {
         p->changing = true;
@@ -336,6 +373,7 @@ int pool_new(PoolContext *context, char name, const PoolConfig *config, Pool **r
 {
     CLEANUP(pool_freep) Pool *p = calloc(1, sizeof(*p));
     ExecutorOptions options;
+    Executor *e;
     int r;
 
     if (!p)
@@ -345,6 +383,7 @@ int pool_new(PoolContext *context, char name, const PoolConfig *config, Pool **r
     p->name = p->queue.pool = name;
     p->config = *config;
     TAILQ_INIT(&p->waiters);
+    TAILQ_INIT(&p->executors);
     scheduler_init(&p->queue.scheduler, &context->next_arrival, config->in_flight,
                    config->queue_limit);
     scheduler_set_policy(&p->queue.scheduler, config->policy);
@@ -358,10 +397,11 @@ int pool_new(PoolContext *context, char name, const PoolConfig *config, Pool **r
         return r;
 
     options = pool_executor_options(p);
-    r = executor_new(context->event, &options, &pool_executor_ops, p, &p->executor);
+    r = executor_new(context->event, &options, &pool_executor_ops, p, &e);
     if (r < 0)
         return r;
-    executor_set_time_limit(p->executor, context->request_timeout_usec);
+    executor_insert(&p->executors, e);
+    executor_set_time_limit(e, context->request_timeout_usec);
 
     *ret = TAKE_PTR(p);
     return 0;
@@ -370,10 +410,15 @@ int pool_new(PoolContext *context, char name, const PoolConfig *config, Pool **r
 /* Those who would have been answered are gone: the connections end first. */
 Pool *pool_free(Pool *p)
 {
+    Executor *e;
+
     if (!p)
         return NULL;
 
-    executor_free(p->executor);
+    while ((e = TAILQ_FIRST(&p->executors))) {
+        executor_remove(&p->executors, e);
+        executor_free(e);
+    }
     sd_event_source_disable_unref(p->queue_timer);
     free(p);
     return NULL;

@@ -47,9 +47,9 @@ struct Pool {
     char name; /* 'A'..'Z' */
     PoolConfig config;
     RequestQueue queue;
-    Executor *executor; /* the one that there is */
-    bool changing;      /* the executor is to be replaced when it has nothing in hand */
-    bool unavailable;   /* the executor could not start: requests fail until it does */
+    ExecutorList executors; /* one, so far */
+    bool changing;          /* they are to be replaced when they have nothing in hand */
+    bool unavailable;       /* none could start: requests fail until one does */
     TAILQ_HEAD(, PoolWaiter) waiters;
     sd_event_source *queue_timer; /* for what waits too long */
     bool queue_timer_armed;
@@ -113,6 +113,9 @@ void pool_set_paused(Pool *p, bool paused);
  * queue waits for the new executor.
  */
 void pool_reconfigure(Pool *p, const PoolConfig *config);
+
+/* pool_executor() - the first, which stands for the pool where one is shown */
+Executor *pool_executor(const Pool *p);
 
 /* pool_is_idle() - nothing queued, nothing running */
 bool pool_is_idle(const Pool *p);

@@ -212,7 +212,7 @@ RequestQueue *request_queue(const Request *r)
 
 void request_start(Request *r)
 {
-    if (r->source)
+    if (r->source && r->source->ops->started)
         r->source->ops->started(r->source, r);
 }
 

@@ -33,7 +33,7 @@ typedef struct Outcome {
 
 /* What a source of requests is told of its own. */
 typedef struct RequestOps {
-    /* An executor is about to get it. */
+    /* An executor is about to get it. May be NULL. */
     void (*started)(RequestSource *source, const Request *r);
     /* It is over: answered, failed or dropped. Once for each request, always, unless the source
      * ended before. The request is freed by the caller. */
