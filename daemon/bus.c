@@ -119,7 +119,7 @@ static int bus_on_retry(sd_event_source *source, uint64_t usec, void *userdata)
     return r < 0 ? bus_retry_later(b, r) : 0;
 }
 
-/* Whoever reads the counters reads them here; whoever changes them tells these. */
+/* From now on pools and VMs announce their changes on the bus. */
 static void bus_observe(Bus *b)
 {
     Manager *m = b->context.manager;

@@ -17,8 +17,8 @@
 typedef struct Client Client;
 typedef struct ClientWaiter ClientWaiter;
 
-/* Somebody who has more requests than the client's queue has room for. Embedded; has_room is
- * set by its owner, the rest is the client's. */
+/* Whoever has more requests than the client's queue has room for embeds one. The owner sets
+ * has_room. The client sets the rest. */
 struct ClientWaiter {
     void (*has_room)(ClientWaiter *w);
     Client *client; /* NULL while it does not wait */

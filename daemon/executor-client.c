@@ -20,8 +20,8 @@
 #define BACKOFF_MAX_USEC UINT64_C(30000000)
 #define START_TIMEOUT_USEC UINT64_C(60000000)
 
-/* Answers that are taken in one round, after which those whose they are hear of them; and
- * how many rounds there are in a row before others have their turn. */
+/* The client takes so many answers in one round, and tells the pool after each round. After so
+ * many rounds in a row, other event sources have their turn. */
 #define ROUND 16
 #define MAX_ROUNDS 16
 

@@ -25,7 +25,7 @@ typedef enum ExecutorState {
 /* How an executor ended, for the handler. */
 typedef enum ExecutorEnd {
     EXECUTOR_END_STARTED, /* after it had been ready */
-    EXECUTOR_END_START,   /* before: whatever it needs is not there */
+    EXECUTOR_END_START,   /* before: something that it needs is missing */
 } ExecutorEnd;
 
 typedef struct ExecutorHandler {
@@ -81,8 +81,8 @@ void executor_client_submit(ExecutorClient *c, uint64_t tag, uint32_t priority, 
 /*
  * executor_client_hold(), executor_client_release() - nothing is urgent in between
  *
- * For who has several requests to give. Every hold wants its release. While the client handles
- * what the executor said, it holds by itself.
+ * For a caller that has several requests to give. Each hold needs its release. While the client
+ * handles what the executor said, it holds by itself.
  */
 void executor_client_hold(ExecutorClient *c);
 void executor_client_release(ExecutorClient *c);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * An executor with what it has in hand: its process, the requests that run on it, and the
- * windows that it has been handed. It ends each request that its process answers, and
- * those that run too long; which request it gets next is its owner's decision.
+ * windows that it has been handed. It ends each request that its process answers, and each that
+ * runs too long. Its owner decides which request it gets next.
  */
 #ifndef VGPU_EXECUTOR_H
 #define VGPU_EXECUTOR_H
@@ -67,8 +67,8 @@ int executor_start(Executor *e, Request *r);
 /*
  * executor_begin_batch(), executor_end_batch() - show the process nothing in between
  *
- * For who has several requests to give. Every beginning wants its end. While an answer is
- * handled, there is a batch already.
+ * For a caller that has several requests to give. Each beginning needs its end. While the
+ * executor handles an answer, there is a batch already.
  */
 void executor_begin_batch(Executor *e);
 void executor_end_batch(Executor *e);

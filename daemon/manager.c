@@ -325,7 +325,8 @@ int manager_new(const Config *config, const char *config_path, const char *execu
     return 0;
 }
 
-/* Who would be answered goes first, and what runs before the memory it runs in. */
+/* The peers end first, so that no request has anybody to answer. The pools end before the
+ * memory that their requests run in. */
 Manager *manager_free(Manager *m)
 {
     if (!m)

@@ -75,8 +75,8 @@ static void peer_welcome(Peer *p, VM *vm, uint32_t request_id)
     vm_send(vm, VGPU_MSG_WELCOME, request_id, &payload, sizeof(payload));
 }
 
-/* A VM for a peer that nobody registered. It is what it says that it is, but it is let in only
- * where the administrator says so. */
+/* A VM for a peer that nobody registered. The mediator believes what it says of itself, but
+ * lets it in only where the administrator allows that. */
 static int peer_admit_unregistered(Peer *p, const VGPUSocketHeader *h, VM **ret)
 {
     UnregisteredPolicy policy = p->peers->config->unregistered;

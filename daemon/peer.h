@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One peer on the socket: a device in a QEMU, or whatever else connected. What it says is
- * checked here, and only here: who it is, and what its messages mean. It becomes a VM's with
- * its HELLO or, a v1 device, with its first REQUEST, and owns then the VM's ring.
+ * One peer on the socket: a device in a QEMU, or whatever else connected. This file alone
+ * checks what a peer says: who it is, and what its messages mean. A peer becomes a VM's with
+ * its HELLO, or, if it is a v1 device, with its first REQUEST. From then on it owns the VM's
+ * ring.
  */
 #ifndef VGPU_PEER_H
 #define VGPU_PEER_H

@@ -119,7 +119,7 @@ void pool_stop_waiting(PoolWaiter *w)
     w->pool = NULL;
 }
 
-/* One at a time, in turn: who does not fill the place offers it again. */
+/* Calls one waiter at a time, in turn. A waiter that does not fill the place offers it again. */
 void pool_offer_room(Pool *p)
 {
     PoolWaiter *w = TAILQ_FIRST(&p->waiters);

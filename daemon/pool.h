@@ -17,8 +17,8 @@
 typedef struct Pool Pool;
 typedef struct PoolWaiter PoolWaiter;
 
-/* Somebody who has requests for which the pool's queue had no room. Embedded; has_room is set
- * by its owner, the rest is the pool's. */
+/* Whoever has requests for which the pool's queue had no room embeds one. The owner sets
+ * has_room. The pool sets the rest. */
 struct PoolWaiter {
     void (*has_room)(PoolWaiter *w);
     Pool *pool; /* NULL while it does not wait */
@@ -33,9 +33,9 @@ typedef struct PoolContext {
     uint64_t queue_timeout_usec;
     uint64_t request_timeout_usec;
 
-    /* For who wants to know; each may be NULL. */
+    /* Callbacks of the owner. Each may be NULL. */
     void (*changed)(Pool *p, const char *const *properties, void *userdata);
-    /* An executor's answers are handled: who feeds the queue may go on at once. */
+    /* The answers of an executor are handled. The owner may queue more at once. */
     void (*round)(Pool *p, void *userdata);
     /* Is there anything to do but wait for an executor? */
     bool (*has_work)(const Pool *p, void *userdata);
@@ -85,7 +85,7 @@ void pool_wait_for_room(Pool *p, PoolWaiter *w);
 /* pool_stop_waiting() - does nothing for one that does not wait */
 void pool_stop_waiting(PoolWaiter *w);
 
-/* pool_offer_room() - to be called by who was called for room and has not used it up */
+/* pool_offer_room() - the waiter that was called last has left room: call the next one */
 void pool_offer_room(Pool *p);
 
 /* pool_dispatch() - run what there is room for; to be called when something no longer holds it */
@@ -94,7 +94,7 @@ void pool_dispatch(Pool *p);
 /*
  * pool_begin_batch(), pool_end_batch() - show executors nothing in between
  *
- * For who has several requests to queue. Every beginning wants its end.
+ * For a caller that has several requests to queue. Each beginning needs its end.
  */
 void pool_begin_batch(Pool *p);
 void pool_end_batch(Pool *p);

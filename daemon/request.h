@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One request, from the moment it is queued until it is over: a message on the socket, or an
- * entry of a ring. Its source made it, and hears of its end; in between it belongs to a
- * scheduler and then to an executor.
+ * entry of a ring. Its source makes it, and hears of its end. In between it belongs to a
+ * scheduler, and then to an executor.
  */
 #ifndef VGPU_REQUEST_H
 #define VGPU_REQUEST_H
@@ -31,7 +31,7 @@ typedef struct Outcome {
     bool dropped;           /* nobody is to be answered; the rest does not matter */
 } Outcome;
 
-/* What a source of requests is told of its own. */
+/* What a source hears about its requests. */
 typedef struct RequestOps {
     /* An executor is about to get it. May be NULL. */
     void (*started)(RequestSource *source, const Request *r);

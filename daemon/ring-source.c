@@ -182,8 +182,8 @@ static bool queue_has_room(const SchedClient *c)
     return c->n_queued == 0 || c->n_queued + 1 < c->limit;
 }
 
-/* May an entry leave the ring now? If not, then whatever stands in the way kicks
- * the ring when it is gone. */
+/* May an entry leave the ring now? If not, the obstacle has a waiter, which kicks the ring when
+ * the obstacle is gone. */
 static bool ring_source_may_take(RingSource *s, Pool *p)
 {
     VM *vm = s->vm;
@@ -456,7 +456,7 @@ void ring_sources_clear(RingSources *all)
 
 /* ---- The beginning --------------------------------------------------------------------------- */
 
-/* Anything else could block who writes it or waits for it. */
+/* A descriptor of another kind could block the process that writes it or waits for it. */
 static bool is_eventfd(int fd)
 {
     static const char expected[] = "anon_inode:[eventfd]";

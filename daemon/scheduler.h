@@ -83,7 +83,7 @@ struct SchedClient {
     unsigned n_queued;
     unsigned n_running;
     unsigned limit; /* the most requests queued at once */
-    bool held;      /* nothing of it is picked */
+    bool held;      /* none of its requests is picked */
 };
 
 struct Scheduler {

@@ -10,7 +10,7 @@
 /* vm_bus_add_objects() - the interface of every VM; returns 0 or a negative errno */
 int vm_bus_add_objects(BusContext *context, sd_bus *bus);
 
-/* vm_bus_observer() - who tells the bus of VMs, where there is one */
+/* vm_bus_observer() - the observer that announces VMs on the bus, where there is one */
 VMObserver vm_bus_observer(BusContext *context);
 
 #endif

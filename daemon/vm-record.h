@@ -64,7 +64,7 @@ int vm_record_write_registration(const char *directory, const VMRecord *record);
 /*
  * vm_record_write_settings() - keep settings alone, those of record->which, for a name
  *
- * Waits for the disk: what must outlive the host's power is worth that. Returns 0 or a
+ * Waits for the disk, since these settings must survive a loss of power. Returns 0 or a
  * negative errno.
  */
 int vm_record_write_settings(const char *directory, const char *name, const VMRecord *record);

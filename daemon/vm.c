@@ -55,7 +55,7 @@ static void vm_tell_watchers(VM *vm)
 
 /* ---- Beginning and end ------------------------------------------------------------------ */
 
-/* Whatever comes over D-Bus is UTF-8 already. Control characters are the bytes
+/* Strings from D-Bus are UTF-8 already. Control characters are the bytes
  * below 0x20, 0x7f, and U+0080 to U+009f, which are 0xc2 and one more byte. */
 bool vm_name_is_valid(const char *name)
 {

@@ -26,15 +26,15 @@
 typedef struct VM VM;
 typedef struct VMWatcher VMWatcher;
 
-/* Somebody to whom it matters that a VM is paused, quarantined, moved or changed otherwise.
- * Embedded; changed is set by its owner, the rest is the VM's. */
+/* Whoever has to know that a VM is paused, quarantined, moved or changed otherwise embeds one.
+ * The owner sets changed. The VM sets the rest. */
 struct VMWatcher {
     void (*changed)(VMWatcher *w);
     VM *vm; /* NULL while it watches none */
     TAILQ_ENTRY(VMWatcher) link;
 };
 
-/* Who tells the world of VMs. Each may be NULL. */
+/* Announces VMs and their changes to the world. Each function may be NULL. */
 typedef struct VMObserver {
     void (*announce)(VM *vm, bool added, void *userdata);
     /* @properties: by their names on D-Bus, up to a NULL. */

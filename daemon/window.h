@@ -21,8 +21,8 @@ typedef struct Window Window;
 typedef struct WindowHolder WindowHolder;
 typedef struct WindowWaiter WindowWaiter;
 
-/* Somebody who has handed the window to another process. Embedded; drop and owner are set by
- * its owner, the rest is the window's. */
+/* Whoever has handed the window to another process embeds one. The owner sets drop and owner.
+ * The window sets the rest. */
 struct WindowHolder {
     void (*drop)(WindowHolder *h); /* the window ends: take it back. It is released already */
     void *owner;
@@ -30,7 +30,7 @@ struct WindowHolder {
     TAILQ_ENTRY(WindowHolder) link;
 };
 
-/* Somebody who may not touch the window while an executor computes in it. */
+/* Whoever must not touch the window while an executor computes in it embeds one. */
 struct WindowWaiter {
     void (*quiet)(WindowWaiter *w);
     Window *window; /* NULL while it does not wait */
@@ -99,7 +99,7 @@ bool window_is_held_by(const Window *w, const void *owner);
 void window_begin(Window *w);
 void window_end(Window *w);
 
-/* window_is_quiet() - does no executor compute in this memfd, for whatever ring? */
+/* window_is_quiet() - is there no executor that computes in this memfd, for any ring? */
 bool window_is_quiet(const Window *w);
 
 /* window_when_quiet() - call @waiter once, when window_is_quiet(), which it is not now, may hold */
