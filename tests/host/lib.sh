@@ -7,6 +7,7 @@
 bus=org.vgpu.Mediator1
 manager=/org/vgpu/Mediator1
 service=vgpu-mediator.service
+progress=$cache/logs/host-progress
 n_cases=0
 n_failed=0
 
@@ -14,10 +15,16 @@ n_failed=0
 why_not() {
     local program
 
-    [ "$(id -u)" -eq 0 ] || echo "needs root"
+    host_why_not
     for program in systemd-nspawn qemu-system-x86_64 cpio nsenter busctl; do
         command -v "$program" >/dev/null || echo "needs $program"
     done
+}
+
+# at TEXT - leaves word of where the run is, for tools/check to show
+at() {
+    mkdir -p "${progress%/*}"
+    echo "$*" >"$progress"
 }
 
 # run_cases FILE - runs the cases that FILE has defined. A case fails at the first
@@ -27,6 +34,7 @@ run_cases() {
 
     while read -r name; do
         n_cases=$((n_cases + 1))
+        at "${1##*/}: ${name//_/ }"
         set +e
         (
             set -e

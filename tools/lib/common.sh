@@ -34,15 +34,42 @@ die() {
     exit 1
 }
 
-# quietly NAME COMMAND... - runs the COMMAND with its output in .cache/logs/NAME.log,
-# shows the end of the log when it fails, and notes how long it took when that was
-# more than a few seconds
+# The longest that a tool says nothing, in seconds
+progress_seconds=${VGPU_PROGRESS_SECONDS:-10}
+
+# doing COMMAND... - notes what the COMMAND prints, its last line, with the time
+doing() {
+    local text
+
+    text=$("$@" 2>/dev/null | tail -n 1 | tr -cd '[:print:]') || true
+    printf '        [%4ds] … %.100s\n' "$SECONDS" "$text"
+}
+
+# progress FILE - while this tool runs, notes the last line of FILE each progress_seconds; to be killed
+progress() {
+    local never
+
+    exec {never}<> <(:) # a builtin's sleep: a program of its own would outlive this shell
+    while :; do
+        read -r -t "$progress_seconds" -u "$never" || true
+        kill -0 "$$" 2>/dev/null || exit
+        doing cat "$1"
+    done
+}
+
+# quietly NAME COMMAND... - runs the COMMAND with its output in .cache/logs/NAME.log, shows from
+# time to time how far it is, and the end of the log when it fails
 quietly() {
-    local log=$cache/logs/$1.log start=$SECONDS rc=0
+    local log=$cache/logs/$1.log start=$SECONDS rc=0 watcher
     shift
 
     mkdir -p "$cache/logs"
+    : >"$log"
+    progress "$log" &
+    watcher=$!
     "$@" >"$log" 2>&1 </dev/null || rc=$?
+    kill "$watcher" 2>/dev/null || true
+    wait "$watcher" 2>/dev/null || true
     if [ "$rc" -ne 0 ]; then
         tail -n 40 "$log" >&2
         printf '%s%s failed (exit status %d); all of its output: %s%s\n' \
@@ -50,4 +77,23 @@ quietly() {
         return "$rc"
     fi
     [ $((SECONDS - start)) -lt 3 ] || note "took $((SECONDS - start)) s"
+}
+
+# or_else COMMAND... - prints its input; after progress_seconds without a line, what the COMMAND prints
+or_else() {
+    local line rc
+
+    while :; do
+        rc=0
+        IFS= read -r -t "$progress_seconds" line || rc=$?
+        if [ "$rc" -eq 0 ]; then
+            printf '%s\n' "$line"
+        elif [ "$rc" -gt 128 ]; then
+            printf '%s' "$line" # what there is of a line
+            doing "$@"
+        else
+            printf '%s' "$line"
+            break
+        fi
+    done
 }

@@ -5,6 +5,7 @@
 # Sourced by the tools and tests that need a whole host: systemd as PID 1, the
 # system bus, journald, polkit, on the machine's own root file system.
 #
+#   host_why_not          prints why this machine cannot boot one, if so
 #   host_contain "$@"     at the start of the script, before it does anything
 #   host_up               boots the host
 #   host_run COMMAND...   runs a command in it, as root
@@ -19,16 +20,30 @@
 host_root=
 host_leader=
 
+# host_why_not - prints a sentence where no host can be booted here. In a chroot it cannot: namespaces
+# begin at the root of the machine around it, and so would what is run in them.
+host_why_not() {
+    # shellcheck disable=SC2016 # awk's
+    local root=(awk '$5 == "/" { print $1 }' /proc/self/mountinfo)
+
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "needs root: it boots a host in a container"
+    elif [ "$("${root[@]}" 2>&1)" != "$(nsenter --mount=/proc/self/ns/mnt "${root[@]}" 2>/dev/null)" ]; then
+        echo "cannot boot a host in a chroot: boot the chroot (systemd-nspawn --boot), and run this in there"
+    fi
+}
+
 # host_contain ARGUMENTS... - runs the script again in those namespaces, and exits with its status
 #
 # On a machine with systemd it runs in a transient scope with a delegated control
 # group, which systemd requires of a container manager.
 host_contain() {
     local inside=(setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc)
-    local pid rc=0
+    local why pid rc=0
 
     [ -z "${VGPU_HOST_CONTAINED:-}" ] || return 0
-    [ "$(id -u)" -eq 0 ] || die "needs root: it boots a host in a container"
+    why=$(host_why_not)
+    [ -z "$why" ] || die "$why"
 
     if [ -d /run/systemd/system ]; then
         inside=(systemd-run --quiet --collect --scope --property=Delegate=yes "${inside[@]}")
@@ -180,7 +195,7 @@ kvm_works() {
 
 # host_run COMMAND... - runs the COMMAND in the host as root, with an environment of its own
 host_run() {
-    nsenter --target "$host_leader" --mount --uts --ipc --net --pid --cgroup -- \
+    nsenter --target "$host_leader" --root --wd --mount --uts --ipc --net --pid --cgroup -- \
         env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" SYSTEMD_PAGER='' SYSTEMD_COLORS=0 "$@"
 }
