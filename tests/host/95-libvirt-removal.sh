@@ -17,6 +17,7 @@ XML
 
 # removal - prints the commands of that section
 removal() {
+    # shellcheck disable=SC2016 # Markdown's
     sed -n '/^### Remove it/,/^## /p' "$tests/../../README.md" | sed -n '/^```sh$/,/^```$/{/^```/!p}'
 }
 

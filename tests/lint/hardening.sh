@@ -3,6 +3,8 @@
 #
 # hardening.sh yes|no PROGRAM... - was each of the built programs hardened by the compiler and the
 # linker? The first argument says whether its functions should be fortified, too. Prints TAP.
+#
+# shellcheck disable=SC2317 # check calls them
 set -euo pipefail
 
 command -v readelf objdump >/dev/null || { echo "1..0 # SKIP needs readelf and objdump"; exit 0; }

@@ -61,7 +61,7 @@ expect 'what was installed is said, and how to remove it' \
 expect 'what was left disabled is said, and how to enable it' \
     'systemctl enable --now libvirtd\.socket$' "$said"
 expect 'a timer is left enabled, and started' '^started logrotate\.timer$' \
-    "$said$(test -L "$work/systemd/timers.target.wants/logrotate.timer" || echo, but is disabled)"
+    "$(test ! -L "$work/systemd/timers.target.wants/logrotate.timer" || echo "$said")"
 expect 'nothing is said where nothing was installed' '^$' "$(with_tools how_to_undo)"
 
 # A chroot, of this machine's own files, which is a mount point as the namespaces need it
