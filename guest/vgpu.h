@@ -5,7 +5,8 @@
  * A virtual machine that has a vgpu-stub device uses this library to send
  * requests to the GPU pool behind it. The library finds the device through
  * sysfs, maps its registers and needs nothing but libc and the right to open
- * the device's resource0 file (root, as a rule).
+ * the device: its resource0 file in sysfs (root, as a rule) or, when the device is
+ * bound to vfio-pci, the file of its IOMMU group in /dev/vfio.
  *
  *     vgpu_device *dev = NULL;
  *     uint32_t sum;
@@ -46,6 +47,9 @@
  *   advisory: a program that maps the registers by itself is not kept out, but
  *   the library recognises its own answer by REQUEST_ID and returns -ESTALE
  *   for any other. The ring has a lock of its own: see vgpu_ring_open().
+ *
+ *   A device that is bound to vfio-pci has one handle at a time, because the kernel
+ *   gives it to one open file: see vgpu_bind_vfio().
  *
  * Time-outs leave the device busy
  *
@@ -128,13 +132,21 @@ int vgpu_find(const vgpu_paths *paths, vgpu_found **ret_list, size_t *ret_n);
  * @ret: a new handle; close it with vgpu_close()
  *
  * Enables the device's PCI memory space where that has not been done, and maps
- * its registers. Changes no register.
+ * its registers: through VFIO where the device is bound to vfio-pci, else through
+ * its files in sysfs. By sysfs this changes no register; VFIO resets the device,
+ * here and when the handle is closed.
  *
  * Returns 0, or a negative errno:
  *   -ENODEV           no such device, or it is something else
  *   -EINVAL           @name is neither an index nor an address
  *   -EPROTONOSUPPORT  it speaks another protocol version
- *   -EACCES, -EPERM   not allowed: needs root, or the kernel is locked down
+ *   -EACCES           not allowed: needs root, or the right to open the group's file
+ *   -EPERM            the kernel does not permit it: it is locked down, as with Secure
+ *                     Boot, and the device is not bound to vfio-pci
+ *   -EBUSY            by VFIO: another handle has the device
+ *   -EXDEV            by VFIO: another device of the IOMMU group has a driver
+ *   -ENOSYS           by VFIO: the IOMMU does not remap interrupts
+ *   -ENOPKG           by VFIO: the module vfio_iommu_type1 is not loaded
  *   -ENOMEM and others from opening and mapping files
  */
 int vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret);
@@ -171,6 +183,37 @@ int vgpu_reset(vgpu_device *dev);
  * Returns a string that lives as long as @dev.
  */
 const char *vgpu_get_address(const vgpu_device *dev);
+
+/*
+ * vgpu_get_access() - the way on which this handle reaches its device
+ *
+ * Returns a static string, "sysfs" or "vfio".
+ */
+const char *vgpu_get_access(const vgpu_device *dev);
+
+/*
+ * vgpu_bind_vfio() - give the device to the kernel's vfio-pci driver
+ * @paths: NULL
+ * @address: PCI address, as vgpu_find() lists it
+ *
+ * VFIO is the way to the device in a kernel that is locked down, as it is with
+ * Secure Boot, and the one that has MSI-X interrupts. It asks for more than sysfs:
+ * the virtual machine has an IOMMU that remaps interrupts, or root has allowed VFIO
+ * to do without (enable_unsafe_noiommu_mode=1 of the module vfio); and the device
+ * has one handle at a time, in one process, so programs do not share it.
+ *
+ * Needs root and the module vfio-pci, loaded. The binding lasts until somebody
+ * undoes it; for later vgpu_open()s. A handle that was opened before, by sysfs, is
+ * of no use any more. Does nothing when the device is bound to vfio-pci already.
+ *
+ * Returns 0, or a negative errno:
+ *   -EBUSY   another driver has the device
+ *   -ENOENT  the module is not loaded (modprobe vfio-pci)
+ *   -ENODEV  no such device
+ *   -EINVAL  the driver did not take the device: it is behind no IOMMU
+ *   and others from writing to sysfs
+ */
+int vgpu_bind_vfio(const vgpu_paths *paths, const char *address);
 
 /* ---- The lock ------------------------------------------------------------- */
 
@@ -362,12 +405,14 @@ int vgpu_bind_uio(const vgpu_paths *paths, const char *address);
 /*
  * vgpu_enable_interrupts() - wait by interrupt from now on
  *
- * The device must be bound to uio_pci_generic, by vgpu_bind_uio() or by the
- * administrator. Interrupts are switched on in the device for the length of each
- * wait only, so handles with and without them can share it.
+ * The device must be bound to uio_pci_generic (INTx) or vfio-pci (MSI-X), by
+ * vgpu_bind_uio(), vgpu_bind_vfio() or the administrator. Interrupts are switched
+ * on in the device for the length of each wait only, so handles with and without
+ * them can share it.
  *
  * Returns 0 (also when it was done before), or a negative errno:
- *   -ENXIO   the device is not bound to uio_pci_generic
+ *   -ENXIO       the device is bound to neither of the two
+ *   -EOPNOTSUPP  it is bound to vfio-pci and has no MSI-X
  *   -EACCES, -EPERM and others from opening /dev/uioN and the PCI configuration
  */
 int vgpu_enable_interrupts(vgpu_device *dev);
@@ -723,8 +768,9 @@ int vgpu_ring_set_wait(vgpu_ring *ring, vgpu_wait_mode mode, uint32_t spin_us);
 /*
  * vgpu_ring_get_fd() - a descriptor for a program's own event loop
  *
- * Becomes readable when completions may be there: /dev/uioN, so it is level-triggered
- * for poll(2) and epoll(7), and reading it is vgpu_ring_arm()'s business. The loop is:
+ * Becomes readable when completions may be there: /dev/uioN or an eventfd, so it is
+ * level-triggered for poll(2) and epoll(7), and reading it is vgpu_ring_arm()'s
+ * business. The loop is:
  *
  *     for (;;) {
  *         do

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "cleanup.h"
+#include "deadline.h"
 #include "parse.h"
 
 void complain(const char *format, ...)
@@ -69,10 +71,50 @@ static int enable_interrupts(vgpu_device *dev)
             r = vgpu_enable_interrupts(dev);
     }
     if (r < 0) {
-        complain("%s: cannot use interrupts: %s", vgpu_get_address(dev), strerror(-r));
+        complain("%s: cannot use interrupts: %s", vgpu_get_address(dev), vgpu_strerror(r));
         return EXIT_SYSTEM;
     }
     return EXIT_OK;
+}
+
+/* Say why there is no device @name. Returns an exit code. */
+static int complain_device(const char *name, int result)
+{
+    if (result == -EINVAL) {
+        complain("invalid device '%s': give a number or a PCI address", name);
+        return EXIT_USAGE;
+    }
+    if (result == -ENODEV && !name) {
+        complain("no vgpu device found");
+        return EXIT_NO_DEVICE;
+    }
+    complain("cannot open device '%s': %s", name ? name : "0", vgpu_strerror(result));
+    if (result == -EPERM)
+        complain("a kernel that is locked down permits VFIO: 'modprobe vfio-pci' and 'vgpu bind' "
+                 "give it the device; see SECURE BOOT in vgpu(1)");
+    return exit_code_for(result);
+}
+
+int choose_device(const char *name, char ret_address[static VGPU_ADDRESS_MAX])
+{
+    int r = address_find(NULL, name, ret_address);
+
+    return r < 0 ? complain_device(name, r) : EXIT_OK;
+}
+
+#define OPEN_PAUSE_MAX_NS 10000000u
+
+/* Open a device. One that is bound to vfio-pci is busy as long as another program has it open. */
+static int open_in_time(const options *o, const char *name, vgpu_device **ret_dev)
+{
+    deadline until = deadline_after(o->timeout_ms);
+    backoff pause = {0};
+    int r;
+
+    do
+        r = vgpu_open(NULL, name, ret_dev);
+    while (r == -EBUSY && backoff_pause(&pause, until, OPEN_PAUSE_MAX_NS));
+    return r;
 }
 
 int open_device(const options *o, const char *name, vgpu_device **ret_dev)
@@ -80,19 +122,9 @@ int open_device(const options *o, const char *name, vgpu_device **ret_dev)
     CLEANUP_VGPU vgpu_device *dev = NULL;
     int r;
 
-    r = vgpu_open(NULL, name, &dev);
-    if (r == -EINVAL) {
-        complain("invalid device '%s': give a number or a PCI address", name);
-        return EXIT_USAGE;
-    }
-    if (r == -ENODEV && !name) {
-        complain("no vgpu device found");
-        return EXIT_NO_DEVICE;
-    }
-    if (r < 0) {
-        complain("cannot open device '%s': %s", name ? name : "0", vgpu_strerror(r));
-        return exit_code_for(r);
-    }
+    r = open_in_time(o, name, &dev);
+    if (r < 0)
+        return complain_device(name, r);
 
     if (o->interrupt) {
         r = enable_interrupts(dev);

@@ -45,6 +45,7 @@ typedef struct options {
 /* The subcommands. @argv holds as many operands as the table in vgpu.c says. Each prints its
  * message and returns an exit code. */
 int command_info(const options *o, char **argv);
+int command_bind(const options *o, char **argv);
 int command_add(const options *o, char **argv);
 int command_vecadd(const options *o, char **argv);
 int command_mul(const options *o, char **argv);
@@ -66,8 +67,12 @@ int complain_result(const char *what, int result);
 /* Return the exit code for a @result of the library. */
 int exit_code_for(int result);
 
-/* Open the device @name, with interrupts if @o asks for them. Prints a message unless it returns 0.
- * Returns an exit code. Close @ret_dev with vgpu_close(). */
+/* Find the device @name, without opening it. Prints a message unless it returns 0. Returns an exit
+ * code. */
+int choose_device(const char *name, char ret_address[static VGPU_ADDRESS_MAX]);
+
+/* Open the device @name, with interrupts if @o asks for them, within @o's time-out. Prints a
+ * message unless it returns 0. Returns an exit code. Close @ret_dev with vgpu_close(). */
 int open_device(const options *o, const char *name, vgpu_device **ret_dev);
 
 /* Open the ring of @dev, unless the command is to use the registers: @ret_ring is NULL then. That

@@ -8,7 +8,7 @@
 
 /* What vgpu info tells about a device: its registers, and what the host answers. */
 typedef struct facts {
-    const char *address;
+    const char *address, *access;
     int uio;
     uint32_t protocol, capabilities, pool, priority, vm_id, status, error;
     bool has_extension;
@@ -30,6 +30,7 @@ static facts facts_gather(const options *o, vgpu_device *dev, int uio)
 {
     facts f = {
         .address = vgpu_get_address(dev),
+        .access = vgpu_get_access(dev),
         .uio = uio,
         .protocol = read_register(dev, VGPU_REG_PROTOCOL_VER),
         .capabilities = read_register(dev, VGPU_REG_CAPABILITIES),
@@ -130,7 +131,11 @@ static void print_plain(size_t index, const facts *f)
     if (f->status == VGPU_STATUS_ERROR)
         printf(" (%s)", vgpu_error_to_string(f->error));
     putchar('\n');
-    if (f->uio >= 0)
+    printf("  access:        %s\n", f->access);
+    if (strcmp(f->access, "vfio") == 0)
+        printf("  interrupt:     %s\n",
+               f->extension.features & VGPU_EXT_FEATURE_MSIX ? "MSI-X" : "none");
+    else if (f->uio >= 0)
         printf("  interrupt:     /dev/uio%d\n", f->uio);
     else
         puts("  interrupt:     not bound to uio_pci_generic");
@@ -162,6 +167,7 @@ static void print_json(size_t index, const facts *f)
         printf("%d", f->uio);
     else
         fputs("null", stdout);
+    printf(",\"access\":\"%s\"", f->access);
     print_extension_json(f);
 
     if (f->result != 0) {
@@ -198,31 +204,16 @@ static int info_show(const options *o, size_t index, const vgpu_found *found)
     return f.result == 0 ? EXIT_OK : complain_result(f.address, f.result);
 }
 
-/* Find the address of the device that --device names; empty without that option. */
-static int chosen_address(const options *o, char ret_address[static VGPU_ADDRESS_MAX])
-{
-    CLEANUP_VGPU vgpu_device *dev = NULL;
-    int r;
-
-    ret_address[0] = '\0';
-    if (!o->device)
-        return EXIT_OK;
-
-    r = open_device(o, o->device, &dev);
-    if (r == EXIT_OK)
-        snprintf(ret_address, VGPU_ADDRESS_MAX, "%s", vgpu_get_address(dev));
-    return r;
-}
-
 int command_info(const options *o, char **argv)
 {
     CLEANUP_FREE vgpu_found *list = NULL;
-    char only[VGPU_ADDRESS_MAX];
-    int code, r;
+    char only[VGPU_ADDRESS_MAX] = "";
+    int code = EXIT_OK, r;
     size_t n;
 
     (void) argv;
-    code = chosen_address(o, only);
+    if (o->device)
+        code = choose_device(o->device, only);
     if (code != EXIT_OK)
         return code;
 

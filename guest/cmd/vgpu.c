@@ -41,6 +41,7 @@ static const struct command {
     {"max", command_max, 1, TAKES_TYPE | TAKES_PATH},
     {"matmul", command_matmul, 2, TAKES_TYPE | TAKES_OUTPUT | TAKES_PATH | TAKES_INNER},
     {"selftest", command_selftest, 0, 0},
+    {"bind", command_bind, 0, 0},
     {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT | TAKES_PATH | TAKES_DEPTH},
 };
 
@@ -90,12 +91,14 @@ static const char help[] =
     "  selftest                  check the registers, errors and computations of a device\n"
     "  bench                     measure round trips of the scalar add, or requests on the\n"
     "                            ring\n"
+    "  bind                      give a device to vfio-pci, for a kernel that is locked down\n"
     "\n"
     "Options:\n"
     "  -d, --device=DEVICE       number or PCI address of the device; the first without it\n"
     "  -t, --timeout=SECONDS     how long to wait for each request, 'infinity' for ever;\n"
     "                            30 without it\n"
-    "  -i, --interrupt           wait by interrupt; binds the device to uio_pci_generic\n"
+    "  -i, --interrupt           wait by interrupt; binds the device to uio_pci_generic if\n"
+    "                            it has no driver\n"
     "      --type=TYPE           int32, int64, float32 or float64 (int32 without it)\n"
     "  -o, --output=FILE         where the result goes\n"
     "      --path=PATH           ring: through the device's data window and ring; registers:\n"

@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "deadline.h"
+#include "device-access.h"
+#include "interrupt.h"
 #include "vgpu.h"
 
 /* How far the last request of a handle has come. */
@@ -21,7 +23,9 @@ struct vgpu_device {
     char *sysfs; /* the roots it was opened with */
     char *dev;
 
-    int resource_fd; /* resource0; carries the lock */
+    const access_ops *access;
+    int lock_fd;       /* carries the lock */
+    struct vfio *vfio; /* with access_vfio */
     volatile uint32_t *bar;
     vgpu_counters counters;
 
@@ -31,9 +35,14 @@ struct vgpu_device {
     uint32_t tag;    /* REQUEST_ID of the last request */
     uint32_t status; /* STATUS that ended it */
 
-    int uio_fd;    /* /dev/uioN, or -1: wait by polling */
-    int config_fd; /* the PCI configuration space, with uio_fd */
+    interrupt interrupt; /* for requests, unless they wait by polling */
 };
+
+/* The roots that a device was opened with. */
+static inline vgpu_paths device_paths(const vgpu_device *dev)
+{
+    return (vgpu_paths){.sysfs = dev->sysfs, .dev = dev->dev};
+}
 
 /* Access a register, and count the access. @offset is a multiple of 4 inside BAR0. */
 uint32_t device_read(vgpu_device *dev, uint32_t offset);

@@ -34,13 +34,18 @@ static const struct {
     {-EMSGSIZE, "the request is empty or too large"},
     {-ENODEV, "no such vgpu device"},
     {-ENOLCK, "the device is not locked by this handle"},
+    {-ENOPKG, "VFIO needs the kernel module vfio_iommu_type1, which is not loaded"},
     {-ENOSPC, "there is not enough memory free in the data window"},
+    {-ENOSYS, "the IOMMU of this machine does not remap interrupts, which VFIO requires"},
     {-ENOTCONN, "no request was submitted"},
     {-EOPNOTSUPP, "the host is too old: the device does not offer this"},
+    {-EPERM, "the kernel does not permit it; it is locked down, as with Secure Boot, unless "
+             "/sys/kernel/security/lockdown says [none]"},
     {-EPROTO, "the host's answer is malformed"},
     {-EPROTONOSUPPORT, "the device speaks another protocol version"},
     {-ESTALE, "another program has used the device during the request"},
     {-ETIMEDOUT, "no answer in time"},
+    {-EXDEV, "another device of its IOMMU group has a driver, which VFIO does not allow"},
 };
 
 const char *vgpu_strerror(int result)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The lock of a device: open file description locks on its resource0 file. They belong to the
- * handle, not to the process, and end with it.
+ * handle, not to the process, and end with it. With VFIO they are on the file of the device's
+ * group, of which there is one handle at a time, so they are always free.
  *
  * Two bytes are locked. A handle holds GATE while it waits for DEVICE. So a handle that unlocks and
  * at once locks again comes behind the one that has been waiting. Without that, a waiting handle
@@ -34,7 +35,7 @@ static int byte_set(vgpu_device *dev, int command, short type, off_t byte)
         .l_len = 1,
     };
 
-    while (fcntl(dev->resource_fd, command, &lock) < 0)
+    while (fcntl(dev->lock_fd, command, &lock) < 0)
         if (errno != EINTR)
             return -errno;
     return 0;

@@ -9,7 +9,6 @@
 #include "cleanup.h"
 #include "ring.h"
 #include "shared.h"
-#include "uio.h"
 
 void ring_arm(vgpu_ring *ring, size_t wanted)
 {
@@ -26,10 +25,12 @@ void ring_disarm(vgpu_ring *ring)
 
 int ring_acknowledge(vgpu_ring *ring)
 {
-    int r;
+    int r = 0;
 
-    device_write(ring->dev, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
-    r = uio_unmask(ring->config_fd);
+    if (interrupt_is_level(&ring->interrupt)) {
+        device_write(ring->dev, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
+        r = interrupt_unmask(&ring->interrupt);
+    }
     shared_barrier();
     return r;
 }
@@ -39,13 +40,13 @@ static int ring_open_interrupt(vgpu_ring *ring)
     CLEANUP_CLOSE int wake_fd = -1;
     int r;
 
-    if (ring->uio_fd >= 0)
+    if (interrupt_is_open(&ring->interrupt))
         return 0;
 
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake_fd < 0)
         return -errno;
-    r = uio_open(ring->dev, &ring->uio_fd, &ring->config_fd);
+    r = ring->dev->access->open_interrupt(ring->dev, INTERRUPT_RING, &ring->interrupt);
     if (r < 0)
         return r;
     ring->wake_fd = TAKE_FD(wake_fd);
@@ -53,7 +54,7 @@ static int ring_open_interrupt(vgpu_ring *ring)
     ring_disarm(ring);
     device_write(ring->dev, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
     device_write(ring->dev, VGPU_REG_RING_IRQ_CTRL, VGPU_IRQ_COMPLETION);
-    r = uio_unmask(ring->config_fd);
+    r = interrupt_unmask(&ring->interrupt);
     if (r < 0)
         ring_close_interrupt(ring);
     return r;
@@ -61,15 +62,14 @@ static int ring_open_interrupt(vgpu_ring *ring)
 
 void ring_close_interrupt(vgpu_ring *ring)
 {
-    if (ring->uio_fd < 0)
+    if (!interrupt_is_open(&ring->interrupt))
         return;
 
     assert(!ring->leader);
     device_write(ring->dev, VGPU_REG_RING_IRQ_CTRL, 0);
-    close(ring->uio_fd);
-    close(ring->config_fd);
+    interrupt_close(&ring->interrupt);
     close(ring->wake_fd);
-    ring->uio_fd = ring->config_fd = ring->wake_fd = -1;
+    ring->wake_fd = -1;
 }
 
 static int ring_set_wait(vgpu_ring *ring, vgpu_wait_mode mode, uint32_t spin_us)
@@ -107,7 +107,7 @@ int vgpu_ring_get_fd(const vgpu_ring *ring)
     int fd;
 
     ring_lock(ring);
-    fd = ring->uio_fd >= 0 ? ring->uio_fd : -ENXIO;
+    fd = interrupt_is_open(&ring->interrupt) ? ring->interrupt.fd : -ENXIO;
     ring_unlock(ring);
     return fd;
 }
@@ -117,13 +117,13 @@ static int ring_prepare_sleep(vgpu_ring *ring)
     bool woken;
     int r;
 
-    if (ring->uio_fd < 0)
+    if (!interrupt_is_open(&ring->interrupt))
         return -ENXIO;
     if (ring->leader)
         return -EBUSY; /* reading the interrupt here would take it from the leader */
 
     /* Answer an interrupt from before first, or the descriptor stays readable. */
-    r = uio_sleep(ring->uio_fd, -1, 0);
+    r = interrupt_sleep(&ring->interrupt, -1, 0);
     woken = r == 0;
     if (woken) {
         ring->counters.interrupts++;

@@ -7,7 +7,6 @@
 
 #include "ring.h"
 #include "shared.h"
-#include "uio.h"
 
 #define PAUSE_MAX_NS 1000000u
 
@@ -144,7 +143,7 @@ static int leader_sleep_once(vgpu_ring *ring, size_t wanted, deadline until)
 
     ring->armed = armed;
     ring_unlock(ring);
-    r = uio_sleep(ring->uio_fd, ring->wake_fd, earlier(until, now_nsec() + SLEEP_MAX_NS));
+    r = interrupt_sleep(&ring->interrupt, ring->wake_fd, earlier(until, now_nsec() + SLEEP_MAX_NS));
     interrupted = r == 0;
     if (interrupted)
         r = ring_acknowledge(ring);
@@ -226,8 +225,9 @@ static int leader_run(vgpu_ring *ring, const ring_sleeper *s, size_t wanted, dea
     while (r == 0 && !leader_is_over(ring, s)) {
         if (leader_spin(ring, until) || leader_is_over(ring, s))
             continue;
-        r = ring->uio_fd >= 0 && until != 0 ? leader_wait_sleeping(ring, s, wanted, until)
-                                            : leader_wait_polling(ring, s, until);
+        r = interrupt_is_open(&ring->interrupt) && until != 0
+                ? leader_wait_sleeping(ring, s, wanted, until)
+                : leader_wait_polling(ring, s, until);
     }
     return r;
 }

@@ -4,16 +4,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "cleanup.h"
 #include "shared.h"
-#include "sysfs.h"
 
 #define PAUSE_MAX_NS 1000000u
 #define CLOSE_TIMEOUT_MS 1000
@@ -26,37 +22,18 @@ static void cleanup_ring(vgpu_ring **ring)
     vgpu_ring_close(*ring);
 }
 
-/* Map the window write-combining where the kernel offers that, which it does for a prefetchable
- * BAR: for memory it is never slower than uncached, which is what the other file gives. */
-static int open_window(const vgpu_paths *paths, const char *address)
-{
-    int fd = sysfs_open(paths, address, "resource2_wc", O_RDWR);
-
-    return fd == -ENOENT ? sysfs_open(paths, address, "resource2", O_RDWR) : fd;
-}
-
 static int ring_map_window(vgpu_ring *ring, uint64_t size)
 {
-    const vgpu_paths paths = {.sysfs = ring->dev->sysfs, .dev = ring->dev->dev};
-    CLEANUP_CLOSE int fd = -1;
-    struct stat st;
     void *window;
+    int r;
 
     if (size < VGPU_WINDOW_SIZE_MIN || size > VGPU_WINDOW_SIZE_MAX || size > SIZE_MAX ||
         size % HEAP_UNIT != 0)
         return -EPROTO;
 
-    fd = open_window(&paths, ring->dev->address);
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &st) < 0)
-        return -errno;
-    if (st.st_size < 0 || (uint64_t) st.st_size < size)
-        return -EPROTO;
-
-    window = mmap(NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (window == MAP_FAILED)
-        return -errno;
+    r = ring->dev->access->map(ring->dev, BAR_WINDOW, size, &window);
+    if (r < 0)
+        return r == -ERANGE ? -EPROTO : r;
     ring->window = window;
     ring->window_size = size;
     return 0;
@@ -179,7 +156,8 @@ static int take_ring(vgpu_device *dev, uint32_t entries, deadline until, vgpu_ri
         return r;
     ring->dev = dev;
     ring->entries = entries;
-    ring->uio_fd = ring->config_fd = ring->wake_fd = -1;
+    ring->interrupt = INTERRUPT_CLOSED;
+    ring->wake_fd = -1;
     ring->spin_us = VGPU_SPIN_DEFAULT_US;
     ring_init_threads(ring);
     *ret = TAKE_PTR(ring);
@@ -220,7 +198,7 @@ int ring_open_at(vgpu_device *dev, uint32_t entries, int timeout_ms, uint32_t fi
 
     ring_prepare(ring, first_index);
     r = ring_turn_on(ring, until);
-    if (r == 0 && dev->uio_fd >= 0)
+    if (r == 0 && interrupt_is_open(&dev->interrupt))
         r = vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0);
     if (r != 0)
         return r;

@@ -30,6 +30,9 @@
  *   unmasked, and wakes the next sleep. As long as no interrupt comes, both stay clear, and
  * sleeping costs no register access at all.
  *
+ *   MSI-X. Each such event is a message, which adds to the eventfd that VFIO has for its vector.
+ *   Nothing is masked and nothing has to be cleared, so waking costs no register access either.
+ *
  * Room. A request has a slot of ours from its submission until its completion is taken, and there
  * are as many slots as entries. So the completion ring has room for all requests that wait, run, or
  * have a completion that we have not copied. The mediator waits for cq_head only when that room is
@@ -151,9 +154,9 @@ struct vgpu_ring {
     pthread_cond_t called; /* one more has */
 
     uint32_t spin_us;
-    int uio_fd, config_fd; /* -1: by polling. They do not change while there is a leader. */
-    int wake_fd;           /* an eventfd, with them */
-    uint64_t next_check;   /* when to look whether the ring is still on */
+    interrupt interrupt; /* closed: by polling. It does not change while there is a leader. */
+    int wake_fd;         /* an eventfd, with it */
+    uint64_t next_check; /* when to look whether the ring is still on */
 
     vgpu_ring_counters counters;
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 
@@ -105,22 +106,39 @@ bool sysfs_is_vgpu(const vgpu_paths *paths, const char *address)
     return true;
 }
 
-int sysfs_has_driver(const vgpu_paths *paths, const char *address, const char *driver)
+int sysfs_read_link(const vgpu_paths *paths, const char *address, const char *file,
+                    char ret_target[static PATH_MAX])
 {
-    char path[PATH_MAX], target[PATH_MAX];
-    const char *name;
+    char path[PATH_MAX];
     ssize_t n;
     int r;
 
-    r = device_path(paths, address, "driver", path);
+    r = device_path(paths, address, file, path);
     if (r < 0)
         return r;
 
-    n = readlink(path, target, sizeof(target) - 1);
+    n = readlink(path, ret_target, PATH_MAX - 1);
     if (n < 0)
-        return errno == ENOENT ? -ENODATA : -errno;
-    target[n] = '\0';
+        return -errno;
+    ret_target[n] = '\0';
+    return 0;
+}
 
-    name = strrchr(target, '/');
-    return strcmp(name ? name + 1 : target, driver) == 0;
+const char *sysfs_last_component(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+int sysfs_has_driver(const vgpu_paths *paths, const char *address, const char *driver)
+{
+    char target[PATH_MAX];
+    int r;
+
+    r = sysfs_read_link(paths, address, "driver", target);
+    if (r < 0)
+        return r == -ENOENT ? -ENODATA : r;
+
+    return strcmp(sysfs_last_component(target), driver) == 0;
 }

@@ -3,6 +3,7 @@
 #ifndef VGPU_GUEST_SYSFS_H
 #define VGPU_GUEST_SYSFS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,6 +27,13 @@ int sysfs_write_close(int fd, const char *text);
 
 /* Is this one of our devices, by what the kernel has read from its configuration space? */
 bool sysfs_is_vgpu(const vgpu_paths *paths, const char *address);
+
+/* Read what the symbolic link @file points to. Returns 0 or a negative errno. */
+int sysfs_read_link(const vgpu_paths *paths, const char *address, const char *file,
+                    char ret_target[static PATH_MAX]);
+
+/* The part of @path behind its last slash. */
+const char *sysfs_last_component(const char *path);
 
 /* Is @driver (not NULL) the device's driver? Returns 1 or 0, or -ENODATA when it has none, or
  * another negative errno. */

@@ -16,14 +16,16 @@
  * line free and unmasked, so it wakes step 4. None is lost. A completion between steps 1 and 3 is
  * seen and also leaves an event behind, which costs the next wait one round.
  *
- * The ring's interrupt has the same line. As long as another handle does not answer its interrupt,
+ * With VFIO the interrupt is MSI-X: step 2 does nothing, and each completion sends a message of its
+ * own, which makes the descriptor of step 4 readable.
+ *
+ * The ring's INTx has the same line. As long as another handle does not answer its interrupt,
  * that would wake us as fast as we can go round. So after many interrupts in a row that were not
  * ours there are pauses.
  */
 #include <errno.h>
 
 #include "device.h"
-#include "uio.h"
 
 #define PAUSE_MAX_NS 1000000u
 
@@ -61,7 +63,7 @@ static int device_wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret
     device_write(dev, VGPU_REG_IRQ_CTRL, VGPU_IRQ_COMPLETION);
     for (;;) {
         device_write(dev, VGPU_REG_IRQ_STATUS, VGPU_IRQ_COMPLETION);
-        r = uio_unmask(dev->config_fd);
+        r = interrupt_unmask(&dev->interrupt);
         if (r < 0)
             break;
 
@@ -69,7 +71,7 @@ static int device_wait_interrupt(vgpu_device *dev, deadline until, uint32_t *ret
         if (status != VGPU_STATUS_BUSY)
             break;
 
-        r = uio_sleep(dev->uio_fd, -1, until);
+        r = interrupt_sleep(&dev->interrupt, -1, until);
         if (r < 0)
             break;
         backoff_pause(&pause, until, PAUSE_MAX_NS); /* the first ones return at once */
@@ -89,8 +91,8 @@ int device_wait_while_busy(vgpu_device *dev, deadline until, uint32_t *ret_statu
     uint32_t status = device_look(dev);
 
     if (status == VGPU_STATUS_BUSY) {
-        int r = dev->uio_fd >= 0 ? device_wait_interrupt(dev, until, &status)
-                                 : device_wait_polling(dev, until, &status);
+        int r = interrupt_is_open(&dev->interrupt) ? device_wait_interrupt(dev, until, &status)
+                                                   : device_wait_polling(dev, until, &status);
 
         if (r < 0)
             return r;

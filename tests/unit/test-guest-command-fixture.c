@@ -18,15 +18,35 @@ int __real_vgpu_find(const vgpu_paths *paths, vgpu_found **ret_list, size_t *ret
 int __wrap_vgpu_find(const vgpu_paths *paths, vgpu_found **ret_list, size_t *ret_n);
 int __real_vgpu_bind_uio(const vgpu_paths *paths, const char *address);
 int __wrap_vgpu_bind_uio(const vgpu_paths *paths, const char *address);
+int __real_vgpu_bind_vfio(const vgpu_paths *paths, const char *address);
+int __wrap_vgpu_bind_vfio(const vgpu_paths *paths, const char *address);
+
+static int open_result;
+static unsigned int n_failures;
+
+void fail_open(int result, unsigned int n)
+{
+    open_result = result;
+    n_failures = n;
+}
 
 int __wrap_vgpu_open(const vgpu_paths *paths, const char *name, vgpu_device **ret)
 {
+    if (n_failures > 0) {
+        n_failures--;
+        return open_result;
+    }
     return __real_vgpu_open(paths ? paths : paths_of_test, name, ret);
 }
 
 int __wrap_vgpu_find(const vgpu_paths *paths, vgpu_found **ret_list, size_t *ret_n)
 {
     return __real_vgpu_find(paths ? paths : paths_of_test, ret_list, ret_n);
+}
+
+int __wrap_vgpu_bind_vfio(const vgpu_paths *paths, const char *address)
+{
+    return __real_vgpu_bind_vfio(paths ? paths : paths_of_test, address);
 }
 
 int __wrap_vgpu_bind_uio(const vgpu_paths *paths, const char *address)
@@ -42,6 +62,7 @@ int command_setup(void **state)
     fake_sysfs_create(&f->sysfs);
     fake_sysfs_add(&f->sysfs, FAKE_ADDRESS);
     paths_of_test = &f->sysfs.paths;
+    fail_open(0, 0);
     f->options = (options){.timeout_ms = 60000, .type = VGPU_INT32};
     *state = f;
     return 0;

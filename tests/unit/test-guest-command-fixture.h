@@ -29,6 +29,9 @@ int run(command_fixture *f, int (*command)(const options *, char **), char **arg
 int run_info(command_fixture *f);
 int run_vecadd(command_fixture *f, const char *a, const char *b, const char *c);
 
+/* Let the next @n vgpu_open() fail. */
+void fail_open(int result, unsigned int n);
+
 /* Fail the test unless @text is in what was printed. */
 void expect_output(const command_fixture *f, const char *text);
 

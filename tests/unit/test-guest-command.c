@@ -88,9 +88,82 @@ static void test_exit_codes(void **state)
     f->options.interrupt = true;
     assert_int_equal(run_add(f, "1", "2"), EXIT_SYSTEM);
     expect_output(f, "modprobe uio_pci_generic");
-    fake_sysfs_bind(&f->sysfs, FAKE_ADDRESS, "vfio-pci");
+    fake_sysfs_bind(&f->sysfs, FAKE_ADDRESS, "some_driver");
     assert_int_equal(run_add(f, "1", "2"), EXIT_SYSTEM);
     expect_output(f, "another driver");
+}
+
+/* ---- A kernel that is locked down, and VFIO --------------------------------- */
+
+static void test_locked_down(void **state)
+{
+    command_fixture *f = *state;
+
+    fail_open(-EPERM, 1);
+    assert_int_equal(run_add(f, "1", "2"), EXIT_SYSTEM);
+    expect_output(f, "it is locked down, as with Secure Boot");
+    expect_output(f, "'modprobe vfio-pci' and 'vgpu bind'");
+    expect_output(f, "vgpu(1)");
+    fail_open(-EPERM, 1);
+    assert_int_equal(run_info(f), EXIT_SYSTEM);
+    expect_output(f, "'vgpu bind'");
+
+    fail_open(-EACCES, 1);
+    assert_int_equal(run_add(f, "1", "2"), EXIT_SYSTEM);
+    expect_output(f, "Permission denied");
+    assert_null(strstr(f->output, "locked down"));
+    fail_open(-ENOSYS, 1);
+    assert_int_equal(run_add(f, "1", "2"), EXIT_SYSTEM);
+    expect_output(f, "does not remap interrupts");
+}
+
+/* A device that VFIO has given to another program is waited for. */
+static void test_device_in_use(void **state)
+{
+    command_fixture *f = *state;
+
+    fail_open(-EBUSY, 20);
+    assert_int_equal(run_add(f, "1", "2"), EXIT_OK);
+    assert_string_equal(f->output, "3\n");
+    fail_open(-EBUSY, UINT32_MAX);
+    f->options.timeout_ms = 5;
+    assert_int_equal(run_add(f, "1", "2"), EXIT_TIMEOUT);
+    expect_output(f, "in use");
+}
+
+static int run_bind(command_fixture *f)
+{
+    return run(f, command_bind, (char *[]){NULL});
+}
+
+static void test_bind(void **state)
+{
+    command_fixture *f = *state;
+    char bind[128];
+
+    assert_int_equal(run_bind(f), EXIT_SYSTEM);
+    expect_output(f, "modprobe vfio-pci");
+
+    fake_sysfs_add_driver(&f->sysfs, "vfio-pci");
+    assert_int_equal(run_bind(f), EXIT_OK);
+    assert_string_equal(f->output, "");
+    assert_memory_equal(fake_sysfs_read(&f->sysfs, FAKE_ADDRESS, "driver_override"), "vfio-pci", 8);
+
+    path_in(f, "sys/bus/pci/drivers/vfio-pci/bind", bind);
+    assert_return_code(unlink(bind), 0);
+    assert_return_code(symlink("/dev/full", bind), 0);
+    assert_int_equal(run_bind(f), EXIT_SYSTEM);
+    expect_output(f, "No space left");
+
+    f->options.device = "1";
+    assert_int_equal(run_bind(f), EXIT_NO_DEVICE);
+    f->options.device = "x";
+    assert_int_equal(run_bind(f), EXIT_USAGE);
+    f->options.device = "0";
+    fake_sysfs_bind(&f->sysfs, FAKE_ADDRESS, "some_driver");
+    assert_int_equal(run_bind(f), EXIT_SYSTEM);
+    expect_output(f, "another driver");
+    expect_output(f, "/sys/bus/pci/devices/" FAKE_ADDRESS "/driver/unbind");
 }
 
 /* ---- info ----------------------------------------------------------------- */
@@ -128,7 +201,8 @@ static void test_info_json(void **state)
         f->output,
         "[{\"index\":0,\"address\":\"" FAKE_ADDRESS "\",\"protocol\":65536,\"capabilities\":1,"
         "\"extensions\":false,\"pool\":\"A\",\"priority\":\"medium\",\"vm_id\":3,"
-        "\"status\":\"IDLE\",\"error_code\":0,\"uio\":null,\"features\":0,\"window_size\":0,"
+        "\"status\":\"IDLE\",\"error_code\":0,\"uio\":null,\"access\":\"sysfs\",\"features\":0,"
+        "\"window_size\":0,"
         "\"ring\":null,\"ring_entries\":0,"
         "\"host\":{\"backend\":\"cpu\",\"name\":\"A model\",\"memory_total\":1073741824,"
         "\"memory_free\":536870912,\"multiprocessors\":2,\"compute_major\":0,\"compute_minor\":0,"
@@ -330,6 +404,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_add),
         CASE(test_exit_codes),
+        CASE(test_locked_down),
+        CASE(test_device_in_use),
+        CASE(test_bind),
         CASE(test_info),
         CASE(test_info_json),
         CASE(test_info_of_a_hostile_host),

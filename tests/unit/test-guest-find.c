@@ -286,6 +286,21 @@ static void test_bind_leaves_drivers_alone(void **state)
     assert_int_equal(vgpu_bind_uio(&f->paths, "0000:00:05.0"), -EBUSY);
 }
 
+static void test_bind_vfio(void **state)
+{
+    fake_sysfs *f = *state;
+
+    fake_sysfs_add(f, FAKE_ADDRESS);
+    assert_int_equal(vgpu_bind_vfio(&f->paths, "0000:00:05.0"), -ENODEV);
+    assert_int_equal(vgpu_bind_vfio(&f->paths, FAKE_ADDRESS), -ENOENT);
+    fake_sysfs_add_driver(f, "vfio-pci");
+    assert_int_equal(vgpu_bind_vfio(&f->paths, FAKE_ADDRESS), 0);
+    assert_memory_equal(fake_sysfs_read(f, FAKE_ADDRESS, "driver_override"), "vfio-pci", 8);
+    fake_sysfs_bind(f, FAKE_ADDRESS, "vfio-pci");
+    assert_int_equal(vgpu_bind_vfio(&f->paths, FAKE_ADDRESS), 0);
+    assert_int_equal(vgpu_bind_uio(&f->paths, FAKE_ADDRESS), -EBUSY);
+}
+
 static void test_enable_interrupts(void **state)
 {
     fake_sysfs *f = *state;
@@ -295,6 +310,7 @@ static void test_enable_interrupts(void **state)
 
     fake_sysfs_add(f, FAKE_ADDRESS);
     assert_int_equal(vgpu_open(&f->paths, NULL, &dev), 0);
+    assert_string_equal(vgpu_get_access(dev), "sysfs");
     assert_int_equal(vgpu_enable_interrupts(dev), -ENXIO);
 
     fake_sysfs_bind(f, FAKE_ADDRESS, "uio_pci_generic");
@@ -356,6 +372,7 @@ int main(void)
         CASE(test_open_checks_the_device),
         CASE(test_registers),
         CASE(test_bind),
+        CASE(test_bind_vfio),
         CASE(test_bind_refused),
         CASE(test_bind_leaves_drivers_alone),
         CASE(test_enable_interrupts),

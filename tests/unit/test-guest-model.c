@@ -84,6 +84,16 @@ void model_update_line(model *m)
     assert_int_equal(write(m->uio_fd, &count, sizeof(count)), sizeof(count));
 }
 
+void model_interrupt(model *m, unsigned int vector)
+{
+    static const uint32_t controls[] = {VGPU_REG_IRQ_CTRL, VGPU_REG_RING_IRQ_CTRL};
+
+    if (!m->message)
+        model_update_line(m);
+    else if (model_get(m, controls[vector]) & VGPU_IRQ_COMPLETION)
+        m->message(m, vector);
+}
+
 /* ---- The host ------------------------------------------------------------- */
 
 static void finish(model *m, uint32_t status)
@@ -93,7 +103,7 @@ static void finish(model *m, uint32_t status)
     model_set(m, VGPU_REG_TIMESTAMP_LO, (uint32_t) m->clock);
     model_set(m, VGPU_REG_TIMESTAMP_HI, (uint32_t) (m->clock >> 32));
     model_set(m, VGPU_REG_IRQ_STATUS, VGPU_IRQ_COMPLETION);
-    model_update_line(m);
+    model_interrupt(m, 0);
 }
 
 void model_end_with_error(model *m, uint32_t code)

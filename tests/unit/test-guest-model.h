@@ -31,6 +31,9 @@ struct model {
      * write. */
     bool (*filter)(model *m, uint32_t offset, uint32_t *value);
 
+    /* MSI-X: called in place of asserting the line. */
+    void (*message)(model *m, unsigned int vector);
+
     uint64_t reads, writes, doorbells, status_busy_reads;
     uint32_t number; /* for the hooks to use */
 
@@ -55,6 +58,9 @@ model *model_current(void);
 
 /* What the kernel does when the device may have asserted its interrupt. */
 void model_update_line(model *m);
+
+/* Something has happened that interrupts: a message, of this vector, or the line. */
+void model_interrupt(model *m, unsigned int vector);
 
 /* What the host does when its delay is over. */
 void model_complete(model *m);

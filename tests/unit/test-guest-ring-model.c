@@ -224,7 +224,7 @@ void ring_model_interrupt(model *m)
 {
     m->ring.interrupts++;
     model_set(m, VGPU_REG_RING_IRQ_STATUS, VGPU_IRQ_COMPLETION);
-    model_update_line(m);
+    model_interrupt(m, 1);
 }
 
 void ring_model_notify(model *m)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "interrupt.h"
 #include "mmio.h"
 #include "ring-host.h"
 #include "ring.h"
@@ -26,7 +27,6 @@
 #include "test-guest-compute.h"
 #include "test-guest-sysfs.h"
 #include "test.h"
-#include "uio.h"
 
 /* assert_true() is for the main thread only. */
 #define must(condition)                                                             \
@@ -79,16 +79,16 @@ static void update_line(world *w)
         abort();
 }
 
-int __real_uio_unmask(int config_fd);
-int __wrap_uio_unmask(int config_fd);
+int __real_interrupt_unmask(const interrupt *i);
+int __wrap_interrupt_unmask(const interrupt *i);
 
 /* A line that is asserted interrupts at once when it is unmasked. */
-int __wrap_uio_unmask(int config_fd)
+int __wrap_interrupt_unmask(const interrupt *i)
 {
     int r;
 
     pthread_mutex_lock(&current->lock);
-    r = __real_uio_unmask(config_fd);
+    r = __real_interrupt_unmask(i);
     update_line(current);
     pthread_mutex_unlock(&current->lock);
     return r;
@@ -171,7 +171,7 @@ static void take_new(mediator *m)
     must(r == RING_NOTHING); /* RING_FULL: the completion ring would overflow */
 }
 
-static void interrupt(world *w)
+static void interrupt_guest(world *w)
 {
     pthread_mutex_lock(&w->lock);
     w->interrupts++;
@@ -192,7 +192,7 @@ static void complete_one(mediator *m)
     if (limited)
         __atomic_fetch_sub(&m->w->n_allowed, 1, __ATOMIC_RELEASE);
     if (ring_host_must_signal(&m->host))
-        interrupt(m->w);
+        interrupt_guest(m->w);
 }
 
 static void wait_for_doorbell(mediator *m)
@@ -430,14 +430,14 @@ static void test_spinning_then_sleeping(void **state)
  * wake-up. That of a thread that has all the time does not. */
 static _Thread_local bool has_time;
 
-int __real_uio_sleep(int uio_fd, int wake_fd, deadline until);
-int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until);
+int __real_interrupt_sleep(const interrupt *i, int wake_fd, deadline until);
+int __wrap_interrupt_sleep(const interrupt *i, int wake_fd, deadline until);
 
-int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until)
+int __wrap_interrupt_sleep(const interrupt *i, int wake_fd, deadline until)
 {
     if (until != 0 && has_time)
         until = deadline_after(LONG_MS);
-    return __real_uio_sleep(uio_fd, wake_fd, until);
+    return __real_interrupt_sleep(i, wake_fd, until);
 }
 
 typedef struct worker {
@@ -869,7 +869,7 @@ static void test_end_wakes_all(void **state)
     *reg(w, VGPU_REG_RING_ERROR) = VGPU_ERROR_VM_QUARANTINED;
     *reg(w, VGPU_REG_RING_CTRL) = VGPU_RING_FAILED;
     pthread_mutex_unlock(&w->lock);
-    interrupt(w);
+    interrupt_guest(w);
     join_workers(workers, 6);
     pthread_mutex_lock(&w->lock);
     *reg(w, VGPU_REG_RING_CTRL) = VGPU_RING_ON; /* so that closing ends the mediator */

@@ -10,29 +10,29 @@
 
 #include "cleanup.h"
 #include "ring.h"
+#include "test-guest-fake-vfio.h"
 #include "test-guest-fixture.h"
 #include "test.h"
-#include "uio.h"
 
 #define WINDOW (UINT64_C(1) << 20)
 
 /* ---- In place of sleeping ---------------------------------------------------- */
 
-int __real_uio_sleep(int uio_fd, int wake_fd, deadline until);
-int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until);
+int __real_interrupt_sleep(const interrupt *i, int wake_fd, deadline until);
+int __wrap_interrupt_sleep(const interrupt *i, int wake_fd, deadline until);
 
 /* Called before the library sleeps. The test does here what the host does meanwhile. */
 static void (*while_asleep)(void);
 
 /* This does not sleep: everything that wakes the library has happened when the hook returns. If the
  * library would sleep now, an interrupt was lost. */
-int __wrap_uio_sleep(int uio_fd, int wake_fd, deadline until)
+int __wrap_interrupt_sleep(const interrupt *i, int wake_fd, deadline until)
 {
     if (until != 0 && while_asleep)
         while_asleep();
-    if (until != 0 && __real_uio_sleep(uio_fd, wake_fd, 0) == -ETIMEDOUT)
+    if (until != 0 && __real_interrupt_sleep(i, wake_fd, 0) == -ETIMEDOUT)
         fail_msg("the library would sleep, and nothing would wake it");
-    return until == 0 ? __real_uio_sleep(uio_fd, wake_fd, 0) : 0;
+    return until == 0 ? __real_interrupt_sleep(i, wake_fd, 0) : 0;
 }
 
 /* ---- The world ------------------------------------------------------------------ */
@@ -43,6 +43,35 @@ static int setup(void **state)
     return fixture_setup_ring(state, WINDOW);
 }
 
+/* The same for a device that is bound to vfio-pci. */
+static fake_vfio vfio;
+
+static int setup_vfio(void **state)
+{
+    fixture *f;
+
+    setup(state);
+    f = *state;
+    f->dev = vgpu_close(f->dev);
+    fake_vfio_add(&vfio, &f->model, &f->sysfs);
+    assert_int_equal(vgpu_open(&f->sysfs.paths, NULL, &f->dev), 0);
+    return 0;
+}
+
+static int teardown_vfio(void **state)
+{
+    fixture *f = *state;
+
+    f->dev = vgpu_close(f->dev);
+    fake_vfio_remove(&vfio);
+    return fixture_teardown(state);
+}
+
+static bool is_by_message(const fixture *f)
+{
+    return f->model.message != NULL;
+}
+
 static vgpu_ring *open_at(fixture *f, uint32_t entries, uint32_t first)
 {
     vgpu_ring *ring = NULL;
@@ -51,9 +80,13 @@ static vgpu_ring *open_at(fixture *f, uint32_t entries, uint32_t first)
     return ring;
 }
 
-static void open_uio(fixture *f)
+/* With VFIO there is nothing to do. */
+static void open_interrupts(fixture *f)
 {
     char path[128];
+
+    if (is_by_message(f))
+        return;
 
     fake_sysfs_bind(&f->sysfs, FAKE_ADDRESS, "uio_pci_generic");
     snprintf(path, sizeof(path), "%s/uio0", f->sysfs.dev);
@@ -384,8 +417,8 @@ static void step_complete(model *m)
 }
 
 /* The host moves cq_tail and looks at cq_event. It takes each of these steps before any access of a
- * wait, or while the library sleeps. __wrap_uio_sleep() fails the test if nothing would wake the
- * library. */
+ * wait, or while the library sleeps. __wrap_interrupt_sleep() fails the test if nothing would wake
+ * the library. */
 static void test_no_lost_interrupt(void **state)
 {
     fixture *f = *state;
@@ -395,7 +428,7 @@ static void test_no_lost_interrupt(void **state)
     vgpu_ring *ring;
     vgpu_job job;
 
-    open_uio(f);
+    open_interrupts(f);
     ring = open_at(f, 4, 0u - 200);
     assert_int_equal(vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0), 0);
     m->ring.manual = true;
@@ -426,7 +459,7 @@ static void complete_all(void)
     ring_model_run(model_current());
 }
 
-/* At depth 1 a request costs two register writes: the doorbell, and clearing the interrupt. */
+/* At depth 1 a request costs two register writes: the doorbell, and clearing INTx. */
 static void test_registers_for_each_request(void **state)
 {
     fixture *f = *state;
@@ -435,7 +468,7 @@ static void test_registers_for_each_request(void **state)
     vgpu_ring *ring;
     vgpu_job job;
 
-    open_uio(f);
+    open_interrupts(f);
     assert_int_equal(vgpu_enable_interrupts(f->dev), 0);
     ring = open_at(f, 64, 0);
     assert_true(vgpu_ring_get_fd(ring) >= 0);
@@ -447,7 +480,8 @@ static void test_registers_for_each_request(void **state)
     for (int i = 0; i < 100; i++)
         assert_int_equal(vgpu_ring_run(ring, &job, LONG_MS, &c), 0);
     vgpu_get_counters(f->dev, &after);
-    assert_int_equal(after.writes - before.writes + after.reads - before.reads, 200);
+    assert_int_equal(after.writes - before.writes + after.reads - before.reads,
+                     is_by_message(f) ? 100 : 200);
     assert_int_equal(f->model.ring.interrupts, 100);
     vgpu_ring_close(ring);
     assert_int_equal(model_get(&f->model, VGPU_REG_RING_IRQ_CTRL), 0);
@@ -475,7 +509,7 @@ static void test_one_interrupt_for_many(void **state)
     vgpu_completion completions[64];
     size_t n;
 
-    open_uio(f);
+    open_interrupts(f);
     ring = open_at(f, 64, 0u - 32);
     assert_int_equal(vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0), 0);
     f->model.ring.manual = true;
@@ -499,7 +533,7 @@ static void test_no_interrupt_while_polling(void **state)
     vgpu_ring *ring;
     vgpu_job job;
 
-    open_uio(f);
+    open_interrupts(f);
     ring = open_at(f, 8, 0u - 3);
     vgpu_job_nop(&job);
     for (int i = 0; i < 30; i++)
@@ -529,7 +563,7 @@ static void test_empty_interrupts(void **state)
     vgpu_ring *ring;
     vgpu_job job;
 
-    open_uio(f);
+    open_interrupts(f);
     ring = open_at(f, 8, 0);
     assert_int_equal(vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0), 0);
     f->model.ring.manual = true;
@@ -559,7 +593,7 @@ static void test_event_loop(void **state)
     size_t n;
     int fd;
 
-    open_uio(f);
+    open_interrupts(f);
     ring = open_at(f, 8, UINT32_MAX);
     assert_int_equal(vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0), 0);
     f->model.ring.manual = true;
@@ -620,6 +654,12 @@ static void test_registers_beside_the_ring(void **state)
 int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, fixture_teardown)
+/* By INTx, and by MSI-X. */
+#define BOTH(function)                                                     \
+    CASE(function),                                                        \
+    {                                                                      \
+#function "_by_message", function, setup_vfio, teardown_vfio, NULL \
+    }
     const struct CMUnitTest tests[] = {
         CASE(test_wrap_at_every_index),
         CASE(test_full_ring),
@@ -628,12 +668,12 @@ int main(void)
         CASE(test_no_doorbell_while_awake),
         CASE(test_doorbell_where_asked_for),
         CASE(test_no_lost_doorbell),
-        CASE(test_no_lost_interrupt),
-        CASE(test_registers_for_each_request),
-        CASE(test_one_interrupt_for_many),
-        CASE(test_no_interrupt_while_polling),
-        CASE(test_empty_interrupts),
-        CASE(test_event_loop),
+        BOTH(test_no_lost_interrupt),
+        BOTH(test_registers_for_each_request),
+        BOTH(test_one_interrupt_for_many),
+        BOTH(test_no_interrupt_while_polling),
+        BOTH(test_empty_interrupts),
+        BOTH(test_event_loop),
         CASE(test_registers_beside_the_ring),
     };
 
