@@ -15,6 +15,10 @@
  *    message cancels it. At the deadline the guest is told that there is no
  *    mediator. A ring that was on stays on, however long there is no mediator:
  *    what the guest has asked for is in the window, and waits there.
+ *    What comes after a deadline fails with the first attempt to connect that
+ *    does: programs of one guest take turns with the registers, so each of them
+ *    would otherwise wait for all those before it. The first attempt that
+ *    succeeds ends this.
  *
  * The timer may fire too early. It is not moved or removed when a request ends,
  * because that would cost a system call for each request.
@@ -146,6 +150,7 @@ static void link_retry(VGPULink *link)
 static void link_give_up(VGPULink *link)
 {
     link_close(link);
+    link->absent = true;
     if (vgpu_link_ring_is_new(link)) {
         vgpu_link_ring_end(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     }
@@ -166,7 +171,7 @@ static void link_warn(VGPULink *link, const char *what)
 /* The connection is gone. Decides what becomes of the request and the ring. */
 static void link_lost(VGPULink *link)
 {
-    bool impatient = link->config->timeout_s == 0;
+    bool impatient = link->config->timeout_s == 0 || link->absent;
 
     if (link->peer_ring == PEER_RING_READY &&
         vgpu_link_now() >= link->ring_ready_at + BACKOFF_MAX_MS) {
@@ -285,6 +290,7 @@ static void link_connect(VGPULink *link)
         vgpu_link_break(link, strerror(-r));
         return;
     }
+    link->absent = false;
     link_watch(link);
     vgpu_link_expect(link);
     link_send_hello(link);
@@ -489,6 +495,7 @@ static void link_vm_state_changed(void *opaque, bool running, RunState state)
     if (!running) {
         vgpu_link_ring_let_go(link, link_patience(link));
         link->ring_sends = 0;
+        link->absent = false;
     }
     link_watch(link);
     if (!running) {

@@ -103,6 +103,7 @@ typedef struct VGPULink {
     uint32_t features; /* that this mediator takes up */
     VGPUPeerRing peer_ring;
     int64_t ring_ready_at; /* in PEER_RING_READY: since when */
+    bool absent;      /* nobody was there for the timeout, nor has been since */
     bool warned;      /* nothing was heard since the last warning */
     unsigned backoff; /* before the next attempt to connect */
     int64_t retry_at; /* while a connection is wanted and there is none */

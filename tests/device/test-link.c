@@ -45,6 +45,31 @@ static void test_absent(void **state)
     assert_int_equal(qtest_log_count(t->qtest, "vgpu-stub gpu: mediator.sock: No such file"), 1);
 }
 
+/* Programs of one guest take turns, so the waits of all would add up. */
+static void test_absent_for_long(void **state)
+{
+    Testbed *t = *state;
+
+    fake_stop(&t->mediator);
+    device_submit_add(&t->device, 1, 1, 1);
+    assert_unavailable(t);
+    for (int i = 0; i < 3; i++) {
+        device_submit_add(&t->device, 1, 1, 1);
+        /* The doorbell's own write has brought the error. */
+        assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_ERROR);
+        assert_unavailable(t);
+    }
+
+    /* A mediator that comes back ends this, and is waited for when it goes again. */
+    testbed_listen(t);
+    device_submit_add(&t->device, 1, 100, 200);
+    serve_again(t);
+    fake_stop(&t->mediator);
+    device_submit_add(&t->device, 1, 100, 200);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
+    assert_unavailable(t);
+}
+
 static void test_absent_without_patience(void **state)
 {
     Testbed *t = *state;
@@ -424,6 +449,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TESTBED(test_absent, IMPATIENT),
+        TESTBED(test_absent_for_long, IMPATIENT),
         TESTBED(test_absent_without_patience, NO_PATIENCE),
         TESTBED(test_broken_without_patience, NO_PATIENCE),
         TESTBED(test_stalled_without_patience, NO_PATIENCE),
