@@ -2,6 +2,7 @@
 #include "test-guest-command-fixture.h"
 #include "test.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,20 +80,20 @@ int command_teardown(void **state)
     return 0;
 }
 
-int run(command_fixture *f, int (*command)(const options *, char **), char **argv)
+static int run_with_output(command_fixture *f, int output_fd, FILE *caught,
+                           int (*command)(const options *, char **), char **argv)
 {
-    FILE *caught = tmpfile();
     int out, err, code;
     size_t n;
 
-    assert_non_null(caught);
     fflush(stdout);
     out = dup(STDOUT_FILENO);
     err = dup(STDERR_FILENO);
-    dup2(fileno(caught), STDOUT_FILENO);
+    dup2(output_fd, STDOUT_FILENO);
     dup2(fileno(caught), STDERR_FILENO);
     code = command(&f->options, argv);
     fflush(stdout);
+    clearerr(stdout);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     close(out);
@@ -101,6 +102,30 @@ int run(command_fixture *f, int (*command)(const options *, char **), char **arg
     rewind(caught);
     n = fread(f->output, 1, sizeof(f->output) - 1, caught);
     f->output[n] = '\0';
+    return code;
+}
+
+int run(command_fixture *f, int (*command)(const options *, char **), char **argv)
+{
+    FILE *caught = tmpfile();
+    int code;
+
+    assert_non_null(caught);
+    code = run_with_output(f, fileno(caught), caught, command, argv);
+    fclose(caught);
+    return code;
+}
+
+int run_into(command_fixture *f, const char *path, int (*command)(const options *, char **),
+             char **argv)
+{
+    FILE *caught = tmpfile();
+    int fd = open(path, O_WRONLY | O_CLOEXEC), code;
+
+    assert_non_null(caught);
+    assert_return_code(fd, 0);
+    code = run_with_output(f, fd, caught, command, argv);
+    close(fd);
     fclose(caught);
     return code;
 }

@@ -32,6 +32,10 @@ int run_vecadd(command_fixture *f, const char *a, const char *b, const char *c);
 /* Let the next @n vgpu_open() fail. */
 void fail_open(int result, unsigned int n);
 
+/* Run a subcommand whose standard output goes into the file @path. */
+int run_into(command_fixture *f, const char *path, int (*command)(const options *, char **),
+             char **argv);
+
 /* Fail the test unless @text is in what was printed. */
 void expect_output(const command_fixture *f, const char *text);
 
