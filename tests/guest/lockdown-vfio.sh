@@ -46,8 +46,11 @@ take_turns() {
 # gets_killed - a program that is killed with a ring in use leaves a device that works
 gets_killed() {
     vgpu bench --depth 64 --count 10000000 >/dev/null 2>&1 &
-    usleep 500000
-    ends 4 'in use' vgpu --timeout 0.1 add 1 2
+    n=0
+    until ends 4 'in use' vgpu --timeout 0 add 1 2; do
+        n=$((n + 1))
+        [ "$n" -lt 100 ] || return
+    done
     kill -9 $!
     ends 0 3 vgpu add 1 2
 }

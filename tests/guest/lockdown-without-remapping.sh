@@ -5,5 +5,5 @@
 
 modprobe vfio-pci
 modprobe vfio_iommu_type1
-check 'without remapping, bind' vgpu bind
-check 'without remapping, the error says so' ends 5 'does not remap interrupts' vgpu add 1 2
+check 'bind' vgpu bind
+check 'the error says so' ends 5 'does not remap interrupts' vgpu add 1 2
