@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vgpuctl: options, and which verb they are for. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -138,6 +140,35 @@ void open_pager(Context *c)
 {
     if (!c->options.no_pager)
         pager_open(&c->pager);
+}
+
+/*
+ * A descriptor that is closed would go to the next file or socket that is opened, and our output
+ * into that. So each gets /dev/null, opened so that its use fails.
+ */
+static void occupy_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* Writes what standard output still holds. Where any of it could not be written, says so. */
+static int finish_output(void)
+{
+    bool pending = __fpending(stdout) > 0, failed = ferror(stdout) != 0;
+    int r = fclose(stdout) != 0 ? -errno : 0;
+
+    if (r == 0 && !failed)
+        return 0;
+    if (r == -EBADF && !failed && !pending)
+        return 0; /* it was closed all the time, and there was nothing to write */
+    /* The reason of an earlier failure is not known any more. */
+    if (r < 0)
+        print_error("Failed to write to standard output: %s", strerror(-r));
+    else
+        print_error("Failed to write to standard output: some of it is missing.");
+    return -EIO;
 }
 
 /* ---- Options ------------------------------------------------------------------------------ */
@@ -312,22 +343,22 @@ static int run_verb(Context *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     Context c = {.options.interval_usec = UINT64_MAX};
-    int r;
+    int r, output;
 
+    occupy_descriptors();
     (void) setlocale(LC_ALL, "");
     /* Programs read our numbers too. */
     (void) setlocale(LC_NUMERIC, "C");
 
     r = parse_options(argc, argv, &c.options);
-    if (r <= 0)
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-    c.options.table.colors = want_colors();
+    if (r > 0) {
+        c.options.table.colors = want_colors();
+        r = run_verb(&c, argc - optind, argv + optind);
+        if (r == -ENOMEM)
+            print_error("Out of memory.");
+        c.client = bus_client_free(c.client);
+    }
 
-    r = run_verb(&c, argc - optind, argv + optind);
-    if (r == -ENOMEM)
-        print_error("Out of memory.");
-
-    c.client = bus_client_free(c.client);
-    pager_close(&c.pager);
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    output = c.pager.pid > 0 ? pager_close(&c.pager) : finish_output();
+    return r < 0 || output < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
