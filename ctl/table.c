@@ -81,7 +81,7 @@ static char *cell_text(const Column *c, const void *value, bool json)
     switch (c->type) {
     case COLUMN_STRING:
     case COLUMN_STATE:
-        return strdup(*(char *const *) value);
+        return json ? strdup(*(char *const *) value) : text_escape(*(char *const *) value);
     case COLUMN_BOOL:
         /* libsmartcols writes true and false itself. */
         return strdup(json                    ? *(const bool *) value ? "1" : "0"
@@ -159,6 +159,22 @@ static void shorten(char *json)
     *to = '\0';
 }
 
+/* Escapes what libsmartcols leaves as it is in JSON. Returns a new string; NULL without memory. */
+static char *escape_json(const char *json)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+
+    if (!f)
+        return NULL;
+    text_write_json(f, json, strlen(json));
+    if (fclose(f) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
 /* libsmartcols writes nothing at all for an empty table. */
 static char *no_rows(const TableOptions *o, const char *name)
 {
@@ -174,7 +190,7 @@ int table_render(const TableOptions *o, const char *name, const Column *columns,
 {
     CLEANUP(cleanup_table) struct libscols_table *t = scols_new_table();
     bool json = o->json != JSON_OFF;
-    char *text = NULL;
+    CLEANUP_FREE char *text = NULL;
     int r;
 
     if (!t)
@@ -183,6 +199,7 @@ int table_render(const TableOptions *o, const char *name, const Column *columns,
     scols_table_enable_json(t, json);
     scols_table_enable_noheadings(t, o->no_legend);
     scols_table_enable_colors(t, o->colors && !json);
+    scols_table_enable_noencoding(t, true); /* cell_text() has escaped what needs it */
     if (width > 0) {
         scols_table_set_termforce(t, SCOLS_TERMFORCE_ALWAYS);
         scols_table_set_termwidth(t, width);
@@ -199,9 +216,13 @@ int table_render(const TableOptions *o, const char *name, const Column *columns,
         return r < 0 ? r : -ENOMEM;
     if (o->json == JSON_SHORT)
         shorten(text);
+    if (!json) {
+        *ret = TAKE_PTR(text);
+        return 0;
+    }
 
-    *ret = text;
-    return 0;
+    *ret = escape_json(text);
+    return *ret ? 0 : -ENOMEM;
 }
 
 int table_print(const TableOptions *o, const char *name, const char *noun, const Column *columns,
