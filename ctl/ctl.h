@@ -19,6 +19,7 @@ typedef struct Options {
     bool no_ask_password;
     bool runtime;
     bool all;
+    bool full;              /* all columns */
     const char *pool;       /* NULL: not given */
     const char *priority;   /* NULL: not given */
     const char *connect;    /* libvirt's URI; NULL: its default */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "terminal.h"
 #include "text.h"
 #include "vm-limits.h"
 
@@ -25,9 +26,11 @@ static const struct {
     bool on_bus;  /* needs a connection to the mediator */
     Verb *run;
 } verbs[] = {
-    {"list", 0, 0, true, verb_list},
+    {"list", 0, ANY, true, verb_list},
     {"status", 1, ANY, true, verb_status},
-    {"pools", 0, 0, true, verb_pools},
+    {"show", 1, ANY, true, verb_status},
+    {"info", 1, ANY, true, verb_status},
+    {"pools", 0, ANY, true, verb_pools},
     {"top", 0, 0, true, verb_top},
     {"monitor", 0, 0, true, verb_monitor},
     {"metrics", 0, 0, true, verb_metrics},
@@ -78,9 +81,9 @@ static void usage(void)
     printf("vgpuctl [OPTIONS...] COMMAND ...\n\n"
            "Watch and steer what virtual machines may use of the GPU.\n\n"
            "Looking:\n"
-           "  list                          List VMs (the default)\n"
+           "  list [VM...]                  List VMs (the default)\n"
            "  status VM...                  Show all about VMs\n"
-           "  pools                         List GPU pools\n"
+           "  pools [POOL...]               List GPU pools\n"
            "  top                           Show VMs as they work\n"
            "  monitor                       Show changes as they happen\n"
            "  metrics                       Write everything as OpenMetrics text\n\n"
@@ -107,6 +110,7 @@ static void usage(void)
            "  -h --help                     Show this help\n"
            "     --version                  Show the version\n"
            "     --json=pretty|short|off    Write JSON\n"
+           "  -l --full                     All columns, however narrow the terminal is\n"
            "     --no-legend                No headings and no totals\n"
            "     --no-pager                 Do not go through a pager\n"
            "     --no-ask-password          Do not ask for a password\n"
@@ -134,6 +138,17 @@ static bool want_colors(void)
                strcasecmp(e, "off") != 0;
     e = getenv("NO_COLOR");
     return !(e && *e) && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
+/* The pager's terminal is ours. */
+static size_t table_width(const Options *o)
+{
+    size_t rows, columns;
+
+    if (o->full || !isatty(STDOUT_FILENO))
+        return 0;
+    terminal_size(&rows, &columns);
+    return columns;
 }
 
 void open_pager(Context *c)
@@ -229,6 +244,7 @@ static int parse_options(int argc, char **argv, Options *o)
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, OPT_VERSION},
         {"json", required_argument, NULL, OPT_JSON},
+        {"full", no_argument, NULL, 'l'},
         {"no-legend", no_argument, NULL, OPT_NO_LEGEND},
         {"no-pager", no_argument, NULL, OPT_NO_PAGER},
         {"no-ask-password", no_argument, NULL, OPT_NO_ASK_PASSWORD},
@@ -243,7 +259,7 @@ static int parse_options(int argc, char **argv, Options *o)
     };
     int c, r = 0;
 
-    while ((c = getopt_long(argc, argv, "hc:i:", options, NULL)) >= 0 && r >= 0)
+    while ((c = getopt_long(argc, argv, "hlc:i:", options, NULL)) >= 0 && r >= 0)
         switch (c) {
         case 'h':
             usage();
@@ -256,6 +272,9 @@ static int parse_options(int argc, char **argv, Options *o)
             return 0;
         case OPT_JSON:
             r = parse_json(optarg, &o->table.json);
+            break;
+        case 'l':
+            o->full = true;
             break;
         case OPT_NO_LEGEND:
             o->table.no_legend = true;
@@ -353,6 +372,7 @@ int main(int argc, char **argv)
     r = parse_options(argc, argv, &c.options);
     if (r > 0) {
         c.options.table.colors = want_colors();
+        c.options.table.width = table_width(&c.options);
         r = run_verb(&c, argc - optind, argv + optind);
         if (r == -ENOMEM)
             print_error("Out of memory.");

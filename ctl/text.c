@@ -252,11 +252,27 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
+/* The only one of @words that begins with @text, or NULL. */
+static const char *only_completion(const char *text, const char *const *words, size_t n)
+{
+    const char *found = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(words[i], text, strlen(text)) == 0) {
+            if (found)
+                return NULL;
+            found = words[i];
+        }
+    return found;
+}
+
 const char *text_nearest(const char *text, const char *const *words, size_t n)
 {
-    const char *nearest = NULL;
+    const char *nearest = *text ? only_completion(text, words, n) : NULL;
     size_t least = 4; /* what is further off was not meant */
 
+    if (nearest)
+        return nearest;
     for (size_t i = 0; i < n; i++) {
         size_t d = distance(text, words[i]);
 

@@ -157,6 +157,10 @@ TEST(test_nearest)
     assert_string_equal(text_nearest("lsit", words, 5), "list");
     assert_string_equal(text_nearest("set-priorty", words, 5), "set-priority");
     assert_string_equal(text_nearest("stats", words, 5), "status");
+    /* The only word that begins so; not one of several. */
+    assert_string_equal(text_nearest("st", words, 5), "status");
+    assert_string_equal(text_nearest("set-pr", words, 5), "set-priority");
+    assert_null(text_nearest("se", words, 5));
     assert_null(text_nearest("foo", words, 5));
     assert_null(text_nearest("", words, 5));
     assert_null(text_nearest("x", words, 5));
