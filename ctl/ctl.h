@@ -23,6 +23,8 @@ typedef struct Options {
     const char *pool;       /* NULL: not given */
     const char *priority;   /* NULL: not given */
     const char *connect;    /* libvirt's URI; NULL: its default */
+    const char *format;     /* of metrics; NULL: not given */
+    const char *output;     /* a file for metrics; NULL: standard output */
     uint64_t interval_usec; /* UINT64_MAX: not given */
 } Options;
 

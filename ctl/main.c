@@ -86,7 +86,7 @@ static void usage(void)
            "  pools [POOL...]               List GPU pools\n"
            "  top                           Show VMs as they work\n"
            "  monitor                       Show changes as they happen\n"
-           "  metrics                       Write everything as OpenMetrics text\n\n"
+           "  metrics                       Write everything for Prometheus\n\n"
            "Virtual machines:\n"
            "  set-priority VM high|medium|low\n"
            "                                Change a VM's priority\n"
@@ -120,6 +120,8 @@ static void usage(void)
 #if VGPU_HAVE_LIBVIRT
            "  -c --connect=URI              With attach, detach: which libvirt\n"
 #endif
+           "     --format=FORMAT            With metrics: prometheus or openmetrics\n"
+           "  -o --output=FILE              With metrics: put them into a file\n"
            "     --all                      With reset-statistics: of all VMs and pools\n"
            "  -i --interval=SECONDS         With top: the time between two looks; with list,\n"
            "                                pools: to measure the rate in; 0: do not\n\n"
@@ -238,6 +240,7 @@ static int parse_options(int argc, char **argv, Options *o)
         OPT_POOL,
         OPT_PRIORITY,
         OPT_ALL,
+        OPT_FORMAT,
         OPT_LIST_LIMITS,
     };
     static const struct option options[] = {
@@ -245,6 +248,8 @@ static int parse_options(int argc, char **argv, Options *o)
         {"version", no_argument, NULL, OPT_VERSION},
         {"json", required_argument, NULL, OPT_JSON},
         {"full", no_argument, NULL, 'l'},
+        {"format", required_argument, NULL, OPT_FORMAT},
+        {"output", required_argument, NULL, 'o'},
         {"no-legend", no_argument, NULL, OPT_NO_LEGEND},
         {"no-pager", no_argument, NULL, OPT_NO_PAGER},
         {"no-ask-password", no_argument, NULL, OPT_NO_ASK_PASSWORD},
@@ -259,7 +264,7 @@ static int parse_options(int argc, char **argv, Options *o)
     };
     int c, r = 0;
 
-    while ((c = getopt_long(argc, argv, "hlc:i:", options, NULL)) >= 0 && r >= 0)
+    while ((c = getopt_long(argc, argv, "hlc:i:o:", options, NULL)) >= 0 && r >= 0)
         switch (c) {
         case 'h':
             usage();
@@ -275,6 +280,12 @@ static int parse_options(int argc, char **argv, Options *o)
             break;
         case 'l':
             o->full = true;
+            break;
+        case OPT_FORMAT:
+            o->format = optarg;
+            break;
+        case 'o':
+            o->output = optarg;
             break;
         case OPT_NO_LEGEND:
             o->table.no_legend = true;

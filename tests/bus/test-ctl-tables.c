@@ -200,6 +200,10 @@ TEST(test_shares)
     c = ctl_run("--json=short", "--interval=0");
     assert_non_null(strstr(c.out, "\"share\":0.125000,"));
     ctl_release(&c);
+    c = ctl_run("metrics");
+    assert_non_null(strstr(c.out, "# TYPE vgpu_pool_busy_seconds_total counter\n"));
+    assert_non_null(strstr(c.out, "\nvgpu_pool_busy_seconds_total{pool=\"A\"} "));
+    ctl_release(&c);
 }
 
 /* top computes them itself, also with a mediator that has no such property. */
@@ -238,6 +242,9 @@ TEST(test_older_mediator)
     c = ctl_run("status", "old", "--json=short");
     assert_non_null(strstr(c.out, "\"device_problem\":null,\"quarantine_reason\":null,"));
     assert_non_null(strstr(c.out, "\"share\":null"));
+    ctl_release(&c);
+    c = ctl_run("metrics");
+    assert_null(strstr(c.out, "\nvgpu_pool_busy_seconds_total{"));
     ctl_release(&c);
 }
 
@@ -288,6 +295,10 @@ TEST(test_states)
                            "         Device: none: no plugin for QEMU 11.1.3\n");
     expect_status("bad", "Quarantined: for its faults, until Fri 2027-01-15 08:00:00 UTC\n");
     expect_status("held", "          Queue: 0 of 64, and what its ring holds\n");
+    c = ctl_run("metrics");
+    assert_non_null(strstr(c.out, "\nvgpu_vm_without_device{vm=\"nodev\"} 1\n"));
+    assert_non_null(strstr(c.out, "\nvgpu_vm_without_device{vm=\"idle\"} 0\n"));
+    ctl_release(&c);
 }
 
 /* A name must not look like another, or turn its line round. JSON has the same name. */
@@ -305,6 +316,10 @@ TEST(test_evil_names)
     expect_status(name, "         Device: none: \\x1b[2J\n");
     c = ctl_run("--json=short", "--interval=0");
     assert_non_null(strstr(c.out, "\"name\":\"web\\u200b\\u202e\""));
+    ctl_release(&c);
+    c = ctl_run("metrics");
+    assert_non_null(strstr(c.out, "{vm=\"web\\\\xe2\\\\x80\\\\x8b\\\\xe2\\\\x80\\\\xae\"}"));
+    assert_null(strstr(c.out, name));
     ctl_release(&c);
 }
 
