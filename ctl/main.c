@@ -34,6 +34,7 @@ static const struct {
     {"top", 0, 0, true, verb_top},
     {"monitor", 0, 0, true, verb_monitor},
     {"metrics", 0, 0, true, verb_metrics},
+    {"check", 0, 0, false, verb_check},
     {"set-priority", 2, 2, true, verb_set_priority},
     {"set-pool", 2, 2, true, verb_set_pool},
     {"set-limits", 2, ANY, true, verb_set_limits},
@@ -86,7 +87,8 @@ static void usage(void)
            "  pools [POOL...]               List GPU pools\n"
            "  top                           Show VMs as they work\n"
            "  monitor                       Show changes as they happen\n"
-           "  metrics                       Write everything for Prometheus\n\n"
+           "  metrics                       Write everything for Prometheus\n"
+           "  check                         Find what keeps VMs from their GPU\n\n"
            "Virtual machines:\n"
            "  set-priority VM high|medium|low\n"
            "                                Change a VM's priority\n"
@@ -118,10 +120,11 @@ static void usage(void)
            "     --pool=POOL                With register, attach, reset-statistics\n"
            "     --priority=PRIORITY        With register, attach: high, medium or low\n"
 #if VGPU_HAVE_LIBVIRT
-           "  -c --connect=URI              With attach, detach: which libvirt\n"
+           "  -c --connect=URI              With attach, detach, check: which libvirt\n"
 #endif
            "     --format=FORMAT            With metrics: prometheus or openmetrics\n"
            "  -o --output=FILE              With metrics: put them into a file\n"
+           "     --root=DIRECTORY           With check: of the system below there\n"
            "     --all                      With reset-statistics: of all VMs and pools\n"
            "  -i --interval=SECONDS         With top: the time between two looks; with list,\n"
            "                                pools: to measure the rate in; 0: do not\n\n"
@@ -241,6 +244,7 @@ static int parse_options(int argc, char **argv, Options *o)
         OPT_PRIORITY,
         OPT_ALL,
         OPT_FORMAT,
+        OPT_ROOT,
         OPT_LIST_LIMITS,
     };
     static const struct option options[] = {
@@ -249,6 +253,7 @@ static int parse_options(int argc, char **argv, Options *o)
         {"json", required_argument, NULL, OPT_JSON},
         {"full", no_argument, NULL, 'l'},
         {"format", required_argument, NULL, OPT_FORMAT},
+        {"root", required_argument, NULL, OPT_ROOT},
         {"output", required_argument, NULL, 'o'},
         {"no-legend", no_argument, NULL, OPT_NO_LEGEND},
         {"no-pager", no_argument, NULL, OPT_NO_PAGER},
@@ -283,6 +288,9 @@ static int parse_options(int argc, char **argv, Options *o)
             break;
         case OPT_FORMAT:
             o->format = optarg;
+            break;
+        case OPT_ROOT:
+            o->root = optarg;
             break;
         case 'o':
             o->output = optarg;

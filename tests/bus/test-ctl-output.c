@@ -34,9 +34,25 @@ static int start(void **state)
 TEST(test_help)
 {
     static const char *const verbs[] = {
-        "list",         "status",   "pools",      "top",        "monitor",     "metrics",
-        "set-priority", "set-pool", "set-limits", "pause",      "resume",      "quarantine",
-        "release",      "register", "unregister", "pause-pool", "resume-pool", "reset-statistics",
+        "list",
+        "status",
+        "pools",
+        "top",
+        "monitor",
+        "metrics",
+        "check",
+        "set-priority",
+        "set-pool",
+        "set-limits",
+        "pause",
+        "resume",
+        "quarantine",
+        "release",
+        "register",
+        "unregister",
+        "pause-pool",
+        "resume-pool",
+        "reset-statistics",
         "reload",
     };
     Ctl c = ctl_run("--help"), v;
@@ -428,6 +444,7 @@ TEST(test_completion)
     expect_offers("--no-", "--no-ask-password --no-legend --no-pager ");
     expect_offers("list we", "web1 web2 ");
     expect_offers("pools ''", "A C ");
+    expect_offers("ch", "check ");
     expect_offers("--format = o", "openmetrics ");
     expect_offers("top ''", " ");
 }
