@@ -317,30 +317,33 @@ TEST(test_set_pool)
     unregister_vm("move");
 }
 
+#define LIMITS "QueueLimit=, RequestRateLimit= or Weight="
+
 TEST(test_set_limits)
 {
     static const struct {
         const char *limit, *error;
     } refused[] = {
-        {"Speed=1", "Failed to set limits of VM web: There is no limit 'Speed'."},
+        {"Speed=1", "'Speed=1' is no limit: it is " LIMITS " and a number."},
+        {"VMID=1", "'VMID=1' is no limit: it is " LIMITS " and a number."},
         {"QueueLimit=0",
          "Failed to set limits of VM web: QueueLimit is 0, and must be from 1 to 65536."},
         {"Weight=0", "Failed to set limits of VM web: Weight is 0, and must be from 1 to 10000."},
         {"Weight=10001",
          "Failed to set limits of VM web: Weight is 10001, and must be from 1 to 10000."},
-        {"QueueLimit=-1", "'QueueLimit=-1' is no limit: it is a name, '=' and a number."},
+        {"QueueLimit=-1", "'QueueLimit=-1' is no limit: it is " LIMITS " and a number."},
         {"QueueLimit=4294967296",
-         "'QueueLimit=4294967296' is no limit: it is a name, '=' and a number."},
-        {"QueueLimit=1x", "'QueueLimit=1x' is no limit: it is a name, '=' and a number."},
-        {"=1", "'=1' is no limit: it is a name, '=' and a number."},
-        {"7", "'7' is no limit: it is a name, '=' and a number."},
+         "'QueueLimit=4294967296' is no limit: it is " LIMITS " and a number."},
+        {"QueueLimit=1x", "'QueueLimit=1x' is no limit: it is " LIMITS " and a number."},
+        {"=1", "'=1' is no limit: it is " LIMITS " and a number."},
+        {"7", "'7' is no limit: it is " LIMITS " and a number."},
     };
 
     register_vm("web", 1, "A", "high");
     ctl_expect("", "set-limits", "web", "QueueLimit=7", "RequestRateLimit=100", "--runtime");
     assert_int_equal(vm_number("web", "QueueLimit"), 7);
     assert_int_equal(vm_number("web", "RequestRateLimit"), 100);
-    ctl_expect("", "set-limits", "web", "Weight=300", "--runtime");
+    ctl_expect("", "set-limits", "web", "weight=300", "--runtime");
     assert_int_equal(vm_number("web", "Weight"), 300);
     ctl_expect("", "set-limits", "web", "RequestRateLimit=0", "--runtime");
     assert_int_equal(vm_number("web", "QueueLimit"), 7);
@@ -394,7 +397,7 @@ TEST(test_register)
     const char *uuid = "12345678-9abc-def0-1234-56789abcdef0";
 
     ctl_expect("70\n", "register", "new", uuid, "--pool=C", "--priority=low", "QueueLimit=5",
-               "RequestRateLimit=9", "Weight=10000", "VMID=70");
+               "requestratelimit=9", "Weight=10000", "vmid=70");
     vm_text_is("new", "UUID", uuid);
     vm_text_is("new", "Pool", "C");
     vm_text_is("new", "Priority", "low");
