@@ -184,12 +184,36 @@ TEST(test_node_exporter)
     ctl_release(&c);
 }
 
+/* ---- Who builds on it --------------------------------------------------------------------- */
+
+/* The alert rules and the dashboard name only what there is. */
+TEST(test_contrib)
+{
+    Ctl c =
+        run_well("set -e -o pipefail\n"
+                 "names=$(grep -oh 'vgpu_[a-z0-9_]*' \"$VGPU_CONTRIB\"/* | sort -u)\n"
+                 "[ $(wc -w <<<\"$names\") -ge 10 ]\n"
+                 "metrics=$(\"$VGPU_CTL\" metrics)\n"
+                 "for name in $names; do\n"
+                 "    grep -q -e \"^$name[{ ]\" -e \"^# TYPE $name \" <<<\"$metrics\" ||\n"
+                 "        { echo \"there is no $name\" >&2; exit 1; }\n"
+                 "done\n"
+                 "/usr/bin/python3 -m json.tool \"$VGPU_CONTRIB/vgpu-grafana.json\" >/dev/null\n");
+
+    ctl_release(&c);
+    if (!is_installed("promtool"))
+        skip();
+    c = run_well("promtool check rules \"$VGPU_CONTRIB/vgpu-alerts.yml\"");
+    ctl_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prometheus),     cmocka_unit_test(test_openmetrics),
         cmocka_unit_test(test_promtool),       cmocka_unit_test(test_output),
         cmocka_unit_test(test_output_refused), cmocka_unit_test(test_node_exporter),
+        cmocka_unit_test(test_contrib),
     };
 
     return cmocka_run_group_tests_name("ctl-metrics", tests, start, world_end);
