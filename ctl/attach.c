@@ -16,9 +16,7 @@ static int attach_read_limits(DomainAttributes *a, int n, char **limits)
         const VMSetting *setting = vm_limits_find(limits[i]);
 
         if (!setting) {
-            CLEANUP_FREE char *names = vm_limits_names("=", "or");
-
-            print_error("'%s' is no limit: it is %s and a number.", limits[i], names ? names : "");
+            vm_limits_refuse(limits[i]);
             return -EINVAL;
         }
         a->settings[setting - vm_settings] = limits[i] + strlen(setting->name) + 1;

@@ -6,11 +6,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "ctl.h"
 #include "names.h"
 #include "parse.h"
 #include "text.h"
+#include "vm-limits.h"
 
 /* ---- Calls -------------------------------------------------------------------------------- */
 
@@ -108,23 +110,30 @@ int verb_set_pool(Context *c, int argc, char **argv)
                         (int) c->options.runtime);
 }
 
-/* Appends a{sv} from NAME=N. Which names there are is the mediator's to say. */
-static int append_limits(sd_bus_message *m, char *const *settings, int n)
+/* The name that the mediator has for what @text, NAME=N, is about, or NULL. */
+static const char *find_option(const char *text, bool registers)
+{
+    const VMSetting *setting = vm_limits_find(text);
+
+    if (setting)
+        return setting->name;
+    return registers && strncasecmp(text, "VMID=", 5) == 0 ? "VMID" : NULL;
+}
+
+/* Appends a{sv} from NAME=N. A registration also takes VMID=N. */
+static int append_limits(sd_bus_message *m, char *const *settings, int n, bool registers)
 {
     int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
     for (int i = 0; i < n && r >= 0; i++) {
-        const char *equals = strchr(settings[i], '=');
-        char key[64];
+        const char *name = find_option(settings[i], registers);
         uint32_t value;
 
-        if (!equals || equals == settings[i] || equals - settings[i] >= (int) sizeof(key) ||
-            parse_u32(equals + 1, 0, UINT32_MAX, &value) < 0) {
-            print_error("'%s' is no limit: it is a name, '=' and a number.", settings[i]);
+        if (!name || parse_u32(strchr(settings[i], '=') + 1, 0, UINT32_MAX, &value) < 0) {
+            vm_limits_refuse(settings[i]);
             return -EINVAL;
         }
-        snprintf(key, sizeof(key), "%.*s", (int) (equals - settings[i]), settings[i]);
-        r = sd_bus_message_append(m, "{sv}", key, "u", value);
+        r = sd_bus_message_append(m, "{sv}", name, "u", value);
     }
     if (r >= 0)
         r = sd_bus_message_close_container(m);
@@ -141,7 +150,7 @@ int verb_set_limits(Context *c, int argc, char **argv)
         r = sd_bus_message_append(m, "s", argv[1]);
     if (r < 0)
         return report_failure("set limits of VM", argv[1], r);
-    r = append_limits(m, argv + 2, argc - 2);
+    r = append_limits(m, argv + 2, argc - 2, false);
     if (r < 0)
         return r;
     r = sd_bus_message_append(m, "b", (int) c->options.runtime);
@@ -253,7 +262,7 @@ int verb_register(Context *c, int argc, char **argv)
                                   o->priority ? o->priority : "medium");
     if (r < 0)
         return report_failure("register VM", argv[1], r);
-    r = append_limits(m, argv + 3, argc - 3);
+    r = append_limits(m, argv + 3, argc - 3, true);
     if (r >= 0)
         r = send_call(c, m, "register VM", argv[1], &reply);
     return r < 0 ? r : read_registered(reply, argv[1]);

@@ -5,17 +5,29 @@
 #include <stdint.h>
 
 #include "json.h"
+#include "text.h"
+
+/* JSON has an escape for it, or wants one. */
+static bool is_special(char c)
+{
+    return c == '"' || c == '\\' || (c > 0 && c < 0x20) || c == 0x7f;
+}
 
 void json_string(FILE *f, const char *text)
 {
     fputc('"', f);
-    for (const unsigned char *p = (const unsigned char *) text; *p; p++)
-        if (*p == '"' || *p == '\\')
-            fprintf(f, "\\%c", *p);
-        else if (*p < 0x20 || *p == 0x7f)
-            fprintf(f, "\\u%04x", *p);
-        else
-            fputc(*p, f);
+    while (*text) {
+        size_t n = 0;
+
+        while (text[n] && !is_special(text[n]))
+            n++;
+        text_write_json(f, text, n);
+        text += n;
+        if (*text == '"' || *text == '\\')
+            fprintf(f, "\\%c", *text++);
+        else if (*text)
+            fprintf(f, "\\u%04x", (unsigned) *text++);
+    }
     fputc('"', f);
 }
 

@@ -6,8 +6,8 @@
 #include "snapshot.h"
 #include "table.h"
 
-#define LIST_VM_COLUMNS 16
-#define LIST_POOL_COLUMNS 19
+#define LIST_VM_COLUMNS 18
+#define LIST_POOL_COLUMNS 21
 
 extern const Column list_vm_columns[LIST_VM_COLUMNS];     /* of VMInfo */
 extern const Column list_pool_columns[LIST_POOL_COLUMNS]; /* of PoolInfo */

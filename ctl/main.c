@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vgpuctl: options, and which verb they are for. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
 #include "ctl.h"
+#include "terminal.h"
 #include "text.h"
 #include "vm-limits.h"
 
@@ -23,12 +26,15 @@ static const struct {
     bool on_bus;  /* needs a connection to the mediator */
     Verb *run;
 } verbs[] = {
-    {"list", 0, 0, true, verb_list},
+    {"list", 0, ANY, true, verb_list},
     {"status", 1, ANY, true, verb_status},
-    {"pools", 0, 0, true, verb_pools},
+    {"show", 1, ANY, true, verb_status},
+    {"info", 1, ANY, true, verb_status},
+    {"pools", 0, ANY, true, verb_pools},
     {"top", 0, 0, true, verb_top},
     {"monitor", 0, 0, true, verb_monitor},
     {"metrics", 0, 0, true, verb_metrics},
+    {"check", 0, 0, false, verb_check},
     {"set-priority", 2, 2, true, verb_set_priority},
     {"set-pool", 2, 2, true, verb_set_pool},
     {"set-limits", 2, ANY, true, verb_set_limits},
@@ -76,12 +82,13 @@ static void usage(void)
     printf("vgpuctl [OPTIONS...] COMMAND ...\n\n"
            "Watch and steer what virtual machines may use of the GPU.\n\n"
            "Looking:\n"
-           "  list                          List VMs (the default)\n"
+           "  list [VM...]                  List VMs (the default)\n"
            "  status VM...                  Show all about VMs\n"
-           "  pools                         List GPU pools\n"
+           "  pools [POOL...]               List GPU pools\n"
            "  top                           Show VMs as they work\n"
            "  monitor                       Show changes as they happen\n"
-           "  metrics                       Write everything as OpenMetrics text\n\n"
+           "  metrics                       Write everything for Prometheus\n"
+           "  check                         Find what keeps VMs from their GPU\n\n"
            "Virtual machines:\n"
            "  set-priority VM high|medium|low\n"
            "                                Change a VM's priority\n"
@@ -105,6 +112,7 @@ static void usage(void)
            "  -h --help                     Show this help\n"
            "     --version                  Show the version\n"
            "     --json=pretty|short|off    Write JSON\n"
+           "  -l --full                     All columns, however narrow the terminal is\n"
            "     --no-legend                No headings and no totals\n"
            "     --no-pager                 Do not go through a pager\n"
            "     --no-ask-password          Do not ask for a password\n"
@@ -112,8 +120,11 @@ static void usage(void)
            "     --pool=POOL                With register, attach, reset-statistics\n"
            "     --priority=PRIORITY        With register, attach: high, medium or low\n"
 #if VGPU_HAVE_LIBVIRT
-           "  -c --connect=URI              With attach, detach: which libvirt\n"
+           "  -c --connect=URI              With attach, detach, check: which libvirt\n"
 #endif
+           "     --format=FORMAT            With metrics: prometheus or openmetrics\n"
+           "  -o --output=FILE              With metrics: put them into a file\n"
+           "     --root=DIRECTORY           With check: of the system below there\n"
            "     --all                      With reset-statistics: of all VMs and pools\n"
            "  -i --interval=SECONDS         With top: the time between two looks; with list,\n"
            "                                pools: to measure the rate in; 0: do not\n\n"
@@ -134,10 +145,50 @@ static bool want_colors(void)
     return !(e && *e) && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 
+/* The pager's terminal is ours. */
+static size_t table_width(const Options *o)
+{
+    size_t rows, columns;
+
+    if (o->full || !isatty(STDOUT_FILENO))
+        return 0;
+    terminal_size(&rows, &columns);
+    return columns;
+}
+
 void open_pager(Context *c)
 {
     if (!c->options.no_pager)
         pager_open(&c->pager);
+}
+
+/*
+ * A descriptor that is closed would go to the next file or socket that is opened, and our output
+ * into that. So each gets /dev/null, opened so that its use fails.
+ */
+static void occupy_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* Writes what standard output still holds. Where any of it could not be written, says so. */
+static int finish_output(void)
+{
+    bool pending = __fpending(stdout) > 0, failed = ferror(stdout) != 0;
+    int r = fclose(stdout) != 0 ? -errno : 0;
+
+    if (r == 0 && !failed)
+        return 0;
+    if (r == -EBADF && !failed && !pending)
+        return 0; /* it was closed all the time, and there was nothing to write */
+    /* The reason of an earlier failure is not known any more. */
+    if (r < 0)
+        print_error("Failed to write to standard output: %s", strerror(-r));
+    else
+        print_error("Failed to write to standard output: some of it is missing.");
+    return -EIO;
 }
 
 /* ---- Options ------------------------------------------------------------------------------ */
@@ -192,12 +243,18 @@ static int parse_options(int argc, char **argv, Options *o)
         OPT_POOL,
         OPT_PRIORITY,
         OPT_ALL,
+        OPT_FORMAT,
+        OPT_ROOT,
         OPT_LIST_LIMITS,
     };
     static const struct option options[] = {
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, OPT_VERSION},
         {"json", required_argument, NULL, OPT_JSON},
+        {"full", no_argument, NULL, 'l'},
+        {"format", required_argument, NULL, OPT_FORMAT},
+        {"root", required_argument, NULL, OPT_ROOT},
+        {"output", required_argument, NULL, 'o'},
         {"no-legend", no_argument, NULL, OPT_NO_LEGEND},
         {"no-pager", no_argument, NULL, OPT_NO_PAGER},
         {"no-ask-password", no_argument, NULL, OPT_NO_ASK_PASSWORD},
@@ -212,7 +269,7 @@ static int parse_options(int argc, char **argv, Options *o)
     };
     int c, r = 0;
 
-    while ((c = getopt_long(argc, argv, "hc:i:", options, NULL)) >= 0 && r >= 0)
+    while ((c = getopt_long(argc, argv, "hlc:i:o:", options, NULL)) >= 0 && r >= 0)
         switch (c) {
         case 'h':
             usage();
@@ -225,6 +282,18 @@ static int parse_options(int argc, char **argv, Options *o)
             return 0;
         case OPT_JSON:
             r = parse_json(optarg, &o->table.json);
+            break;
+        case 'l':
+            o->full = true;
+            break;
+        case OPT_FORMAT:
+            o->format = optarg;
+            break;
+        case OPT_ROOT:
+            o->root = optarg;
+            break;
+        case 'o':
+            o->output = optarg;
             break;
         case OPT_NO_LEGEND:
             o->table.no_legend = true;
@@ -312,22 +381,23 @@ static int run_verb(Context *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     Context c = {.options.interval_usec = UINT64_MAX};
-    int r;
+    int r, output;
 
+    occupy_descriptors();
     (void) setlocale(LC_ALL, "");
     /* Programs read our numbers too. */
     (void) setlocale(LC_NUMERIC, "C");
 
     r = parse_options(argc, argv, &c.options);
-    if (r <= 0)
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-    c.options.table.colors = want_colors();
+    if (r > 0) {
+        c.options.table.colors = want_colors();
+        c.options.table.width = table_width(&c.options);
+        r = run_verb(&c, argc - optind, argv + optind);
+        if (r == -ENOMEM)
+            print_error("Out of memory.");
+        c.client = bus_client_free(c.client);
+    }
 
-    r = run_verb(&c, argc - optind, argv + optind);
-    if (r == -ENOMEM)
-        print_error("Out of memory.");
-
-    c.client = bus_client_free(c.client);
-    pager_close(&c.pager);
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    output = c.pager.pid > 0 ? pager_close(&c.pager) : finish_output();
+    return r < 0 || output < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

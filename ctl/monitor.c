@@ -48,10 +48,12 @@ static void monitor_begin(bool json, const char *kind, const char *name, const c
     }
 }
 
-static void monitor_end(bool json)
+/* Ends a line. Where it cannot be written, the monitor ends: main() says why. */
+static void monitor_end(const Monitor *m)
 {
-    puts(json ? "}" : "");
-    (void) fflush(stdout);
+    puts(m->json ? "}" : "");
+    if (fflush(stdout) != 0)
+        (void) sd_event_exit(m->event, -EIO);
 }
 
 /* ---- Values ------------------------------------------------------------------------------- */
@@ -126,20 +128,21 @@ static int write_changed(sd_bus_message *m, bool json)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-static int monitor_on_vm(sd_bus_message *m, bool json, const char *event)
+static int monitor_on_vm(const Monitor *monitor, sd_bus_message *m, const char *event)
 {
     const char *name;
     int r = sd_bus_message_read(m, "s", &name);
 
     if (r < 0)
         return r;
-    monitor_begin(json, "vm", name, event);
-    monitor_end(json);
+    monitor_begin(monitor->json, "vm", name, event);
+    monitor_end(monitor);
     return 0;
 }
 
-static int monitor_on_properties(sd_bus_message *m, bool json)
+static int monitor_on_properties(const Monitor *monitor, sd_bus_message *m)
 {
+    bool json = monitor->json;
     CLEANUP_FREE char *vm = NULL, *pool = NULL;
     const char *path = sd_bus_message_get_path(m), *interface;
     int r;
@@ -154,23 +157,23 @@ static int monitor_on_properties(sd_bus_message *m, bool json)
     else
         monitor_begin(json, NULL, NULL, "changed");
     r = write_changed(m, json);
-    monitor_end(json);
+    monitor_end(monitor);
     return r;
 }
 
 static int monitor_on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-    bool json = ((const Monitor *) userdata)->json;
+    const Monitor *monitor = userdata;
     int r = 0;
 
     (void) error;
 
     if (sd_bus_message_is_signal(m, VGPU_INTERFACE_MANAGER, "VMAdded") > 0)
-        r = monitor_on_vm(m, json, "added");
+        r = monitor_on_vm(monitor, m, "added");
     else if (sd_bus_message_is_signal(m, VGPU_INTERFACE_MANAGER, "VMRemoved") > 0)
-        r = monitor_on_vm(m, json, "removed");
+        r = monitor_on_vm(monitor, m, "removed");
     else if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Properties", "PropertiesChanged"))
-        r = monitor_on_properties(m, json);
+        r = monitor_on_properties(monitor, m);
     if (r < 0)
         print_error("Ignoring a signal that makes no sense: %s", strerror(-r));
     return 0;
@@ -178,7 +181,7 @@ static int monitor_on_signal(sd_bus_message *m, void *userdata, sd_bus_error *er
 
 static int monitor_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-    bool json = ((const Monitor *) userdata)->json;
+    const Monitor *monitor = userdata;
     const char *name, *before, *after;
 
     (void) error;
@@ -186,12 +189,12 @@ static int monitor_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *err
     if (sd_bus_message_read(m, "sss", &name, &before, &after) < 0)
         return 0;
     if (*before) {
-        monitor_begin(json, NULL, NULL, "stopped");
-        monitor_end(json);
+        monitor_begin(monitor->json, NULL, NULL, "stopped");
+        monitor_end(monitor);
     }
     if (*after) {
-        monitor_begin(json, NULL, NULL, "started");
-        monitor_end(json);
+        monitor_begin(monitor->json, NULL, NULL, "started");
+        monitor_end(monitor);
     }
     return 0;
 }

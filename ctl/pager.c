@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The same environment variables and the same rules as in systemctl; see vgpuctl(1). */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "pager.h"
+#include "text.h"
 
 /* Quit when it fits or is interrupted, keep colours, chop long lines, leave the screen as it is. */
 #define LESS_OPTIONS "FRSXMK"
@@ -93,13 +95,35 @@ void pager_open(Pager *p)
     close(fds[1]);
 }
 
-void pager_close(Pager *p)
+/* Less ends with 2 at an interrupt, which is how its user leaves it as well. */
+static bool pager_ended_well(int status)
 {
-    if (p->pid <= 0)
-        return;
+    if (WIFSIGNALED(status))
+        return WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGHUP ||
+               WTERMSIG(status) == SIGTERM;
+    return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 2;
+}
 
-    (void) fclose(stdout);
-    while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+int pager_close(Pager *p)
+{
+    int status = 0, r = 0;
+
+    assert(p->pid > 0);
+
+    /* A pager that its user has left reads no more. */
+    if (fclose(stdout) != 0 && errno != EPIPE)
+        r = -errno;
+    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
         ;
     p->pid = 0;
+
+    if (r < 0)
+        print_error("Failed to write to the pager: %s", strerror(-r));
+    else if (WIFSIGNALED(status) && !pager_ended_well(status))
+        print_error("The pager was ended by signal %d: the output may be incomplete.",
+                    WTERMSIG(status));
+    else if (!pager_ended_well(status))
+        print_error("The pager ended with exit status %d: the output may be incomplete.",
+                    WEXITSTATUS(status));
+    return r < 0 ? r : pager_ended_well(status) ? 0 : -EIO;
 }

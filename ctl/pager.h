@@ -18,8 +18,14 @@ typedef struct Pager {
  */
 void pager_open(Pager *p);
 
-/* pager_close() - end the output to the pager, if there is one, and wait until the user leaves it
+/*
+ * pager_close() - end the output to the pager, and wait until the user leaves it
+ * @p: open
+ *
+ * Closes standard output. That the user left before the end is no failure. Returns 0, or a
+ * negative errno after a line on standard error: the pager failed, and the user may not have
+ * seen everything.
  */
-void pager_close(Pager *p);
+int pager_close(Pager *p);
 
 #endif

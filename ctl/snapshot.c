@@ -20,6 +20,10 @@
     {                                                     \
         NULL, key, type, offsetof(info, member), property \
     }
+#define OPTIONAL(info, property, key, type, member)             \
+    {                                                           \
+        NULL, key, type, offsetof(info, member), property, true \
+    }
 #define VM(property, key, type, member) ROW(VMInfo, property, key, type, member)
 #define POOL(property, type, member) ROW(PoolInfo, property, NULL, type, member)
 #define COUNTER(info, property, key, member) \
@@ -60,6 +64,12 @@ static const Column vm_columns_first[] = {
     VM("ConfiguredPool", "configured_pool", COLUMN_STRING, configured_pool),
     VM("Priority", "priority", COLUMN_STRING, priority),
     VM("ConfiguredPriority", "configured_priority", COLUMN_STRING, configured_priority),
+    OPTIONAL(VMInfo, "DeviceProblem", "device_problem", COLUMN_STRING, device_problem),
+    OPTIONAL(VMInfo, "QuarantineReason", "quarantine_reason", COLUMN_STRING, quarantine_reason),
+    OPTIONAL(VMInfo, "QuarantinedUntilUSec", "quarantined_until_usec", COLUMN_COUNT,
+             quarantined_until),
+    OPTIONAL(VMInfo, "Share", "share", COLUMN_RATIO, object.counters.share),
+    VM("WindowSize", "window_size", COLUMN_COUNT, window_size),
 };
 
 static const Column vm_columns_last[] = {
@@ -83,6 +93,8 @@ static const Column pool_columns[] = {
     POOL("ExecutorState", COLUMN_STRING, executor_state),
     POOL("ExecutorPID", COLUMN_UINT, executor_pid),
     POOL("ExecutorRestarts", COLUMN_COUNT, executor_restarts),
+    OPTIONAL(PoolInfo, "Utilization", NULL, COLUMN_RATIO, object.counters.share),
+    OPTIONAL(PoolInfo, "BusyTimeUSec", NULL, COLUMN_COUNT, busy),
     COUNTERS(PoolInfo),
 };
 
@@ -182,6 +194,8 @@ static int read_value(sd_bus_message *m, const Column *c, void *object)
         return read_bool(m, target);
     case COLUMN_UINT:
         return sd_bus_message_read(m, "v", "u", target);
+    case COLUMN_RATIO:
+        return sd_bus_message_read(m, "v", "d", target);
     default:
         return sd_bus_message_read(m, "v", "t", target);
     }
@@ -233,8 +247,9 @@ static bool owns_string(const Column *c)
 }
 
 /*
- * Reads an object, of zeros until now. Without one of its strings it is of no use. On
- * failure it holds what it has got, and is to be released all the same.
+ * Reads an object, of zeros until now. Without one of its strings it is of no use, unless only
+ * newer mediators have that. On failure it holds what it has got, and is to be released all the
+ * same.
  */
 static int read_object(sd_bus_message *m, const char *path, const Column *columns, size_t n,
                        Object *object)
@@ -242,6 +257,7 @@ static int read_object(sd_bus_message *m, const char *path, const Column *column
     int r;
 
     object->counters.rate = NAN;
+    object->counters.share = NAN;
     object->path = strdup(path);
     if (!object->path)
         return -ENOMEM;
@@ -249,7 +265,8 @@ static int read_object(sd_bus_message *m, const char *path, const Column *column
     if (r < 0)
         return r;
     for (size_t i = 0; i < n; i++)
-        if (owns_string(&columns[i]) && !*(char **) ((char *) object + columns[i].offset))
+        if (owns_string(&columns[i]) && !columns[i].optional &&
+            !*(char **) ((char *) object + columns[i].offset))
             return -EBADMSG;
     return 0;
 }
@@ -259,17 +276,21 @@ static int read_vm(sd_bus_message *m, const char *path, VMInfo *vm)
     const VMColumns columns = vm_info_columns();
     int r = read_object(m, path, columns.column, columns.n, &vm->object);
 
-    vm->object.state = vm->quarantined ? "quarantined"
-                       : vm->paused    ? "paused"
-                       : vm->connected ? "connected"
-                                       : "waiting";
+    vm->without_device = !vm->connected && vm->device_problem && *vm->device_problem;
+    vm->object.state = vm->quarantined      ? "quarantined"
+                       : vm->paused         ? "paused"
+                       : vm->connected      ? "connected"
+                       : vm->without_device ? "no device"
+                                            : "waiting";
     return r;
 }
 
 static int read_pool(sd_bus_message *m, const char *path, PoolInfo *pool)
 {
-    int r = read_object(m, path, pool_columns, ELEMENTSOF(pool_columns), &pool->object);
+    int r;
 
+    pool->busy = UINT64_MAX;
+    r = read_object(m, path, pool_columns, ELEMENTSOF(pool_columns), &pool->object);
     pool->object.state = pool->paused ? "paused" : pool->executor_state;
     return r;
 }
@@ -345,8 +366,7 @@ Object *snapshot_object(const Snapshot *s, ObjectKind kind, size_t i)
     return kind == OBJECT_VM ? &s->vms[i].object : &s->pools[i].object;
 }
 
-/* By name. Both kinds begin with their Object. */
-static int compare_objects(const void *a, const void *b)
+int snapshot_compare(const void *a, const void *b)
 {
     return strverscmp(((const Object *) a)->name, ((const Object *) b)->name);
 }
@@ -384,9 +404,9 @@ int snapshot_parse(sd_bus_message *reply, Snapshot **ret)
         return r;
 
     if (s->n_vms > 0)
-        qsort(s->vms, s->n_vms, sizeof(*s->vms), compare_objects);
+        qsort(s->vms, s->n_vms, sizeof(*s->vms), snapshot_compare);
     if (s->n_pools > 0)
-        qsort(s->pools, s->n_pools, sizeof(*s->pools), compare_objects);
+        qsort(s->pools, s->n_pools, sizeof(*s->pools), snapshot_compare);
     *ret = TAKE_PTR(s);
     return 0;
 }
@@ -429,35 +449,6 @@ Snapshot *snapshot_free(Snapshot *s)
     free(s->pools);
     free(s);
     return NULL;
-}
-
-/* ---- Rates -------------------------------------------------------------------------------- */
-
-static void set_rate(Counters *now, const Counters *then, uint64_t usec)
-{
-    if (usec > 0 && now->completed >= then->completed)
-        now->rate = (double) (now->completed - then->completed) * 1e6 / (double) usec;
-}
-
-/* A VM that has another number now is another VM of the same name. */
-void snapshot_set_rates(Snapshot *s, const Snapshot *earlier)
-{
-    uint64_t usec = s->usec - earlier->usec;
-
-    for (size_t i = 0; i < s->n_vms && earlier->n_vms > 0; i++) {
-        const VMInfo *then =
-            bsearch(&s->vms[i], earlier->vms, earlier->n_vms, sizeof(*then), compare_objects);
-
-        if (then && then->id == s->vms[i].id)
-            set_rate(&s->vms[i].object.counters, &then->object.counters, usec);
-    }
-    for (size_t i = 0; i < s->n_pools && earlier->n_pools > 0; i++) {
-        const PoolInfo *then =
-            bsearch(&s->pools[i], earlier->pools, earlier->n_pools, sizeof(*then), compare_objects);
-
-        if (then)
-            set_rate(&s->pools[i].object.counters, &then->object.counters, usec);
-    }
 }
 
 /* ---- One VM ------------------------------------------------------------------------------- */

@@ -11,7 +11,10 @@
 #include "table.h"
 #include "vm-settings.h"
 
-/* What VMs and pools have in common; see org.vgpu.Mediator1(5). Times in µs. */
+/*
+ * What VMs and pools have in common; see org.vgpu.Mediator1(5). Times in µs. A mediator that is
+ * older than a property does not have it: then a number is not known, and a text is NULL.
+ */
 typedef struct Counters {
     uint32_t in_flight;
     uint64_t submitted, completed, failed, rejected;
@@ -19,7 +22,8 @@ typedef struct Counters {
     uint64_t wait, wait_p50, wait_p95, wait_p99, wait_max;
     uint64_t execution, execution_p50, execution_p95, execution_p99, execution_max;
     uint64_t last_request;
-    double rate; /* completed requests a second; NAN: not known */
+    double rate;  /* completed requests a second; NAN: not known */
+    double share; /* of the time, in which it ran, 0 to 1; NAN: not known */
 } Counters;
 
 /* Each VMInfo and each PoolInfo begins with this. */
@@ -31,11 +35,16 @@ typedef struct Object {
 } Object;
 
 typedef struct VMInfo {
-    Object object; /* its state: "quarantined", "paused", "connected" or "waiting" */
+    Object object; /* its state: "quarantined", "paused", "connected", "no device" or "waiting" */
     char *uuid;
     char *pool, *configured_pool;
     char *priority, *configured_priority;
     uint32_t id, leader_pid, queue_depth;
+    char *device_problem; /* why it has no device; empty or NULL: it has one, or is not started */
+    char *quarantine_reason;    /* "administrator", "fault-limit", or empty; NULL: not known */
+    uint64_t quarantined_until; /* CLOCK_REALTIME in µs; 0: without an end */
+    uint64_t window_size;       /* bytes; 0: there is no ring */
+    bool without_device;        /* it was started so, and device_problem says why */
     bool registered, connected, paused, quarantined;
     VMSettings limits; /* the numbers alone: pool and priority are the words above */
 } VMInfo;
@@ -48,6 +57,7 @@ typedef struct PoolInfo {
     char *executor_state;
     uint64_t memory_total, executor_restarts;
     uint64_t starvation_limit; /* µs; UINT64_MAX: none */
+    uint64_t busy;             /* µs in which a request ran; UINT64_MAX: not known */
     uint32_t queue_high, queue_medium, queue_low, queue_limit, in_flight_limit, executor_pid;
     bool paused;
 } PoolInfo;
@@ -91,9 +101,16 @@ int snapshot_get(sd_bus *bus, sd_bus_error *error, Snapshot **ret);
 /* snapshot_free() - takes NULL. Returns NULL */
 Snapshot *snapshot_free(Snapshot *s);
 
+/* snapshot_compare() - the order of VMs and of pools in a snapshot, for bsearch(): by name */
+int snapshot_compare(const void *a, const void *b);
+
 /* snapshot_set_rates() - compute the rates in @s from an earlier snapshot. Where counters have
  * been reset in between, there is no rate */
 void snapshot_set_rates(Snapshot *s, const Snapshot *earlier);
+
+/* snapshot_set_shares() - the same for the shares. Where they cannot be computed, what the
+ * mediator itself says stays */
+void snapshot_set_shares(Snapshot *s, const Snapshot *earlier);
 
 /*
  * vm_info_get() - one VM

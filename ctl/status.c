@@ -2,6 +2,7 @@
 /* status: all about VMs, as lines for people or as JSON. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,14 +37,40 @@ static void print_setting(const char *label, const char *now, const char *config
 
 static void print_state(const VMInfo *vm, bool colors)
 {
-    const char *color = !colors           ? ""
-                        : vm->quarantined ? "\033[31m"
-                        : vm->paused      ? "\033[33m"
-                        : vm->connected   ? "\033[32m"
-                                          : "";
+    const char *color = !colors                                      ? ""
+                        : vm->quarantined                            ? "\033[31m"
+                        : vm->paused                                 ? "\033[33m"
+                        : vm->connected                              ? "\033[32m"
+                        : strcmp(vm->object.state, "no device") == 0 ? "\033[31m"
+                                                                     : "";
 
     line("State", "%s%s%s%s", color, vm->object.state, *color ? "\033[0m" : "",
          vm->registered ? "" : " (not registered)");
+}
+
+/* The reason may come from a newer mediator, and so be another. */
+static void print_quarantine(const VMInfo *vm)
+{
+    CLEANUP_FREE char *reason = text_escape(vm->quarantine_reason ? vm->quarantine_reason : "");
+    const char *text = reason ? reason : "";
+    char when[TEXT_SIZE];
+
+    if (strcmp(text, "administrator") == 0)
+        text = "by an administrator";
+    else if (strcmp(text, "fault-limit") == 0)
+        text = "for its faults";
+    if (vm->quarantined_until > 0)
+        line("Quarantined", "%s%suntil %s", text, *text ? ", " : "",
+             text_timestamp(vm->quarantined_until, when));
+    else if (*text)
+        line("Quarantined", "%s", text);
+}
+
+static void print_device_problem(const VMInfo *vm)
+{
+    CLEANUP_FREE char *problem = text_escape(vm->device_problem);
+
+    line("Device", "none: %s", problem ? problem : "");
 }
 
 /* A process chooses its name in /proc itself, so it is escaped. */
@@ -108,7 +135,8 @@ static void print_vm_limits(const VMInfo *vm)
 {
     char text[VM_SETTING_TEXT_SIZE];
 
-    line("Queue", "%" PRIu32 " of %" PRIu32, vm->queue_depth, vm->limits.queue_limit);
+    line("Queue", "%" PRIu32 " of %" PRIu32 "%s", vm->queue_depth, vm->limits.queue_limit,
+         vm->paused && vm->window_size > 0 ? ", and what its ring holds" : "");
     if (vm->limits.rate_limit > 0)
         line("Rate limit", "%" PRIu32 "/s", vm->limits.rate_limit);
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
@@ -124,12 +152,18 @@ static void print_vm(const VMInfo *vm, bool colors)
     if (*vm->uuid)
         line("UUID", "%s", vm->uuid);
     print_state(vm, colors);
+    if (vm->quarantined)
+        print_quarantine(vm);
+    if (vm->without_device)
+        print_device_problem(vm);
     if (vm->leader_pid > 0)
         print_leader(vm->leader_pid);
     print_setting("Pool", vm->pool, vm->configured_pool);
     print_setting("Priority", vm->priority, vm->configured_priority);
     print_vm_limits(vm);
     line("Running", "%" PRIu32, vm->object.counters.in_flight);
+    if (!isnan(vm->object.counters.share))
+        line("Share", "%.1f%% of the last 10s", vm->object.counters.share * 100);
     print_counters(&vm->object.counters);
 }
 

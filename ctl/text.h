@@ -8,15 +8,34 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define TEXT_SIZE 64
 
 /*
  * text_escape() - @text with each byte of what the locale cannot print as \xNN
  *
- * Returns a new string, or NULL without memory.
+ * So it does with characters that nobody sees, or that change the order of others: controls,
+ * those of zero width, those that turn the direction of writing. Returns a new string, or NULL
+ * without memory.
  */
 char *text_escape(const char *text);
+
+/*
+ * text_escape_utf8() - the same for what is UTF-8 in every locale
+ *
+ * Bytes that are no UTF-8 become \xNN, too. Returns a new string, or NULL without memory.
+ */
+char *text_escape_utf8(const char *text);
+
+/*
+ * text_write_json() - write a part of JSON, with \uNNNN for what text_escape_utf8() escapes
+ * @text: UTF-8. ASCII in it stays as it is
+ * @size: its bytes; no character is cut off at its end
+ *
+ * It is the same text to who reads the JSON; what is no UTF-8 becomes U+FFFD.
+ */
+void text_write_json(FILE *f, const char *text, size_t size);
 
 /*
  * text_usec() - a time span as systemd writes it, in three digits: "12us",

@@ -18,13 +18,15 @@
 #define INTERVAL_USEC USEC_PER_SEC
 #define INTERVAL_MIN_USEC (100 * USEC_PER_MSEC)
 
-#define FOOTER                                                                                   \
-    "q quit  space refresh  up/down scroll  sort: n name  p priority  u queue  r rate  w wait  " \
-    "x run  R reverse"
+/* 80 characters, as wide as the narrowest terminal that people have. */
+#define FOOTER "q quit  arrows move  n name p prio u queue r rate s share w wait x run R reverse"
+
+_Static_assert(sizeof(FOOTER) - 1 <= 80, "the keys do not fit into a line");
 
 typedef struct Sort {
     char key;
     const char *name;
+    const char *column; /* its key in list_vm_columns[] */
     int (*compare)(const VMInfo *a, const VMInfo *b);
 } Sort;
 
@@ -40,6 +42,7 @@ typedef struct Top {
     const Sort *sort;
     bool reversed;
     size_t scrolled; /* VMs */
+    size_t shifted;  /* columns that are out at the left */
     char sequence;   /* the last byte of an escape sequence that has begun, or 0 */
     uint64_t interval_usec;
 } Top;
@@ -84,6 +87,11 @@ static int by_rate(const VMInfo *a, const VMInfo *b)
     return compare_numbers(a->object.counters.rate, b->object.counters.rate);
 }
 
+static int by_share(const VMInfo *a, const VMInfo *b)
+{
+    return compare_numbers(a->object.counters.share, b->object.counters.share);
+}
+
 static int by_wait(const VMInfo *a, const VMInfo *b)
 {
     return compare_numbers(time_value(a->object.counters.wait_p99),
@@ -97,8 +105,13 @@ static int by_run(const VMInfo *a, const VMInfo *b)
 }
 
 static const Sort sorts[] = {
-    {'r', "rate", by_rate},   {'n', "name", by_name}, {'p', "priority", by_priority},
-    {'u', "queue", by_queue}, {'w', "wait", by_wait}, {'x', "run", by_run},
+    {'r', "rate", "requests_per_second", by_rate},
+    {'n', "name", "name", by_name},
+    {'p', "priority", "priority", by_priority},
+    {'u', "queue", "queue_depth", by_queue},
+    {'s', "share", "share", by_share},
+    {'w', "wait", "wait_p99_usec", by_wait},
+    {'x', "run", "execution_p99_usec", by_run},
 };
 
 static int top_compare(const void *a, const void *b, void *userdata)
@@ -148,8 +161,27 @@ static void write_table(FILE *f, const char *table, size_t skip)
         fputc('\n', f);
 }
 
+/*
+ * The columns that may be seen. The name and what the list is sorted by always are. Without a
+ * shift, the table leaves out the least important of the others, as in "list". With one, the
+ * others are shown from there on, in their order.
+ */
+static void top_choose_columns(const Top *t, const Column *from, size_t n, Column *columns)
+{
+    memcpy(columns, from, n * sizeof(*from));
+    for (size_t i = 1; i < n; i++) {
+        if (strcmp(columns[i].key, t->sort->column) == 0)
+            columns[i].drop = 0;
+        else if (i <= t->shifted)
+            columns[i].title = NULL;
+        else if (t->shifted > 0)
+            columns[i].drop = (unsigned) i;
+    }
+}
+
 static int write_tables(FILE *f, const Top *t)
 {
+    Column pool_columns[LIST_POOL_COLUMNS], vm_columns[LIST_VM_COLUMNS];
     TableOptions options = t->context->options.table;
     CLEANUP_FREE char *pools = NULL, *vms = NULL;
     const Snapshot *s = t->snapshot;
@@ -158,10 +190,12 @@ static int write_tables(FILE *f, const Top *t)
 
     options.no_legend = false;
     terminal_size(&rows, &columns);
-    r = table_render(&options, "pools", list_pool_columns, LIST_POOL_COLUMNS, s->pools, s->n_pools,
+    top_choose_columns(t, list_pool_columns, LIST_POOL_COLUMNS, pool_columns);
+    top_choose_columns(t, list_vm_columns, LIST_VM_COLUMNS, vm_columns);
+    r = table_render(&options, "pools", pool_columns, LIST_POOL_COLUMNS, s->pools, s->n_pools,
                      sizeof(*s->pools), columns, &pools);
     if (r >= 0)
-        r = table_render(&options, "vms", list_vm_columns, LIST_VM_COLUMNS, s->vms, s->n_vms,
+        r = table_render(&options, "vms", vm_columns, LIST_VM_COLUMNS, s->vms, s->n_vms,
                          sizeof(*s->vms), columns, &vms);
     if (r < 0)
         return r;
@@ -218,12 +252,13 @@ static int top_take(Top *t, sd_bus_message *reply)
     r = snapshot_parse(reply, &s);
     if (r < 0)
         return r;
-    /* snapshot_set_rates() finds the earlier counters by name. */
+    /* The earlier counters are found by name. */
     if (t->snapshot) {
         if (t->snapshot->n_vms > 0)
             qsort_r(t->snapshot->vms, t->snapshot->n_vms, sizeof(VMInfo), top_compare,
                     &(Top){.sort = &sorts[1]});
         snapshot_set_rates(s, t->snapshot);
+        snapshot_set_shares(s, t->snapshot);
     }
     list_hide_empty_times(s);
     snapshot_free(t->snapshot);
@@ -289,6 +324,20 @@ static void top_scroll(Top *t, int by)
         t->scrolled++;
 }
 
+/* The last column with a title stays to be seen. */
+static void top_shift(Top *t, int by)
+{
+    size_t last = 0;
+
+    for (size_t i = 0; i < LIST_POOL_COLUMNS; i++)
+        if (list_pool_columns[i].title)
+            last = i;
+    if (by < 0 && t->shifted > 0)
+        t->shifted--;
+    else if (by > 0 && t->shifted + 1 < last)
+        t->shifted++;
+}
+
 static int top_press(Top *t, char key)
 {
     if (key == 'q')
@@ -304,7 +353,8 @@ static int top_press(Top *t, char key)
     return top_draw(t);
 }
 
-/* The arrow keys send ESC [ A and ESC [ B, or with O for [. Their bytes may come one by one. */
+/* The arrow keys send ESC [ and a letter from A to D, or with O for [. Their bytes may come one by
+ * one. */
 static int top_take_byte(Top *t, char byte)
 {
     char before = t->sequence;
@@ -316,6 +366,7 @@ static int top_take_byte(Top *t, char byte)
         return top_press(t, byte);
 
     top_scroll(t, byte == 'A' ? -1 : byte == 'B' ? 1 : 0);
+    top_shift(t, byte == 'D' ? -1 : byte == 'C' ? 1 : 0);
     return top_draw(t);
 }
 

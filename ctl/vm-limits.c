@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
+#include "cleanup.h"
+#include "text.h"
 #include "vm-limits.h"
 
 unsigned vm_limits_next(unsigned i)
@@ -18,7 +21,8 @@ const VMSetting *vm_limits_find(const char *text)
     if (text[size] != '=')
         return NULL;
     for (unsigned i = vm_limits_next(0); i < VM_N_SETTINGS; i = vm_limits_next(i + 1))
-        if (strlen(vm_settings[i].name) == size && strncmp(text, vm_settings[i].name, size) == 0)
+        if (strlen(vm_settings[i].name) == size &&
+            strncasecmp(text, vm_settings[i].name, size) == 0)
             return &vm_settings[i];
     return NULL;
 }
@@ -40,4 +44,11 @@ char *vm_limits_names(const char *suffix, const char *conjunction)
             fprintf(f, " %s ", conjunction);
     }
     return fclose(f) == 0 ? text : NULL;
+}
+
+void vm_limits_refuse(const char *text)
+{
+    CLEANUP_FREE char *names = vm_limits_names("=", "or");
+
+    print_error("'%s' is no limit: it is %s and a number.", text, names ? names : "");
 }

@@ -5,7 +5,7 @@
 
 #include "vm-settings.h"
 
-/* vm_limits_find() - the setting that @text, NAME=VALUE, is about, or NULL */
+/* vm_limits_find() - the setting that @text, NAME=VALUE, is about, or NULL. Case does not matter */
 const VMSetting *vm_limits_find(const char *text);
 
 /*
@@ -16,6 +16,9 @@ const VMSetting *vm_limits_find(const char *text);
  * Returns a new string, or NULL without memory.
  */
 char *vm_limits_names(const char *suffix, const char *conjunction);
+
+/* vm_limits_refuse() - say on standard error that @text is no limit, and which there are */
+void vm_limits_refuse(const char *text);
 
 /* vm_limits_next() - the first limit from row @i of the table on; VM_N_SETTINGS: there is none */
 unsigned vm_limits_next(unsigned i);

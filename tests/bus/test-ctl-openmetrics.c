@@ -37,7 +37,7 @@ TEST(test_metrics_are_valid)
     char path[128], script[1024];
     Ctl c, parsed;
 
-    c = ctl_run("metrics");
+    c = ctl_run("metrics", "--format=openmetrics");
     assert_int_equal(c.status, 0);
     assert_string_equal(c.err, "");
     save("metrics", c.out, path);

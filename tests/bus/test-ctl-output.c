@@ -34,9 +34,25 @@ static int start(void **state)
 TEST(test_help)
 {
     static const char *const verbs[] = {
-        "list",         "status",   "pools",      "top",        "monitor",     "metrics",
-        "set-priority", "set-pool", "set-limits", "pause",      "resume",      "quarantine",
-        "release",      "register", "unregister", "pause-pool", "resume-pool", "reset-statistics",
+        "list",
+        "status",
+        "pools",
+        "top",
+        "monitor",
+        "metrics",
+        "check",
+        "set-priority",
+        "set-pool",
+        "set-limits",
+        "pause",
+        "resume",
+        "quarantine",
+        "release",
+        "register",
+        "unregister",
+        "pause-pool",
+        "resume-pool",
+        "reset-statistics",
         "reload",
     };
     Ctl c = ctl_run("--help"), v;
@@ -60,14 +76,17 @@ TEST(test_usage)
     Ctl c;
 
     ctl_refuse("Unknown command 'lst', did you mean 'list'?", "lst");
-    ctl_refuse("Unknown command 'set-prio', did you mean 'set-pool'?", "set-prio");
+    ctl_refuse("Unknown command 'set-prio', did you mean 'set-priority'?", "set-prio");
+    ctl_refuse("Unknown command 'mon', did you mean 'monitor'?", "mon");
     ctl_refuse("Unknown command 'frobnicate'. See vgpuctl --help.", "frobnicate");
     ctl_refuse("Unknown command '\\x1b[2J'. See vgpuctl --help.", "\033[2J");
     ctl_refuse("Too few arguments for 'status'. See vgpuctl --help.", "status");
     ctl_refuse("Too few arguments for 'set-priority'. See vgpuctl --help.", "set-priority", "web1");
     ctl_refuse("Too many arguments for 'set-priority'. See vgpuctl --help.", "set-priority", "web1",
                "high", "low");
-    ctl_refuse("Too many arguments for 'list'. See vgpuctl --help.", "list", "web1");
+    ctl_refuse("Too many arguments for 'top'. See vgpuctl --help.", "top", "web1");
+    ctl_refuse("No VM 'web9' is known.", "list", "web9", "--interval=0");
+    ctl_refuse("No pool 'Q' is configured.", "pools", "Q", "--interval=0");
     ctl_refuse("--json= takes pretty, short or off, not 'long'.", "--json=long");
     ctl_refuse("--interval= takes a number of seconds up to 3600, not '1s'.", "--interval=1s");
     ctl_refuse("--interval= takes a number of seconds up to 3600, not '-1'.", "--interval=-1");
@@ -80,6 +99,33 @@ TEST(test_usage)
     assert_int_equal(c.status, 1);
     assert_string_equal(c.err, "Failed to get status of VM --json: No VM '--json' is known.\n");
     ctl_release(&c);
+}
+
+/* What a list of some VMs or pools shows, and nothing else. */
+TEST(test_list_of_names)
+{
+    Ctl c = ctl_run("list", "--interval=0", "web2", "web9", "back*");
+
+    assert_int_equal(c.status, 1);
+    assert_string_equal(c.err, "No VM 'web9' is known.\n");
+    assert_non_null(strstr(c.out, "\nweb2 "));
+    assert_non_null(strstr(c.out, "\nback\\slash "));
+    assert_null(strstr(c.out, "web1"));
+    assert_non_null(strstr(c.out, "\n2 VMs listed.\n"));
+    ctl_release(&c);
+
+    c = ctl_run("pools", "--interval=0", "--no-legend", "C");
+    assert_int_equal(c.status, 0);
+    assert_true(c.out[0] == 'C' && strchr(c.out, '\n')[1] == '\0');
+    ctl_release(&c);
+
+    /* Other programs' words for "status". */
+    for (unsigned i = 0; i < 2; i++) {
+        c = ctl_run(i == 0 ? "show" : "info", "web1");
+        assert_int_equal(c.status, 0);
+        assert_true(strncmp(c.out, "web1 (", 6) == 0);
+        ctl_release(&c);
+    }
 }
 
 /* vgpuctl asks the mediator once, however many VMs there are. A monitor of the bus sees it. */
@@ -245,7 +291,6 @@ TEST(test_metrics_say_what_is)
         expect_sum(fd, id, id + 1);
 
     c = ctl_run("metrics");
-    assert_true(strcmp(c.out + strlen(c.out) - 6, "# EOF\n") == 0);
     assert_float_equal(sample(&c, "vgpu_vm_connected{vm=\"web1\"}"), 1, 0);
     assert_float_equal(sample(&c, "vgpu_vm_connected{vm=\"web2\"}"), 0, 0);
     assert_float_equal(sample(&c, "vgpu_vm_requests_completed_total{vm=\"web1\"}"), 60, 0);
@@ -397,7 +442,11 @@ TEST(test_completion)
     expect_offers("--priority = hi", "high ");
     expect_offers("--json = ''", "off pretty short ");
     expect_offers("--no-", "--no-ask-password --no-legend --no-pager ");
-    expect_offers("list ''", " ");
+    expect_offers("list we", "web1 web2 ");
+    expect_offers("pools ''", "A C ");
+    expect_offers("ch", "check ");
+    expect_offers("--format = o", "openmetrics ");
+    expect_offers("top ''", " ");
 }
 
 /* A name is quoted, so that the shell takes it as it is and runs nothing in it. */
@@ -416,11 +465,17 @@ TEST(test_completion_of_evil_names)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_help),        cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_one_call),    cmocka_unit_test(test_json_list),
-        cmocka_unit_test(test_json_others), cmocka_unit_test(test_metrics_say_what_is),
-        cmocka_unit_test(test_pager),       cmocka_unit_test(test_colors),
-        cmocka_unit_test(test_completion),  cmocka_unit_test(test_completion_of_evil_names),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_list_of_names),
+        cmocka_unit_test(test_one_call),
+        cmocka_unit_test(test_json_list),
+        cmocka_unit_test(test_json_others),
+        cmocka_unit_test(test_metrics_say_what_is),
+        cmocka_unit_test(test_pager),
+        cmocka_unit_test(test_colors),
+        cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_completion_of_evil_names),
     };
 
     return cmocka_run_group_tests_name("ctl-output", tests, start, world_end);

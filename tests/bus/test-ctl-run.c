@@ -19,6 +19,8 @@
 
 #define TIMEOUT_MSEC 10000
 
+unsigned short ctl_terminal_columns = 100;
+
 /* Becomes vgpuctl. The program is opened first: @uid may not have access to the build tree. */
 static _Noreturn void become(uid_t uid, const char *const *arguments)
 {
@@ -111,7 +113,9 @@ void ctl_expect_at(const char *file, int line, const char *const *arguments, int
 
 /* ---- Running on --------------------------------------------------------------------------- */
 
-void ctl_start_arguments(CtlProcess *p, uid_t uid, const char *const *arguments)
+/* Starts vgpuctl, or a shell's @script where there is one. */
+static void ctl_start_process(CtlProcess *p, uid_t uid, const char *const *arguments,
+                              const char *script)
 {
     int fds[2];
 
@@ -122,15 +126,28 @@ void ctl_start_arguments(CtlProcess *p, uid_t uid, const char *const *arguments)
     if (p->pid == 0) {
         dup2(fds[1], STDOUT_FILENO);
         dup2(fds[1], STDERR_FILENO);
-        become(uid, arguments);
+        if (!script)
+            become(uid, arguments);
+        execlp("bash", "bash", "--norc", "-c", script, NULL);
+        _exit(126);
     }
     close(fds[1]);
     p->fd = fds[0];
 }
 
+void ctl_start_arguments(CtlProcess *p, uid_t uid, const char *const *arguments)
+{
+    ctl_start_process(p, uid, arguments, NULL);
+}
+
+void ctl_start_shell(CtlProcess *p, const char *script)
+{
+    ctl_start_process(p, 0, NULL, script);
+}
+
 void ctl_start_terminal_arguments(CtlProcess *p, uid_t uid, const char *const *arguments)
 {
-    struct winsize size = {.ws_row = 24, .ws_col = 100};
+    struct winsize size = {.ws_row = 24, .ws_col = ctl_terminal_columns};
 
     *p = (CtlProcess){0};
     p->pid = forkpty(&p->fd, NULL, NULL, &size);

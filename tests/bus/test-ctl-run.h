@@ -59,7 +59,12 @@ typedef struct CtlProcess {
 #define ctl_start(p, uid, ...) ctl_start_arguments((p), (uid), CTL_ARGUMENTS(__VA_ARGS__))
 void ctl_start_arguments(CtlProcess *p, uid_t uid, const char *const *arguments);
 
-/* ctl_start_terminal() - on a terminal of 24 rows and 100 columns */
+/* ctl_start_shell() - run bash with this script, which ends by becoming vgpuctl */
+void ctl_start_shell(CtlProcess *p, const char *script);
+
+/* ctl_start_terminal() - on a terminal of 24 rows, and as many columns as this says: 100, or what
+ * a test has set */
+extern unsigned short ctl_terminal_columns;
 #define ctl_start_terminal(p, uid, ...) \
     ctl_start_terminal_arguments((p), (uid), CTL_ARGUMENTS(__VA_ARGS__))
 void ctl_start_terminal_arguments(CtlProcess *p, uid_t uid, const char *const *arguments);

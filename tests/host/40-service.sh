@@ -11,7 +11,8 @@ test_no_error_in_the_journal_so_far() {
 }
 
 test_the_units_are_without_fault() {
-    host_run systemd-analyze verify --man=no vgpu-mediator.socket "$service"
+    host_run systemd-analyze verify --man=no vgpu-mediator.socket "$service" vgpu-metrics.timer \
+        vgpu-metrics.service
 }
 
 test_the_units_exposure_is_at_most_15_tenths() {

@@ -91,6 +91,65 @@ TEST(test_escape)
     expect_escaped("\xc3\xbc", "\\xc3\\xbc");
 }
 
+/* A name must not look like another, or turn the rest of its line round. */
+TEST(test_escape_invisible)
+{
+    assert_non_null(setlocale(LC_ALL, "C.UTF-8"));
+    expect_escaped("web\xe2\x80\x8b"
+                   "1",
+                   "web\\xe2\\x80\\x8b1");                   /* U+200B */
+    expect_escaped("\xe2\x80\xaegpj", "\\xe2\\x80\\xaegpj"); /* U+202E */
+    expect_escaped("\xe2\x81\xa6"
+                   "a",
+                   "\\xe2\\x81\\xa6"
+                   "a"); /* U+2066 */
+    expect_escaped("\xef\xbb\xbf"
+                   "a",
+                   "\\xef\\xbb\\xbf"
+                   "a");                                        /* U+FEFF */
+    expect_escaped("a\xc2\xad", "a\\xc2\\xad");                 /* U+00AD */
+    expect_escaped("\xf3\xa0\x81\x81", "\\xf3\\xa0\\x81\\x81"); /* U+E0041 */
+    expect_escaped("e\xcc\x81", "e\xcc\x81");                   /* an accent is to be seen */
+}
+
+static void expect_utf8(const char *text, const char *expected)
+{
+    char *escaped = text_escape_utf8(text);
+
+    assert_non_null(escaped);
+    assert_string_equal(escaped, expected);
+    free(escaped);
+}
+
+/* The locale does not matter. */
+TEST(test_escape_utf8)
+{
+    assert_non_null(setlocale(LC_ALL, "C"));
+    expect_utf8("w\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80",
+                "w\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80");
+    expect_utf8("\n\x7f\xc2\x9b\xe2\x80\xae", "\\x0a\\x7f\\xc2\\x9b\\xe2\\x80\\xae");
+    /* No UTF-8: cut off, too long, a surrogate, too large, a byte that never comes first. */
+    expect_utf8("a\xe2\x82", "a\\xe2\\x82");
+    expect_utf8("\xc0\x80", "\\xc0\\x80");
+    expect_utf8("\xed\xa0\x80", "\\xed\\xa0\\x80");
+    expect_utf8("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80");
+    expect_utf8("\x80z", "\\x80z");
+}
+
+TEST(test_write_json)
+{
+    const char *text = "{\n \"n\": \"\xc3\xbc\xe2\x80\xae\xf3\xa0\x81\x81\xff\"}";
+    char *json = NULL;
+    size_t size;
+    FILE *f = open_memstream(&json, &size);
+
+    assert_non_null(f);
+    text_write_json(f, text, strlen(text));
+    fclose(f);
+    assert_string_equal(json, "{\n \"n\": \"\xc3\xbc\\u202e\\udb40\\udc41\\ufffd\"}");
+    free(json);
+}
+
 TEST(test_nearest)
 {
     static const char *const words[] = {"list", "status", "top", "set-pool", "set-priority"};
@@ -98,6 +157,10 @@ TEST(test_nearest)
     assert_string_equal(text_nearest("lsit", words, 5), "list");
     assert_string_equal(text_nearest("set-priorty", words, 5), "set-priority");
     assert_string_equal(text_nearest("stats", words, 5), "status");
+    /* The only word that begins so; not one of several. */
+    assert_string_equal(text_nearest("st", words, 5), "status");
+    assert_string_equal(text_nearest("set-pr", words, 5), "set-priority");
+    assert_null(text_nearest("se", words, 5));
     assert_null(text_nearest("foo", words, 5));
     assert_null(text_nearest("", words, 5));
     assert_null(text_nearest("x", words, 5));
@@ -107,8 +170,14 @@ TEST(test_nearest)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usec),   cmocka_unit_test(test_bytes),   cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_escape), cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_usec),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_escape_invisible),
+        cmocka_unit_test(test_escape_utf8),
+        cmocka_unit_test(test_write_json),
+        cmocka_unit_test(test_nearest),
     };
 
     return cmocka_run_group_tests_name("ctl-text", tests, NULL, NULL);

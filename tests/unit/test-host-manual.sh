@@ -52,9 +52,10 @@ for name in $names; do
 done
 report 'every option is in vgpuctl(1) and the completion'
 
-titles=$(sed -nE 's/^ +(VM|COUNTER)\("([A-Z0-9-]+)", .*/\2/p' "$root/ctl/list.c")
+titles=$(sed -nE -e 's/^ +(VM|COUNTER)\("([A-Z0-9-]+)(\/us)?", .*/\2/p' \
+    -e 's/^ +COUNTERS\([A-Za-z]+, "([A-Z]+)", .*/\1/p' "$root/ctl/list.c")
 # shellcheck disable=SC2086
-at_least 14 $titles
+at_least 16 $titles
 for title in $titles; do
     want "$man/vgpuctl.1" "^\.It Li (.* , )?$title( |\$)"
 done

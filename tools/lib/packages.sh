@@ -29,6 +29,8 @@ packages_check=(
     clang-format shellcheck mandoc
     # a parser of OpenMetrics, and the pager of vgpuctl
     python3-prometheus-client less
+    # promtool, and node_exporter with its textfile collector: the readers of vgpuctl metrics
+    prometheus prometheus-node-exporter
 )
 
 # is_installed PACKAGE

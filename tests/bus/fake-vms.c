@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fake-vms.h"
+#include "names.h"
+
+typedef struct Fake {
+    const FakeObject *vms, *pools;
+    uint64_t started; /* µs */
+} Fake;
+
+/* What vgpuctl cannot do without. */
+static const FakeProperty vm_texts[] = {
+    {"UUID", 's', "01010101-0101-0101-0101-010101010101", 0},
+    {"Pool", 's', "A", 0},
+    {"ConfiguredPool", 's', "A", 0},
+    {"Priority", 's', "high", 0},
+    {"ConfiguredPriority", 's', "high", 0},
+    {"Registered", 'b', NULL, 1},
+    {NULL, 0, NULL, 0},
+};
+static const FakeProperty pool_texts[] = {
+    {"Backend", 's', "cpu", 0},         {"Devices", 's', "a processor", 0},
+    {"Policy", 's', "fifo", 0},         {"ExecutorState", 's', "ready", 0},
+    {"StarvationLimitUSec", 't', 0, 5}, {NULL, 0, NULL, 0},
+};
+
+static int append_value(const Fake *f, sd_bus_message *m, const FakeProperty *p)
+{
+    const char *name = p->name;
+    double elapsed = (double) (now_usec() - f->started);
+
+    switch (p->type) {
+    case 's':
+        return sd_bus_message_append(m, "{sv}", name, "s", p->text);
+    case 'b':
+        return sd_bus_message_append(m, "{sv}", name, "b", p->number != 0);
+    case 'u':
+        return sd_bus_message_append(m, "{sv}", name, "u", (uint32_t) p->number);
+    case 't':
+        return sd_bus_message_append(m, "{sv}", name, "t", (uint64_t) p->number);
+    case 'd':
+        return sd_bus_message_append(m, "{sv}", name, "d", p->number);
+    case 'T':
+        return sd_bus_message_append(m, "{sv}", name, "t", (uint64_t) (p->number * elapsed));
+    default:
+        abort();
+    }
+}
+
+/* Appends a{sv}. What the test has made up comes last, and so it is what counts. */
+static int append_properties(const Fake *f, sd_bus_message *m, const FakeObject *o,
+                             const FakeProperty *texts)
+{
+    int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+    if (r >= 0)
+        r = sd_bus_message_append(m, "{sv}", "Name", "s", o->name);
+    for (; texts->name && r >= 0; texts++)
+        r = append_value(f, m, texts);
+    for (size_t i = 0; i < FAKE_PROPERTIES_MAX && o->properties[i].name && r >= 0; i++)
+        r = append_value(f, m, &o->properties[i]);
+    return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_objects(const Fake *f, sd_bus_message *m, const FakeObject *objects,
+                          const char *prefix, const char *interface, const FakeProperty *texts)
+{
+    int r = 0;
+
+    for (const FakeObject *o = objects; o->name && r >= 0; o++) {
+        char *path = NULL;
+
+        r = sd_bus_path_encode(prefix, o->name, &path);
+        if (r >= 0)
+            r = sd_bus_message_open_container(m, 'e', "oa{sa{sv}}");
+        if (r >= 0)
+            r = sd_bus_message_append(m, "o", path);
+        if (r >= 0)
+            r = sd_bus_message_open_container(m, 'a', "{sa{sv}}");
+        if (r >= 0)
+            r = sd_bus_message_open_container(m, 'e', "sa{sv}");
+        if (r >= 0)
+            r = sd_bus_message_append(m, "s", interface);
+        if (r >= 0)
+            r = append_properties(f, m, o, texts);
+        for (unsigned i = 0; i < 3 && r >= 0; i++)
+            r = sd_bus_message_close_container(m);
+        free(path);
+    }
+    return r;
+}
+
+static int append_managed(const Fake *f, sd_bus_message *m)
+{
+    int r = sd_bus_message_open_container(m, 'a', "{oa{sa{sv}}}");
+
+    if (r >= 0)
+        r = append_objects(f, m, f->vms, VGPU_OBJECT_VM, VGPU_INTERFACE_VM, vm_texts);
+    if (r >= 0)
+        r = append_objects(f, m, f->pools, VGPU_OBJECT_POOL, VGPU_INTERFACE_POOL, pool_texts);
+    return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* Appends the path of the VM that the call names. */
+static int append_path(const Fake *f, sd_bus_message *call, sd_bus_message *m)
+{
+    const char *name;
+    char *path = NULL;
+    int r = sd_bus_message_read(call, "s", &name);
+
+    (void) f;
+
+    if (r >= 0)
+        r = sd_bus_path_encode(VGPU_OBJECT_VM, name, &path);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "o", path);
+    free(path);
+    return r;
+}
+
+/* Appends all properties of the VM that the call goes to. */
+static int append_vm(const Fake *f, sd_bus_message *call, sd_bus_message *m)
+{
+    char *name = NULL;
+    int r = sd_bus_path_decode(sd_bus_message_get_path(call), VGPU_OBJECT_VM, &name);
+
+    if (r <= 0)
+        return -ENXIO;
+    for (const FakeObject *o = f->vms; o->name; o++)
+        if (strcmp(o->name, name) == 0)
+            r = append_properties(f, m, o, vm_texts);
+    free(name);
+    return r;
+}
+
+static int append_property(sd_bus_message *call, sd_bus_message *m)
+{
+    const char *interface, *property;
+    int r = sd_bus_message_read(call, "ss", &interface, &property);
+
+    if (r < 0)
+        return r;
+    return strcmp(property, "Version") == 0 ? sd_bus_message_append(m, "v", "s", "0.0.1")
+                                            : sd_bus_message_append(m, "v", "u", 0);
+}
+
+static int fake_on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    const Fake *f = userdata;
+    sd_bus_message *m = NULL;
+    int r = sd_bus_message_new_method_return(call, &m);
+
+    (void) error;
+
+    if (r < 0)
+        return r;
+    if (sd_bus_message_is_method_call(call, NULL, "GetManagedObjects") > 0)
+        r = append_managed(f, m);
+    else if (sd_bus_message_is_method_call(call, NULL, "GetVM") > 0)
+        r = append_path(f, call, m);
+    else if (sd_bus_message_is_method_call(call, NULL, "GetAll") > 0)
+        r = append_vm(f, call, m);
+    else if (sd_bus_message_is_method_call(call, NULL, "Get") > 0)
+        r = append_property(call, m);
+    else if (sd_bus_message_is_method_call(call, NULL, "GetHistograms") > 0)
+        r = sd_bus_message_append(m, "a(tt)a(tt)", 0, 0);
+    else
+        r = -ENOSYS;
+    if (r >= 0)
+        r = sd_bus_send(NULL, m, NULL);
+    sd_bus_message_unref(m);
+    return r < 0 ? r : 1;
+}
+
+static void serve(Fake *f, int ready)
+{
+    sd_bus *bus = NULL;
+
+    f->started = now_usec();
+    if (sd_bus_open_system(&bus) < 0 ||
+        sd_bus_add_fallback(bus, NULL, VGPU_OBJECT_MANAGER, fake_on_call, f) < 0 ||
+        sd_bus_request_name(bus, VGPU_BUS_NAME, 0) < 0)
+        _exit(EXIT_FAILURE);
+    if (write(ready, "", 1) != 1)
+        _exit(EXIT_FAILURE);
+
+    for (;;) {
+        int r = sd_bus_process(bus, NULL);
+
+        if (r < 0 || (r == 0 && sd_bus_wait(bus, UINT64_MAX) < 0))
+            _exit(EXIT_FAILURE);
+    }
+}
+
+void fake_vms_start(FakeVMs *m, const FakeObject *vms, const FakeObject *pools)
+{
+    Fake fake = {.vms = vms, .pools = pools};
+    int ready[2];
+    char byte;
+
+    if (pipe(ready) < 0)
+        abort();
+    m->pid = fork();
+    if (m->pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        serve(&fake, ready[1]);
+    }
+    close(ready[1]);
+    if (m->pid < 0 || read(ready[0], &byte, 1) != 1)
+        abort();
+    close(ready[0]);
+}
+
+void fake_vms_stop(FakeVMs *m)
+{
+    (void) kill(m->pid, SIGKILL);
+    (void) waitpid(m->pid, NULL, 0);
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vgpuctl check: a host on which all is well, and each thing that may be wrong with it. The host
+ * is a directory with the files that there would be; the mediator is a stand-in. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "fake-vms.h"
+#include "hooks-config.h"
+#include "private-bus.h"
+#include "test-ctl-run.h"
+#include "test.h"
+
+/* The directory, and the one above it, in which tests write more. */
+static char top[32], root[48];
+
+#define WELL                                                                                       \
+    "set -e; rm -rf \"$ROOT\"; mkdir -p \"$ROOT\"; cd \"$ROOT\"\n"                                 \
+    "mkdir -p etc/systemd/system/sockets.target.wants run/vgpu dev proc/123\n"                     \
+    "ln -s /none etc/systemd/system/sockets.target.wants/vgpu-mediator.socket\n"                   \
+    "echo 'kvm:x:36:\nother:x:37:libvirt-qemu' >etc/group\n"                                       \
+    "echo 'vgpu:x:990:990::/:/bin/false\nlibvirt-qemu:x:64055:36::/:/bin/false' >etc/passwd\n"     \
+    "mkdir -p var/lib/vgpu-mediator; chown 990 var/lib/vgpu-mediator\n"                            \
+    "chmod 700 var/lib/vgpu-mediator\n"                                                            \
+    "mkdir -p sys/bus/pci/devices/0000:01:00.0 sys/module/nvidia sys/module/apparmor/parameters\n" \
+    "echo 0x10de >sys/bus/pci/devices/0000:01:00.0/vendor\n"                                       \
+    "echo 0x030200 >sys/bus/pci/devices/0000:01:00.0/class\n"                                      \
+    "echo 550.54.15 >sys/module/nvidia/version\n"                                                  \
+    "touch dev/nvidiactl dev/nvidia0 dev/nvidia-uvm\n"                                             \
+    "mkdir -p .$(dirname " LAUNCHER_PATH ") .$(dirname " QEMU_PATH ")\n"                           \
+    "printf '#!/bin/sh\\necho QEMU emulator version 10.0.2\\n' >." QEMU_PATH "\n"                  \
+    "chmod 755 ." QEMU_PATH "; cp ." QEMU_PATH " ." LAUNCHER_PATH "\n"                             \
+    "mkdir -p ." PLUGIN_DIR "/qemu-10.0; touch ." PLUGIN_DIR "/qemu-10.0/vgpu-stub.so\n"           \
+    "mkdir -p etc/libvirt/hooks/qemu.d; touch etc/libvirt/hooks/qemu.d/50-vgpu-mediator\n"         \
+    "chmod 755 etc/libvirt/hooks/qemu.d/50-vgpu-mediator\n"                                        \
+    "echo 123 >run/libvirtd.pid; echo \"btime $(($(date +%s) + 60))\" >proc/stat\n"                \
+    "echo '123 (libvirtd) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 100 0' >proc/123/stat\n"         \
+    "echo Y >sys/module/apparmor/parameters/enabled\n"                                             \
+    "doc=usr/share/doc/vgpu-mediator/apparmor local=etc/apparmor.d/local\n"                        \
+    "mkdir -p $doc $local/abstractions\n"                                                          \
+    "printf '# why\\n\\n/run/vgpu/mediator.sock rw,\\n' | tee $doc/libvirt-qemu "                  \
+    ">$local/abstractions/libvirt-qemu\n"                                                          \
+    "echo '/usr/bin/x PUx,' | tee $doc/usr.sbin.libvirtd >$local/usr.sbin.libvirtd\n"
+
+/* A socket of our own in the directory, which is the mediator's. */
+static int listen_there(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/run/vgpu/mediator.sock", root);
+    assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(chmod(address.sun_path, 0660), 0);
+    assert_int_equal(chown(address.sun_path, 0, 36), 0);
+    return fd;
+}
+
+static void run_script(const char *script)
+{
+    Ctl c = ctl_shell(script);
+
+    if (c.status != 0)
+        fail_msg("'%s': %s", script, c.err);
+    ctl_release(&c);
+}
+
+/* Makes the host, does @harm to it, and checks it. */
+static Ctl check_host(const char *harm)
+{
+    char option[64], script[1024];
+    int fd;
+    Ctl c;
+
+    run_script(WELL);
+    fd = listen_there();
+    snprintf(script, sizeof(script), "set -e; cd \"$ROOT\"; %s", harm);
+    run_script(script);
+    snprintf(option, sizeof(option), "--root=%s", root);
+    c = ctl_run("check", option);
+    close(fd);
+    return c;
+}
+
+TEST(test_all_is_well)
+{
+    Ctl c = check_host(":");
+
+    if (c.status != 0)
+        fail_msg("%s", c.out);
+    assert_null(strstr(c.out, "problem "));
+    assert_null(strstr(c.out, "note "));
+    assert_null(strstr(c.out, "Mend"));
+    assert_non_null(strstr(c.out, "\n0 problems, 0 notes.\n"));
+    assert_non_null(strstr(c.out, "ok      socket   The mediator listens on "));
+    assert_non_null(strstr(c.out, "ok      gpu      NVIDIA's driver 550.54.15 is loaded.\n"));
+    assert_non_null(strstr(c.out, "ok      hook     libvirtd knows the hook.\n"));
+    ctl_release(&c);
+}
+
+/* What is done to the host, and what vgpuctl says about it. */
+typedef struct Harm {
+    const char *script;
+    int status;
+    const char *line, *mend;
+} Harm;
+
+#define HOOK "etc/libvirt/hooks/qemu.d/50-vgpu-mediator"
+#define LOCAL "etc/apparmor.d/local/"
+#define DRIVER "sys/module/nvidia/version"
+
+static const Harm harms[] = {
+    {"rm etc/systemd/system/sockets.target.wants/*", 1,
+     "problem socket   vgpu-mediator.socket is not enabled", "systemctl enable --now"},
+    {"rm run/vgpu/mediator.sock", 1, "problem socket   There is no socket /run/vgpu/mediator.sock.",
+     "systemctl restart"},
+    {"mv run/vgpu/mediator.sock run/s; /usr/bin/python3 -c \"import socket; "
+     "socket.socket(socket.AF_UNIX).bind('run/vgpu/mediator.sock')\"; "
+     "chown :36 run/vgpu/mediator.sock; chmod 660 run/vgpu/mediator.sock",
+     1, "problem socket   Nobody listens on /run/vgpu/mediator.sock.", "systemctl restart"},
+    {"chmod 600 run/vgpu/mediator.sock", 1,
+     "problem socket   libvirt's QEMU, user libvirt-qemu, may not connect", "mode 0600"},
+    {"chown :38 run/vgpu/mediator.sock", 1,
+     "problem socket   libvirt's QEMU, user libvirt-qemu, may not connect", "usermod -aG kvm"},
+    {"chown :37 run/vgpu/mediator.sock", 0, "ok      socket   libvirt's QEMU may connect", ""},
+    {"sed -i /qemu/d etc/passwd", 0, "note    socket   There is no user libvirt-qemu", ""},
+
+    {"rmdir var/lib/vgpu-mediator", 0, "note    state    /var/lib/vgpu-mediator is not there",
+     "systemctl start vgpu-mediator"},
+    {"chown 0 var/lib/vgpu-mediator", 1,
+     "problem state    What is set to last cannot be kept in /var/lib/vgpu-mediator: it does not "
+     "belong to user vgpu.",
+     "systemctl restart"},
+    {"chmod 500 var/lib/vgpu-mediator", 1, ": its owner may not write there.", ""},
+    {"sed -i /^vgpu/d etc/passwd", 1, ": there is no user vgpu.", ""},
+
+    {"rm -r sys/bus", 0, "note    gpu      There is no NVIDIA GPU", ""},
+    {"echo 0x020000 >sys/bus/pci/devices/*/class", 0, "note    gpu      There is no NVIDIA GPU",
+     ""},
+    {"rm " DRIVER, 1, "problem gpu      There is an NVIDIA GPU, and its driver is not loaded.",
+     "modprobe nvidia"},
+    {"echo 535.1 >" DRIVER, 1,
+     "problem gpu      NVIDIA's driver is version 535.1, and must be 550 or later.", "newer"},
+    {"rm dev/nvidiactl", 1, "problem gpu      NVIDIA's driver is loaded, and its devices",
+     "nvidia-modprobe -c 0"},
+    {"rm dev/nvidia0", 1, "problem gpu      NVIDIA's driver is loaded, and its devices",
+     "nvidia-modprobe -c 0"},
+    {"rm dev/nvidia-uvm", 1, "/dev/nvidia-uvm, which CUDA needs, is not there.",
+     "nvidia-modprobe -c 0 -u"},
+
+    {"rm ." LAUNCHER_PATH, 1, "problem plugin   The launcher " LAUNCHER_PATH ", which adds",
+     "install vgpu-mediator again"},
+    {"rm ." QEMU_PATH, 1, "problem plugin   The version of " QEMU_PATH " is not known: No such",
+     "apt install qemu-system-x86"},
+    {"printf '#!/bin/sh\\necho hello' >." QEMU_PATH, 1, " is not known: it does not say.", ""},
+    {"sed -i s/10.0/11.1/ ." QEMU_PATH, 1,
+     "problem plugin   There is no plugin for QEMU 11.1, which is installed",
+     "build and install the plugin for QEMU 11.1"},
+
+    {"rm " HOOK, 1, "problem hook     libvirt's hook /" HOOK " is not there",
+     "systemctl restart libvirtd"},
+    {"chmod 644 " HOOK, 1, "problem hook     libvirt's hook /" HOOK " cannot be run.", "chmod 755"},
+    {"echo btime 1000 >proc/stat", 1,
+     "problem hook     libvirtd has run since before the hook was installed",
+     "systemctl restart libvirtd"},
+    {"mv run/libvirtd.pid run/virtqemud.pid; sed -i s/libvirtd/virtqemud/ proc/123/stat; "
+     "echo btime 1000 >proc/stat",
+     1, "problem hook     virtqemud has run since before the hook was installed",
+     "systemctl restart virtqemud"},
+    {"sed -i s/libvirtd/bash/ proc/123/stat; echo btime 1000 >proc/stat", 0,
+     "ok      hook     libvirt does not run", ""},
+
+    {"rm " LOCAL "abstractions/libvirt-qemu", 1,
+     "problem apparmor AppArmor is on, and /" LOCAL "abstractions/libvirt-qemu lacks a rule that a "
+     "VM with the device needs: /run/vgpu/mediator.sock rw,",
+     "cat /usr/share/doc/vgpu-mediator/apparmor/libvirt-qemu >>/" LOCAL
+     "abstractions/libvirt-qemu"},
+    {"echo '# /usr/bin/x PUx,' >" LOCAL "usr.sbin.libvirtd", 1,
+     "problem apparmor AppArmor is on, and /" LOCAL "usr.sbin.libvirtd lacks",
+     "systemctl reload apparmor"},
+    {"echo N >sys/module/apparmor/parameters/enabled; rm -r " LOCAL, 0,
+     "ok      apparmor AppArmor is not on.", ""},
+    {"rm -r usr/share/doc", 0, "ok      apparmor AppArmor is on, and needs no rules of ours.", ""},
+};
+
+TEST(test_each_harm)
+{
+    for (size_t i = 0; i < ELEMENTSOF(harms); i++) {
+        const Harm *h = &harms[i];
+        Ctl c = check_host(h->script);
+
+        if (c.status != h->status || !strstr(c.out, h->line) || !strstr(c.out, h->mend))
+            fail_msg("after '%s' it exits with %d and says:\n%s%s", h->script, c.status, c.out,
+                     c.err);
+        ctl_release(&c);
+    }
+}
+
+TEST(test_json)
+{
+    char option[64];
+    Ctl c = check_host("rm " HOOK);
+
+    ctl_release(&c);
+    snprintf(option, sizeof(option), "--root=%s", root);
+    c = ctl_run("check", option, "--json=short");
+    assert_int_equal(c.status, 1);
+    assert_true(strncmp(c.out, "{\"checks\":[{\"check\":\"socket\",\"state\":\"ok\",", 42) == 0);
+    assert_non_null(
+        strstr(c.out, "{\"check\":\"hook\",\"state\":\"problem\",\"text\":\"libvirt's hook"));
+    assert_non_null(strstr(c.out, "\"mend\":null}"));
+    ctl_release(&c);
+}
+
+/* Long sentences do not leave the terminal. */
+TEST(test_on_a_terminal)
+{
+    char option[64], *text;
+    CtlProcess p;
+
+    run_script(WELL);
+    snprintf(option, sizeof(option), "--root=%s", root);
+    setenv("SYSTEMD_COLORS", "0", 1);
+    ctl_terminal_columns = 80;
+    ctl_start_terminal(&p, 0, "check", "--no-pager", option);
+    assert_int_equal(ctl_end(&p, &text), 1);
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1)
+        assert_true(strcspn(line, "\r\n") <= 80);
+    assert_non_null(strstr(text, "\r\n                 Mend: "));
+    free(text);
+    ctl_terminal_columns = 100;
+    unsetenv("SYSTEMD_COLORS");
+}
+
+/* ---- What runs ---------------------------------------------------------------------------- */
+
+static void expect_line(const char *line, const char *mend)
+{
+    Ctl c = ctl_run("check", "--connect=test:///default");
+
+    if (!strstr(c.out, line) || !strstr(c.out, mend))
+        fail_msg("no '%s' or no '%s' in: %s%s", line, mend, c.out, c.err);
+    ctl_release(&c);
+}
+
+static const FakeObject no_objects[] = {{NULL, {{0}}}};
+static const FakeObject pools[] = {
+    {"A", {{"Backend", 's', "cuda", 0}, {"Devices", 's', "a GPU", 0}}},
+    {"B", {{"ExecutorState", 's', "waiting", 0}}},
+    {"C", {{"ExecutorState", 's', "starting", 0}, {"Paused", 'b', NULL, 1}}},
+    {NULL, {{0}}},
+};
+static const FakeObject vms[] = {
+    {"web1", {{"DeviceProblem", 's', "no plugin for QEMU 11.1", 0}}},
+    {NULL, {{0}}},
+};
+
+TEST(test_mediator)
+{
+    FakeVMs fake;
+    TestBus bus;
+
+    setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
+    expect_line("problem bus      The system bus cannot be reached: No such file or directory.",
+                "systemctl start dbus");
+    assert_int_equal(test_bus_start(&bus), 0);
+    expect_line("problem bus      Nobody owns the name org.vgpu.Mediator1",
+                "systemctl reload dbus");
+
+    fake_vms_start(&fake, vms, pools);
+    expect_line("ok      bus      The mediator answers as org.vgpu.Mediator1.", "");
+    expect_line("ok      pool     Pool A computes with cuda on a GPU.", "");
+    expect_line("problem pool     Pool B computes nothing", "journalctl -u vgpu-mediator");
+    expect_line("note    pool     Pool C: its executor is starting.", "");
+    expect_line("note    pool     Pool C is paused", "vgpuctl resume-pool C");
+    expect_line("problem domain   VM web1 runs without its device: no plugin for QEMU 11.1", "");
+    fake_vms_stop(&fake);
+
+    fake_vms_start(&fake, no_objects, no_objects);
+    expect_line("problem pool     No pool is configured.", "/etc/vgpu/mediator.conf");
+    fake_vms_stop(&fake);
+    test_bus_stop(&bus);
+}
+
+/* A bus that has not read our policy. */
+TEST(test_policy)
+{
+    char *policy = strdup(getenv("VGPU_BUS_POLICY")), path[64];
+    FakeVMs fake;
+    TestBus bus;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/policy", top);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    fputs("<busconfig><policy context=\"default\"><allow own=\"org.vgpu.Mediator1\"/>"
+          "<deny send_destination=\"org.vgpu.Mediator1\"/></policy></busconfig>\n",
+          f);
+    fclose(f);
+    setenv("VGPU_BUS_POLICY", path, 1);
+    assert_int_equal(test_bus_start(&bus), 0);
+    fake_vms_start(&fake, vms, pools);
+    expect_line("problem bus      The bus lets nobody ask the mediator: ",
+                "/usr/share/dbus-1/system.d/org.vgpu.Mediator1.conf");
+    fake_vms_stop(&fake);
+    test_bus_stop(&bus);
+    setenv("VGPU_BUS_POLICY", policy, 1);
+    free(policy);
+}
+
+/* ---- Domains ------------------------------------------------------------------------------ */
+
+#define DOMAIN(name, element, emulator)                                                    \
+    "<domain type='test'><name>" name "</name><memory>1</memory><os><type>hvm</type></os>" \
+    "<metadata>" element "</metadata><devices>" emulator "</devices></domain>"
+#define ELEMENT "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='high'/>"
+#define WRONG_ELEMENT \
+    "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='urgent'/>"
+#define LAUNCHER "<emulator>" LAUNCHER_PATH "</emulator>"
+#define OTHER "<emulator>/usr/bin/qemu</emulator>"
+
+static Ctl check_domains(const char *domains)
+{
+    char path[64], option[96];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/node.xml", top);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    fprintf(f, "<node>%s</node>\n", domains);
+    fclose(f);
+    snprintf(option, sizeof(option), "--connect=test://%s", path);
+    return ctl_run("check", option);
+}
+
+TEST(test_domains)
+{
+    static const struct {
+        const char *domains, *line;
+    } cases[] = {
+        {DOMAIN("none", "", OTHER) DOMAIN("both", ELEMENT, LAUNCHER),
+         "ok      domain   1 of 2 domains have the device, and are defined for it.\n"},
+        {DOMAIN("edited", ELEMENT, OTHER),
+         "problem domain   Domain edited has the element of the device, and its <emulator> is "
+         "/usr/bin/qemu: it starts without the device.\n                 Mend: vgpuctl attach"},
+        {DOMAIN("half", "", LAUNCHER),
+         "problem domain   Domain half has our launcher as <emulator>, and no element"},
+        {DOMAIN("wrong", WRONG_ELEMENT, LAUNCHER),
+         "problem domain   Domain wrong cannot start: <vgpu:device> in its <metadata>: priority is "
+         "'urgent'"},
+    };
+    Ctl c = ctl_run("--help");
+    bool libvirt = strstr(c.out, "attach DOMAIN") != NULL;
+
+    ctl_release(&c);
+    if (!libvirt) {
+        print_message("vgpuctl is built without libvirt\n");
+        skip();
+    }
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        c = check_domains(cases[i].domains);
+        if (!strstr(c.out, cases[i].line))
+            fail_msg("no '%s' in: %s%s", cases[i].line, c.out, c.err);
+        ctl_release(&c);
+    }
+    c = ctl_run("check", "--connect=test:///nonexistent");
+    assert_non_null(strstr(c.out, "note    domain   libvirt's domains cannot be looked at: "));
+    ctl_release(&c);
+}
+
+static int start(void **state)
+{
+    (void) state;
+    strcpy(top, "/tmp/vgpu-check.XXXXXX");
+    if (!mkdtemp(top))
+        return -1;
+    snprintf(root, sizeof(root), "%s/root", top);
+    setenv("ROOT", root, 1);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void) state;
+    run_script("rm -rf \"${ROOT%/root}\"");
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_is_well), cmocka_unit_test(test_each_harm),
+        cmocka_unit_test(test_json),        cmocka_unit_test(test_on_a_terminal),
+        cmocka_unit_test(test_mediator),    cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_domains),
+    };
+
+    return cmocka_run_group_tests_name("ctl-check", tests, start, end);
+}
