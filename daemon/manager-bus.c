@@ -155,11 +155,14 @@ static int get_vm_by_pid(sd_bus_message *call, void *userdata, sd_bus_error *err
 static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     BusContext *context = userdata;
+    CLEANUP_FREE char *reason = NULL;
     int r = access_check(&context->access, call, NULL, error);
 
     if (r <= 0)
         return r < 0 ? r : 1;
-    r = manager_reload(context->manager);
+    r = manager_reload(context->manager, &reason);
+    if (reason)
+        return sd_bus_error_set(error, VGPU_BUS_ERROR_UNREADABLE, reason);
     return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
 }
 

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ini.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +14,12 @@
 
 #include "cleanup.h"
 #include "parse.h"
+#include "settings-file.h"
 
 #define SUFFIX ".vm"
+
+/* The most bytes of a file, of which some 1200 are used. */
+#define FILE_SIZE_MAX (16u * 1024)
 
 void vm_record_clear(VMRecord *record)
 {
@@ -131,30 +134,53 @@ static bool read_registration(VMRecord *record, const char *name, const char *va
     return true;
 }
 
-static int on_key(void *userdata, const char *section, const char *name, const char *value)
-{
-    VMRecord *record = userdata;
-    unsigned ignored = 0;
+typedef struct Reader {
+    VMRecord *record;
+    bool damaged; /* there is something in the file that no mediator writes */
+} Reader;
 
-    if (strcmp(section, "Registration") == 0)
-        return read_registration(record, name, value);
-    if (strcmp(section, "Configured") == 0)
-        return read_setting(&record->configured, name, value, &ignored);
-    if (strcmp(section, "Settings") == 0)
-        return read_setting(&record->settings, name, value, &record->which);
-    return 0;
+static void record_on_setting(void *userdata, unsigned line, const char *section, const char *name,
+                              const char *value)
+{
+    Reader *reader = userdata;
+    VMRecord *record = reader->record;
+    unsigned ignored = 0;
+    bool taken = false;
+
+    (void) line;
+
+    if (section && strcmp(section, "Registration") == 0)
+        taken = read_registration(record, name, value);
+    else if (section && strcmp(section, "Configured") == 0)
+        taken = read_setting(&record->configured, name, value, &ignored);
+    else if (section && strcmp(section, "Settings") == 0)
+        taken = read_setting(&record->settings, name, value, &record->which);
+    reader->damaged = reader->damaged || !taken;
+}
+
+static void record_on_other(void *userdata, unsigned line, const char *reason)
+{
+    Reader *reader = userdata;
+
+    (void) line, (void) reason;
+
+    reader->damaged = true;
 }
 
 static int read_file(const char *path, VMRecord *ret)
 {
+    Reader reader = {.record = ret};
+    const SettingsFileHandler handler = {
+        .setting = record_on_setting,
+        .other = record_on_other,
+        .userdata = &reader,
+    };
     int r;
 
     vm_settings_init(&ret->configured);
     vm_settings_init(&ret->settings);
-    r = ini_parse(path, on_key, ret);
-    if (r == -1)
-        return errno == ENOENT ? 1 : -errno;
-    return r == 0 ? 0 : -EBADMSG;
+    r = settings_file_read(path, SETTINGS_FILE_NO_LINK, FILE_SIZE_MAX, &handler);
+    return r != 0 ? r : reader.damaged ? -EBADMSG : 0;
 }
 
 int vm_record_read(const char *directory, const char *name, VMRecord *ret)

@@ -224,7 +224,7 @@ static void vm_registry_forget(VMRegistry *registry, VM *vm)
     vm_free(vm);
 }
 
-/* The pool of registered VMs exists. */
+/* A pool that does not exist is that of a VM that was kept, whose pool is not configured now. */
 static void vm_registry_apply(VMRegistry *registry, VM *vm, const VMSettings *settings)
 {
     bool moves = vm->settings.pool != settings->pool;
@@ -392,8 +392,6 @@ static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
     VM *vm = NULL;
     int r;
 
-    if (!pools_find(registry->pools, (unsigned char) record->settings.pool))
-        return -ENODEV;
     if (!vm_name_is_valid(record->name))
         return -EBADMSG;
     r = vm_registry_add(registry, record->name, record->uuid, &record->configured, record->id, &vm);
@@ -406,6 +404,11 @@ static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
     vm_set_quarantined(vm, record->quarantined);
     vm_set_paused(vm, record->paused);
     vm_registry_save(registry, vm);
+    if (!pools_find(registry->pools, (unsigned char) vm->settings.pool))
+        log_context(LOG_WARNING, &vm->client.log,
+                    "pool %c of VM %s is not configured: until it is, requests of the VM are "
+                    "answered with INVALID_POOL",
+                    vm->settings.pool, vm->name);
     return 0;
 }
 

@@ -193,10 +193,10 @@ void vm_apply(VM *vm, const VMSettings *settings, Pool *pool)
 {
     unsigned changed = vm_settings_differ(&vm->settings, settings);
 
-    assert(pool && pool->name == settings->pool);
+    assert(!pool || pool->name == settings->pool);
     vm->settings = *settings;
     sched_client_set_limit(&vm->client.sched, settings->queue_limit);
-    if (changed & VM_SETTING_BIT(VM_SETTING_POOL))
+    if (changed & VM_SETTING_BIT(VM_SETTING_POOL) && pool)
         sched_client_move(&vm->client.sched, &pool->queue.scheduler);
     if (changed & VM_SETTING_BIT(VM_SETTING_PRIORITY))
         sched_client_set_priority(&vm->client.sched, settings->priority);

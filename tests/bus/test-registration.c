@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bus-util.h"
@@ -327,6 +328,55 @@ TEST(test_restart_of_an_older_one)
     unregister("older");
 }
 
+/* A VM whose pool is not configured any more stays known, and a reload brings its pool back. */
+TEST(test_restart_without_its_pool)
+{
+    uint32_t id = register_vm("poolless", 0x93, "B", "high");
+    VGPUWelcome welcome;
+    int fd = dial();
+
+    hello(fd, 0x93, 0, NULL);
+    welcome = expect_welcome(fd);
+    write_config("[Pool A]\nBackend=cpu\n");
+    restart_mediator(SIGTERM);
+    expect_closed(fd);
+    assert_int_equal(test_mediator_wait_log(&mediator, "pool B of VM poolless is not configured"),
+                     0);
+    assert_int_equal(get_u32(VM("poolless"), VGPU_INTERFACE_VM, "VMID"), id);
+
+    fd = dial();
+    hello(fd, 0x93, 0, welcome.resume);
+    expect_welcome(fd);
+    assert_true(wire_send_add(fd, 1, 1, 0, 2, 3));
+    expect_response(fd, 1, VGPU_ERROR_INVALID_POOL);
+    call_manager(NULL, "SetVMPriority", "ssb", "poolless", "low", 1);
+
+    write_config("[Pool A]\nBackend=cpu\n[Pool B]\nBackend=cpu\n");
+    call_manager(NULL, "Reload", NULL);
+    expect_add(fd, 1, 2, 0, 2, 3);
+    close(fd);
+    unregister("poolless");
+}
+
+/* What cannot be read is named, and changes nothing. */
+TEST(test_reload_of_what_cannot_be_read)
+{
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    char directory[160], file[200];
+
+    snprintf(directory, sizeof(directory), "%s.d", mediator.config);
+    snprintf(file, sizeof(file), "%s/50-no-file.conf", directory);
+    assert_int_equal(mkdir(directory, 0700), 0);
+    assert_int_equal(mkfifo(file, 0600), 0);
+    assert_true(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
+                                   "Reload", &error, NULL, NULL) < 0);
+    assert_string_equal(error.name, VGPU_BUS_ERROR_UNREADABLE);
+    assert_non_null(strstr(error.message, file));
+    sd_bus_error_free(&error);
+    assert_int_equal(unlink(file), 0);
+    call_manager(NULL, "Reload", NULL);
+}
+
 TEST(test_what_lasts)
 {
     register_vm("lasts", 0xa1, "A", "high");
@@ -369,6 +419,8 @@ int main(void)
         cmocka_unit_test(test_machined),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_restart_of_an_older_one),
+        cmocka_unit_test(test_restart_without_its_pool),
+        cmocka_unit_test(test_reload_of_what_cannot_be_read),
         cmocka_unit_test(test_what_lasts),
     };
 
