@@ -12,8 +12,10 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "text.h"
+#include "vm-name.h"
 
-/* The bytes of the character at @text that can be printed as they are, or 0. */
+/* The bytes of the character at @text that can be printed as they are, or 0. One that nobody sees,
+ * or that turns the direction of writing, cannot, although locales call it printable. */
 static size_t printable(const char *text, mbstate_t *state)
 {
     wchar_t c;
@@ -23,7 +25,7 @@ static size_t printable(const char *text, mbstate_t *state)
         *state = (mbstate_t){0};
         return 0;
     }
-    return iswprint((wint_t) c) ? n : 0;
+    return iswprint((wint_t) c) && !character_is_unseen((uint32_t) c) ? n : 0;
 }
 
 /* The length of a character in bytes, printable or not. */

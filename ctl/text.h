@@ -12,7 +12,7 @@
 #define TEXT_SIZE 64
 
 /*
- * text_escape() - @text with each byte of what the locale cannot print as \xNN
+ * text_escape() - @text with each byte of what the locale cannot print, or nobody sees, as \xNN
  *
  * Returns a new string, or NULL without memory.
  */

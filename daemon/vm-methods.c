@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "names.h"
 #include "vm-methods.h"
+#include "vm-name.h"
 
 /* ---- Arguments ------------------------------------------------------------------------- */
 
@@ -268,14 +269,15 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
 static int read_name(sd_bus_message *call, sd_bus_error *error, const char **ret)
 {
     int r = sd_bus_message_read(call, "s", ret);
+    char buffer[VM_NAME_PROBLEM_SIZE];
+    const char *problem;
 
     if (r < 0)
         return r;
-    return vm_name_is_valid(*ret)
-               ? 0
-               : sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_NAME,
-                                   "The name of a VM has 1 to %d bytes and no control characters.",
-                                   VM_NAME_MAX);
+    problem = vm_name_problem(*ret, buffer);
+    return problem ? sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_NAME,
+                                       "A VM cannot have this name: %s.", problem)
+                   : 0;
 }
 
 static int read_uuid(sd_bus_message *call, sd_bus_error *error, uint8_t ret[16])

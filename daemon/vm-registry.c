@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "vm-name.h"
 #include "vm-record.h"
 
 /* ---- Finding ------------------------------------------------------------------------ */

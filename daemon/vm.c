@@ -55,24 +55,6 @@ static void vm_tell_watchers(VM *vm)
 
 /* ---- Beginning and end ------------------------------------------------------------------ */
 
-/* Strings from D-Bus are UTF-8 already. Control characters are the bytes
- * below 0x20, 0x7f, and U+0080 to U+009f, which are 0xc2 and one more byte. */
-bool vm_name_is_valid(const char *name)
-{
-    size_t size = strlen(name);
-
-    if (size == 0 || size > VM_NAME_MAX)
-        return false;
-
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char) name[i];
-
-        if (c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char) name[i + 1] < 0xa0))
-            return false;
-    }
-    return true;
-}
-
 int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMObserver *observer,
            VM **ret)
 {

@@ -21,8 +21,6 @@
 #include "pool.h"
 #include "vm-settings.h"
 
-#define VM_NAME_MAX 255
-
 typedef struct VM VM;
 typedef struct VMWatcher VMWatcher;
 
@@ -73,9 +71,6 @@ struct VM {
     uint64_t rate_usec; /* when rate_tokens was right */
     double rate_tokens;
 };
-
-/* vm_name_is_valid() - 1..VM_NAME_MAX bytes of UTF-8 without control characters */
-bool vm_name_is_valid(const char *name);
 
 /*
  * vm_new() - a VM that is connected to nothing

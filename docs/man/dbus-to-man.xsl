@@ -233,7 +233,7 @@ No pool of this name is configured.
 .It Li org.vgpu.Mediator1.Error.InvalidPriority
 The priority is none of the three words.
 .It Li org.vgpu.Mediator1.Error.InvalidName
-The name is empty, too long, or has characters that cannot be printed.
+The name is empty, too long, or has characters that cannot be seen; the message names the first of them.
 .It Li org.vgpu.Mediator1.Error.InvalidUUID
 The UUID is none, or is all zeros.
 .It Li org.vgpu.Mediator1.Error.InvalidLimit

@@ -102,8 +102,9 @@ TEST(test_names)
     call_manager(NULL, "GetVM", "s", "größer als 1/2 ;=#[]");
     unregister("größer als 1/2 ;=#[]");
 
-    for (unsigned i = 0; i < 4; i++) {
-        const char *bad[] = {"", long_name, "two\nlines", "\xc2\x85"};
+    for (unsigned i = 0; i < 8; i++) {
+        const char *bad[] = {"",           long_name,    "two\nlines", "\xc2\x85",
+                             "web\u202e1", "web\u200b1", "\ufeffweb",  "web\U000e0041"};
 
         expect_refused(VGPU_BUS_ERROR_INVALID_NAME, bad[i], UNUSED_UUID, "A", "low");
     }
