@@ -8,6 +8,7 @@
 #include "cleanup-bus.h"
 #include "manager-bus.h"
 #include "names.h"
+#include "override-methods.h"
 #include "version.h"
 #include "vm-methods.h"
 
@@ -210,6 +211,13 @@ static const sd_bus_vtable manager_vtable[] = {
                             SD_BUS_NO_RESULT, vm_method_set_pool, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("SetVMLimits", SD_BUS_ARGS("s", name, "a{sv}", limits, "b", runtime),
                             SD_BUS_NO_RESULT, vm_method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ConfigureVM", SD_BUS_ARGS("s", name, "a{sv}", settings),
+                            SD_BUS_NO_RESULT, override_method_configure,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("RevertVM", SD_BUS_ARGS("s", name, "as", settings), SD_BUS_NO_RESULT,
+                            override_method_revert, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListOverrides", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssa{sv})", overrides),
+                            override_method_list, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("PauseVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, vm_method_pause,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ResumeVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, vm_method_resume,

@@ -18,11 +18,7 @@ static int no_such_vm(sd_bus_error *error, const char *name)
     return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM, "No VM '%s' is known.", name);
 }
 
-/*
- * Finds the VM that a call is about, and asks whether the caller may. Returns 1
- * with the VM, 0 when the handler is to return 1 and wait, or a negative errno.
- */
-static int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret)
+int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret)
 {
     bool on_manager = strcmp(sd_bus_message_get_interface(call), VGPU_INTERFACE_MANAGER) == 0;
     BusContext *context = bus_context(call);
@@ -132,7 +128,7 @@ static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *re
     return r < 0 ? r : sd_bus_message_exit_container(call);
 }
 
-static int require_registered(const VM *vm, sd_bus_error *error)
+int vm_method_require_registered(const VM *vm, sd_bus_error *error)
 {
     return vm->registered ? 0
                           : sd_bus_error_setf(error, VGPU_BUS_ERROR_NOT_REGISTERED,
@@ -140,6 +136,15 @@ static int require_registered(const VM *vm, sd_bus_error *error)
 }
 
 /* ---- Changes --------------------------------------------------------------------------- */
+
+int vm_method_conclude(sd_bus_message *call, const char *name, int r, sd_bus_error *error)
+{
+    return r < 0 ? sd_bus_error_setf(error, VGPU_BUS_ERROR_NOT_KEPT,
+                                     "The change of VM '%s' is in effect, but could not be kept: "
+                                     "%s. The journal says where.",
+                                     name, strerror(-r))
+                 : sd_bus_reply_method_return(call, NULL);
+}
 
 /* Ends a change: reads whether it is to last, makes it, answers. */
 static int vm_method_change(sd_bus_message *call, VM *vm, const VMSettings *settings,
@@ -149,12 +154,12 @@ static int vm_method_change(sd_bus_message *call, VM *vm, const VMSettings *sett
 
     r = sd_bus_message_read(call, "b", &runtime);
     if (r >= 0)
-        r = require_registered(vm, error);
+        r = vm_method_require_registered(vm, error);
     if (r < 0)
         return r;
 
-    vm_registry_change(bus_context(call)->vms, vm, settings, which, runtime);
-    return sd_bus_reply_method_return(call, NULL);
+    r = vm_registry_change(bus_context(call)->vms, vm, settings, which, runtime);
+    return vm_method_conclude(call, vm->name, r, error);
 }
 
 int vm_method_set_priority(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -202,7 +207,7 @@ int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 /* A switch that any known VM has. */
 static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *error,
-                          void (*set)(VMRegistry *, VM *, bool), bool on)
+                          int (*set)(VMRegistry *, VM *, bool), bool on)
 {
     VM *vm = NULL;
     int r;
@@ -211,8 +216,7 @@ static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *er
     if (r <= 0)
         return r < 0 ? r : 1;
 
-    set(bus_context(call)->vms, vm, on);
-    return sd_bus_reply_method_return(call, NULL);
+    return vm_method_conclude(call, vm->name, set(bus_context(call)->vms, vm, on), error);
 }
 
 int vm_method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -237,18 +241,21 @@ int vm_method_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
 
 int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
+    CLEANUP_FREE char *name = NULL;
     VM *vm = NULL;
     int r;
 
     r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
-    r = require_registered(vm, error);
+    r = vm_method_require_registered(vm, error);
     if (r < 0)
         return r;
 
-    vm_registry_remove(bus_context(call)->vms, vm);
-    return sd_bus_reply_method_return(call, NULL);
+    name = strdup(vm->name);
+    if (!name)
+        return -ENOMEM;
+    return vm_method_conclude(call, name, vm_registry_remove(bus_context(call)->vms, vm), error);
 }
 
 int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)

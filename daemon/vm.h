@@ -112,7 +112,7 @@ void vm_drop_queued(VM *vm, uint32_t error);
 
 /*
  * vm_apply() - give it other settings: what it has queued goes along
- * @pool: the one of that letter; NULL: it is not configured, and then nothing is queued
+ * @pool: the one of that letter; NULL: it is not configured, and what is queued stays where it is
  *
  * The caller dispatches the pools when the VM has moved.
  */

@@ -244,6 +244,9 @@ A VM of this name has another UUID, or one of this UUID another name.
 Another VM has the number that was asked for.
 .It Li org.vgpu.Mediator1.Error.NotRegistered
 The VM is known only for as long as it is connected, so that nothing lasting can be said of it.
+.It Li org.vgpu.Mediator1.Error.NotKept
+The change is in effect, but could not be written to disk, so that the next start of the service or of the VM
+undoes it; the message says why.
 .It Li org.vgpu.Mediator1.Error.Unreadable
 A file of the configuration cannot be read; the message names it.
 .It Li org.freedesktop.DBus.Error.AccessDenied
