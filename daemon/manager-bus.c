@@ -205,6 +205,8 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_RESULT("u", vm_id, "o", path), vm_method_register, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("UnregisterVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
                             vm_method_unregister, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("SetVMStarted", SD_BUS_ARGS("s", name, "a{sv}", facts),
+                            SD_BUS_NO_RESULT, vm_method_set_started, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("SetVMPriority", SD_BUS_ARGS("s", name, "s", priority, "b", runtime),
                             SD_BUS_NO_RESULT, vm_method_set_priority, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("SetVMPool", SD_BUS_ARGS("s", name, "s", pool, "b", runtime),

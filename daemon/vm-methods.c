@@ -311,6 +311,24 @@ static int reply_registered(sd_bus_message *call, const VM *vm)
     return path ? sd_bus_reply_method_return(call, "uo", vm->id, path) : -ENOMEM;
 }
 
+/* Says which VM is in the way, and how to get rid of it. */
+static int vm_method_exists(const VMRegistry *vms, const char *name, const uint8_t uuid[16],
+                            sd_bus_error *error)
+{
+    const VM *vm = vm_registry_find(vms, name);
+    const char *what = vm ? "with another UUID" : "and has this UUID";
+
+    if (!vm)
+        vm = vm_registry_find_by_uuid(vms, uuid);
+    if (!vm->registered)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
+                                 "VM '%s' is known already: its device is connected.", vm->name);
+    return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
+                             "VM '%s' is known already, %s. If it is there no more, "
+                             "\"vgpuctl unregister '%s'\" makes room.",
+                             vm->name, what, vm->name);
+}
+
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     BusContext *context = userdata;
@@ -342,9 +360,76 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
 
     r = vm_registry_add(context->vms, name, uuid, &settings, id, &vm);
     if (r == VM_EXISTS)
-        return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
-                                 "VM '%s', or another with its UUID, is known already.", name);
+        return vm_method_exists(context->vms, name, uuid, error);
     if (r == VM_ID_TAKEN)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_ID_TAKEN, "VMID %u is taken.", id);
     return r < 0 ? r : reply_registered(call, vm);
+}
+
+/* ---- The start ----------------------------------------------------------------------------- */
+
+typedef struct Facts {
+    uint32_t leader;     /* 0: not given */
+    const char *problem; /* NULL: not given */
+} Facts;
+
+static int read_problem(sd_bus_message *call, const char *key, sd_bus_error *error,
+                        const char **ret)
+{
+    int r = sd_bus_message_read(call, "v", "s", ret);
+
+    if (r == -ENXIO)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT, "%s takes a sentence.", key);
+    if (r < 0)
+        return r;
+    /* It is shown like a name, so the same holds for it. */
+    return **ret == '\0' || vm_name_is_valid(*ret)
+               ? 0
+               : sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                   "%s has at most %d bytes, and no characters that nobody sees.",
+                                   key, VM_NAME_MAX);
+}
+
+static int read_facts(sd_bus_message *call, sd_bus_error *error, Facts *ret)
+{
+    const char *key;
+    int r = sd_bus_message_enter_container(call, 'a', "{sv}");
+
+    while (r >= 0 && (r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+        r = sd_bus_message_read(call, "s", &key);
+        if (r < 0)
+            return r;
+        if (strcmp(key, "Leader") == 0)
+            r = read_number(call, key, 1, INT32_MAX, error, &ret->leader);
+        else if (strcmp(key, "DeviceProblem") == 0)
+            r = read_problem(call, key, error, &ret->problem);
+        else
+            r = sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT, "There is no fact '%s'.",
+                                  key);
+        if (r >= 0)
+            r = sd_bus_message_exit_container(call);
+    }
+    return r < 0 ? r : sd_bus_message_exit_container(call);
+}
+
+int vm_method_set_started(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    Leader leader = {0};
+    Facts facts = {0};
+    VM *vm = NULL;
+    int r;
+
+    r = vm_method_begin(call, userdata, error, &vm);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    r = read_facts(call, error, &facts);
+    if (r >= 0)
+        r = vm_method_require_registered(vm, error);
+    if (r < 0)
+        return r;
+
+    if (facts.leader != 0)
+        leader = leader_of((pid_t) facts.leader);
+    r = vm_registry_set_started(bus_context(call)->vms, vm, &leader, facts.problem);
+    return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
 }

@@ -28,6 +28,7 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
 
 /* For the Manager's alone. */
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int vm_method_set_started(sd_bus_message *call, void *userdata, sd_bus_error *error);
 
 /* ---- What such handlers are made of ------------------------------------------------------- */
 

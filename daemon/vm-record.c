@@ -2,6 +2,7 @@
 #include "vm-record.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 static void vm_record_clear(VMRecord *record)
 {
     free(record->name);
+    free(record->device_problem);
     *record = (VMRecord){0};
 }
 
@@ -40,6 +42,12 @@ static int read_registration(VMRecord *record, const char *name, const char *val
         record->claimed = state_file_parse_id128(value, record->resume);
         return record->claimed ? 0 : -EBADMSG;
     }
+    if (strcmp(name, "Leader") == 0)
+        return parse_u32(value, 1, INT_MAX, (uint32_t *) &record->leader.pid);
+    if (strcmp(name, "LeaderInode") == 0)
+        return parse_u64(value, 0, UINT64_MAX, &record->leader.inode);
+    if (strcmp(name, "DeviceProblem") == 0 && !record->device_problem)
+        return state_file_unescape(value, &record->device_problem);
     if (strcmp(name, "Paused") == 0)
         record->paused = value[0] == 'y';
     else if (strcmp(name, "Quarantined") == 0)
@@ -143,7 +151,14 @@ void vm_record_read_all(const char *directory,
 
 /* ---- Writing ------------------------------------------------------------------------------ */
 
-static void print_registration(FILE *f, const char *name, const VMRecord *record)
+static void print_leader(FILE *f, const Leader *leader)
+{
+    if (leader->pid != 0)
+        fprintf(f, "Leader=%d\nLeaderInode=%" PRIu64 "\n", (int) leader->pid, leader->inode);
+}
+
+static void print_registration(FILE *f, const char *name, const char *problem,
+                               const VMRecord *record)
 {
     fprintf(f, "[Registration]\nName=%s\n", name);
     state_file_print_id128(f, "UUID", record->uuid);
@@ -152,19 +167,24 @@ static void print_registration(FILE *f, const char *name, const VMRecord *record
             record->quarantined ? "yes" : "no");
     if (record->claimed)
         state_file_print_id128(f, "Resume", record->resume);
+    print_leader(f, &record->leader);
+    if (record->device_problem)
+        fprintf(f, "DeviceProblem=%s\n", problem);
 }
 
 int vm_record_write(const char *directory, const VMRecord *record)
 {
     CLEANUP_FREE char *name = state_file_escape(record->name), *text = NULL;
+    CLEANUP_FREE char *problem =
+        state_file_escape(record->device_problem ? record->device_problem : "");
     char path[PATH_MAX];
     size_t size;
-    FILE *f = name ? open_memstream(&text, &size) : NULL;
+    FILE *f = name && problem ? open_memstream(&text, &size) : NULL;
     int r;
 
     if (!f)
         return -ENOMEM;
-    print_registration(f, name, record);
+    print_registration(f, name, problem, record);
     state_file_print_settings(f, "Configured", &record->configured, VM_SETTINGS_ALL);
     state_file_print_settings(f, "Settings", &record->settings, VM_SETTINGS_ALL);
     /* Without memory for the last of it, glibc frees the text and reports no error. */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "leader.h"
 #include "vm-settings.h"
 
 typedef struct VMRecord {
@@ -22,6 +23,8 @@ typedef struct VMRecord {
     bool quarantined;
     bool claimed;
     uint8_t resume[16];
+    Leader leader;
+    char *device_problem; /* NULL: none */
 } VMRecord;
 
 /*

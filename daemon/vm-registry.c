@@ -41,8 +41,9 @@ static VMList *vm_registry_bucket_of(const VMRegistry *registry, unsigned index,
         return vm->registered ? vm_registry_bucket(registry, index, vm->uuid, sizeof(vm->uuid))
                               : NULL;
     case VM_BY_PID:
-        return vm->leader ? vm_registry_bucket(registry, index, &vm->leader, sizeof(vm->leader))
-                          : NULL;
+        return vm->leader.pid
+                   ? vm_registry_bucket(registry, index, &vm->leader.pid, sizeof(vm->leader.pid))
+                   : NULL;
     default:
         assert(false);
         return NULL;
@@ -98,7 +99,7 @@ VM *vm_registry_find_by_pid(const VMRegistry *registry, pid_t pid)
     TAILQ_FOREACH(vm, vm_registry_bucket(registry, VM_BY_PID, &pid, sizeof(pid)),
                   index_link[VM_BY_PID])
     {
-        if (vm->leader == pid)
+        if (vm->leader.pid == pid)
             return vm;
     }
     return NULL;
@@ -131,6 +132,8 @@ static int vm_registry_save(const VMRegistry *registry, const VM *vm)
         .paused = vm->paused,
         .quarantined = vm->quarantined,
         .claimed = vm->claimed,
+        .leader = vm->leader,
+        .device_problem = vm->device_problem,
     };
     int r;
 
@@ -232,15 +235,33 @@ static uint32_t vm_registry_free_id(const VMRegistry *registry)
     return id;
 }
 
+/* A VM that is not connected, and whose process has ended, is one whose end nobody has told of: it
+ * does not keep another from its name or UUID. Returns what is left of @vm. */
+static VM *vm_registry_make_way(VMRegistry *registry, VM *vm)
+{
+    if (!vm || !vm->registered || vm->connection || !leader_has_ended(&vm->leader))
+        return vm;
+
+    log_context(LOG_NOTICE, &vm->client.log,
+                "VM %s is forgotten for another with its name or UUID: its process %d has ended",
+                vm->name, (int) vm->leader.pid);
+    (void) vm_registry_remove(registry, vm);
+    return NULL;
+}
+
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
                     const VMSettings *settings, uint32_t id, VM **ret)
 {
     VM *vm = vm_registry_find(registry, name),
-       *same_uuid = vm_registry_find_by_uuid(registry, uuid),
-       *same_id = id ? vm_registry_find_by_id(registry, id) : NULL;
+       *same_uuid = vm_registry_find_by_uuid(registry, uuid), *same_id;
     VMSettings wanted;
     int r;
 
+    if (same_uuid != vm) {
+        vm = vm_registry_make_way(registry, vm);
+        same_uuid = vm_registry_make_way(registry, same_uuid);
+    }
+    same_id = id ? vm_registry_find_by_id(registry, id) : NULL;
     if (same_uuid != vm || (vm && !vm->registered))
         return VM_EXISTS;
     if (same_id && same_id != vm)
@@ -312,6 +333,18 @@ void vm_registry_attach(VMRegistry *registry, VM *vm, Connection *connection, pi
     vm_attach(vm, connection, leader, hang_up, userdata);
     vm_registry_index(registry, VM_BY_PID, vm);
     (void) vm_registry_save(registry, vm);
+}
+
+int vm_registry_set_started(VMRegistry *registry, VM *vm, const Leader *leader, const char *problem)
+{
+    int r;
+
+    vm_registry_unindex(registry, VM_BY_PID, vm);
+    r = vm_set_started(vm, leader, problem);
+    vm_registry_index(registry, VM_BY_PID, vm);
+    if (r >= 0)
+        (void) vm_registry_save(registry, vm);
+    return r;
 }
 
 void vm_registry_detach(VMRegistry *registry, VM *vm)
@@ -438,6 +471,9 @@ static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
     vm->claimed = record->claimed;
     memcpy(vm->resume, record->resume, sizeof(vm->resume));
     vm_registry_apply(registry, vm, &record->settings);
+    r = vm_registry_set_started(registry, vm, &record->leader, record->device_problem);
+    if (r < 0)
+        return r;
     vm_set_quarantined(vm, record->quarantined);
     vm_set_paused(vm, record->paused);
     if (!pools_find(registry->pools, (unsigned char) vm->settings.pool))

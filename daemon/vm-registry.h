@@ -55,7 +55,7 @@ VM *vm_registry_find_by_uuid(const VMRegistry *registry, const uint8_t uuid[16])
 
 /* Outcomes of vm_registry_add() beside 0. */
 enum {
-    VM_EXISTS = 1, /* the name has another UUID, or the UUID another name */
+    VM_EXISTS = 1, /* the name has another UUID, or the UUID another name, and that VM is there */
     VM_ID_TAKEN = 2,
 };
 
@@ -66,6 +66,7 @@ enum {
  * @settings: the pool exists; the rest is in range
  * @id: the number it shall have, or 0 for one that is free
  *
+ * A VM with this name or this UUID, not both, gives way where its process is known to have ended.
  * What the administrator made last for this UUID goes on top of @settings. A registration that
  * cannot be kept is a line in the log: the VM is known all the same.
  *
@@ -92,6 +93,10 @@ int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, u
 /* vm_registry_attach() - as vm_attach(); a registered VM's new secret is kept */
 void vm_registry_attach(VMRegistry *registry, VM *vm, Connection *connection, pid_t leader,
                         void (*hang_up)(VM *vm, void *userdata), void *userdata);
+
+/* vm_registry_set_started() - as vm_set_started(), and kept, if that can be */
+int vm_registry_set_started(VMRegistry *registry, VM *vm, const Leader *leader,
+                            const char *problem);
 
 /* vm_registry_detach() - as vm_detach(); a VM that is not registered is gone then */
 void vm_registry_detach(VMRegistry *registry, VM *vm);

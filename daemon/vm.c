@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "container-of.h"
 
@@ -83,6 +84,7 @@ int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMOb
 static void vm_free_now(VM *vm)
 {
     free(vm->name);
+    free(vm->device_problem);
     free(vm);
 }
 
@@ -103,6 +105,34 @@ void vm_free(VM *vm)
 
 /* ---- Its device ----------------------------------------------------------------------- */
 
+/* One whose device connects has one. */
+static void vm_clear_device_problem(VM *vm)
+{
+    if (!vm->device_problem)
+        return;
+    free(TAKE_PTR(vm->device_problem));
+    vm_changed(vm, "DeviceProblem");
+}
+
+int vm_set_started(VM *vm, const Leader *leader, const char *problem)
+{
+    char *copy = problem && *problem ? strdup(problem) : NULL;
+
+    if (problem && *problem && !copy)
+        return -ENOMEM;
+
+    if (problem) {
+        free(vm->device_problem);
+        vm->device_problem = copy;
+        vm_changed(vm, "DeviceProblem");
+    }
+    if (leader->pid != 0 && !vm->connection) {
+        vm->leader = *leader;
+        vm_changed(vm, "LeaderPID");
+    }
+    return 0;
+}
+
 void vm_attach(VM *vm, Connection *connection, pid_t leader,
                void (*hang_up)(VM *vm, void *userdata), void *userdata)
 {
@@ -110,7 +140,9 @@ void vm_attach(VM *vm, Connection *connection, pid_t leader,
     vm->connection = connection;
     vm->hang_up = hang_up;
     vm->hang_up_userdata = userdata;
-    vm->leader = vm->client.log.peer_pid = leader;
+    vm->leader = leader_of(leader);
+    vm->client.log.peer_pid = leader;
+    vm_clear_device_problem(vm);
 
     if (vm->registered) {
         /* Never short for 16 bytes, and cannot fail once the pool is initialized. */

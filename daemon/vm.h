@@ -18,6 +18,7 @@
 
 #include "client.h"
 #include "connection.h"
+#include "leader.h"
 #include "pool.h"
 #include "vm-settings.h"
 
@@ -56,7 +57,8 @@ struct VM {
     bool paused;
     bool quarantined;
 
-    pid_t leader;           /* the process that connected last, by the kernel; 0: none yet */
+    Leader leader;          /* the process that connected last, or that SetVMStarted named since */
+    char *device_problem;   /* why it was started without its device; NULL: it was not */
     Connection *connection; /* NULL while no device is connected */
     void (*hang_up)(VM *vm, void *userdata); /* while connected: ends the connection */
     void *hang_up_userdata;
@@ -94,6 +96,15 @@ void vm_free(VM *vm);
  */
 void vm_attach(VM *vm, Connection *connection, pid_t leader,
                void (*hang_up)(VM *vm, void *userdata), void *userdata);
+
+/*
+ * vm_set_started() - what is known since its process runs; nothing of it is changed on failure
+ * @leader: the process, or one whose pid is 0: not known. It counts while no device is connected
+ * @problem: why the VM has no device, copied; ""; or NULL: not known
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int vm_set_started(VM *vm, const Leader *leader, const char *problem);
 
 /* vm_detach() - its device is gone; what it has queued is dropped, what runs is finished */
 void vm_detach(VM *vm);

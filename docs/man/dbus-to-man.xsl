@@ -237,7 +237,7 @@ The name is empty, too long, or has characters that cannot be seen; the message 
 .It Li org.vgpu.Mediator1.Error.InvalidUUID
 The UUID is none, or is all zeros.
 .It Li org.vgpu.Mediator1.Error.InvalidLimit
-There is no such limit, or its value is out of range or of another type.
+There is no such limit, setting or fact, or its value is out of range or of another type.
 .It Li org.vgpu.Mediator1.Error.VMExists
 A VM of this name has another UUID, or one of this UUID another name.
 .It Li org.vgpu.Mediator1.Error.VMIDTaken

@@ -39,6 +39,7 @@ typedef struct Call {
 static const Call calls[] = {
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RegisterVM", "ssssa{sv}"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "UnregisterVM", "s"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMStarted", "sa{sv}"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMPriority", "ssb"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMPool", "ssb"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMLimits", "sa{sv}b"},

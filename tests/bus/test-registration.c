@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bus-util.h"
@@ -281,6 +282,111 @@ TEST(test_machined)
     close(fd);
     fake_machined_stop(&machined);
     unregister("machine");
+}
+
+/* ---- A VM that runs, and one that is gone ------------------------------------------------- */
+
+/* A process that does nothing. */
+static pid_t make_process(void)
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    return pid;
+}
+
+static void end_process(pid_t pid)
+{
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+TEST(test_started)
+{
+    pid_t pid = make_process();
+    int fd;
+
+    register_vm("runs", 0xd1, "A", "low");
+    assert_int_equal(get_u32(VM("runs"), VGPU_INTERFACE_VM, "LeaderPID"), 0);
+    expect_text(VM("runs"), VGPU_INTERFACE_VM, "DeviceProblem", "");
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 2, "Leader", "u", pid, "DeviceProblem",
+                 "s", "no plugin for QEMU 11.1.3");
+    expect_signal(VM("runs"), "PropertiesChanged", VGPU_INTERFACE_VM);
+    restart_mediator(SIGTERM);
+    assert_int_equal(get_u32(VM("runs"), VGPU_INTERFACE_VM, "LeaderPID"), pid);
+    expect_text(VM("runs"), VGPU_INTERFACE_VM, "DeviceProblem", "no plugin for QEMU 11.1.3");
+    call_manager(NULL, "GetVMByPID", "u", pid);
+
+    /* What is not said stays. */
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 0);
+    assert_int_equal(get_u32(VM("runs"), VGPU_INTERFACE_VM, "LeaderPID"), pid);
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 1, "DeviceProblem", "s", "");
+    expect_text(VM("runs"), VGPU_INTERFACE_VM, "DeviceProblem", "");
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 1, "DeviceProblem", "s", "none");
+
+    /* The kernel knows better who connects, and who connects has a device. */
+    fd = dial();
+    hello(fd, 0xd1, 0, NULL);
+    expect_welcome(fd);
+    expect_text(VM("runs"), VGPU_INTERFACE_VM, "DeviceProblem", "");
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 1, "Leader", "u", pid);
+    assert_int_equal(get_u32(VM("runs"), VGPU_INTERFACE_VM, "LeaderPID"), getpid());
+
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "SetVMStarted", "sa{sv}", "nobody", 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMStarted", "sa{sv}", "runs", 1, "Leader", "u",
+                 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMStarted", "sa{sv}", "runs", 1, "Leader", "s",
+                 "1");
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMStarted", "sa{sv}", "runs", 1, "DeviceProblem",
+                 "s", "two\nlines");
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMStarted", "sa{sv}", "runs", 1, "Colour", "s",
+                 "red");
+    unregister("runs");
+    expect_closed(fd);
+    end_process(pid);
+}
+
+/* Registers @name with the UUID of @tag, and expects the error VMExists with these words. */
+static void expect_exists(const char *name, const char *uuid, const char *words)
+{
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+
+    assert_true(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
+                                   "RegisterVM", &error, NULL, "ssssa{sv}", name, uuid, "A", "low",
+                                   0) < 0);
+    assert_string_equal(error.name, VGPU_BUS_ERROR_VM_EXISTS);
+    assert_non_null(strstr(error.message, words));
+    sd_bus_error_free(&error);
+}
+
+/* A VM of which nobody said that it is gone gives way when its process has ended, and not before;
+ * also after a restart. */
+TEST(test_gone)
+{
+    pid_t pid = make_process(), other = make_process();
+
+    register_vm("gone", 0xd2, "A", "high");
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "gone", 1, "Leader", "u", pid);
+    expect_exists("gone", UUID_OF("d3"), "VM 'gone' is known already, with another UUID");
+    expect_exists("gone", UUID_OF("d3"), "\"vgpuctl unregister 'gone'\"");
+    expect_exists("another", UUID_OF("d2"), "VM 'gone' is known already, and has this UUID");
+    restart_mediator(SIGKILL);
+    expect_exists("gone", UUID_OF("d3"), "with another UUID");
+    end_process(pid);
+    register_vm("gone", 0xd3, "A", "low");
+    expect_text(VM("gone"), VGPU_INTERFACE_VM, "UUID", UUID_OF("d3"));
+    assert_int_equal(test_mediator_wait_log(&mediator, "VM gone is forgotten for another"), 0);
+
+    /* By UUID, with another name; and one in the way of each. */
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "gone", 1, "Leader", "u", other);
+    end_process(other);
+    register_vm("another", 0xd3, "A", "low");
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "gone");
+    unregister("another");
 }
 
 /* ---- What is kept ------------------------------------------------------------------------- */
@@ -704,6 +810,8 @@ int main(void)
         cmocka_unit_test(test_one_claim),
         cmocka_unit_test(test_pipelined_behind_hello),
         cmocka_unit_test(test_machined),
+        cmocka_unit_test(test_started),
+        cmocka_unit_test(test_gone),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_restart_of_an_older_one),
         cmocka_unit_test(test_restart_without_its_pool),
