@@ -5,6 +5,7 @@
 
 #include "ctl.h"
 #include "list.h"
+#include "overrides.h"
 #include "text.h"
 
 /* Long enough to count some requests, short enough to wait for. */
@@ -114,6 +115,8 @@ int verb_list(Context *c, int argc, char **argv)
 
     (void) argc, (void) argv;
 
+    if (c->options.all)
+        return overrides_list(c);
     r = list_take_snapshot(c, &s);
     if (r < 0)
         return r;

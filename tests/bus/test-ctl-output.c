@@ -37,7 +37,7 @@ TEST(test_help)
         "list",         "status",   "pools",      "top",        "monitor",     "metrics",
         "set-priority", "set-pool", "set-limits", "pause",      "resume",      "quarantine",
         "release",      "register", "unregister", "pause-pool", "resume-pool", "reset-statistics",
-        "reload",
+        "reload",       "revert",
     };
     Ctl c = ctl_run("--help"), v;
 
