@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "log.h"
@@ -225,6 +226,10 @@ void vm_overrides_load(VMOverrides *overrides)
     r = state_file_for_each(overrides->directory, override_on_file, overrides);
     if (r < 0)
         log_errno(r, "cannot use the settings that are kept in %s", overrides->directory);
+    /* It is tried all the same with every change. */
+    if (access(overrides->directory, W_OK) < 0)
+        log_warning("no change can be made to last in %s: %s", overrides->directory,
+                    strerror(errno));
 }
 
 /* ---- Changes ------------------------------------------------------------------------------ */
