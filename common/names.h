@@ -23,6 +23,8 @@
 #define VGPU_BUS_ERROR_VM_EXISTS "org.vgpu.Mediator1.Error.VMExists"
 #define VGPU_BUS_ERROR_VM_ID_TAKEN "org.vgpu.Mediator1.Error.VMIDTaken"
 #define VGPU_BUS_ERROR_NOT_REGISTERED "org.vgpu.Mediator1.Error.NotRegistered"
+#define VGPU_BUS_ERROR_NOT_KEPT "org.vgpu.Mediator1.Error.NotKept"
+#define VGPU_BUS_ERROR_UNREADABLE "org.vgpu.Mediator1.Error.Unreadable"
 
 /* polkit's actions. */
 #define VGPU_ACTION_MANAGE_VMS "org.vgpu.mediator1.manage-vms"

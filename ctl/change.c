@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "ctl.h"
+#include "definition.h"
 #include "names.h"
 #include "parse.h"
 #include "text.h"
@@ -94,20 +95,60 @@ static int call_object(Context *c, const char *what, const ObjectType *type, con
 
 /* ---- VMs ---------------------------------------------------------------------------------- */
 
+static void definition_freep(Definition **d)
+{
+    definition_free(*d);
+}
+
+/*
+ * Ends a call that changes a set of settings, and makes it: by whether the change is to last, and
+ * where. A VM that libvirt manages has it in its definition, and for the mediator it is one of
+ * --runtime then.
+ */
+static int send_change(Context *c, sd_bus_message *m, const char *what, const char *vm,
+                       const VMSettings *settings, unsigned which)
+{
+    CLEANUP(definition_freep) Definition *definition = NULL;
+    int r = 0;
+
+    if (!c->options.runtime)
+        r = definition_open(c, vm, &definition);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "b", c->options.runtime || definition);
+    if (r < 0)
+        return report_failure(what, vm, r);
+    r = send_call(c, m, what, vm, NULL);
+    return r < 0 || !definition ? r : definition_set(c, definition, vm, settings, which);
+}
+
+/* A setting that is a word. The mediator says what is wrong with it. */
+static int set_word(Context *c, const char *what, const char *member, unsigned setting,
+                    char *const *argv)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL;
+    VMSettings settings = {0};
+    bool valid = vm_setting_parse(&vm_settings[setting], argv[2], &settings) == 0;
+    int r;
+
+    r = new_manager_call(c, member, &m);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "ss", argv[1], argv[2]);
+    return r < 0 ? report_failure(what, argv[1], r)
+                 : send_change(c, m, what, argv[1], &settings, valid ? VM_SETTING_BIT(setting) : 0);
+}
+
 int verb_set_priority(Context *c, int argc, char **argv)
 {
     (void) argc;
 
-    return call_manager(c, "set priority of VM", argv[1], "SetVMPriority", "ssb", argv[1], argv[2],
-                        (int) c->options.runtime);
+    return set_word(c, "set priority of VM", "SetVMPriority", VM_SETTING_PRIORITY, argv);
 }
 
 int verb_set_pool(Context *c, int argc, char **argv)
 {
     (void) argc;
 
-    return call_manager(c, "set pool of VM", argv[1], "SetVMPool", "ssb", argv[1], argv[2],
-                        (int) c->options.runtime);
+    return set_word(c, "set pool of VM", "SetVMPool", VM_SETTING_POOL, argv);
 }
 
 /* The name that the mediator has for what @text, NAME=N, is about, or NULL. */
@@ -140,9 +181,25 @@ static int append_limits(sd_bus_message *m, char *const *settings, int n, bool r
     return r < 0 ? report_failure("make the call", "", r) : 0;
 }
 
+/* The same as values. What is wrong with them the mediator says. */
+static unsigned parse_limits(char *const *texts, int n, VMSettings *ret)
+{
+    unsigned which = 0;
+
+    for (int i = 0; i < n; i++) {
+        const VMSetting *s = vm_limits_find(texts[i]);
+
+        if (s && vm_setting_parse(s, texts[i] + strlen(s->name) + 1, ret) == 0)
+            which |= VM_SETTING_BIT(s - vm_settings);
+    }
+    return which;
+}
+
 int verb_set_limits(Context *c, int argc, char **argv)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
+    VMSettings settings;
+    unsigned which;
     int r;
 
     r = new_manager_call(c, "SetVMLimits", &m);
@@ -153,9 +210,8 @@ int verb_set_limits(Context *c, int argc, char **argv)
     r = append_limits(m, argv + 2, argc - 2, false);
     if (r < 0)
         return r;
-    r = sd_bus_message_append(m, "b", (int) c->options.runtime);
-    return r < 0 ? report_failure("set limits of VM", argv[1], r)
-                 : send_call(c, m, "set limits of VM", argv[1], NULL);
+    which = parse_limits(argv + 2, argc - 2, &settings);
+    return send_change(c, m, "set limits of VM", argv[1], &settings, which);
 }
 
 /* Tries each VM. The first failure, if there is one, is the result. */

@@ -48,6 +48,7 @@ Verb verb_status;
 Verb verb_set_priority;
 Verb verb_set_pool;
 Verb verb_set_limits;
+Verb verb_revert;
 Verb verb_change_vms;   /* pause, resume, quarantine, release, unregister */
 Verb verb_change_pools; /* pause-pool, resume-pool */
 Verb verb_register;

@@ -7,6 +7,7 @@
 
 #include "ctl.h"
 #include "list.h"
+#include "overrides.h"
 #include "text.h"
 
 /* Long enough to count some requests, short enough to wait for. */
@@ -182,6 +183,12 @@ int verb_list(Context *c, int argc, char **argv)
     CLEANUP(cleanup_snapshot) Snapshot *s = NULL;
     int r;
 
+    if (c->options.all && argc > 1) {
+        print_error("With --all, list takes no names.");
+        return -EINVAL;
+    }
+    if (c->options.all)
+        return overrides_list(c);
     r = list_take_snapshot(c, &s);
     if (r < 0)
         return r;

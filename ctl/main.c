@@ -38,6 +38,7 @@ static const struct {
     {"set-priority", 2, 2, true, verb_set_priority},
     {"set-pool", 2, 2, true, verb_set_pool},
     {"set-limits", 2, ANY, true, verb_set_limits},
+    {"revert", 1, ANY, true, verb_revert},
     {"pause", 1, ANY, true, verb_change_vms},
     {"resume", 1, ANY, true, verb_change_vms},
     {"quarantine", 1, ANY, true, verb_change_vms},
@@ -82,7 +83,8 @@ static void usage(void)
     printf("vgpuctl [OPTIONS...] COMMAND ...\n\n"
            "Watch and steer what virtual machines may use of the GPU.\n\n"
            "Looking:\n"
-           "  list [VM...]                  List VMs (the default)\n"
+           "  list [VM...]                  List VMs (the default); with --all, also those\n"
+           "                                that are not there\n"
            "  status VM...                  Show all about VMs\n"
            "  pools [POOL...]               List GPU pools\n"
            "  top                           Show VMs as they work\n"
@@ -95,7 +97,8 @@ static void usage(void)
            "  set-pool VM POOL              Move a VM to another pool\n"
            "  set-limits VM LIMIT=N...      Change limits:");
     usage_limits();
-    printf("  pause|resume VM...            Hold what VMs have queued, or let it run\n"
+    printf("  revert VM [SETTING...]        Take such changes back\n"
+           "  pause|resume VM...            Hold what VMs have queued, or let it run\n"
            "  quarantine|release VM...      Refuse what VMs submit, or accept it again\n"
            "  register VM UUID [LIMIT=N...] Make a VM known, and print its number\n"
            "  unregister VM...              Forget VMs\n"
@@ -120,12 +123,13 @@ static void usage(void)
            "     --pool=POOL                With register, attach, reset-statistics\n"
            "     --priority=PRIORITY        With register, attach: high, medium or low\n"
 #if VGPU_HAVE_LIBVIRT
-           "  -c --connect=URI              With attach, detach, check: which libvirt\n"
+           "  -c --connect=URI              Which libvirt to speak with\n"
 #endif
            "     --format=FORMAT            With metrics: prometheus or openmetrics\n"
            "  -o --output=FILE              With metrics: put them into a file\n"
            "     --root=DIRECTORY           With check: of the system below there\n"
-           "     --all                      With reset-statistics: of all VMs and pools\n"
+           "     --all                      With list: VMs that are not there, too; with\n"
+           "                                reset-statistics: of all VMs and pools\n"
            "  -i --interval=SECONDS         With top: the time between two looks; with list,\n"
            "                                pools: to measure the rate in; 0: do not\n\n"
            "See vgpuctl(1) for details.\n");

@@ -13,31 +13,10 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "text.h"
+#include "vm-name.h"
 
-/*
- * Characters that nobody sees, or that change the order of others: the controls, and what
- * Unicode calls Default_Ignorable_Code_Point. With them, a name could look like another one, or
- * turn a line of a table round. The C library says that most of them can be printed.
- */
-static bool is_invisible(uint32_t c)
-{
-    static const struct {
-        uint32_t first, last;
-    } ranges[] = {
-        {0x00, 0x1f},       {0x7f, 0x9f},       {0xad, 0xad},       {0x34f, 0x34f},
-        {0x61c, 0x61c},     {0x115f, 0x1160},   {0x17b4, 0x17b5},   {0x180b, 0x180f},
-        {0x200b, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},   {0x3164, 0x3164},
-        {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},   {0xfff0, 0xfffb},
-        {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
-    };
-
-    for (size_t i = 0; i < ELEMENTSOF(ranges); i++)
-        if (c >= ranges[i].first && c <= ranges[i].last)
-            return true;
-    return false;
-}
-
-/* The bytes of the character at @text that can be printed as they are, or 0. */
+/* The bytes of the character at @text that can be printed as they are, or 0. One that nobody sees,
+ * or that turns the direction of writing, cannot, although locales call it printable. */
 static size_t printable(const char *text, mbstate_t *state)
 {
     wchar_t c;
@@ -47,7 +26,7 @@ static size_t printable(const char *text, mbstate_t *state)
         *state = (mbstate_t){0};
         return 0;
     }
-    return iswprint((wint_t) c) && !is_invisible((uint32_t) c) ? n : 0;
+    return iswprint((wint_t) c) && !character_is_unseen((uint32_t) c) ? n : 0;
 }
 
 /* The length of a character in bytes, printable or not. */
@@ -80,30 +59,6 @@ char *text_escape(const char *text)
     return escaped;
 }
 
-/* Reads a character of UTF-8, whatever the locale is. Returns its bytes, or 0 where there is none.
- */
-static size_t utf8_decode(const char *text, uint32_t *ret)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char first = (unsigned char) *text;
-    size_t n = first < 0x80             ? 1
-               : (first & 0xe0) == 0xc0 ? 2
-               : (first & 0xf0) == 0xe0 ? 3
-               : (first & 0xf8) == 0xf0 ? 4
-                                        : 0;
-    uint32_t c = n == 1 ? first : first & (0x7fu >> n);
-
-    for (size_t i = 1; i < n; i++) {
-        if (((unsigned char) text[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | ((unsigned char) text[i] & 0x3f);
-    }
-    if (n == 0 || c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-        return 0;
-    *ret = c;
-    return n;
-}
-
 char *text_escape_utf8(const char *text)
 {
     char *escaped = malloc(strlen(text) * 4 + 1), *p = escaped;
@@ -112,9 +67,9 @@ char *text_escape_utf8(const char *text)
         return NULL;
     while (*text) {
         uint32_t c = 0;
-        size_t n = utf8_decode(text, &c), m = n > 0 ? n : 1;
+        size_t n = utf8_character(text, &c), m = n > 0 ? n : 1;
 
-        if (n > 0 && !is_invisible(c))
+        if (n > 0 && !character_is_unseen(c))
             p = mempcpy(p, text, n);
         else
             for (size_t i = 0; i < m; i++)
@@ -129,11 +84,11 @@ void text_write_json(FILE *f, const char *text, size_t size)
 {
     for (const char *end = text + size; text < end;) {
         uint32_t c = 0;
-        size_t n = utf8_decode(text, &c);
+        size_t n = utf8_character(text, &c);
 
         if (n == 0)
             fputs("\\ufffd", f);
-        else if (c < 0x80 || !is_invisible(c))
+        else if (c < 0x80 || !character_is_unseen(c))
             fwrite(text, 1, n, f);
         else if (c < 0x10000)
             fprintf(f, "\\u%04" PRIx32, c);

@@ -13,7 +13,7 @@
 #define TEXT_SIZE 64
 
 /*
- * text_escape() - @text with each byte of what the locale cannot print as \xNN
+ * text_escape() - @text with each byte of what the locale cannot print, or nobody sees, as \xNN
  *
  * So it does with characters that nobody sees, or that change the order of others: controls,
  * those of zero width, those that turn the direction of writing. Returns a new string, or NULL

@@ -2,25 +2,27 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
-#include <ini.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "busy-poll.h"
+#include "cleanup.h"
 #include "clock.h"
 #include "config.h"
 #include "executor-protocol.h"
 #include "log.h"
 #include "parse.h"
+#include "settings-file.h"
 #include "vm-settings.h"
+
+/* The most bytes of a file. */
+#define FILE_SIZE_MAX (1024u * 1024)
 
 typedef struct Reader {
     Config *config;
     const char *path;
-    FILE *file;
-    unsigned line;
 } Reader;
 
 /* One key of a section: where it goes and how it is read. */
@@ -137,72 +139,95 @@ static PoolConfig *find_pool(Config *config, const char *section)
     return &config->pools[section[5] - VGPU_POOL_FIRST];
 }
 
-static int on_key(void *userdata, const char *section, const char *name, const char *value)
+/* Is there a section of this name, for pools or else? */
+static bool is_section(const char *section, bool is_pool)
 {
-    Reader *reader = userdata;
+    for (size_t i = 0; i < ELEMENTSOF(keys) && !is_pool; i++)
+        if (keys[i].section && strcmp(keys[i].section, section) == 0)
+            return true;
+    return is_pool;
+}
+
+/* The key of this name; NULL: the section has none. */
+static const Key *find_key(const char *section, bool is_pool, const char *name)
+{
+    for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+        if ((is_pool ? !keys[i].section
+                     : keys[i].section && strcmp(keys[i].section, section) == 0) &&
+            strcmp(keys[i].name, name) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+/* An empty section makes a pool, too. */
+static void config_on_section(void *userdata, unsigned line, const char *section)
+{
+    const Reader *reader = userdata;
     PoolConfig *pool = find_pool(reader->config, section);
+
+    if (pool)
+        pool->configured = true;
+    else if (!is_section(section, false))
+        log_warning("%s:%u: unknown section [%s], ignoring it", reader->path, line, section);
+}
+
+static void config_on_setting(void *userdata, unsigned line, const char *section, const char *name,
+                              const char *value)
+{
+    const Reader *reader = userdata;
+    PoolConfig *pool = section ? find_pool(reader->config, section) : NULL;
     void *target = pool ? (void *) pool : (void *) reader->config;
-    bool known_section = false;
+    const Key *key;
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const Key *key = &keys[i];
-
-        if (pool ? key->section != NULL : !key->section || strcmp(key->section, section) != 0)
-            continue;
-        known_section = true;
-        if (strcmp(key->name, name) != 0)
-            continue;
-
-        if (!key->parse(value, key, (char *) target + key->offset))
-            log_warning("%s:%u: %s=%s is not a value this setting takes, ignoring it", reader->path,
-                        reader->line, name, value);
-        return 1;
+    if (!section) {
+        log_warning("%s:%u: %s=%s is in no section, ignoring it", reader->path, line, name, value);
+        return;
+    }
+    if (!is_section(section, pool)) {
+        log_warning("%s:%u: unknown section [%s], ignoring %s=%s", reader->path, line, section,
+                    name, value);
+        return;
     }
 
-    if (known_section)
-        log_warning("%s:%u: unknown setting %s=%s in [%s], ignoring it", reader->path, reader->line,
-                    name, value, section);
-    else
-        log_warning("%s:%u: unknown section [%s], ignoring %s=%s", reader->path, reader->line,
-                    section, name, value);
-    return 1;
+    key = find_key(section, pool, name);
+    if (!key)
+        log_warning("%s:%u: unknown setting %s=%s in [%s], ignoring it", reader->path, line, name,
+                    value, section);
+    else if (!key->parse(value, key, (char *) target + key->offset))
+        log_warning("%s:%u: %s=%s is not a value this setting takes, ignoring it", reader->path,
+                    line, name, value);
 }
 
-/* Counts the lines, which the library keeps to itself, and takes note of pools
- * without settings, for which it makes no call. */
-static char *read_line(char *buf, int size, void *userdata)
+static void config_on_other(void *userdata, unsigned line, const char *reason)
 {
-    Reader *reader = userdata;
-    char section[7 + 1];
-    PoolConfig *pool;
+    const Reader *reader = userdata;
 
-    if (!fgets(buf, size, reader->file))
-        return NULL;
-    reader->line++;
-
-    if (sscanf(buf, " [%7[^]]]", section) == 1 && (pool = find_pool(reader->config, section)))
-        pool->configured = true;
-    return buf;
+    log_warning("%s:%u: %s, ignoring the line", reader->path, line, reason);
 }
 
-static int load_file(Config *config, const char *path)
+/* Logs what cannot be read, and leaves the same sentence for who asked. Returns @r. */
+static int cannot_read(int r, const char *path, char **ret_error)
+{
+    const char *reason = settings_file_strerror(r);
+
+    log_error("cannot read %s: %s", path, reason);
+    if (ret_error && asprintf(ret_error, "Cannot read %s: %s.", path, reason) < 0)
+        *ret_error = NULL;
+    return r;
+}
+
+static int load_file(Config *config, const char *path, char **ret_error)
 {
     Reader reader = {.config = config, .path = path};
-    int r;
+    const SettingsFileHandler handler = {
+        .section = config_on_section,
+        .setting = config_on_setting,
+        .other = config_on_other,
+        .userdata = &reader,
+    };
+    int r = settings_file_read(path, 0, FILE_SIZE_MAX, &handler);
 
-    reader.file = fopen(path, "re");
-    if (!reader.file)
-        return errno == ENOENT ? 0 : log_errno(-errno, "cannot read %s", path);
-
-    r = ini_parse_stream(read_line, &reader, on_key, &reader);
-    if (ferror(reader.file))
-        r = log_errno(-EIO, "cannot read %s", path);
-    fclose(reader.file);
-
-    if (r > 0)
-        log_warning("%s:%d: neither a [section] nor a Setting=value, ignoring the line", path, r);
-    /* The library's own: -2, no memory. */
-    return r == -2 ? -ENOMEM : r < 0 ? r : 0;
+    return r < 0 ? cannot_read(r, path, ret_error) : 0;
 }
 
 static int is_drop_in(const struct dirent *entry)
@@ -210,25 +235,25 @@ static int is_drop_in(const struct dirent *entry)
     return fnmatch("?*.conf", entry->d_name, FNM_PERIOD) == 0;
 }
 
-static int load_drop_ins(Config *config, const char *path)
+static int load_drop_ins(Config *config, const char *path, char **ret_error)
 {
     struct dirent **entries;
     char directory[PATH_MAX];
     int n, r = 0;
 
     if (snprintf(directory, sizeof(directory), "%s.d", path) >= (int) sizeof(directory))
-        return -ENAMETOOLONG;
+        return cannot_read(-ENAMETOOLONG, path, ret_error);
 
     n = scandir(directory, &entries, is_drop_in, alphasort);
     if (n < 0)
-        return errno == ENOENT ? 0 : log_errno(-errno, "cannot read %s", directory);
+        return errno == ENOENT ? 0 : cannot_read(-errno, directory, ret_error);
 
     for (int i = 0; i < n; i++) {
         char file[PATH_MAX + NAME_MAX + 2];
 
         snprintf(file, sizeof(file), "%s/%s", directory, entries[i]->d_name);
         if (r == 0)
-            r = load_file(config, file);
+            r = load_file(config, file, ret_error);
         free(entries[i]);
     }
     free(entries);
@@ -244,7 +269,7 @@ static bool any_pool(const Config *config)
     return false;
 }
 
-int config_load(const char *path, Config *ret)
+int config_load(const char *path, Config *ret, char **ret_error)
 {
     Config config = {
         .max_connections = 4096,
@@ -261,10 +286,10 @@ int config_load(const char *path, Config *ret)
                                        .queue_limit = 16384,
                                        .starvation_limit_usec = UINT64_MAX};
 
-    r = load_file(&config, path);
+    r = load_file(&config, path, ret_error);
     if (r < 0)
         return r;
-    r = load_drop_ins(&config, path);
+    r = load_drop_ins(&config, path, ret_error);
     if (r < 0)
         return r;
 

@@ -62,12 +62,14 @@ const char *sched_policy_to_string(SchedPolicy policy);
  * config_load() - the defaults, then @path, then @path.d/?*.conf by name
  * @path: a file; may be absent, and so may the directory
  * @ret: set on success; no memory to release
+ * @ret_error: on failure: a sentence that names the file, to be freed, or NULL for want of memory;
+ *     may be NULL
  *
- * A line that cannot be used is a warning with file, line and value, and leaves
- * the setting as it was. Without any [Pool] section there is pool A.
+ * A line, a section or a value that cannot be used is a warning with file and line, and leaves the
+ * setting as it was. Without any [Pool] section there is pool A.
  *
- * Returns 0, or a negative errno when a file that exists can't be read.
+ * Returns 0, or a negative errno, after a line in the log, when a file that exists can't be read.
  */
-int config_load(const char *path, Config *ret);
+int config_load(const char *path, Config *ret, char **ret_error);
 
 #endif

@@ -165,7 +165,7 @@ static int run(const Options *o)
     Config config;
     int fd, r;
 
-    r = config_load(o->config, &config);
+    r = config_load(o->config, &config, NULL);
     if (r < 0)
         return r;
     fd = listen_fd(o);

@@ -8,6 +8,7 @@
 #include "cleanup-bus.h"
 #include "manager-bus.h"
 #include "names.h"
+#include "override-methods.h"
 #include "version.h"
 #include "vm-methods.h"
 
@@ -155,11 +156,14 @@ static int get_vm_by_pid(sd_bus_message *call, void *userdata, sd_bus_error *err
 static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     BusContext *context = userdata;
+    CLEANUP_FREE char *reason = NULL;
     int r = access_check(&context->access, call, NULL, error);
 
     if (r <= 0)
         return r < 0 ? r : 1;
-    r = manager_reload(context->manager);
+    r = manager_reload(context->manager, &reason);
+    if (reason)
+        return sd_bus_error_set(error, VGPU_BUS_ERROR_UNREADABLE, reason);
     return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
 }
 
@@ -201,12 +205,21 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_RESULT("u", vm_id, "o", path), vm_method_register, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("UnregisterVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
                             vm_method_unregister, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("SetVMStarted", SD_BUS_ARGS("s", name, "a{sv}", facts),
+                            SD_BUS_NO_RESULT, vm_method_set_started, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("SetVMPriority", SD_BUS_ARGS("s", name, "s", priority, "b", runtime),
                             SD_BUS_NO_RESULT, vm_method_set_priority, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("SetVMPool", SD_BUS_ARGS("s", name, "s", pool, "b", runtime),
                             SD_BUS_NO_RESULT, vm_method_set_pool, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("SetVMLimits", SD_BUS_ARGS("s", name, "a{sv}", limits, "b", runtime),
                             SD_BUS_NO_RESULT, vm_method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ConfigureVM", SD_BUS_ARGS("s", name, "a{sv}", settings),
+                            SD_BUS_NO_RESULT, override_method_configure,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("RevertVM", SD_BUS_ARGS("s", name, "as", settings), SD_BUS_NO_RESULT,
+                            override_method_revert, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListOverrides", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssa{sv})", overrides),
+                            override_method_list, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("PauseVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, vm_method_pause,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ResumeVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, vm_method_resume,

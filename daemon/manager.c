@@ -213,12 +213,12 @@ static unsigned connections_within_rlimit(unsigned wanted)
                : RESERVED_FDS / FDS_PER_CONNECTION;
 }
 
-int manager_reload(Manager *m)
+int manager_reload(Manager *m, char **ret_error)
 {
     Config config;
     int r;
 
-    r = config_load(m->config_path, &config);
+    r = config_load(m->config_path, &config, ret_error);
     if (r < 0)
         return r;
 
@@ -239,7 +239,7 @@ static int manager_on_reload(sd_event_source *source, const struct signalfd_sigi
     (void) si;
 
     (void) sd_notify(false, "RELOADING=1");
-    (void) manager_reload(m);
+    (void) manager_reload(m, NULL);
     (void) sd_notify(false, "READY=1");
     return 0;
 }

@@ -39,10 +39,12 @@ int manager_listen(Manager *m, int fd);
 
 /*
  * manager_reload() - read the configuration again; no request is dropped
+ * @ret_error: when a file cannot be read: a sentence that names it, to be freed; else left alone;
+ *     may be NULL
  *
  * Returns 0, or a negative errno with the old configuration in force.
  */
-int manager_reload(Manager *m);
+int manager_reload(Manager *m, char **ret_error);
 
 /* Its parts, which are its own. */
 sd_event *manager_event(Manager *m);

@@ -72,6 +72,8 @@ static uint32_t message_source_check(MessageSource *s, const VGPUSocketHeader *h
         return error;
     if (s->vm->quarantined)
         return VGPU_ERROR_VM_QUARANTINED;
+    if (!pools_find(s->pools, (unsigned char) s->vm->settings.pool))
+        return VGPU_ERROR_INVALID_POOL;
     return vm_take_token(s->vm) ? VGPU_ERROR_NONE : VGPU_ERROR_RATE_LIMITED;
 }
 

@@ -8,6 +8,7 @@
 #include "bus-util.h"
 #include "cleanup.h"
 #include "names.h"
+#include "override-methods.h"
 #include "statistics-bus.h"
 #include "vm-bus.h"
 #include "vm-methods.h"
@@ -52,6 +53,10 @@ static const sd_bus_vtable vm_vtable[] = {
                             vm_method_set_pool, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("a{sv}", limits, "b", runtime),
                             SD_BUS_NO_RESULT, vm_method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Configure", SD_BUS_ARGS("a{sv}", settings), SD_BUS_NO_RESULT,
+                            override_method_configure, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Revert", SD_BUS_ARGS("as", settings), SD_BUS_NO_RESULT,
+                            override_method_revert, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Pause", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, vm_method_pause,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Resume", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, vm_method_resume,
@@ -73,7 +78,8 @@ static const sd_bus_vtable vm_vtable[] = {
     SD_BUS_PROPERTY("Registered", "b", get_flag, offsetof(VM, registered),
                     SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Connected", "b", get_connected, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    CHANGING("LeaderPID", "u", NULL, leader),
+    CHANGING("LeaderPID", "u", NULL, leader.pid),
+    CHANGING("DeviceProblem", "s", NULL, device_problem),
     CHANGING("Paused", "b", get_flag, paused),
     CHANGING("Quarantined", "b", get_flag, quarantined),
     CHANGING("RingEntries", "u", NULL, ring_entries),

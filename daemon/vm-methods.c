@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "names.h"
 #include "vm-methods.h"
+#include "vm-name.h"
 
 /* ---- Arguments ------------------------------------------------------------------------- */
 
@@ -17,11 +18,7 @@ static int no_such_vm(sd_bus_error *error, const char *name)
     return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM, "No VM '%s' is known.", name);
 }
 
-/*
- * Finds the VM that a call is about, and asks whether the caller may. Returns 1
- * with the VM, 0 when the handler is to return 1 and wait, or a negative errno.
- */
-static int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret)
+int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret)
 {
     bool on_manager = strcmp(sd_bus_message_get_interface(call), VGPU_INTERFACE_MANAGER) == 0;
     BusContext *context = bus_context(call);
@@ -131,7 +128,7 @@ static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *re
     return r < 0 ? r : sd_bus_message_exit_container(call);
 }
 
-static int require_registered(const VM *vm, sd_bus_error *error)
+int vm_method_require_registered(const VM *vm, sd_bus_error *error)
 {
     return vm->registered ? 0
                           : sd_bus_error_setf(error, VGPU_BUS_ERROR_NOT_REGISTERED,
@@ -139,6 +136,15 @@ static int require_registered(const VM *vm, sd_bus_error *error)
 }
 
 /* ---- Changes --------------------------------------------------------------------------- */
+
+int vm_method_conclude(sd_bus_message *call, const char *name, int r, sd_bus_error *error)
+{
+    return r < 0 ? sd_bus_error_setf(error, VGPU_BUS_ERROR_NOT_KEPT,
+                                     "The change of VM '%s' is in effect, but could not be kept: "
+                                     "%s. The journal says where.",
+                                     name, strerror(-r))
+                 : sd_bus_reply_method_return(call, NULL);
+}
 
 /* Ends a change: reads whether it is to last, makes it, answers. */
 static int vm_method_change(sd_bus_message *call, VM *vm, const VMSettings *settings,
@@ -148,12 +154,12 @@ static int vm_method_change(sd_bus_message *call, VM *vm, const VMSettings *sett
 
     r = sd_bus_message_read(call, "b", &runtime);
     if (r >= 0)
-        r = require_registered(vm, error);
+        r = vm_method_require_registered(vm, error);
     if (r < 0)
         return r;
 
-    vm_registry_change(bus_context(call)->vms, vm, settings, which, runtime);
-    return sd_bus_reply_method_return(call, NULL);
+    r = vm_registry_change(bus_context(call)->vms, vm, settings, which, runtime);
+    return vm_method_conclude(call, vm->name, r, error);
 }
 
 int vm_method_set_priority(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -201,7 +207,7 @@ int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 /* A switch that any known VM has. */
 static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *error,
-                          void (*set)(VMRegistry *, VM *, bool), bool on)
+                          int (*set)(VMRegistry *, VM *, bool), bool on)
 {
     VM *vm = NULL;
     int r;
@@ -210,8 +216,7 @@ static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *er
     if (r <= 0)
         return r < 0 ? r : 1;
 
-    set(bus_context(call)->vms, vm, on);
-    return sd_bus_reply_method_return(call, NULL);
+    return vm_method_conclude(call, vm->name, set(bus_context(call)->vms, vm, on), error);
 }
 
 int vm_method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -236,18 +241,21 @@ int vm_method_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
 
 int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
+    CLEANUP_FREE char *name = NULL;
     VM *vm = NULL;
     int r;
 
     r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
-    r = require_registered(vm, error);
+    r = vm_method_require_registered(vm, error);
     if (r < 0)
         return r;
 
-    vm_registry_remove(bus_context(call)->vms, vm);
-    return sd_bus_reply_method_return(call, NULL);
+    name = strdup(vm->name);
+    if (!name)
+        return -ENOMEM;
+    return vm_method_conclude(call, name, vm_registry_remove(bus_context(call)->vms, vm), error);
 }
 
 int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -268,14 +276,15 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
 static int read_name(sd_bus_message *call, sd_bus_error *error, const char **ret)
 {
     int r = sd_bus_message_read(call, "s", ret);
+    char buffer[VM_NAME_PROBLEM_SIZE];
+    const char *problem;
 
     if (r < 0)
         return r;
-    return vm_name_is_valid(*ret)
-               ? 0
-               : sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_NAME,
-                                   "The name of a VM has 1 to %d bytes and no control characters.",
-                                   VM_NAME_MAX);
+    problem = vm_name_problem(*ret, buffer);
+    return problem ? sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_NAME,
+                                       "A VM cannot have this name: %s.", problem)
+                   : 0;
 }
 
 static int read_uuid(sd_bus_message *call, sd_bus_error *error, uint8_t ret[16])
@@ -300,6 +309,24 @@ static int reply_registered(sd_bus_message *call, const VM *vm)
     CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
 
     return path ? sd_bus_reply_method_return(call, "uo", vm->id, path) : -ENOMEM;
+}
+
+/* Says which VM is in the way, and how to get rid of it. */
+static int vm_method_exists(const VMRegistry *vms, const char *name, const uint8_t uuid[16],
+                            sd_bus_error *error)
+{
+    const VM *vm = vm_registry_find(vms, name);
+    const char *what = vm ? "with another UUID" : "and has this UUID";
+
+    if (!vm)
+        vm = vm_registry_find_by_uuid(vms, uuid);
+    if (!vm->registered)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
+                                 "VM '%s' is known already: its device is connected.", vm->name);
+    return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
+                             "VM '%s' is known already, %s. If it is there no more, "
+                             "\"vgpuctl unregister '%s'\" makes room.",
+                             vm->name, what, vm->name);
 }
 
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -333,9 +360,76 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
 
     r = vm_registry_add(context->vms, name, uuid, &settings, id, &vm);
     if (r == VM_EXISTS)
-        return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
-                                 "VM '%s', or another with its UUID, is known already.", name);
+        return vm_method_exists(context->vms, name, uuid, error);
     if (r == VM_ID_TAKEN)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_ID_TAKEN, "VMID %u is taken.", id);
     return r < 0 ? r : reply_registered(call, vm);
+}
+
+/* ---- The start ----------------------------------------------------------------------------- */
+
+typedef struct Facts {
+    uint32_t leader;     /* 0: not given */
+    const char *problem; /* NULL: not given */
+} Facts;
+
+static int read_problem(sd_bus_message *call, const char *key, sd_bus_error *error,
+                        const char **ret)
+{
+    int r = sd_bus_message_read(call, "v", "s", ret);
+
+    if (r == -ENXIO)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT, "%s takes a sentence.", key);
+    if (r < 0)
+        return r;
+    /* It is shown like a name, so the same holds for it. */
+    return **ret == '\0' || vm_name_is_valid(*ret)
+               ? 0
+               : sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                   "%s has at most %d bytes, and no characters that nobody sees.",
+                                   key, VM_NAME_MAX);
+}
+
+static int read_facts(sd_bus_message *call, sd_bus_error *error, Facts *ret)
+{
+    const char *key;
+    int r = sd_bus_message_enter_container(call, 'a', "{sv}");
+
+    while (r >= 0 && (r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+        r = sd_bus_message_read(call, "s", &key);
+        if (r < 0)
+            return r;
+        if (strcmp(key, "Leader") == 0)
+            r = read_number(call, key, 1, INT32_MAX, error, &ret->leader);
+        else if (strcmp(key, "DeviceProblem") == 0)
+            r = read_problem(call, key, error, &ret->problem);
+        else
+            r = sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT, "There is no fact '%s'.",
+                                  key);
+        if (r >= 0)
+            r = sd_bus_message_exit_container(call);
+    }
+    return r < 0 ? r : sd_bus_message_exit_container(call);
+}
+
+int vm_method_set_started(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    Leader leader = {0};
+    Facts facts = {0};
+    VM *vm = NULL;
+    int r;
+
+    r = vm_method_begin(call, userdata, error, &vm);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    r = read_facts(call, error, &facts);
+    if (r >= 0)
+        r = vm_method_require_registered(vm, error);
+    if (r < 0)
+        return r;
+
+    if (facts.leader != 0)
+        leader = leader_of((pid_t) facts.leader);
+    r = vm_registry_set_started(bus_context(call)->vms, vm, &leader, facts.problem);
+    return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
 }

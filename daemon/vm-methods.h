@@ -28,5 +28,27 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
 
 /* For the Manager's alone. */
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int vm_method_set_started(sd_bus_message *call, void *userdata, sd_bus_error *error);
+
+/* ---- What such handlers are made of ------------------------------------------------------- */
+
+/*
+ * vm_method_begin() - find the VM that a call is about, and ask whether the caller may
+ *
+ * Reads the name from a call of the Manager. Returns 1 with the VM; 0 when the handler is to
+ * return 1 and wait; or a negative errno.
+ */
+int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *error, VM **ret);
+
+/* vm_method_require_registered() - returns 0, or a negative errno with @error set */
+int vm_method_require_registered(const VM *vm, sd_bus_error *error);
+
+/*
+ * vm_method_conclude() - answer a call whose change is made
+ * @r: 0, or the negative errno for which it could not be kept: then the answer is NotKept
+ *
+ * The result is the handler's.
+ */
+int vm_method_conclude(sd_bus_message *call, const char *name, int r, sd_bus_error *error);
 
 #endif

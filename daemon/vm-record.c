@@ -1,204 +1,140 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vm-record.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <ini.h>
-#include <limits.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-bus.h>
-#include <systemd/sd-id128.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 #include "parse.h"
+#include "state-file.h"
 
-#define SUFFIX ".vm"
-
-void vm_record_clear(VMRecord *record)
+static void vm_record_clear(VMRecord *record)
 {
     free(record->name);
-    *record = VM_RECORD_INIT;
-}
-
-/* ---- Names and files ------------------------------------------------------------------- */
-
-/* The name of a file cannot hold every name of a VM, but the escaped form can. */
-static char *escape_name(const char *name)
-{
-    CLEANUP_FREE char *path = NULL;
-
-    return sd_bus_path_encode("/", name, &path) < 0 ? NULL : strdup(path + 1);
-}
-
-/* Returns 0 or a negative errno. */
-static int unescape_name(const char *label, char **ret)
-{
-    char path[PATH_MAX];
-    int r;
-
-    if (snprintf(path, sizeof(path), "/%s", label) >= (int) sizeof(path))
-        return -EBADMSG;
-    r = sd_bus_path_decode(path, "/", ret);
-    return r < 0 ? r : r == 0 ? -EBADMSG : 0;
-}
-
-static int path_of(const char *directory, const char *name, char ret[PATH_MAX])
-{
-    CLEANUP_FREE char *label = escape_name(name);
-
-    if (!label)
-        return -ENOMEM;
-    /* A long name in which every byte is escaped may be too much for a file's. */
-    return snprintf(ret, PATH_MAX, "%s/%s" SUFFIX, directory, label) >= PATH_MAX ? -ENAMETOOLONG
-                                                                                 : 0;
-}
-
-static int write_whole(const char *path, const char *text, bool sync)
-{
-    char temporary[PATH_MAX];
-    ssize_t size = (ssize_t) strlen(text);
-    int fd, r = 0;
-
-    if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int) sizeof(temporary))
-        return -ENAMETOOLONG;
-    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-
-    errno = 0;
-    if (write(fd, text, (size_t) size) != size || (sync && fsync(fd) < 0))
-        r = errno ? -errno : -EIO;
-    close(fd);
-    if (r >= 0 && rename(temporary, path) < 0)
-        r = -errno;
-    if (r < 0)
-        (void) unlink(temporary);
-    return r;
-}
-
-int vm_record_remove(const char *directory, const char *name)
-{
-    char path[PATH_MAX];
-    int r = path_of(directory, name, path);
-
-    if (r < 0)
-        return r;
-    return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+    free(record->device_problem);
+    *record = (VMRecord){0};
 }
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-static bool read_id128(const char *value, uint8_t ret[16])
-{
-    sd_id128_t id;
+typedef struct Reader {
+    VMRecord record;
+    unsigned which; /* the set of settings that is there */
+    int error;      /* what is wrong with the file */
+} Reader;
 
-    if (sd_id128_from_string(value, &id) < 0)
-        return false;
-    memcpy(ret, id.bytes, sizeof(id.bytes));
-    return true;
+static void reader_clear(Reader *reader)
+{
+    vm_record_clear(&reader->record);
 }
 
-static bool read_setting(VMSettings *settings, const char *name, const char *value, unsigned *which)
-{
-    const VMSetting *setting = vm_setting_find(name);
-
-    if (!setting || vm_setting_parse(setting, value, settings) < 0)
-        return false;
-    *which |= VM_SETTING_BIT(setting - vm_settings);
-    return true;
-}
-
-static bool read_registration(VMRecord *record, const char *name, const char *value)
+static int read_registration(VMRecord *record, const char *name, const char *value)
 {
     if (strcmp(name, "Name") == 0 && !record->name)
-        return unescape_name(value, &record->name) == 0;
+        return state_file_unescape(value, &record->name);
     if (strcmp(name, "UUID") == 0)
-        return read_id128(value, record->uuid);
+        return state_file_parse_id128(value, record->uuid) ? 0 : -EBADMSG;
     if (strcmp(name, "VMID") == 0)
-        return parse_u32(value, 0, UINT32_MAX, &record->id) == 0;
+        return parse_u32(value, 0, UINT32_MAX, &record->id);
+    if (strcmp(name, "Resume") == 0) {
+        record->claimed = state_file_parse_id128(value, record->resume);
+        return record->claimed ? 0 : -EBADMSG;
+    }
+    if (strcmp(name, "Leader") == 0)
+        return parse_u32(value, 1, INT_MAX, (uint32_t *) &record->leader.pid);
+    if (strcmp(name, "LeaderInode") == 0)
+        return parse_u64(value, 0, UINT64_MAX, &record->leader.inode);
+    if (strcmp(name, "DeviceProblem") == 0 && !record->device_problem)
+        return state_file_unescape(value, &record->device_problem);
     if (strcmp(name, "Paused") == 0)
         record->paused = value[0] == 'y';
     else if (strcmp(name, "Quarantined") == 0)
         record->quarantined = value[0] == 'y';
-    else if (strcmp(name, "Resume") == 0)
-        return record->claimed = read_id128(value, record->resume);
     else
-        return false;
-    return true;
-}
-
-static int on_key(void *userdata, const char *section, const char *name, const char *value)
-{
-    VMRecord *record = userdata;
-    unsigned ignored = 0;
-
-    if (strcmp(section, "Registration") == 0)
-        return read_registration(record, name, value);
-    if (strcmp(section, "Configured") == 0)
-        return read_setting(&record->configured, name, value, &ignored);
-    if (strcmp(section, "Settings") == 0)
-        return read_setting(&record->settings, name, value, &record->which);
+        return -EBADMSG;
     return 0;
 }
 
-static int read_file(const char *path, VMRecord *ret)
+static void record_on_setting(void *userdata, unsigned line, const char *section, const char *name,
+                              const char *value)
 {
-    int r;
+    Reader *reader = userdata;
+    VMRecord *record = &reader->record;
+    unsigned ignored = 0;
+    int r = -EBADMSG;
 
-    vm_settings_init(&ret->configured);
-    vm_settings_init(&ret->settings);
-    r = ini_parse(path, on_key, ret);
-    if (r == -1)
-        return errno == ENOENT ? 1 : -errno;
-    return r == 0 ? 0 : -EBADMSG;
+    (void) line;
+
+    if (section && strcmp(section, "Registration") == 0)
+        r = read_registration(record, name, value);
+    else if (section && strcmp(section, "Configured") == 0 &&
+             state_file_parse_setting(name, value, &record->configured, &ignored))
+        r = 0;
+    else if (section && strcmp(section, "Settings") == 0 &&
+             state_file_parse_setting(name, value, &record->settings, &reader->which))
+        r = 0;
+    if (reader->error == 0)
+        reader->error = r;
 }
 
-int vm_record_read(const char *directory, const char *name, VMRecord *ret)
+static void record_on_other(void *userdata, unsigned line, const char *reason)
 {
-    char path[PATH_MAX];
-    int r = path_of(directory, name, path);
+    Reader *reader = userdata;
 
-    return r < 0 ? r : read_file(path, ret);
+    (void) line, (void) reason;
+
+    reader->error = -EBADMSG;
 }
 
 /* A mediator that did not know a newer setting has not written it. */
-static bool has_what_is_always_kept(const VMRecord *record)
+static bool has_what_is_always_kept(unsigned which)
 {
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
-        if (vm_settings[i].flags & VM_SETTING_ALWAYS_KEPT && !(record->which & VM_SETTING_BIT(i)))
+        if (vm_settings[i].flags & VM_SETTING_ALWAYS_KEPT && !(which & VM_SETTING_BIT(i)))
             return false;
     return true;
 }
 
-static bool is_registration(const VMRecord *record)
+static bool is_registration(const Reader *reader)
 {
     static const uint8_t none[16];
 
-    return record->name && memcmp(record->uuid, none, sizeof(none)) != 0 &&
-           has_what_is_always_kept(record);
+    return reader->record.name && memcmp(reader->record.uuid, none, sizeof(none)) != 0 &&
+           has_what_is_always_kept(reader->which);
 }
 
-static int is_record(const struct dirent *entry)
+static int read_record(const char *path, Reader *reader)
 {
-    size_t size = strlen(entry->d_name);
-
-    return size > strlen(SUFFIX) && strcmp(entry->d_name + size - strlen(SUFFIX), SUFFIX) == 0;
-}
-
-static int read_entry(const char *directory, const char *entry, char path[PATH_MAX], VMRecord *ret)
-{
+    static const SettingsFileHandler handler = {
+        .setting = record_on_setting,
+        .other = record_on_other,
+    };
     int r;
 
-    if (snprintf(path, PATH_MAX, "%s/%s", directory, entry) >= PATH_MAX)
-        return -ENAMETOOLONG;
-    r = read_file(path, ret);
-    if (r < 0)
-        return r;
-    return r > 0 ? -ENOENT : is_registration(ret) ? 0 : -EBADMSG;
+    vm_settings_init(&reader->record.configured);
+    vm_settings_init(&reader->record.settings);
+    r = state_file_read(path, &handler, reader);
+    if (r != 0)
+        return r < 0 ? r : -ENOENT;
+    return reader->error < 0 ? reader->error : is_registration(reader) ? 0 : -EBADMSG;
+}
+
+typedef struct Each {
+    void (*handler)(void *userdata, const char *path, const VMRecord *record, int error);
+    void *userdata;
+} Each;
+
+static void record_on_file(void *userdata, const char *path, const char *entry)
+{
+    CLEANUP(reader_clear) Reader reader = {0};
+    const Each *each = userdata;
+    int r = read_record(path, &reader);
+
+    (void) entry;
+
+    each->handler(each->userdata, path, r < 0 ? NULL : &reader.record, r);
 }
 
 void vm_record_read_all(const char *directory,
@@ -206,90 +142,63 @@ void vm_record_read_all(const char *directory,
                                         int error),
                         void *userdata)
 {
-    struct dirent **entries;
-    int n = scandir(directory, &entries, is_record, alphasort);
+    Each each = {.handler = handler, .userdata = userdata};
+    int r = state_file_for_each(directory, record_on_file, &each);
 
-    if (n < 0)
-        return;
-    for (int i = 0; i < n; i++) {
-        CLEANUP(vm_record_clear) VMRecord record = VM_RECORD_INIT;
-        char path[PATH_MAX];
-        int r = read_entry(directory, entries[i]->d_name, path, &record);
-
-        handler(userdata, path, r < 0 ? NULL : &record, r);
-        free(entries[i]);
-    }
-    free(entries);
+    if (r < 0)
+        handler(userdata, directory, NULL, r);
 }
 
 /* ---- Writing ------------------------------------------------------------------------------ */
 
-static void print_settings(FILE *f, const char *section, const VMSettings *settings, unsigned which)
+static void print_leader(FILE *f, const Leader *leader)
 {
-    char text[VM_SETTING_TEXT_SIZE];
-
-    fprintf(f, "[%s]\n", section);
-    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
-        if (which & VM_SETTING_BIT(i))
-            fprintf(f, "%s=%s\n", vm_settings[i].name,
-                    vm_setting_print(&vm_settings[i], settings, text));
+    if (leader->pid != 0)
+        fprintf(f, "Leader=%d\nLeaderInode=%" PRIu64 "\n", (int) leader->pid, leader->inode);
 }
 
-static void print_id128(FILE *f, const char *key, const uint8_t bytes[16])
+static void print_registration(FILE *f, const char *name, const char *problem,
+                               const VMRecord *record)
 {
-    sd_id128_t id;
-
-    memcpy(id.bytes, bytes, sizeof(id.bytes));
-    fprintf(f, "%s=" SD_ID128_FORMAT_STR "\n", key, SD_ID128_FORMAT_VAL(id));
-}
-
-static void print_registration(FILE *f, const char *label, const VMRecord *record)
-{
-    fprintf(f, "[Registration]\nName=%s\n", label);
-    print_id128(f, "UUID", record->uuid);
+    fprintf(f, "[Registration]\nName=%s\n", name);
+    state_file_print_id128(f, "UUID", record->uuid);
     fprintf(f, "VMID=%u\n", record->id);
     fprintf(f, "Paused=%s\nQuarantined=%s\n", record->paused ? "yes" : "no",
             record->quarantined ? "yes" : "no");
     if (record->claimed)
-        print_id128(f, "Resume", record->resume);
+        state_file_print_id128(f, "Resume", record->resume);
+    print_leader(f, &record->leader);
+    if (record->device_problem)
+        fprintf(f, "DeviceProblem=%s\n", problem);
 }
 
-int vm_record_write_registration(const char *directory, const VMRecord *record)
+int vm_record_write(const char *directory, const VMRecord *record)
 {
-    CLEANUP_FREE char *label = escape_name(record->name), *text = NULL;
+    CLEANUP_FREE char *name = state_file_escape(record->name), *text = NULL;
+    CLEANUP_FREE char *problem =
+        state_file_escape(record->device_problem ? record->device_problem : "");
     char path[PATH_MAX];
     size_t size;
-    FILE *f = label ? open_memstream(&text, &size) : NULL;
+    FILE *f = name && problem ? open_memstream(&text, &size) : NULL;
     int r;
 
     if (!f)
         return -ENOMEM;
-    print_registration(f, label, record);
-    print_settings(f, "Configured", &record->configured, VM_SETTINGS_ALL);
-    print_settings(f, "Settings", &record->settings, VM_SETTINGS_ALL);
+    print_registration(f, name, problem, record);
+    state_file_print_settings(f, "Configured", &record->configured, VM_SETTINGS_ALL);
+    state_file_print_settings(f, "Settings", &record->settings, VM_SETTINGS_ALL);
     /* Without memory for the last of it, glibc frees the text and reports no error. */
     if (fclose(f) != 0 || !text)
         return -ENOMEM;
 
-    r = path_of(directory, record->name, path);
-    return r < 0 ? r : write_whole(path, text, false);
+    r = state_file_path(directory, record->uuid, path);
+    return r < 0 ? r : state_file_write(path, text, false);
 }
 
-int vm_record_write_settings(const char *directory, const char *name, const VMRecord *record)
+int vm_record_remove(const char *directory, const uint8_t uuid[16])
 {
-    CLEANUP_FREE char *text = NULL;
     char path[PATH_MAX];
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    int r;
+    int r = state_file_path(directory, uuid, path);
 
-    if (!f)
-        return -ENOMEM;
-    print_settings(f, "Settings", &record->settings, record->which);
-    /* Without memory for the last of it, glibc frees the text and reports no error. */
-    if (fclose(f) != 0 || !text)
-        return -ENOMEM;
-
-    r = path_of(directory, name, path);
-    return r < 0 ? r : write_whole(path, text, true);
+    return r < 0 ? r : state_file_remove(path);
 }

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cleanup.h"
+#include "state-file.h"
+#include "vm-name.h"
 #include "vm-record.h"
 
 /* ---- Finding ------------------------------------------------------------------------ */
@@ -40,8 +41,9 @@ static VMList *vm_registry_bucket_of(const VMRegistry *registry, unsigned index,
         return vm->registered ? vm_registry_bucket(registry, index, vm->uuid, sizeof(vm->uuid))
                               : NULL;
     case VM_BY_PID:
-        return vm->leader ? vm_registry_bucket(registry, index, &vm->leader, sizeof(vm->leader))
-                          : NULL;
+        return vm->leader.pid
+                   ? vm_registry_bucket(registry, index, &vm->leader.pid, sizeof(vm->leader.pid))
+                   : NULL;
     default:
         assert(false);
         return NULL;
@@ -97,7 +99,7 @@ VM *vm_registry_find_by_pid(const VMRegistry *registry, pid_t pid)
     TAILQ_FOREACH(vm, vm_registry_bucket(registry, VM_BY_PID, &pid, sizeof(pid)),
                   index_link[VM_BY_PID])
     {
-        if (vm->leader == pid)
+        if (vm->leader.pid == pid)
             return vm;
     }
     return NULL;
@@ -118,13 +120,9 @@ VM *vm_registry_find_by_uuid(const VMRegistry *registry, const uint8_t uuid[16])
 
 /* ---- What is kept ----------------------------------------------------------------------- */
 
-static void vm_log_not_kept(const VM *vm, int error)
-{
-    log_context(LOG_ERR, &vm->client.log, "cannot keep the state of VM %s: %s", vm->name,
-                strerror(-error));
-}
-
-static void vm_registry_save(const VMRegistry *registry, const VM *vm)
+/* Keeps a registration as it is now. A mediator without a directory keeps none, and says so in its
+ * manual. Returns 0, or a negative errno after a line in the log. */
+static int vm_registry_save(const VMRegistry *registry, const VM *vm)
 {
     VMRecord record = {
         .name = vm->name,
@@ -134,72 +132,66 @@ static void vm_registry_save(const VMRegistry *registry, const VM *vm)
         .paused = vm->paused,
         .quarantined = vm->quarantined,
         .claimed = vm->claimed,
+        .leader = vm->leader,
+        .device_problem = vm->device_problem,
     };
     int r;
 
     if (!registry->runtime_directory || !vm->registered)
-        return;
+        return 0;
     memcpy(record.uuid, vm->uuid, sizeof(record.uuid));
     memcpy(record.resume, vm->resume, sizeof(record.resume));
-    r = vm_record_write_registration(registry->runtime_directory, &record);
+    r = vm_record_write(registry->runtime_directory, &record);
     if (r < 0)
-        vm_log_not_kept(vm, r);
+        log_context(LOG_ERR, &vm->client.log,
+                    "cannot keep the registration of VM %s in %s, so the next start of the "
+                    "service may not know it: %s",
+                    vm->name, registry->runtime_directory, strerror(-r));
+    return r;
 }
 
-static void vm_registry_remove_record(const char *directory, const VM *vm)
-{
-    int r = vm_record_remove(directory, vm->name);
-
-    if (r < 0)
-        log_context(LOG_ERR, &vm->client.log, "cannot remove what is kept in %s of VM %s: %s",
-                    directory, vm->name, strerror(-r));
-}
-
-static void vm_registry_read_lasting(const VMRegistry *registry, const char *name, VMRecord *ret)
+static int vm_registry_remove_record(const VMRegistry *registry, const VM *vm)
 {
     int r;
 
-    if (!registry->state_directory)
-        return;
-    r = vm_record_read(registry->state_directory, name, ret);
-    if (r < 0 && r != -ENAMETOOLONG)
-        log_errno(r, "cannot use what is kept in %s of VM %s", registry->state_directory, name);
-}
-
-/* Puts on @settings what lasts for this name. */
-static void vm_registry_add_lasting(const VMRegistry *registry, const char *name,
-                                    VMSettings *settings)
-{
-    CLEANUP(vm_record_clear) VMRecord record = VM_RECORD_INIT;
-
-    vm_registry_read_lasting(registry, name, &record);
-    if (record.which & VM_SETTING_BIT(VM_SETTING_POOL) &&
-        !pools_find(registry->pools, (unsigned char) record.settings.pool))
-        record.which &= ~VM_SETTING_BIT(VM_SETTING_POOL);
-    vm_settings_take(settings, &record.settings, record.which);
-}
-
-/* Makes some of a VM's settings last. One that equals what the VM is configured with stops to. */
-static void vm_registry_save_lasting(const VMRegistry *registry, const VM *vm, unsigned which)
-{
-    CLEANUP(vm_record_clear) VMRecord record = VM_RECORD_INIT;
-    int r;
-
-    if (!registry->state_directory)
-        return;
-
-    vm_registry_read_lasting(registry, vm->name, &record);
-    record.which &= ~which;
-    record.which |= vm_settings_differ(&vm->settings, &vm->configured) & which;
-    if (record.which == 0) {
-        vm_registry_remove_record(registry->state_directory, vm);
-        return;
-    }
-
-    vm_settings_take(&record.settings, &vm->settings, which);
-    r = vm_record_write_settings(registry->state_directory, vm->name, &record);
+    if (!registry->runtime_directory || !vm->registered)
+        return 0;
+    r = vm_record_remove(registry->runtime_directory, vm->uuid);
     if (r < 0)
-        vm_log_not_kept(vm, r);
+        log_context(LOG_ERR, &vm->client.log,
+                    "cannot remove the registration of VM %s from %s, so the next start of the "
+                    "service will know it again: %s",
+                    vm->name, registry->runtime_directory, strerror(-r));
+    return r;
+}
+
+/* What a VM gets that is registered with @configured. */
+static VMSettings vm_registry_settings(VMRegistry *registry, const char *name,
+                                       const uint8_t uuid[16], const VMSettings *configured)
+{
+    VMSettings wanted = *configured;
+
+    (void) vm_overrides_apply(&registry->overrides, uuid, name, &wanted);
+    if (!pools_find(registry->pools, (unsigned char) wanted.pool))
+        wanted.pool = configured->pool;
+    return wanted;
+}
+
+/* Makes some of a VM's settings last. Those that are as configured stop to. */
+static int vm_registry_save_lasting(VMRegistry *registry, const VM *vm, unsigned which)
+{
+    int r = vm_overrides_set(&registry->overrides, vm->uuid, vm->name, &vm->settings,
+                             &vm->configured, which);
+
+    if (r < 0)
+        log_context(LOG_ERR, &vm->client.log,
+                    "cannot keep the settings of VM %s in %s, so its next registration undoes "
+                    "them: %s",
+                    vm->name,
+                    registry->overrides.directory ? registry->overrides.directory
+                                                  : "$STATE_DIRECTORY",
+                    strerror(-r));
+    return r;
 }
 
 /* ---- Coming and going ------------------------------------------------------------------- */
@@ -224,7 +216,7 @@ static void vm_registry_forget(VMRegistry *registry, VM *vm)
     vm_free(vm);
 }
 
-/* The pool of registered VMs exists. */
+/* A pool that does not exist is that of a VM that was kept, whose pool is not configured now. */
 static void vm_registry_apply(VMRegistry *registry, VM *vm, const VMSettings *settings)
 {
     bool moves = vm->settings.pool != settings->pool;
@@ -243,21 +235,39 @@ static uint32_t vm_registry_free_id(const VMRegistry *registry)
     return id;
 }
 
+/* A VM that is not connected, and whose process has ended, is one whose end nobody has told of: it
+ * does not keep another from its name or UUID. Returns what is left of @vm. */
+static VM *vm_registry_make_way(VMRegistry *registry, VM *vm)
+{
+    if (!vm || !vm->registered || vm->connection || !leader_has_ended(&vm->leader))
+        return vm;
+
+    log_context(LOG_NOTICE, &vm->client.log,
+                "VM %s is forgotten for another with its name or UUID: its process %d has ended",
+                vm->name, (int) vm->leader.pid);
+    (void) vm_registry_remove(registry, vm);
+    return NULL;
+}
+
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
                     const VMSettings *settings, uint32_t id, VM **ret)
 {
     VM *vm = vm_registry_find(registry, name),
-       *same_uuid = vm_registry_find_by_uuid(registry, uuid),
-       *same_id = id ? vm_registry_find_by_id(registry, id) : NULL;
-    VMSettings wanted = *settings;
+       *same_uuid = vm_registry_find_by_uuid(registry, uuid), *same_id;
+    VMSettings wanted;
     int r;
 
+    if (same_uuid != vm) {
+        vm = vm_registry_make_way(registry, vm);
+        same_uuid = vm_registry_make_way(registry, same_uuid);
+    }
+    same_id = id ? vm_registry_find_by_id(registry, id) : NULL;
     if (same_uuid != vm || (vm && !vm->registered))
         return VM_EXISTS;
     if (same_id && same_id != vm)
         return VM_ID_TAKEN;
 
-    vm_registry_add_lasting(registry, name, &wanted);
+    wanted = vm_registry_settings(registry, name, uuid, settings);
     if (vm) {
         vm_configure(vm, settings);
         vm_registry_apply(registry, vm, &wanted);
@@ -271,25 +281,27 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
         memcpy(vm->uuid, uuid, sizeof(vm->uuid));
         vm_registry_insert(registry, vm);
     }
-    vm_registry_save(registry, vm);
+    /* A failure is in the log. The VM is known all the same. */
+    (void) vm_registry_save(registry, vm);
 
     *ret = vm;
     return 0;
 }
 
-void vm_registry_remove(VMRegistry *registry, VM *vm)
+int vm_registry_remove(VMRegistry *registry, VM *vm)
 {
-    if (registry->runtime_directory && vm->registered)
-        vm_registry_remove_record(registry->runtime_directory, vm);
+    int r = vm_registry_remove_record(registry, vm);
+
     vm_registry_unindex(registry, VM_BY_UUID, vm);
     vm->registered = false;
     if (vm->connection) {
         vm_hang_up(vm); /* and this is the end of a VM that is not registered */
-        return;
+        return r;
     }
 
     vm_drop_queued(vm, VGPU_ERROR_NONE);
     vm_registry_forget(registry, vm);
+    return r;
 }
 
 int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, uint8_t priority,
@@ -320,7 +332,19 @@ void vm_registry_attach(VMRegistry *registry, VM *vm, Connection *connection, pi
     vm_registry_unindex(registry, VM_BY_PID, vm);
     vm_attach(vm, connection, leader, hang_up, userdata);
     vm_registry_index(registry, VM_BY_PID, vm);
-    vm_registry_save(registry, vm);
+    (void) vm_registry_save(registry, vm);
+}
+
+int vm_registry_set_started(VMRegistry *registry, VM *vm, const Leader *leader, const char *problem)
+{
+    int r;
+
+    vm_registry_unindex(registry, VM_BY_PID, vm);
+    r = vm_set_started(vm, leader, problem);
+    vm_registry_index(registry, VM_BY_PID, vm);
+    if (r >= 0)
+        (void) vm_registry_save(registry, vm);
+    return r;
 }
 
 void vm_registry_detach(VMRegistry *registry, VM *vm)
@@ -332,37 +356,83 @@ void vm_registry_detach(VMRegistry *registry, VM *vm)
 
 /* ---- An administrator's changes ------------------------------------------------------------ */
 
-void vm_registry_change(VMRegistry *registry, VM *vm, const VMSettings *settings, unsigned which,
-                        bool runtime)
+/* Gives a VM a set of settings, and keeps its registration. */
+static int vm_registry_take(VMRegistry *registry, VM *vm, const VMSettings *settings,
+                            unsigned which)
 {
     VMSettings wanted = vm->settings;
 
     vm_settings_take(&wanted, settings, which);
     vm_registry_apply(registry, vm, &wanted);
-    vm_registry_save(registry, vm);
-    if (!runtime)
-        vm_registry_save_lasting(registry, vm, which);
+    return vm_registry_save(registry, vm);
 }
 
-void vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused)
+int vm_registry_change(VMRegistry *registry, VM *vm, const VMSettings *settings, unsigned which,
+                       bool runtime)
 {
-    bool changes = vm->paused != paused;
+    int r = vm_registry_take(registry, vm, settings, which),
+        q = runtime ? 0 : vm_registry_save_lasting(registry, vm, which);
 
+    return r < 0 ? r : q;
+}
+
+int vm_registry_configure(VMRegistry *registry, VM *vm, const VMSettings *configured,
+                          unsigned which)
+{
+    VMSettings wanted = vm->configured;
+    int r, q;
+
+    vm_settings_take(&wanted, configured, which);
+    vm_configure(vm, &wanted);
+    r = vm_registry_take(registry, vm, configured, which);
+    q = vm_registry_save_lasting(registry, vm, which); /* they are as configured */
+    return r < 0 ? r : q;
+}
+
+int vm_registry_revert(VMRegistry *registry, VM *vm, unsigned which)
+{
+    return vm_registry_configure(registry, vm, &vm->configured, which);
+}
+
+int vm_registry_revert_absent(VMRegistry *registry, const char *text, unsigned which)
+{
+    VMOverride *o = vm_overrides_find_next(&registry->overrides, NULL, text), *next;
+    int r = 1;
+
+    for (; o; o = next) {
+        int q;
+
+        next = vm_overrides_find_next(&registry->overrides, o, text);
+        /* A VM that is known by another name now has it. */
+        if (!o->by_name && vm_registry_find_by_uuid(registry, o->uuid))
+            continue;
+        q = vm_overrides_drop(&registry->overrides, o, which);
+        if (q < 0)
+            log_errno(q, "cannot drop the settings that are kept for %s", text);
+        r = r < 0 ? r : q;
+    }
+    return r;
+}
+
+int vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused)
+{
+    int r;
+
+    if (vm->paused == paused)
+        return 0;
     vm_set_paused(vm, paused);
-    if (!changes)
-        return;
-    vm_registry_save(registry, vm);
+    r = vm_registry_save(registry, vm);
     if (!paused)
         pools_dispatch(registry->pools);
+    return r;
 }
 
-void vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined)
+int vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined)
 {
-    bool changes = vm->quarantined != quarantined;
-
+    if (vm->quarantined == quarantined)
+        return 0;
     vm_set_quarantined(vm, quarantined);
-    if (changes)
-        vm_registry_save(registry, vm);
+    return vm_registry_save(registry, vm);
 }
 
 /* ---- The registry --------------------------------------------------------------------------- */
@@ -380,7 +450,7 @@ void vm_registry_init(VMRegistry *registry, Pools *pools, const Config *config)
     registry->pools = pools;
     registry->config = config;
     registry->runtime_directory = directory_of("RUNTIME_DIRECTORY");
-    registry->state_directory = directory_of("STATE_DIRECTORY");
+    vm_overrides_init(&registry->overrides, directory_of("STATE_DIRECTORY"));
     TAILQ_INIT(&registry->list);
     for (unsigned i = 0; i < VM_N_INDEXES; i++)
         for (unsigned k = 0; k < VM_REGISTRY_BUCKETS; k++)
@@ -392,8 +462,6 @@ static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
     VM *vm = NULL;
     int r;
 
-    if (!pools_find(registry->pools, (unsigned char) record->settings.pool))
-        return -ENODEV;
     if (!vm_name_is_valid(record->name))
         return -EBADMSG;
     r = vm_registry_add(registry, record->name, record->uuid, &record->configured, record->id, &vm);
@@ -403,24 +471,52 @@ static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
     vm->claimed = record->claimed;
     memcpy(vm->resume, record->resume, sizeof(vm->resume));
     vm_registry_apply(registry, vm, &record->settings);
+    r = vm_registry_set_started(registry, vm, &record->leader, record->device_problem);
+    if (r < 0)
+        return r;
     vm_set_quarantined(vm, record->quarantined);
     vm_set_paused(vm, record->paused);
-    vm_registry_save(registry, vm);
-    return 0;
+    if (!pools_find(registry->pools, (unsigned char) vm->settings.pool))
+        log_context(LOG_WARNING, &vm->client.log,
+                    "pool %c of VM %s is not configured: until it is, requests of the VM are "
+                    "answered with INVALID_POOL",
+                    vm->settings.pool, vm->name);
+    return vm_registry_save(registry, vm);
+}
+
+/* An earlier mediator's file is named after the VM. */
+static void vm_registry_remove_old_file(const VMRegistry *registry, const char *path,
+                                        const VMRecord *record)
+{
+    char own[PATH_MAX];
+    int r = state_file_path(registry->runtime_directory, record->uuid, own);
+
+    if (r >= 0 && strcmp(path, own) != 0)
+        r = state_file_remove(path);
+    if (r < 0)
+        log_errno(r, "cannot remove the old registration %s", path);
 }
 
 static void vm_registry_on_record(void *userdata, const char *path, const VMRecord *record,
                                   int error)
 {
     VMRegistry *registry = userdata;
-    int r = record ? vm_registry_restore(registry, record) : error;
+    int r = error;
 
+    /* Those that are known were read from a file by UUID, which is newer. */
+    if (record)
+        r = vm_registry_find_by_uuid(registry, record->uuid)
+                ? 0
+                : vm_registry_restore(registry, record);
     if (r < 0)
-        log_errno(r, "cannot take over the registration %s", path);
+        log_error("cannot take over the registration %s: %s", path, settings_file_strerror(r));
+    else
+        vm_registry_remove_old_file(registry, path, record);
 }
 
 void vm_registry_load(VMRegistry *registry)
 {
+    vm_overrides_load(&registry->overrides);
     if (registry->runtime_directory)
         vm_record_read_all(registry->runtime_directory, vm_registry_on_record, registry);
 }
@@ -432,4 +528,5 @@ void vm_registry_clear(VMRegistry *registry)
     registry->observer = (VMObserver){0};
     while ((vm = TAILQ_FIRST(&registry->list)))
         vm_registry_forget(registry, vm);
+    vm_overrides_clear(&registry->overrides);
 }

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "pools.h"
+#include "vm-overrides.h"
 #include "vm.h"
 
 #define VM_REGISTRY_BUCKETS 1024u
@@ -27,7 +28,7 @@ typedef struct VMRegistry {
     unsigned n;
     VMList index[VM_N_INDEXES][VM_REGISTRY_BUCKETS];
     const char *runtime_directory; /* of registrations; NULL: they are not kept */
-    const char *state_directory;   /* of what an administrator made last; NULL: it is not kept */
+    VMOverrides overrides;         /* what an administrator made last */
 } VMRegistry;
 
 /*
@@ -54,7 +55,7 @@ VM *vm_registry_find_by_uuid(const VMRegistry *registry, const uint8_t uuid[16])
 
 /* Outcomes of vm_registry_add() beside 0. */
 enum {
-    VM_EXISTS = 1, /* the name has another UUID, or the UUID another name */
+    VM_EXISTS = 1, /* the name has another UUID, or the UUID another name, and that VM is there */
     VM_ID_TAKEN = 2,
 };
 
@@ -65,14 +66,18 @@ enum {
  * @settings: the pool exists; the rest is in range
  * @id: the number it shall have, or 0 for one that is free
  *
- * What the administrator made last for this name goes on top of @settings.
+ * A VM with this name or this UUID, not both, gives way where its process is known to have ended.
+ * What the administrator made last for this UUID goes on top of @settings. A registration that
+ * cannot be kept is a line in the log: the VM is known all the same.
+ *
  * Returns 0, VM_EXISTS, VM_ID_TAKEN or -ENOMEM.
  */
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
                     const VMSettings *settings, uint32_t id, VM **ret);
 
-/* vm_registry_remove() - hang up, drop what is queued, and forget the VM, which is gone then */
-void vm_registry_remove(VMRegistry *registry, VM *vm);
+/* vm_registry_remove() - hang up, drop what is queued, and forget the VM, which is gone then.
+ * Returns 0, or a negative errno when it is still kept on disk */
+int vm_registry_remove(VMRegistry *registry, VM *vm);
 
 /*
  * vm_registry_add_unregistered() - a VM for a connection that nobody announced
@@ -89,19 +94,49 @@ int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, u
 void vm_registry_attach(VMRegistry *registry, VM *vm, Connection *connection, pid_t leader,
                         void (*hang_up)(VM *vm, void *userdata), void *userdata);
 
+/* vm_registry_set_started() - as vm_set_started(), and kept, if that can be */
+int vm_registry_set_started(VMRegistry *registry, VM *vm, const Leader *leader,
+                            const char *problem);
+
 /* vm_registry_detach() - as vm_detach(); a VM that is not registered is gone then */
 void vm_registry_detach(VMRegistry *registry, VM *vm);
 
 /*
+ * The functions below have done what they are for in any case. They return 0, or a negative errno,
+ * after a line in the log, when it could not be kept.
+ */
+
+/*
  * vm_registry_change() - an administrator's change
  * @which: a set of settings, to take from @settings
- * @runtime: false: it holds for later registrations of this name too
+ * @runtime: false: it holds for later registrations of this UUID too
  */
-void vm_registry_change(VMRegistry *registry, VM *vm, const VMSettings *settings, unsigned which,
-                        bool runtime);
+int vm_registry_change(VMRegistry *registry, VM *vm, const VMSettings *settings, unsigned which,
+                       bool runtime);
 
-/* vm_registry_set_paused(), vm_registry_set_quarantined() - as those of vm.h, and kept */
-void vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused);
-void vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined);
+/*
+ * vm_registry_configure() - the VM's definition has other values for a set of settings now
+ *
+ * They take effect at once. What was made last for them before is dropped.
+ */
+int vm_registry_configure(VMRegistry *registry, VM *vm, const VMSettings *configured,
+                          unsigned which);
+
+/* vm_registry_revert() - go back to what a set of settings is configured with, and drop what was
+ * made last for them */
+int vm_registry_revert(VMRegistry *registry, VM *vm, unsigned which);
+
+/*
+ * vm_registry_revert_absent() - drop a set of settings that were made last for VMs that are not
+ * known
+ * @text: a UUID, or the name that such VMs had last
+ *
+ * Returns 0; 1 when nothing is kept for one; or a negative errno when something still is.
+ */
+int vm_registry_revert_absent(VMRegistry *registry, const char *text, unsigned which);
+
+/* vm_registry_set_paused(), vm_registry_set_quarantined() - as those of vm.h */
+int vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused);
+int vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined);
 
 #endif

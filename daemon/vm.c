@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "container-of.h"
 
@@ -55,24 +56,6 @@ static void vm_tell_watchers(VM *vm)
 
 /* ---- Beginning and end ------------------------------------------------------------------ */
 
-/* Strings from D-Bus are UTF-8 already. Control characters are the bytes
- * below 0x20, 0x7f, and U+0080 to U+009f, which are 0xc2 and one more byte. */
-bool vm_name_is_valid(const char *name)
-{
-    size_t size = strlen(name);
-
-    if (size == 0 || size > VM_NAME_MAX)
-        return false;
-
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char) name[i];
-
-        if (c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char) name[i + 1] < 0xa0))
-            return false;
-    }
-    return true;
-}
-
 int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMObserver *observer,
            VM **ret)
 {
@@ -101,6 +84,7 @@ int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMOb
 static void vm_free_now(VM *vm)
 {
     free(vm->name);
+    free(vm->device_problem);
     free(vm);
 }
 
@@ -121,6 +105,34 @@ void vm_free(VM *vm)
 
 /* ---- Its device ----------------------------------------------------------------------- */
 
+/* One whose device connects has one. */
+static void vm_clear_device_problem(VM *vm)
+{
+    if (!vm->device_problem)
+        return;
+    free(TAKE_PTR(vm->device_problem));
+    vm_changed(vm, "DeviceProblem");
+}
+
+int vm_set_started(VM *vm, const Leader *leader, const char *problem)
+{
+    char *copy = problem && *problem ? strdup(problem) : NULL;
+
+    if (problem && *problem && !copy)
+        return -ENOMEM;
+
+    if (problem) {
+        free(vm->device_problem);
+        vm->device_problem = copy;
+        vm_changed(vm, "DeviceProblem");
+    }
+    if (leader->pid != 0 && !vm->connection) {
+        vm->leader = *leader;
+        vm_changed(vm, "LeaderPID");
+    }
+    return 0;
+}
+
 void vm_attach(VM *vm, Connection *connection, pid_t leader,
                void (*hang_up)(VM *vm, void *userdata), void *userdata)
 {
@@ -128,7 +140,9 @@ void vm_attach(VM *vm, Connection *connection, pid_t leader,
     vm->connection = connection;
     vm->hang_up = hang_up;
     vm->hang_up_userdata = userdata;
-    vm->leader = vm->client.log.peer_pid = leader;
+    vm->leader = leader_of(leader);
+    vm->client.log.peer_pid = leader;
+    vm_clear_device_problem(vm);
 
     if (vm->registered) {
         /* Never short for 16 bytes, and cannot fail once the pool is initialized. */
@@ -193,10 +207,10 @@ void vm_apply(VM *vm, const VMSettings *settings, Pool *pool)
 {
     unsigned changed = vm_settings_differ(&vm->settings, settings);
 
-    assert(pool && pool->name == settings->pool);
+    assert(!pool || pool->name == settings->pool);
     vm->settings = *settings;
     sched_client_set_limit(&vm->client.sched, settings->queue_limit);
-    if (changed & VM_SETTING_BIT(VM_SETTING_POOL))
+    if (changed & VM_SETTING_BIT(VM_SETTING_POOL) && pool)
         sched_client_move(&vm->client.sched, &pool->queue.scheduler);
     if (changed & VM_SETTING_BIT(VM_SETTING_PRIORITY))
         sched_client_set_priority(&vm->client.sched, settings->priority);

@@ -18,10 +18,9 @@
 
 #include "client.h"
 #include "connection.h"
+#include "leader.h"
 #include "pool.h"
 #include "vm-settings.h"
-
-#define VM_NAME_MAX 255
 
 typedef struct VM VM;
 typedef struct VMWatcher VMWatcher;
@@ -58,7 +57,8 @@ struct VM {
     bool paused;
     bool quarantined;
 
-    pid_t leader;           /* the process that connected last, by the kernel; 0: none yet */
+    Leader leader;          /* the process that connected last, or that SetVMStarted named since */
+    char *device_problem;   /* why it was started without its device; NULL: it was not */
     Connection *connection; /* NULL while no device is connected */
     void (*hang_up)(VM *vm, void *userdata); /* while connected: ends the connection */
     void *hang_up_userdata;
@@ -73,9 +73,6 @@ struct VM {
     uint64_t rate_usec; /* when rate_tokens was right */
     double rate_tokens;
 };
-
-/* vm_name_is_valid() - 1..VM_NAME_MAX bytes of UTF-8 without control characters */
-bool vm_name_is_valid(const char *name);
 
 /*
  * vm_new() - a VM that is connected to nothing
@@ -100,6 +97,15 @@ void vm_free(VM *vm);
 void vm_attach(VM *vm, Connection *connection, pid_t leader,
                void (*hang_up)(VM *vm, void *userdata), void *userdata);
 
+/*
+ * vm_set_started() - what is known since its process runs; nothing of it is changed on failure
+ * @leader: the process, or one whose pid is 0: not known. It counts while no device is connected
+ * @problem: why the VM has no device, copied; ""; or NULL: not known
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int vm_set_started(VM *vm, const Leader *leader, const char *problem);
+
 /* vm_detach() - its device is gone; what it has queued is dropped, what runs is finished */
 void vm_detach(VM *vm);
 
@@ -117,7 +123,7 @@ void vm_drop_queued(VM *vm, uint32_t error);
 
 /*
  * vm_apply() - give it other settings: what it has queued goes along
- * @pool: the one of that letter
+ * @pool: the one of that letter; NULL: it is not configured, and what is queued stays where it is
  *
  * The caller dispatches the pools when the VM has moved.
  */

@@ -45,7 +45,7 @@ static Manager *manager_of_ours(void)
     sigaddset(&signals, SIGHUP);
     require(sigprocmask(SIG_BLOCK, &signals, NULL) == 0);
 
-    require(config_load("/nonexistent/mediator.conf", &config) == 0);
+    require(config_load("/nonexistent/mediator.conf", &config, NULL) == 0);
     require(manager_new(&config, "/nonexistent/mediator.conf", "/nonexistent/vgpu-executor", &m) ==
             0);
     while (!pools_next(manager_pools(m), NULL)->unavailable)

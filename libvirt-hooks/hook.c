@@ -31,6 +31,7 @@
 #include "hooks-config.h"
 #include "mediator-client.h"
 #include "record.h"
+#include "vm-name.h"
 #include "xml.h"
 
 /* For all calls to the mediator together, from the start of this process. */
@@ -169,10 +170,19 @@ static int hook_start_without(const Hook *h, const char *reason)
     return EXIT_SUCCESS;
 }
 
+/* libvirt takes names that the mediator does not. */
+static int hook_start_without_for_name(const Hook *h, const char *problem)
+{
+    hook_say(h, LOG_WARNING,
+             "starts without its vgpu device: the mediator does not take its name: %s", problem);
+    return EXIT_SUCCESS;
+}
+
 static int hook_prepare(Hook *h)
 {
     const Domain *d = h->domain;
     CLEANUP_CLIENT MediatorClient *client = NULL;
+    char problem[VM_NAME_PROBLEM_SIZE];
     Record record;
     uint32_t vm_id;
     int r;
@@ -183,6 +193,8 @@ static int hook_prepare(Hook *h)
         return hook_refuse(h, h->error);
     if (!d->has_device)
         return EXIT_SUCCESS;
+    if (vm_name_problem(d->name, problem))
+        return hook_start_without_for_name(h, problem);
 
     r = mediator_client_new(h->deadline_usec, &client);
     if (r < 0)

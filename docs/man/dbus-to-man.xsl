@@ -233,17 +233,22 @@ No pool of this name is configured.
 .It Li org.vgpu.Mediator1.Error.InvalidPriority
 The priority is none of the three words.
 .It Li org.vgpu.Mediator1.Error.InvalidName
-The name is empty, too long, or has characters that cannot be printed.
+The name is empty, too long, or has characters that cannot be seen; the message names the first of them.
 .It Li org.vgpu.Mediator1.Error.InvalidUUID
 The UUID is none, or is all zeros.
 .It Li org.vgpu.Mediator1.Error.InvalidLimit
-There is no such limit, or its value is out of range or of another type.
+There is no such limit, setting or fact, or its value is out of range or of another type.
 .It Li org.vgpu.Mediator1.Error.VMExists
 A VM of this name has another UUID, or one of this UUID another name.
 .It Li org.vgpu.Mediator1.Error.VMIDTaken
 Another VM has the number that was asked for.
 .It Li org.vgpu.Mediator1.Error.NotRegistered
 The VM is known only for as long as it is connected, so that nothing lasting can be said of it.
+.It Li org.vgpu.Mediator1.Error.NotKept
+The change is in effect, but could not be written to disk, so that the next start of the service or of the VM
+undoes it; the message says why.
+.It Li org.vgpu.Mediator1.Error.Unreadable
+A file of the configuration cannot be read; the message names it.
 .It Li org.freedesktop.DBus.Error.AccessDenied
 polkit says no, or is not there.
 .It Li org.freedesktop.DBus.Error.InteractiveAuthorizationRequired

@@ -39,9 +39,12 @@ typedef struct Call {
 static const Call calls[] = {
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RegisterVM", "ssssa{sv}"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "UnregisterVM", "s"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMStarted", "sa{sv}"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMPriority", "ssb"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMPool", "ssb"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMLimits", "sa{sv}b"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ConfigureVM", "sa{sv}"},
+    {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RevertVM", "sas"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "PauseVM", "s"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "ResumeVM", "s"},
     {VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "QuarantineVM", "s"},
@@ -51,6 +54,8 @@ static const Call calls[] = {
     {VM("web"), VGPU_INTERFACE_VM, "SetPriority", "sb"},
     {VM("web"), VGPU_INTERFACE_VM, "SetPool", "sb"},
     {VM("web"), VGPU_INTERFACE_VM, "SetLimits", "a{sv}b"},
+    {VM("web"), VGPU_INTERFACE_VM, "Configure", "a{sv}"},
+    {VM("web"), VGPU_INTERFACE_VM, "Revert", "as"},
     {VM("web"), VGPU_INTERFACE_VM, "Pause", ""},
     {VM("web"), VGPU_INTERFACE_VM, "Resume", ""},
     {VM("web"), VGPU_INTERFACE_VM, "Quarantine", ""},
@@ -74,8 +79,8 @@ static int append_arguments(sd_bus_message *m, const char *types)
         else if (*t == 'b')
             r = sd_bus_message_append(m, "b", 1);
         else if (*t == 'a') {
-            r = sd_bus_message_append(m, "a{sv}", 0);
-            t += strlen("{sv}");
+            r = sd_bus_message_append(m, t[1] == '{' ? "a{sv}" : "as", 0);
+            t += t[1] == '{' ? strlen("{sv}") : strlen("s");
         }
     }
     return r;

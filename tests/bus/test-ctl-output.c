@@ -34,26 +34,10 @@ static int start(void **state)
 TEST(test_help)
 {
     static const char *const verbs[] = {
-        "list",
-        "status",
-        "pools",
-        "top",
-        "monitor",
-        "metrics",
-        "check",
-        "set-priority",
-        "set-pool",
-        "set-limits",
-        "pause",
-        "resume",
-        "quarantine",
-        "release",
-        "register",
-        "unregister",
-        "pause-pool",
-        "resume-pool",
-        "reset-statistics",
-        "reload",
+        "list",        "status",           "pools",    "top",        "monitor",    "metrics",
+        "check",       "set-priority",     "set-pool", "set-limits", "revert",     "pause",
+        "resume",      "quarantine",       "release",  "register",   "unregister", "pause-pool",
+        "resume-pool", "reset-statistics", "reload",
     };
     Ctl c = ctl_run("--help"), v;
 

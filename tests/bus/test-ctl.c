@@ -413,7 +413,8 @@ TEST(test_register)
 
     ctl_refuse("Failed to register VM other: VMID 70 is taken.", "register", "other",
                "22345678-9abc-def0-1234-56789abcdef0", "VMID=70");
-    ctl_refuse("Failed to register VM new: VM 'new', or another with its UUID, is known already.",
+    ctl_refuse("Failed to register VM new: VM 'new' is known already, with "
+               "another UUID. If it is there no more, \"vgpuctl unregister 'new'\" makes room.",
                "register", "new", "22345678-9abc-def0-1234-56789abcdef0");
     ctl_refuse("Failed to register VM other: 'x' is no UUID of a VM.", "register", "other", "x");
     ctl_refuse("Failed to register VM other: No pool 'B' is configured.", "register", "other",

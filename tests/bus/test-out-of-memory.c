@@ -236,7 +236,11 @@ static Outcome call_bus(const char *path, const char *interface, const char *mem
     va_end(ap);
 
     if (r < 0) {
-        o = sd_bus_error_has_name(&error, SD_BUS_ERROR_NO_MEMORY) ? REFUSED : WRONG;
+        /* A change may be in effect, with no memory to write it to disk. */
+        o = sd_bus_error_has_name(&error, SD_BUS_ERROR_NO_MEMORY) ||
+                    sd_bus_error_has_name(&error, VGPU_BUS_ERROR_NOT_KEPT)
+                ? REFUSED
+                : WRONG;
         for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
             if (sd_bus_error_has_name(&error, gone[i]))
                 o = BUS_LOST;

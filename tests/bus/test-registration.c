@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Registered VMs: what is known of them, what outlives a restart, and which peer is taken for
- * which VM. */
+/* Registered VMs: what is known of them, and which peer is taken for which VM. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bus-util.h"
@@ -18,14 +20,6 @@ static int start(void **state)
 {
     (void) state;
     return world_start("[Pool A]\nBackend=cpu\n[Pool B]\nBackend=cpu\n");
-}
-
-static void restart_mediator(int signal)
-{
-    assert_int_equal(test_mediator_signal_and_wait(&mediator, signal),
-                     signal == SIGKILL ? 128 + SIGKILL : 0);
-    assert_int_equal(test_mediator_run(&mediator, "system"), 0);
-    wait_for_name();
 }
 
 static void unregister(const char *name)
@@ -101,8 +95,9 @@ TEST(test_names)
     call_manager(NULL, "GetVM", "s", "größer als 1/2 ;=#[]");
     unregister("größer als 1/2 ;=#[]");
 
-    for (unsigned i = 0; i < 4; i++) {
-        const char *bad[] = {"", long_name, "two\nlines", "\xc2\x85"};
+    for (unsigned i = 0; i < 8; i++) {
+        const char *bad[] = {"",           long_name,    "two\nlines", "\xc2\x85",
+                             "web\u202e1", "web\u200b1", "\ufeffweb",  "web\U000e0041"};
 
         expect_refused(VGPU_BUS_ERROR_INVALID_NAME, bad[i], UNUSED_UUID, "A", "low");
     }
@@ -277,81 +272,109 @@ TEST(test_machined)
     unregister("machine");
 }
 
-/* ---- What is kept ------------------------------------------------------------------------- */
+/* ---- A VM that runs, and one that is gone ------------------------------------------------- */
 
-TEST(test_restart)
+/* A process that does nothing. */
+static pid_t make_process(void)
 {
-    uint32_t id = register_vm("kept", 0x91, "B", "high");
-    VGPUWelcome welcome;
-    int fd = dial();
+    pid_t pid = fork();
 
-    hello(fd, 0x91, 0, NULL);
-    welcome = expect_welcome(fd);
-    call_manager(NULL, "SetVMPriority", "ssb", "kept", "low", 1);
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "kept", 1, "Weight", "u", 300, 1);
-    call_manager(NULL, "PauseVM", "s", "kept");
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    return pid;
+}
 
-    restart_mediator(SIGKILL);
-    expect_closed(fd);
-    expect_text(VM("kept"), VGPU_INTERFACE_VM, "Priority", "low");
-    expect_text(VM("kept"), VGPU_INTERFACE_VM, "ConfiguredPriority", "high");
-    expect_text(VM("kept"), VGPU_INTERFACE_VM, "Pool", "B");
-    assert_int_equal(get_u32(VM("kept"), VGPU_INTERFACE_VM, "VMID"), id);
-    assert_int_equal(get_u32(VM("kept"), VGPU_INTERFACE_VM, "Weight"), 300);
-    assert_true(get_bool(VM("kept"), VGPU_INTERFACE_VM, "Paused"));
-    call_manager(NULL, "ResumeVM", "s", "kept");
+static void end_process(pid_t pid)
+{
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
 
-    fd = dial();
-    hello(fd, 0x91, 0, welcome.resume);
-    expect_welcome(fd);
-    expect_add(fd, 1, 1, 0, 2, 3);
-    close(fd);
+TEST(test_started)
+{
+    pid_t pid = make_process();
+    int fd;
 
-    unregister("kept");
+    register_vm("runs", 0xd1, "A", "low");
+    assert_int_equal(get_u32(VM("runs"), VGPU_INTERFACE_VM, "LeaderPID"), 0);
+    expect_text(VM("runs"), VGPU_INTERFACE_VM, "DeviceProblem", "");
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 2, "Leader", "u", pid, "DeviceProblem",
+                 "s", "no plugin for QEMU 11.1.3");
+    expect_signal(VM("runs"), "PropertiesChanged", VGPU_INTERFACE_VM);
     restart_mediator(SIGTERM);
-    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "kept");
+    assert_int_equal(get_u32(VM("runs"), VGPU_INTERFACE_VM, "LeaderPID"), pid);
+    expect_text(VM("runs"), VGPU_INTERFACE_VM, "DeviceProblem", "no plugin for QEMU 11.1.3");
+    call_manager(NULL, "GetVMByPID", "u", pid);
+
+    /* What is not said stays. */
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 0);
+    assert_int_equal(get_u32(VM("runs"), VGPU_INTERFACE_VM, "LeaderPID"), pid);
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 1, "DeviceProblem", "s", "");
+    expect_text(VM("runs"), VGPU_INTERFACE_VM, "DeviceProblem", "");
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 1, "DeviceProblem", "s", "none");
+
+    /* The kernel knows better who connects, and who connects has a device. */
+    fd = dial();
+    hello(fd, 0xd1, 0, NULL);
+    expect_welcome(fd);
+    expect_text(VM("runs"), VGPU_INTERFACE_VM, "DeviceProblem", "");
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "runs", 1, "Leader", "u", pid);
+    assert_int_equal(get_u32(VM("runs"), VGPU_INTERFACE_VM, "LeaderPID"), getpid());
+
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "SetVMStarted", "sa{sv}", "nobody", 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMStarted", "sa{sv}", "runs", 1, "Leader", "u",
+                 0);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMStarted", "sa{sv}", "runs", 1, "Leader", "s",
+                 "1");
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMStarted", "sa{sv}", "runs", 1, "DeviceProblem",
+                 "s", "two\nlines");
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMStarted", "sa{sv}", "runs", 1, "Colour", "s",
+                 "red");
+    unregister("runs");
+    expect_closed(fd);
+    end_process(pid);
 }
 
-/* The file is that of a mediator that knew no weights. */
-TEST(test_restart_of_an_older_one)
+/* Registers @name with the UUID of @tag, and expects the error VMExists with these words. */
+static void expect_exists(const char *name, const char *uuid, const char *words)
 {
-    uint32_t id = register_vm("older", 0x92, "B", "high");
-    char command[300];
+    sd_bus_error error = SD_BUS_ERROR_NULL;
 
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "older", 1, "Weight", "u", 300, 1);
-    snprintf(command, sizeof(command), "sed -i '/^Weight=/d' %s/older.vm", mediator.runtime);
-    assert_int_equal(system(command), 0);
+    assert_true(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
+                                   "RegisterVM", &error, NULL, "ssssa{sv}", name, uuid, "A", "low",
+                                   0) < 0);
+    assert_string_equal(error.name, VGPU_BUS_ERROR_VM_EXISTS);
+    assert_non_null(strstr(error.message, words));
+    sd_bus_error_free(&error);
+}
+
+/* A VM of which nobody said that it is gone gives way when its process has ended, and not before;
+ * also after a restart. */
+TEST(test_gone)
+{
+    pid_t pid = make_process(), other = make_process();
+
+    register_vm("gone", 0xd2, "A", "high");
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "gone", 1, "Leader", "u", pid);
+    expect_exists("gone", UUID_OF("d3"), "VM 'gone' is known already, with another UUID");
+    expect_exists("gone", UUID_OF("d3"), "\"vgpuctl unregister 'gone'\"");
+    expect_exists("another", UUID_OF("d2"), "VM 'gone' is known already, and has this UUID");
     restart_mediator(SIGKILL);
-    assert_int_equal(get_u32(VM("older"), VGPU_INTERFACE_VM, "VMID"), id);
-    assert_int_equal(get_u32(VM("older"), VGPU_INTERFACE_VM, "Weight"), 100);
-    unregister("older");
-}
+    expect_exists("gone", UUID_OF("d3"), "with another UUID");
+    end_process(pid);
+    register_vm("gone", 0xd3, "A", "low");
+    expect_text(VM("gone"), VGPU_INTERFACE_VM, "UUID", UUID_OF("d3"));
+    assert_int_equal(test_mediator_wait_log(&mediator, "VM gone is forgotten for another"), 0);
 
-TEST(test_what_lasts)
-{
-    register_vm("lasts", 0xa1, "A", "high");
-    call_manager(NULL, "SetVMPriority", "ssb", "lasts", "low", 0);
-    call_manager(NULL, "SetVMPool", "ssb", "lasts", "B", 1);
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "lasts", 2, "QueueLimit", "u", 7, "Weight", "u",
-                 200, 0);
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "lasts", 1, "Weight", "u", 300, 1);
-    assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "Weight"), 300);
-    unregister("lasts");
-
-    register_vm("lasts", 0xa1, "A", "high");
-    expect_text(VM("lasts"), VGPU_INTERFACE_VM, "Priority", "low");
-    expect_text(VM("lasts"), VGPU_INTERFACE_VM, "ConfiguredPriority", "high");
-    expect_text(VM("lasts"), VGPU_INTERFACE_VM, "Pool", "A");
-    assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
-    assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "Weight"), 200);
-
-    /* A setting that is as configured is not kept. */
-    call_manager(NULL, "SetVMPriority", "ssb", "lasts", "high", 0);
-    unregister("lasts");
-    register_vm("lasts", 0xa1, "A", "medium");
-    expect_text(VM("lasts"), VGPU_INTERFACE_VM, "Priority", "medium");
-    assert_int_equal(get_u32(VM("lasts"), VGPU_INTERFACE_VM, "QueueLimit"), 7);
-    unregister("lasts");
+    /* By UUID, with another name; and one in the way of each. */
+    call_manager(NULL, "SetVMStarted", "sa{sv}", "gone", 1, "Leader", "u", other);
+    end_process(other);
+    register_vm("another", 0xd3, "A", "low");
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "gone");
+    unregister("another");
 }
 
 int main(void)
@@ -367,9 +390,8 @@ int main(void)
         cmocka_unit_test(test_one_claim),
         cmocka_unit_test(test_pipelined_behind_hello),
         cmocka_unit_test(test_machined),
-        cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_restart_of_an_older_one),
-        cmocka_unit_test(test_what_lasts),
+        cmocka_unit_test(test_started),
+        cmocka_unit_test(test_gone),
     };
 
     return cmocka_run_group_tests_name("registration", tests, start, world_end);

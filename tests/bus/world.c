@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,14 @@ void wait_for_name(void)
             return;
         assert_true(absent);
     }
+}
+
+void restart_mediator(int signal)
+{
+    assert_int_equal(test_mediator_signal_and_wait(&mediator, signal),
+                     signal == SIGKILL ? 128 + SIGKILL : 0);
+    assert_int_equal(test_mediator_run(&mediator, "system"), 0);
+    wait_for_name();
 }
 
 uint64_t get_u64(const char *path, const char *interface, const char *property)

@@ -46,6 +46,12 @@ void call_object(const char *error, const char *path, const char *interface, con
 /* register_vm() - register a VM whose UUID is sixteen bytes @tag; returns its number */
 uint32_t register_vm(const char *name, uint8_t tag, const char *pool, const char *priority);
 
+/* UUID_OF() - the UUID of register_vm() with a tag, of which this is the text: UUID_OF("a1") */
+#define UUID_OF(tag) tag tag tag tag "-" tag tag "-" tag tag "-" tag tag "-" tag tag tag tag tag tag
+
+/* restart_mediator() - end it with a signal, and run it again with the same files */
+void restart_mediator(int signal);
+
 /* hello() - say HELLO as the VM with the UUID of @tag and with this priority; @resume may be
  * NULL */
 void hello(int fd, uint8_t tag, uint8_t claimed_priority, const uint8_t resume[16]);

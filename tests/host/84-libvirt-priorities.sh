@@ -118,6 +118,25 @@ test_nobody_has_lost_or_been_refused_a_request() {
         "$(pool_property RequestsCompleted)"
 }
 
+# As "virsh --live --config" does, so that it goes along with the domain.
+test_what_is_set_to_last_is_in_the_definition() {
+    local flag
+
+    host_run vgpuctl set-priority second low
+    host_run vgpuctl set-limits second Weight=300 RequestRateLimit=70
+    for flag in '' --inactive; do
+        # shellcheck disable=SC2086
+        virsh dumpxml $flag second >"$cache/host/definition"
+        grep -q '<vgpu:device .*priority="low" weight="300" request-rate-limit="70"/>' "$cache/host/definition" ||
+            grep -q '<vgpu:device .*priority="low" request-rate-limit="70" weight="300"/>' "$cache/host/definition"
+    done
+    equal ConfiguredPriority "$(bus_property "$(domain_object second)" VM ConfiguredPriority)" low
+    equal "the overrides" "$(manager_call ListOverrides)" 'a(ssa{sv}) 0'
+
+    host_run vgpuctl set-limits second Weight=100 --runtime
+    virsh dumpxml second | grep -q 'weight="300"'
+}
+
 test_all_three_end_at_once() {
     local name
 
@@ -130,6 +149,8 @@ test_all_three_end_at_once() {
     done
     equal "NVMs" "$(bus_property "$manager" Manager NVMs)" 0
     equal "attach records" "$(host_run ls "$records")" ""
+    host_run vgpuctl list --all --no-legend | tee "$cache/host/list"
+    grep -q '^second  *[-0-9a-f]*  *off  *A  *low  *-$' "$cache/host/list"
     slow_gpu_end
 }
 

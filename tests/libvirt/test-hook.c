@@ -244,6 +244,17 @@ TEST(test_a_wrong_element_refuses_the_start)
     expect_silent_success(release(GOOD GOOD));
 }
 
+/* libvirt takes such a name, so the start must not fail. */
+TEST(test_a_name_that_nobody_sees_starts_without_device)
+{
+    Result r = run("web\u202e1", "prepare", "begin", domain("web\u202e1", UUID, GOOD));
+
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.err, "starts without its vgpu device"));
+    assert_non_null(strstr(r.err, "U+202E at byte 4"));
+    assert_false(has_record());
+}
+
 TEST(test_a_pool_that_is_not_there_refuses_the_start)
 {
     expect_refused(prepare(ELEMENT("pool='Z' priority='low'")), "Z");
@@ -502,6 +513,7 @@ int main(void)
         CLEAN(test_prepare_twice),
         CLEAN(test_release_looks_at_the_record_too),
         CLEAN(test_a_wrong_element_refuses_the_start),
+        CLEAN(test_a_name_that_nobody_sees_starts_without_device),
         CLEAN(test_a_pool_that_is_not_there_refuses_the_start),
         CLEAN(test_another_VM_of_the_name_stays),
         CLEAN(test_who_has_no_element_is_nobodys_business),

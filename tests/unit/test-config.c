@@ -70,7 +70,7 @@ static const char *load(const Fixture *f, Config *ret)
 
     assert_non_null(log);
     assert_true(dup2(fileno(log), STDERR_FILENO) >= 0);
-    r = config_load(f->path, ret);
+    r = config_load(f->path, ret, NULL);
     assert_true(dup2(saved, STDERR_FILENO) >= 0);
     close(saved);
 
@@ -174,10 +174,18 @@ static void test_bad_lines(void **state)
         {"[Timeouts]\nStarvationLimitSec=5\n", ":2: unknown setting StarvationLimitSec=5"},
         {"[Pool A]\nColour=red\n", ":2: unknown setting Colour=red in [Pool A]"},
         {"[Pool a]\nBackend=cpu\n", ":2: unknown section [Pool a]"},
+        {"[Pool A]\n[Pool a]\n", ":2: unknown section [Pool a], ignoring it"},
+        {"[Pool A]\n\n[Pools]\n", ":3: unknown section [Pools], ignoring it"},
+        {"[Pool A]\n  Device=0\n  [Pool DD]\n", ":3: unknown section [Pool DD]"},
+        {"[Pool A]\n    Device=0\n    InFlight=65\n", ":3: InFlight=65 is not"},
+        {"[Pool A]\nDevice=0 \\\n1\n", ":2: Device=0  1 is not"},
+        {"[Pool A]\n[Unregistered\nPolicy=allow\n", ":2: no proper [section]"},
+        {"[Pool A]\n[Unregistered\nPolicy=fair\n", ":3: Policy=fair is in no section"},
+        {"[Pool A]\n=cpu\n", ":2: neither a [section] nor"},
         {"[Pool AB]\nBackend=cpu\n", ":2: unknown section [Pool AB]"},
         {"[Pool]\nBackend=cpu\n", ":2: unknown section [Pool]"},
         {"[Nonsense]\nX=1\n", ":2: unknown section [Nonsense]"},
-        {"Backend=cpu\n", ":1: unknown section []"},
+        {"Backend=cpu\n", ":1: Backend=cpu is in no section"},
         {"[Unregistered]\nPolicy=maybe\n", ":2: Policy=maybe is not"},
         {"[Timeouts]\nRequestTimeoutSec=0\n", ":2: RequestTimeoutSec=0 is not"},
         {"[Limits]\nnonsense\n", ":2: neither a [section] nor"},
@@ -198,13 +206,89 @@ static void test_bad_lines(void **state)
     }
 }
 
-static void test_unreadable(void **state)
+/* A comment of any length is one, and the numbers of the lines behind it are right. */
+static void test_long_lines(void **state)
+{
+    const Fixture *f = *state;
+    char text[20000], comment[199];
+    const char *log;
+    Config c;
+
+    memset(comment, 'x', sizeof(comment) - 1);
+    comment[sizeof(comment) - 1] = '\0';
+    snprintf(text, sizeof(text),
+             "[Unregistered]\n#%sPolicy=allow\n;%0*dPolicy=allow\n[Limits]\nMaxConections=5\n"
+             "MaxConnections=%0*d\nVMQueueLimit=7\n",
+             comment, 9000, 0, 900, 17);
+    write_text(f->path, text);
+    log = load(f, &c);
+    assert_non_null(strstr(log, ":5: unknown setting MaxConections=5"));
+    assert_ptr_equal(strchr(log, '\n'), log + strlen(log) - 1); /* the one warning */
+    assert_int_equal(c.unregistered, UNREGISTERED_DEFAULT);
+    assert_int_equal(c.max_connections, 17);
+    assert_int_equal(c.vm_queue_limit, 7);
+}
+
+static void test_indented_lines(void **state)
 {
     const Fixture *f = *state;
     Config c;
 
+    write_text(f->path, "\t[Pool B]\n    Backend = cpu\n    InFlight=4\n  # Device=1\n\n");
+    assert_string_equal(load(f, &c), "");
+    assert_true(c.pools[1].configured);
+    assert_int_equal(c.pools[1].backend, POOL_BACKEND_CPU);
+    assert_int_equal(c.pools[1].in_flight, 4);
+    assert_int_equal(c.pools[1].device, 0);
+}
+
+/* The reason names the file, which need not be mediator.conf itself. */
+static void expect_unreadable(const Fixture *f, const char *file, const char *reason)
+{
+    char wanted[300], *error = NULL;
+    Config c;
+
+    snprintf(wanted, sizeof(wanted), "Cannot read %s: %s.", file, reason);
+    assert_true(config_load(f->path, &c, &error) < 0);
+    assert_string_equal(error, wanted);
+    free(error);
+}
+
+static void test_unreadable(void **state)
+{
+    const Fixture *f = *state;
+    char file[256];
+
+    snprintf(file, sizeof(file), "%s/50-a.conf", f->drop_in_directory);
+    assert_int_equal(mkdir(file, 0700), 0);
+    expect_unreadable(f, file, "Is a directory");
+    assert_int_equal(rmdir(file), 0);
+    assert_int_equal(mkfifo(file, 0600), 0);
+    expect_unreadable(f, file, "It is no regular file");
+    assert_int_equal(unlink(file), 0);
+    write_text(file, "");
+    assert_int_equal(truncate(file, 1024 * 1024 + 1), 0);
+    expect_unreadable(f, file, "File too large");
+    assert_int_equal(unlink(file), 0);
+
     assert_int_equal(mkdir(f->path, 0700), 0);
-    assert_true(config_load(f->path, &c) < 0);
+    expect_unreadable(f, f->path, "Is a directory");
+}
+
+/* As systemd has it, a link to /dev/null takes a drop-in away. */
+static void test_links(void **state)
+{
+    const Fixture *f = *state;
+    char file[256], other[256];
+    Config c;
+
+    snprintf(other, sizeof(other), "%s/other", f->directory);
+    write_text(other, "[Limits]\nVMQueueLimit=3\n");
+    snprintf(file, sizeof(file), "%s/50-a.conf", f->drop_in_directory);
+    assert_int_equal(symlink("/dev/null", file), 0);
+    assert_int_equal(symlink(other, f->path), 0);
+    assert_string_equal(load(f, &c), "");
+    assert_int_equal(c.vm_queue_limit, 3);
 }
 
 int main(void)
@@ -214,7 +298,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop_ins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_indented_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_links, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -81,6 +81,7 @@ TEST(test_escape)
     expect_escaped("", "");
     expect_escaped("web 1", "web 1");
     expect_escaped("\033[31m\n\t", "\\x1b[31m\\x0a\\x09");
+    expect_escaped("a\u202eb\u200b", "a\\xe2\\x80\\xaeb\\xe2\\x80\\x8b");
     expect_escaped("\xc3\xbc\xe2\x82\xac", "\xc3\xbc\xe2\x82\xac");
     /* A control character in two bytes, bytes that are none, one that is cut off. */
     expect_escaped("a\xc2\x9bz", "a\\xc2\\x9bz");

@@ -6,7 +6,7 @@
 
 # To compile, and for org.vgpu.Mediator1(5)
 packages_build=(
-    meson ninja-build gcc libc6-dev pkg-config libsystemd-dev libinih-dev libxml2-dev libjson-c-dev
+    meson ninja-build gcc libc6-dev pkg-config libsystemd-dev libxml2-dev libjson-c-dev
     libvirt-dev libsmartcols-dev xsltproc
 )
 # To generate the headers of the distribution's QEMU

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The definition of a VM in libvirt, where there is one: the place for settings that last. They
+ * go along with the domain then, whatever becomes of it: a rename, a migration, a copy, its end.
+ */
+#ifndef VGPU_CTL_DEFINITION_H
+#define VGPU_CTL_DEFINITION_H
+
+#include "ctl.h"
+#include "vm-settings.h"
+
+typedef struct Definition Definition;
+
+/*
+ * definition_open() - of the VM that the mediator knows by this name
+ * @ret: NULL where libvirt has none for it, or the mediator no VM, or vgpuctl was built without
+ *     libvirt; to be freed with definition_free()
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int definition_open(Context *c, const char *vm, Definition **ret);
+
+/* definition_free() - takes NULL too. Returns NULL */
+Definition *definition_free(Definition *d);
+
+/* definition_set() - write a set of settings into it, and tell the mediator, which has them in
+ * effect already. Says what is wrong. Returns 0 or a negative errno */
+int definition_set(Context *c, Definition *d, const char *vm, const VMSettings *settings,
+                   unsigned which);
+
+/* A VM that libvirt could start. */
+typedef struct DefinitionInfo {
+    const char *name, *uuid;
+    bool active;
+    const VMSettings *settings;
+    unsigned given; /* the set of settings that the definition has */
+} DefinitionInfo;
+
+/* definition_for_each() - every domain that has a GPU by its definition, if libvirt can be
+ * reached. Returns 0, or what the handler returned that is not 0, or -ENOMEM */
+int definition_for_each(Context *c, int (*handler)(void *userdata, const DefinitionInfo *info),
+                        void *userdata);
+
+#endif

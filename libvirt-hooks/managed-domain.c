@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "managed-domain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "cleanup.h"
+#include "domain.h"
+#include "fail.h"
+#include "xml.h"
+
+struct ManagedDomain {
+    virConnectPtr connection;
+    virDomainPtr domain;
+};
+
+static void managed_domain_freep(ManagedDomain **d)
+{
+    managed_domain_free(*d);
+}
+
+/* What libvirt would print to stderr, we return. */
+static void keep_silent(void *userdata, virErrorPtr error)
+{
+    (void) userdata;
+    (void) error;
+}
+
+static int managed_domain_fail(char **ret_error)
+{
+    const char *message = virGetLastErrorMessage();
+
+    return fail_with(MANAGED_FAILED, ret_error, "%s",
+                     message ? message : "libvirt gives no reason");
+}
+
+static virConnectPtr managed_domain_connect(const char *uri, bool ask)
+{
+    virSetErrorFunc(NULL, keep_silent);
+    return virConnectOpenAuth(uri, ask ? virConnectAuthPtrDefault : NULL, 0);
+}
+
+ManagedDomain *managed_domain_free(ManagedDomain *d)
+{
+    if (!d)
+        return NULL;
+    if (d->domain)
+        virDomainFree(d->domain);
+    if (d->connection)
+        virConnectClose(d->connection);
+    free(d);
+    return NULL;
+}
+
+/* ---- The element --------------------------------------------------------------------------- */
+
+/* The whole domain, as it runs or as it is defined. @ret_element is NULL where there is none. */
+static int managed_domain_parse(virDomainPtr domain, bool live, xmlDoc **ret_doc,
+                                xmlNode **ret_element, char **ret_error)
+{
+    CLEANUP_FREE char *xml = virDomainGetXMLDesc(domain, live ? 0 : VIR_DOMAIN_XML_INACTIVE);
+    CLEANUP_XML_DOC xmlDoc *doc = NULL;
+    int r;
+
+    if (!xml)
+        return managed_domain_fail(ret_error);
+    r = xml_parse(xml, strlen(xml), &doc, ret_error);
+    if (r == 0)
+        r = domain_find_element(xmlDocGetRootElement(doc), ret_element, ret_error);
+    if (r != 0)
+        return r < 0 ? r : MANAGED_FAILED;
+
+    *ret_doc = TAKE_PTR(doc);
+    return 0;
+}
+
+/* libvirt gives the element its namespace, and fails where it has one already. */
+static xmlNode *copy_without_namespace(const xmlNode *element, xmlDoc *doc)
+{
+    xmlNode *copy = xmlNewDocNode(doc, NULL, (const xmlChar *) "device", NULL);
+
+    for (const xmlAttr *a = element->properties; copy && a; a = a->next) {
+        CLEANUP_XML_STRING char *value =
+            (char *) xmlNodeListGetString(element->doc, a->children, 1);
+
+        if (!xmlNewProp(copy, a->name, (const xmlChar *) (value ? value : ""))) {
+            xmlFreeNode(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+static int set_attributes(xmlNode *element, const VMSettings *settings, unsigned which)
+{
+    char text[VM_SETTING_TEXT_SIZE];
+
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
+        if (which & VM_SETTING_BIT(i) &&
+            !xmlSetProp(element, (const xmlChar *) vm_settings[i].attribute,
+                        (const xmlChar *) vm_setting_print(&vm_settings[i], settings, text)))
+            return -ENOMEM;
+    return 0;
+}
+
+static void node_freep(xmlNode **node)
+{
+    if (*node)
+        xmlFreeNode(*node);
+}
+
+static void buffer_freep(xmlBuffer **buffer)
+{
+    if (*buffer)
+        xmlBufferFree(*buffer);
+}
+
+static int managed_domain_write(virDomainPtr domain, bool live, xmlDoc *doc, const xmlNode *element,
+                                const VMSettings *settings, unsigned which, char **ret_error)
+{
+    CLEANUP(buffer_freep) xmlBuffer *buffer = xmlBufferCreate();
+    CLEANUP(node_freep) xmlNode *copy = copy_without_namespace(element, doc);
+
+    if (!buffer || !copy || set_attributes(copy, settings, which) < 0 ||
+        xmlNodeDump(buffer, doc, copy, 0, 0) < 0)
+        return -ENOMEM;
+    if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
+                             (const char *) xmlBufferContent(buffer), "vgpu", DOMAIN_NAMESPACE,
+                             live ? VIR_DOMAIN_AFFECT_LIVE : VIR_DOMAIN_AFFECT_CONFIG) < 0)
+        return managed_domain_fail(ret_error);
+    return 0;
+}
+
+/* One that has no element has lost its GPU there, and there is nothing to keep. */
+static int managed_domain_set_one(virDomainPtr domain, bool live, const VMSettings *settings,
+                                  unsigned which, char **ret_error)
+{
+    CLEANUP_XML_DOC xmlDoc *doc = NULL;
+    xmlNode *element = NULL;
+    int r = managed_domain_parse(domain, live, &doc, &element, ret_error);
+
+    return r != 0 || !element
+               ? r
+               : managed_domain_write(domain, live, doc, element, settings, which, ret_error);
+}
+
+/* ---- One domain ---------------------------------------------------------------------------- */
+
+static bool has_element(virDomainPtr domain)
+{
+    CLEANUP_FREE char *text = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
+                                                   DOMAIN_NAMESPACE, VIR_DOMAIN_AFFECT_CURRENT);
+
+    return text;
+}
+
+int managed_domain_open(const char *uri, const char *uuid, bool ask, ManagedDomain **ret)
+{
+    CLEANUP(managed_domain_freep) ManagedDomain *d = calloc(1, sizeof(*d));
+
+    if (!d)
+        return -ENOMEM;
+    d->connection = managed_domain_connect(uri, ask);
+    if (!d->connection)
+        return MANAGED_NOT;
+    d->domain = virDomainLookupByUUIDString(d->connection, uuid);
+    if (!d->domain || !has_element(d->domain))
+        return MANAGED_NOT;
+
+    *ret = TAKE_PTR(d);
+    return 0;
+}
+
+int managed_domain_set(ManagedDomain *d, const VMSettings *settings, unsigned which,
+                       char **ret_error)
+{
+    int active = virDomainIsActive(d->domain), persistent = virDomainIsPersistent(d->domain), r = 0;
+
+    if (active < 0 || persistent < 0)
+        return managed_domain_fail(ret_error);
+    if (persistent > 0)
+        r = managed_domain_set_one(d->domain, false, settings, which, ret_error);
+    if (r == 0 && active > 0)
+        r = managed_domain_set_one(d->domain, true, settings, which, ret_error);
+    return r;
+}
+
+/* ---- All of them --------------------------------------------------------------------------- */
+
+static void domain_infop(Domain **d)
+{
+    domain_free(*d);
+}
+
+/* Passes over a domain without the element, one whose element makes no sense, and one that went
+ * away meanwhile. */
+static int managed_domain_tell(virDomainPtr domain,
+                               int (*handler)(void *userdata, const ManagedDomainInfo *info),
+                               void *userdata)
+{
+    CLEANUP_FREE char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE), *error = NULL;
+    CLEANUP(domain_infop) Domain *d = NULL;
+    ManagedDomainInfo info;
+    int r;
+
+    if (!xml)
+        return 0;
+    r = domain_parse(xml, strlen(xml), &d, &error);
+    if (r != 0 || !d->has_device)
+        return r < 0 ? r : 0;
+
+    info = (ManagedDomainInfo){
+        .name = d->name,
+        .uuid = d->uuid,
+        .active = virDomainIsActive(domain) > 0,
+        .settings = &d->device.settings,
+        .given = d->device.given,
+    };
+    return handler(userdata, &info);
+}
+
+int managed_domain_list(const char *uri, bool ask,
+                        int (*handler)(void *userdata, const ManagedDomainInfo *info),
+                        void *userdata)
+{
+    virConnectPtr connection = managed_domain_connect(uri, ask);
+    virDomainPtr *domains = NULL;
+    int n, r = 0;
+
+    if (!connection)
+        return MANAGED_NOT;
+    n = virConnectListAllDomains(connection, &domains, 0);
+    for (int i = 0; i < n; i++) {
+        if (r == 0)
+            r = managed_domain_tell(domains[i], handler, userdata);
+        virDomainFree(domains[i]);
+    }
+    free(domains);
+    virConnectClose(connection);
+    return n < 0 ? MANAGED_NOT : r;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vgpuctl: settings that last of VMs that libvirt manages. libvirt's test driver reads the domains
+ * from a file for each vgpuctl; what is written into them another test looks at. Here it is seen
+ * by what the mediator is told.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "test-ctl-run.h"
+#include "test.h"
+#include "world.h"
+
+#define DOMAIN(name, digit, attributes)                                                       \
+    "<domain type='test'><name>" name "</name><uuid>" digit digit digit digit "-" digit digit \
+    "-" digit digit "-" digit digit "-" digit digit digit digit digit digit                   \
+    "</uuid><metadata><vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' " attributes       \
+    "/></metadata><memory>8192</memory><os><type>hvm</type></os></domain>"
+
+static char file[96], uri[128];
+
+static int start(void **state)
+{
+    FILE *f;
+
+    if (world_start("[Pool A]\nBackend=cpu\n[Pool B]\nBackend=cpu\n") < 0)
+        return -1;
+    (void) state;
+    snprintf(file, sizeof(file), "%s/node.xml", mediator.directory);
+    snprintf(uri, sizeof(uri), "test://%s", file);
+    setenv("LIBVIRT_DEFAULT_URI", uri, 1);
+    f = fopen(file, "we");
+    if (!f)
+        return -1;
+    fputs("<node>" DOMAIN("web", "11", "pool='A' priority='high'")
+              DOMAIN("bad", "22",
+                     "pool='A' priority='high'/><vgpu:device "
+                     "xmlns:vgpu='urn:vgpu-mediator:domain:2'") "</node>",
+          f);
+    return fclose(f);
+}
+
+static void expect_no_overrides(const char *name)
+{
+    Ctl c = ctl_run("list", "--all", "--no-legend");
+    char *line = strstr(c.out, name);
+
+    assert_int_equal(c.status, 0);
+    assert_non_null(line);
+    *strchr(line, '\n') = '\0';
+    assert_int_equal(line[strlen(line) - 1], '-');
+    ctl_release(&c);
+}
+
+TEST(test_the_definition_has_it)
+{
+    register_vm("web", 0x11, "A", "high");
+    ctl_expect("", "set-priority", "web", "low");
+    vm_text_is("web", "Priority", "low");
+    vm_text_is("web", "ConfiguredPriority", "low");
+    ctl_expect("", "set-pool", "web", "B");
+    vm_text_is("web", "Pool", "B");
+    vm_text_is("web", "ConfiguredPool", "B");
+    ctl_expect("", "set-limits", "web", "Weight=300", "QueueLimit=7");
+    assert_int_equal(vm_number("web", "Weight"), 300);
+    assert_int_equal(vm_number("web", "QueueLimit"), 7);
+    expect_no_overrides("web");
+
+    /* Not with --runtime. */
+    ctl_expect("", "set-priority", "web", "medium", "--runtime");
+    vm_text_is("web", "Priority", "medium");
+    vm_text_is("web", "ConfiguredPriority", "low");
+    ctl_expect("", "revert", "web");
+    vm_text_is("web", "Priority", "low");
+
+    /* An override that another client made gives way. */
+    call_manager(NULL, "SetVMPriority", "ssb", "web", "high", 0);
+    ctl_expect("", "set-priority", "web", "medium");
+    expect_no_overrides("web");
+
+    ctl_refuse("Failed to set priority of VM web: 'urgent' is no priority: it is high, medium or "
+               "low.",
+               "set-priority", "web", "urgent");
+    unregister_vm("web");
+}
+
+/* A VM that libvirt does not know. */
+TEST(test_no_definition)
+{
+    register_vm("other", 0x33, "A", "high");
+    ctl_expect("", "set-priority", "other", "low");
+    vm_text_is("other", "ConfiguredPriority", "high");
+    ctl_expect("", "revert", "other");
+    vm_text_is("other", "Priority", "high");
+    unregister_vm("other");
+}
+
+TEST(test_what_cannot_be_kept)
+{
+    register_vm("bad", 0x22, "A", "high");
+    ctl_refuse("The change of VM bad is in effect, but could not be kept in libvirt's definition: "
+               "<device> is of the namespace 'urn:vgpu-mediator:domain:2': this version knows only "
+               "'urn:vgpu-mediator:domain:1'",
+               "set-priority", "bad", "low");
+    vm_text_is("bad", "Priority", "low");
+    vm_text_is("bad", "ConfiguredPriority", "high");
+    unregister_vm("bad");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_definition_has_it),
+        cmocka_unit_test(test_no_definition),
+        cmocka_unit_test(test_what_cannot_be_kept),
+    };
+
+    return cmocka_run_group_tests_name("ctl-definition", tests, start, world_end);
+}
