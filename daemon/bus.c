@@ -18,6 +18,9 @@
 /* Behind the sockets: a reader of statistics never delays a request. */
 #define BUS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 20)
 
+/* Before the calls, so that those who may are not behind those of whom it is not known yet. */
+#define QUESTIONS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
+
 struct Bus {
     BusContext context;
     BusKind kind;
@@ -29,7 +32,11 @@ struct Bus {
 /* Without a bus, nobody can ask systemd-machined either. */
 static void bus_close(Bus *b)
 {
+    AccessQueue *access = &b->context.access;
+
     manager_peers(b->context.manager)->bus = NULL;
+    access_queue_clear(access);
+    access->questions = sd_bus_close_unref(access->questions);
     b->context.bus = sd_bus_flush_close_unref(b->context.bus);
 }
 
@@ -86,25 +93,44 @@ static int bus_add_objects(Bus *b, sd_bus *bus)
     return r < 0 ? r : vm_bus_add_objects(&b->context, bus);
 }
 
-static int bus_connect(Bus *b)
+static int bus_open(Bus *b, int priority, sd_bus **ret)
 {
     sd_bus *bus = NULL;
     int r;
 
     r = b->kind == BUS_USER ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
-    if (r < 0)
-        return bus_retry_later(b, r);
-    b->context.bus = manager_peers(b->context.manager)->bus = bus;
-
-    r = bus_add_objects(b, bus);
     if (r >= 0)
         r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                       "org.freedesktop.DBus.Local", "Disconnected",
                                       bus_on_disconnected, NULL, b);
     if (r >= 0)
-        r = sd_bus_request_name_async(bus, NULL, VGPU_BUS_NAME, 0, bus_on_name, b);
+        r = sd_bus_attach_event(bus, b->event, priority);
+    if (r < 0) {
+        sd_bus_close_unref(bus);
+        return r;
+    }
+    *ret = bus;
+    return 0;
+}
+
+/* Who calls is asked on a connection of its own: there the bus counts no reply that calls of
+ * others wait for, and an answer is not behind them. */
+static int bus_connect(Bus *b)
+{
+    sd_bus *bus = NULL;
+    int r;
+
+    r = bus_open(b, BUS_PRIORITY, &bus);
+    if (r < 0)
+        return bus_retry_later(b, r);
+    b->context.bus = manager_peers(b->context.manager)->bus = bus;
+    r = bus_open(b, QUESTIONS_PRIORITY, &b->context.access.questions);
+    if (r < 0)
+        return bus_retry_later(b, r);
+
+    r = bus_add_objects(b, bus);
     if (r >= 0)
-        r = sd_bus_attach_event(bus, b->event, BUS_PRIORITY);
+        r = sd_bus_request_name_async(bus, NULL, VGPU_BUS_NAME, 0, bus_on_name, b);
     return r;
 }
 
@@ -177,6 +203,7 @@ Bus *bus_free(Bus *b)
         return NULL;
 
     access_queue_clear(&b->context.access);
+    sd_bus_close_unref(b->context.access.questions);
     sd_event_source_disable_unref(b->retry);
     sd_bus_flush_close_unref(b->context.bus);
     sd_event_unref(b->event);

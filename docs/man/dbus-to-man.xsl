@@ -223,6 +223,8 @@ A rule sees the name of the VM as
 and that of the method as
 .Li action.lookup("method") .
 No request of a VM waits while somebody types.
+Four calls of a connection, and four of a user, can wait for polkit at once.
+Root needs no such place.
 .Sh BUS ERRORS
 Beside the usual errors of D-Bus, and with a message that names the value in question:
 .Bl -tag -width Ds
@@ -246,6 +248,8 @@ Another VM has the number that was asked for.
 The VM is known only for as long as it is connected, so that nothing lasting can be said of it.
 .It Li org.freedesktop.DBus.Error.AccessDenied
 polkit says no, or is not there.
+.It Li org.freedesktop.DBus.Error.LimitsExceeded
+Too many calls of this caller wait for polkit already.
 .It Li org.freedesktop.DBus.Error.InteractiveAuthorizationRequired
 The user would have to authenticate, and the call does not allow that anybody is asked.
 .El
