@@ -13,7 +13,11 @@
 #include "pool-bus.h"
 #include "vm-bus.h"
 
-#define RETRY_USEC UINT64_C(5000000)
+/* The first try after a failure follows at once, since a bus that restarts is there again in a
+ * moment, and callers wait for seconds only. Each further one waits twice as long. */
+#define RETRY_FIRST_USEC UINT64_C(100000)
+#define RETRY_MAX_USEC UINT64_C(3200000)
+#define RETRY_ACCURACY_USEC UINT64_C(10000)
 
 /* Behind the sockets: a reader of statistics never delays a request. */
 #define BUS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 20)
@@ -26,7 +30,8 @@ struct Bus {
     BusKind kind;
     sd_event *event;
     sd_event_source *retry;
-    bool warned; /* that there is none, said once until there is */
+    uint64_t retry_usec; /* until the next try; 0: at once */
+    bool warned;         /* that there is none, said once until there is */
 };
 
 /* Without a bus, nobody can ask systemd-machined either. */
@@ -40,14 +45,17 @@ static void bus_close(Bus *b)
     b->context.bus = sd_bus_flush_close_unref(b->context.bus);
 }
 
-static int bus_retry_later(Bus *b, int reason)
+static int bus_retry(Bus *b, int reason)
 {
     if (!b->warned)
-        log_warning("no D-Bus, trying again every few seconds: %s", strerror(-reason));
+        log_warning("no D-Bus, trying again until there is: %s", strerror(-reason));
     b->warned = true;
 
     bus_close(b);
-    (void) sd_event_source_set_time_relative(b->retry, RETRY_USEC);
+    (void) sd_event_source_set_time_relative(b->retry, b->retry_usec);
+    b->retry_usec = b->retry_usec == 0               ? RETRY_FIRST_USEC
+                    : b->retry_usec < RETRY_MAX_USEC ? 2 * b->retry_usec
+                                                     : RETRY_MAX_USEC;
     return sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
 }
 
@@ -55,7 +63,7 @@ static int bus_on_disconnected(sd_bus_message *message, void *userdata, sd_bus_e
 {
     (void) message, (void) error;
 
-    return bus_retry_later(userdata, -ECONNRESET);
+    return bus_retry(userdata, -ECONNRESET);
 }
 
 static int bus_on_name(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -73,7 +81,7 @@ static int bus_on_name(sd_bus_message *message, void *userdata, sd_bus_error *er
 
     r = sd_bus_message_read(message, "u", &outcome);
     if (r < 0)
-        return bus_retry_later(b, r);
+        return bus_retry(b, r);
     /* 1: primary owner, 4: already owner; the rest means that another process is. */
     if (outcome != 1 && outcome != 4) {
         log_error("another process owns %s", VGPU_BUS_NAME);
@@ -81,6 +89,7 @@ static int bus_on_name(sd_bus_message *message, void *userdata, sd_bus_error *er
     }
 
     b->warned = false;
+    b->retry_usec = 0;
     return 0;
 }
 
@@ -122,11 +131,11 @@ static int bus_connect(Bus *b)
 
     r = bus_open(b, BUS_PRIORITY, &bus);
     if (r < 0)
-        return bus_retry_later(b, r);
+        return bus_retry(b, r);
     b->context.bus = manager_peers(b->context.manager)->bus = bus;
     r = bus_open(b, QUESTIONS_PRIORITY, &b->context.access.questions);
     if (r < 0)
-        return bus_retry_later(b, r);
+        return bus_retry(b, r);
 
     r = bus_add_objects(b, bus);
     if (r >= 0)
@@ -142,7 +151,7 @@ static int bus_on_retry(sd_event_source *source, uint64_t usec, void *userdata)
     (void) source, (void) usec;
 
     /* Without memory for it now, there may be some later. */
-    return r < 0 ? bus_retry_later(b, r) : 0;
+    return r < 0 ? bus_retry(b, r) : 0;
 }
 
 /* From now on pools and VMs announce their changes on the bus. */
@@ -184,8 +193,8 @@ int bus_new(Manager *m, BusKind kind, Bus **ret)
     r = bus_add_errors();
     if (r < 0)
         return r;
-    r = sd_event_add_time_relative(b->event, &b->retry, CLOCK_MONOTONIC, UINT64_MAX / 2, 0,
-                                   bus_on_retry, b);
+    r = sd_event_add_time_relative(b->event, &b->retry, CLOCK_MONOTONIC, UINT64_MAX / 2,
+                                   RETRY_ACCURACY_USEC, bus_on_retry, b);
     if (r >= 0)
         r = sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
     if (r >= 0)

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "test.h"
 #include "world.h"
 
@@ -205,13 +206,29 @@ TEST(test_bus_dies)
     assert_true(get_u64(VGPU_OBJECT_POOL "/A", VGPU_INTERFACE_POOL, "RequestsCompleted") > 0);
 }
 
+/* A bus that restarts finds the service before a caller who waits a few seconds has given up. */
+TEST(test_bus_restarts)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t begin;
+
+        test_bus_kill(&test_bus);
+        assert_int_equal(test_bus_run(&test_bus), 0);
+        begin = now_usec();
+        bus = sd_bus_flush_close_unref(bus);
+        assert_true(sd_bus_open_system(&bus) >= 0);
+        wait_for_name();
+        assert_true(now_usec() - begin < 3 * USEC_PER_SEC);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pools),    cmocka_unit_test(test_vm_comes_and_goes),
         cmocka_unit_test(test_counters), cmocka_unit_test(test_contract),
         cmocka_unit_test(test_nobody),   cmocka_unit_test(test_second_mediator),
-        cmocka_unit_test(test_bus_dies),
+        cmocka_unit_test(test_bus_dies), cmocka_unit_test(test_bus_restarts),
     };
 
     if (getuid() != 0) {
