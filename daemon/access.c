@@ -59,6 +59,7 @@ typedef enum Verdict {
     VERDICT_DENIED,
     VERDICT_ALLOWED,
     VERDICT_CHALLENGE, /* somebody would have to authenticate, and the call forbids to ask */
+    VERDICT_FAILED,    /* our own trouble: nobody could be asked */
     VERDICT_TOO_MANY,  /* polkit has not been asked: others of the caller's calls wait already */
 } Verdict;
 
@@ -79,6 +80,7 @@ struct Access {
     AccessCaller caller;
     Stage stage;
     Verdict verdict;
+    int error; /* with VERDICT_FAILED */
 };
 
 const char *access_action(const char *interface, const char *member)
@@ -119,6 +121,12 @@ static int access_conclude(Access *a, Verdict verdict)
         sd_bus_enqueue_for_read(sd_bus_message_get_bus(a->call), a->call) < 0)
         access_free(a);
     return 0;
+}
+
+static int access_fail(Access *a, int error)
+{
+    a->error = error;
+    return access_conclude(a, VERDICT_FAILED);
 }
 
 /* ---- polkit ----------------------------------------------------------------------------- */
@@ -232,20 +240,24 @@ static int access_read_credentials(sd_bus_message *m, AccessCaller *ret)
 static int access_on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
     Access *a = userdata;
+    int r;
 
     (void) error;
 
     /* A caller that is gone needs no answer, but the call must not stay. */
-    if (sd_bus_message_is_method_error(reply, NULL) ||
-        access_read_credentials(reply, &a->caller) < 0)
+    if (sd_bus_message_is_method_error(reply, NULL))
         return access_conclude(a, VERDICT_DENIED);
+    r = access_read_credentials(reply, &a->caller);
+    if (r < 0)
+        return access_fail(a, r);
     if (a->caller.uid == 0 || a->caller.uid == getuid())
         return access_conclude(a, VERDICT_ALLOWED);
     if (!access_has_place(a))
         return access_conclude(a, VERDICT_TOO_MANY);
 
     a->stage = STAGE_ASKED;
-    return access_ask_polkit(a) < 0 ? access_conclude(a, VERDICT_DENIED) : 0;
+    r = access_ask_polkit(a);
+    return r < 0 ? access_fail(a, r) : 0;
 }
 
 static int access_ask_credentials(Access *a)
@@ -327,12 +339,15 @@ static int access_deliver(Access *a, sd_bus_error *error)
 {
     Verdict verdict = a->verdict;
     const char *action = a->action;
+    int failed = a->error;
 
     a->queue->caller = a->caller;
     access_free(a);
     switch (verdict) {
     case VERDICT_ALLOWED:
         return 1;
+    case VERDICT_FAILED:
+        return failed;
     case VERDICT_TOO_MANY:
         return access_too_many(error);
     case VERDICT_CHALLENGE:

@@ -49,9 +49,9 @@ const char *access_action(const char *interface, const char *member);
  *
  * Root and the mediator's own user may. About others, polkit is asked.
  *
- * Returns 1 when it may, with the caller in @queue->caller until the handler returns; 0 when the answer is to come: the handler then returns 1
- * at once, and is called again; or a negative errno, with @error set, for the
- * handler to return.
+ * Returns 1 when it may, with the caller in @queue->caller until the handler returns; 0 when the
+ * answer is to come: the handler then returns 1 at once, and is called again; or a negative errno,
+ * with @error set, for the handler to return.
  */
 int access_check(AccessQueue *queue, sd_bus_message *call, const char *vm, sd_bus_error *error);
 

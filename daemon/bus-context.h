@@ -6,13 +6,17 @@
 #include <systemd/sd-bus.h>
 
 #include "access.h"
+#include "bus-reply.h"
 #include "manager.h"
+#include "vm-signals.h"
 
 typedef struct BusContext {
     Manager *manager;
     Pools *pools;
     VMRegistry *vms;
     AccessQueue access;
+    BusReplies replies;
+    VMSignals signals;
     sd_bus *bus; /* NULL while there is none */
 } BusContext;
 

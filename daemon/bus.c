@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "bus-context.h"
 #include "bus-util.h"
@@ -21,6 +22,9 @@
 
 /* Behind the sockets: a reader of statistics never delays a request. */
 #define BUS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 20)
+
+/* Bytes of the socket's buffer. The kernel doubles it. */
+#define WRITE_SIZE (32 * 1024)
 
 /* Before the calls, so that those who may are not behind those of whom it is not known yet. */
 #define QUESTIONS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
@@ -42,6 +46,8 @@ static void bus_close(Bus *b)
     manager_peers(b->context.manager)->bus = NULL;
     access_queue_clear(access);
     access->questions = sd_bus_close_unref(access->questions);
+    bus_replies_clear(&b->context.replies);
+    b->context.signals.bus = NULL;
     b->context.bus = sd_bus_flush_close_unref(b->context.bus);
 }
 
@@ -122,6 +128,15 @@ static int bus_open(Bus *b, int priority, sd_bus **ret)
     return 0;
 }
 
+/* A write of all that the socket takes is a copy that requests wait for. Where the size cannot be
+ * set, a write is a larger copy. */
+static void bus_limit_writes(sd_bus *bus)
+{
+    int size = WRITE_SIZE;
+
+    (void) setsockopt(sd_bus_get_fd(bus), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 /* Who calls is asked on a connection of its own: there the bus counts no reply that calls of
  * others wait for, and an answer is not behind them. */
 static int bus_connect(Bus *b)
@@ -133,6 +148,8 @@ static int bus_connect(Bus *b)
     if (r < 0)
         return bus_retry(b, r);
     b->context.bus = manager_peers(b->context.manager)->bus = bus;
+    b->context.signals.bus = bus;
+    bus_limit_writes(bus);
     r = bus_open(b, QUESTIONS_PRIORITY, &b->context.access.questions);
     if (r < 0)
         return bus_retry(b, r);
@@ -154,16 +171,30 @@ static int bus_on_retry(sd_event_source *source, uint64_t usec, void *userdata)
     return r < 0 ? bus_retry(b, r) : 0;
 }
 
-/* From now on pools and VMs announce their changes on the bus. */
-static void bus_observe(Bus *b)
+static void bus_on_reply_done(void *userdata)
 {
-    Manager *m = b->context.manager;
-    PoolContext *pools = &manager_pools(m)->context;
+    Bus *b = userdata;
 
-    manager_peers(m)->can_register = true;
-    manager_vms(m)->observer = vm_bus_observer(&b->context);
+    vm_signals_reply_done(&b->context.signals);
+}
+
+/* From now on pools and VMs announce their changes on the bus. */
+static int bus_observe(Bus *b)
+{
+    BusContext *c = &b->context;
+    PoolContext *pools = &c->pools->context;
+    int r;
+
+    r = bus_replies_init(&c->replies, b->event, c->vms, BUS_PRIORITY, bus_on_reply_done, b);
+    if (r >= 0)
+        r = vm_signals_init(&c->signals, b->event, c->vms, &c->replies, BUS_PRIORITY);
+    if (r < 0)
+        return r;
+
+    manager_peers(c->manager)->can_register = true;
     pools->changed = pool_bus_properties_changed;
-    pools->changed_userdata = &b->context;
+    pools->changed_userdata = c;
+    return 0;
 }
 
 static void bus_freep(Bus **b)
@@ -188,9 +219,9 @@ int bus_new(Manager *m, BusKind kind, Bus **ret)
     access_queue_init(&b->context.access);
     b->kind = kind;
     b->event = sd_event_ref(manager_event(m));
-    bus_observe(b);
-
-    r = bus_add_errors();
+    r = bus_observe(b);
+    if (r >= 0)
+        r = bus_add_errors();
     if (r < 0)
         return r;
     r = sd_event_add_time_relative(b->event, &b->retry, CLOCK_MONOTONIC, UINT64_MAX / 2,
@@ -213,6 +244,8 @@ Bus *bus_free(Bus *b)
 
     access_queue_clear(&b->context.access);
     sd_bus_close_unref(b->context.access.questions);
+    vm_signals_free(&b->context.signals);
+    bus_replies_free(&b->context.replies);
     sd_event_source_disable_unref(b->retry);
     sd_bus_flush_close_unref(b->context.bus);
     sd_event_unref(b->event);

@@ -8,7 +8,9 @@
 #include "cleanup-bus.h"
 #include "manager-bus.h"
 #include "names.h"
+#include "pool-bus.h"
 #include "version.h"
+#include "vm-bus.h"
 #include "vm-methods.h"
 
 static int append_vm(sd_bus_message *reply, const VM *vm)
@@ -22,29 +24,73 @@ static int append_vm(sd_bus_message *reply, const VM *vm)
                                  vgpu_priority_to_string(vm->settings.priority), path);
 }
 
-static int list_vms(sd_bus_message *message, void *userdata, sd_bus_error *error)
+/* ---- Answers about all VMs -------------------------------------------------------------- */
+
+static int list_begin(sd_bus_message *reply, void *userdata)
 {
-    CLEANUP_MESSAGE sd_bus_message *reply = NULL;
+    (void) userdata;
+
+    return sd_bus_message_open_container(reply, 'a', "(susso)");
+}
+
+static int list_append(sd_bus_message *reply, VM *vm, void *userdata)
+{
+    BusContext *context = userdata;
+
+    vm_signals_in_reply(&context->signals, vm);
+    return append_vm(reply, vm);
+}
+
+static int list_end(sd_bus_message *reply, void *userdata)
+{
+    (void) userdata;
+
+    return sd_bus_message_close_container(reply);
+}
+
+static int list_vms(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    static const BusReplyOps ops = {list_begin, list_append, list_end};
+    BusContext *context = userdata;
+
+    return bus_replies_add(&context->replies, call, &ops, context, error);
+}
+
+static int objects_begin(sd_bus_message *reply, void *userdata)
+{
     const BusContext *context = userdata;
-    VM *vm;
-    int r;
+    int r = sd_bus_message_open_container(reply, 'a', "{oa{sa{sv}}}");
 
-    (void) error;
-
-    r = sd_bus_message_new_method_return(message, &reply);
-    if (r >= 0)
-        r = sd_bus_message_open_container(reply, 'a', "(susso)");
-    TAILQ_FOREACH(vm, &context->vms->list, link)
+    POOLS_FOREACH(p, context->pools)
     {
         if (r >= 0)
-            r = append_vm(reply, vm);
+            r = pool_bus_append(reply, p);
     }
-    if (r >= 0)
-        r = sd_bus_message_close_container(reply);
-    if (r >= 0)
-        r = sd_bus_send(NULL, reply, NULL);
     return r;
 }
+
+static int objects_append(sd_bus_message *reply, VM *vm, void *userdata)
+{
+    BusContext *context = userdata;
+
+    vm_signals_in_reply(&context->signals, vm);
+    return vm_bus_append(reply, vm);
+}
+
+/* Stands before sd-bus's own answer, which is made in one go. */
+static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    static const BusReplyOps ops = {objects_begin, objects_append, list_end};
+    BusContext *context = userdata;
+
+    if (sd_bus_message_is_method_call(call, "org.freedesktop.DBus.ObjectManager",
+                                      "GetManagedObjects") <= 0 ||
+        sd_bus_message_has_signature(call, "") <= 0)
+        return 0;
+    return bus_replies_add(&context->replies, call, &ops, context, error);
+}
+
+/* ---- Pools, numbers, names ------------------------------------------------------------- */
 
 static int append_pool(sd_bus_message *reply, const Pool *p)
 {
@@ -238,5 +284,7 @@ int manager_bus_add_objects(BusContext *context, sd_bus *bus)
     int r = sd_bus_add_object_vtable(bus, NULL, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
                                      manager_vtable, context);
 
+    if (r >= 0)
+        r = sd_bus_add_object(bus, NULL, VGPU_OBJECT_MANAGER, on_call, context);
     return r < 0 ? r : sd_bus_add_object_manager(bus, NULL, VGPU_OBJECT_MANAGER);
 }

@@ -174,6 +174,15 @@ int pool_bus_add_objects(BusContext *context, sd_bus *bus)
                : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_POOL, enumerate_pools, context);
 }
 
+int pool_bus_append(sd_bus_message *m, Pool *p)
+{
+    const sd_bus_vtable *const table = pool_vtable;
+    char path[sizeof(VGPU_OBJECT_POOL) + 2];
+
+    snprintf(path, sizeof(path), VGPU_OBJECT_POOL "/%c", p->name);
+    return bus_append_object(m, path, VGPU_INTERFACE_POOL, &table, 1, p);
+}
+
 void pool_bus_properties_changed(Pool *p, const char *const *properties, void *userdata)
 {
     sd_bus *bus = bus_context_ready(userdata);

@@ -180,44 +180,12 @@ int vm_bus_add_objects(BusContext *context, sd_bus *bus)
                  : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_VM, enumerate_vms, context);
 }
 
-static void vm_bus_announce(VM *vm, bool added, void *userdata)
+int vm_bus_append(sd_bus_message *m, VM *vm)
 {
-    CLEANUP_FREE char *path = NULL;
-    sd_bus *bus = bus_context_ready(userdata);
+    static const sd_bus_vtable *const tables[] = {vm_vtable, setting_vtable};
+    CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
 
-    if (!bus)
-        return;
-    path = bus_object_path(VGPU_OBJECT_VM, vm->name);
     if (!path)
-        return;
-
-    if (added)
-        (void) sd_bus_emit_object_added(bus, path);
-    (void) sd_bus_emit_signal(bus, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
-                              added ? "VMAdded" : "VMRemoved", "so", vm->name, path);
-    if (!added)
-        (void) sd_bus_emit_object_removed(bus, path);
-}
-
-static void vm_bus_properties_changed(VM *vm, const char *const *properties, void *userdata)
-{
-    CLEANUP_FREE char *path = NULL;
-    sd_bus *bus = bus_context_ready(userdata);
-
-    if (!bus)
-        return;
-    path = bus_object_path(VGPU_OBJECT_VM, vm->name);
-    if (!path)
-        return;
-
-    (void) sd_bus_emit_properties_changed_strv(bus, path, VGPU_INTERFACE_VM, (char **) properties);
-}
-
-VMObserver vm_bus_observer(BusContext *context)
-{
-    return (VMObserver){
-        .announce = vm_bus_announce,
-        .changed = vm_bus_properties_changed,
-        .userdata = context,
-    };
+        return -ENOMEM;
+    return bus_append_object(m, path, VGPU_INTERFACE_VM, tables, ELEMENTSOF(tables), vm);
 }

@@ -200,6 +200,16 @@ A change that somebody made is announced by
 of
 .Li org.freedesktop.DBus.Properties ;
 what moves with every request is not, and is there to be asked for.
+What a guest causes
+.Pq Li Connected , LeaderPID , RingEntries , WindowSize
+is announced at most once a second for each VM.
+Of VMs that nobody registered, at most ten a second are announced.
+.Pp
+An answer about all VMs
+.Pq Fn GetManagedObjects , Fn ListVMs
+is made in pieces, between the requests of VMs.
+What changes meanwhile is announced again behind it.
+Four such calls of a connection can wait for their answers.
 </xsl:text>
     <xsl:apply-templates select="interface"/>
     <xsl:text>.Sh AUTHORIZATION
@@ -249,7 +259,7 @@ The VM is known only for as long as it is connected, so that nothing lasting can
 .It Li org.freedesktop.DBus.Error.AccessDenied
 polkit says no, or is not there.
 .It Li org.freedesktop.DBus.Error.LimitsExceeded
-Too many calls of this caller wait for polkit already.
+Too many calls of this caller wait for polkit, or for an answer about all VMs.
 .It Li org.freedesktop.DBus.Error.InteractiveAuthorizationRequired
 The user would have to authenticate, and the call does not allow that anybody is asked.
 .El
