@@ -6,6 +6,7 @@
 #include "bus-property.h"
 #include "bus-util.h"
 #include "cleanup-bus.h"
+#include "clock.h"
 #include "manager-bus.h"
 #include "names.h"
 #include "pool-bus.h"
@@ -226,6 +227,7 @@ static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_
     POOLS_FOREACH(p, context->pools)
     {
         p->queue.statistics = (Statistics){0};
+        busy_reset(&p->queue.busy, now_usec());
     }
     return sd_bus_reply_method_return(call, NULL);
 }

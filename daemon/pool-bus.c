@@ -7,6 +7,7 @@
 #include "bus-property.h"
 #include "bus-util.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "names.h"
 #include "pool-bus.h"
 #include "statistics-bus.h"
@@ -37,6 +38,9 @@ static BUS_PROPERTY_GET(get_executor_pid, "u", Pool, p, executor_pid(pool_execut
 static BUS_PROPERTY_GET(get_executor_restarts, "t", Pool, p, executor_restarts(pool_executor(p)));
 static BUS_PROPERTY_GET(get_paused, "b", Pool, p, p->queue.scheduler.held);
 
+static BUS_PROPERTY_GET(get_utilization, "d", BusyTime, b, busy_share(b, now_usec()));
+static BUS_PROPERTY_GET(get_busy_time, "t", BusyTime, b, busy_total(b, now_usec()));
+
 /* Asks whether the caller may, then does it. */
 static int pool_change(sd_bus_message *call, Pool *p, sd_bus_error *error, void (*make)(Pool *))
 {
@@ -61,6 +65,7 @@ static void resume_pool(Pool *p)
 static void reset_statistics(Pool *p)
 {
     p->queue.statistics = (Statistics){0};
+    busy_reset(&p->queue.busy, now_usec());
 }
 
 static int method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -119,6 +124,8 @@ static const sd_bus_vtable pool_vtable[] = {
     CHANGING("ExecutorState", "s", get_state, 0),
     CHANGING("ExecutorPID", "u", get_executor_pid, 0),
     CHANGING("ExecutorRestarts", "t", get_executor_restarts, 0),
+    SD_BUS_PROPERTY("Utilization", "d", get_utilization, offsetof(Pool, queue.busy), 0),
+    SD_BUS_PROPERTY("BusyTimeUSec", "t", get_busy_time, offsetof(Pool, queue.busy), 0),
     STATISTICS_PROPERTIES(Pool, queue.statistics),
     SD_BUS_VTABLE_END,
 };

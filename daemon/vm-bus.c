@@ -7,6 +7,7 @@
 #include "bus-property.h"
 #include "bus-util.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "names.h"
 #include "statistics-bus.h"
 #include "vm-bus.h"
@@ -30,6 +31,7 @@ static int get_uuid(sd_bus *bus, const char *path, const char *interface, const 
 static BUS_PROPERTY_GET(get_pool_letter, "s", char, letter, (const char[]){*letter, '\0'});
 static BUS_PROPERTY_GET(get_priority, "s", uint8_t, priority, vgpu_priority_to_string(*priority));
 static BUS_PROPERTY_GET(get_flag, "b", bool, flag, *flag);
+static BUS_PROPERTY_GET(get_share, "d", TimeWindow, w, time_window_share(w, now_usec()));
 static BUS_PROPERTY_GET(get_connected, "b", VM, vm, vm->connection != NULL);
 
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -80,6 +82,7 @@ static const sd_bus_vtable vm_vtable[] = {
     CHANGING("WindowSize", "t", NULL, window_size),
     SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.sched.n_queued), 0),
     SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(VM, client.sched.n_running), 0),
+    SD_BUS_PROPERTY("Share", "d", get_share, offsetof(VM, client.execution), 0),
     STATISTICS_PROPERTIES(VM, client.statistics),
     SD_BUS_VTABLE_END,
 };

@@ -151,6 +151,8 @@ TEST(test_answer_is_what_objects_tell)
     unsigned n = 0, n_vms = 0;
     sd_bus_message *m;
 
+    assert_int_equal(test_mediator_wait_log(&mediator, "pool A: computing"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "pool C: computing"), 0);
     register_vm("a", 1, "A", "low");
     register_vm("b c", 2, "C", "high");
     m = reply_to(send_get_objects());
