@@ -7,6 +7,7 @@
 
 #include "access.h"
 #include "bus-reply.h"
+#include "log.h"
 #include "manager.h"
 #include "vm-signals.h"
 
@@ -24,6 +25,15 @@ typedef struct BusContext {
 static inline BusContext *bus_context(sd_bus_message *call)
 {
     return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
+}
+
+/* bus_change() - a change by the caller whom access_check() has let in, for the journal */
+static inline LogChange bus_change(const BusContext *context, const char *setting, const char *from,
+                                   const char *to)
+{
+    const AccessCaller *caller = &context->access.caller;
+
+    return (LogChange){setting, from, to, caller->uid, caller->pid};
 }
 
 /* bus_context_ready() - the bus that signals can go to, or NULL */

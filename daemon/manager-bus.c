@@ -203,9 +203,12 @@ static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *err
 {
     BusContext *context = userdata;
     int r = access_check(&context->access, call, NULL, error);
+    LogChange change;
 
     if (r <= 0)
         return r < 0 ? r : 1;
+    change = bus_change(context, NULL, NULL, NULL);
+    log_event(VGPU_MESSAGE_SERVICE_CHANGED, NULL, &change, "reading the configuration again");
     r = manager_reload(context->manager);
     return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
 }
@@ -213,6 +216,7 @@ static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *err
 static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     BusContext *context = userdata;
+    LogChange change;
     VM *vm;
     int r;
 
@@ -220,6 +224,8 @@ static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_
     if (r <= 0)
         return r < 0 ? r : 1;
 
+    change = bus_change(context, NULL, NULL, NULL);
+    log_event(VGPU_MESSAGE_SERVICE_CHANGED, NULL, &change, "statistics of all VMs and pools reset");
     TAILQ_FOREACH(vm, &context->vms->list, link)
     {
         vm->client.statistics = (Statistics){0};

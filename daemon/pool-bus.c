@@ -41,46 +41,60 @@ static BUS_PROPERTY_GET(get_paused, "b", Pool, p, p->queue.scheduler.held);
 static BUS_PROPERTY_GET(get_utilization, "d", BusyTime, b, busy_share(b, now_usec()));
 static BUS_PROPERTY_GET(get_busy_time, "t", BusyTime, b, busy_total(b, now_usec()));
 
-/* Asks whether the caller may, then does it. */
-static int pool_change(sd_bus_message *call, Pool *p, sd_bus_error *error, void (*make)(Pool *))
+static const char *pool_pause_to_string(bool paused)
 {
-    int r = access_check(&bus_context(call)->access, call, NULL, error);
+    return paused ? "paused" : "running";
+}
 
+static int pool_turn(sd_bus_message *call, Pool *p, sd_bus_error *error, bool paused)
+{
+    BusContext *context = bus_context(call);
+    bool before = p->queue.scheduler.held;
+    LogContext about = {.pool = p->name};
+    LogChange change;
+    int r;
+
+    r = access_check(&context->access, call, NULL, error);
     if (r <= 0)
         return r < 0 ? r : 1;
-    make(p);
+
+    pool_set_paused(p, paused);
+    change =
+        bus_change(context, "Paused", pool_pause_to_string(before), pool_pause_to_string(paused));
+    if (before != paused)
+        log_event(VGPU_MESSAGE_POOL_CHANGED, &about, &change, "pool %c: %s", p->name,
+                  paused ? "paused" : "resumed");
     return sd_bus_reply_method_return(call, NULL);
-}
-
-static void pause_pool(Pool *p)
-{
-    pool_set_paused(p, true);
-}
-
-static void resume_pool(Pool *p)
-{
-    pool_set_paused(p, false);
-}
-
-static void reset_statistics(Pool *p)
-{
-    p->queue.statistics = (Statistics){0};
-    busy_reset(&p->queue.busy, now_usec());
 }
 
 static int method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return pool_change(call, userdata, error, pause_pool);
+    return pool_turn(call, userdata, error, true);
 }
 
 static int method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return pool_change(call, userdata, error, resume_pool);
+    return pool_turn(call, userdata, error, false);
 }
 
 static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return pool_change(call, userdata, error, reset_statistics);
+    BusContext *context = bus_context(call);
+    LogContext about;
+    LogChange change;
+    Pool *p = userdata;
+    int r;
+
+    r = access_check(&context->access, call, NULL, error);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+
+    p->queue.statistics = (Statistics){0};
+    busy_reset(&p->queue.busy, now_usec());
+    about = (LogContext){.pool = p->name};
+    change = bus_change(context, NULL, NULL, NULL);
+    log_event(VGPU_MESSAGE_POOL_CHANGED, &about, &change, "pool %c: statistics reset", p->name);
+    return sd_bus_reply_method_return(call, NULL);
 }
 
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)

@@ -74,6 +74,16 @@ for name in $names; do
 done
 report 'every option is in vgpu-mediatord(8)'
 
+names=$(sed -nE 's/^#define VGPU_MESSAGE_[A-Z_]+ "([0-9a-f]{32})".*/\1/p' "$root/common/names.h")
+# shellcheck disable=SC2086 # a word each
+at_least 7 $names
+for name in $names; do
+    grep -q "^-- $name$" "$root/units/vgpu-mediator.catalog" || missing+=" $name"
+done
+[ "$(grep -c '^-- ' "$root/units/vgpu-mediator.catalog")" = "$(wc -w <<<"$names")" ] ||
+    missing+=" (messages that nothing logs)"
+report 'every kind of journal line is in the catalog'
+
 names=$(sed -nE 's/^#define VGPU_FIELD_[A-Z_]+ "([A-Z_]+)".*/\1/p' "$root/common/names.h")
 # shellcheck disable=SC2086
 at_least 6 $names
