@@ -12,6 +12,7 @@
 #include "manager-bus.h"
 #include "names.h"
 #include "pool-bus.h"
+#include "status-line.h"
 #include "vm-bus.h"
 
 /* The first try after a failure follows at once, since a bus that restarts is there again in a
@@ -31,6 +32,7 @@
 
 struct Bus {
     BusContext context;
+    StatusLine status;
     BusKind kind;
     sd_event *event;
     sd_event_source *retry;
@@ -171,6 +173,30 @@ static int bus_on_retry(sd_event_source *source, uint64_t usec, void *userdata)
     return r < 0 ? bus_retry(b, r) : 0;
 }
 
+static void bus_on_announce(VM *vm, bool added, void *userdata)
+{
+    Bus *b = userdata;
+
+    vm_signals_announce(&b->context.signals, vm, added);
+    status_line_changed(&b->status);
+}
+
+static void bus_on_vm_changed(VM *vm, const char *const *properties, void *userdata)
+{
+    Bus *b = userdata;
+
+    vm_signals_changed(&b->context.signals, vm, properties);
+    status_line_changed(&b->status);
+}
+
+static void bus_on_pool_changed(Pool *p, const char *const *properties, void *userdata)
+{
+    Bus *b = userdata;
+
+    pool_bus_properties_changed(&b->context, p, properties);
+    status_line_changed(&b->status);
+}
+
 static void bus_on_reply_done(void *userdata)
 {
     Bus *b = userdata;
@@ -187,13 +213,21 @@ static int bus_observe(Bus *b)
 
     r = bus_replies_init(&c->replies, b->event, c->vms, BUS_PRIORITY, bus_on_reply_done, b);
     if (r >= 0)
+        r = status_line_init(&b->status, c->manager);
+    if (r >= 0)
         r = vm_signals_init(&c->signals, b->event, c->vms, &c->replies, BUS_PRIORITY);
     if (r < 0)
         return r;
 
     manager_peers(c->manager)->can_register = true;
-    pools->changed = pool_bus_properties_changed;
-    pools->changed_userdata = c;
+    c->vms->observer = (VMObserver){
+        .announce = bus_on_announce,
+        .changed = bus_on_vm_changed,
+        .userdata = b,
+    };
+    pools->changed = bus_on_pool_changed;
+    pools->changed_userdata = b;
+    status_line_changed(&b->status);
     return 0;
 }
 
@@ -244,6 +278,7 @@ Bus *bus_free(Bus *b)
 
     access_queue_clear(&b->context.access);
     sd_bus_close_unref(b->context.access.questions);
+    status_line_free(&b->status);
     vm_signals_free(&b->context.signals);
     bus_replies_free(&b->context.replies);
     sd_event_source_disable_unref(b->retry);

@@ -44,6 +44,9 @@ int manager_listen(Manager *m, int fd);
  */
 int manager_reload(Manager *m);
 
+/* manager_is_draining() - has it been told to end, and finishes what is queued? */
+bool manager_is_draining(const Manager *m);
+
 /* Its parts, which are its own. */
 sd_event *manager_event(Manager *m);
 Pools *manager_pools(Manager *m);

@@ -204,9 +204,10 @@ int pool_bus_append(sd_bus_message *m, Pool *p)
     return bus_append_object(m, path, VGPU_INTERFACE_POOL, &table, 1, p);
 }
 
-void pool_bus_properties_changed(Pool *p, const char *const *properties, void *userdata)
+void pool_bus_properties_changed(const BusContext *context, const Pool *p,
+                                 const char *const *properties)
 {
-    sd_bus *bus = bus_context_ready(userdata);
+    sd_bus *bus = bus_context_ready(context);
     char path[sizeof(VGPU_OBJECT_POOL) + 2];
 
     if (!bus)

@@ -298,12 +298,12 @@ static void vm_signals_removed(VMSignals *signals, VM *vm)
     vm_signals_remove(signals, s);
 }
 
-static void vm_signals_on_announce(VM *vm, bool added, void *userdata)
+void vm_signals_announce(VMSignals *signals, VM *vm, bool added)
 {
     if (added)
-        vm_signals_added(userdata, vm);
+        vm_signals_added(signals, vm);
     else
-        vm_signals_removed(userdata, vm);
+        vm_signals_removed(signals, vm);
 }
 
 static bool is_guest_property(const char *name)
@@ -314,9 +314,8 @@ static bool is_guest_property(const char *name)
     return false;
 }
 
-static void vm_signals_on_changed(VM *vm, const char *const *properties, void *userdata)
+void vm_signals_changed(VMSignals *signals, VM *vm, const char *const *properties)
 {
-    VMSignals *signals = userdata;
     VMSignal *s = vm_signals_find(signals, vm);
 
     if (s && !s->announced)
@@ -351,7 +350,7 @@ void vm_signals_reply_done(VMSignals *signals)
 
 /* ---- All of them ------------------------------------------------------------------------ */
 
-int vm_signals_init(VMSignals *signals, sd_event *event, VMRegistry *vms, BusReplies *replies,
+int vm_signals_init(VMSignals *signals, sd_event *event, const VMRegistry *vms, BusReplies *replies,
                     int priority)
 {
     int r;
@@ -367,15 +366,7 @@ int vm_signals_init(VMSignals *signals, sd_event *event, VMRegistry *vms, BusRep
         r = sd_event_source_set_priority(signals->timer, priority);
     if (r >= 0)
         r = sd_event_source_set_enabled(signals->timer, SD_EVENT_OFF);
-    if (r < 0)
-        return r;
-
-    vms->observer = (VMObserver){
-        .announce = vm_signals_on_announce,
-        .changed = vm_signals_on_changed,
-        .userdata = signals,
-    };
-    return 0;
+    return r < 0 ? r : 0;
 }
 
 void vm_signals_free(VMSignals *signals)

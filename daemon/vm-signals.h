@@ -31,16 +31,20 @@ typedef struct VMSignals {
 
 /*
  * vm_signals_init() - nothing to announce
- * @vms, @replies: outlive @signals; the observer of @vms is set
+ * @vms, @replies: outlive @signals
  * @priority: of what is announced later
  *
  * Returns 0 or a negative errno. @signals is zero before.
  */
-int vm_signals_init(VMSignals *signals, sd_event *event, VMRegistry *vms, BusReplies *replies,
+int vm_signals_init(VMSignals *signals, sd_event *event, const VMRegistry *vms, BusReplies *replies,
                     int priority);
 
 /* vm_signals_free() - the VMs may be gone already. All zero is fine */
 void vm_signals_free(VMSignals *signals);
+
+/* vm_signals_announce(), vm_signals_changed() - what the observer of VMs is told */
+void vm_signals_announce(VMSignals *signals, VM *vm, bool added);
+void vm_signals_changed(VMSignals *signals, VM *vm, const char *const *properties);
 
 /* vm_signals_in_reply() - the answer at hand says what this VM is like now */
 void vm_signals_in_reply(VMSignals *signals, VM *vm);
