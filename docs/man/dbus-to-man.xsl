@@ -232,6 +232,12 @@ A rule sees the name of the VM as
 .Li action.lookup("vm")
 and that of the method as
 .Li action.lookup("method") .
+An example lets members of group libvirt change what VMs may use:
+.Bd -literal -offset indent
+# cp /usr/share/doc/vgpu-mediator/examples/60-vgpu-mediator-libvirt.rules \e
+      /etc/polkit-1/rules.d/
+.Ed
+.Pp
 No request of a VM waits while somebody types.
 Four calls of a connection, and four of a user, can wait for polkit at once.
 Root needs no such place.

@@ -161,6 +161,16 @@ done
     missing+=' as many members as the contract has'
 report 'every member is in org.vgpu.Mediator1(5)'
 
+rule=60-vgpu-mediator-libvirt.rules
+names=$(sed -nE 's/.*action\.id == "([^"]+)".*/\1/p' "$root/dbus/$rule")
+# shellcheck disable=SC2086
+at_least 1 $names
+for name in $names; do
+    grep -q "<action id=\"$name\">" "$root/dbus/org.vgpu.mediator1.policy" || missing+=" $name"
+done
+want "$bus_page" "examples/$rule"
+report "the example of a polkit rule is for an action that there is, and in a manual page"
+
 names=$(sed -nE 's/^#define VGPU_(BUS_ERROR|ACTION)_[A-Z_]+ "(.*)".*/\2/p' "$root/common/names.h")
 # shellcheck disable=SC2086
 at_least 13 $names
