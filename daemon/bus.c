@@ -278,6 +278,7 @@ Bus *bus_free(Bus *b)
 
     access_queue_clear(&b->context.access);
     sd_bus_close_unref(b->context.access.questions);
+    bus_context_drop_tree(&b->context);
     status_line_free(&b->status);
     vm_signals_free(&b->context.signals);
     bus_replies_free(&b->context.replies);

@@ -59,15 +59,9 @@ static int list_vms(sd_bus_message *call, void *userdata, sd_bus_error *error)
 
 static int objects_begin(sd_bus_message *reply, void *userdata)
 {
-    const BusContext *context = userdata;
-    int r = sd_bus_message_open_container(reply, 'a', "{oa{sa{sv}}}");
+    (void) userdata;
 
-    POOLS_FOREACH(p, context->pools)
-    {
-        if (r >= 0)
-            r = pool_bus_append(reply, p);
-    }
-    return r;
+    return sd_bus_message_open_container(reply, 'a', "{oa{sa{sv}}}");
 }
 
 static int objects_append(sd_bus_message *reply, VM *vm, void *userdata)
@@ -78,14 +72,97 @@ static int objects_append(sd_bus_message *reply, VM *vm, void *userdata)
     return vm_bus_append(reply, vm);
 }
 
-/* Stands before sd-bus's own answer, which is made in one go. */
-static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
+/* The pools come last: then none of them can change before the answer is sent. */
+static int objects_end(sd_bus_message *reply, void *userdata)
 {
-    static const BusReplyOps ops = {objects_begin, objects_append, list_end};
+    const BusContext *context = userdata;
+    int r = 0;
+
+    POOLS_FOREACH(p, context->pools)
+    {
+        if (r >= 0)
+            r = pool_bus_append(reply, p);
+    }
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* Stands before sd-bus's own answer, which is made in one go. */
+static int manager_on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    static const BusReplyOps ops = {objects_begin, objects_append, objects_end};
     BusContext *context = userdata;
 
     if (sd_bus_message_is_method_call(call, "org.freedesktop.DBus.ObjectManager",
                                       "GetManagedObjects") <= 0 ||
+        sd_bus_message_has_signature(call, "") <= 0)
+        return 0;
+    return bus_replies_add(&context->replies, call, &ops, context, error);
+}
+
+/* What every object has, as sd-bus says it. */
+static const char tree_head[] =
+    "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n"
+    "\"https://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n"
+    "<node>\n"
+    " <interface name=\"org.freedesktop.DBus.Peer\">\n"
+    "  <method name=\"Ping\"/>\n"
+    "  <method name=\"GetMachineId\">\n"
+    "   <arg type=\"s\" name=\"machine_uuid\" direction=\"out\"/>\n"
+    "  </method>\n"
+    " </interface>\n"
+    " <interface name=\"org.freedesktop.DBus.Introspectable\">\n"
+    "  <method name=\"Introspect\">\n"
+    "   <arg name=\"xml_data\" type=\"s\" direction=\"out\"/>\n"
+    "  </method>\n"
+    " </interface>\n";
+
+static int tree_begin(sd_bus_message *reply, void *userdata)
+{
+    BusContext *context = userdata;
+
+    (void) reply;
+
+    bus_context_drop_tree(context);
+    context->tree = open_memstream(&context->tree_text, &context->tree_size);
+    if (!context->tree)
+        return -errno;
+    return fputs(tree_head, context->tree) < 0 ? -ENOMEM : 0;
+}
+
+/* An escaped name needs no escapes in XML. */
+static int tree_append(sd_bus_message *reply, VM *vm, void *userdata)
+{
+    CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
+    BusContext *context = userdata;
+
+    (void) reply;
+
+    if (!path || fprintf(context->tree, " <node name=\"%s\"/>\n", strrchr(path, '/') + 1) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static int tree_end(sd_bus_message *reply, void *userdata)
+{
+    BusContext *context = userdata;
+    bool failed = fputs("</node>\n", context->tree) < 0;
+    int r;
+
+    failed |= fclose(context->tree) != 0;
+    context->tree = NULL;
+    r = failed ? -ENOMEM : sd_bus_message_append(reply, "s", context->tree_text);
+    bus_context_drop_tree(context);
+    return r;
+}
+
+/* The object that has all VMs below it. */
+static int tree_on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    static const BusReplyOps ops = {tree_begin, tree_append, tree_end};
+    BusContext *context = userdata;
+
+    if (sd_bus_message_is_method_call(call, "org.freedesktop.DBus.Introspectable", "Introspect") <=
+            0 ||
         sd_bus_message_has_signature(call, "") <= 0)
         return 0;
     return bus_replies_add(&context->replies, call, &ops, context, error);
@@ -293,6 +370,8 @@ int manager_bus_add_objects(BusContext *context, sd_bus *bus)
                                      manager_vtable, context);
 
     if (r >= 0)
-        r = sd_bus_add_object(bus, NULL, VGPU_OBJECT_MANAGER, on_call, context);
+        r = sd_bus_add_object(bus, NULL, VGPU_OBJECT_MANAGER, manager_on_call, context);
+    if (r >= 0)
+        r = sd_bus_add_object(bus, NULL, VGPU_OBJECT_VM, tree_on_call, context);
     return r < 0 ? r : sd_bus_add_object_manager(bus, NULL, VGPU_OBJECT_MANAGER);
 }

@@ -206,7 +206,14 @@ is announced at most once a second for each VM.
 Of VMs that nobody registered, at most ten a second are announced.
 .Pp
 An answer about all VMs
-.Pq Fn GetManagedObjects , Fn ListVMs
+.Po
+.Fn GetManagedObjects ,
+.Fn ListVMs ,
+and
+.Fn Introspect
+of
+.Li /org/vgpu/Mediator1/vm
+.Pc
 is made in pieces, between the requests of VMs.
 What changes meanwhile is announced again behind it.
 Four such calls of a connection can wait for their answers.

@@ -19,13 +19,13 @@ static int start(void **state)
 }
 
 /* Returns the call's cookie. */
-static uint64_t send_call(const char *interface, const char *member)
+static uint64_t send_call(const char *path, const char *interface, const char *member)
 {
     sd_bus_message *m = NULL;
     uint64_t cookie;
 
-    assert_true(sd_bus_message_new_method_call(bus, &m, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
-                                               interface, member) >= 0);
+    assert_true(sd_bus_message_new_method_call(bus, &m, VGPU_BUS_NAME, path, interface, member) >=
+                0);
     assert_true(sd_bus_send(bus, m, &cookie) >= 0);
     sd_bus_message_unref(m);
     return cookie;
@@ -33,7 +33,8 @@ static uint64_t send_call(const char *interface, const char *member)
 
 static uint64_t send_get_objects(void)
 {
-    return send_call("org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
+    return send_call(VGPU_OBJECT_MANAGER, "org.freedesktop.DBus.ObjectManager",
+                     "GetManagedObjects");
 }
 
 /* Returns the next message, or NULL where none has come in @usec; to be unreferenced. */
@@ -249,6 +250,33 @@ TEST(test_calls_of_one_connection)
     sd_bus_flush_close_unref(other);
 }
 
+/* So is the list of the objects' names. */
+TEST(test_introspection)
+{
+    unsigned answered = 0, refused = 0;
+
+    for (unsigned i = 0; i < 6; i++)
+        (void) send_call(VGPU_OBJECT_VM, "org.freedesktop.DBus.Introspectable", "Introspect");
+    while (answered + refused < 6) {
+        sd_bus_message *m = next_message(20 * USEC_PER_SEC);
+        const char *text;
+
+        assert_non_null(m);
+        refused += sd_bus_message_is_method_error(m, SD_BUS_ERROR_LIMITS_EXCEEDED) > 0;
+        if (sd_bus_message_has_signature(m, "s") > 0 &&
+            sd_bus_message_is_method_error(m, NULL) == 0 &&
+            sd_bus_message_read(m, "s", &text) > 0) {
+            answered++;
+            assert_non_null(strstr(text, "<node name=\"vm0\"/>"));
+            assert_non_null(strstr(text, "<node name=\"vm999\"/>"));
+        }
+        sd_bus_message_unref(m);
+    }
+    assert_int_equal(answered, 4);
+    assert_int_equal(refused, 2);
+    assert_int_equal(system("busctl tree --list " VGPU_BUS_NAME " | grep -qx " VM("vm500")), 0);
+}
+
 /* ---- What a reader knows who follows the signals ---------------------------------------- */
 
 typedef struct Known {
@@ -410,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_guest_cannot_flood_the_bus),
         cmocka_unit_test(test_requests_do_not_wait_for_the_answer),
         cmocka_unit_test(test_calls_of_one_connection),
+        cmocka_unit_test(test_introspection),
         cmocka_unit_test(test_changes_while_the_answer_is_made),
     };
 
