@@ -15,10 +15,11 @@
 #include "status-line.h"
 #include "vm-bus.h"
 
-/* The first try after a failure follows at once, since a bus that restarts is there again in a
- * moment, and callers wait for seconds only. Each further one waits twice as long. */
-#define RETRY_FIRST_USEC UINT64_C(100000)
-#define RETRY_MAX_USEC UINT64_C(3200000)
+/* The first try after a failure follows at once, and then a few seconds of quick ones: a bus that
+ * restarts is there again in a moment, and callers wait for seconds only. */
+#define RETRY_QUICK_USEC UINT64_C(100000)
+#define RETRY_QUICK_MAX 50
+#define RETRY_SLOW_USEC UINT64_C(5000000)
 #define RETRY_ACCURACY_USEC UINT64_C(10000)
 
 /* Behind the sockets: a reader of statistics never delays a request. */
@@ -36,8 +37,8 @@ struct Bus {
     BusKind kind;
     sd_event *event;
     sd_event_source *retry;
-    uint64_t retry_usec; /* until the next try; 0: at once */
-    bool warned;         /* that there is none, said once until there is */
+    unsigned n_retries; /* since there was one */
+    bool warned;        /* that there is none, said once until there is */
 };
 
 /* Without a bus, nobody can ask systemd-machined either. */
@@ -53,6 +54,11 @@ static void bus_close(Bus *b)
     b->context.bus = sd_bus_flush_close_unref(b->context.bus);
 }
 
+static uint64_t bus_retry_delay(unsigned n_before)
+{
+    return n_before == 0 ? 0 : n_before <= RETRY_QUICK_MAX ? RETRY_QUICK_USEC : RETRY_SLOW_USEC;
+}
+
 static int bus_retry(Bus *b, int reason)
 {
     if (!b->warned)
@@ -60,10 +66,8 @@ static int bus_retry(Bus *b, int reason)
     b->warned = true;
 
     bus_close(b);
-    (void) sd_event_source_set_time_relative(b->retry, b->retry_usec);
-    b->retry_usec = b->retry_usec == 0               ? RETRY_FIRST_USEC
-                    : b->retry_usec < RETRY_MAX_USEC ? 2 * b->retry_usec
-                                                     : RETRY_MAX_USEC;
+    (void) sd_event_source_set_time_relative(b->retry, bus_retry_delay(b->n_retries));
+    b->n_retries++;
     return sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
 }
 
@@ -97,7 +101,7 @@ static int bus_on_name(sd_bus_message *message, void *userdata, sd_bus_error *er
     }
 
     b->warned = false;
-    b->retry_usec = 0;
+    b->n_retries = 0;
     return 0;
 }
 

@@ -21,8 +21,8 @@ typedef enum BusKind {
  * @kind: BUS_NONE: nowhere
  *
  * A bus that is not there, or goes away, is a log line; it is tried again at once,
- * and then after times that grow to a few seconds. A name that somebody else owns ends the event
- * loop with -EEXIST: two mediators are a mistake. Returns 0 or a negative errno.
+ * then every 100 ms, and after a while every few seconds. A name that somebody else owns ends the
+ * event loop with -EEXIST: two mediators are a mistake. Returns 0 or a negative errno.
  */
 int bus_new(Manager *m, BusKind kind, Bus **ret);
 
