@@ -46,5 +46,20 @@
 #define VGPU_FIELD_REQUEST_ID "VGPU_REQUEST_ID" /* the guest's tag */
 #define VGPU_FIELD_ERROR "VGPU_ERROR"           /* a name from the ABI's error table */
 #define VGPU_FIELD_PEER_PID "VGPU_PEER_PID"
+#define VGPU_FIELD_VM_UUID "VGPU_VM_UUID"
+#define VGPU_FIELD_SETTING "VGPU_SETTING"       /* what was changed, as D-Bus calls it */
+#define VGPU_FIELD_FROM "VGPU_FROM"             /* its value before */
+#define VGPU_FIELD_TO "VGPU_TO"                 /* its value now */
+#define VGPU_FIELD_SENDER_UID "VGPU_SENDER_UID" /* the user who changed it, over D-Bus */
+#define VGPU_FIELD_SENDER_PID "VGPU_SENDER_PID" /* the process */
+
+/* Kinds of journal lines, explained by units/vgpu-mediator.catalog. */
+#define VGPU_MESSAGE_VM_REGISTERED "c1ca0bf061bd48078739352f1d9815a6"
+#define VGPU_MESSAGE_VM_UNREGISTERED "88b6c66ba55e4d9ea0fff4908db47d7a"
+#define VGPU_MESSAGE_VM_CONNECTED "6988a1a8264e4dbda73d35a8a0935ae5"
+#define VGPU_MESSAGE_VM_DISCONNECTED "a6add54c8eeb4638bf28c2d5bd83e65d"
+#define VGPU_MESSAGE_VM_CHANGED "916d97bee36a4240a19d128a28513342"
+#define VGPU_MESSAGE_POOL_CHANGED "dbe5bc67b90e4a46804388b6ebe2c52a"
+#define VGPU_MESSAGE_SERVICE_CHANGED "9dc02bc11c9b4a1a9a8bc34ed3e27c8d"
 
 #endif

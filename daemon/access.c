@@ -8,8 +8,17 @@
 #include "access.h"
 #include "names.h"
 
-/* Calls that wait for a verdict at once; more are refused. */
-#define ACCESSES_MAX 256
+/* Calls of one connection whose user is not known yet. The bus answers that at once, so that more
+ * than a few are rare, and each of these has its place however many others there are: the bus gives
+ * no user more than 256 connections. */
+#define UNKNOWN_PER_SENDER_MAX 32
+#define UNKNOWN_MAX (256 * UNKNOWN_PER_SENDER_MAX)
+
+/* Calls that polkit has to decide on, of one connection, of one user, and of all. The bus takes
+ * 128 calls of ours that wait for a reply. */
+#define ASKED_PER_SENDER_MAX 4
+#define ASKED_PER_USER_MAX 4
+#define ASKED_MAX 64
 
 /* An administrator may have to type a password. */
 #define POLKIT_TIMEOUT_USEC UINT64_C(120000000)
@@ -52,11 +61,19 @@ static const struct {
 };
 
 typedef enum Verdict {
-    VERDICT_PENDING,
-    VERDICT_ALLOWED,
     VERDICT_DENIED,
+    VERDICT_ALLOWED,
     VERDICT_CHALLENGE, /* somebody would have to authenticate, and the call forbids to ask */
+    VERDICT_FAILED,    /* our own trouble: nobody could be asked */
+    VERDICT_TOO_MANY,  /* polkit has not been asked: others of the caller's calls wait already */
 } Verdict;
+
+/* How far a call has come. */
+typedef enum Stage {
+    STAGE_UNKNOWN, /* the bus has been asked whose call it is */
+    STAGE_ASKED,   /* polkit has been asked */
+    STAGE_DECIDED,
+} Stage;
 
 struct Access {
     TAILQ_ENTRY(Access) link;
@@ -65,7 +82,10 @@ struct Access {
     sd_bus_slot *slot;
     const char *action;
     char *vm;
+    AccessCaller caller;
+    Stage stage;
     Verdict verdict;
+    int error; /* with VERDICT_FAILED */
 };
 
 const char *access_action(const char *interface, const char *member)
@@ -79,7 +99,6 @@ const char *access_action(const char *interface, const char *member)
 static void access_free(Access *a)
 {
     TAILQ_REMOVE(&a->queue->list, a, link);
-    a->queue->n--;
     sd_bus_slot_unref(a->slot);
     sd_bus_message_unref(a->call);
     free(a->vm);
@@ -100,6 +119,7 @@ void access_queue_clear(AccessQueue *queue)
 /* Lets the handler run again, which finds the verdict. */
 static int access_conclude(Access *a, Verdict verdict)
 {
+    a->stage = STAGE_DECIDED;
     a->verdict = verdict;
     a->slot = sd_bus_slot_unref(a->slot);
     if (sd_bus_message_rewind(a->call, true) < 0 ||
@@ -107,6 +127,14 @@ static int access_conclude(Access *a, Verdict verdict)
         access_free(a);
     return 0;
 }
+
+static int access_fail(Access *a, int error)
+{
+    a->error = error;
+    return access_conclude(a, VERDICT_FAILED);
+}
+
+/* ---- polkit ----------------------------------------------------------------------------- */
 
 static int access_on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -139,12 +167,12 @@ static int access_append_details(sd_bus_message *m, const Access *a)
 
 static int access_ask_polkit(Access *a)
 {
-    sd_bus *bus = sd_bus_message_get_bus(a->call);
     bool interactive = sd_bus_message_get_allow_interactive_authorization(a->call) > 0;
+    sd_bus *questions = a->queue->questions;
     sd_bus_message *m = NULL;
     int r;
 
-    r = sd_bus_message_new_method_call(bus, &m, VGPU_POLKIT_NAME,
+    r = sd_bus_message_new_method_call(questions, &m, VGPU_POLKIT_NAME,
                                        "/org/freedesktop/PolicyKit1/Authority",
                                        VGPU_POLKIT_NAME ".Authority", "CheckAuthorization");
     if (r >= 0)
@@ -156,35 +184,96 @@ static int access_ask_polkit(Access *a)
         r = sd_bus_message_append(m, "us", (uint32_t) interactive, "");
     a->slot = sd_bus_slot_unref(a->slot);
     if (r >= 0)
-        r = sd_bus_call_async(bus, &a->slot, m, access_on_polkit, a, POLKIT_TIMEOUT_USEC);
+        r = sd_bus_call_async(questions, &a->slot, m, access_on_polkit, a, POLKIT_TIMEOUT_USEC);
 
     sd_bus_message_unref(m);
     return r;
 }
 
-static int access_on_user(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+/* Is there a place for one more call of this caller? */
+static bool access_has_place(const Access *wanted)
+{
+    const char *sender = sd_bus_message_get_sender(wanted->call);
+    unsigned of_sender = 0, of_user = 0, n = 0;
+    const Access *a;
+
+    TAILQ_FOREACH(a, &wanted->queue->list, link)
+    {
+        if (a->stage != STAGE_ASKED)
+            continue;
+        n++;
+        of_user += a->caller.uid == wanted->caller.uid;
+        of_sender += strcmp(sd_bus_message_get_sender(a->call), sender) == 0;
+    }
+    return n < ASKED_MAX && of_user < ASKED_PER_USER_MAX && of_sender < ASKED_PER_SENDER_MAX;
+}
+
+/* ---- Whose call it is ------------------------------------------------------------------- */
+
+/* Reads a{sv}, and takes what it knows. */
+static int access_read_credentials(sd_bus_message *m, AccessCaller *ret)
+{
+    AccessCaller caller = {.uid = (uid_t) -1};
+    const char *key;
+    uint32_t value;
+    int r;
+
+    r = sd_bus_message_enter_container(m, 'a', "{sv}");
+    while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+        r = sd_bus_message_read(m, "s", &key);
+        if (r >= 0 && strcmp(key, "UnixUserID") == 0) {
+            r = sd_bus_message_read(m, "v", "u", &value);
+            caller.uid = value;
+        } else if (r >= 0 && strcmp(key, "ProcessID") == 0) {
+            r = sd_bus_message_read(m, "v", "u", &value);
+            caller.pid = (pid_t) value;
+        } else if (r >= 0) {
+            r = sd_bus_message_skip(m, "v");
+        }
+        if (r >= 0)
+            r = sd_bus_message_exit_container(m);
+    }
+    if (r < 0)
+        return r;
+    if (caller.uid == (uid_t) -1)
+        return -ENODATA;
+
+    *ret = caller;
+    return 0;
+}
+
+static int access_on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
     Access *a = userdata;
-    uint32_t uid;
+    int r;
 
     (void) error;
 
     /* A caller that is gone needs no answer, but the call must not stay. */
-    if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "u", &uid) < 0)
+    if (sd_bus_message_is_method_error(reply, NULL))
         return access_conclude(a, VERDICT_DENIED);
-    if (uid == 0 || uid == getuid())
+    r = access_read_credentials(reply, &a->caller);
+    if (r < 0)
+        return access_fail(a, r);
+    if (a->caller.uid == 0 || a->caller.uid == getuid())
         return access_conclude(a, VERDICT_ALLOWED);
+    if (!access_has_place(a))
+        return access_conclude(a, VERDICT_TOO_MANY);
 
-    return access_ask_polkit(a) < 0 ? access_conclude(a, VERDICT_DENIED) : 0;
+    a->stage = STAGE_ASKED;
+    r = access_ask_polkit(a);
+    return r < 0 ? access_fail(a, r) : 0;
 }
 
-static int access_ask_user(Access *a)
+static int access_ask_credentials(Access *a)
 {
-    return sd_bus_call_method_async(sd_bus_message_get_bus(a->call), &a->slot,
-                                    "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                                    "org.freedesktop.DBus", "GetConnectionUnixUser", access_on_user,
-                                    a, "s", sd_bus_message_get_sender(a->call));
+    return sd_bus_call_method_async(a->queue->questions, &a->slot, "org.freedesktop.DBus",
+                                    "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                    "GetConnectionCredentials", access_on_credentials, a, "s",
+                                    sd_bus_message_get_sender(a->call));
 }
+
+/* ---- A call ----------------------------------------------------------------------------- */
 
 /* A call whose handler fails before it asks again leaves its verdict behind. Where nothing waits
  * to be read, no such call will ask any more. */
@@ -197,9 +286,31 @@ static void access_forget_stale(AccessQueue *queue, sd_bus *bus)
         return;
     for (a = TAILQ_FIRST(&queue->list); a; a = next) {
         next = TAILQ_NEXT(a, link);
-        if (a->verdict != VERDICT_PENDING)
+        if (a->stage == STAGE_DECIDED)
             access_free(a);
     }
+}
+
+static bool access_queue_is_full(const AccessQueue *queue, const char *sender)
+{
+    unsigned of_sender = 0, n = 0;
+    const Access *a;
+
+    TAILQ_FOREACH(a, &queue->list, link)
+    {
+        if (a->stage == STAGE_ASKED)
+            continue;
+        n++;
+        of_sender += strcmp(sd_bus_message_get_sender(a->call), sender) == 0;
+    }
+    return n >= UNKNOWN_MAX || of_sender >= UNKNOWN_PER_SENDER_MAX;
+}
+
+static int access_too_many(sd_bus_error *error)
+{
+    return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                            "Too many calls of yours wait for authorization; answer or cancel "
+                            "those first.");
 }
 
 static int access_start(AccessQueue *queue, sd_bus_message *call, const char *action,
@@ -209,9 +320,8 @@ static int access_start(AccessQueue *queue, sd_bus_message *call, const char *ac
     int r;
 
     access_forget_stale(queue, sd_bus_message_get_bus(call));
-    if (queue->n >= ACCESSES_MAX)
-        return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls wait for authorization.");
+    if (access_queue_is_full(queue, sd_bus_message_get_sender(call)))
+        return access_too_many(error);
 
     a = calloc(1, sizeof(*a));
     if (!a)
@@ -221,9 +331,8 @@ static int access_start(AccessQueue *queue, sd_bus_message *call, const char *ac
     a->action = action;
     a->vm = vm ? strdup(vm) : NULL;
     TAILQ_INSERT_TAIL(&queue->list, a, link);
-    queue->n++;
 
-    r = vm && !a->vm ? -ENOMEM : access_ask_user(a);
+    r = vm && !a->vm ? -ENOMEM : access_ask_credentials(a);
     if (r < 0) {
         access_free(a);
         return r;
@@ -235,13 +344,23 @@ static int access_deliver(Access *a, sd_bus_error *error)
 {
     Verdict verdict = a->verdict;
     const char *action = a->action;
+    int failed = a->error;
 
+    a->queue->caller = a->caller;
     access_free(a);
-    if (verdict == VERDICT_ALLOWED)
+    switch (verdict) {
+    case VERDICT_ALLOWED:
         return 1;
-    if (verdict == VERDICT_CHALLENGE)
+    case VERDICT_FAILED:
+        return failed;
+    case VERDICT_TOO_MANY:
+        return access_too_many(error);
+    case VERDICT_CHALLENGE:
         return sd_bus_error_setf(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
                                  "Interactive authentication required for %s.", action);
+    case VERDICT_DENIED:
+        break;
+    }
     return sd_bus_error_setf(error, SD_BUS_ERROR_ACCESS_DENIED, "Not authorized for %s.", action);
 }
 
@@ -254,7 +373,7 @@ int access_check(AccessQueue *queue, sd_bus_message *call, const char *vm, sd_bu
     TAILQ_FOREACH(a, &queue->list, link)
     {
         if (a->call == call)
-            return a->verdict == VERDICT_PENDING ? 0 : access_deliver(a, error);
+            return a->stage == STAGE_DECIDED ? access_deliver(a, error) : 0;
     }
 
     if (!action)

@@ -11,14 +11,28 @@
 #define VGPU_ACCESS_H
 
 #include <sys/queue.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
 typedef struct Access Access;
 
-/* The calls that wait for a verdict. */
+/* Who calls, by the bus. */
+typedef struct AccessCaller {
+    uid_t uid;
+    pid_t pid; /* 0: not known */
+} AccessCaller;
+
+/*
+ * The calls that wait for a verdict.
+ *
+ * What one caller has in it takes no place from another: a few calls of each connection and user
+ * wait for polkit, more are refused with LimitsExceeded. Root and the mediator's own user need no
+ * such place.
+ */
 typedef struct AccessQueue {
     TAILQ_HEAD(, Access) list;
-    unsigned n;
+    sd_bus *questions; /* the connection that polkit and the bus are asked on; the owner's */
+    AccessCaller caller;
 } AccessQueue;
 
 void access_queue_init(AccessQueue *queue);
@@ -35,9 +49,9 @@ const char *access_action(const char *interface, const char *member);
  *
  * Root and the mediator's own user may. About others, polkit is asked.
  *
- * Returns 1 when it may; 0 when the answer is to come: the handler then returns 1
- * at once, and is called again; or a negative errno, with @error set, for the
- * handler to return.
+ * Returns 1 when it may, with the caller in @queue->caller until the handler returns; 0 when the
+ * answer is to come: the handler then returns 1 at once, and is called again; or a negative errno,
+ * with @error set, for the handler to return.
  */
 int access_check(AccessQueue *queue, sd_bus_message *call, const char *vm, sd_bus_error *error);
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <systemd/sd-bus.h>
 
 #include "names.h"
 
@@ -26,6 +25,74 @@ static const sd_bus_error_map error_map[] = {
 int bus_add_errors(void)
 {
     return sd_bus_error_add_map(error_map);
+}
+
+/* A property without a getter is where its offset leads to. */
+static int bus_append_value(sd_bus_message *m, const char *path, const char *interface,
+                            const sd_bus_vtable *property, void *object)
+{
+    const char *signature = property->x.property.signature;
+    char *value = (char *) object + property->x.property.offset;
+
+    if (property->x.property.get)
+        return property->x.property.get(sd_bus_message_get_bus(m), path, interface,
+                                        property->x.property.member, m, value, NULL);
+    return sd_bus_message_append_basic(m, signature[0],
+                                       signature[0] == 's' ? *(char **) value : value);
+}
+
+static int bus_append_property(sd_bus_message *m, const char *path, const char *interface,
+                               const sd_bus_vtable *property, void *object)
+{
+    int r = sd_bus_message_open_container(m, 'e', "sv");
+
+    if (r >= 0)
+        r = sd_bus_message_append_basic(m, 's', property->x.property.member);
+    if (r >= 0)
+        r = sd_bus_message_open_container(m, 'v', property->x.property.signature);
+    if (r >= 0)
+        r = bus_append_value(m, path, interface, property, object);
+    if (r >= 0)
+        r = sd_bus_message_close_container(m);
+    return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int bus_append_interface(sd_bus_message *m, const char *path, const char *interface,
+                                const sd_bus_vtable *const *tables, unsigned n_tables, void *object)
+{
+    int r = sd_bus_message_open_container(m, 'e', "sa{sv}");
+
+    if (r >= 0)
+        r = sd_bus_message_append_basic(m, 's', interface);
+    if (r >= 0)
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+    for (unsigned i = 0; i < n_tables; i++)
+        for (const sd_bus_vtable *v = tables[i]; v->type != _SD_BUS_VTABLE_END && r >= 0; v++)
+            if (v->type == _SD_BUS_VTABLE_PROPERTY)
+                r = bus_append_property(m, path, interface, v, object);
+    if (r >= 0)
+        r = sd_bus_message_close_container(m);
+    return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_append_object(sd_bus_message *m, const char *path, const char *interface,
+                      const sd_bus_vtable *const *tables, unsigned n_tables, void *object)
+{
+    int r = sd_bus_message_open_container(m, 'e', "oa{sa{sv}}");
+
+    if (r >= 0)
+        r = sd_bus_message_append_basic(m, 'o', path);
+    if (r >= 0)
+        r = sd_bus_message_open_container(m, 'a', "{sa{sv}}");
+    if (r >= 0)
+        r = sd_bus_message_append(m, "{sa{sv}}{sa{sv}}{sa{sv}}", "org.freedesktop.DBus.Peer", 0,
+                                  "org.freedesktop.DBus.Introspectable", 0,
+                                  "org.freedesktop.DBus.Properties", 0);
+    if (r >= 0)
+        r = bus_append_interface(m, path, interface, tables, n_tables, object);
+    if (r >= 0)
+        r = sd_bus_message_close_container(m);
+    return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 char *bus_object_path(const char *prefix, const char *name)

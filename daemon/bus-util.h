@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What everything on D-Bus needs: our errors' numbers, and our objects' paths. */
+/* What everything on D-Bus needs: our errors' numbers, our objects' paths, and what objects are
+ * like in one list of all. */
 #ifndef VGPU_BUS_UTIL_H
 #define VGPU_BUS_UTIL_H
+
+#include <systemd/sd-bus.h>
 
 /*
  * bus_add_errors() - let sd-bus know the errno of each error of ours
@@ -10,6 +13,16 @@
  * negative errno.
  */
 int bus_add_errors(void);
+
+/*
+ * bus_append_object() - append an object to the answer of GetManagedObjects
+ * @tables: of its one interface
+ * @object: what the tables' offsets lead into
+ *
+ * As sd-bus does it. Returns 0 or a negative errno.
+ */
+int bus_append_object(sd_bus_message *m, const char *path, const char *interface,
+                      const sd_bus_vtable *const *tables, unsigned n_tables, void *object);
 
 /* bus_object_path() - @prefix/@name, with @name escaped; to be freed; NULL without memory */
 char *bus_object_path(const char *prefix, const char *name);

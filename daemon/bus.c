@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "bus-context.h"
 #include "bus-util.h"
@@ -11,36 +12,62 @@
 #include "manager-bus.h"
 #include "names.h"
 #include "pool-bus.h"
+#include "status-line.h"
 #include "vm-bus.h"
 
-#define RETRY_USEC UINT64_C(5000000)
+/* The first try after a failure follows at once, and then a few seconds of quick ones: a bus that
+ * restarts is there again in a moment, and callers wait for seconds only. */
+#define RETRY_QUICK_USEC UINT64_C(100000)
+#define RETRY_QUICK_MAX 50
+#define RETRY_SLOW_USEC UINT64_C(5000000)
+#define RETRY_ACCURACY_USEC UINT64_C(10000)
 
 /* Behind the sockets: a reader of statistics never delays a request. */
 #define BUS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 20)
 
+/* Bytes of the socket's buffer. The kernel doubles it. */
+#define WRITE_SIZE (32 * 1024)
+
+/* Before the calls, so that those who may are not behind those of whom it is not known yet. */
+#define QUESTIONS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
+
 struct Bus {
     BusContext context;
+    StatusLine status;
     BusKind kind;
     sd_event *event;
     sd_event_source *retry;
-    bool warned; /* that there is none, said once until there is */
+    unsigned n_retries; /* since there was one */
+    bool warned;        /* that there is none, said once until there is */
 };
 
 /* Without a bus, nobody can ask systemd-machined either. */
 static void bus_close(Bus *b)
 {
+    AccessQueue *access = &b->context.access;
+
     manager_peers(b->context.manager)->bus = NULL;
+    access_queue_clear(access);
+    access->questions = sd_bus_close_unref(access->questions);
+    bus_replies_clear(&b->context.replies);
+    b->context.signals.bus = NULL;
     b->context.bus = sd_bus_flush_close_unref(b->context.bus);
 }
 
-static int bus_retry_later(Bus *b, int reason)
+static uint64_t bus_retry_delay(unsigned n_before)
+{
+    return n_before == 0 ? 0 : n_before <= RETRY_QUICK_MAX ? RETRY_QUICK_USEC : RETRY_SLOW_USEC;
+}
+
+static int bus_retry(Bus *b, int reason)
 {
     if (!b->warned)
-        log_warning("no D-Bus, trying again every few seconds: %s", strerror(-reason));
+        log_warning("no D-Bus, trying again until there is: %s", strerror(-reason));
     b->warned = true;
 
     bus_close(b);
-    (void) sd_event_source_set_time_relative(b->retry, RETRY_USEC);
+    (void) sd_event_source_set_time_relative(b->retry, bus_retry_delay(b->n_retries));
+    b->n_retries++;
     return sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
 }
 
@@ -48,7 +75,7 @@ static int bus_on_disconnected(sd_bus_message *message, void *userdata, sd_bus_e
 {
     (void) message, (void) error;
 
-    return bus_retry_later(userdata, -ECONNRESET);
+    return bus_retry(userdata, -ECONNRESET);
 }
 
 static int bus_on_name(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -66,7 +93,7 @@ static int bus_on_name(sd_bus_message *message, void *userdata, sd_bus_error *er
 
     r = sd_bus_message_read(message, "u", &outcome);
     if (r < 0)
-        return bus_retry_later(b, r);
+        return bus_retry(b, r);
     /* 1: primary owner, 4: already owner; the rest means that another process is. */
     if (outcome != 1 && outcome != 4) {
         log_error("another process owns %s", VGPU_BUS_NAME);
@@ -74,6 +101,7 @@ static int bus_on_name(sd_bus_message *message, void *userdata, sd_bus_error *er
     }
 
     b->warned = false;
+    b->n_retries = 0;
     return 0;
 }
 
@@ -86,25 +114,55 @@ static int bus_add_objects(Bus *b, sd_bus *bus)
     return r < 0 ? r : vm_bus_add_objects(&b->context, bus);
 }
 
-static int bus_connect(Bus *b)
+static int bus_open(Bus *b, int priority, sd_bus **ret)
 {
     sd_bus *bus = NULL;
     int r;
 
     r = b->kind == BUS_USER ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
-    if (r < 0)
-        return bus_retry_later(b, r);
-    b->context.bus = manager_peers(b->context.manager)->bus = bus;
-
-    r = bus_add_objects(b, bus);
     if (r >= 0)
         r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                       "org.freedesktop.DBus.Local", "Disconnected",
                                       bus_on_disconnected, NULL, b);
     if (r >= 0)
-        r = sd_bus_request_name_async(bus, NULL, VGPU_BUS_NAME, 0, bus_on_name, b);
+        r = sd_bus_attach_event(bus, b->event, priority);
+    if (r < 0) {
+        sd_bus_close_unref(bus);
+        return r;
+    }
+    *ret = bus;
+    return 0;
+}
+
+/* A write of all that the socket takes is a copy that requests wait for. Where the size cannot be
+ * set, a write is a larger copy. */
+static void bus_limit_writes(sd_bus *bus)
+{
+    int size = WRITE_SIZE;
+
+    (void) setsockopt(sd_bus_get_fd(bus), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+/* Who calls is asked on a connection of its own: there the bus counts no reply that calls of
+ * others wait for, and an answer is not behind them. */
+static int bus_connect(Bus *b)
+{
+    sd_bus *bus = NULL;
+    int r;
+
+    r = bus_open(b, BUS_PRIORITY, &bus);
+    if (r < 0)
+        return bus_retry(b, r);
+    b->context.bus = manager_peers(b->context.manager)->bus = bus;
+    b->context.signals.bus = bus;
+    bus_limit_writes(bus);
+    r = bus_open(b, QUESTIONS_PRIORITY, &b->context.access.questions);
+    if (r < 0)
+        return bus_retry(b, r);
+
+    r = bus_add_objects(b, bus);
     if (r >= 0)
-        r = sd_bus_attach_event(bus, b->event, BUS_PRIORITY);
+        r = sd_bus_request_name_async(bus, NULL, VGPU_BUS_NAME, 0, bus_on_name, b);
     return r;
 }
 
@@ -116,19 +174,65 @@ static int bus_on_retry(sd_event_source *source, uint64_t usec, void *userdata)
     (void) source, (void) usec;
 
     /* Without memory for it now, there may be some later. */
-    return r < 0 ? bus_retry_later(b, r) : 0;
+    return r < 0 ? bus_retry(b, r) : 0;
+}
+
+static void bus_on_announce(VM *vm, bool added, void *userdata)
+{
+    Bus *b = userdata;
+
+    vm_signals_announce(&b->context.signals, vm, added);
+    status_line_changed(&b->status);
+}
+
+static void bus_on_vm_changed(VM *vm, const char *const *properties, void *userdata)
+{
+    Bus *b = userdata;
+
+    vm_signals_changed(&b->context.signals, vm, properties);
+    status_line_changed(&b->status);
+}
+
+static void bus_on_pool_changed(Pool *p, const char *const *properties, void *userdata)
+{
+    Bus *b = userdata;
+
+    pool_bus_properties_changed(&b->context, p, properties);
+    status_line_changed(&b->status);
+}
+
+static void bus_on_reply_done(void *userdata)
+{
+    Bus *b = userdata;
+
+    vm_signals_reply_done(&b->context.signals);
 }
 
 /* From now on pools and VMs announce their changes on the bus. */
-static void bus_observe(Bus *b)
+static int bus_observe(Bus *b)
 {
-    Manager *m = b->context.manager;
-    PoolContext *pools = &manager_pools(m)->context;
+    BusContext *c = &b->context;
+    PoolContext *pools = &c->pools->context;
+    int r;
 
-    manager_peers(m)->can_register = true;
-    manager_vms(m)->observer = vm_bus_observer(&b->context);
-    pools->changed = pool_bus_properties_changed;
-    pools->changed_userdata = &b->context;
+    r = bus_replies_init(&c->replies, b->event, c->vms, BUS_PRIORITY, bus_on_reply_done, b);
+    if (r >= 0)
+        r = status_line_init(&b->status, c->manager);
+    if (r >= 0)
+        r = vm_signals_init(&c->signals, b->event, c->vms, &c->replies, BUS_PRIORITY);
+    if (r < 0)
+        return r;
+
+    manager_peers(c->manager)->can_register = true;
+    c->vms->observer = (VMObserver){
+        .announce = bus_on_announce,
+        .changed = bus_on_vm_changed,
+        .userdata = b,
+    };
+    pools->changed = bus_on_pool_changed;
+    pools->changed_userdata = b;
+    status_line_changed(&b->status);
+    return 0;
 }
 
 static void bus_freep(Bus **b)
@@ -153,13 +257,13 @@ int bus_new(Manager *m, BusKind kind, Bus **ret)
     access_queue_init(&b->context.access);
     b->kind = kind;
     b->event = sd_event_ref(manager_event(m));
-    bus_observe(b);
-
-    r = bus_add_errors();
+    r = bus_observe(b);
+    if (r >= 0)
+        r = bus_add_errors();
     if (r < 0)
         return r;
-    r = sd_event_add_time_relative(b->event, &b->retry, CLOCK_MONOTONIC, UINT64_MAX / 2, 0,
-                                   bus_on_retry, b);
+    r = sd_event_add_time_relative(b->event, &b->retry, CLOCK_MONOTONIC, UINT64_MAX / 2,
+                                   RETRY_ACCURACY_USEC, bus_on_retry, b);
     if (r >= 0)
         r = sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
     if (r >= 0)
@@ -177,6 +281,11 @@ Bus *bus_free(Bus *b)
         return NULL;
 
     access_queue_clear(&b->context.access);
+    sd_bus_close_unref(b->context.access.questions);
+    bus_context_drop_tree(&b->context);
+    status_line_free(&b->status);
+    vm_signals_free(&b->context.signals);
+    bus_replies_free(&b->context.replies);
     sd_event_source_disable_unref(b->retry);
     sd_bus_flush_close_unref(b->context.bus);
     sd_event_unref(b->event);

@@ -20,9 +20,9 @@ typedef enum BusKind {
  * bus_new() - offer the objects on a bus
  * @kind: BUS_NONE: nowhere
  *
- * A bus that is not there, or goes away, is a log line and tried again every few
- * seconds. A name that somebody else owns ends the event loop with -EEXIST:
- * two mediators are a mistake. Returns 0 or a negative errno.
+ * A bus that is not there, or goes away, is a log line; it is tried again at once,
+ * then every 100 ms, and after a while every few seconds. A name that somebody else owns ends the
+ * event loop with -EEXIST: two mediators are a mistake. Returns 0 or a negative errno.
  */
 int bus_new(Manager *m, BusKind kind, Bus **ret);
 

@@ -56,7 +56,7 @@ bool client_may_log(Client *c)
     if (c->log_lines > LOG_LINES_MAX)
         return false;
     if (c->log_lines++ == LOG_LINES_MAX) {
-        log_context(LOG_WARNING, &c->log, "more failed requests, not logged for a while");
+        log_context(LOG_WARNING, &c->log, "more lines about this VM, not logged for a while");
         return false;
     }
     return true;
@@ -65,6 +65,5 @@ bool client_may_log(Client *c)
 void client_log_no_memory(Client *c)
 {
     if (client_may_log(c))
-        log_context(LOG_ERR, &c->log, "cannot take a request of VM %s: %s", c->log.vm,
-                    strerror(ENOMEM));
+        log_context(LOG_ERR, &c->log, "cannot take a request: %s", strerror(ENOMEM));
 }

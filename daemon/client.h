@@ -28,7 +28,8 @@ struct ClientWaiter {
 struct Client {
     SchedClient sched;
     Statistics statistics;
-    LogContext log; /* which VM a line is about */
+    TimeWindow execution; /* of its requests that are over */
+    LogContext log;       /* which VM a line is about */
     /* NULL, or to be called when the last request of the client is over: may free it. */
     void (*idle)(Client *c);
     TAILQ_HEAD(, ClientWaiter) waiters;

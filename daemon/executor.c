@@ -82,6 +82,7 @@ static Request *executor_slot_take(Executor *e, unsigned slot, uint64_t usec)
     TAILQ_REMOVE(&e->running, r, running_link);
     e->n_running--;
 
+    request_stop(r, usec);
     sched_request_complete(&r->sched, usec);
     if (r->window)
         window_end(r->window);

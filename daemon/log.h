@@ -14,7 +14,8 @@
 /* What a line is about. Zero or NULL means: does not apply. */
 typedef struct LogContext {
     const char *vm;
-    uint32_t vm_id; /* with vm */
+    uint32_t vm_id;         /* with vm */
+    const uint8_t *vm_uuid; /* with vm: 16 bytes, all zero where it has none */
     char pool;
     bool has_request_id;
     uint32_t request_id;
@@ -22,16 +23,35 @@ typedef struct LogContext {
     pid_t peer_pid;
 } LogContext;
 
+/* Who changed what. NULL means: does not apply. */
+typedef struct LogChange {
+    const char *setting; /* its name on D-Bus */
+    const char *from, *to;
+    uid_t sender_uid;
+    pid_t sender_pid; /* 0: not known */
+} LogChange;
+
 /*
  * log_context() - log one line
  * @priority: LOG_ERR, LOG_WARNING, …, as in syslog(3)
  * @context: may be NULL
- * @format: printf(3) format, without a newline
+ * @format: printf(3) format, without a newline. A VM's name is put before the line
  *
  * errno is kept.
  */
 void log_context(int priority, const LogContext *context, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/*
+ * log_event() - log that something came, went or was changed
+ * @id: VGPU_MESSAGE_*
+ * @context: may be NULL
+ * @change: NULL where nobody did it over D-Bus; else the line ends with who did
+ *
+ * As log_context(), with priority LOG_INFO.
+ */
+void log_event(const char *id, const LogContext *context, const LogChange *change,
+               const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 #define log_error(...) log_context(LOG_ERR, NULL, __VA_ARGS__)
 #define log_warning(...) log_context(LOG_WARNING, NULL, __VA_ARGS__)

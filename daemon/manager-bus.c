@@ -6,10 +6,13 @@
 #include "bus-property.h"
 #include "bus-util.h"
 #include "cleanup-bus.h"
+#include "clock.h"
 #include "manager-bus.h"
 #include "names.h"
 #include "override-methods.h"
+#include "pool-bus.h"
 #include "version.h"
+#include "vm-bus.h"
 #include "vm-methods.h"
 
 static int append_vm(sd_bus_message *reply, const VM *vm)
@@ -23,29 +26,150 @@ static int append_vm(sd_bus_message *reply, const VM *vm)
                                  vgpu_priority_to_string(vm->settings.priority), path);
 }
 
-static int list_vms(sd_bus_message *message, void *userdata, sd_bus_error *error)
+/* ---- Answers about all VMs -------------------------------------------------------------- */
+
+static int list_begin(sd_bus_message *reply, void *userdata)
 {
-    CLEANUP_MESSAGE sd_bus_message *reply = NULL;
+    (void) userdata;
+
+    return sd_bus_message_open_container(reply, 'a', "(susso)");
+}
+
+static int list_append(sd_bus_message *reply, VM *vm, void *userdata)
+{
+    BusContext *context = userdata;
+
+    vm_signals_in_reply(&context->signals, vm);
+    return append_vm(reply, vm);
+}
+
+static int list_end(sd_bus_message *reply, void *userdata)
+{
+    (void) userdata;
+
+    return sd_bus_message_close_container(reply);
+}
+
+static int list_vms(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    static const BusReplyOps ops = {list_begin, list_append, list_end};
+    BusContext *context = userdata;
+
+    return bus_replies_add(&context->replies, call, &ops, context, error);
+}
+
+static int objects_begin(sd_bus_message *reply, void *userdata)
+{
+    (void) userdata;
+
+    return sd_bus_message_open_container(reply, 'a', "{oa{sa{sv}}}");
+}
+
+static int objects_append(sd_bus_message *reply, VM *vm, void *userdata)
+{
+    BusContext *context = userdata;
+
+    vm_signals_in_reply(&context->signals, vm);
+    return vm_bus_append(reply, vm);
+}
+
+/* The pools come last: then none of them can change before the answer is sent. */
+static int objects_end(sd_bus_message *reply, void *userdata)
+{
     const BusContext *context = userdata;
-    VM *vm;
-    int r;
+    int r = 0;
 
-    (void) error;
-
-    r = sd_bus_message_new_method_return(message, &reply);
-    if (r >= 0)
-        r = sd_bus_message_open_container(reply, 'a', "(susso)");
-    TAILQ_FOREACH(vm, &context->vms->list, link)
+    POOLS_FOREACH(p, context->pools)
     {
         if (r >= 0)
-            r = append_vm(reply, vm);
+            r = pool_bus_append(reply, p);
     }
-    if (r >= 0)
-        r = sd_bus_message_close_container(reply);
-    if (r >= 0)
-        r = sd_bus_send(NULL, reply, NULL);
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* Stands before sd-bus's own answer, which is made in one go. */
+static int manager_on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    static const BusReplyOps ops = {objects_begin, objects_append, objects_end};
+    BusContext *context = userdata;
+
+    if (sd_bus_message_is_method_call(call, "org.freedesktop.DBus.ObjectManager",
+                                      "GetManagedObjects") <= 0 ||
+        sd_bus_message_has_signature(call, "") <= 0)
+        return 0;
+    return bus_replies_add(&context->replies, call, &ops, context, error);
+}
+
+/* What every object has, as sd-bus says it. */
+static const char tree_head[] =
+    "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n"
+    "\"https://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n"
+    "<node>\n"
+    " <interface name=\"org.freedesktop.DBus.Peer\">\n"
+    "  <method name=\"Ping\"/>\n"
+    "  <method name=\"GetMachineId\">\n"
+    "   <arg type=\"s\" name=\"machine_uuid\" direction=\"out\"/>\n"
+    "  </method>\n"
+    " </interface>\n"
+    " <interface name=\"org.freedesktop.DBus.Introspectable\">\n"
+    "  <method name=\"Introspect\">\n"
+    "   <arg name=\"xml_data\" type=\"s\" direction=\"out\"/>\n"
+    "  </method>\n"
+    " </interface>\n";
+
+static int tree_begin(sd_bus_message *reply, void *userdata)
+{
+    BusContext *context = userdata;
+
+    (void) reply;
+
+    bus_context_drop_tree(context);
+    context->tree = open_memstream(&context->tree_text, &context->tree_size);
+    if (!context->tree)
+        return -errno;
+    return fputs(tree_head, context->tree) < 0 ? -ENOMEM : 0;
+}
+
+/* An escaped name needs no escapes in XML. */
+static int tree_append(sd_bus_message *reply, VM *vm, void *userdata)
+{
+    CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
+    BusContext *context = userdata;
+
+    (void) reply;
+
+    if (!path || fprintf(context->tree, " <node name=\"%s\"/>\n", strrchr(path, '/') + 1) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static int tree_end(sd_bus_message *reply, void *userdata)
+{
+    BusContext *context = userdata;
+    bool failed = fputs("</node>\n", context->tree) < 0;
+    int r;
+
+    failed |= fclose(context->tree) != 0;
+    context->tree = NULL;
+    r = failed ? -ENOMEM : sd_bus_message_append(reply, "s", context->tree_text);
+    bus_context_drop_tree(context);
     return r;
 }
+
+/* The object that has all VMs below it. */
+static int tree_on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    static const BusReplyOps ops = {tree_begin, tree_append, tree_end};
+    BusContext *context = userdata;
+
+    if (sd_bus_message_is_method_call(call, "org.freedesktop.DBus.Introspectable", "Introspect") <=
+            0 ||
+        sd_bus_message_has_signature(call, "") <= 0)
+        return 0;
+    return bus_replies_add(&context->replies, call, &ops, context, error);
+}
+
+/* ---- Pools, numbers, names ------------------------------------------------------------- */
 
 static int append_pool(sd_bus_message *reply, const Pool *p)
 {
@@ -158,9 +282,12 @@ static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *err
     BusContext *context = userdata;
     CLEANUP_FREE char *reason = NULL;
     int r = access_check(&context->access, call, NULL, error);
+    LogChange change;
 
     if (r <= 0)
         return r < 0 ? r : 1;
+    change = bus_change(context, NULL, NULL, NULL);
+    log_event(VGPU_MESSAGE_SERVICE_CHANGED, NULL, &change, "reading the configuration again");
     r = manager_reload(context->manager, &reason);
     if (reason)
         return sd_bus_error_set(error, VGPU_BUS_ERROR_UNREADABLE, reason);
@@ -170,6 +297,7 @@ static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *err
 static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     BusContext *context = userdata;
+    LogChange change;
     VM *vm;
     int r;
 
@@ -177,6 +305,8 @@ static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_
     if (r <= 0)
         return r < 0 ? r : 1;
 
+    change = bus_change(context, NULL, NULL, NULL);
+    log_event(VGPU_MESSAGE_SERVICE_CHANGED, NULL, &change, "statistics of all VMs and pools reset");
     TAILQ_FOREACH(vm, &context->vms->list, link)
     {
         vm->client.statistics = (Statistics){0};
@@ -184,6 +314,7 @@ static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_
     POOLS_FOREACH(p, context->pools)
     {
         p->queue.statistics = (Statistics){0};
+        busy_reset(&p->queue.busy, now_usec());
     }
     return sd_bus_reply_method_return(call, NULL);
 }
@@ -251,5 +382,9 @@ int manager_bus_add_objects(BusContext *context, sd_bus *bus)
     int r = sd_bus_add_object_vtable(bus, NULL, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
                                      manager_vtable, context);
 
+    if (r >= 0)
+        r = sd_bus_add_object(bus, NULL, VGPU_OBJECT_MANAGER, manager_on_call, context);
+    if (r >= 0)
+        r = sd_bus_add_object(bus, NULL, VGPU_OBJECT_VM, tree_on_call, context);
     return r < 0 ? r : sd_bus_add_object_manager(bus, NULL, VGPU_OBJECT_MANAGER);
 }

@@ -69,6 +69,11 @@ const Config *manager_config(const Manager *m)
     return &m->config;
 }
 
+bool manager_is_draining(const Manager *m)
+{
+    return m->draining;
+}
+
 /* ---- The end ----------------------------------------------------------------------- */
 
 /* Ends the loop when nothing runs and nothing is queued but what somebody has paused. */

@@ -46,6 +46,9 @@ int manager_listen(Manager *m, int fd);
  */
 int manager_reload(Manager *m, char **ret_error);
 
+/* manager_is_draining() - has it been told to end, and finishes what is queued? */
+bool manager_is_draining(const Manager *m);
+
 /* Its parts, which are its own. */
 sd_event *manager_event(Manager *m);
 Pools *manager_pools(Manager *m);

@@ -116,7 +116,7 @@ static int read_names(sd_bus_message *call, sd_bus_error *error, unsigned *ret_w
 int override_method_configure(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     BusContext *context = bus_context(call);
-    VMSettings settings;
+    VMSettings settings, before;
     unsigned which;
     VM *vm = NULL;
     int r;
@@ -130,7 +130,9 @@ int override_method_configure(sd_bus_message *call, void *userdata, sd_bus_error
     if (r < 0)
         return r;
 
+    before = vm->settings;
     r = vm_registry_configure(context->vms, vm, &settings, which);
+    vm_method_log_settings(context, vm, &before);
     return vm_method_conclude(call, vm->name, r, error);
 }
 
@@ -160,6 +162,7 @@ int override_method_revert(sd_bus_message *call, void *userdata, sd_bus_error *e
 {
     BusContext *context = bus_context(call);
     const char *name = NULL;
+    VMSettings before;
     unsigned which;
     VM *vm = NULL;
     int r;
@@ -175,8 +178,12 @@ int override_method_revert(sd_bus_message *call, void *userdata, sd_bus_error *e
     if (r < 0)
         return r;
 
+    if (vm)
+        before = vm->settings;
     r = vm ? vm_registry_revert(context->vms, vm, which)
            : vm_registry_revert_absent(context->vms, name, which);
+    if (vm)
+        vm_method_log_settings(context, vm, &before);
     if (r > 0)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_VM,
                                  "No VM '%s' is known, and no setting is kept for one.", name);

@@ -7,6 +7,7 @@
 #include "bus-property.h"
 #include "bus-util.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "names.h"
 #include "pool-bus.h"
 #include "statistics-bus.h"
@@ -37,45 +38,63 @@ static BUS_PROPERTY_GET(get_executor_pid, "u", Pool, p, executor_pid(pool_execut
 static BUS_PROPERTY_GET(get_executor_restarts, "t", Pool, p, executor_restarts(pool_executor(p)));
 static BUS_PROPERTY_GET(get_paused, "b", Pool, p, p->queue.scheduler.held);
 
-/* Asks whether the caller may, then does it. */
-static int pool_change(sd_bus_message *call, Pool *p, sd_bus_error *error, void (*make)(Pool *))
-{
-    int r = access_check(&bus_context(call)->access, call, NULL, error);
+static BUS_PROPERTY_GET(get_utilization, "d", BusyTime, b, busy_share(b, now_usec()));
+static BUS_PROPERTY_GET(get_busy_time, "t", BusyTime, b, busy_total(b, now_usec()));
 
+static const char *pool_pause_to_string(bool paused)
+{
+    return paused ? "paused" : "running";
+}
+
+static int pool_turn(sd_bus_message *call, Pool *p, sd_bus_error *error, bool paused)
+{
+    BusContext *context = bus_context(call);
+    bool before = p->queue.scheduler.held;
+    LogContext about = {.pool = p->name};
+    LogChange change;
+    int r;
+
+    r = access_check(&context->access, call, NULL, error);
     if (r <= 0)
         return r < 0 ? r : 1;
-    make(p);
+
+    pool_set_paused(p, paused);
+    change =
+        bus_change(context, "Paused", pool_pause_to_string(before), pool_pause_to_string(paused));
+    if (before != paused)
+        log_event(VGPU_MESSAGE_POOL_CHANGED, &about, &change, "pool %c: %s", p->name,
+                  paused ? "paused" : "resumed");
     return sd_bus_reply_method_return(call, NULL);
-}
-
-static void pause_pool(Pool *p)
-{
-    pool_set_paused(p, true);
-}
-
-static void resume_pool(Pool *p)
-{
-    pool_set_paused(p, false);
-}
-
-static void reset_statistics(Pool *p)
-{
-    p->queue.statistics = (Statistics){0};
 }
 
 static int method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return pool_change(call, userdata, error, pause_pool);
+    return pool_turn(call, userdata, error, true);
 }
 
 static int method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return pool_change(call, userdata, error, resume_pool);
+    return pool_turn(call, userdata, error, false);
 }
 
 static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return pool_change(call, userdata, error, reset_statistics);
+    BusContext *context = bus_context(call);
+    LogContext about;
+    LogChange change;
+    Pool *p = userdata;
+    int r;
+
+    r = access_check(&context->access, call, NULL, error);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+
+    p->queue.statistics = (Statistics){0};
+    busy_reset(&p->queue.busy, now_usec());
+    about = (LogContext){.pool = p->name};
+    change = bus_change(context, NULL, NULL, NULL);
+    log_event(VGPU_MESSAGE_POOL_CHANGED, &about, &change, "pool %c: statistics reset", p->name);
+    return sd_bus_reply_method_return(call, NULL);
 }
 
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -119,6 +138,8 @@ static const sd_bus_vtable pool_vtable[] = {
     CHANGING("ExecutorState", "s", get_state, 0),
     CHANGING("ExecutorPID", "u", get_executor_pid, 0),
     CHANGING("ExecutorRestarts", "t", get_executor_restarts, 0),
+    SD_BUS_PROPERTY("Utilization", "d", get_utilization, offsetof(Pool, queue.busy), 0),
+    SD_BUS_PROPERTY("BusyTimeUSec", "t", get_busy_time, offsetof(Pool, queue.busy), 0),
     STATISTICS_PROPERTIES(Pool, queue.statistics),
     SD_BUS_VTABLE_END,
 };
@@ -174,9 +195,19 @@ int pool_bus_add_objects(BusContext *context, sd_bus *bus)
                : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_POOL, enumerate_pools, context);
 }
 
-void pool_bus_properties_changed(Pool *p, const char *const *properties, void *userdata)
+int pool_bus_append(sd_bus_message *m, Pool *p)
 {
-    sd_bus *bus = bus_context_ready(userdata);
+    const sd_bus_vtable *const table = pool_vtable;
+    char path[sizeof(VGPU_OBJECT_POOL) + 2];
+
+    snprintf(path, sizeof(path), VGPU_OBJECT_POOL "/%c", p->name);
+    return bus_append_object(m, path, VGPU_INTERFACE_POOL, &table, 1, p);
+}
+
+void pool_bus_properties_changed(const BusContext *context, const Pool *p,
+                                 const char *const *properties)
+{
+    sd_bus *bus = bus_context_ready(context);
     char path[sizeof(VGPU_OBJECT_POOL) + 2];
 
     if (!bus)

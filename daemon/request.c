@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "container-of.h"
 
 #define SPARES_MAX 64u
@@ -212,8 +213,17 @@ RequestQueue *request_queue(const Request *r)
 
 void request_start(Request *r)
 {
+    busy_begin(&request_queue(r)->busy, now_usec());
     if (r->source && r->source->ops->started)
         r->source->ops->started(r->source, r);
+}
+
+void request_stop(const Request *r, uint64_t usec)
+{
+    uint64_t now = now_usec();
+
+    busy_end(&request_queue(r)->busy, now);
+    time_window_add(&r->client->execution, usec < now ? now - usec : 0, now);
 }
 
 /* ---- Sources ------------------------------------------------------------------------- */

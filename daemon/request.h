@@ -56,6 +56,7 @@ typedef struct RequestQueue {
     char pool; /* the letter */
     Scheduler scheduler;
     Statistics statistics;
+    BusyTime busy; /* when requests run */
 } RequestQueue;
 
 struct Request {
@@ -111,8 +112,15 @@ Request *request_from_sched(SchedRequest *r);
 /* request_queue() - where it is queued or runs, or did last */
 RequestQueue *request_queue(const Request *r);
 
-/* request_start() - an executor is about to get it: tell the source */
+/* request_start() - an executor is about to get it: tell the source, and count the time that it
+ * runs from now on */
 void request_start(Request *r);
+
+/*
+ * request_stop() - it runs no more; request_end() follows
+ * @usec: how long it ran
+ */
+void request_stop(const Request *r, uint64_t usec);
 
 /* request_end() - count the outcome, tell the source, and free the request, which no scheduler
  * knows any more */

@@ -7,6 +7,7 @@
 #include "bus-property.h"
 #include "bus-util.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "names.h"
 #include "override-methods.h"
 #include "statistics-bus.h"
@@ -31,6 +32,7 @@ static int get_uuid(sd_bus *bus, const char *path, const char *interface, const 
 static BUS_PROPERTY_GET(get_pool_letter, "s", char, letter, (const char[]){*letter, '\0'});
 static BUS_PROPERTY_GET(get_priority, "s", uint8_t, priority, vgpu_priority_to_string(*priority));
 static BUS_PROPERTY_GET(get_flag, "b", bool, flag, *flag);
+static BUS_PROPERTY_GET(get_share, "d", TimeWindow, w, time_window_share(w, now_usec()));
 static BUS_PROPERTY_GET(get_connected, "b", VM, vm, vm->connection != NULL);
 
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -86,6 +88,7 @@ static const sd_bus_vtable vm_vtable[] = {
     CHANGING("WindowSize", "t", NULL, window_size),
     SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.sched.n_queued), 0),
     SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(VM, client.sched.n_running), 0),
+    SD_BUS_PROPERTY("Share", "d", get_share, offsetof(VM, client.execution), 0),
     STATISTICS_PROPERTIES(VM, client.statistics),
     SD_BUS_VTABLE_END,
 };
@@ -186,44 +189,12 @@ int vm_bus_add_objects(BusContext *context, sd_bus *bus)
                  : sd_bus_add_node_enumerator(bus, NULL, VGPU_OBJECT_VM, enumerate_vms, context);
 }
 
-static void vm_bus_announce(VM *vm, bool added, void *userdata)
+int vm_bus_append(sd_bus_message *m, VM *vm)
 {
-    CLEANUP_FREE char *path = NULL;
-    sd_bus *bus = bus_context_ready(userdata);
+    static const sd_bus_vtable *const tables[] = {vm_vtable, setting_vtable};
+    CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
 
-    if (!bus)
-        return;
-    path = bus_object_path(VGPU_OBJECT_VM, vm->name);
     if (!path)
-        return;
-
-    if (added)
-        (void) sd_bus_emit_object_added(bus, path);
-    (void) sd_bus_emit_signal(bus, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
-                              added ? "VMAdded" : "VMRemoved", "so", vm->name, path);
-    if (!added)
-        (void) sd_bus_emit_object_removed(bus, path);
-}
-
-static void vm_bus_properties_changed(VM *vm, const char *const *properties, void *userdata)
-{
-    CLEANUP_FREE char *path = NULL;
-    sd_bus *bus = bus_context_ready(userdata);
-
-    if (!bus)
-        return;
-    path = bus_object_path(VGPU_OBJECT_VM, vm->name);
-    if (!path)
-        return;
-
-    (void) sd_bus_emit_properties_changed_strv(bus, path, VGPU_INTERFACE_VM, (char **) properties);
-}
-
-VMObserver vm_bus_observer(BusContext *context)
-{
-    return (VMObserver){
-        .announce = vm_bus_announce,
-        .changed = vm_bus_properties_changed,
-        .userdata = context,
-    };
+        return -ENOMEM;
+    return bus_append_object(m, path, VGPU_INTERFACE_VM, tables, ELEMENTSOF(tables), vm);
 }

@@ -10,7 +10,7 @@
 /* vm_bus_add_objects() - the interface of every VM; returns 0 or a negative errno */
 int vm_bus_add_objects(BusContext *context, sd_bus *bus);
 
-/* vm_bus_observer() - the observer that announces VMs on the bus, where there is one */
-VMObserver vm_bus_observer(BusContext *context);
+/* vm_bus_append() - as it is in the answer of GetManagedObjects; returns 0 or a negative errno */
+int vm_bus_append(sd_bus_message *m, VM *vm);
 
 #endif

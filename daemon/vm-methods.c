@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-id128.h>
@@ -135,6 +136,34 @@ int vm_method_require_registered(const VM *vm, sd_bus_error *error)
                                               "VM '%s' is not registered.", vm->name);
 }
 
+/* ---- The journal -------------------------------------------------------------------------- */
+
+void vm_method_log_settings(const BusContext *context, const VM *vm, const VMSettings *before)
+{
+    unsigned changed = vm_settings_differ(before, &vm->settings);
+
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
+        const VMSetting *setting = &vm_settings[i];
+        char from[VM_SETTING_TEXT_SIZE], to[VM_SETTING_TEXT_SIZE];
+        LogChange change;
+
+        if (!(changed & VM_SETTING_BIT(i)))
+            continue;
+        vm_setting_print(setting, before, from);
+        vm_setting_print(setting, &vm->settings, to);
+        change = bus_change(context, setting->name, from, to);
+        log_event(VGPU_MESSAGE_VM_CHANGED, &vm->client.log, &change, "%s changed from %s to %s",
+                  setting->name, from, to);
+    }
+}
+
+static void vm_method_log(const BusContext *context, const VM *vm, const char *id, const char *what)
+{
+    LogChange change = bus_change(context, NULL, NULL, NULL);
+
+    log_event(id, &vm->client.log, &change, "%s", what);
+}
+
 /* ---- Changes --------------------------------------------------------------------------- */
 
 int vm_method_conclude(sd_bus_message *call, const char *name, int r, sd_bus_error *error)
@@ -150,6 +179,8 @@ int vm_method_conclude(sd_bus_message *call, const char *name, int r, sd_bus_err
 static int vm_method_change(sd_bus_message *call, VM *vm, const VMSettings *settings,
                             unsigned which, sd_bus_error *error)
 {
+    BusContext *context = bus_context(call);
+    VMSettings before;
     int runtime, r;
 
     r = sd_bus_message_read(call, "b", &runtime);
@@ -158,7 +189,9 @@ static int vm_method_change(sd_bus_message *call, VM *vm, const VMSettings *sett
     if (r < 0)
         return r;
 
-    r = vm_registry_change(bus_context(call)->vms, vm, settings, which, runtime);
+    before = vm->settings;
+    r = vm_registry_change(context->vms, vm, settings, which, runtime);
+    vm_method_log_settings(context, vm, &before);
     return vm_method_conclude(call, vm->name, r, error);
 }
 
@@ -205,38 +238,70 @@ int vm_method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *err
     return r < 0 ? r : vm_method_change(call, vm, &settings, which, error);
 }
 
-/* A switch that any known VM has. */
+/* A switch that any known VM has, as the journal tells of it. */
+typedef struct VMSwitch {
+    int (*set)(VMRegistry *registry, VM *vm, bool on);
+    size_t offset; /* of the bool in VM */
+    const char *property;
+    const char *state[2]; /* what the VM is, off and on */
+    const char *deed[2];  /* what was done to it */
+} VMSwitch;
+
+static const VMSwitch vm_pause = {
+    .set = vm_registry_set_paused,
+    .offset = offsetof(VM, paused),
+    .property = "Paused",
+    .state = {"running", "paused"},
+    .deed = {"resumed", "paused"},
+};
+
+static const VMSwitch vm_quarantine = {
+    .set = vm_registry_set_quarantined,
+    .offset = offsetof(VM, quarantined),
+    .property = "Quarantined",
+    .state = {"released", "quarantined"},
+    .deed = {"released from quarantine", "quarantined"},
+};
+
 static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *error,
-                          int (*set)(VMRegistry *, VM *, bool), bool on)
+                          const VMSwitch *s, bool on)
 {
+    BusContext *context = bus_context(call);
+    LogChange change;
     VM *vm = NULL;
+    bool before;
     int r;
 
     r = vm_method_begin(call, userdata, error, &vm);
     if (r <= 0)
         return r < 0 ? r : 1;
 
-    return vm_method_conclude(call, vm->name, set(bus_context(call)->vms, vm, on), error);
+    before = *(const bool *) ((const char *) vm + s->offset);
+    r = s->set(context->vms, vm, on);
+    change = bus_change(context, s->property, s->state[before], s->state[on]);
+    if (before != on)
+        log_event(VGPU_MESSAGE_VM_CHANGED, &vm->client.log, &change, "%s", s->deed[on]);
+    return vm_method_conclude(call, vm->name, r, error);
 }
 
 int vm_method_pause(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return vm_method_turn(call, userdata, error, vm_registry_set_paused, true);
+    return vm_method_turn(call, userdata, error, &vm_pause, true);
 }
 
 int vm_method_resume(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return vm_method_turn(call, userdata, error, vm_registry_set_paused, false);
+    return vm_method_turn(call, userdata, error, &vm_pause, false);
 }
 
 int vm_method_quarantine(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return vm_method_turn(call, userdata, error, vm_registry_set_quarantined, true);
+    return vm_method_turn(call, userdata, error, &vm_quarantine, true);
 }
 
 int vm_method_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    return vm_method_turn(call, userdata, error, vm_registry_set_quarantined, false);
+    return vm_method_turn(call, userdata, error, &vm_quarantine, false);
 }
 
 int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -255,6 +320,7 @@ int vm_method_unregister(sd_bus_message *call, void *userdata, sd_bus_error *err
     name = strdup(vm->name);
     if (!name)
         return -ENOMEM;
+    vm_method_log(bus_context(call), vm, VGPU_MESSAGE_VM_UNREGISTERED, "unregistered");
     return vm_method_conclude(call, name, vm_registry_remove(bus_context(call)->vms, vm), error);
 }
 
@@ -268,6 +334,7 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
         return r < 0 ? r : 1;
 
     vm->client.statistics = (Statistics){0};
+    vm_method_log(bus_context(call), vm, VGPU_MESSAGE_VM_CHANGED, "statistics reset");
     return sd_bus_reply_method_return(call, NULL);
 }
 
@@ -304,6 +371,20 @@ static int read_uuid(sd_bus_message *call, sd_bus_error *error, uint8_t ret[16])
     return 0;
 }
 
+/* @before: the settings of one that was known already, or NULL. */
+static void vm_method_log_registration(const BusContext *context, const VM *vm,
+                                       const VMSettings *before)
+{
+    LogChange change = bus_change(context, NULL, NULL, NULL);
+
+    if (before)
+        vm_method_log_settings(context, vm, before);
+    else
+        log_event(VGPU_MESSAGE_VM_REGISTERED, &vm->client.log, &change,
+                  "registered, with number %u, for pool %c with priority %s", vm->id,
+                  vm->settings.pool, vgpu_priority_to_string(vm->settings.priority));
+}
+
 static int reply_registered(sd_bus_message *call, const VM *vm)
 {
     CLEANUP_FREE char *path = bus_object_path(VGPU_OBJECT_VM, vm->name);
@@ -336,6 +417,8 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
     const char *name;
     uint8_t uuid[16];
     uint32_t id = 0;
+    VMSettings before;
+    const VM *known;
     unsigned which;
     VM *vm = NULL;
     int r;
@@ -358,12 +441,19 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
     if (r < 0)
         return r;
 
+    known = vm_registry_find(context->vms, name);
+    if (known)
+        before = known->settings;
     r = vm_registry_add(context->vms, name, uuid, &settings, id, &vm);
     if (r == VM_EXISTS)
         return vm_method_exists(context->vms, name, uuid, error);
     if (r == VM_ID_TAKEN)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_ID_TAKEN, "VMID %u is taken.", id);
-    return r < 0 ? r : reply_registered(call, vm);
+    if (r < 0)
+        return r;
+
+    vm_method_log_registration(context, vm, known ? &before : NULL);
+    return reply_registered(call, vm);
 }
 
 /* ---- The start ----------------------------------------------------------------------------- */
@@ -430,6 +520,8 @@ int vm_method_set_started(sd_bus_message *call, void *userdata, sd_bus_error *er
 
     if (facts.leader != 0)
         leader = leader_of((pid_t) facts.leader);
+    if (facts.problem && *facts.problem)
+        log_context(LOG_WARNING, &vm->client.log, "started without its device: %s", facts.problem);
     r = vm_registry_set_started(bus_context(call)->vms, vm, &leader, facts.problem);
     return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
 }

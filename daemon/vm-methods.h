@@ -8,6 +8,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "bus-context.h"
 #include "vm.h"
 
 /*
@@ -42,6 +43,9 @@ int vm_method_begin(sd_bus_message *call, void *userdata, sd_bus_error *error, V
 
 /* vm_method_require_registered() - returns 0, or a negative errno with @error set */
 int vm_method_require_registered(const VM *vm, sd_bus_error *error);
+
+/* vm_method_log_settings() - a line in the journal for each setting that is another than @before */
+void vm_method_log_settings(const BusContext *context, const VM *vm, const VMSettings *before);
 
 /*
  * vm_method_conclude() - answer a call whose change is made

@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "container-of.h"
+#include "names.h"
 
 /* ---- What the world and the watchers hear ---------------------------------------------- */
 
@@ -74,7 +75,7 @@ int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMOb
     vm->configured = vm->settings = *settings;
     client_init(&vm->client, settings->queue_limit);
     sched_client_set_weight(&vm->client.sched, settings->weight);
-    vm->client.log = (LogContext){.vm = vm->name, .vm_id = id};
+    vm->client.log = (LogContext){.vm = vm->name, .vm_id = id, .vm_uuid = vm->uuid};
     TAILQ_INIT(&vm->watchers);
 
     *ret = vm;
@@ -142,6 +143,9 @@ void vm_attach(VM *vm, Connection *connection, pid_t leader,
     vm->hang_up_userdata = userdata;
     vm->leader = leader_of(leader);
     vm->client.log.peer_pid = leader;
+    if (client_may_log(&vm->client))
+        log_event(VGPU_MESSAGE_VM_CONNECTED, &vm->client.log, NULL, "connected from process %d%s",
+                  (int) leader, vm->registered ? "" : ", not registered");
     vm_clear_device_problem(vm);
 
     if (vm->registered) {
@@ -153,6 +157,8 @@ void vm_attach(VM *vm, Connection *connection, pid_t leader,
 
 void vm_detach(VM *vm)
 {
+    if (client_may_log(&vm->client))
+        log_event(VGPU_MESSAGE_VM_DISCONNECTED, &vm->client.log, NULL, "disconnected");
     vm_drop_queued(vm, VGPU_ERROR_NONE);
     vm->connection = NULL;
     vm->hang_up = NULL;

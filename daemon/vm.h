@@ -48,7 +48,8 @@ struct VM {
     TAILQ_ENTRY(VM) link;
     TAILQ_ENTRY(VM) index_link[VM_N_INDEXES];
     const VMObserver *observer;
-    char *name; /* unique */
+    void *observed; /* the observer's own */
+    char *name;     /* unique */
     uint32_t id;
     uint8_t uuid[16];
     bool registered;

@@ -200,6 +200,23 @@ A change that somebody made is announced by
 of
 .Li org.freedesktop.DBus.Properties ;
 what moves with every request is not, and is there to be asked for.
+What a guest causes
+.Pq Li Connected , LeaderPID , RingEntries , WindowSize
+is announced at most once a second for each VM.
+Of VMs that nobody registered, at most ten a second are announced.
+.Pp
+An answer about all VMs
+.Po
+.Fn GetManagedObjects ,
+.Fn ListVMs ,
+and
+.Fn Introspect
+of
+.Li /org/vgpu/Mediator1/vm
+.Pc
+is made in pieces, between the requests of VMs.
+What changes meanwhile is announced again behind it.
+Four such calls of a connection can wait for their answers.
 </xsl:text>
     <xsl:apply-templates select="interface"/>
     <xsl:text>.Sh AUTHORIZATION
@@ -222,7 +239,15 @@ A rule sees the name of the VM as
 .Li action.lookup("vm")
 and that of the method as
 .Li action.lookup("method") .
+An example lets members of group libvirt change what VMs may use:
+.Bd -literal -offset indent
+# cp /usr/share/doc/vgpu-mediator/examples/60-vgpu-mediator-libvirt.rules \e
+      /etc/polkit-1/rules.d/
+.Ed
+.Pp
 No request of a VM waits while somebody types.
+Four calls of a connection, and four of a user, can wait for polkit at once.
+Root needs no such place.
 .Sh BUS ERRORS
 Beside the usual errors of D-Bus, and with a message that names the value in question:
 .Bl -tag -width Ds
@@ -251,6 +276,8 @@ undoes it; the message says why.
 A file of the configuration cannot be read; the message names it.
 .It Li org.freedesktop.DBus.Error.AccessDenied
 polkit says no, or is not there.
+.It Li org.freedesktop.DBus.Error.LimitsExceeded
+Too many calls of this caller wait for polkit, or for an answer about all VMs.
 .It Li org.freedesktop.DBus.Error.InteractiveAuthorizationRequired
 The user would have to authenticate, and the call does not allow that anybody is asked.
 .El

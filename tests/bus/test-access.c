@@ -2,9 +2,11 @@
 /* Who may call what: the table of access.c against the contract, and against a polkit that is
  * slow. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -154,8 +156,8 @@ TEST(test_table_is_the_contract)
 
 /* ---- Verdicts that nobody asks for any more ----------------------------------------------- */
 
-/* Of two calls to unregister a VM the second finds no object when it is allowed. The service takes
- * 256 calls at a time that wait for a verdict, so none of these may stay. */
+/* Of two calls to unregister a VM the second finds no object when it is allowed. None of these may
+ * stay, since a connection can have 32 calls in hand. */
 TEST(test_calls_to_a_VM_that_goes)
 {
     for (unsigned i = 0; i < 300; i++) {
@@ -278,6 +280,91 @@ TEST(test_vm_goes_while_polkit_thinks)
     expect_add_works();
 }
 
+/* ---- Callers in a crowd ------------------------------------------------------------------- */
+
+/* Users that every Debian has: the bus takes no others. */
+static const uid_t crowd_uids[] = {1, 2, NOBODY};
+
+#define CROWD_UIDS 3
+#define CROWD_PER_UID 4
+#define CROWD_CALLS 100
+
+/* Runs in a child: as another user, sends many calls that polkit has to decide on, and reports on
+ * @fd how many were refused for lack of a place. Goes on until it is killed. */
+static void crowd(uid_t uid, int fd)
+{
+    sd_bus *own = NULL;
+
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (setgid(uid) < 0 || setuid(uid) < 0 || sd_bus_open_system(&own) < 0)
+        _exit(1);
+    for (unsigned i = 0; i < CROWD_CALLS; i++) {
+        sd_bus_message *m = NULL;
+        uint64_t cookie; /* without one, no reply is expected */
+
+        if (sd_bus_message_new_method_call(own, &m, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                           VGPU_INTERFACE_MANAGER, "PauseVM") < 0 ||
+            sd_bus_message_append(m, "s", "crowd") < 0 || sd_bus_send(own, m, &cookie) < 0)
+            _exit(2);
+        sd_bus_message_unref(m);
+    }
+    for (;;) {
+        sd_bus_message *m = NULL;
+        int r = sd_bus_process(own, &m);
+
+        if (r < 0 || (r == 0 && sd_bus_wait(own, UINT64_MAX) < 0))
+            _exit(3);
+        if (m && sd_bus_message_is_method_error(m, SD_BUS_ERROR_LIMITS_EXCEEDED) > 0 &&
+            write(fd, &(char){0}, 1) != 1)
+            _exit(4);
+        sd_bus_message_unref(m);
+    }
+}
+
+/* Twelve processes of three users send 1,200 calls, and polkit never answers. Each user has four
+ * places, all further calls are refused, and root's calls need none. */
+TEST(test_a_crowd_without_rights_costs_nobody)
+{
+    unsigned n = 0, wanted = CROWD_UIDS * (CROWD_PER_UID * CROWD_CALLS - 4);
+    pid_t pids[CROWD_UIDS * CROWD_PER_UID];
+    FakePolkitCall asked;
+    int fds[2];
+
+    register_vm("crowd", 7, "A", "low");
+    while (fake_polkit_any_call(&polkit))
+        assert_int_equal(fake_polkit_next_call(&polkit, &asked), 0);
+    assert_int_equal(fake_polkit_hold(&polkit), 0);
+    assert_int_equal(pipe(fds), 0);
+    for (unsigned i = 0; i < CROWD_UIDS * CROWD_PER_UID; i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (pids[i] == 0)
+            crowd(crowd_uids[i % CROWD_UIDS], fds[1]);
+    }
+
+    while (n < wanted) {
+        char byte[64];
+        ssize_t r = read(fds[0], byte, wanted - n < 64 ? wanted - n : 64);
+
+        assert_true(r > 0);
+        n += (unsigned) r;
+        call_manager(NULL, "ResumeVM", "s", "crowd");
+    }
+    for (unsigned i = 0; i < CROWD_UIDS * 4; i++)
+        assert_int_equal(fake_polkit_next_call(&polkit, &asked), 0);
+    assert_false(fake_polkit_any_call(&polkit));
+    call_manager(NULL, "PauseVM", "s", "crowd");
+    call_manager(NULL, "UnregisterVM", "s", "crowd");
+
+    for (unsigned i = 0; i < CROWD_UIDS * CROWD_PER_UID; i++) {
+        assert_int_equal(kill(pids[i], SIGKILL), 0);
+        assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    assert_int_equal(fake_polkit_release(&polkit), 0);
+}
+
 #define WITH_POLKIT(test) cmocka_unit_test_setup_teardown(test, start_polkit, stop_polkit)
 
 int main(void)
@@ -291,6 +378,7 @@ int main(void)
         WITH_POLKIT(test_polkit_wants_a_password),
         WITH_POLKIT(test_slow_polkit_holds_up_nobody),
         WITH_POLKIT(test_vm_goes_while_polkit_thinks),
+        WITH_POLKIT(test_a_crowd_without_rights_costs_nobody),
     };
 
     if (getuid() != 0) {

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "test.h"
 #include "world.h"
 
@@ -191,6 +192,90 @@ TEST(test_second_mediator)
     expect_add_works();
 }
 
+/* ---- The journal ---------------------------------------------------------------------------- */
+
+static void expect_log(const char *format, ...)
+{
+    char text[256];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    if (test_mediator_wait_log(&mediator, text) < 0)
+        fail_msg("no line: %s", text);
+}
+
+/* A line says of each change which VM or pool, what, from, to, and who. */
+TEST(test_journal_says_who)
+{
+    int pid = getpid(), fd;
+
+    register_vm("told", 30, "A", "low");
+    expect_log("told: registered, with number %u, for pool A with priority low, by user 0 (process "
+               "%d)\n",
+               get_u32(VM("told"), VGPU_INTERFACE_VM, "VMID"), pid);
+    call_manager(NULL, "SetVMPriority", "ssb", "told", "high", 1);
+    expect_log("told: Priority changed from low to high, by user 0 (process %d)\n", pid);
+    call_manager(NULL, "SetVMPool", "ssb", "told", "C", 1);
+    expect_log("told: Pool changed from A to C, by user 0 (process %d)\n", pid);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "told", 1, "Weight", "u", 7, 1);
+    expect_log("told: Weight changed from 100 to 7, by user 0 (process %d)\n", pid);
+    call_object(NULL, VM("told"), VGPU_INTERFACE_VM, "Pause", NULL);
+    expect_log("told: paused, by user 0 (process %d)\n", pid);
+    call_manager(NULL, "ResumeVM", "s", "told");
+    expect_log("told: resumed, by user 0 (process %d)\n", pid);
+    call_manager(NULL, "QuarantineVM", "s", "told");
+    expect_log("told: quarantined, by user 0 (process %d)\n", pid);
+    call_manager(NULL, "ReleaseVM", "s", "told");
+    expect_log("told: released from quarantine, by user 0 (process %d)\n", pid);
+
+    fd = dial();
+    hello(fd, 30, VGPU_PRIORITY_LOW, NULL);
+    (void) expect_welcome(fd);
+    expect_log("told: connected from process %d\n", pid);
+    close(fd);
+    expect_log("told: disconnected\n");
+    call_manager(NULL, "UnregisterVM", "s", "told");
+    expect_log("told: unregistered, by user 0 (process %d)\n", pid);
+
+    call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Pause", NULL);
+    expect_log("pool A: paused, by user 0 (process %d)\n", pid);
+    call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Resume", NULL);
+    expect_log("pool A: resumed, by user 0 (process %d)\n", pid);
+    call_manager(NULL, "Reload", NULL);
+    expect_log("reading the configuration again, by user 0 (process %d)\n", pid);
+}
+
+static unsigned count_in_log(const char *text)
+{
+    char *log = test_mediator_log(&mediator);
+    unsigned n = 0;
+
+    assert_non_null(log);
+    for (const char *at = log; (at = strstr(at, text)); at++)
+        n++;
+    free(log);
+    return n;
+}
+
+TEST(test_journal_of_a_guest_in_a_loop)
+{
+    register_vm("looping", 31, "A", "low");
+    for (unsigned i = 0; i < 100; i++) {
+        int fd = dial();
+
+        hello(fd, 31, VGPU_PRIORITY_LOW, NULL);
+        (void) expect_welcome(fd);
+        close(fd);
+    }
+    expect_log("looping: more lines about this VM, not logged for a while\n");
+    assert_true(count_in_log("looping: connected") + count_in_log("looping: disconnected") <= 20);
+    call_manager(NULL, "UnregisterVM", "s", "looping");
+}
+
+/* ---- A bus that goes ---------------------------------------------------------------------- */
+
 /* Requests are served without a bus, and the objects come back with it. */
 TEST(test_bus_dies)
 {
@@ -205,13 +290,35 @@ TEST(test_bus_dies)
     assert_true(get_u64(VGPU_OBJECT_POOL "/A", VGPU_INTERFACE_POOL, "RequestsCompleted") > 0);
 }
 
+/* A bus that restarts finds the service before a caller who waits a few seconds has given up. */
+TEST(test_bus_restarts)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t begin;
+
+        test_bus_kill(&test_bus);
+        assert_int_equal(test_bus_run(&test_bus), 0);
+        begin = now_usec();
+        bus = sd_bus_flush_close_unref(bus);
+        assert_true(sd_bus_open_system(&bus) >= 0);
+        wait_for_name();
+        assert_true(now_usec() - begin < 3 * USEC_PER_SEC);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pools),    cmocka_unit_test(test_vm_comes_and_goes),
-        cmocka_unit_test(test_counters), cmocka_unit_test(test_contract),
-        cmocka_unit_test(test_nobody),   cmocka_unit_test(test_second_mediator),
+        cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_vm_comes_and_goes),
+        cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_contract),
+        cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_second_mediator),
+        cmocka_unit_test(test_journal_says_who),
+        cmocka_unit_test(test_journal_of_a_guest_in_a_loop),
         cmocka_unit_test(test_bus_dies),
+        cmocka_unit_test(test_bus_restarts),
     };
 
     if (getuid() != 0) {

@@ -322,9 +322,44 @@ TEST(test_end_with_paused)
     wait_for_name();
 }
 
+static double get_double(const char *path, const char *interface, const char *property)
+{
+    double value;
+
+    assert_true(sd_bus_get_property_trivial(bus, VGPU_BUS_NAME, path, interface, property, NULL,
+                                            'd', &value) >= 0);
+    assert_true(value >= 0 && value <= 1);
+    return value;
+}
+
+/* Twenty requests of 30 ms are 0.6 of ten seconds. They show when the second is over. */
+TEST(test_shares)
+{
+    uint64_t before = get_u64(POOL_A, VGPU_INTERFACE_POOL, "BusyTimeUSec"), busy;
+    int fd = connect_as("sharer", 40, "A", "low");
+    double share = 0, used = 0;
+
+    for (uint32_t id = 0; id < 20; id++)
+        assert_true(wire_send_add(fd, 7, id, VGPU_PRIORITY_LOW, id, 1));
+    for (uint32_t id = 0; id < 20; id++)
+        expect_sum(fd, id, id + 1);
+
+    busy = get_u64(POOL_A, VGPU_INTERFACE_POOL, "BusyTimeUSec") - before;
+    assert_true(busy >= 20 * 30000);
+    for (unsigned i = 0; i < 80 && (share < 0.05 || used < 0.05); i++) {
+        share = get_double(VM("sharer"), VGPU_INTERFACE_VM, "Share");
+        used = get_double(POOL_A, VGPU_INTERFACE_POOL, "Utilization");
+        usleep(50000);
+    }
+    assert_true(share >= 0.05);
+    assert_true(used >= 0.05);
+    leave("sharer", fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shares),
         cmocka_unit_test(test_priority_moves_the_queue),
         cmocka_unit_test(test_priority_keeps_arrival),
         cmocka_unit_test(test_pool_moves_the_queue),

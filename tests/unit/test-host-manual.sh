@@ -74,6 +74,16 @@ for name in $names; do
 done
 report 'every option is in vgpu-mediatord(8)'
 
+names=$(sed -nE 's/^#define VGPU_MESSAGE_[A-Z_]+ "([0-9a-f]{32})".*/\1/p' "$root/common/names.h")
+# shellcheck disable=SC2086 # a word each
+at_least 7 $names
+for name in $names; do
+    grep -q "^-- $name$" "$root/units/vgpu-mediator.catalog" || missing+=" $name"
+done
+[ "$(grep -c '^-- ' "$root/units/vgpu-mediator.catalog")" = "$(wc -w <<<"$names")" ] ||
+    missing+=" (messages that nothing logs)"
+report 'every kind of journal line is in the catalog'
+
 names=$(sed -nE 's/^#define VGPU_FIELD_[A-Z_]+ "([A-Z_]+)".*/\1/p' "$root/common/names.h")
 # shellcheck disable=SC2086
 at_least 6 $names
@@ -150,6 +160,16 @@ done
 [ "$(grep -c '^\.It \(Fn\|Va\)' "$bus_page")" -eq "$(grep -cE '<(method|signal|property) ' "$contract")" ] ||
     missing+=' as many members as the contract has'
 report 'every member is in org.vgpu.Mediator1(5)'
+
+rule=60-vgpu-mediator-libvirt.rules
+names=$(sed -nE 's/.*action\.id == "([^"]+)".*/\1/p' "$root/dbus/$rule")
+# shellcheck disable=SC2086
+at_least 1 $names
+for name in $names; do
+    grep -q "<action id=\"$name\">" "$root/dbus/org.vgpu.mediator1.policy" || missing+=" $name"
+done
+want "$bus_page" "examples/$rule"
+report "the example of a polkit rule is for an action that there is, and in a manual page"
 
 names=$(sed -nE 's/^#define VGPU_(BUS_ERROR|ACTION)_[A-Z_]+ "(.*)".*/\2/p' "$root/common/names.h")
 # shellcheck disable=SC2086
