@@ -166,7 +166,10 @@ static int vfio_set_messages(struct vfio *v)
         .count = INTERRUPT_N_CAUSES,
     };
     memcpy(set->data, v->messages, sizeof(v->messages));
-    return ioctl(v->device_fd, VFIO_DEVICE_SET_IRQS, set) < 0 ? -errno : 0;
+    r = ioctl(v->device_fd, VFIO_DEVICE_SET_IRQS, set);
+    if (r < 0)
+        return -errno;
+    return r == 0 ? 0 : -EIO; /* positive: the kernel has only so many vectors left */
 }
 
 /* A device can do without interrupts: why there are none is said to those who ask for them. */

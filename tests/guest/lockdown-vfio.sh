@@ -22,6 +22,7 @@ check 'info' ends 0 'vfio' vgpu info
 check 'add' ends 0 42 vgpu add 40 2
 check 'add by interrupt' ends 0 42 vgpu --interrupt add 40 2
 check 'selftest' ends 0 'ok 34' vgpu selftest
+check 'selftest by interrupt, also after its reset' ends 0 'ok 34' vgpu --interrupt selftest
 
 # has_interrupts OPTION... - does the bench by interrupt need one for most requests?
 has_interrupts() {

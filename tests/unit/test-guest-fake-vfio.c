@@ -191,8 +191,9 @@ static int control_device(fake_vfio *v, unsigned long command, void *argument)
         ((struct vfio_irq_info *) argument)->count = v->n_vectors;
         return 0;
     case VFIO_DEVICE_SET_IRQS:
-        set_messages(v, argument);
-        return 0;
+        if (v->n_vectors_left == 0)
+            set_messages(v, argument);
+        return v->n_vectors_left;
     case VFIO_DEVICE_RESET:
         reset(v);
         return 0;

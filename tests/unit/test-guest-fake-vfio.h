@@ -20,6 +20,7 @@ typedef struct fake_vfio {
     bool has_no_iommu;
     int iommu_error; /* of VFIO_SET_IOMMU, if not 0 */
     unsigned int n_vectors;
+    int n_vectors_left; /* what VFIO_DEVICE_SET_IRQS returns */
 
     /* What was done to the device. */
     unsigned int resets;

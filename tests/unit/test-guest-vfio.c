@@ -214,6 +214,14 @@ static void test_without_messages(void **state)
     assert_int_equal(vgpu_ring_set_wait(ring, VGPU_WAIT_INTERRUPT, 0), -EOPNOTSUPP);
     assert_int_equal(vgpu_ring_get_fd(ring), -ENXIO);
     vgpu_ring_close(ring);
+    f->dev = vgpu_close(f->dev);
+
+    /* Neither does a kernel that has too few vectors left set up some of them. */
+    vfio.n_vectors = INTERRUPT_N_CAUSES;
+    vfio.n_vectors_left = 1;
+    assert_int_equal(open_device(f), 0);
+    assert_int_equal(vgpu_enable_interrupts(f->dev), -EIO);
+    assert_int_equal(fixture_add(f, LONG_MS), 0);
 }
 
 int main(void)
