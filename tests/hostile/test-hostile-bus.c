@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A mediator that administrators have told who may come, and a user who may not: he claims a VM
+ * that is another's, one that nobody knows, and makes calls on the bus that polkit would have to
+ * decide.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "attack.h"
+#include "fake-polkit.h"
+#include "test.h"
+#include "world.h"
+
+#define LINES_MAX 200
+#define SECONDS 1.5
+#define WEB 1
+#define STRANGER 2
+
+static int start(void **state)
+{
+    (void) state;
+    if (world_start("[Pool A]\nBackend=cpu\n") < 0 || chmod(mediator.directory, 0711) < 0 ||
+        chmod(mediator.socket, 0666) < 0)
+        return -1;
+    register_vm("web", WEB, "A", "high");
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void) attack_teardown(state);
+    return world_end(state);
+}
+
+/* Says HELLO as the VM of @tag, and takes the answer. */
+static void claim(uint8_t tag)
+{
+    VGPUHello message = {.features = VGPU_FEATURE_RING};
+    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 1, 70, 0, sizeof(message));
+    int fd = attack_dial();
+    WireMessage m;
+
+    memset(message.uuid, tag, sizeof(message.uuid));
+    (void) wire_send(fd, &h, &message);
+    (void) wire_receive(fd, &m);
+    close(fd);
+}
+
+static void claim_busy(void)
+{
+    claim(WEB);
+}
+
+static void claim_unknown(void)
+{
+    claim(STRANGER);
+}
+
+/* The real one is served all the while, and the log stays short. */
+static void expect_claims_to_fail(void (*round)(void))
+{
+    unsigned before;
+    int fd = dial();
+    Attack *a;
+
+    hello(fd, WEB, 0, NULL);
+    (void) expect_welcome(fd);
+    before = mediator_lines();
+    a = attack_repeat(round);
+    neighbour_works(fd, SECONDS);
+    assert_true(a->rounds > 0);
+    attack_end(a);
+    assert_in_range(mediator_lines() - before, 0, LINES_MAX);
+    close(fd);
+}
+
+TEST(test_claims_of_a_busy_identity_in_the_log)
+{
+    expect_claims_to_fail(claim_busy);
+}
+
+TEST(test_claims_of_an_unknown_identity_in_the_log)
+{
+    expect_claims_to_fail(claim_unknown);
+}
+
+/* As many calls as a bus allows a connection to have unanswered, on some connections. */
+static void call_without_rights(Attack *a)
+{
+    (void) a;
+    for (unsigned c = 0; c < 5; c++) {
+        sd_bus *caller = NULL;
+
+        if (sd_bus_open_system(&caller) < 0)
+            _exit(1);
+        for (unsigned i = 0; i < 120; i++) {
+            sd_bus_message *m = NULL;
+
+            if (sd_bus_message_new_method_call(caller, &m, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                               VGPU_INTERFACE_MANAGER, "PauseVM") < 0 ||
+                sd_bus_message_set_allow_interactive_authorization(m, true) < 0 ||
+                sd_bus_message_append(m, "s", "web") < 0 ||
+                sd_bus_call_async(caller, NULL, m, NULL, NULL, 0) < 0)
+                _exit(1);
+            sd_bus_message_unref(m);
+        }
+        if (sd_bus_flush(caller) < 0)
+            _exit(1);
+    }
+}
+
+/* Polkit thinks about each of them; whoever needs no polkit does not wait, and is not refused. */
+TEST(test_calls_that_wait_for_polkit_take_no_place)
+{
+    FakePolkit polkit;
+    Attack *a;
+
+    assert_int_equal(fake_polkit_start(&polkit), 0);
+    assert_int_equal(fake_polkit_hold(&polkit), 0);
+    a = attack_start(call_without_rights);
+    for (unsigned i = 0; i < 20; i++) {
+        call_manager(NULL, "SetVMPriority", "ssb", "web", i % 2 ? "high" : "low", true);
+        usleep(20000);
+    }
+    attack_end(a);
+    fake_polkit_stop(&polkit);
+}
+
+#define ON_A_BUS(test) cmocka_unit_test_setup_teardown(test, start, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_BUS(test_claims_of_a_busy_identity_in_the_log),
+        ON_A_BUS(test_claims_of_an_unknown_identity_in_the_log),
+        ON_A_BUS(test_calls_that_wait_for_polkit_take_no_place),
+    };
+
+    if (getuid() != 0) {
+        printf("1..0 # SKIP needs root, to play another user\n");
+        return EXIT_SUCCESS;
+    }
+    return cmocka_run_group_tests_name("hostile on the bus", tests, NULL, NULL);
+}
