@@ -34,7 +34,7 @@ run_cases() {
 
     while read -r name; do
         n_cases=$((n_cases + 1))
-        at "${1##*/}: ${name//_/ }"
+        at "${1##*/}:$(tr _ ' ' <<<"${name#test}")"
         set +e
         (
             set -e
