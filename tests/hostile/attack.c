@@ -70,10 +70,11 @@ static Attack *start(void (*attack)(Attack *a), void (*round)(void))
         become_attacker();
         if (attack)
             attack(a);
-        for (a->ready = 1; round; a->rounds++)
-            round();
-        for (;;)
-            pause();
+        for (a->ready = 1;; a->rounds++)
+            if (round)
+                round();
+            else
+                pause();
     }
     a->pid = pid;
     running = a;

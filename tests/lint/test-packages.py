@@ -19,6 +19,13 @@ def packages(root, *lists):
     return subprocess.check_output([root / 'tools' / 'packages', *lists], text=True).split()
 
 
+def brought_along(packages_listed):
+    """What those packages depend on: libgio-2.0-dev, where that has become a part of libglib2.0-dev."""
+    said = subprocess.run(['dpkg-query', '-W', '-f', '${Depends}\n', *packages_listed], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True, check=False).stdout
+    return re.findall(r'(?:^|, )([\w.+-]+)', said, re.MULTILINE)
+
+
 def owner(path):
     """The Debian package that has installed this file."""
     said = subprocess.run(['dpkg', '-S', path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -48,6 +55,7 @@ def main(root, build):
 
     if shutil.which('dpkg'):
         listed = packages(root, 'build', 'headers', 'check')
+        listed += brought_along(name for name in listed if name.startswith('libglib'))
         for name, path in sorted(set(needed(root, build))):
             package = owner(path)
             cases.append((f'{name} is in a package of the list', package in listed, f'{path}: {package}'))
