@@ -10,7 +10,7 @@ for name in $(virsh list --name); do
 done
 virsh define /dev/stdin <<XML
 <domain type="qemu"><name>removed</name><memory unit="MiB">64</memory>
-  <metadata>$(element 'pool="A"')</metadata>
+  <metadata>$(element 'pool="A" priority="low"')</metadata>
   <os><type arch="x86_64" machine="q35">hvm</type></os>
   <devices><emulator>$launcher</emulator></devices></domain>
 XML

@@ -21,6 +21,8 @@ declare -A vm_out=() vm_in=()
 vm_mark='=== status'
 # The status after QEMU has ended
 vm_gone=125
+# How long a guest may say nothing, in seconds
+vm_patience=60
 
 # The distribution's QEMU and the options of every VM; vm_image sets them
 vm_qemu=()
@@ -98,14 +100,14 @@ vm_run() {
 vm_answer() {
     local line
 
-    while IFS= read -r -t 60 -u "${vm_out[$1]}" line; do
+    while IFS= read -r -t "$vm_patience" -u "${vm_out[$1]}" line; do
         line=${line%$'\r'}
         case $line in
         "$vm_mark "*) return "${line#"$vm_mark "}" ;;
         esac
         printf '%s\n' "$line"
     done
-    echo "the VM $1 said nothing for a minute" >&2
+    echo "the VM $1 said nothing for $vm_patience s" >&2
     return 124
 }
 
