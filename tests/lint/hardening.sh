@@ -7,7 +7,7 @@
 # shellcheck disable=SC2317 # check calls them
 set -euo pipefail
 
-command -v readelf objdump >/dev/null || { echo "1..0 # SKIP needs readelf and objdump"; exit 0; }
+{ command -v readelf && command -v objdump; } >/dev/null || { echo "1..0 # SKIP needs readelf and objdump"; exit 0; }
 fortified=$1
 shift
 
@@ -31,7 +31,7 @@ has_no_executable_stack() {
 own_code() {
     local own='!/<(_|frame_dummy|register_tm|deregister_tm)|@/'
 
-    readelf -lW "$1" | grep -q INTERP || [[ $1 == *.so ]] || own='/<(main|vgpu_|command_|bench_|selftest_)/'
+    readelf -lW "$1" | grep -q INTERP || [[ $1 == *.so* ]] || own='/<(main|vgpu_|command_|bench_|selftest_)/'
     objdump -d --no-show-raw-insn "$1" | awk "/^[0-9a-f]+ </ { own = $own } own"
 }
 
