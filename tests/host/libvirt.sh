@@ -96,6 +96,20 @@ domain_monitor() {
     virsh qemu-monitor-command "$1" --hmp "$2"
 }
 
+# domain_monitor_takes NAME COMMAND - it has nothing to say against the COMMAND
+domain_monitor_takes() {
+    local said
+
+    said=$(domain_monitor "$1" "$2")
+    echo "$said"
+    [[ $said != *Error* ]]
+}
+
+# domain_device NAME - the ID of its device in QEMU
+domain_device() {
+    domain_arguments "$1" | sed -n 's/^{"driver":"vgpu-stub","id":"\([^"]*\)".*/\1/p'
+}
+
 # domain_answer NAME - waits for the shell of a guest that boots
 domain_answer() {
     vm_answer "$1" || {
