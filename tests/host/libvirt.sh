@@ -7,7 +7,7 @@
 #
 # AppArmor does not confine anything in the host, for it has no say in a container.
 
-launcher=/usr/libexec/vgpu-mediator/qemu-system-x86_64
+launcher=/usr/bin/vgpu-qemu-system-x86_64
 records=/run/vgpu/domains
 
 # fails COMMAND... - the COMMAND must fail ("!" alone does not end a case)
