@@ -34,8 +34,8 @@
 #include "fail.h"
 #include "hooks-config.h"
 #include "mediator-client.h"
-#include "plugin.h"
 #include "process.h"
+#include "qemu-plugin.h"
 #include "record.h"
 #include "slot.h"
 #include "vgpu-ring.h"
@@ -255,6 +255,13 @@ static int hook_leave_out(const Hook *h, Record *record, const char *reason)
     return hook_start_without(h, reason);
 }
 
+static bool hook_is_running(const char *name, const char *uuid)
+{
+    Process process;
+
+    return process_find(PID_DIR, name, uuid, &process) != -ESRCH;
+}
+
 static int hook_prepare(Hook *h)
 {
     const Domain *d = h->domain;
@@ -276,6 +283,9 @@ static int hook_prepare(Hook *h)
         return EXIT_SUCCESS;
     if (vm_name_problem(d->name, problem))
         return hook_start_without_for_name(h, problem);
+    record_tidy(DOMAINS_DIR, SYSTEM_UID, hook_is_running);
+    if (strlen(d->name) < sizeof(record.name) && !strchr(d->name, '\n'))
+        strcpy(record.name, d->name);
 
     r = hook_register(h, &record, &error);
     if (r == MEDIATOR_REFUSED)
@@ -321,7 +331,7 @@ static int hook_load(Hook *h)
 
     r = hook_ask(h, &error);
     if (r == 0)
-        r = plugin_find(PLUGIN_DIR, hook_emulator(h), plugin, &error);
+        r = qemu_plugin_find(PLUGIN_DIR, hook_emulator(h), plugin, &error);
     if (r == 0)
         return EXIT_SUCCESS;
     verdict = EXIT_FAILURE;
@@ -356,9 +366,10 @@ static int hook_started(Hook *h)
         problem = process.problem[0] ? process.problem : "the launcher has not added the device";
 
     r = mediator_client_new(h->deadline_usec, &client);
-    if (r == 0 && record.registered) {
+    if (r == 0) {
+        /* It may know a VM whose registration the hook did not wait for. */
         r = mediator_client_set_started(client, d->name, process.pid, problem);
-        if (r != 0)
+        if (r != 0 && record.registered)
             hook_say(h, LOG_WARNING, "the mediator does not know of its start: %s",
                      mediator_client_error(client));
     }

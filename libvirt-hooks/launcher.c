@@ -21,8 +21,8 @@
 #include "cleanup.h"
 #include "hooks-config.h"
 #include "launcher-arguments.h"
-#include "plugin.h"
 #include "process.h"
+#include "qemu-plugin.h"
 #include "record.h"
 #include "slot.h"
 #include "vgpu-protocol.h"
@@ -80,7 +80,7 @@ static char **launcher_add_device(char **argv, const char *uuid, const Record *r
         say_without("its state was saved without the device");
         return NULL;
     }
-    r = plugin_find(PLUGIN_DIR, emulator, plugin, &problem);
+    r = qemu_plugin_find(PLUGIN_DIR, emulator, plugin, &problem);
     if (r != 0) {
         say_without("%s", problem ? problem : strerror(-r));
         return NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -16,7 +18,10 @@
 #include "slot.h"
 #include "vgpu-protocol.h"
 
-#define RECORD_SIZE_MAX (2 * RECORD_TEXT_SIZE + 512)
+#define RECORD_SIZE_MAX (3 * RECORD_TEXT_SIZE + 512)
+
+/* A start takes less, even where libvirt waits for much. */
+#define START_SEC_MAX 600
 
 static int record_path(char *buf, size_t size, const char *directory, const char *uuid,
                        const char *suffix)
@@ -62,6 +67,8 @@ static size_t record_print(const Record *record, char text[static RECORD_SIZE_MA
         fprintf(f, "POOL=%c\nPRIORITY=%s\nVM_ID=%u\nWINDOW_SIZE=%" PRIu64 "\n", record->pool,
                 vgpu_priority_to_string((uint32_t) record->priority), record->vm_id,
                 record->window_size);
+    if (record->name[0] != '\0')
+        fprintf(f, "NAME=%s\n", record->name);
     fprintf(f, "MACHINE=%s\n", record->needs_machine ? "yes" : "no");
     if (record->slot != SLOT_ANY)
         fprintf(f, "SLOT=%s\n", slot_print(record->slot, slot));
@@ -161,6 +168,8 @@ static int record_take(Record *record, const char *key, const char *value, unsig
         record->needs_machine = strcmp(value, "no") != 0;
     else if (strcmp(key, "SLOT") == 0)
         return slot_parse(value, &record->slot);
+    else if (strcmp(key, "NAME") == 0)
+        return record_take_text(record->name, value);
     else if (strcmp(key, "EMULATOR") == 0)
         return record_take_text(record->emulator, value);
     else if (strcmp(key, "PROBLEM") == 0)
@@ -223,4 +232,29 @@ int record_remove(const char *directory, const char *uuid)
     if (r < 0)
         return r;
     return unlink(path) < 0 ? -errno : 0;
+}
+
+static bool record_is_old(int directory, const char *uuid)
+{
+    struct stat st;
+
+    return fstatat(directory, uuid, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           st.st_mtime < time(NULL) - START_SEC_MAX;
+}
+
+void record_tidy(const char *directory, uid_t owner,
+                 bool (*is_running)(const char *name, const char *uuid))
+{
+    CLEANUP_CLOSEDIR DIR *dir = opendir(directory);
+    const struct dirent *entry;
+    Record record;
+
+    while (dir && (entry = readdir(dir))) {
+        char uuid[UUID_TEXT_SIZE];
+
+        if (uuid_normalize(entry->d_name, uuid) && record_is_old(dirfd(dir), uuid) &&
+            record_read(directory, uuid, owner, &record) == 0 && record.name[0] != '\0' &&
+            !is_running(record.name, uuid))
+            (void) record_remove(directory, uuid);
+    }
 }

@@ -27,6 +27,7 @@ typedef struct Record {
     bool needs_machine;
     int slot; /* where the device was before, or SLOT_*; see slot.h */
     /* Texts of one line, empty where there is nothing to say. */
+    char name[RECORD_TEXT_SIZE];     /* the domain's */
     char emulator[RECORD_TEXT_SIZE]; /* what the launcher runs; empty: the distribution's QEMU */
     char problem[RECORD_TEXT_SIZE];  /* why the domain gets no device */
 } Record;
@@ -49,6 +50,16 @@ int record_write(const char *directory, const char *uuid, const Record *record);
  * have written, -EBADMSG for one that makes no sense, or another negative errno.
  */
 int record_read(const char *directory, const char *uuid, uid_t owner, Record *ret);
+
+/*
+ * record_tidy() - remove the records of domains that ended while no hook was there
+ * @owner: as for record_read()
+ * @is_running: does the domain of this name and UUID run?
+ *
+ * A record of the last minutes stays: its domain may be starting.
+ */
+void record_tidy(const char *directory, uid_t owner,
+                 bool (*is_running)(const char *name, const char *uuid));
 
 /* record_remove() - returns 0, -ENOENT without a record, or another negative errno */
 int record_remove(const char *directory, const char *uuid);

@@ -103,8 +103,9 @@ test_a_reset_with_the_ring_full() {
     sums_are_right "$by_registers"
 }
 
-# in a guest of this machine type, each slot that can be switched off has a directory
+# In a guest of this machine type, each slot that can be switched off has a directory
 test_its_guest_cannot_eject_it() {
+    # shellcheck disable=SC2016 # expanded in the guest
     in_guest web3 'ls /sys/bus/pci/slots; for power in /sys/bus/pci/slots/*/power; do
         [ ! -e "$power" ] || echo 0 >"$power"; done; sleep 1'
     device_is_there

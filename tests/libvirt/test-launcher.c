@@ -427,6 +427,7 @@ TEST(test_record)
         .vm_id = 7,
         .needs_machine = true,
         .slot = 0x1d,
+        .name = "web 1",
         .emulator = "/opt/my qemu",
         .problem = "one line",
     };
@@ -458,6 +459,36 @@ TEST(test_record)
     assert_int_equal(record_remove(domains, UUID), -ENOENT);
     /* The directory is empty. */
     assert_int_equal(rmdir(domains), 0);
+}
+
+static bool web1_runs;
+
+static bool is_running(const char *name, const char *uuid)
+{
+    assert_string_equal(name, "web1");
+    assert_string_equal(uuid, UUID);
+    return web1_runs;
+}
+
+TEST(test_records_of_domains_that_ended)
+{
+    static const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    Record web1 = record;
+
+    strcpy(web1.name, "web1");
+    record_tidy(domains, geteuid(), is_running);
+    assert_int_equal(record_write(domains, UUID, &web1), 0);
+    web1_runs = false;
+    record_tidy(domains, geteuid(), is_running); /* it may be starting */
+    assert_int_equal(access(path, F_OK), 0);
+
+    assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    web1_runs = true;
+    record_tidy(domains, geteuid(), is_running);
+    assert_int_equal(access(path, F_OK), 0);
+    web1_runs = false;
+    record_tidy(domains, geteuid(), is_running);
+    assert_int_equal(access(path, F_OK), -1);
 }
 
 TEST(test_record_of_somebody_else)
@@ -516,7 +547,7 @@ TEST(test_records_that_make_no_sense)
         if (read_record(&r) != -EBADMSG)
             fail_msg("accepted: %s", texts[i]);
     }
-    memset(large + strlen(large), '#', 3000);
+    memset(large + strlen(large), '#', 4000);
     write_text(large);
     assert_int_equal(read_record(&r), -EBADMSG);
     strcpy(large, WHOLE "EMULATOR=/");
@@ -555,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_version_of_programs),
         WITH_DIRECTORY(test_record),
+        WITH_DIRECTORY(test_records_of_domains_that_ended),
         WITH_DIRECTORY(test_record_of_somebody_else),
         WITH_DIRECTORY(test_records_that_make_no_sense),
         WITH_DIRECTORY(test_record_where_it_cannot_be),
