@@ -366,10 +366,10 @@ static int hook_started(Hook *h)
         problem = process.problem[0] ? process.problem : "the launcher has not added the device";
 
     r = mediator_client_new(h->deadline_usec, &client);
-    if (r == 0) {
-        /* It may know a VM whose registration the hook did not wait for. */
+    /* Where the mediator did not answer before the start, nobody waits for it a second time. */
+    if (r == 0 && record.registered) {
         r = mediator_client_set_started(client, d->name, process.pid, problem);
-        if (r != 0 && record.registered)
+        if (r != 0)
             hook_say(h, LOG_WARNING, "the mediator does not know of its start: %s",
                      mediator_client_error(client));
     }
