@@ -99,7 +99,10 @@ domain_slot() {
 # domain_says_slot NAME SLOT [OPTION] - its definition has this slot: that of the running domain, or
 # with --inactive the persistent one
 domain_says_slot() {
-    [ "$(virsh dumpxml "$1" ${3:+"$3"} --xpath 'string(//*[local-name()="device"]/@slot)')" = "$2" ]
+    local slot
+
+    slot=$(virsh dumpxml "$1" ${3:+"$3"} --xpath '//*[local-name()="device"]/@slot')
+    [[ $slot == *"slot=\"$2\"" ]]
 }
 
 # domain_monitor NAME COMMAND - gives a COMMAND to its QEMU's human monitor
