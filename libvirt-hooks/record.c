@@ -17,6 +17,7 @@
 #include "record.h"
 #include "slot.h"
 #include "vgpu-protocol.h"
+#include "vgpu-ring.h"
 
 #define RECORD_SIZE_MAX (3 * RECORD_TEXT_SIZE + 512)
 
@@ -131,8 +132,7 @@ enum {
     HAS_POOL = 1 << 0,
     HAS_PRIORITY = 1 << 1,
     HAS_VM_ID = 1 << 2,
-    HAS_WINDOW_SIZE = 1 << 3,
-    HAS_ALL = HAS_POOL | HAS_PRIORITY | HAS_VM_ID | HAS_WINDOW_SIZE,
+    HAS_ALL = HAS_POOL | HAS_PRIORITY | HAS_VM_ID,
 };
 
 static int record_take_text(char buf[static RECORD_TEXT_SIZE], const char *value)
@@ -160,10 +160,8 @@ static int record_take(Record *record, const char *key, const char *value, unsig
         *has |= HAS_VM_ID;
         return parse_u32(value, 0, UINT32_MAX, &record->vm_id);
     }
-    if (strcmp(key, "WINDOW_SIZE") == 0) {
-        *has |= HAS_WINDOW_SIZE;
+    if (strcmp(key, "WINDOW_SIZE") == 0)
         return parse_u64(value, 0, UINT64_MAX, &record->window_size);
-    }
     if (strcmp(key, "MACHINE") == 0)
         record->needs_machine = strcmp(value, "no") != 0;
     else if (strcmp(key, "SLOT") == 0)
@@ -179,7 +177,8 @@ static int record_take(Record *record, const char *key, const char *value, unsig
 
 static int record_parse(char *text, Record *ret)
 {
-    Record record = {.slot = SLOT_ANY};
+    /* The record of a domain that was started by an older hook has only what is required. */
+    Record record = {.window_size = VGPU_WINDOW_SIZE_DEFAULT, .slot = SLOT_ANY};
     char *rest = text, *line;
     unsigned has = 0;
 

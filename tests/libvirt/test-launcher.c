@@ -431,7 +431,8 @@ TEST(test_record)
         .emulator = "/opt/my qemu",
         .problem = "one line",
     };
-    static const Record problem = {.slot = SLOT_NONE, .problem = "no mediator"};
+    static const Record problem = {
+        .window_size = 16777216, .slot = SLOT_NONE, .problem = "no mediator"};
     mode_t mask = umask(077);
     struct stat st;
     Record r;
@@ -522,8 +523,7 @@ TEST(test_records_that_make_no_sense)
         "PRIORITY=high\nVM_ID=1\nWINDOW_SIZE=65536\n",
         "POOL=A\nVM_ID=1\nWINDOW_SIZE=65536\n",
         "POOL=A\nPRIORITY=high\nWINDOW_SIZE=65536\n",
-        "POOL=A\nPRIORITY=high\nVM_ID=1\n",
-        "POOL=A\nPRIORITY=high\nVM_ID=1\nPROBLEM=half\n",
+        "POOL=A\nPRIORITY=high\nPROBLEM=half\n",
         WHOLE "POOL=AB\n",
         WHOLE "POOL=a\n",
         WHOLE "POOL=\n",
@@ -558,6 +558,13 @@ TEST(test_records_that_make_no_sense)
     write_text("FUTURE=x\nnonsense\nWINDOW_SIZE=0\nVM_ID=1\nPOOL=A\nPRIORITY=medium");
     assert_int_equal(read_record(&r), 0);
     assert_int_equal(r.priority, VGPU_PRIORITY_MEDIUM);
+
+    /* as the first hook wrote it, for a domain that has run since then */
+    write_text("POOL=A\nPRIORITY=high\nVM_ID=1\n");
+    assert_int_equal(read_record(&r), 0);
+    assert_true(r.registered);
+    assert_int_equal(r.window_size, 16777216);
+    assert_int_equal(r.slot, SLOT_ANY);
 }
 
 TEST(test_record_where_it_cannot_be)
