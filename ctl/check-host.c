@@ -17,7 +17,8 @@
 
 #define DRIVER_MIN 550u /* README: Requirements */
 #define HOOK_PATH "/etc/libvirt/hooks/qemu.d/50-vgpu-mediator"
-#define APPARMOR_DOC "/usr/share/doc/vgpu-mediator/apparmor"
+#define APPARMOR_RULES "/etc/apparmor.d/abstractions/libvirt-qemu.d/vgpu-mediator"
+#define APPARMOR_LOCAL "/etc/apparmor.d/local/abstractions/libvirt-qemu"
 
 /* Reads a small file as a string without the newline at its end. Returns false without one. */
 static bool read_line(const Check *c, const char *path, char *buffer, size_t size)
@@ -235,65 +236,39 @@ void check_hook(Check *c)
 
 /* ---- AppArmor ----------------------------------------------------------------------------- */
 
-/* Is this rule a line of the file at @path? */
-static bool has_rule(const Check *c, const char *path, const char *rule)
+/* Does the file at @path include the directory that our rules are in? */
+static bool includes_ours(const Check *c, const char *path)
 {
     char whole[PATH_MAX], line[1024];
     FILE *f = fopen(check_path(c, path, whole), "re");
     bool found = false;
 
-    while (f && !found && fgets(line, sizeof(line), f)) {
-        char *text = line + strspn(line, " \t");
-
-        text[strcspn(text, "\n")] = '\0';
-        found = strcmp(text, rule) == 0;
-    }
+    while (f && !found && fgets(line, sizeof(line), f))
+        found = strstr(line, "include ") && strstr(line, "<abstractions/libvirt-qemu.d>");
     if (f)
         fclose(f);
     return found;
 }
 
-/* Are all rules of our @addition in the administrator's file @local? */
-static void check_addition(Check *c, const char *addition, const char *local)
-{
-    char path[PATH_MAX], line[1024], mend[512];
-    FILE *f = fopen(check_path(c, addition, path), "re");
-    bool missing = false;
-
-    if (!f)
-        return; /* this version needs none for that profile */
-    while (!missing && fgets(line, sizeof(line), f)) {
-        const char *text = line + strspn(line, " \t");
-
-        line[strcspn(line, "\n")] = '\0';
-        missing = *text && *text != '#' && !has_rule(c, local, text);
-    }
-    fclose(f);
-
-    snprintf(mend, sizeof(mend),
-             "mkdir -p \"$(dirname %s)\"; cat %s >>%s; systemctl reload apparmor", local, addition,
-             local);
-    if (missing)
-        check_add(c, "apparmor", FINDING_PROBLEM, mend,
-                  "AppArmor is on, and %s lacks a rule that a VM with the device needs: %s", local,
-                  line + strspn(line, " \t"));
-    else
-        check_add(c, "apparmor", FINDING_OK, NULL, "%s has the rules of %s.", local, addition);
-}
-
 void check_apparmor(Check *c)
 {
-    size_t n = c->n;
-    char enabled[8];
+    char enabled[8], path[PATH_MAX];
 
     if (!read_line(c, "/sys/module/apparmor/parameters/enabled", enabled, sizeof(enabled)) ||
         strcmp(enabled, "Y") != 0) {
         check_add(c, "apparmor", FINDING_OK, NULL, "AppArmor is not on.");
         return;
     }
-    check_addition(c, APPARMOR_DOC "/libvirt-qemu",
-                   "/etc/apparmor.d/local/abstractions/libvirt-qemu");
-    check_addition(c, APPARMOR_DOC "/usr.sbin.libvirtd", "/etc/apparmor.d/local/usr.sbin.libvirtd");
-    if (c->n == n)
-        check_add(c, "apparmor", FINDING_OK, NULL, "AppArmor is on, and needs no rules of ours.");
+    if (access(check_path(c, APPARMOR_RULES, path), R_OK) < 0)
+        check_add(c, "apparmor", FINDING_PROBLEM, "install vgpu-mediator again",
+                  "AppArmor is on, and the rules for VMs with the device, %s, are not there.",
+                  APPARMOR_RULES);
+    else if (!includes_ours(c, "/etc/apparmor.d/abstractions/libvirt-qemu") &&
+             !includes_ours(c, APPARMOR_LOCAL))
+        check_add(c, "apparmor", FINDING_PROBLEM,
+                  "echo 'include <abstractions/libvirt-qemu.d>' >>" APPARMOR_LOCAL,
+                  "AppArmor is on, and no profile of a VM includes %s.", APPARMOR_RULES);
+    else
+        check_add(c, "apparmor", FINDING_OK, NULL, "The profiles of VMs include %s.",
+                  APPARMOR_RULES);
 }

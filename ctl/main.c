@@ -51,7 +51,7 @@ static const struct {
     {"reload", 0, 0, true, verb_reload},
 #if VGPU_HAVE_LIBVIRT
     {"attach", 1, ANY, false, verb_attach},
-    {"detach", 1, 1, false, verb_detach},
+    {"detach", 0, 1, false, verb_detach},
 #endif
 };
 
@@ -104,7 +104,7 @@ static void usage(void)
            "  unregister VM...              Forget VMs\n"
 #if VGPU_HAVE_LIBVIRT
            "  attach DOMAIN [LIMIT=N...]    Give a libvirt domain a GPU at its next start\n"
-           "  detach DOMAIN                 Take it from the domain again\n"
+           "  detach DOMAIN | --all         Take it from the domain again, or from every one\n"
 #endif
            "\nThe service:\n"
            "  pause-pool|resume-pool POOL...\n"
@@ -129,7 +129,7 @@ static void usage(void)
            "  -o --output=FILE              With metrics: put them into a file\n"
            "     --root=DIRECTORY           With check: of the system below there\n"
            "     --all                      With list: VMs that are not there, too; with\n"
-           "                                reset-statistics: of all VMs and pools\n"
+           "                                reset-statistics, detach: of all\n"
            "  -i --interval=SECONDS         With top: the time between two looks; with list,\n"
            "                                pools: to measure the rate in; 0: do not\n\n"
            "See vgpuctl(1) for details.\n");

@@ -42,24 +42,34 @@ static int check_domain(const xmlNode *root, char **ret_error)
     return 0;
 }
 
+/* Returns whether that was a change, or -ENOMEM. */
 static int set_attribute(xmlNode *node, const char *name, const char *value)
 {
+    CLEANUP_XML_STRING char *before = (char *) xmlGetNoNsProp(node, (const xmlChar *) name);
     const xmlChar *key = (const xmlChar *) name;
 
     if (!value) {
         (void) xmlUnsetNsProp(node, NULL, key);
-        return 0;
+        return before != NULL;
     }
-    return xmlSetNsProp(node, NULL, key, (const xmlChar *) value) ? 0 : -ENOMEM;
+    if (before && strcmp(before, value) == 0)
+        return 0;
+    return xmlSetNsProp(node, NULL, key, (const xmlChar *) value) ? 1 : -ENOMEM;
 }
 
+/* The slot stays. Returns as set_attribute(). */
 static int fill_element(xmlNode *element, const DomainAttributes *attributes)
 {
-    int r = 0;
+    int r, changed = 0;
 
-    for (unsigned i = 0; i < VM_N_SETTINGS && r == 0; i++)
+    for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
         r = set_attribute(element, vm_settings[i].attribute, attributes->settings[i]);
-    return r < 0 ? r : set_attribute(element, "emulator", attributes->emulator);
+        if (r < 0)
+            return r;
+        changed |= r;
+    }
+    r = set_attribute(element, "emulator", attributes->emulator);
+    return r < 0 ? r : changed | r;
 }
 
 /* Where it stands and how it is indented does not matter: libvirt writes the definition anew. */
@@ -131,7 +141,7 @@ static int check_text(const char *text, char **ret_error)
                      "the definition has something that cannot be written again: %s", error);
 }
 
-/* Compares with the text @before the change. Returns as attach_to_xml(). */
+/* Writes the document as @before was written. Returns 0, ATTACH_FAILED or -ENOMEM. */
 static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_error)
 {
     CLEANUP(buffer_freep) xmlBuffer *buffer = xmlBufferCreate();
@@ -158,9 +168,8 @@ static int serialize(xmlDoc *doc, const char *before, char **ret, char **ret_err
     if (r != 0)
         return r;
 
-    r = strcmp(text, before) == 0 ? ATTACH_UNCHANGED : ATTACH_CHANGED;
     *ret = TAKE_PTR(text);
-    return r;
+    return 0;
 }
 
 /* Parses a definition and finds our element, which may be NULL. */
@@ -195,10 +204,11 @@ int attach_to_xml(const char *xml, const DomainAttributes *attributes, char **re
     DomainAttributes all = *attributes;
     CLEANUP_XML_DOC xmlDoc *doc = NULL;
     xmlNode *root, *element;
+    bool changed = false;
     DomainDevice device;
     int r;
 
-    assert(!attributes->emulator);
+    assert(!attributes->emulator && !attributes->slot);
     r = domain_check_attributes(attributes, &device, ret_error);
     if (r != 0)
         return r < 0 ? r : ATTACH_FAILED;
@@ -210,29 +220,38 @@ int attach_to_xml(const char *xml, const DomainAttributes *attributes, char **re
 
     emulator = get_emulator(root);
     former = get_former(element);
-    all.emulator = emulator && strcmp(emulator, LAUNCHER_PATH) != 0 ? emulator : former;
-    if (!element)
+    all.emulator = emulator && !domain_is_launcher(emulator) ? emulator : former;
+    if (!element) {
         r = make_element(root, &element);
+        changed = true;
+    }
     if (r == 0)
         r = fill_element(element, &all);
-    if (r == 0)
+    changed = changed || r > 0;
+    if (r >= 0 && (!emulator || strcmp(emulator, LAUNCHER_PATH) != 0)) {
         r = set_emulator(root, LAUNCHER_PATH);
-    return r < 0 ? r : serialize(doc, xml, ret, ret_error);
+        changed = true;
+    }
+    if (r >= 0)
+        r = serialize(doc, xml, ret, ret_error);
+    return r != 0 ? r : changed ? ATTACH_CHANGED : ATTACH_UNCHANGED;
 }
 
-/* An <emulator> that somebody has changed since the device was attached stays. */
+/* An <emulator> that somebody has changed since the device was attached stays. Returns whether
+ * there was a change, or -ENOMEM. */
 static int restore_emulator(const xmlNode *root, const char *former)
 {
     CLEANUP_XML_STRING char *emulator = get_emulator(root);
+    int r = 0;
 
-    if (!emulator || strcmp(emulator, LAUNCHER_PATH) != 0)
+    if (!domain_is_launcher(emulator))
         return 0;
-    if (former)
-        return set_emulator(root, former);
-
     /* Without one, libvirt chooses. */
-    remove_node(xml_child(xml_child(root, "devices"), "emulator"));
-    return 0;
+    if (former)
+        r = set_emulator(root, former);
+    else
+        remove_node(xml_child(xml_child(root, "devices"), "emulator"));
+    return r < 0 ? r : 1;
 }
 
 /* And <metadata> with it, unless somebody else has something there. */
@@ -252,6 +271,7 @@ int detach_from_xml(const char *xml, char **ret, char **ret_error)
     CLEANUP_XML_STRING char *former = NULL;
     CLEANUP_XML_DOC xmlDoc *doc = NULL;
     xmlNode *root, *element;
+    bool changed;
     int r;
 
     r = open_definition(xml, &doc, &root, &element, ret_error);
@@ -262,7 +282,9 @@ int detach_from_xml(const char *xml, char **ret, char **ret_error)
     r = restore_emulator(root, former);
     if (r < 0)
         return r;
+    changed = r > 0 || element;
     if (element)
         remove_element(element);
-    return serialize(doc, xml, ret, ret_error);
+    r = serialize(doc, xml, ret, ret_error);
+    return r != 0 ? r : changed ? ATTACH_CHANGED : ATTACH_UNCHANGED;
 }

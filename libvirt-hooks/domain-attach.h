@@ -37,21 +37,38 @@ int attach_to_xml(const char *xml, const DomainAttributes *attributes, char **re
 /* detach_from_xml() - take both out again; parameters and results as attach_to_xml() */
 int detach_from_xml(const char *xml, char **ret, char **ret_error);
 
+/* What a change of a domain's persistent definition does not reach. */
+typedef struct AttachTarget {
+    bool active; /* the domain runs: the change waits for its next start */
+    bool saved;  /* it has a saved state, with the definition of that time, for its next start */
+} AttachTarget;
+
 /*
  * attach_to_domain() - attach_to_xml() for a domain's persistent definition
  * @uri: of libvirt, or NULL for its default
  * @domain: the domain's name or UUID
- * @ret_active: the domain runs, so that the change waits for its next start
+ * @ret_target: not with ATTACH_FAILED
  * @ret_error: one line, to be freed; with ATTACH_FAILED only
  *
- * May ask on the terminal for a name and a password, if libvirt's authentication wants them.
- * Prints nothing. Returns as attach_to_xml(). A build without libvirt has neither this function
- * nor the next.
+ * Refuses the domains of a user's session, which have no GPU. May ask on the terminal for a name
+ * and a password, if libvirt's authentication wants them. Prints nothing. Returns as
+ * attach_to_xml(). A build without libvirt has neither this function nor the next ones.
  */
 int attach_to_domain(const char *uri, const char *domain, const DomainAttributes *attributes,
-                     bool *ret_active, char **ret_error);
+                     AttachTarget *ret_target, char **ret_error);
 
-/* detach_from_domain() - the same with detach_from_xml() */
-int detach_from_domain(const char *uri, const char *domain, bool *ret_active, char **ret_error);
+/* detach_from_domain() - the same with detach_from_xml(), also for domains of a session */
+int detach_from_domain(const char *uri, const char *domain, AttachTarget *ret_target,
+                       char **ret_error);
+
+/*
+ * attach_list_domains() - the domains that have the element or our launcher
+ * @ret: their names, NULL-terminated; freed with attach_free_names()
+ * @ret_error: with ATTACH_FAILED: one line, to be freed
+ *
+ * Transient domains are left out. Returns 0, ATTACH_FAILED or -ENOMEM.
+ */
+int attach_list_domains(const char *uri, char ***ret, char **ret_error);
+char **attach_free_names(char **names);
 
 #endif

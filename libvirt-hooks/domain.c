@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "domain.h"
 #include "fail.h"
+#include "hooks-config.h"
 #include "xml.h"
 
 /* Every version of our namespace begins like this. */
@@ -16,10 +17,19 @@
 
 Domain *domain_free(Domain *d)
 {
-    if (d)
+    if (d) {
         free(d->name);
+        free(d->emulator);
+        free(d->former_emulator);
+    }
     free(d);
     return NULL;
+}
+
+bool domain_is_launcher(const char *emulator)
+{
+    return emulator &&
+           (strcmp(emulator, LAUNCHER_PATH) == 0 || strcmp(emulator, FORMER_LAUNCHER_PATH) == 0);
 }
 
 static void domain_freep(Domain **d)
@@ -51,7 +61,7 @@ static int check_setting(const VMSetting *setting, const char *value, DomainDevi
 int domain_check_attributes(const DomainAttributes *attributes, DomainDevice *ret, char **ret_error)
 {
     const char *emulator = attributes->emulator;
-    DomainDevice device = {0};
+    DomainDevice device = {.slot = SLOT_ANY};
     int r;
 
     for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
@@ -59,6 +69,10 @@ int domain_check_attributes(const DomainAttributes *attributes, DomainDevice *re
         if (r != 0)
             return r;
     }
+    if (attributes->slot && slot_parse(attributes->slot, &device.slot) < 0)
+        return fail_with(DOMAIN_INVALID_DEVICE, ret_error,
+                         "slot is '%.*s': it must be 0x02 to 0x1e, or none", SHOWN_MAX,
+                         attributes->slot);
     if (emulator && (emulator[0] != '/' || strpbrk(emulator, "\r\n")))
         return fail_with(DOMAIN_INVALID_DEVICE, ret_error,
                          "emulator is '%.*s': it must be an absolute path", SHOWN_MAX, emulator);
@@ -119,34 +133,37 @@ static void attributes_release(DomainAttributes *attributes)
 {
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
         xmlFree((char *) attributes->settings[i]);
+    xmlFree((char *) attributes->slot);
     xmlFree((char *) attributes->emulator);
 }
 
 /* Where the text of an attribute belongs; NULL: there is none of this name. */
-static const char **attribute_slot(DomainAttributes *attributes, const char *name)
+static const char **attribute_place(DomainAttributes *attributes, const char *name)
 {
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
         if (strcmp(vm_settings[i].attribute, name) == 0)
             return &attributes->settings[i];
+    if (strcmp(name, "slot") == 0)
+        return &attributes->slot;
     return strcmp(name, "emulator") == 0 ? &attributes->emulator : NULL;
 }
 
 static int take_attribute(const xmlAttr *attribute, DomainAttributes *attributes, char **ret_error)
 {
-    const char **slot =
-        attribute->ns ? NULL : attribute_slot(attributes, (const char *) attribute->name);
+    const char **place =
+        attribute->ns ? NULL : attribute_place(attributes, (const char *) attribute->name);
 
-    if (!slot)
+    if (!place)
         return fail_with(DOMAIN_INVALID_DEVICE, ret_error, "%.*s is no attribute that <device> has",
                          SHOWN_MAX, attribute->name);
 
-    *slot = (char *) xmlNodeListGetString(attribute->doc, attribute->children, 1);
-    if (!*slot) /* libxml2 has no string for an empty value */
-        *slot = (char *) xmlStrdup((const xmlChar *) "");
-    return *slot ? 0 : -ENOMEM;
+    *place = (char *) xmlNodeListGetString(attribute->doc, attribute->children, 1);
+    if (!*place) /* libxml2 has no string for an empty value */
+        *place = (char *) xmlStrdup((const xmlChar *) "");
+    return *place ? 0 : -ENOMEM;
 }
 
-static int parse_element(const xmlNode *element, DomainDevice *ret, char **ret_error)
+static int parse_element(const xmlNode *element, Domain *d, char **ret_error)
 {
     CLEANUP(attributes_release) DomainAttributes attributes = {0};
     int r = 0;
@@ -156,7 +173,12 @@ static int parse_element(const xmlNode *element, DomainDevice *ret, char **ret_e
 
     for (const xmlAttr *a = element->properties; a && r == 0; a = a->next)
         r = take_attribute(a, &attributes, ret_error);
-    return r != 0 ? r : domain_check_attributes(&attributes, ret, ret_error);
+    if (r == 0)
+        r = domain_check_attributes(&attributes, &d->device, ret_error);
+    if (r != 0 || !attributes.emulator)
+        return r;
+    d->former_emulator = strdup(attributes.emulator);
+    return d->former_emulator ? 0 : -ENOMEM;
 }
 
 /* ---- The domain ------------------------------------------------------------------------ */
@@ -165,6 +187,7 @@ static int parse_identity(const xmlNode *root, Domain *d, char **ret_error)
 {
     CLEANUP_XML_STRING char *name = xml_text(xml_child(root, "name"));
     CLEANUP_XML_STRING char *uuid = xml_text(xml_child(root, "uuid"));
+    CLEANUP_XML_STRING char *emulator = xml_text(xml_child(xml_child(root, "devices"), "emulator"));
 
     if (!name || *name == '\0')
         return fail_with(DOMAIN_INVALID_XML, ret_error, "the domain has no name");
@@ -172,7 +195,8 @@ static int parse_identity(const xmlNode *root, Domain *d, char **ret_error)
         return fail_with(DOMAIN_INVALID_XML, ret_error, "the domain has no proper UUID");
 
     d->name = strdup(name);
-    return d->name ? 0 : -ENOMEM;
+    d->emulator = emulator ? strdup(emulator) : NULL;
+    return d->name && !emulator == !d->emulator ? 0 : -ENOMEM;
 }
 
 static int parse_device(const xmlNode *root, Domain *d, char **ret_error)
@@ -182,7 +206,7 @@ static int parse_device(const xmlNode *root, Domain *d, char **ret_error)
 
     r = domain_find_element(root, &element, ret_error);
     if (r == 0 && element) {
-        r = parse_element(element, &d->device, ret_error);
+        r = parse_element(element, d, ret_error);
         d->has_device = r == 0;
     }
     return r;

@@ -5,8 +5,10 @@
  *
  *   <vgpu:device xmlns:vgpu="urn:vgpu-mediator:domain:1" pool="A" priority="high"/>
  *
- * Its attributes are the settings in vm-settings.h, and emulator, which holds what stood in
- * <emulator> before "vgpuctl attach". vgpu-domain.rng states the same rules for others.
+ * Its attributes are the settings in vm-settings.h, and two that nobody writes by hand: slot, the
+ * device's PCI slot, or "none" in a domain that runs without the device; and emulator, which holds
+ * what stood in <emulator> before "vgpuctl attach". vgpu-domain.rng states the same rules for
+ * others.
  */
 #ifndef VGPU_HOOKS_DOMAIN_H
 #define VGPU_HOOKS_DOMAIN_H
@@ -17,6 +19,7 @@
 
 #include <libxml/tree.h>
 
+#include "slot.h"
 #include "uuid.h"
 #include "vm-settings.h"
 
@@ -25,6 +28,7 @@
 /* The element's attributes as text; NULL: not given. */
 typedef struct DomainAttributes {
     const char *settings[VM_N_SETTINGS]; /* in the order of vm_settings[] */
+    const char *slot;
     const char *emulator;
 } DomainAttributes;
 
@@ -32,13 +36,16 @@ typedef struct DomainAttributes {
 typedef struct DomainDevice {
     VMSettings settings;
     unsigned given; /* the set that the element has; what it has not is the mediator's to choose */
+    int slot;       /* where the device is while the domain runs, or SLOT_* */
 } DomainDevice;
 
 typedef struct Domain {
     char *name;
     char uuid[UUID_TEXT_SIZE];
+    char *emulator; /* what stands in <emulator>; NULL: nothing */
     bool has_device;
     DomainDevice device;
+    char *former_emulator; /* of the element; NULL: none */
 } Domain;
 
 enum {
@@ -57,6 +64,9 @@ enum {
  * Returns 0, DOMAIN_INVALID_*, or a negative errno.
  */
 int domain_parse(const char *xml, size_t size, Domain **ret, char **ret_error);
+
+/* domain_is_launcher() - is this path in <emulator> ours? NULL is not */
+bool domain_is_launcher(const char *emulator);
 
 /* domain_free() - takes NULL too. Returns NULL */
 Domain *domain_free(Domain *d);

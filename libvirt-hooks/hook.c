@@ -5,16 +5,19 @@
  *   50-vgpu-mediator DOMAIN OPERATION SUB-OPERATION EXTRA   and its XML on stdin.
  *
  * prepare registers the VM with the mediator and writes a record for the emulator launcher,
- * which attaches the device; release undoes both.
+ * which attaches the device; started tells the mediator what came of it; release undoes both.
+ * restore and migrate come before prepare, where a machine's state is to be loaded.
  *
  * The hook must never call libvirt, which waits for the hook; never print to stdout, which
  * libvirt takes for XML at migrate and restore; never fail at reconnect, which would end a
  * running guest; and never take long, because libvirt holds the domain's lock.
  *
- * An element that is wrong refuses the start. A mediator that does not work refuses nothing:
- * the domain starts without the device, with a warning.
+ * An element that is wrong refuses the start. A mediator that does not work refuses no start:
+ * the domain starts without the device, with a warning. But the state of a machine that had the
+ * device cannot be loaded without it, and is refused with the reason.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,16 +31,22 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "domain.h"
+#include "fail.h"
 #include "hooks-config.h"
 #include "mediator-client.h"
+#include "process.h"
+#include "qemu-plugin.h"
 #include "record.h"
+#include "slot.h"
+#include "vgpu-ring.h"
 #include "vm-name.h"
 #include "xml.h"
 
-/* For all calls to the mediator together, from the start of this process. */
-#define DEADLINE_USEC 4000000u
+/* For all calls to the mediator together, from the start of this process. When the bus is started
+ * anew, the mediator is back on it some seconds later. */
+#define DEADLINE_USEC ((uint64_t) ANSWER_SEC * USEC_PER_SEC)
 /* After this the process ends itself, wherever it hangs, which may be in the system's log. */
-#define LAST_USEC 4500000u
+#define LAST_USEC (DEADLINE_USEC + USEC_PER_SEC / 2)
 
 typedef struct Hook {
     const char *name; /* the domain's, as libvirt gave it */
@@ -98,7 +107,7 @@ static int hook_arm_alarm(void)
 {
     const struct sigaction action = {.sa_handler = hook_on_alarm};
     const struct itimerval timer = {
-        .it_value = {.tv_sec = LAST_USEC / 1000000, .tv_usec = LAST_USEC % 1000000},
+        .it_value = {.tv_sec = LAST_USEC / USEC_PER_SEC, .tv_usec = LAST_USEC % USEC_PER_SEC},
     };
     sigset_t set;
 
@@ -178,13 +187,92 @@ static int hook_start_without_for_name(const Hook *h, const char *problem)
     return EXIT_SUCCESS;
 }
 
+/* ---- Before the start ------------------------------------------------------------------ */
+
+/* Is this the answer of a bus that went away meanwhile? Another may be there soon. */
+static bool is_lost_bus(int r)
+{
+    return r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE || r == -ECONNREFUSED;
+}
+
+static int hook_register_once(Hook *h, Record *record, char **ret_error)
+{
+    CLEANUP_CLIENT MediatorClient *client = NULL;
+    MediatorVM vm = {.device = h->domain->device, .window_size = record->window_size};
+    int r;
+
+    r = mediator_client_new(h->deadline_usec, &client);
+    if (r < 0)
+        return fail_with(r, ret_error, "%s", strerror(-r));
+    r = mediator_client_has_machined(client, &vm.needs_machine);
+    if (r == 0)
+        r = mediator_client_register(client, h->domain->name, h->domain->uuid, &vm, &record->vm_id);
+    if (r != 0)
+        return fail_with(r, ret_error, "%s", mediator_client_error(client));
+
+    record->needs_machine = vm.needs_machine;
+    record->registered = true;
+    return 0;
+}
+
+/* Fills in what the mediator says. Returns 0, MEDIATOR_REFUSED, or a negative errno. */
+static int hook_register(Hook *h, Record *record, char **ret_error)
+{
+    int r;
+
+    while (is_lost_bus(r = hook_register_once(h, record, ret_error)) &&
+           now_usec() + USEC_PER_SEC < h->deadline_usec) {
+        free(*ret_error);
+        *ret_error = NULL;
+        (void) usleep(USEC_PER_SEC / 10);
+    }
+    return r;
+}
+
+/* What the launcher runs: the emulator that the domain had before ours, where it had one. */
+static const char *hook_emulator(const Hook *h)
+{
+    const char *former = h->domain->former_emulator;
+
+    return former && !domain_is_launcher(former) ? former : QEMU_PATH;
+}
+
+static int hook_copy_emulator(const Hook *h, Record *record)
+{
+    const char *emulator = hook_emulator(h);
+
+    if (strlen(emulator) >= sizeof(record->emulator))
+        return -ENAMETOOLONG;
+    strcpy(record->emulator, emulator);
+    return 0;
+}
+
+/* Writes why there is no device, for the launcher and for ourselves when the domain has started. */
+static int hook_leave_out(const Hook *h, Record *record, const char *reason)
+{
+    snprintf(record->problem, sizeof(record->problem), "%s", reason);
+    (void) record_write(DOMAINS_DIR, h->domain->uuid, record);
+    return hook_start_without(h, reason);
+}
+
+static bool hook_is_running(const char *name, const char *uuid)
+{
+    Process process;
+
+    return process_find(PID_DIR, name, uuid, &process) != -ESRCH;
+}
+
 static int hook_prepare(Hook *h)
 {
     const Domain *d = h->domain;
-    CLEANUP_CLIENT MediatorClient *client = NULL;
     char problem[VM_NAME_PROBLEM_SIZE];
-    Record record;
-    uint32_t vm_id;
+    CLEANUP_FREE char *error = NULL;
+    Record record = {
+        .pool = d->device.settings.pool,
+        .priority = d->device.settings.priority,
+        .window_size = VGPU_WINDOW_SIZE_DEFAULT,
+        .slot = d->device.slot,
+    };
     int r;
 
     /* A record may be left from a start whose release never came. The launcher must not find it. */
@@ -195,21 +283,105 @@ static int hook_prepare(Hook *h)
         return EXIT_SUCCESS;
     if (vm_name_problem(d->name, problem))
         return hook_start_without_for_name(h, problem);
+    record_tidy(DOMAINS_DIR, SYSTEM_UID, hook_is_running);
+    if (strlen(d->name) < sizeof(record.name) && !strchr(d->name, '\n'))
+        strcpy(record.name, d->name);
 
-    r = mediator_client_new(h->deadline_usec, &client);
-    if (r < 0)
-        return hook_start_without(h, strerror(-r));
-    r = mediator_client_register(client, d->name, d->uuid, &d->device, NULL, &vm_id);
+    r = hook_register(h, &record, &error);
     if (r == MEDIATOR_REFUSED)
-        return hook_refuse(h, mediator_client_error(client));
+        return hook_refuse(h, error);
+    if (r == 0)
+        r = hook_copy_emulator(h, &record);
     if (r < 0)
-        return hook_start_without(h, mediator_client_error(client));
+        return hook_leave_out(h, &record, error ? error : strerror(-r));
+    if (d->emulator && !domain_is_launcher(d->emulator)) {
+        r = fail_with(0, &error, "its <emulator> is %s and not %s", d->emulator, LAUNCHER_PATH);
+        return hook_leave_out(h, &record, r == 0 ? error : strerror(-r));
+    }
 
-    record = (Record){
-        .pool = d->device.settings.pool, .priority = d->device.settings.priority, .vm_id = vm_id};
     r = record_write(DOMAINS_DIR, d->uuid, &record);
     return r < 0 ? hook_start_without(h, strerror(-r)) : EXIT_SUCCESS;
 }
+
+/* Is the mediator there to be asked? */
+static int hook_ask(Hook *h, char **ret_error)
+{
+    CLEANUP_CLIENT MediatorClient *client = NULL;
+    bool known;
+    int r;
+
+    r = mediator_client_new(h->deadline_usec, &client);
+    if (r < 0)
+        return fail_with(r, ret_error, "%s", strerror(-r));
+    r = mediator_client_has(client, h->domain->name, h->domain->uuid, &known);
+    return r < 0 ? fail_with(r, ret_error, "%s", mediator_client_error(client)) : 0;
+}
+
+/* A machine's state is to be loaded. Where that has our device, QEMU cannot do without. */
+static int hook_load(Hook *h)
+{
+    const Domain *d = h->domain;
+    CLEANUP_FREE char *error = NULL;
+    char plugin[PATH_MAX];
+    int r;
+
+    if (!d->has_device || d->device.slot == SLOT_NONE ||
+        (d->emulator && !domain_is_launcher(d->emulator)))
+        return EXIT_SUCCESS;
+
+    r = hook_ask(h, &error);
+    if (r == 0)
+        r = qemu_plugin_find(PLUGIN_DIR, hook_emulator(h), plugin, &error);
+    if (r == 0)
+        return EXIT_SUCCESS;
+    verdict = EXIT_FAILURE;
+    hook_say(h, LOG_ERR, "its state has a vgpu device, and cannot be loaded without one: %s",
+             error ? error : strerror(-r));
+    return EXIT_FAILURE;
+}
+
+/* ---- After the start ------------------------------------------------------------------- */
+
+static int hook_started(Hook *h)
+{
+    const Domain *d = h->domain;
+    CLEANUP_CLIENT MediatorClient *client = NULL;
+    const char *problem;
+    Process process;
+    Record record;
+    int r;
+
+    if (record_read(DOMAINS_DIR, d->uuid, SYSTEM_UID, &record) < 0)
+        return EXIT_SUCCESS;
+    r = process_find(PID_DIR, d->name, d->uuid, &process);
+    if (r < 0) {
+        hook_say(h, LOG_WARNING, "cannot find its QEMU: %s", strerror(-r));
+        return EXIT_SUCCESS;
+    }
+    if (process.slot != SLOT_NONE)
+        problem = "";
+    else if (record.problem[0] != '\0')
+        problem = record.problem;
+    else
+        problem = process.problem[0] ? process.problem : "the launcher has not added the device";
+
+    r = mediator_client_new(h->deadline_usec, &client);
+    /* Where the mediator did not answer before the start, nobody waits for it a second time. */
+    if (r == 0 && record.registered) {
+        r = mediator_client_set_started(client, d->name, process.pid, problem);
+        if (r != 0)
+            hook_say(h, LOG_WARNING, "the mediator does not know of its start: %s",
+                     mediator_client_error(client));
+    }
+    /* The domain's state, when it is saved or goes to another host, must say so too. */
+    if (client && process.slot != SLOT_ANY && process.slot != d->device.slot &&
+        mediator_client_keep_slot(client, d->uuid) != 0)
+        hook_say(h, LOG_WARNING, "its definition does not say where its device is: %s",
+                 mediator_client_error(client));
+    return EXIT_SUCCESS;
+}
+
+/* ---- After the end --------------------------------------------------------------------- */
 
 /* The name may belong to another VM: the start was refused for that reason then. */
 static void hook_unregister(const Hook *h)
@@ -243,34 +415,41 @@ static int hook_release(Hook *h)
     return EXIT_SUCCESS;
 }
 
+/* ---- libvirtd was restarted ------------------------------------------------------------ */
+
 /* Asks for the number that its device shows; if another VM has got that, for any. */
-static int hook_register_again(MediatorClient *client, const Domain *d, const DomainDevice *device,
-                               uint32_t vm_id)
+static int hook_register_again(MediatorClient *client, const Domain *d, const Record *record)
 {
+    MediatorVM vm = {
+        .device = d->device, /* for its limits */
+        .window_size = record->window_size,
+        .needs_machine = record->needs_machine,
+        .vm_id = &record->vm_id,
+    };
     uint32_t given;
     int r;
 
-    r = mediator_client_register(client, d->name, d->uuid, device, &vm_id, &given);
-    if (r == MEDIATOR_REFUSED)
-        r = mediator_client_register(client, d->name, d->uuid, device, NULL, &given);
+    vm.device.settings.pool = record->pool;
+    vm.device.settings.priority = (uint8_t) record->priority;
+    r = mediator_client_register(client, d->name, d->uuid, &vm, &given);
+    if (r == MEDIATOR_REFUSED) {
+        vm.vm_id = NULL;
+        r = mediator_client_register(client, d->name, d->uuid, &vm, &given);
+    }
     return r;
 }
 
-/* libvirtd was restarted. The guest ran on, and its device is registered unless the mediator has
- * lost it. */
+/* The guest ran on, and its device is registered unless the mediator has lost it. */
 static int hook_reconnect(Hook *h)
 {
-    DomainDevice device = h->domain->device; /* for its limits */
     CLEANUP_CLIENT MediatorClient *client = NULL;
     bool known = false;
     Record record;
     int r;
 
-    r = record_read(DOMAINS_DIR, h->domain->uuid, geteuid(), &record);
-    if (r < 0)
+    r = record_read(DOMAINS_DIR, h->domain->uuid, SYSTEM_UID, &record);
+    if (r < 0 || !record.registered)
         return EXIT_SUCCESS;
-    device.settings.pool = record.pool;
-    device.settings.priority = (uint8_t) record.priority;
 
     r = mediator_client_new(h->deadline_usec, &client);
     if (r < 0) {
@@ -279,9 +458,11 @@ static int hook_reconnect(Hook *h)
     }
     r = mediator_client_has(client, h->domain->name, h->domain->uuid, &known);
     if (r == 0 && !known)
-        r = hook_register_again(client, h->domain, &device, record.vm_id);
+        r = hook_register_again(client, h->domain, &record);
     if (r != 0)
         hook_say(h, LOG_WARNING, "may not be registered: %s", mediator_client_error(client));
+    else if (!known)
+        (void) hook_started(h);
     return EXIT_SUCCESS;
 }
 
@@ -290,15 +471,20 @@ static const struct {
     const char *sub_operation;
     int (*run)(Hook *h);
 } operations[] = {
-    {"prepare", "begin", hook_prepare},
-    {"release", "end", hook_release},
-    {"reconnect", "begin", hook_reconnect},
+    {"restore", "begin", hook_load},    {"migrate", "begin", hook_load},
+    {"prepare", "begin", hook_prepare}, {"started", "begin", hook_started},
+    {"release", "end", hook_release},   {"reconnect", "begin", hook_reconnect},
 };
 
 static int hook_run(Hook *h, int (*run)(Hook *h))
 {
     int r = hook_read_domain(h);
 
+    if (r == 0 && geteuid() != SYSTEM_UID) {
+        if (run == hook_prepare && h->domain->has_device)
+            hook_start_without(h, "domains of a session have no GPU: use qemu:///system");
+        return EXIT_SUCCESS;
+    }
     if (r == 0)
         return run(h);
     hook_say(h, LOG_WARNING, "its vgpu device, if it has one, is passed over: %s",

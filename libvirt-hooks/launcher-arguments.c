@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "launcher-arguments.h"
 #include "machine.h"
+#include "slot.h"
 #include "slots.h"
 #include "vgpu-protocol.h"
 
@@ -51,6 +52,19 @@ bool arguments_get_uuid(char *const argv[], char ret[static UUID_TEXT_SIZE])
     return value && uuid_normalize(value, ret);
 }
 
+bool arguments_have_state(char *const argv[])
+{
+    static const char *const names[] = {"incoming", "loadvm"};
+
+    for (size_t n = 0; n < ELEMENTSOF(names); n++) {
+        size_t i = 1;
+
+        if (argv[0] && next_value(argv, &i, names[n]))
+            return true;
+    }
+    return false;
+}
+
 /* ---- The machine ----------------------------------------------------------------------- */
 
 static const char *root_bus(char *const argv[])
@@ -70,14 +84,13 @@ static const char *root_bus(char *const argv[])
     return NULL;
 }
 
-/* Returns 0 with a free slot, a positive number with a reason, or -ENOMEM. */
-static int find_slot(char *const argv[], const char *bus, unsigned *ret_slot,
-                     const char **ret_reason)
+/* Which slots of the bus are taken, as bits, and our device's, or SLOT_NONE. */
+static int look_at_devices(char *const argv[], const char *bus, uint32_t *ret_taken, int *ret_ours)
 {
     uint32_t taken = 0;
+    int ours = SLOT_NONE;
     const char *value;
     size_t i = 1;
-    int slot;
 
     while ((value = next_value(argv, &i, "device"))) {
         DeviceArgument device;
@@ -85,15 +98,50 @@ static int find_slot(char *const argv[], const char *bus, unsigned *ret_slot,
 
         if (r < 0)
             return r;
-        if (device.is_vgpu) {
-            *ret_reason = "its command line has one already";
-            return 1;
-        }
+        if (device.is_vgpu)
+            ours = device.has_slot ? (int) device.slot : SLOT_ANY;
         if (device.on_bus && device.has_slot)
             taken |= UINT32_C(1) << device.slot;
     }
 
-    slot = slots_find_free(taken);
+    *ret_taken = taken;
+    *ret_ours = ours;
+    return 0;
+}
+
+int arguments_find_device(char *const argv[], int *ret_slot)
+{
+    const char *bus = argv[0] ? root_bus(argv) : NULL;
+    uint32_t taken;
+
+    if (bus)
+        return look_at_devices(argv, bus, &taken, ret_slot);
+    *ret_slot = SLOT_NONE;
+    return 0;
+}
+
+/* Returns 0 with a free slot, a positive number with a reason, or -ENOMEM. */
+static int find_slot(char *const argv[], const char *bus, int wanted, unsigned *ret_slot,
+                     const char **ret_reason)
+{
+    uint32_t taken;
+    int ours, slot, r;
+
+    r = look_at_devices(argv, bus, &taken, &ours);
+    if (r < 0)
+        return r;
+    if (ours != SLOT_NONE) {
+        *ret_reason = "its command line has one already";
+        return 1;
+    }
+
+    slot = wanted;
+    if (slot >= 0 && taken & (UINT32_C(1) << slot) && arguments_have_state(argv)) {
+        *ret_reason = "another device has the PCI slot in which the domain's state has it";
+        return 1;
+    }
+    if (slot < 0 || taken & (UINT32_C(1) << slot))
+        slot = slots_find_free(taken);
     if (slot < 0) {
         *ret_reason = "its root bus has no free PCI slot";
         return 1;
@@ -135,9 +183,10 @@ static char *device_json(const char *uuid, const Record *record, const char *bus
 
     snprintf(address, sizeof(address), "0x%x", slot);
     if (!object || !json_add_text(object, "driver", "vgpu-stub") ||
-        !json_add_text(object, "id", "vgpu0") || !json_add_text(object, "pool_id", pool) ||
+        !json_add_text(object, "id", DEVICE_ID) || !json_add_text(object, "pool_id", pool) ||
         !json_add_text(object, "priority", vgpu_priority_to_string((uint32_t) record->priority)) ||
         !json_add(object, "vm_id", json_object_new_int64(record->vm_id)) ||
+        !json_add(object, "window-size", json_object_new_uint64(record->window_size)) ||
         !json_add_text(object, "uuid", uuid) || !json_add_text(object, "bus", bus) ||
         !json_add_text(object, "addr", address))
         return NULL;
@@ -197,7 +246,7 @@ int arguments_add_device(char *const argv[], const char *uuid, const Record *rec
         *ret_reason = "its machine type is none with a PCI bus that is known here";
         return 1;
     }
-    r = find_slot(argv, bus, &slot, ret_reason);
+    r = find_slot(argv, bus, record->slot, &slot, ret_reason);
     if (r != 0)
         return r;
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <systemd/sd-bus.h>
 
@@ -16,11 +18,30 @@
 /* Errors of this kind are the mediator's own answer; all others come from the bus. */
 #define MEDIATOR_ERROR_PREFIX VGPU_BUS_NAME ".Error."
 
+#define RETRY_USEC 100000
+
 struct MediatorClient {
     sd_bus *bus;
     uint64_t deadline_usec;
     char *error; /* of the last call that failed */
 };
+
+static uint64_t time_left(const MediatorClient *c)
+{
+    uint64_t usec = now_usec();
+
+    return usec < c->deadline_usec ? c->deadline_usec - usec : 0;
+}
+
+/* While the bus is started anew, nobody listens for a moment. */
+static int mediator_client_connect(MediatorClient *c)
+{
+    int r;
+
+    while ((r = sd_bus_open_system(&c->bus)) == -ECONNREFUSED && time_left(c) > RETRY_USEC)
+        (void) usleep(RETRY_USEC);
+    return r;
+}
 
 int mediator_client_new(uint64_t deadline_usec, MediatorClient **ret)
 {
@@ -30,7 +51,7 @@ int mediator_client_new(uint64_t deadline_usec, MediatorClient **ret)
     if (!c)
         return -ENOMEM;
     c->deadline_usec = deadline_usec;
-    r = sd_bus_open_system(&c->bus);
+    r = mediator_client_connect(c);
     if (r < 0) {
         mediator_client_free(c);
         return r;
@@ -52,13 +73,6 @@ MediatorClient *mediator_client_free(MediatorClient *c)
 }
 
 /* ---- One call -------------------------------------------------------------------------- */
-
-static uint64_t time_left(const MediatorClient *c)
-{
-    uint64_t usec = now_usec();
-
-    return usec < c->deadline_usec ? c->deadline_usec - usec : 0;
-}
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
@@ -111,6 +125,16 @@ const char *mediator_client_error(const MediatorClient *c)
     return c->error ? c->error : "unknown";
 }
 
+/* Nobody has answered. Says whom the hook has waited for. */
+static int mediator_client_fail_call(MediatorClient *c, int r)
+{
+    if (r != -ETIMEDOUT)
+        return mediator_client_fail(c, r, strerror(-r));
+    return mediator_client_fail(c, r,
+                                sd_bus_is_ready(c->bus) > 0 ? "no answer from the mediator in time"
+                                                            : "no answer from the bus in time");
+}
+
 /* Calls, and tells three kinds of answers apart: success, the mediator's refusal, and trouble. */
 static int mediator_client_ask(MediatorClient *c, sd_bus_message *m, sd_bus_message **ret_reply)
 {
@@ -121,7 +145,7 @@ static int mediator_client_ask(MediatorClient *c, sd_bus_message *m, sd_bus_mess
 
     r = mediator_client_call(c, m, &reply);
     if (r < 0)
-        return mediator_client_fail(c, r, r == -ETIMEDOUT ? "no answer in time" : strerror(-r));
+        return mediator_client_fail_call(c, r);
 
     error = sd_bus_message_get_error(reply);
     if (!error) {
@@ -143,41 +167,44 @@ static int mediator_client_new_call(MediatorClient *c, const char *path, const c
 
 /* ---- The methods ----------------------------------------------------------------------- */
 
-/* The limits that the element has, and a number to ask for, where there is one. */
-static int append_options(sd_bus_message *m, const DomainDevice *device, const uint32_t *vm_id)
+/* The limits that the element has, and the rest that RegisterVM takes by name. */
+static int append_options(sd_bus_message *m, const MediatorVM *vm)
 {
-    VMSettings settings = device->settings;
+    VMSettings settings = vm->device.settings;
     int r;
 
     r = sd_bus_message_open_container(m, 'a', "{sv}");
     for (unsigned i = 0; i < VM_N_SETTINGS && r >= 0; i++)
-        if (vm_settings[i].flags & VM_SETTING_LIMIT && device->given & VM_SETTING_BIT(i))
+        if (vm_settings[i].flags & VM_SETTING_LIMIT && vm->device.given & VM_SETTING_BIT(i))
             r = sd_bus_message_append(m, "{sv}", vm_settings[i].name, "u",
                                       *vm_setting_number(&vm_settings[i], &settings));
-    if (r >= 0 && vm_id)
-        r = sd_bus_message_append(m, "{sv}", "VMID", "u", *vm_id);
+    if (r >= 0 && vm->vm_id)
+        r = sd_bus_message_append(m, "{sv}", "VMID", "u", *vm->vm_id);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "{sv}{sv}", "WindowSize", "t", vm->window_size,
+                                  "RequireMachine", "b", vm->needs_machine);
     if (r >= 0)
         r = sd_bus_message_close_container(m);
     return r;
 }
 
 int mediator_client_register(MediatorClient *c, const char *name, const char *uuid,
-                             const DomainDevice *device, const uint32_t *vm_id, uint32_t *ret_vm_id)
+                             const MediatorVM *vm, uint32_t *ret_vm_id)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
+    const VMSettings *settings = &vm->device.settings;
     char pool[VM_SETTING_TEXT_SIZE], priority[VM_SETTING_TEXT_SIZE];
     int r;
 
-    assert(vgpu_pool_is_valid((unsigned char) device->settings.pool));
+    assert(vgpu_pool_is_valid((unsigned char) settings->pool));
 
     r = mediator_client_new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "RegisterVM", &m);
     if (r >= 0)
         r = sd_bus_message_append(
-            m, "ssss", name, uuid,
-            vm_setting_print(&vm_settings[VM_SETTING_POOL], &device->settings, pool),
-            vm_setting_print(&vm_settings[VM_SETTING_PRIORITY], &device->settings, priority));
+            m, "ssss", name, uuid, vm_setting_print(&vm_settings[VM_SETTING_POOL], settings, pool),
+            vm_setting_print(&vm_settings[VM_SETTING_PRIORITY], settings, priority));
     if (r >= 0)
-        r = append_options(m, device, vm_id);
+        r = append_options(m, vm);
     if (r < 0)
         return mediator_client_fail(c, r, strerror(-r));
 
@@ -253,6 +280,72 @@ int mediator_client_unregister(MediatorClient *c, const char *name)
                                  &m);
     if (r >= 0)
         r = sd_bus_message_append(m, "s", name);
+    if (r < 0)
+        return mediator_client_fail(c, r, strerror(-r));
+    return mediator_client_ask(c, m, &reply);
+}
+
+int mediator_client_set_started(MediatorClient *c, const char *name, pid_t pid, const char *problem)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
+    int r;
+
+    r = mediator_client_new_call(c, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "SetVMStarted",
+                                 &m);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "s", name);
+    if (r >= 0)
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+    if (r >= 0 && pid > 0)
+        r = sd_bus_message_append(m, "{sv}", "Leader", "u", (uint32_t) pid);
+    if (r >= 0)
+        r = sd_bus_message_append(m, "{sv}", "DeviceProblem", "s", problem);
+    if (r >= 0)
+        r = sd_bus_message_close_container(m);
+    if (r < 0)
+        return mediator_client_fail(c, r, strerror(-r));
+    return mediator_client_ask(c, m, &reply);
+}
+
+/* ---- Others on the bus ----------------------------------------------------------------- */
+
+int mediator_client_has_machined(MediatorClient *c, bool *ret)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
+    const char *name;
+    bool found = false;
+    int r;
+
+    r = sd_bus_message_new_method_call(c->bus, &m, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                       "org.freedesktop.DBus", "ListActivatableNames");
+    if (r < 0)
+        return mediator_client_fail(c, r, strerror(-r));
+    r = mediator_client_ask(c, m, &reply);
+    if (r < 0)
+        return r;
+
+    r = sd_bus_message_enter_container(reply, 'a', "s");
+    while (r >= 0 && (r = sd_bus_message_read(reply, "s", &name)) > 0)
+        found = found || strcmp(name, "org.freedesktop.machine1") == 0;
+    if (r < 0)
+        return mediator_client_fail(c, r, "the bus's answer makes no sense");
+
+    *ret = found;
+    return 0;
+}
+
+int mediator_client_keep_slot(MediatorClient *c, const char *uuid)
+{
+    CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
+    char unit[sizeof("vgpu-keep-slot@.service") + UUID_TEXT_SIZE];
+    int r;
+
+    snprintf(unit, sizeof(unit), "vgpu-keep-slot@%s.service", uuid);
+    r = sd_bus_message_new_method_call(c->bus, &m, "org.freedesktop.systemd1",
+                                       "/org/freedesktop/systemd1",
+                                       "org.freedesktop.systemd1.Manager", "StartUnit");
+    if (r >= 0)
+        r = sd_bus_message_append(m, "ss", unit, "replace");
     if (r < 0)
         return mediator_client_fail(c, r, strerror(-r));
     return mediator_client_ask(c, m, &reply);

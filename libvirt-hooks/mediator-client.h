@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "domain.h"
 
@@ -32,16 +33,47 @@ MediatorClient *mediator_client_free(MediatorClient *c);
 /* mediator_client_error() - why the last call failed; owned by @c */
 const char *mediator_client_error(const MediatorClient *c);
 
+/* What is registered beside the name and the UUID. */
+typedef struct MediatorVM {
+    DomainDevice device;
+    uint64_t window_size;  /* bytes */
+    bool needs_machine;    /* only a process of the VM's machine may be this VM */
+    const uint32_t *vm_id; /* the number to ask for, or NULL */
+} MediatorVM;
+
 /*
  * mediator_client_register() - RegisterVM
- * @vm_id: the number to ask for, or NULL
  * @ret_vm_id: the number that the VM has
  *
  * Returns 0, MEDIATOR_REFUSED, or a negative errno when there is no answer.
  */
 int mediator_client_register(MediatorClient *c, const char *name, const char *uuid,
-                             const DomainDevice *device, const uint32_t *vm_id,
-                             uint32_t *ret_vm_id);
+                             const MediatorVM *vm, uint32_t *ret_vm_id);
+
+/*
+ * mediator_client_set_started() - SetVMStarted
+ * @pid: of QEMU; 0: not known
+ * @problem: why the VM has no device; "": it has one
+ *
+ * Returns as mediator_client_register().
+ */
+int mediator_client_set_started(MediatorClient *c, const char *name, pid_t pid,
+                                const char *problem);
+
+/*
+ * mediator_client_has_machined() - does libvirt register its domains with systemd-machined?
+ *
+ * Asks the bus what libvirt asks it. Returns 0, or a negative errno when there is no answer.
+ */
+int mediator_client_has_machined(MediatorClient *c, bool *ret);
+
+/*
+ * mediator_client_keep_slot() - have the domain's definition say where its device is
+ *
+ * Only starts the unit that does it, since libvirt cannot be called from here. Returns 0, or a
+ * negative errno.
+ */
+int mediator_client_keep_slot(MediatorClient *c, const char *uuid);
 
 /*
  * mediator_client_has() - does the mediator know a VM of this name and UUID?

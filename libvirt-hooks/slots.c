@@ -6,6 +6,7 @@
 #include <json-c/json.h>
 
 #include "cleanup.h"
+#include "slot.h"
 #include "slots.h"
 
 #define DRIVER "vgpu-stub"
@@ -117,7 +118,7 @@ int device_argument_parse(const char *value, const char *bus, DeviceArgument *re
 
 int slots_find_free(uint32_t taken)
 {
-    for (unsigned slot = N_SLOTS - 2; slot > 1; slot--)
+    for (unsigned slot = SLOT_LAST; slot >= SLOT_FIRST; slot--)
         if (!(taken & (UINT32_C(1) << slot)))
             return (int) slot;
 

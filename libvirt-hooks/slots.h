@@ -8,6 +8,9 @@
 
 #define N_SLOTS 32u
 
+/* What our device is called in QEMU: nobody else is likely to choose it for one of his. */
+#define DEVICE_ID "vgpu-mediator"
+
 typedef struct DeviceArgument {
     bool has_slot;
     unsigned slot; /* 0 to 31 */
@@ -29,9 +32,8 @@ int device_argument_parse(const char *value, const char *bus, DeviceArgument *re
  * slots_find_free() - the highest slot that nobody is likely to want
  * @taken: bit n: slot n is taken
  *
- * The machine's own devices are at the ends, so slots 0, 1 and 31 are never used. QEMU, and
- * libvirt when something is plugged in later, choose the lowest free slot. The highest stays out
- * of their way.
+ * QEMU, and libvirt when something is plugged in later, choose the lowest free slot. The highest
+ * stays out of their way.
  *
  * Returns the slot, or -ENOSPC.
  */

@@ -10,7 +10,7 @@
  *
  *  - A chardev must be created and named beside the device. This device has a
  *    default socket and needs one -device argument and nothing else, so the
- *    emulator launcher and device_add can add it alone.
+ *    emulator launcher can add it alone.
  *  - A chardev connects when QEMU starts, and again at fixed intervals for
  *    ever. The device connects when the guest first wants something, tries
  *    again after 10 ms at first, gives up at a deadline, and is quiet while the

@@ -534,6 +534,11 @@ static void vgpu_stub_class_init(ObjectClass *class, VGPU_CLASS_DATA *data)
 
     dc->desc = "GPU of the host through vgpu-mediator";
     dc->vmsd = &vgpu_stub_vmstate;
+    /*
+     * On an i440FX machine, and behind a port, the guest can eject what can be
+     * plugged. It would lose its GPU until QEMU is started anew.
+     */
+    dc->hotpluggable = false;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     device_class_set_props(dc, vgpu_stub_properties);
     device_class_set_parent_realize(dc, vgpu_stub_device_realize,

@@ -38,7 +38,20 @@ TEST(test_attach)
                "none", "-c", "test:///default");
     c = ctl_run("detach", "test", "-c", "test:///default");
     assert_int_equal(c.status, 0);
+    assert_string_equal(c.err, "Domain test has no GPU.\n");
     ctl_release(&c);
+}
+
+TEST(test_detach_all)
+{
+    Ctl c = ctl_run("detach", "--all", "-c", "test:///default");
+
+    assert_int_equal(c.status, 0); /* none has one */
+    assert_string_equal(c.err, "");
+    ctl_release(&c);
+    ctl_refuse("detach needs the name of a domain, or --all.", "detach", "-c", "test:///default");
+    ctl_refuse("detach needs the name of a domain, or --all.", "detach", "test", "--all", "-c",
+               "test:///default");
 }
 
 static bool has_libvirt(void)
@@ -54,6 +67,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attach),
+        cmocka_unit_test(test_detach_all),
     };
 
     if (!has_libvirt()) {

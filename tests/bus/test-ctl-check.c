@@ -41,11 +41,10 @@ static char top[32], root[48];
     "echo 123 >run/libvirtd.pid; echo \"btime $(($(date +%s) + 60))\" >proc/stat\n"                \
     "echo '123 (libvirtd) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 100 0' >proc/123/stat\n"         \
     "echo Y >sys/module/apparmor/parameters/enabled\n"                                             \
-    "doc=usr/share/doc/vgpu-mediator/apparmor local=etc/apparmor.d/local\n"                        \
-    "mkdir -p $doc $local/abstractions\n"                                                          \
-    "printf '# why\\n\\n/run/vgpu/mediator.sock rw,\\n' | tee $doc/libvirt-qemu "                  \
-    ">$local/abstractions/libvirt-qemu\n"                                                          \
-    "echo '/usr/bin/x PUx,' | tee $doc/usr.sbin.libvirtd >$local/usr.sbin.libvirtd\n"
+    "mkdir -p etc/apparmor.d/abstractions/libvirt-qemu.d etc/apparmor.d/local/abstractions\n"      \
+    "touch etc/apparmor.d/abstractions/libvirt-qemu.d/vgpu-mediator\n"                             \
+    "echo 'include if exists <abstractions/libvirt-qemu.d>' "                                      \
+    ">etc/apparmor.d/abstractions/libvirt-qemu\n"
 
 /* A socket of our own in the directory, which is the mediator's. */
 static int listen_there(void)
@@ -113,6 +112,8 @@ typedef struct Harm {
 
 #define HOOK "etc/libvirt/hooks/qemu.d/50-vgpu-mediator"
 #define LOCAL "etc/apparmor.d/local/"
+#define ABSTRACTION "etc/apparmor.d/abstractions/libvirt-qemu"
+#define RULES ABSTRACTION ".d/vgpu-mediator"
 #define DRIVER "sys/module/nvidia/version"
 
 static const Harm harms[] = {
@@ -176,17 +177,17 @@ static const Harm harms[] = {
     {"sed -i s/libvirtd/bash/ proc/123/stat; echo btime 1000 >proc/stat", 0,
      "ok      hook     libvirt does not run", ""},
 
-    {"rm " LOCAL "abstractions/libvirt-qemu", 1,
-     "problem apparmor AppArmor is on, and /" LOCAL "abstractions/libvirt-qemu lacks a rule that a "
-     "VM with the device needs: /run/vgpu/mediator.sock rw,",
-     "cat /usr/share/doc/vgpu-mediator/apparmor/libvirt-qemu >>/" LOCAL
-     "abstractions/libvirt-qemu"},
-    {"echo '# /usr/bin/x PUx,' >" LOCAL "usr.sbin.libvirtd", 1,
-     "problem apparmor AppArmor is on, and /" LOCAL "usr.sbin.libvirtd lacks",
-     "systemctl reload apparmor"},
+    {"rm " RULES, 1,
+     "problem apparmor AppArmor is on, and the rules for VMs with the device, /" RULES,
+     "install vgpu-mediator again"},
+    {"echo '# <abstractions/libvirt-qemu.d>' >" ABSTRACTION, 1,
+     "problem apparmor AppArmor is on, and no profile of a VM includes /" RULES,
+     "echo 'include <abstractions/libvirt-qemu.d>' >>/" LOCAL "abstractions/libvirt-qemu"},
+    {"rm " ABSTRACTION "; echo '  #include <abstractions/libvirt-qemu.d>' >" LOCAL
+     "abstractions/libvirt-qemu",
+     0, "ok      apparmor The profiles of VMs include", ""},
     {"echo N >sys/module/apparmor/parameters/enabled; rm -r " LOCAL, 0,
      "ok      apparmor AppArmor is not on.", ""},
-    {"rm -r usr/share/doc", 0, "ok      apparmor AppArmor is on, and needs no rules of ours.", ""},
 };
 
 TEST(test_each_harm)

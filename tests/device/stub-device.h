@@ -62,9 +62,10 @@ uint32_t device_result(Device *d);
 /* device_reset() - function level reset; the device must be an express one */
 void device_reset(Device *d);
 
-/* device_unplug() - takes the device "gpu" out of an i440FX machine
- * device_plug() - puts another one into slot 3 */
-void device_unplug(Device *d);
-void device_plug(Device *d);
+/* device_eject() - asks an i440FX machine to eject its slot, as a guest does by ACPI */
+void device_eject(Device *d);
+
+/* device_is_there() - is it still in its slot? */
+bool device_is_there(const Device *d);
 
 #endif

@@ -347,28 +347,6 @@ static void test_function_level_reset(void **state)
     check_reset(*state, function_level_reset);
 }
 
-TEST(test_unplugged)
-{
-    FakeRing *r;
-    Guest g;
-
-    guest_open(&g, "kvm", "pc");
-    for (int i = 0; i < 3; i++) {
-        r = open_ring(&g);
-        assert_by_kvm(&g, r);
-        fake_obey_meanwhile(&g.testbed.mediator, NULL);
-        device_unplug(&g.testbed.device);
-        fake_obeyed(&g.testbed.mediator);
-        fake_expect_hang_up(&g.testbed.mediator);
-        fake_signal(r);
-        guest_expect_no_interrupt(&g);
-
-        device_plug(&g.testbed.device);
-        guest_set_up_device(&g);
-    }
-    guest_close(&g);
-}
-
 /* What was pending arrives in the new machine, and its mediator reaches the program, too. */
 static void test_migrated(void **state)
 {
@@ -456,7 +434,6 @@ int main(void)
         CASE(test_stopped_vm),
         CASE(test_system_reset),
         CASE(test_function_level_reset),
-        cmocka_unit_test(test_unplugged),
         CASE(test_migrated),
         CASE(test_migrated_unmasked),
 #undef CASE

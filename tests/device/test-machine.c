@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the machine does to the device: resets, stops and unplugs it. */
+/* What the machine does to the device: resets and stops it, and keeps it. */
 #include "testbed.h"
 
 #include <fcntl.h>
@@ -177,37 +177,71 @@ static void test_mediator_restarted_while_stopped(void **state)
     testbed_serve_add(t, 1);
 }
 
-/* ---- Hot plug ------------------------------------------------------------------------------ */
+/* ---- Hot unplug ---------------------------------------------------------------------------- */
 
-static void test_hot_unplug_in_busy(void **state)
+static void assert_no_hotplug(Testbed *t, const char *command)
 {
-    Testbed *t = *state;
+    char *reply = qtest_qmp(t->qtest, "%s", command);
 
-    testbed_submit_and_take(t, 1);
-    device_unplug(&t->device);
-    fake_expect_hang_up(&t->mediator);
-
-    /* Another one in the same place knows nothing of it. */
-    device_plug(&t->device);
-    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_IDLE);
-    testbed_submit_and_take(t, 2);
+    if (!strstr(reply, "\"error\"") || !strstr(reply, "plug"))
+        fail_msg("%s was answered %s", command, reply);
+    free(reply);
 }
 
-static void test_hot_unplug_while_reconnecting(void **state)
+/* A request in flight is answered as if nothing had been tried. */
+static void test_nobody_unplugs_it(void **state)
 {
     Testbed *t = *state;
 
-    fake_stop(&t->mediator);
-    device_submit_add(&t->device, 1, 1, 1);
-    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_BUSY);
-    device_unplug(&t->device);
-    testbed_listen(t);
-    fake_expect_no_caller(&t->mediator);
+    device_submit_add(&t->device, 1, 100, 200);
+    fake_accept(&t->mediator, NULL);
+    device_eject(&t->device);
+    assert_no_hotplug(t, "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"gpu\"}}");
+    device_eject(&t->device);
+    fake_serve_add(&t->mediator, 1);
+    fake_synchronize(&t->mediator);
+    assert_int_equal(device_read(&t->device, VGPU_REG_STATUS), VGPU_STATUS_DONE);
+    assert_no_hotplug(t,
+                      "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\"}}");
+}
+
+/* The guest switches the slot off and on, as it does to unplug: that is a reset and no more. */
+static void test_a_guest_does_not_power_it_off(void **state)
+{
+    Testbed *t = *state;
+    uint8_t port = pci_capability(t->qtest, 0, 4, PCI_CAP_ID_EXP);
+
+    testbed_submit_and_take(t, 1);
+    pci_write32(t->qtest, 0, 4, (uint8_t) (port + PCI_EXP_SLTCTL),
+                PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PCC);
+    qtest_synchronize(t->qtest);
+    pci_write32(t->qtest, 0, 4, (uint8_t) (port + PCI_EXP_SLTCTL), PCI_EXP_SLTCTL_PWR_IND_ON);
+    fake_expect_hang_up(&t->mediator);
+
+    assert_true(device_is_there(&t->device));
+    device_enable(&t->device);
+    device_submit_add(&t->device, 2, 100, 200);
+    fake_accept(&t->mediator, NULL);
+    testbed_serve_add(t, 2);
+}
+
+/* A device that QEMU takes back while it starts cleans up behind itself. */
+TEST(test_a_device_that_cannot_be_finished)
+{
+    char *log;
+
+    assert_int_equal(
+        qtest_run(getenv("VGPU_TEST_PLUGIN"),
+                  (const char *const[]){"-device", "vgpu-stub,romfile=/nonexistent", NULL}, &log),
+        1);
+    if (!strstr(log, "/nonexistent"))
+        fail_msg("QEMU wrote: %s", log);
+    free(log);
 }
 
 /* ---- Properties ------------------------------------------------------------------------------ */
 
-static void test_bad_properties(void **state)
+TEST(test_bad_properties)
 {
     static const struct {
         const char *property;
@@ -228,17 +262,17 @@ static void test_bad_properties(void **state)
         {"\"reconnect-timeout\": \"soon\"", "reconnect-timeout"},
         {"\"colour\": \"red\"", "colour"},
     };
-    Testbed *t = *state;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        char *reply = qtest_qmp(
-            t->qtest,
-            "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vgpu-stub\", %s}}",
-            bad[i].property);
+        char device[512], *log;
 
-        if (!strstr(reply, "\"error\"") || !strstr(reply, bad[i].error))
-            fail_msg("%s was answered %s", bad[i].property, reply);
-        free(reply);
+        snprintf(device, sizeof(device), "{\"driver\": \"vgpu-stub\", %s}", bad[i].property);
+        assert_int_equal(qtest_run(getenv("VGPU_TEST_PLUGIN"),
+                                   (const char *const[]){"-device", device, NULL}, &log),
+                         1);
+        if (!strstr(log, bad[i].error))
+            fail_msg("%s was answered %s", bad[i].property, log);
+        free(log);
     }
 }
 
@@ -357,19 +391,6 @@ TEST(test_plugin_loaded_twice)
     unlink(copy);
 }
 
-TEST(test_bad_property_on_the_command_line)
-{
-    char *log;
-
-    assert_int_equal(qtest_run(getenv("VGPU_TEST_PLUGIN"),
-                               (const char *const[]){"-device", "vgpu-stub,priority=9", NULL},
-                               &log),
-                     1);
-    if (!strstr(log, "priority must be low, medium or high, not '9'"))
-        fail_msg("QEMU wrote: %s", log);
-    free(log);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,16 +403,16 @@ int main(void)
         TESTBED(test_nothing_happens_to_a_stopped_vm, NULL),
         TESTBED(test_no_deadline_ends_in_a_stopped_vm, IMPATIENT),
         TESTBED(test_mediator_restarted_while_stopped, NULL),
-        TESTBED_PC(test_hot_unplug_in_busy),
-        TESTBED_PC(test_hot_unplug_while_reconnecting),
-        TESTBED_PC(test_bad_properties),
+        TESTBED_PC(test_nobody_unplugs_it),
+        TESTBED_PORT(test_a_guest_does_not_power_it_off),
+        cmocka_unit_test(test_a_device_that_cannot_be_finished),
+        cmocka_unit_test(test_bad_properties),
         cmocka_unit_test(test_default_socket),
         cmocka_unit_test(test_good_properties),
         cmocka_unit_test(test_two_devices),
         cmocka_unit_test(test_plugin_for_another_qemu),
         cmocka_unit_test(test_plugin_takes_no_arguments),
         cmocka_unit_test(test_plugin_loaded_twice),
-        cmocka_unit_test(test_bad_property_on_the_command_line),
     };
 
     return cmocka_run_group_tests_name("machine", tests, NULL, NULL);

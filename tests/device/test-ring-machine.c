@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the machine does to a device whose ring is on: resets, stops and unplugs it. */
+/* What the machine does to a device whose ring is on: resets and stops it. */
 #include "device-ring.h"
 
 #include <sys/socket.h>
@@ -281,75 +281,6 @@ static void test_on_and_off_in_a_stopped_vm(void **state)
     ring_accept(t);
 }
 
-/* ---- Hot unplug -------------------------------------------------------------------------- */
-
-/* As ring_open(), on a machine whose interrupts the tests don't see. */
-static FakeRing *open_ring_on_pc(Testbed *t)
-{
-    device_map_window(&t->device);
-    device_ring_start(&t->device);
-    fake_accept_setup(&t->mediator);
-    fake_ready(&t->mediator, VGPU_ERROR_NONE);
-    fake_synchronize(&t->mediator); /* so the device has taken that */
-    assert_int_equal(ring_state(t), VGPU_RING_ON);
-    return t->mediator.ring;
-}
-
-/* Unplugs the device, whose mediator lets go of the ring in time, and plugs in another. */
-static void replace(Testbed *t)
-{
-    fake_obey_meanwhile(&t->mediator, t->mediator.ring);
-    device_unplug(&t->device);
-    fake_obeyed(&t->mediator);
-    fake_expect_hang_up(&t->mediator);
-    device_plug(&t->device);
-    device_map_window(&t->device);
-}
-
-static void test_hot_unplug(void **state)
-{
-    Testbed *t = *state;
-
-    for (int i = 0; i < 3; i++) {
-        FakeRing *r = open_ring_on_pc(t);
-
-        memset(r->window + 0x9000, 0xaa, 4096);
-        replace(t); /* by one that has nothing of it */
-        assert_int_equal(ring_state(t), VGPU_RING_OFF);
-        assert_int_equal(qtest_read(t->qtest, DEVICE_BAR2 + 0x9000, 8), 0);
-        open_ring_on_pc(t);
-        memset(r->window + 0x9000, 0xbb, 4096); /* only the mediator has that memory now */
-        assert_int_equal(qtest_read(t->qtest, DEVICE_BAR2 + 0x9000, 8), 0);
-        fake_obey_meanwhile(&t->mediator, NULL);
-        testbed_system_reset(t);
-        fake_obeyed(&t->mediator);
-        fake_hang_up(&t->mediator);
-        device_enable(&t->device);
-    }
-}
-
-static void test_hot_unplug_with_a_full_ring(void **state)
-{
-    Testbed *t = *state;
-    FakeRing *r = open_ring_on_pc(t);
-
-    ring_fill(&t->device, r);
-    replace(t); /* by one whose window is a new one */
-    r = open_ring_on_pc(t);
-    ring_fill(&t->device, r);
-    ring_finish(&t->device, r);
-}
-
-static void test_hot_unplug_with_a_stalled_mediator(void **state)
-{
-    Testbed *t = *state;
-
-    open_ring_on_pc(t);
-    device_unplug(&t->device);
-    fake_expect_off(&t->mediator);
-    fake_expect_hang_up(&t->mediator);
-}
-
 /* QEMU ends, and with it the connection, when the testbed is closed. */
 TEST(test_quit)
 {
@@ -383,9 +314,6 @@ int main(void)
         RING_TEST(test_stop_while_starting, NULL),
         RING_ON_TEST(test_stop_while_stopping, NULL),
         RING_TEST(test_on_and_off_in_a_stopped_vm, NULL),
-        TESTBED_PC(test_hot_unplug),
-        TESTBED_PC(test_hot_unplug_with_a_full_ring),
-        TESTBED_PC(test_hot_unplug_with_a_stalled_mediator),
         RING_ON_TEST(test_quit, IMPATIENT),
 #undef PORT
     };

@@ -31,7 +31,7 @@ void testbed_open_args(Testbed *t, uint8_t bus, const char *const *args);
 /* testbed_close() - ends both, and gives back the mediator's rings */
 void testbed_close(Testbed *t);
 
-/* testbed_open_pc() - an i440FX machine, from which the device can be unplugged */
+/* testbed_open_pc() - an i440FX machine, whose guests can eject what is hotpluggable */
 void testbed_open_pc(Testbed *t);
 
 /*

@@ -7,7 +7,7 @@
 #
 # AppArmor does not confine anything in the host, for it has no say in a container.
 
-launcher=/usr/libexec/vgpu-mediator/qemu-system-x86_64
+launcher=/usr/bin/vgpu-qemu-system-x86_64
 records=/run/vgpu/domains
 
 # fails COMMAND... - the COMMAND must fail ("!" alone does not end a case)
@@ -91,9 +91,37 @@ domain_start() {
     domain_answer "$1"
 }
 
+# domain_slot NAME - the PCI slot of its device, as its QEMU was started with
+domain_slot() {
+    domain_arguments "$1" | sed -n 's/^{"driver":"vgpu-stub".*"addr":"\([^"]*\)"}$/\1/p'
+}
+
+# domain_says_slot NAME SLOT [OPTION] - its definition has this slot: that of the running domain, or
+# with --inactive the persistent one
+domain_says_slot() {
+    local slot
+
+    slot=$(virsh dumpxml "$1" ${3:+"$3"} --xpath '//*[local-name()="device"]/@slot')
+    [[ $slot == *"slot=\"$2\"" ]]
+}
+
 # domain_monitor NAME COMMAND - gives a COMMAND to its QEMU's human monitor
 domain_monitor() {
     virsh qemu-monitor-command "$1" --hmp "$2"
+}
+
+# domain_monitor_takes NAME COMMAND - it has nothing to say against the COMMAND
+domain_monitor_takes() {
+    local said
+
+    said=$(domain_monitor "$1" "$2")
+    echo "$said"
+    [[ $said != *Error* ]]
+}
+
+# domain_device NAME - the ID of its device in QEMU
+domain_device() {
+    domain_arguments "$1" | sed -n 's/^{"driver":"vgpu-stub","id":"\([^"]*\)".*/\1/p'
 }
 
 # domain_answer NAME - waits for the shell of a guest that boots
@@ -151,15 +179,18 @@ is_known() {
     host_run busctl call "$bus" "$manager" "$bus.Manager" GetVM s "$1"
 }
 
-# has_record NAME - has the hook left an attach record for it?
+# has_record NAME - has the hook left an attach record for it, with a device?
 has_record() {
-    host_run test -e "$records/$(domain_uuid "$1")"
+    local record
+
+    record=$(host_run cat "$records/$(domain_uuid "$1")") || return
+    [[ $record == *POOL=* && $record != *PROBLEM=* ]]
 }
 
 # no_trace_of NAME - neither mediator nor hook knows anything about it
 no_trace_of() {
     fails is_known "$1"
-    fails has_record "$1"
+    fails host_run test -e "$records/$(domain_uuid "$1")"
 }
 
 # manager_call METHOD ARGUMENT...

@@ -23,6 +23,7 @@ static const char config_format[] =
     "  <type>system</type>\n"
     "  <listen>unix:path=%s</listen>\n"
     "  <auth>EXTERNAL</auth>\n"
+    "  <servicedir>%s</servicedir>\n"
     "  <policy context=\"default\">\n"
     "    <allow user=\"*\"/>\n"
     "    <deny own=\"*\"/>\n"
@@ -101,7 +102,7 @@ int test_bus_start(TestBus *b)
     f = fopen(b->config, "we");
     if (!f)
         return -errno;
-    fprintf(f, config_format, b->socket, policy);
+    fprintf(f, config_format, b->socket, b->directory, policy);
     fclose(f);
 
     snprintf(address, sizeof(address), "unix:path=%s", b->socket);

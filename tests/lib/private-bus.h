@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 typedef struct TestBus {
-    char directory[64];
+    char directory[64]; /* a test may put files of services there, and must remove them */
     char config[96];
     char socket[96];
     pid_t pid;

@@ -15,3 +15,4 @@ if [ "$*" = --version ]; then
 fi
 printf 'argument %s\n' "$(tr '\0' '\n' </proc/$$/cmdline | sed -n 2p)" "$@"
 printf 'TEST_VARIABLE=%s, descriptor %s\n' "$TEST_VARIABLE" "$inherited"
+[ -z "${VGPU_DEVICE_PROBLEM+x}" ] || printf 'VGPU_DEVICE_PROBLEM=%s\n' "$VGPU_DEVICE_PROBLEM"

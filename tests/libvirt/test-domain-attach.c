@@ -155,6 +155,40 @@ TEST(test_attach_replaces_and_keeps_the_former_emulator)
     expect_same_content(after, plain);
 }
 
+/* libvirt quotes otherwise than libxml2, and that is no change. */
+TEST(test_nothing_to_detach_in_what_libvirt_writes)
+{
+    CLEANUP_FREE char *after = detach(plain, ATTACH_UNCHANGED);
+
+    expect_same_content(after, plain);
+}
+
+/* Where the device was it is to be again, and what is written while a domain runs is no attribute
+ * of attach. */
+TEST(test_attach_keeps_the_slot)
+{
+    static const char xml[] = "<domain type='kvm'><metadata>" ELEMENT
+                              "pool='A' priority='low' slot='0x1d'/></metadata><devices/></domain>";
+    CLEANUP_FREE char *after = attach(xml, &high, ATTACH_CHANGED);
+
+    expect_content(after, "slot=\"0x1d\"");
+    expect_content(after, "priority=\"high\"");
+}
+
+TEST(test_the_launchers_former_place)
+{
+    static const char xml[] =
+        "<domain type='kvm'><metadata>" ELEMENT
+        "pool='A' priority='high' emulator='/usr/bin/kvm'/></metadata>"
+        "<devices><emulator>" FORMER_LAUNCHER_PATH "</emulator></devices></domain>";
+    CLEANUP_FREE char *attached = attach(xml, &high, ATTACH_CHANGED);
+    CLEANUP_FREE char *after = detach(xml, ATTACH_CHANGED);
+
+    expect_content(attached, "emulator=\"/usr/bin/kvm\"");
+    expect_content(attached, "<emulator>" LAUNCHER_PATH "</emulator>");
+    expect_content(after, "<emulator>/usr/bin/kvm</emulator>");
+}
+
 TEST(test_other_metadata_stays)
 {
     static const char xml[] = "<domain type=\"qemu\">\n"
@@ -306,6 +340,9 @@ int main(void)
         cmocka_unit_test(test_detach_undoes_attach),
         cmocka_unit_test(test_twice_is_once),
         cmocka_unit_test(test_attach_replaces_and_keeps_the_former_emulator),
+        cmocka_unit_test(test_nothing_to_detach_in_what_libvirt_writes),
+        cmocka_unit_test(test_attach_keeps_the_slot),
+        cmocka_unit_test(test_the_launchers_former_place),
         cmocka_unit_test(test_other_metadata_stays),
         cmocka_unit_test(test_metadata_that_is_not_empty_stays),
         cmocka_unit_test(test_no_emulator_before_none_after),

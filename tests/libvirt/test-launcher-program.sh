@@ -45,25 +45,35 @@ run() {
     expected_error=
 }
 
-# without REASON - what it says when it leaves the device out
+# without REASON - what it says, and tells the hook by QEMU's environment, when it leaves the device out
 without() {
-    expected+=$tail
+    expected+=$tail$'\n'"VGPU_DEVICE_PROBLEM=$1"
     expected_error="vgpu-mediator: the domain starts without its vgpu device: $1"
+}
+
+# with SLOT - what it adds and says
+with() {
+    expected+=$'\n'"argument -plugin"$'\n'"argument $plugin"$'\n'"argument -device"$'\n'
+    expected+='argument {"driver":"vgpu-stub","id":"vgpu-mediator","pool_id":"B","priority":"medium","vm_id":3,'
+    expected+='"window-size":1048576,"uuid":"'"$uuid"'","bus":"pcie.0","addr":"'"$1"'"}'$tail
+    expected_error="vgpu-mediator: the domain starts with a vgpu device in PCI slot $1: number 3, pool B, priority medium"
 }
 
 fresh() {
     rm -rf "$work"
     mkdir -p "$work/domains" "${plugin%/*}"
-    printf 'POOL=B\nPRIORITY=medium\nVM_ID=3\n' >"$record"
+    printf 'POOL=B\nPRIORITY=medium\nVM_ID=3\nWINDOW_SIZE=1048576\nMACHINE=no\n' >"$record"
     : >"$plugin"
 }
 
 fresh
 run "${machine[@]}" -name 'two words' ''
-expected+=$'\n'"argument -plugin"$'\n'"argument $plugin"$'\n'"argument -device"$'\n'
-expected+='argument {"driver":"vgpu-stub","id":"vgpu0","pool_id":"B","priority":"medium","vm_id":3,"uuid":"'
-expected+="$uuid"'","bus":"pcie.0","addr":"0x1e"}'$tail
+with 0x1e
 check "a domain with a record gets the device"
+
+VGPU_DEVICE_PROBLEM='of another time' run "${machine[@]}"
+with 0x1e
+check "what an environment says of another start is forgotten"
 
 run -S -no-user-config -nodefaults -nographic -machine none,accel=kvm:tcg -daemonize
 expected+=$tail
@@ -96,6 +106,46 @@ fresh
 run -machine microvm -uuid "$uuid"
 without "its machine type is none with a PCI bus that is known here"
 check "so does a machine without PCI"
+
+fresh
+echo SLOT=0x1d >>"$record"
+run "${machine[@]}"
+with 0x1d
+check "the device is where it was"
+
+fresh
+echo SLOT=none >>"$record"
+run "${machine[@]}" -incoming defer
+without "its state was saved without the device"
+check "a state without the device is loaded without it"
+
+run "${machine[@]}"
+with 0x1e
+check "and the next start has it"
+
+fresh
+echo MACHINE=yes >>"$record"
+run "${machine[@]}"
+without "another domain with its UUID has it; domains of a session have no GPU"
+check "a record is for a process of the domain's machine alone"
+
+fresh
+echo 'PROBLEM=the mediator is away' >>"$record"
+run "${machine[@]}"
+without "the mediator is away"
+check "what the hook has found is in the domain's log, too"
+
+fresh
+cat >"$work/wrapper" <<WRAPPER
+#!/bin/bash
+exec '$qemu' "\$@" \$([ "\$*" = --version ] || echo -wrapped)
+WRAPPER
+chmod +x "$work/wrapper"
+echo "EMULATOR=$work/wrapper" >>"$record"
+run "${machine[@]}"
+tail=$'\n''argument -wrapped'$tail
+with 0x1e
+check "the emulator that the domain had before is run"
 
 rm -rf "$work"
 echo "1..$n"

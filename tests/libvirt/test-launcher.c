@@ -13,6 +13,7 @@
 #include "machine.h"
 #include "qemu-version.h"
 #include "record.h"
+#include "slot.h"
 #include "slots.h"
 #include "test.h"
 #include "vgpu-protocol.h"
@@ -22,7 +23,14 @@
 
 #define N_ARGUMENTS_MAX 256
 
-static const Record record = {.pool = 'C', .priority = VGPU_PRIORITY_LOW, .vm_id = 4000000000u};
+static const Record record = {
+    .registered = true,
+    .pool = 'C',
+    .priority = VGPU_PRIORITY_LOW,
+    .vm_id = 4000000000u,
+    .window_size = 16777216,
+    .slot = SLOT_ANY,
+};
 
 /* ---- Whose command line it is --------------------------------------------------------------- */
 
@@ -101,10 +109,12 @@ static void expect_added(char *const before[], char *const after[], const char *
 
     for (; before[n]; n++)
         assert_string_equal(after[n], before[n]);
-    snprintf(expected, sizeof(expected),
-             "{\"driver\":\"vgpu-stub\",\"id\":\"vgpu0\",\"pool_id\":\"C\",\"priority\":\"low\","
-             "\"vm_id\":4000000000,\"uuid\":\"" UUID "\",\"bus\":\"%s\",\"addr\":\"0x1e\"}",
-             bus);
+    snprintf(
+        expected, sizeof(expected),
+        "{\"driver\":\"vgpu-stub\",\"id\":\"vgpu-mediator\",\"pool_id\":\"C\",\"priority\":\"low\","
+        "\"vm_id\":4000000000,\"window-size\":16777216,\"uuid\":\"" UUID
+        "\",\"bus\":\"%s\",\"addr\":\"0x1e\"}",
+        bus);
     assert_string_equal(after[n], "-plugin");
     assert_string_equal(after[n + 1], PLUGIN);
     assert_string_equal(after[n + 2], "-device");
@@ -191,12 +201,16 @@ TEST(test_free_slots)
 }
 
 /* The device's JSON, or the reason why there is none. */
-static char *added(char *const argv[])
+static char *added_in_slot(char *const argv[], int slot)
 {
+    Record at = record;
     const char *reason = NULL;
     char **after = NULL, *json;
     size_t n = 0;
-    int r = arguments_add_device(argv, UUID, &record, PLUGIN, &after, &reason);
+    int r;
+
+    at.slot = slot;
+    r = arguments_add_device(argv, UUID, &at, PLUGIN, &after, &reason);
 
     if (r != 0) {
         assert_true(r > 0);
@@ -210,13 +224,18 @@ static char *added(char *const argv[])
     return json;
 }
 
-static void expect_result(char *const argv[], const char *text)
+static void expect_result_in_slot(char *const argv[], int slot, const char *text)
 {
-    char *result = added(argv);
+    char *result = added_in_slot(argv, slot);
 
     if (!strstr(result, text))
         fail_msg("'%s' is not in '%s'", text, result);
     free(result);
+}
+
+static void expect_result(char *const argv[], const char *text)
+{
+    expect_result_in_slot(argv, SLOT_ANY, text);
 }
 
 TEST(test_slots_of_a_command_line)
@@ -231,6 +250,50 @@ TEST(test_slots_of_a_command_line)
                        S("-append"), S("-device"), S("y,addr=0x1e")),
                   "\"addr\":\"0x1e\"");
     expect_result(ARGV(S("-machine"), S("pc"), S("-device")), "\"addr\":\"0x1e\"");
+}
+
+/* Where the device was before it is again, if the machine's state needs that or nobody is there. */
+TEST(test_the_slot_from_before)
+{
+    char user[] = "{\"driver\":\"x\",\"bus\":\"pci.0\",\"addr\":\"0x1d\"}";
+
+    expect_result_in_slot(ARGV(S("-M"), S("pc")), 0x1d, "\"addr\":\"0x1d\"");
+    expect_result_in_slot(ARGV(S("-M"), S("pc"), S("-incoming"), S("defer")), 0x1d,
+                          "\"addr\":\"0x1d\"");
+    expect_result_in_slot(ARGV(S("-M"), S("pc"), S("-device"), user), 0x1d, "\"addr\":\"0x1e\"");
+    expect_result_in_slot(ARGV(S("-M"), S("pc"), S("-device"), user, S("-incoming"), S("defer")),
+                          0x1d, "another device has the PCI slot");
+    expect_result_in_slot(ARGV(S("-M"), S("pc"), S("-device"), user, S("-loadvm"), S("a")), 0x1d,
+                          "another device has the PCI slot");
+    expect_result_in_slot(ARGV(S("-M"), S("pc"), S("-append"), S("-incoming"), S("-device"), user),
+                          0x1d, "\"addr\":\"0x1e\"");
+    expect_result_in_slot(ARGV(S("-M"), S("pc")), SLOT_NONE, "\"addr\":\"0x1e\"");
+}
+
+/* The user may have given any ID to a device of his. */
+TEST(test_the_id_is_nobody_elses)
+{
+    expect_result(ARGV(S("-M"), S("q35"), S("-device"), S("virtio-gpu-pci,id=vgpu0")),
+                  "\"id\":\"vgpu-mediator\"");
+}
+
+TEST(test_finding_the_device)
+{
+    int slot;
+
+    assert_int_equal(arguments_find_device(ARGV(S("-M"), S("pc")), &slot), 0);
+    assert_int_equal(slot, SLOT_NONE);
+    assert_int_equal(arguments_find_device(ARGV(S("-M"), S("none")), &slot), 0);
+    assert_int_equal(slot, SLOT_NONE);
+    assert_int_equal(arguments_find_device(ARGV(S("-M"), S("pc"), S("-device"),
+                                                S("{\"driver\":\"vgpu-stub\",\"bus\":\"pci.0\","
+                                                  "\"addr\":\"0x1d\"}")),
+                                           &slot),
+                     0);
+    assert_int_equal(slot, 0x1d);
+    assert_int_equal(
+        arguments_find_device(ARGV(S("-M"), S("pc"), S("-device"), S("vgpu-stub")), &slot), 0);
+    assert_int_equal(slot, SLOT_ANY);
 }
 
 TEST(test_a_full_bus)
@@ -358,6 +421,18 @@ static int read_record(Record *ret)
 
 TEST(test_record)
 {
+    static const Record all = {
+        .registered = true,
+        .pool = 'D',
+        .vm_id = 7,
+        .needs_machine = true,
+        .slot = 0x1d,
+        .name = "web 1",
+        .emulator = "/opt/my qemu",
+        .problem = "one line",
+    };
+    static const Record problem = {
+        .window_size = 16777216, .slot = SLOT_NONE, .problem = "no mediator"};
     mode_t mask = umask(077);
     struct stat st;
     Record r;
@@ -371,19 +446,50 @@ TEST(test_record)
     assert_int_equal(st.st_mode & 07777, 0644);
 
     assert_int_equal(read_record(&r), 0);
-    assert_int_equal(r.pool, 'C');
-    assert_int_equal(r.priority, VGPU_PRIORITY_LOW);
-    assert_int_equal(r.vm_id, 4000000000u);
+    assert_memory_equal(&r, &record, sizeof(r));
 
-    assert_int_equal(record_write(domains, UUID, &(Record){.pool = 'D', .vm_id = 7}), 0);
+    assert_int_equal(record_write(domains, UUID, &all), 0);
     assert_int_equal(read_record(&r), 0);
-    assert_int_equal(r.pool, 'D');
-    assert_int_equal(r.vm_id, 7);
+    assert_memory_equal(&r, &all, sizeof(r));
+
+    assert_int_equal(record_write(domains, UUID, &problem), 0);
+    assert_int_equal(read_record(&r), 0);
+    assert_memory_equal(&r, &problem, sizeof(r));
 
     assert_int_equal(record_remove(domains, UUID), 0);
     assert_int_equal(record_remove(domains, UUID), -ENOENT);
     /* The directory is empty. */
     assert_int_equal(rmdir(domains), 0);
+}
+
+static bool web1_runs;
+
+static bool is_running(const char *name, const char *uuid)
+{
+    assert_string_equal(name, "web1");
+    assert_string_equal(uuid, UUID);
+    return web1_runs;
+}
+
+TEST(test_records_of_domains_that_ended)
+{
+    static const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    Record web1 = record;
+
+    strcpy(web1.name, "web1");
+    record_tidy(domains, geteuid(), is_running);
+    assert_int_equal(record_write(domains, UUID, &web1), 0);
+    web1_runs = false;
+    record_tidy(domains, geteuid(), is_running); /* it may be starting */
+    assert_int_equal(access(path, F_OK), 0);
+
+    assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    web1_runs = true;
+    record_tidy(domains, geteuid(), is_running);
+    assert_int_equal(access(path, F_OK), 0);
+    web1_runs = false;
+    record_tidy(domains, geteuid(), is_running);
+    assert_int_equal(access(path, F_OK), -1);
 }
 
 TEST(test_record_of_somebody_else)
@@ -410,22 +516,29 @@ TEST(test_record_of_somebody_else)
 
 TEST(test_records_that_make_no_sense)
 {
+#define WHOLE "POOL=A\nPRIORITY=high\nVM_ID=1\nWINDOW_SIZE=65536\n"
     static const char *const texts[] = {
         "",
-        "POOL=A\nPRIORITY=high\n",
-        "POOL=A\nVM_ID=1\n",
-        "PRIORITY=high\nVM_ID=1\n",
-        "POOL=AB\nPRIORITY=high\nVM_ID=1\n",
-        "POOL=a\nPRIORITY=high\nVM_ID=1\n",
-        "POOL=A\nPRIORITY=higher\nVM_ID=1\n",
-        "POOL=A\nPRIORITY=high\nVM_ID=-1\n",
-        "POOL=A\nPRIORITY=high\nVM_ID=4294967296\n",
-        "POOL=A\nPRIORITY=high\nVM_ID=99999999999999999999\n",
-        "POOL=A\nPRIORITY=high\nVM_ID=1 \n",
-        "POOL=A\nPRIORITY=high\nVM_ID=\n",
+        "MACHINE=yes\n",
+        "PRIORITY=high\nVM_ID=1\nWINDOW_SIZE=65536\n",
+        "POOL=A\nVM_ID=1\nWINDOW_SIZE=65536\n",
+        "POOL=A\nPRIORITY=high\nWINDOW_SIZE=65536\n",
+        "POOL=A\nPRIORITY=high\nPROBLEM=half\n",
+        WHOLE "POOL=AB\n",
+        WHOLE "POOL=a\n",
+        WHOLE "POOL=\n",
+        WHOLE "PRIORITY=higher\n",
+        WHOLE "VM_ID=-1\n",
+        WHOLE "VM_ID=4294967296\n",
+        WHOLE "VM_ID=99999999999999999999\n",
+        WHOLE "VM_ID=1 \n",
+        WHOLE "VM_ID=\n",
+        WHOLE "WINDOW_SIZE=1M\n",
+        WHOLE "SLOT=0x1f\n",
+        WHOLE "SLOT=\n",
         "nonsense",
     };
-    char large[1024] = "POOL=A\nPRIORITY=high\nVM_ID=1\n";
+    char large[4096] = WHOLE;
     Record r;
 
     assert_int_equal(record_write(domains, UUID, &record), 0);
@@ -434,13 +547,24 @@ TEST(test_records_that_make_no_sense)
         if (read_record(&r) != -EBADMSG)
             fail_msg("accepted: %s", texts[i]);
     }
-    memset(large + strlen(large), '#', 900);
+    memset(large + strlen(large), '#', 4000);
+    write_text(large);
+    assert_int_equal(read_record(&r), -EBADMSG);
+    strcpy(large, WHOLE "EMULATOR=/");
+    memset(large + strlen(large), 'x', RECORD_TEXT_SIZE);
     write_text(large);
     assert_int_equal(read_record(&r), -EBADMSG);
 
-    write_text("FUTURE=x\nnonsense\nVM_ID=1\nPOOL=A\nPRIORITY=medium");
+    write_text("FUTURE=x\nnonsense\nWINDOW_SIZE=0\nVM_ID=1\nPOOL=A\nPRIORITY=medium");
     assert_int_equal(read_record(&r), 0);
     assert_int_equal(r.priority, VGPU_PRIORITY_MEDIUM);
+
+    /* as the first hook wrote it, for a domain that has run since then */
+    write_text("POOL=A\nPRIORITY=high\nVM_ID=1\n");
+    assert_int_equal(read_record(&r), 0);
+    assert_true(r.registered);
+    assert_int_equal(r.window_size, 16777216);
+    assert_int_equal(r.slot, SLOT_ANY);
 }
 
 TEST(test_record_where_it_cannot_be)
@@ -459,6 +583,9 @@ int main(void)
         cmocka_unit_test(test_device_arguments),
         cmocka_unit_test(test_free_slots),
         cmocka_unit_test(test_slots_of_a_command_line),
+        cmocka_unit_test(test_the_slot_from_before),
+        cmocka_unit_test(test_the_id_is_nobody_elses),
+        cmocka_unit_test(test_finding_the_device),
         cmocka_unit_test(test_a_full_bus),
         cmocka_unit_test(test_machines_without_a_known_bus),
         cmocka_unit_test(test_machines_of_distributions),
@@ -466,6 +593,7 @@ int main(void)
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_version_of_programs),
         WITH_DIRECTORY(test_record),
+        WITH_DIRECTORY(test_records_of_domains_that_ended),
         WITH_DIRECTORY(test_record_of_somebody_else),
         WITH_DIRECTORY(test_records_that_make_no_sense),
         WITH_DIRECTORY(test_record_where_it_cannot_be),
