@@ -316,8 +316,9 @@ int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, u
     settings.priority = priority;
     settings.queue_limit = registry->config->vm_queue_limit;
     snprintf(name, sizeof(name), "unregistered-%u", id);
-    for (unsigned i = 2; vm_registry_find(registry, name); i++)
-        snprintf(name, sizeof(name), "unregistered-%u-%u", id, i);
+    /* The numbers go on, so that a free one is found at once whatever a peer's number is. */
+    while (vm_registry_find(registry, name))
+        snprintf(name, sizeof(name), "unregistered-%u-%u", id, registry->n_name_clashes++ + 2);
 
     r = vm_new(name, id, &settings, &registry->observer, ret);
     if (r < 0)

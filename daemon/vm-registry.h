@@ -26,6 +26,7 @@ typedef struct VMRegistry {
     VMObserver observer;
     VMList list; /* in the order in which they came */
     unsigned n;
+    unsigned n_name_clashes; /* of VMs that nobody registered */
     VMList index[VM_N_INDEXES][VM_REGISTRY_BUCKETS];
     const char *runtime_directory; /* of registrations; NULL: they are not kept */
     VMOverrides overrides;         /* what an administrator made last */
@@ -81,8 +82,8 @@ int vm_registry_remove(VMRegistry *registry, VM *vm);
 
 /*
  * vm_registry_add_unregistered() - a VM for a connection that nobody announced
- * @id: the number its device shows. The name is "unregistered-<id>", with "-2", "-3", …
- *     behind it where that is taken.
+ * @id: the number its device shows. The name is "unregistered-<id>", with another
+ *     number behind it where that is taken
  * @ret: vm_registry_detach() ends it
  *
  * Returns 0 or -ENOMEM.
