@@ -60,7 +60,7 @@ static void peer_become(Peer *p, VM *vm)
 {
     assert(!p->vm);
     p->vm = p->messages.vm = vm;
-    connection_never_waits(p->connection);
+    connection_admit(p->connection);
     vm_registry_attach(p->peers->vms, vm, p->connection, connection_peer(p->connection)->pid,
                        peer_on_hang_up, p);
 }
