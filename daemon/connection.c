@@ -13,29 +13,39 @@
 
 #define MESSAGE_MAX (sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX)
 
-/* A peer may leave as many of its answers unread as it may have requests
- * queued, and then some; what does not fit ends the connection. */
+/* A VM's device may leave as many of its answers unread as it may have requests queued, and then
+ * some; a stranger has little to hear. What does not fit ends the connection. */
 #define OUT_MAX (256 * 1024)
+#define OUT_MAX_STRANGER 4096
+
+/* So many messages are handled before it is another connection's turn. A device without a ring
+ * has one request outstanding. */
+#define MESSAGES_PER_TURN 16
 
 struct Connection {
     TAILQ_ENTRY(Connection) link;
+    TAILQ_ENTRY(Connection) later_link;
     Connections *all;
     const ConnectionHandler *handler;
     void *userdata;
     int fd;
     uint32_t watched; /* epoll events */
     struct ucred peer;
-    bool may_wait; /* for some message */
-    bool waits;    /* for the last one */
+    bool ended;    /* the loop frees it; nothing is read, answered or logged before */
+    bool waits;    /* for the last message */
+    bool is_later; /* has messages left from its last turn */
     PassedFds fds; /* came with a message that is not handled yet */
     Buffer out;
-    size_t partial_size;
-    char *partial; /* the beginning of a message, MESSAGE_MAX bytes of room; NULL when none */
+    size_t out_max;
+    size_t kept_size;
+    char *kept; /* what is not handled yet, MESSAGE_MAX bytes of room; NULL when nothing */
 };
 
-static int connection_violation(const Connection *c, const char *reason)
+static int connection_violation(Connection *c, const char *reason)
 {
-    c->handler->complain(c->userdata, reason, 0);
+    if (!c->ended)
+        c->handler->complain(c->userdata, reason, 0);
+    c->ended = true;
     return MESSAGE_CLOSE;
 }
 
@@ -44,6 +54,7 @@ static int connection_violation(const Connection *c, const char *reason)
 /* Ends the connection from the loop: the caller may stand in the middle of it. */
 static void connection_shut_down(Connection *c)
 {
+    c->ended = true;
     (void) shutdown(c->fd, SHUT_RDWR);
 }
 
@@ -77,6 +88,8 @@ void connection_send(Connection *c, const VGPUSocketHeader *header, const void *
     ssize_t sent = 0;
 
     assert(header->payload_len <= sizeof(message.payload));
+    if (c->ended)
+        return;
     message.header = *header;
     message.header.magic = VGPU_SOCKET_MAGIC;
     if (header->payload_len > 0)
@@ -95,7 +108,7 @@ void connection_send(Connection *c, const VGPUSocketHeader *header, const void *
             sent = 0;
     }
 
-    if (buffer_append(&c->out, (char *) &message + sent, total - (size_t) sent, OUT_MAX) < 0) {
+    if (buffer_append(&c->out, (char *) &message + sent, total - (size_t) sent, c->out_max) < 0) {
         connection_violation(c, "it does not read its answers");
         connection_shut_down(c);
         return;
@@ -105,9 +118,24 @@ void connection_send(Connection *c, const VGPUSocketHeader *header, const void *
 
 /* ---- In ------------------------------------------------------------------------- */
 
-/* Handles every whole message in @data and says how much that was. */
+static void connection_set_later(Connection *c, bool later)
+{
+    if (c->is_later == later)
+        return;
+
+    c->is_later = later;
+    if (!later) {
+        TAILQ_REMOVE(&c->all->later, c, later_link);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&c->all->later, c, later_link);
+    (void) sd_event_source_set_enabled(c->all->turn, SD_EVENT_ONESHOT);
+}
+
+/* Handles the whole messages in @data, as many as are its turn, and says how much that was. */
 static int connection_parse(Connection *c, const char *data, size_t size, size_t *ret_used)
 {
+    unsigned n = 0;
     size_t at = 0;
 
     while (size - at >= sizeof(VGPUSocketHeader)) {
@@ -121,7 +149,13 @@ static int connection_parse(Connection *c, const char *data, size_t size, size_t
             return connection_violation(c, wrong);
         if (size - at < sizeof(h) + h.payload_len)
             break;
+        if (n++ == MESSAGES_PER_TURN) {
+            connection_set_later(c, true);
+            break;
+        }
         r = c->handler->message(c->userdata, &h, data + at + sizeof(h));
+        if (c->ended)
+            return MESSAGE_CLOSE;
         if (r != MESSAGE_OK && r != MESSAGE_WAIT)
             return r;
         at += sizeof(h) + h.payload_len;
@@ -134,37 +168,37 @@ static int connection_parse(Connection *c, const char *data, size_t size, size_t
     return MESSAGE_OK;
 }
 
-static int connection_keep_partial(Connection *c, const char *data, size_t size)
+static int connection_keep(Connection *c, const char *data, size_t size)
 {
     if (size == 0) {
-        free(c->partial);
-        c->partial = NULL;
+        free(c->kept);
+        c->kept = NULL;
     } else {
-        if (!c->partial)
-            c->partial = malloc(MESSAGE_MAX);
-        if (!c->partial)
+        if (!c->kept)
+            c->kept = malloc(MESSAGE_MAX);
+        if (!c->kept)
             return -ENOMEM;
-        memcpy(c->partial, data, size);
+        memcpy(c->kept, data, size);
     }
 
-    c->partial_size = size;
+    c->kept_size = size;
     return MESSAGE_OK;
 }
 
 /* Descriptors belong to a RING_SETUP. While one may still be under way they are kept; when all
  * is handled, or another message began with them, they came where they should not. */
-static int connection_check_fds(const Connection *c)
+static int connection_check_fds(Connection *c)
 {
     VGPUSocketHeader h;
 
-    if (passed_fds_are_empty(&c->fds) || c->waits)
+    if (passed_fds_are_empty(&c->fds) || c->waits || c->is_later)
         return MESSAGE_OK;
-    if (c->partial_size == 0)
+    if (c->kept_size == 0)
         return connection_violation(c, "descriptors without a message that takes them");
-    if (c->partial_size < sizeof(h))
+    if (c->kept_size < sizeof(h))
         return MESSAGE_OK;
 
-    memcpy(&h, c->partial, sizeof(h));
+    memcpy(&h, c->kept, sizeof(h));
     return h.msg_type == VGPU_MSG_RING_SETUP
                ? MESSAGE_OK
                : connection_violation(c, "descriptors with a message that takes none");
@@ -177,7 +211,7 @@ static int connection_take(Connection *c, const char *data, size_t size)
     int r = connection_parse(c, data, size, &used);
 
     if (r == MESSAGE_OK)
-        r = connection_keep_partial(c, data + used, size - used);
+        r = connection_keep(c, data + used, size - used);
     return r != MESSAGE_OK ? r : connection_check_fds(c);
 }
 
@@ -192,30 +226,64 @@ static void connection_finish(Connection *c, int r)
         connection_watch(c);
 }
 
-void connection_go_on(Connection *c)
+/* Handles what is kept. */
+static void connection_take_kept(Connection *c)
 {
     char data[MESSAGE_MAX];
 
+    if (c->kept_size > 0)
+        memcpy(data, c->kept, c->kept_size);
+    connection_finish(c, connection_take(c, data, c->kept_size));
+}
+
+void connection_go_on(Connection *c)
+{
     assert(c->waits);
     c->waits = false;
-    if (c->partial_size > 0)
-        memcpy(data, c->partial, c->partial_size);
-    connection_finish(c, connection_take(c, data, c->partial_size));
+    connection_take_kept(c);
+}
+
+static void connection_take_turn(Connection *c)
+{
+    connection_set_later(c, false);
+    if (c->ended)
+        connection_finish(c, MESSAGE_CLOSE);
+    else
+        connection_take_kept(c);
+}
+
+static int connections_on_turn(sd_event_source *source, void *userdata)
+{
+    Connections *all = userdata;
+    unsigned n = 0;
+    Connection *c;
+
+    if (all->reading_stopped)
+        return 0;
+
+    /* What they have left then is for the next round. */
+    TAILQ_FOREACH(c, &all->later, later_link)
+    {
+        n++;
+    }
+    while (n-- > 0 && (c = TAILQ_FIRST(&all->later)))
+        connection_take_turn(c);
+    return sd_event_source_set_enabled(source,
+                                       TAILQ_EMPTY(&all->later) ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
 static int connection_read(Connection *c)
 {
-    char *in = c->all->in;
-    size_t size = c->partial_size, room = CONNECTIONS_IN_SIZE;
+    char in[MESSAGE_MAX];
+    size_t size = c->kept_size;
     ssize_t n;
 
-    /* What stands behind a message may have to wait with it, and must not be more than
-     * there is room to keep. */
-    if (c->may_wait)
-        room = MESSAGE_MAX;
-    n = passed_fds_receive(&c->fds, c->fd, in + size, room - size);
+    /* No more than there is room to keep. The rest waits in the socket, and so does the peer. */
+    n = passed_fds_receive(&c->fds, c->fd, in + size, sizeof(in) - size);
     if (n == -EPROTO)
         return connection_violation(c, "more descriptors than any message takes");
+    if (n == -EMFILE)
+        return (int) n;
     if (n < 0)
         return n == -EAGAIN || n == -EINTR ? MESSAGE_OK : MESSAGE_CLOSE;
     if (n == 0)
@@ -223,7 +291,7 @@ static int connection_read(Connection *c)
                         : MESSAGE_CLOSE;
 
     if (size > 0)
-        memcpy(in, c->partial, size);
+        memcpy(in, c->kept, size);
     return connection_take(c, in, size + (size_t) n);
 }
 
@@ -232,9 +300,13 @@ static void connection_on_ready(void *userdata, uint32_t revents)
     Connection *c = userdata;
     int r = MESSAGE_OK;
 
-    if (revents & EPOLLOUT)
+    if (revents & EPOLLOUT && !c->ended)
         connection_flush(c);
-    if (revents & EPOLLIN)
+    if (c->ended)
+        r = MESSAGE_CLOSE;
+    else if (c->is_later && !c->all->reading_stopped)
+        return;
+    else if (revents & EPOLLIN)
         r = connection_read(c);
     else if (revents & (EPOLLHUP | EPOLLERR))
         r = MESSAGE_CLOSE;
@@ -247,9 +319,9 @@ bool connection_take_fds(Connection *c, int *ret, unsigned n)
     return passed_fds_take(&c->fds, ret, n);
 }
 
-void connection_never_waits(Connection *c)
+void connection_admit(Connection *c)
 {
-    c->may_wait = false;
+    c->out_max = OUT_MAX;
 }
 
 /* ---- The connection --------------------------------------------------------------- */
@@ -276,7 +348,7 @@ int connection_new(Connections *all, int fd, const ConnectionHandler *handler, v
     c->userdata = userdata;
     c->fd = fd;
     c->watched = EPOLLIN;
-    c->may_wait = true;
+    c->out_max = OUT_MAX_STRANGER;
     TAILQ_INSERT_TAIL(&all->list, c, link);
     all->n++;
 
@@ -297,26 +369,34 @@ Connection *connection_free(Connection *c)
     if (!c)
         return NULL;
 
+    connection_set_later(c, false);
     TAILQ_REMOVE(&c->all->list, c, link);
     c->all->n--;
     poll_set_remove(c->all->poll_set, c->fd, c);
     close(c->fd);
     passed_fds_close(&c->fds);
     buffer_clear(&c->out);
-    free(c->partial);
+    free(c->kept);
     free(c);
     return NULL;
 }
 
 int connections_init(Connections *all, sd_event *event)
 {
+    int r;
+
     TAILQ_INIT(&all->list);
-    return poll_set_new(event, connection_on_ready, &all->poll_set);
+    TAILQ_INIT(&all->later);
+    r = poll_set_new(event, connection_on_ready, &all->poll_set);
+    if (r >= 0)
+        r = sd_event_add_defer(event, &all->turn, connections_on_turn, all);
+    return r < 0 ? r : sd_event_source_set_enabled(all->turn, SD_EVENT_OFF);
 }
 
 void connections_clear(Connections *all)
 {
     assert(TAILQ_EMPTY(&all->list));
+    all->turn = sd_event_source_disable_unref(all->turn);
     all->poll_set = poll_set_free(all->poll_set);
 }
 

@@ -37,16 +37,14 @@ typedef struct ConnectionHandler {
     void (*closed)(void *userdata);
 } ConnectionHandler;
 
-#define CONNECTIONS_IN_SIZE (64 * 1024)
-
 /* What all connections of a mediator share. */
 typedef struct Connections {
     PollSet *poll_set;
     TAILQ_HEAD(, Connection) list;
+    TAILQ_HEAD(, Connection) later; /* have messages left from their last turn */
+    sd_event_source *turn;          /* theirs */
     unsigned n;
     bool reading_stopped;
-    /* Every connection reads into this one; what is left of a message moves to the connection. */
-    char in[CONNECTIONS_IN_SIZE];
 } Connections;
 
 /* connections_init() - returns 0 or a negative errno */
@@ -79,16 +77,16 @@ const struct ucred *connection_peer(const Connection *c);
  * @header: all but magic; payload_len is VGPU_PAYLOAD_MAX at most
  *
  * What the socket does not take waits. A peer that does not read is closed, from the event
- * loop and not in this call.
+ * loop and not in this call. On a connection that is to end nothing is sent any more.
  */
 void connection_send(Connection *c, const VGPUSocketHeader *header, const void *payload);
 
 /* connection_take_fds() - the descriptors that came with the message, if they are exactly @n */
 bool connection_take_fds(Connection *c, int *ret, unsigned n);
 
-/* connection_never_waits() - no handler of it returns MESSAGE_WAIT any more, so that more may be
- * read at once */
-void connection_never_waits(Connection *c);
+/* connection_admit() - it is known who the peer is: it may leave more answers unread than a
+ * stranger */
+void connection_admit(Connection *c);
 
 /* connection_go_on() - the message that waited is handled: look at what came behind it. May end
  * with closed() */

@@ -26,6 +26,7 @@ typedef struct VMRegistry {
     VMObserver observer;
     VMList list; /* in the order in which they came */
     unsigned n;
+    unsigned n_name_clashes; /* of VMs that nobody registered */
     VMList index[VM_N_INDEXES][VM_REGISTRY_BUCKETS];
     const char *runtime_directory; /* of registrations; NULL: they are not kept */
     VMOverrides overrides;         /* what an administrator made last */
@@ -64,6 +65,7 @@ enum {
  * @name: passed vm_name_is_valid()
  * @uuid: not all zero
  * @settings: the pool exists; the rest is in range
+ * @device: what its device may be
  * @id: the number it shall have, or 0 for one that is free
  *
  * A VM with this name or this UUID, not both, gives way where its process is known to have ended.
@@ -73,7 +75,7 @@ enum {
  * Returns 0, VM_EXISTS, VM_ID_TAKEN or -ENOMEM.
  */
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
-                    const VMSettings *settings, uint32_t id, VM **ret);
+                    const VMSettings *settings, const VMDevice *device, uint32_t id, VM **ret);
 
 /* vm_registry_remove() - hang up, drop what is queued, and forget the VM, which is gone then.
  * Returns 0, or a negative errno when it is still kept on disk */
@@ -81,8 +83,8 @@ int vm_registry_remove(VMRegistry *registry, VM *vm);
 
 /*
  * vm_registry_add_unregistered() - a VM for a connection that nobody announced
- * @id: the number its device shows. The name is "unregistered-<id>", with "-2", "-3", …
- *     behind it where that is taken.
+ * @id: the number its device shows. The name is "unregistered-<id>", with another
+ *     number behind it where that is taken
  * @ret: vm_registry_detach() ends it
  *
  * Returns 0 or -ENOMEM.
