@@ -16,7 +16,7 @@
 #include "test.h"
 
 #define DEFAULT                                                      \
-    "[Pool A]\nBackend=cpu\nInFlight=4\n[Limits]\nVMQueueLimit=64\n" \
+    "[Pool A]\nBackend=cpu\nInFlight=6\n[Limits]\nVMQueueLimit=64\n" \
     "[Timeouts]\nRequestTimeoutSec=infinity\n"
 #define NARROW "[Pool A]\nBackend=cpu\nInFlight=1\n[Timeouts]\n"
 
@@ -50,7 +50,8 @@ static int start_held(void **state, unsigned entries, unsigned increments)
     return 0;
 }
 
-/* The ring is full: four entries are with the executor, and 60 wait. */
+/* The ring is full: four entries are with the executor, as many as low priority may have there, and
+ * 60 wait. */
 static int start_full(void **state)
 {
     int r = start_held(state, 64, 64);
