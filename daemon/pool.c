@@ -280,16 +280,37 @@ static bool pool_has_ready_executor(const Pool *p)
     return false;
 }
 
-/* An executor that was at work takes down what it had in hand; the queue waits
- * for the next one. One that cannot even start would let the queue wait for
- * ever, so that fails too. */
+static void pool_settle(Pool *p, Executor *e)
+{
+    LogContext context = {.pool = p->name};
+    unsigned n = executor_settle(e);
+
+    if (n == 0)
+        return;
+    log_context(LOG_INFO, &context, "pool %c: %u requests that the executor had go to the next one",
+                p->name, n);
+    pool_arm_queue_timer(p);
+}
+
+static void pool_on_fault(Executor *e, Client *client, void *userdata)
+{
+    Pool *p = userdata;
+
+    (void) e;
+
+    if (p->context->fault)
+        p->context->fault(p, client, p->context->userdata);
+}
+
+/* What the executor had in hand goes back to the queue, unless that is to blame, and waits for the
+ * next one. Where none can start here, the queue would wait for ever, so it fails. */
 static void pool_on_ended(Executor *e, ExecutorEnd end, void *userdata)
 {
     Pool *p = userdata;
 
     pool_changed(p, "ExecutorState", "ExecutorPID", "ExecutorRestarts");
-    executor_fail_running(e, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_LAUNCH_FAILED);
-    if (end == EXECUTOR_END_START && !pool_has_ready_executor(p)) {
+    pool_settle(p, e);
+    if (end == EXECUTOR_END_UNABLE && !pool_has_ready_executor(p)) {
         p->unavailable = true;
         pool_fail_queued(p, UINT64_MAX, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
     }
@@ -300,6 +321,7 @@ static const ExecutorOps pool_executor_ops = {
     .round = pool_on_round,
     .has_work = pool_has_work,
     .ended = pool_on_ended,
+    .fault = pool_on_fault,
 };
 
 /* ---- The pool ------------------------------------------------------------------------------ */

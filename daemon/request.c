@@ -226,11 +226,33 @@ void request_stop(const Request *r, uint64_t usec)
     time_window_add(&r->client->execution, usec < now ? now - usec : 0, now);
 }
 
+void request_put_back(Request *r)
+{
+    r->began_usec = 0;
+    sched_request_put_back(&r->sched);
+}
+
+bool request_is_wanted(const Request *r)
+{
+    return r->source && !r->source->stopped;
+}
+
+/* Requests by register have their operands with them. */
+bool request_is_repeatable(const Request *r)
+{
+    bool repeatable = true;
+
+    if (r->window)
+        (void) vgpu_submission_check(request_submission(r), r->window->size, &repeatable);
+    return repeatable;
+}
+
 /* ---- Sources ------------------------------------------------------------------------- */
 
 void request_source_init(RequestSource *source, const RequestOps *ops)
 {
     source->ops = ops;
+    source->stopped = false;
     TAILQ_INIT(&source->requests);
 }
 
@@ -238,6 +260,7 @@ void request_source_drop_queued(RequestSource *source)
 {
     Request *r = TAILQ_FIRST(&source->requests);
 
+    source->stopped = true;
     while (r) {
         Request *next = TAILQ_NEXT(r, source_link);
 

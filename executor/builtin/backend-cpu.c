@@ -212,6 +212,7 @@ static Completion cpu_compute(Backend *b, unsigned slot, const Operation *op)
     Completion completion = {.slot = slot};
     uint64_t start = now_nsec();
 
+    operation_begins(op, start / NSEC_PER_USEC);
     if (op->window) {
         completion.result = cpu_compute_in_window(b, op);
     } else {

@@ -250,10 +250,13 @@ static bool cuda_compute_begin(Backend *b, unsigned index, Completion *ret)
 
 bool cuda_compute_start(Backend *b, unsigned index, const Operation *op, Completion *ret)
 {
+    CudaStream *stream = &b->streams[op->priority];
     CudaJob *job = &b->slots[index].job;
     CUresult r;
 
     job_plan(job, op);
+    cuda_line_join(job->single ? &stream->line : &stream->pipeline_line, &b->slots[index].place,
+                   op);
     r = cuda_compute_open(b, job);
     if (r != CUDA_SUCCESS) {
         *ret = (Completion){

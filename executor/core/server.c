@@ -47,6 +47,7 @@ typedef struct Server {
     int epoll_fd;
     Slot slots[EXECUTOR_SLOTS_MAX];
     Windows windows;
+    ExecutorMemory *memory;
     ExecutorReader requests;
     ExecutorWriter answers;
     BusyPoll poll;
@@ -142,7 +143,7 @@ static int server_complain(void)
 }
 
 /* To be called only while a slot is free. */
-static void server_start(Server *s, const Slot *slot, const Operation *operation)
+static void server_start(Server *s, const Slot *slot, Operation *operation)
 {
     Completion completion;
     unsigned i;
@@ -151,6 +152,8 @@ static void server_start(Server *s, const Slot *slot, const Operation *operation
     i = (unsigned) __builtin_ctzll(s->free_slots);
     s->free_slots &= ~(UINT64_C(1) << i);
     s->slots[i] = *slot;
+    operation->tag = slot->tag;
+    operation->begun = executor_memory_begun(s->memory, slot->tag);
 
     if (s->ops->start(s->backend, i, operation, &completion))
         server_complete(s, &completion);
@@ -492,6 +495,7 @@ int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *opt
     s->epoll_fd = epoll_fd;
     s->windows = (Windows){.ops = ops, .backend = backend, .channel.fd = link->socket};
     busy_poll_init(&s->poll, options->busy_poll_usec);
+    s->memory = link->memory;
     s->requests.queue = &link->memory->requests;
     s->answers = (ExecutorWriter){.queue = &link->memory->answers, .event = link->answers_event};
 

@@ -189,15 +189,17 @@ TEST(test_cpu_slots_are_apart)
     const BackendOptions o = {.n_slots = 2};
     const uint32_t one = 1, two = 2;
     char reason[BACKEND_REASON_MAX];
+    ExecutorBegun begun;
+    Operation add = {.begun = &begun};
     Completion first, second;
     Backend *b;
     uint32_t c;
 
     assert_int_equal(backend_cpu.open(&o, &b, reason), 0);
-    assert_true(backend_cpu.start(
-        b, 0, &(Operation){.add = {VGPU_OP_VECTOR_ADD_INT32, 1, &one, &one}}, &first));
-    assert_true(backend_cpu.start(
-        b, 1, &(Operation){.add = {VGPU_OP_VECTOR_ADD_INT32, 1, &two, &two}}, &second));
+    add.add = (VectorAdd){VGPU_OP_VECTOR_ADD_INT32, 1, &one, &one};
+    assert_true(backend_cpu.start(b, 0, &add, &first));
+    add.add = (VectorAdd){VGPU_OP_VECTOR_ADD_INT32, 1, &two, &two};
+    assert_true(backend_cpu.start(b, 1, &add, &second));
     memcpy(&c, first.c, sizeof(c));
     assert_int_equal(c, 2);
     memcpy(&c, second.c, sizeof(c));
@@ -216,7 +218,8 @@ static void compute_at_end(Backend *b, MappedWindow *w, VGPUSubmission s, unsign
                            const uint64_t bytes[3])
 {
     VGPUOperand *operands[] = {&s.a, &s.b, &s.c};
-    Operation operation = {.window = w};
+    ExecutorBegun begun;
+    Operation operation = {.window = w, .begun = &begun};
     Completion completion;
     bool repeatable;
 
