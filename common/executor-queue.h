@@ -43,6 +43,9 @@ typedef struct ExecutorMemory {
     ExecutorQueue requests;                               /* REQUEST, COMPUTE */
     ExecutorQueue answers;                                /* RESPONSE, RESULT */
     _Alignas(64) ExecutorBegun begun[EXECUTOR_SLOTS_MAX]; /* the executor's */
+    /* The most processor time that the executor's loop took for one thing, in nanoseconds. It is
+     * measured for benchmarks, from when the other side writes anything but 0 here. */
+    _Alignas(64) uint64_t longest_nsec;
 } ExecutorMemory;
 
 static_assert((EXECUTOR_QUEUE_LENGTH & (EXECUTOR_QUEUE_LENGTH - 1)) == 0, "indices wrap");
