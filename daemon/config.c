@@ -70,6 +70,22 @@ static bool parse_seconds(const char *value, const Key *key, void *target)
     return true;
 }
 
+/* In millions. */
+static bool parse_cost(const char *value, const Key *key, void *target)
+{
+    unsigned millions = 0;
+
+    if (strcmp(value, "infinity") == 0) {
+        *(uint64_t *) target = UINT64_MAX;
+        return true;
+    }
+    if (strcmp(value, "auto") != 0 && !parse_unsigned(value, key, &millions))
+        return false;
+
+    *(uint64_t *) target = millions * UINT64_C(1000000);
+    return true;
+}
+
 static bool parse_backend(const char *value, const Key *key, void *target)
 {
     (void) key;
@@ -117,6 +133,7 @@ static const Key keys[] = {
     {NULL, "Policy", parse_policy, offsetof(PoolConfig, policy), 0, 0},
     {NULL, "StarvationLimitSec", parse_seconds, offsetof(PoolConfig, starvation_limit_usec), 1,
      UINT_MAX},
+    {NULL, "RequestCostMax", parse_cost, offsetof(PoolConfig, request_cost_max), 1, UINT_MAX},
     {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered), 0, 0},
     {"Limits", "MaxConnections", parse_unsigned, offsetof(Config, max_connections), 1, 65536},
     {"Limits", "VMQueueLimit", parse_unsigned, offsetof(Config, vm_queue_limit), 1,

@@ -38,6 +38,7 @@ typedef struct PoolConfig {
     unsigned queue_limit;           /* requests waiting in the pool, 1..1000000 */
     SchedPolicy policy;             /* among requests of one priority */
     uint64_t starvation_limit_usec; /* until one is due; UINT64_MAX: never */
+    uint64_t request_cost_max; /* of one request, by request-cost.h; 0: the backend's default */
 } PoolConfig;
 
 typedef struct Config {

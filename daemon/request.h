@@ -28,6 +28,7 @@ typedef struct Outcome {
     uint64_t value;         /* of an entry: the result of DOT, SUM, MIN and MAX */
     const void *response;   /* of a message: what passed vgpu_response_check() */
     uint32_t response_size; /* of a message, in bytes */
+    const char *reason;     /* for the log, where the status does not say it; or NULL */
     bool dropped;           /* nobody is to be answered; the rest does not matter */
 } Outcome;
 
@@ -135,6 +136,9 @@ void request_end(Request *r, const Outcome *outcome);
  * @cuda_result: a CUresult, for VGPU_ERROR_CUDA_ERROR
  */
 void request_fail(Request *r, uint32_t error, uint32_t cuda_result);
+
+/* request_refuse() - the same with INVALID_REQUEST; @reason is for the log, which has no other */
+void request_refuse(Request *r, const char *reason);
 
 /* request_drop() - the same, and nobody is answered */
 void request_drop(Request *r);
