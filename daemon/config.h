@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fault-limit.h"
 #include "scheduler.h"
 #include "vgpu-protocol.h"
 
@@ -48,6 +49,7 @@ typedef struct Config {
 
     unsigned max_connections;      /* 1..65536 */
     unsigned vm_queue_limit;       /* requests one VM may have waiting, 1..VM_QUEUE_LIMIT_MAX */
+    FaultLimit fault_limit;        /* when a VM is quarantined */
     uint64_t queue_timeout_usec;   /* waiting; UINT64_MAX: never */
     uint64_t request_timeout_usec; /* on the device */
     uint64_t drain_timeout_usec;   /* at the end of the service */

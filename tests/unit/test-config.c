@@ -113,7 +113,8 @@ static void test_everything(void **state)
         "[Pool Z]\nPolicy=fair\nPolicy=fifo\nStarvationLimitSec=3\n"
         "StarvationLimitSec=infinity\n"
         "[Unregistered]\nPolicy=refuse\n"
-        "[Limits]\nMaxConnections=17\nVMQueueLimit=5\n"
+        "[Limits]\nMaxConnections=17\nVMQueueLimit=5\nFaultLimit=0\nFaultIntervalSec=9\n"
+        "QuarantineSec=infinity\n"
         "[Timeouts]\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
         "DrainTimeoutSec=0\n");
     assert_string_equal(load(f, &c), "");
@@ -135,6 +136,9 @@ static void test_everything(void **state)
     assert_int_equal(c.unregistered, UNREGISTERED_REFUSE);
     assert_int_equal(c.max_connections, 17);
     assert_int_equal(c.vm_queue_limit, 5);
+    assert_int_equal(c.fault_limit.max, 0);
+    assert_int_equal(c.fault_limit.interval_usec, 9000000);
+    assert_true(c.fault_limit.wait_usec == UINT64_MAX);
     assert_int_equal(c.queue_timeout_usec, 2000000);
     assert_true(c.request_timeout_usec == UINT64_MAX);
     assert_int_equal(c.drain_timeout_usec, 0);
