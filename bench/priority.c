@@ -21,13 +21,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "measure.h"
-#include "mediator.h"
-#include "ring-guest.h"
-#include "wire.h"
+#include "guests.h"
 
 #define REPETITIONS 5
 #define N_LOW 4
@@ -52,44 +48,6 @@ typedef struct Low {
 
 /* ---- Guests ------------------------------------------------------------------ */
 
-static int guest_start(const TestMediator *m, RingGuest *g, uint64_t window_size, uint32_t id,
-                       uint8_t priority)
-{
-    const VGPUHello hello = {.features = VGPU_FEATURE_RING};
-    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, id, 0, priority, sizeof(hello));
-    WireMessage welcome, ready;
-    int fd;
-
-    if (ring_guest_open(g, window_size, 0, ENTRIES, 0) < 0)
-        die("cannot make a window");
-    fd = wire_connect(m->socket);
-    if (fd < 0 || !wire_send(fd, &h, &hello) || wire_receive(fd, &welcome) != 1 ||
-        !ring_guest_setup(g, fd, 1, VGPU_RING_N_FDS) || wire_receive(fd, &ready) != 1 ||
-        ready.header.msg_type != VGPU_MSG_RING_READY)
-        die("no ring");
-    return fd;
-}
-
-/* Does the pool's backend find a device? */
-static bool has_device(RingGuest *g)
-{
-    const VGPUSubmission nop = ring_guest_nop(0);
-    VGPUCompletion c;
-
-    ring_guest_submit(g, &nop);
-    return ring_guest_wait(g, &c, WIRE_TIMEOUT_MSEC) && c.status == VGPU_ERROR_NONE;
-}
-
-static void take(RingGuest *g, VGPUCompletion *ret)
-{
-    if (!ring_guest_wait(g, ret, WIRE_TIMEOUT_MSEC))
-        die("no completion");
-    if (ret->status != VGPU_ERROR_NONE) {
-        fprintf(stderr, "a request failed: %s\n", vgpu_error_to_string(ret->status));
-        _exit(EXIT_FAILURE);
-    }
-}
-
 /* Never ends. */
 static void run_low(const TestMediator *m, uint32_t id, Low *low)
 {
@@ -101,26 +59,16 @@ static void run_low(const TestMediator *m, uint32_t id, Low *low)
     RingGuest g;
 
     (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void) guest_start(m, &g, LOW_WINDOW, id, VGPU_PRIORITY_LOW);
+    (void) guest_start(m, &g, LOW_WINDOW, ENTRIES, id, VGPU_PRIORITY_LOW);
     for (unsigned i = 0; i < ENTRIES; i++)
         ring_guest_fill(&g, &add);
     (void) ring_guest_publish(&g);
     for (;;) {
-        take(&g, &c);
-        /* While an older request is not completed, its place is not free, and no later one
-         * either. */
-        for (owed++; owed > 0 && ring_guest_room(&g) > 0; owed--)
-            ring_guest_submit(&g, &add);
+        guest_take(&g, &c, WIRE_TIMEOUT_MSEC);
+        guest_submit_again(&g, &add, &owed);
         low->run_us[low->n % LOW_TIMES] = c.exec_time_us;
         __atomic_store_n(&low->n, low->n + 1, __ATOMIC_RELEASE);
     }
-}
-
-static void pause_us(long us)
-{
-    const struct timespec ts = {.tv_nsec = us * 1000};
-
-    (void) nanosleep(&ts, NULL);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -142,10 +90,10 @@ static double measure_high(RingGuest *g)
     for (unsigned i = 0; i < SAMPLES; i++) {
         double begin;
 
-        pause_us(random() % PAUSE_MAX_US);
+        guest_pause(random() % PAUSE_MAX_US);
         begin = now_sec();
         ring_guest_submit(g, &add);
-        take(g, &c);
+        guest_take(g, &c, WIRE_TIMEOUT_MSEC);
         us[i] = (now_sec() - begin) * 1e6;
     }
     qsort(us, SAMPLES, sizeof(*us), compare_doubles);
@@ -166,7 +114,7 @@ static void load_start(const TestMediator *m, Low *low, pid_t *pids)
     }
     for (unsigned i = 0; i < N_LOW; i++)
         while (__atomic_load_n(&low[i].n, __ATOMIC_ACQUIRE) == 0)
-            pause_us(1000);
+            guest_pause(1000);
     for (unsigned i = 0; i < N_LOW; i++)
         low[i].first = low[i].n;
 }
@@ -239,8 +187,8 @@ static int compare(const char *backend, unsigned in_flight, Low *low)
     snprintf(config, sizeof(config), "[Pool A]\nBackend=%s\nInFlight=%u\n", backend, in_flight);
     if (test_mediator_start(&mediator, config, "none") < 0)
         return EXIT_FAILURE;
-    fd = guest_start(&mediator, &high, VGPU_WINDOW_SIZE_DEFAULT, 1, VGPU_PRIORITY_HIGH);
-    if (!has_device(&high)) {
+    fd = guest_start(&mediator, &high, VGPU_WINDOW_SIZE_DEFAULT, ENTRIES, 1, VGPU_PRIORITY_HIGH);
+    if (!guest_has_device(&high)) {
         printf("no device for backend %s\n", backend);
         (void) test_mediator_stop(&mediator);
         return 77;

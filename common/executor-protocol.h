@@ -36,6 +36,11 @@
  *   RESULT    executor to mediator: ExecutorResult, with the tag of a COMPUTE. In
  *             any order.
  *
+ * Beside the queues, the executor keeps a note for each request of when its execution began
+ * (ExecutorBegun), which the mediator reads when a time limit is due, and when the executor is
+ * gone. The tag modulo EXECUTOR_SLOTS_MAX says where; no two requests that the mediator has
+ * unanswered have the same place. It costs no message and no system call.
+ *
  * The mediator never has more requests unanswered than it said with --slots. An executor ends
  * when the mediator's end of the socket closes; when the executor's closes, it is dead.
  */
@@ -98,6 +103,18 @@ typedef struct ExecutorResult {
     uint32_t cuda_result;
     uint32_t reserved;
 } ExecutorResult;
+
+/* The executor writes the time first, and then the tag (release). */
+typedef struct ExecutorBegun {
+    uint64_t tag;  /* of the request that the time is about */
+    uint64_t usec; /* EXECUTOR_BEGUN_*, or else CLOCK_MONOTONIC */
+} ExecutorBegun;
+
+enum {
+    EXECUTOR_BEGUN_NOT = 0,
+    /* It lies in a queue of the device behind others. The device may have begun already. */
+    EXECUTOR_BEGUN_PERHAPS = 1,
+};
 
 static_assert(sizeof(ExecutorHeader) == 24, "no padding");
 static_assert(sizeof(ExecutorHello) <= EXECUTOR_PAYLOAD_MAX, "fits");

@@ -40,8 +40,12 @@ typedef struct ExecutorQueue {
 
 /* What is shared, in a memfd of this size. */
 typedef struct ExecutorMemory {
-    ExecutorQueue requests; /* REQUEST, COMPUTE */
-    ExecutorQueue answers;  /* RESPONSE, RESULT */
+    ExecutorQueue requests;                               /* REQUEST, COMPUTE */
+    ExecutorQueue answers;                                /* RESPONSE, RESULT */
+    _Alignas(64) ExecutorBegun begun[EXECUTOR_SLOTS_MAX]; /* the executor's */
+    /* The most processor time that the executor's loop took for one thing, in nanoseconds. It is
+     * measured for benchmarks, from when the other side writes anything but 0 here. */
+    _Alignas(64) uint64_t longest_nsec;
 } ExecutorMemory;
 
 static_assert((EXECUTOR_QUEUE_LENGTH & (EXECUTOR_QUEUE_LENGTH - 1)) == 0, "indices wrap");
@@ -57,6 +61,27 @@ typedef struct ExecutorReader {
     ExecutorQueue *queue;
     uint32_t head; /* messages ever read */
 } ExecutorReader;
+
+/* executor_memory_begun() - the note about the request of that tag */
+static inline ExecutorBegun *executor_memory_begun(ExecutorMemory *memory, uint64_t tag)
+{
+    return &memory->begun[tag % EXECUTOR_SLOTS_MAX];
+}
+
+/* executor_begun_write() - the executor's: execution began then; EXECUTOR_BEGUN_*, or usec */
+static inline void executor_begun_write(ExecutorBegun *begun, uint64_t tag, uint64_t usec)
+{
+    __atomic_store_n(&begun->usec, usec, __ATOMIC_RELAXED);
+    __atomic_store_n(&begun->tag, tag, __ATOMIC_RELEASE);
+}
+
+/* executor_begun_read() - what was written for @tag, or EXECUTOR_BEGUN_NOT */
+static inline uint64_t executor_begun_read(const ExecutorBegun *begun, uint64_t tag)
+{
+    if (__atomic_load_n(&begun->tag, __ATOMIC_ACQUIRE) != tag)
+        return EXECUTOR_BEGUN_NOT;
+    return __atomic_load_n(&begun->usec, __ATOMIC_RELAXED);
+}
 
 /*
  * executor_writer_begin() - begin a message; returns where it is to be written

@@ -96,6 +96,22 @@ static bool parse_size(const char *value, const Key *key, void *target)
     return true;
 }
 
+/* In millions. */
+static bool parse_cost(const char *value, const Key *key, void *target)
+{
+    unsigned millions = 0;
+
+    if (strcmp(value, "infinity") == 0) {
+        *(uint64_t *) target = UINT64_MAX;
+        return true;
+    }
+    if (strcmp(value, "auto") != 0 && !parse_unsigned(value, key, &millions))
+        return false;
+
+    *(uint64_t *) target = millions * UINT64_C(1000000);
+    return true;
+}
+
 static bool parse_backend(const char *value, const Key *key, void *target)
 {
     (void) key;
@@ -143,6 +159,7 @@ static const Key keys[] = {
     {NULL, "Policy", parse_policy, offsetof(PoolConfig, policy), 0, 0},
     {NULL, "StarvationLimitSec", parse_seconds, offsetof(PoolConfig, starvation_limit_usec), 1,
      UINT_MAX},
+    {NULL, "RequestCostMax", parse_cost, offsetof(PoolConfig, request_cost_max), 1, UINT_MAX},
     {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered), 0, 0},
     {"Limits", "MaxConnections", parse_unsigned, offsetof(Config, max_connections), 1, 65536},
     {"Limits", "ConnectionsPerProcess", parse_unsigned,
@@ -152,6 +169,11 @@ static const Key keys[] = {
     {"Limits", "WindowSizeMax", parse_size, offsetof(Config, window_size_max), 0, 0},
     {"Limits", "VMQueueLimit", parse_unsigned, offsetof(Config, vm_queue_limit), 1,
      VM_QUEUE_LIMIT_MAX},
+    {"Limits", "FaultLimit", parse_unsigned, offsetof(Config, fault_limit.max), 0, FAULT_LIMIT_MAX},
+    {"Limits", "FaultIntervalSec", parse_seconds, offsetof(Config, fault_limit.interval_usec), 1,
+     UINT_MAX},
+    {"Limits", "QuarantineSec", parse_seconds, offsetof(Config, fault_limit.wait_usec), 1,
+     UINT_MAX},
     {"Timeouts", "HelloTimeoutSec", parse_seconds, offsetof(Config, hello_timeout_usec), 1,
      UINT_MAX},
     {"Timeouts", "QueueTimeoutSec", parse_seconds, offsetof(Config, queue_timeout_usec), 1,
@@ -311,6 +333,9 @@ int config_load(const char *path, Config *ret, char **ret_error)
         .window_size_max = UINT64_C(256) << 20,
         .hello_timeout_usec = 5 * USEC_PER_SEC,
         .vm_queue_limit = VM_QUEUE_LIMIT_DEFAULT,
+        .fault_limit = {.max = 5,
+                        .interval_usec = 600 * USEC_PER_SEC,
+                        .wait_usec = 60 * USEC_PER_SEC},
         .queue_timeout_usec = UINT64_MAX,
         .request_timeout_usec = 30 * USEC_PER_SEC,
         .drain_timeout_usec = 5 * USEC_PER_SEC,

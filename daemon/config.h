@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fault-limit.h"
 #include "scheduler.h"
 #include "vgpu-protocol.h"
 
@@ -38,6 +39,7 @@ typedef struct PoolConfig {
     unsigned queue_limit;           /* requests waiting in the pool, 1..1000000 */
     SchedPolicy policy;             /* among requests of one priority */
     uint64_t starvation_limit_usec; /* until one is due; UINT64_MAX: never */
+    uint64_t request_cost_max; /* of one request, by request-cost.h; 0: the backend's default */
 } PoolConfig;
 
 typedef struct Config {
@@ -51,6 +53,7 @@ typedef struct Config {
     uint64_t window_size_max;             /* bytes; of a VM that is registered without a size */
     unsigned vm_queue_limit;       /* requests one VM may have waiting, 1..VM_QUEUE_LIMIT_MAX */
     uint64_t hello_timeout_usec;   /* until a peer says who it is; UINT64_MAX: any time */
+    FaultLimit fault_limit;        /* when a VM is quarantined */
     uint64_t queue_timeout_usec;   /* waiting; UINT64_MAX: never */
     uint64_t request_timeout_usec; /* on the device */
     uint64_t drain_timeout_usec;   /* at the end of the service */

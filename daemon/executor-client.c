@@ -20,6 +20,10 @@
 #define BACKOFF_MAX_USEC UINT64_C(30000000)
 #define START_TIMEOUT_USEC UINT64_C(60000000)
 
+/* So many that end while they start, one after the other, and none can be expected to do better:
+ * three seconds, with the pauses in between. */
+#define STARTS_MAX 6
+
 /* The client takes so many answers in one round, and tells the pool after each round. After so
  * many rounds in a row, other event sources have their turn. */
 #define ROUND 16
@@ -47,6 +51,7 @@ struct ExecutorClient {
     unsigned n_unanswered;
     BusyPoll poll;
     bool was_ready;
+    unsigned failed_starts; /* since one was ready */
     uint64_t restarts;
     uint64_t backoff_usec;
 
@@ -55,6 +60,7 @@ struct ExecutorClient {
     sd_event_source *child;
     sd_event_source *timer; /* the next start, or the limit of this one */
     unsigned n_holds;
+    ExecutorBegun begun[EXECUTOR_SLOTS_MAX]; /* what the process that ended last wrote */
 
     Buffer out; /* to the socket */
     size_t in_used;
@@ -86,6 +92,13 @@ pid_t executor_client_pid(const ExecutorClient *c)
 uint64_t executor_client_restarts(const ExecutorClient *c)
 {
     return c->restarts;
+}
+
+uint64_t executor_client_begun(const ExecutorClient *c, uint64_t tag)
+{
+    const ExecutorBegun *begun = c->process.memory ? c->process.memory->begun : c->begun;
+
+    return executor_begun_read(&begun[tag % EXECUTOR_SLOTS_MAX], tag);
 }
 
 void executor_client_kill(ExecutorClient *c)
@@ -150,6 +163,8 @@ static void executor_client_close_connection(ExecutorClient *c)
     c->io = sd_event_source_disable_unref(c->io);
     c->answered = sd_event_source_disable_unref(c->answered);
     c->child = sd_event_source_disable_unref(c->child);
+    if (c->process.memory)
+        memcpy(c->begun, c->process.memory->begun, sizeof(c->begun));
     executor_process_close(&c->process);
     c->in_used = 0;
     buffer_clear(&c->out);
@@ -189,6 +204,7 @@ static bool executor_client_on_hello(ExecutorClient *c)
     sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
     c->state = EXECUTOR_READY;
     c->was_ready = true;
+    c->failed_starts = 0;
     c->handler->on_ready(c->userdata, hello);
     return true;
 }
@@ -352,10 +368,21 @@ static int executor_client_on_prepare(sd_event_source *source, void *userdata)
     return 0;
 }
 
+/* How it ended, by its exit status. One that was killed says nothing about the next one. */
+static ExecutorEnd executor_client_judge_end(ExecutorClient *c, const siginfo_t *si)
+{
+    bool is_unable = si->si_code == CLD_EXITED && (si->si_status == EXECUTOR_EXIT_NO_BACKEND ||
+                                                   si->si_status == EXECUTOR_EXIT_USAGE);
+
+    if (c->was_ready)
+        return EXECUTOR_END_STARTED;
+    return is_unable || ++c->failed_starts >= STARTS_MAX ? EXECUTOR_END_UNABLE : EXECUTOR_END_START;
+}
+
 static int executor_client_on_child(sd_event_source *source, const siginfo_t *si, void *userdata)
 {
     ExecutorClient *c = userdata;
-    ExecutorEnd end = c->was_ready ? EXECUTOR_END_STARTED : EXECUTOR_END_START;
+    ExecutorEnd end = executor_client_judge_end(c, si);
     int r;
 
     (void) source;
@@ -439,7 +466,7 @@ static int executor_client_start(ExecutorClient *c)
     executor_client_end_process(c);
     executor_client_close_connection(c);
     r = executor_client_wait_before_start(c);
-    c->handler->on_end(c->userdata, EXECUTOR_END_START);
+    c->handler->on_end(c->userdata, EXECUTOR_END_UNABLE);
     return r;
 }
 

@@ -25,7 +25,9 @@ typedef enum ExecutorState {
 /* How an executor ended, for the handler. */
 typedef enum ExecutorEnd {
     EXECUTOR_END_STARTED, /* after it had been ready */
-    EXECUTOR_END_START,   /* before: something that it needs is missing */
+    EXECUTOR_END_START,   /* before; the next one may do better */
+    EXECUTOR_END_UNABLE,  /* before: it says that it can't run here, or none could start for a while
+                           */
 } ExecutorEnd;
 
 typedef struct ExecutorHandler {
@@ -62,6 +64,15 @@ ExecutorState executor_client_state(const ExecutorClient *c);
 
 /* executor_client_pid() - of the process, or 0 without one */
 pid_t executor_client_pid(const ExecutorClient *c);
+
+/*
+ * executor_client_begun() - when the execution of a request began, by what the executor wrote
+ * @tag: as given to executor_client_submit()
+ *
+ * Also of the process that has ended, until the next one starts. Returns EXECUTOR_BEGUN_*, or
+ * microseconds of CLOCK_MONOTONIC, which may be any number.
+ */
+uint64_t executor_client_begun(const ExecutorClient *c, uint64_t tag);
 
 /* executor_client_restarts() - how often a process that had been ready was replaced */
 uint64_t executor_client_restarts(const ExecutorClient *c);

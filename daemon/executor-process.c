@@ -29,13 +29,15 @@ void executor_process_close(ExecutorProcess *p)
 
 static int spawn(const ExecutorOptions *options, const int fds[], pid_t *ret_pid)
 {
-    char backend[32], device[32], slots[32], busy_poll[32], fd_arg[32];
-    char *argv[] = {(char *) "vgpu-executor", backend, device, slots, busy_poll, fd_arg, NULL};
+    char pool[32], backend[32], device[32], slots[32], busy_poll[32], fd_arg[32];
+    char *argv[] = {
+        (char *) "vgpu-executor", pool, backend, device, slots, busy_poll, fd_arg, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none;
     int r;
 
+    snprintf(pool, sizeof(pool), "--pool=%c", options->pool);
     snprintf(backend, sizeof(backend), "--backend=%s", options->backend);
     snprintf(device, sizeof(device), "--device=%u", options->device);
     snprintf(slots, sizeof(slots), "--slots=%u", options->slots);

@@ -16,7 +16,7 @@ typedef struct ExecutorOptions {
     unsigned device;
     unsigned slots;
     unsigned busy_poll_usec; /* how long either side looks before it sleeps; 0: not at all */
-    char pool;               /* for log lines */
+    char pool;               /* the letter, for log lines of either side */
 } ExecutorOptions;
 
 typedef struct ExecutorProcess {

@@ -14,6 +14,9 @@
 /* Limits are seconds: a timer that is this much late does no harm, and coincides with others. */
 #define TIME_LIMIT_ACCURACY_USEC UINT64_C(250000)
 
+/* A request that was computed when so many executors died is not given to another one. */
+#define DEATHS_MAX 3u
+
 struct Executor {
     TAILQ_ENTRY(Executor) link;
     const ExecutorOps *ops;
@@ -28,7 +31,8 @@ struct Executor {
     unsigned n_running;
 
     uint64_t time_limit_usec;
-    sd_event_source *timer; /* for the first of running */
+    uint64_t answered_usec; /* when the last answers were handled */
+    sd_event_source *timer; /* of the time limit */
     bool timer_armed;
 };
 
@@ -72,7 +76,7 @@ static unsigned executor_slot_of(const Executor *e, const Request *r)
     return slot;
 }
 
-static Request *executor_slot_take(Executor *e, unsigned slot, uint64_t usec)
+static void executor_slot_clear(Executor *e, unsigned slot)
 {
     Request *r = e->slot[slot];
 
@@ -81,18 +85,26 @@ static Request *executor_slot_take(Executor *e, unsigned slot, uint64_t usec)
     e->free_slots |= UINT64_C(1) << slot;
     TAILQ_REMOVE(&e->running, r, running_link);
     e->n_running--;
-
-    request_stop(r, usec);
-    sched_request_complete(&r->sched, usec);
     if (r->window)
         window_end(r->window);
+}
+
+/* @usec: what it took of the device */
+static Request *executor_slot_take(Executor *e, unsigned slot, uint64_t usec)
+{
+    Request *r = e->slot[slot];
+
+    executor_slot_clear(e, slot);
+    request_stop(r, usec);
+    sched_request_complete(&r->sched, usec);
     return r;
 }
 
-/* The executor measures nothing of a request that fails: its time is that since it was picked. */
-static uint64_t time_since_pick(const Request *r)
+/* The executor measures nothing of a request that fails: its time is that since it began, where
+ * that is known. */
+static uint64_t time_since_begin(const Request *r)
 {
-    return now_usec() - r->sched.picked_at_usec;
+    return now_usec() - (r->began_usec > 0 ? r->began_usec : r->sched.picked_at_usec);
 }
 
 /* Takes the request with that tag out of its slot; NULL when there is none, or one of the
@@ -106,7 +118,7 @@ static Request *executor_slot_take_by_tag(Executor *e, uint64_t tag, bool comput
     if (!r || executor_tag(slot, r) != tag || (r->window != NULL) != compute)
         return NULL;
     return executor_slot_take(e, slot,
-                              status == VGPU_ERROR_NONE ? exec_time_us : time_since_pick(r));
+                              status == VGPU_ERROR_NONE ? exec_time_us : time_since_begin(r));
 }
 
 /* ---- Windows ------------------------------------------------------------------------- */
@@ -166,57 +178,108 @@ static int executor_hand_over_window(Executor *e, Window *window)
     return 0;
 }
 
+/* ---- When a request began ---------------------------------------------------------------- */
+
+/* What its process says. A time that cannot be is brought into range, and does not change later. */
+static uint64_t executor_look_at_begun(const Executor *e, Request *r, uint64_t now)
+{
+    uint64_t begun = executor_client_begun(e->client, executor_tag(executor_slot_of(e, r), r));
+
+    if (r->began_usec == 0 && begun > EXECUTOR_BEGUN_PERHAPS)
+        r->began_usec = begun < r->sched.picked_at_usec ? r->sched.picked_at_usec
+                        : begun > now                   ? now
+                                                        : begun;
+    return begun;
+}
+
 /* ---- The time limit -------------------------------------------------------------------- */
 
-/* The timer is set for the request that began first, and looked at only when it fires, so that
- * a request that ends in time costs nothing here. */
-static void executor_arm_timer(Executor *e)
+/* Looks at all that runs, and notes which of it has run for too long. Returns when to look again.
+ *
+ * A request that waits in the process for others is not running. But where none runs, and no answer
+ * came for as long as a request may take, the process is stuck with the first. And none waits for
+ * longer than all the others that may be there can take, whatever the process says. */
+static uint64_t executor_check_limit(Executor *e, uint64_t now)
 {
-    const Request *first = TAILQ_FIRST(&e->running);
-    uint64_t limit = e->time_limit_usec;
+    uint64_t limit = e->time_limit_usec, next = now + limit, since;
+    Request *r, *first = TAILQ_FIRST(&e->running);
+    bool any = false;
 
-    if (e->timer_armed || !first || limit == UINT64_MAX)
-        return;
+    TAILQ_FOREACH(r, &e->running, running_link)
+    {
+        (void) executor_look_at_begun(e, r, now);
+        any |= r->began_usec > 0;
+        if (r->began_usec > 0 && now < r->began_usec + limit)
+            next = r->began_usec + limit < next ? r->began_usec + limit : next;
+        else
+            r->timed_out =
+                r->began_usec > 0 || now >= r->sched.picked_at_usec + limit * EXECUTOR_SLOTS_MAX;
+    }
+    if (!first || any)
+        return next;
 
-    (void) sd_event_source_set_time(e->timer, first->sched.picked_at_usec + limit);
+    since = first->sched.picked_at_usec > e->answered_usec ? first->sched.picked_at_usec
+                                                           : e->answered_usec;
+    if (now < since + limit)
+        return since + limit;
+    first->timed_out = true;
+    return next;
+}
+
+static bool executor_has_expired(const Executor *e)
+{
+    const Request *r;
+
+    TAILQ_FOREACH(r, &e->running, running_link)
+    {
+        if (r->timed_out)
+            return true;
+    }
+    return false;
+}
+
+/* The timer is set with the first request, and looked at only when it fires, so that a request that
+ * ends in time costs nothing here. It fires within the limit after each hand-over: nothing that
+ * began by then is over the limit. */
+static void executor_arm_timer(Executor *e, uint64_t at)
+{
+    uint64_t accuracy = e->time_limit_usec / 20;
+
+    (void) sd_event_source_set_time(e->timer, at);
+    (void) sd_event_source_set_time_accuracy(
+        e->timer, accuracy < TIME_LIMIT_ACCURACY_USEC ? accuracy : TIME_LIMIT_ACCURACY_USEC);
     (void) sd_event_source_set_enabled(e->timer, SD_EVENT_ONESHOT);
     e->timer_armed = true;
 }
 
-/* A computation cannot be stopped except by ending its process. Until that is gone it may
- * write into a window, so an entry of a ring is answered only then. */
-static void executor_expire(Executor *e, uint64_t now)
+static void executor_start_timer(Executor *e)
 {
-    Request *r = TAILQ_FIRST(&e->running), *next;
-    bool expired = false;
+    const Request *first = TAILQ_FIRST(&e->running);
 
-    for (; r && now >= r->sched.picked_at_usec + e->time_limit_usec; r = next) {
-        next = TAILQ_NEXT(r, running_link);
-        expired = true;
-        if (r->window)
-            r->timed_out = true;
-        else
-            request_fail(executor_slot_take(e, executor_slot_of(e, r), time_since_pick(r)),
-                         VGPU_ERROR_TIMEOUT, 0);
-    }
-    if (expired)
-        executor_client_kill(e->client);
+    if (!e->timer_armed && first && e->time_limit_usec != UINT64_MAX)
+        executor_arm_timer(e, first->sched.picked_at_usec + e->time_limit_usec);
 }
 
+/* A computation cannot be stopped except by ending its process. Until that is gone it may
+ * write into a window, so its requests are answered only then. */
 static int executor_on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     Executor *e = userdata;
+    uint64_t next;
 
     (void) source;
     (void) usec;
 
     e->timer_armed = false;
-    if (e->time_limit_usec == UINT64_MAX)
+    if (e->time_limit_usec == UINT64_MAX || TAILQ_EMPTY(&e->running) ||
+        executor_state(e) != EXECUTOR_READY)
         return 0;
-    executor_expire(e, now_usec());
-    /* What is left of a process that is being killed ends with it. */
-    if (executor_state(e) == EXECUTOR_READY)
-        executor_arm_timer(e);
+
+    next = executor_check_limit(e, now_usec());
+    if (executor_has_expired(e))
+        executor_client_kill(e->client);
+    else
+        executor_arm_timer(e, next);
     return 0;
 }
 
@@ -228,7 +291,7 @@ void executor_set_time_limit(Executor *e, uint64_t usec)
     e->time_limit_usec = usec;
     e->timer_armed = false;
     (void) sd_event_source_set_enabled(e->timer, SD_EVENT_OFF);
-    executor_arm_timer(e);
+    executor_start_timer(e);
 }
 
 /* ---- What its process says --------------------------------------------------------------- */
@@ -282,6 +345,7 @@ static void executor_on_round(void *userdata)
 {
     Executor *e = userdata;
 
+    e->answered_usec = now_usec();
     e->ops->round(e, e->userdata);
 }
 
@@ -334,7 +398,7 @@ int executor_start(Executor *e, Request *r)
 
     tag = executor_tag(executor_slot_put(e, r), r);
     urgent = e->n_running == 1;
-    executor_arm_timer(e);
+    executor_start_timer(e);
     request_start(r);
     if (!r->window) {
         executor_client_submit(e->client, tag, r->sched.priority, r->payload, r->size, urgent);
@@ -361,16 +425,78 @@ void executor_flush(Executor *e)
     executor_client_flush(e->client);
 }
 
-void executor_fail_running(Executor *e, uint32_t error, uint32_t cuda_result)
+/* Who is to blame for the end of the process, a bit for each slot, and what was begun. Where the
+ * process was killed for a time limit, it is who ran into it. Else it is what was begun, for the
+ * second, third … time; or if nothing was, the first. */
+static uint64_t executor_find_guilty(Executor *e, uint64_t *ret_begun)
 {
+    bool expired = executor_has_expired(e);
+    uint64_t now = now_usec(), begun = 0, guilty = 0;
+    Request *r;
+
+    TAILQ_FOREACH(r, &e->running, running_link)
+    {
+        if (executor_look_at_begun(e, r, now) != EXECUTOR_BEGUN_NOT)
+            begun |= UINT64_C(1) << executor_slot_of(e, r);
+    }
+    TAILQ_FOREACH(r, &e->running, running_link)
+    {
+        unsigned slot = executor_slot_of(e, r);
+        bool suspect = begun != 0 ? begun & UINT64_C(1) << slot : r == TAILQ_FIRST(&e->running);
+
+        if (r->timed_out || (!expired && suspect && ++r->deaths >= DEATHS_MAX))
+            guilty |= UINT64_C(1) << slot;
+    }
+    *ret_begun = begun;
+    return guilty;
+}
+
+/* Of what is not to blame. Returns whether it went back to its queue. */
+static bool executor_settle_innocent(Executor *e, unsigned slot, bool begun)
+{
+    Request *r = e->slot[slot];
+
+    if (request_is_wanted(r) && (!begun || request_is_repeatable(r))) {
+        executor_slot_clear(e, slot);
+        request_stop(r, 0);
+        request_put_back(r);
+        return true;
+    }
+
+    r = executor_slot_take(e, slot, time_since_begin(r));
+    if (request_is_wanted(r))
+        request_fail(r, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_LAUNCH_FAILED);
+    else
+        request_drop(r);
+    return false;
+}
+
+static void executor_settle_guilty(Executor *e, unsigned slot)
+{
+    Request *r = executor_slot_take(e, slot, time_since_begin(e->slot[slot]));
+    Client *client = request_is_wanted(r) ? r->client : NULL;
+
+    request_fail(r, r->timed_out ? VGPU_ERROR_TIMEOUT : VGPU_ERROR_CUDA_ERROR,
+                 VGPU_CUDA_RESULT_LAUNCH_FAILED);
+    if (client)
+        e->ops->fault(e, client, e->userdata);
+}
+
+/* The guilty come last: their VM may lose what it has queued for that. */
+unsigned executor_settle(Executor *e)
+{
+    uint64_t begun, guilty;
+    unsigned n = 0;
+
     assert(executor_pid(e) == 0);
 
+    guilty = executor_find_guilty(e, &begun);
     for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
-        if (e->slot[i]) {
-            Request *r = executor_slot_take(e, i, time_since_pick(e->slot[i]));
-
-            request_fail(r, r->timed_out ? VGPU_ERROR_TIMEOUT : error, cuda_result);
-        }
+        if (e->slot[i] && !(guilty & UINT64_C(1) << i))
+            n += executor_settle_innocent(e, i, begun & UINT64_C(1) << i);
+    for (; guilty != 0; guilty &= guilty - 1)
+        executor_settle_guilty(e, (unsigned) __builtin_ctzll(guilty));
+    return n;
 }
 
 void executor_replace(Executor *e, const ExecutorOptions *options)
@@ -458,7 +584,7 @@ Executor *executor_free(Executor *e)
     sd_event_source_disable_unref(e->timer);
     for (unsigned i = 0; i < EXECUTOR_SLOTS_MAX; i++)
         if (e->slot[i])
-            request_drop(executor_slot_take(e, i, time_since_pick(e->slot[i])));
+            request_drop(executor_slot_take(e, i, time_since_begin(e->slot[i])));
     executor_forget_windows(e);
     free(e);
     return NULL;

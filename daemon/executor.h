@@ -26,9 +26,10 @@ typedef struct ExecutorOps {
     void (*round)(Executor *e, void *userdata);
     /* Is there anything to do but wait for the executor? */
     bool (*has_work)(const Executor *e, void *userdata);
-    /* The process is gone. The requests that it had in hand are to be ended with
-     * executor_fail_running(). */
+    /* The process is gone. What it had in hand is to be settled with executor_settle(). */
     void (*ended)(Executor *e, ExecutorEnd end, void *userdata);
+    /* A request of @client ran into the time limit, or took executors down: it was answered. */
+    void (*fault)(Executor *e, Client *client, void *userdata);
 } ExecutorOps;
 
 /*
@@ -77,18 +78,22 @@ void executor_end_batch(Executor *e);
 void executor_flush(Executor *e);
 
 /*
- * executor_fail_running() - end all that runs on a process that is gone
- * @error: VGPU_ERROR_*, for those that did not run too long
- * @cuda_result: a CUresult, with VGPU_ERROR_CUDA_ERROR
+ * executor_settle() - say what becomes of all that a process that is gone had in hand
+ *
+ * What ran too long ends with TIMEOUT. What was computed when several processes died by themselves,
+ * one after the other, ends with CUDA_ERROR, and so does what was begun and cannot be computed
+ * twice. All else goes back to where it stood in its queue, and nobody notices: a VM does not pay
+ * for a neighbour. Returns how many went back.
  */
-void executor_fail_running(Executor *e, uint32_t error, uint32_t cuda_result);
+unsigned executor_settle(Executor *e);
 
 /*
  * executor_set_time_limit() - how long a request may run
  * @usec: UINT64_MAX: for ever. Holds for what runs already, too
  *
  * A request that runs longer ends with TIMEOUT, and its process with it: a computation
- * cannot be stopped in another way.
+ * cannot be stopped in another way. The time begins with the execution of the request, not while
+ * it waits in the process for others. It is kept within a tenth of itself.
  */
 void executor_set_time_limit(Executor *e, uint64_t usec);
 

@@ -83,6 +83,11 @@ void fair_correct(FairAccount *a, uint64_t charged, uint64_t usec)
     set_used(a, a->used + virtual_time(a, usec) - charged);
 }
 
+void fair_refund(FairAccount *a, uint64_t charged)
+{
+    set_used(a, a->used - charged);
+}
+
 void fair_idle(FairLevel *level)
 {
     level->now = level->latest;

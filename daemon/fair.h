@@ -89,6 +89,10 @@ uint64_t fair_charge(FairAccount *a, FairLevel *level, uint64_t tag, const FairE
  */
 void fair_correct(FairAccount *a, uint64_t charged, uint64_t usec);
 
+/* fair_refund() - a request that was charged @charged has taken nothing, and will be picked again
+ */
+void fair_refund(FairAccount *a, uint64_t charged);
+
 /* fair_idle() - nothing waits and nothing runs: what was used without a rival is not owed */
 void fair_idle(FairLevel *level);
 

@@ -67,3 +67,10 @@ void heap_remove(HeapNode **heap, HeapNode *n)
     while (parent && settle(parent))
         parent = parent->parent;
 }
+
+HeapNode *heap_second(const HeapNode *n)
+{
+    if (!n->left || !n->right)
+        return n->left ? n->left : n->right;
+    return is_before(n->left, n->right) ? n->left : n->right;
+}

@@ -29,4 +29,7 @@ void heap_insert(HeapNode **heap, HeapNode *n);
 /* heap_remove() - @n is in this heap */
 void heap_remove(HeapNode **heap, HeapNode *n);
 
+/* heap_second() - the one that is next after the first, @n; NULL when there is none */
+HeapNode *heap_second(const HeapNode *n);
+
 #endif

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "container-of.h"
 #include "log.h"
+#include "vm-quarantine.h"
 
 /* Descriptors that are not connections: executors, bus, loop, log. */
 #define RESERVED_FDS 128
@@ -28,6 +30,7 @@ struct Manager {
     VMRegistry vms;
     RingSources rings;
     Peers peers;
+    VMQuarantine quarantine;
 
     sd_event_source *listen;
     sd_event_source *accept_pause;
@@ -267,6 +270,15 @@ static void manager_on_round(Pool *p, void *userdata)
     ring_sources_run(&m->rings);
 }
 
+static void manager_on_fault(Pool *p, Client *client, void *userdata)
+{
+    Manager *m = userdata;
+
+    (void) p;
+
+    vm_quarantine_fault(&m->quarantine, CONTAINER_OF(client, VM, client));
+}
+
 static bool manager_has_work(const Pool *p, void *userdata)
 {
     const Manager *m = userdata;
@@ -303,8 +315,12 @@ int manager_new(const Config *config, const char *config_path, const char *execu
         .executor_path = executor_path,
         .round = manager_on_round,
         .has_work = manager_has_work,
+        .fault = manager_on_fault,
         .userdata = m,
     };
+    r = vm_quarantine_init(&m->quarantine, m->event, &m->vms, &m->config);
+    if (r < 0)
+        return r;
     r = ring_sources_init(&m->rings, m->event, &m->pools, &m->config);
     if (r >= 0)
         r = peers_init(&m->peers, m->event, &m->pools, &m->vms, &m->rings, &m->config);
@@ -331,6 +347,7 @@ Manager *manager_free(Manager *m)
     pools_clear(&m->pools);
     ring_sources_clear(&m->rings);
     peers_forget(&m->peers);
+    vm_quarantine_clear(&m->quarantine);
     vm_registry_clear(&m->vms);
     sd_event_source_disable_unref(m->listen);
     sd_event_source_disable_unref(m->accept_pause);

@@ -3,13 +3,21 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cleanup.h"
 #include "clock.h"
+#include "request-cost.h"
 
 /* Limits are seconds: a timer that is this much late does no harm, and coincides with others. */
 #define QUEUE_TIMER_ACCURACY_USEC UINT64_C(250000)
+
+/* Defaults of RequestCostMax=: on either backend some seconds. */
+#define COST_MAX_CPU UINT64_C(70000000000)
+#define COST_MAX_CUDA UINT64_C(20000000000000)
 
 #define pool_changed(p, ...) pool_properties_changed((p), (const char *const[]){__VA_ARGS__, NULL})
 
@@ -42,9 +50,38 @@ static void pool_count_wait(Pool *p, Request *r, uint64_t now)
     histogram_add(&r->client->statistics.wait, wait);
 }
 
-/* Without memory it is as if there had been no room for the request. */
-static void pool_start(Executor *e, Request *r)
+/* The most that a request may cost on this executor. */
+static uint64_t pool_cost_max(const Pool *p, const Executor *e)
 {
+    const VGPUDeviceInfo *device = executor_device(e);
+
+    if (p->config.request_cost_max > 0)
+        return p->config.request_cost_max;
+    return strcmp(device->backend, "cpu") == 0 ? COST_MAX_CPU : COST_MAX_CUDA;
+}
+
+/* Returns whether the request costs too much, and was answered. */
+static bool pool_refuse(const Pool *p, const Executor *e, Request *r)
+{
+    uint64_t cost = r->window ? request_cost(request_submission(r)) : 0, max = pool_cost_max(p, e);
+    char reason[160];
+
+    if (cost <= max)
+        return false;
+
+    snprintf(reason, sizeof(reason),
+             "it costs %" PRIu64 " million operations, and RequestCostMax= of pool %c is %" PRIu64,
+             cost / 1000000, p->name, max / 1000000);
+    sched_request_complete(&r->sched, 0);
+    request_refuse(r, reason);
+    return true;
+}
+
+/* Without memory it is as if there had been no room for the request. */
+static void pool_start(const Pool *p, Executor *e, Request *r)
+{
+    if (pool_refuse(p, e, r))
+        return;
     if (executor_start(e, r) == 0)
         return;
 
@@ -64,7 +101,7 @@ void pool_dispatch(Pool *p)
 
         pool_count_wait(p, r, now);
         client_has_room(r->client);
-        pool_start(e, r);
+        pool_start(p, e, r);
     }
     pool_offer_room(p);
 }
@@ -280,16 +317,37 @@ static bool pool_has_ready_executor(const Pool *p)
     return false;
 }
 
-/* An executor that was at work takes down what it had in hand; the queue waits
- * for the next one. One that cannot even start would let the queue wait for
- * ever, so that fails too. */
+static void pool_settle(Pool *p, Executor *e)
+{
+    LogContext context = {.pool = p->name};
+    unsigned n = executor_settle(e);
+
+    if (n == 0)
+        return;
+    log_context(LOG_INFO, &context, "pool %c: %u requests that the executor had go to the next one",
+                p->name, n);
+    pool_arm_queue_timer(p);
+}
+
+static void pool_on_fault(Executor *e, Client *client, void *userdata)
+{
+    Pool *p = userdata;
+
+    (void) e;
+
+    if (p->context->fault)
+        p->context->fault(p, client, p->context->userdata);
+}
+
+/* What the executor had in hand goes back to the queue, unless that is to blame, and waits for the
+ * next one. Where none can start here, the queue would wait for ever, so it fails. */
 static void pool_on_ended(Executor *e, ExecutorEnd end, void *userdata)
 {
     Pool *p = userdata;
 
     pool_changed(p, "ExecutorState", "ExecutorPID", "ExecutorRestarts");
-    executor_fail_running(e, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_LAUNCH_FAILED);
-    if (end == EXECUTOR_END_START && !pool_has_ready_executor(p)) {
+    pool_settle(p, e);
+    if (end == EXECUTOR_END_UNABLE && !pool_has_ready_executor(p)) {
         p->unavailable = true;
         pool_fail_queued(p, UINT64_MAX, VGPU_ERROR_CUDA_ERROR, VGPU_CUDA_RESULT_NO_DEVICE);
     }
@@ -300,6 +358,7 @@ static const ExecutorOps pool_executor_ops = {
     .round = pool_on_round,
     .has_work = pool_has_work,
     .ended = pool_on_ended,
+    .fault = pool_on_fault,
 };
 
 /* ---- The pool ------------------------------------------------------------------------------ */

@@ -135,7 +135,7 @@ static void request_count_end(const Request *r, const Outcome *outcome)
     statistics_count_end(&request_queue(r)->statistics, outcome, bytes_out);
 }
 
-static void request_log_failure(const Request *r, uint32_t error)
+static void request_log_failure(const Request *r, uint32_t error, const char *reason)
 {
     LogContext context = r->client->log;
 
@@ -146,7 +146,8 @@ static void request_log_failure(const Request *r, uint32_t error)
     context.has_request_id = true;
     context.request_id = r->id;
     context.error = error;
-    log_context(LOG_WARNING, &context, "request %u failed: %s", r->id, vgpu_error_to_string(error));
+    log_context(LOG_WARNING, &context, "request %u failed: %s%s%s", r->id,
+                vgpu_error_to_string(error), reason ? ": " : "", reason ? reason : "");
 }
 
 void request_end(Request *r, const Outcome *outcome)
@@ -158,7 +159,7 @@ void request_end(Request *r, const Outcome *outcome)
     assert(outcome->dropped || r->window || outcome->response);
 
     if (!outcome->dropped && outcome->status != VGPU_ERROR_NONE)
-        request_log_failure(r, outcome->status);
+        request_log_failure(r, outcome->status, outcome->reason);
     request_count_end(r, outcome);
     request_leave_source(r);
     if (source)
@@ -170,7 +171,8 @@ void request_end(Request *r, const Outcome *outcome)
         client->idle(client);
 }
 
-void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
+static void request_end_with_error(Request *r, uint32_t error, uint32_t cuda_result,
+                                   const char *reason)
 {
     struct {
         VGPUResponse header;
@@ -183,6 +185,7 @@ void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
         .status = error,
         .response = &response,
         .response_size = sizeof(response.header),
+        .reason = reason,
     };
 
     if (error == VGPU_ERROR_CUDA_ERROR) {
@@ -192,6 +195,16 @@ void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
         outcome.response_size = sizeof(response);
     }
     request_end(r, &outcome);
+}
+
+void request_fail(Request *r, uint32_t error, uint32_t cuda_result)
+{
+    request_end_with_error(r, error, cuda_result, NULL);
+}
+
+void request_refuse(Request *r, const char *reason)
+{
+    request_end_with_error(r, VGPU_ERROR_INVALID_REQUEST, 0, reason);
 }
 
 void request_drop(Request *r)
@@ -226,11 +239,33 @@ void request_stop(const Request *r, uint64_t usec)
     time_window_add(&r->client->execution, usec < now ? now - usec : 0, now);
 }
 
+void request_put_back(Request *r)
+{
+    r->began_usec = 0;
+    sched_request_put_back(&r->sched);
+}
+
+bool request_is_wanted(const Request *r)
+{
+    return r->source && !r->source->stopped;
+}
+
+/* Requests by register have their operands with them. */
+bool request_is_repeatable(const Request *r)
+{
+    bool repeatable = true;
+
+    if (r->window)
+        (void) vgpu_submission_check(request_submission(r), r->window->size, &repeatable);
+    return repeatable;
+}
+
 /* ---- Sources ------------------------------------------------------------------------- */
 
 void request_source_init(RequestSource *source, const RequestOps *ops)
 {
     source->ops = ops;
+    source->stopped = false;
     TAILQ_INIT(&source->requests);
 }
 
@@ -238,6 +273,7 @@ void request_source_drop_queued(RequestSource *source)
 {
     Request *r = TAILQ_FIRST(&source->requests);
 
+    source->stopped = true;
     while (r) {
         Request *next = TAILQ_NEXT(r, source_link);
 

@@ -28,6 +28,7 @@ typedef struct Outcome {
     uint64_t value;         /* of an entry: the result of DOT, SUM, MIN and MAX */
     const void *response;   /* of a message: what passed vgpu_response_check() */
     uint32_t response_size; /* of a message, in bytes */
+    const char *reason;     /* for the log, where the status does not say it; or NULL */
     bool dropped;           /* nobody is to be answered; the rest does not matter */
 } Outcome;
 
@@ -43,6 +44,7 @@ typedef struct RequestOps {
 struct RequestSource {
     const RequestOps *ops;
     RequestList requests; /* queued and running */
+    bool stopped;         /* nothing of it is to be begun any more */
 };
 
 /* Memory for requests that come and go by the million, all of one size. All zero: empty. */
@@ -71,8 +73,10 @@ struct Request {
     Window *window;                    /* of an entry: a reference; of a message: NULL */
     RequestCache *cache;               /* where its memory goes; NULL: back to malloc() */
     uint32_t id;                       /* of a message: the guest's tag; of an entry: its index */
-    bool timed_out;                    /* of an entry: its executor is being killed for that */
-    uint64_t bytes_in;                 /* what it reads, and for an entry what it writes */
+    bool timed_out;                    /* its executor is being killed for that */
+    unsigned deaths;                   /* executors that ended while they computed it */
+    uint64_t began_usec; /* when its execution began (CLOCK_MONOTONIC); 0: not yet, or not known */
+    uint64_t bytes_in;   /* what it reads, and for an entry what it writes */
     uint64_t bytes_out;
     uint32_t size;
     /* A VGPURequest that passed vgpu_request_check(), or a VGPUSubmission that passed
@@ -133,13 +137,29 @@ void request_end(Request *r, const Outcome *outcome);
  */
 void request_fail(Request *r, uint32_t error, uint32_t cuda_result);
 
+/* request_refuse() - the same with INVALID_REQUEST; @reason is for the log, which has no other */
+void request_refuse(Request *r, const char *reason);
+
 /* request_drop() - the same, and nobody is answered */
 void request_drop(Request *r);
+
+/*
+ * request_put_back() - a running request is to run again: queue it where it stood
+ *
+ * For one whose executor is gone. @r has not been computed, or request_is_repeatable().
+ */
+void request_put_back(Request *r);
+
+/* request_is_wanted() - does anybody wait for the answer of a request that runs? */
+bool request_is_wanted(const Request *r);
+
+/* request_is_repeatable() - may it be computed twice, with the same outcome as once? */
+bool request_is_repeatable(const Request *r);
 
 /* request_source_init() - @ops must outlive the source and its requests */
 void request_source_init(RequestSource *source, const RequestOps *ops);
 
-/* request_source_drop_queued() - drop what no executor has begun */
+/* request_source_drop_queued() - drop what no executor has; nothing is queued any more */
 void request_source_drop_queued(RequestSource *source);
 
 /* request_source_end() - drop what is queued; nobody hears any more of what runs */

@@ -21,6 +21,7 @@ void sched_client_init(SchedClient *c, unsigned limit)
 {
     *c = (SchedClient){.limit = limit, .account.weight = VM_WEIGHT_DEFAULT};
     TAILQ_INIT(&c->queued);
+    TAILQ_INIT(&c->running);
 }
 
 /* ---- A level by arrival ---------------------------------------------------------------- */
@@ -149,6 +150,30 @@ static void fair_complete(SchedRequest *r, uint64_t usec)
         fair_idle(level);
 }
 
+/* As fair_complete(), for a request that is to be picked again. */
+static void fair_undo(SchedRequest *r)
+{
+    if (r->charged > 0) {
+        fair_refund(&r->client->account, r->charged);
+        fair_update(r->client);
+    }
+    r->charged = 0;
+    fair_level(r)->n_running--;
+}
+
+/* To be called for what came back into a level: it may stand before what its client has there. */
+static void fair_put_first(SchedRequest *r)
+{
+    SchedRequest *was_first = following(r);
+
+    if (r->scheduler->policy != SCHED_FAIR || !is_first_of_client(r))
+        return;
+    if (was_first)
+        fair_remove(was_first);
+    fair_insert(r, was_first ? fair_next(&r->client->account, fair_level(r))
+                             : fair_begin(&r->client->account, fair_level(r)));
+}
+
 void scheduler_set_policy(Scheduler *s, SchedPolicy policy)
 {
     SchedRequest *r;
@@ -209,14 +234,89 @@ static void unqueue(SchedRequest *r)
         fair_insert(next, fair_next(&r->client->account, fair_level(next)));
 }
 
+/* ---- Places ------------------------------------------------------------------------------- */
+
+/* The most that may run at this priority and those below it together. */
+static unsigned places_up_to(const Scheduler *s, unsigned priority)
+{
+    unsigned kept = VGPU_PRIORITY_HIGH - priority;
+
+    return s->max_running > kept ? s->max_running - kept : 1;
+}
+
+static bool level_has_place(const Scheduler *s, unsigned priority)
+{
+    unsigned n = 0;
+
+    for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++) {
+        n += s->fair[p].n_running;
+        if (p >= priority && n >= places_up_to(s, p))
+            return false;
+    }
+    return true;
+}
+
+/* Only of one that has as many running altogether it matters where. */
+static bool client_has_place(const Scheduler *s, const SchedClient *c)
+{
+    unsigned places = s->max_running > 1 ? s->max_running - 1 : 1, n = 0;
+    const SchedRequest *r;
+
+    if (c->n_running < places)
+        return true;
+    TAILQ_FOREACH(r, &c->running, client_link)
+    {
+        n += r->scheduler == s;
+    }
+    return n < places;
+}
+
+/* The oldest at a priority for which there is a place, or NULL. Where a place is free, only one
+ * client can have all that it may take, so only what that one has is passed by. */
+static SchedRequest *level_first(const Scheduler *s, unsigned priority)
+{
+    SchedRequest *r = TAILQ_FIRST(&s->level[priority]);
+
+    if (!r || !level_has_place(s, priority))
+        return NULL;
+    if (r->client->n_queued == scheduler_queued(s) && !client_has_place(s, r->client))
+        return NULL;
+    while (r && !client_has_place(s, r->client))
+        r = TAILQ_NEXT(r, level_link);
+    return r;
+}
+
+/* The same by shares: a client is in the heap once, so what comes after it is below it. */
+static SchedRequest *level_least(const Scheduler *s, unsigned priority)
+{
+    HeapNode *n = s->fair[priority].waiting;
+
+    return client_has_place(s, request_of_node(n)->client) ? request_of_node(n)
+                                                           : request_of_node(heap_second(n));
+}
+
+static void client_take_place(SchedClient *c, SchedRequest *r)
+{
+    TAILQ_INSERT_TAIL(&c->running, r, client_link);
+    c->n_running++;
+}
+
+static void client_leave_place(SchedClient *c, SchedRequest *r)
+{
+    TAILQ_REMOVE(&c->running, r, client_link);
+    c->n_running--;
+}
+
 /* ---- Picking ------------------------------------------------------------------------------- */
 
 static bool is_due(const Scheduler *s, unsigned priority, uint64_t now_usec)
 {
-    const SchedRequest *oldest = TAILQ_FIRST(&s->level[priority]);
+    const SchedRequest *oldest;
 
-    return oldest && s->starvation_limit_usec != UINT64_MAX &&
-           now_usec >= oldest->queued_at_usec + s->starvation_limit_usec;
+    if (s->starvation_limit_usec == UINT64_MAX)
+        return false;
+    oldest = level_first(s, priority);
+    return oldest && now_usec >= oldest->queued_at_usec + s->starvation_limit_usec;
 }
 
 /* Of low and medium the one that is due, or if both are, whose turn it is; or -1. */
@@ -230,13 +330,15 @@ static int due_priority(const Scheduler *s, uint64_t now_usec)
     return medium ? VGPU_PRIORITY_MEDIUM : -1;
 }
 
-/* Where to pick from, or -1 when nothing waits. */
+/* Where to pick from, or -1 when nothing waits for which there is a place. */
 static int next_priority(Scheduler *s, uint64_t now_usec)
 {
     int highest = VGPU_PRIORITY_HIGH, next;
 
-    while (highest >= 0 && TAILQ_EMPTY(&s->level[highest]))
+    while (highest >= 0 && !level_first(s, (unsigned) highest))
         highest--;
+    if (highest < 0)
+        return -1;
 
     next = s->overtook ? -1 : due_priority(s, now_usec);
     if (next < 0)
@@ -258,13 +360,13 @@ SchedRequest *scheduler_pick(Scheduler *s, uint64_t now_usec)
     if (priority < 0)
         return NULL;
 
-    r = s->policy == SCHED_FAIR ? request_of_node(s->fair[priority].waiting)
-                                : TAILQ_FIRST(&s->level[priority]);
+    r = s->policy == SCHED_FAIR ? level_least(s, (unsigned) priority)
+                                : level_first(s, (unsigned) priority);
     fair_pick(r);
     unqueue(r);
     r->state = SCHED_RUNNING;
     r->picked_at_usec = now_usec;
-    r->client->n_running++;
+    client_take_place(r->client, r);
     s->n_running++;
     return r;
 }
@@ -273,8 +375,47 @@ void sched_request_complete(SchedRequest *r, uint64_t usec)
 {
     fair_complete(r, usec);
     r->scheduler->n_running--;
-    r->client->n_running--;
+    client_leave_place(r->client, r);
     r->state = SCHED_IDLE;
+}
+
+/* It is among the oldest, so both walks are short. */
+void sched_request_put_back(SchedRequest *r)
+{
+    SchedRequest *after = NULL, *next;
+    SchedClient *c = r->client;
+    Scheduler *s = r->scheduler;
+
+    fair_undo(r);
+    s->n_running--;
+    client_leave_place(c, r);
+    r->state = SCHED_QUEUED;
+
+    TAILQ_FOREACH(next, &c->queued, client_link)
+    {
+        if (next->arrival > r->arrival)
+            break;
+        after = next;
+    }
+    if (after)
+        TAILQ_INSERT_AFTER(&c->queued, after, r, client_link);
+    else
+        TAILQ_INSERT_HEAD(&c->queued, r, client_link);
+    c->n_queued++;
+    s->depth[r->priority]++;
+    r->held = true;
+    if (c->held)
+        return;
+
+    after = NULL;
+    TAILQ_FOREACH(next, &s->level[r->priority], level_link)
+    {
+        if (next->arrival > r->arrival)
+            break;
+        after = next;
+    }
+    level_insert(r, after);
+    fair_put_first(r);
 }
 
 void sched_request_remove(SchedRequest *r)

@@ -9,30 +9,40 @@
  * by arrival (SCHED_FIFO), or clients share the device's time by weight, and only inside
  * a client it is by arrival (SCHED_FAIR; fair.h states the bound).
  *
+ * Places: nobody has all of them. With D for max_running, requests of low priority take at most
+ * D - 2 places, those of low and medium together at most D - 1, and those of one client at
+ * most D - 1; where that would be none, it is one. So from D = 3 on a high request finds a place
+ * free whatever those below it do, and a medium one where no other medium one runs. With D = 2
+ * the two lower priorities share one place. With D = 1 there is nothing to divide.
+ *
  * Ageing: a priority is due while the oldest request that may be picked there was queued
  * starvation_limit_usec ago or earlier. One that is due overtakes those above it, but
  * never at two picks in a row, and where two are due they take turns. So:
  *
- * - Of any 2 b picks in a row through which a priority is due, it gets at least one; b is 2
- *   if low and medium are both due in the course of them, and else 1.
+ * - Of any 2 b picks in a row at which a priority is due and has a place, it gets at least one;
+ *   b is 2 if low and medium are both due in the course of them, and else 1.
  * - Let a request be k-th in its priority's order, the next one being the first, when it
- *   has waited for the limit; let R be the longest that a request is out, and D be
- *   max_running. As each of D places comes free within R, it is picked at most
- *   ceil(2 b k / D) R later. If fair, k counts those that are picked before it, of which
+ *   has waited for the limit; let R be the longest that a request is out, and P be how many
+ *   places its priority may take. As P places that it may take come free within R, it is picked
+ *   at most ceil(2 b k / P) R later. If fair, k counts those that are picked before it, of which
  *   some may have come later.
  * - A request that is k-th at the highest waiting priority is picked with the 2 k-th pick
- *   at the latest, where it would have been the k-th.
+ *   at the latest that finds a place for it, where it would have been the k-th.
+ * - While a client has all the places that one client may take, its requests are as if not there:
+ *   they are not due, and are not counted in k.
  *
  * Time for which a client or the scheduler was held counts as waiting.
  *
  * Cost: push, pick, complete and remove are O(1) in the number of clients and of requests;
  * if fair, O(log n) in the n clients that wait at the priority. A client that has requests at
- * several priorities or schedulers at once pays for the search among its own as well. A
- * change of priority or pool, and the end of a hold, is O(k + m) for the client's own k queued
- * requests and the m requests at the target that arrived after the oldest of them, both
- * bounded by the pool's queue limit; and O(log n) more if fair. A change of policy looks at
- * all that is queued, and is O(n log n) beside that. One list for a priority in arrival order is
- * what makes the frequent operations O(1).
+ * several priorities or schedulers at once pays for the search among its own as well. While a
+ * client has all the places that it may take, a pick also counts what it has running, and passes
+ * by what it has at the head of the queue, unless nobody else waits. A request that is put back
+ * passes by what arrived before it. A change of priority or pool, and the end of a hold, is O(k +
+ * m) for the client's own k queued requests and the m requests at the target that arrived after the
+ * oldest of them, both bounded by the pool's queue limit; and O(log n) more if fair. A change of
+ * policy looks at all that is queued, and is O(n log n) beside that. One list for a priority in
+ * arrival order is what makes the frequent operations O(1).
  */
 #ifndef VGPU_SCHEDULER_H
 #define VGPU_SCHEDULER_H
@@ -63,8 +73,8 @@ typedef enum SchedPolicy {
 
 struct SchedRequest {
     TAILQ_ENTRY(SchedRequest) level_link;
-    TAILQ_ENTRY(SchedRequest) client_link;
-    HeapNode node; /* in its level's FairLevel, where it is next */
+    TAILQ_ENTRY(SchedRequest) client_link; /* in its client's queued, or running */
+    HeapNode node;                         /* in its level's FairLevel, where it is next */
     Scheduler *scheduler;
     SchedClient *client;
     uint64_t arrival;        /* position in the order of all pushes */
@@ -78,7 +88,8 @@ struct SchedRequest {
 };
 
 struct SchedClient {
-    SchedQueue queued; /* by arrival, over all priorities and schedulers */
+    SchedQueue queued;  /* by arrival, over all priorities and schedulers */
+    SchedQueue running; /* over all of them, in any order */
     FairAccount account;
     unsigned n_queued;
     unsigned n_running;
@@ -95,10 +106,10 @@ struct Scheduler {
     uint64_t starvation_limit_usec; /* at most 2^62; UINT64_MAX: strict priorities */
     bool overtook;                  /* the last pick did, one above it */
     int last_below_high;            /* the last priority below high that was picked from */
-    unsigned n_running;
-    unsigned max_running; /* at least 1 */
-    unsigned limit;       /* the most requests queued at once, over all priorities */
-    bool held;            /* nothing is picked */
+    unsigned n_running;             /* of which at each priority: fair[].n_running */
+    unsigned max_running;           /* at least 1 */
+    unsigned limit;                 /* the most requests queued at once, over all priorities */
+    bool held;                      /* nothing is picked */
     uint64_t *next_arrival;
 };
 
@@ -169,8 +180,7 @@ int scheduler_push(Scheduler *s, SchedClient *c, SchedRequest *r, unsigned prior
 /*
  * scheduler_pick() - take the next request out of the queue
  *
- * Returns it in state SCHED_RUNNING, or NULL when nothing is queued or
- * max_running are out already.
+ * Returns it in state SCHED_RUNNING, or NULL when nothing is queued for which there is a place.
  */
 SchedRequest *scheduler_pick(Scheduler *s, uint64_t now_usec);
 
@@ -179,6 +189,15 @@ SchedRequest *scheduler_pick(Scheduler *s, uint64_t now_usec);
  * @usec: what it took of the device
  */
 void sched_request_complete(SchedRequest *r, uint64_t usec);
+
+/*
+ * sched_request_put_back() - queue a running request again, as if it had never been picked
+ *
+ * It stands among what is queued by arrival, so before what came later. The priority, the
+ * scheduler and the time since when it waits are those of before; limits are not looked at. It is
+ * not charged.
+ */
+void sched_request_put_back(SchedRequest *r);
 
 /* sched_request_remove() - take a queued request out, unrun: back to SCHED_IDLE */
 void sched_request_remove(SchedRequest *r);

@@ -33,6 +33,7 @@ static BUS_PROPERTY_GET(get_pool_letter, "s", char, letter, (const char[]){*lett
 static BUS_PROPERTY_GET(get_priority, "s", uint8_t, priority, vgpu_priority_to_string(*priority));
 static BUS_PROPERTY_GET(get_flag, "b", bool, flag, *flag);
 static BUS_PROPERTY_GET(get_share, "d", TimeWindow, w, time_window_share(w, now_usec()));
+static BUS_PROPERTY_GET(get_quarantine_reason, "s", VM, vm, vm_quarantine_reason(vm));
 static BUS_PROPERTY_GET(get_connected, "b", VM, vm, vm->connection != NULL);
 
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -84,6 +85,9 @@ static const sd_bus_vtable vm_vtable[] = {
     CHANGING("DeviceProblem", "s", NULL, device_problem),
     CHANGING("Paused", "b", get_flag, paused),
     CHANGING("Quarantined", "b", get_flag, quarantined),
+    SD_BUS_PROPERTY("QuarantineReason", "s", get_quarantine_reason, 0,
+                    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    CHANGING("QuarantinedUntilUSec", "t", NULL, quarantined_until_usec),
     CHANGING("RingEntries", "u", NULL, ring_entries),
     CHANGING("WindowSize", "t", NULL, window_size),
     SD_BUS_PROPERTY("QueueDepth", "u", NULL, offsetof(VM, client.sched.n_queued), 0),

@@ -132,7 +132,7 @@ static int vm_registry_save(const VMRegistry *registry, const VM *vm)
         .configured = vm->configured,
         .settings = vm->settings,
         .paused = vm->paused,
-        .quarantined = vm->quarantined,
+        .quarantined = vm->quarantined && vm->quarantined_until_usec == 0,
         .claimed = vm->claimed,
         .leader = vm->leader,
         .device_problem = vm->device_problem,
@@ -433,10 +433,10 @@ int vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused)
 
 int vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined)
 {
-    if (vm->quarantined == quarantined)
-        return 0;
+    bool changes = vm->quarantined != quarantined || vm->quarantined_until_usec != 0;
+
     vm_set_quarantined(vm, quarantined);
-    return vm_registry_save(registry, vm);
+    return changes ? vm_registry_save(registry, vm) : 0;
 }
 
 /* ---- The registry --------------------------------------------------------------------------- */

@@ -252,16 +252,45 @@ void vm_set_paused(VM *vm, bool paused)
     vm_tell_watchers(vm);
 }
 
-void vm_set_quarantined(VM *vm, bool quarantined)
+static void vm_change_quarantine(VM *vm, bool quarantined, uint64_t until_usec)
 {
-    if (vm->quarantined == quarantined)
+    bool until_changes = vm->quarantined_until_usec != until_usec;
+
+    if (vm->quarantined == quarantined && !until_changes)
         return;
 
     vm->quarantined = quarantined;
-    vm_changed(vm, "Quarantined");
+    vm->quarantined_until_usec = until_usec;
+    vm_changed(vm, "Quarantined", "QuarantineReason",
+               until_changes ? "QuarantinedUntilUSec" : NULL);
     if (quarantined)
         vm_drop_queued(vm, VGPU_ERROR_VM_QUARANTINED);
     vm_tell_watchers(vm);
+}
+
+void vm_set_quarantined(VM *vm, bool quarantined)
+{
+    vm_change_quarantine(vm, quarantined, 0);
+    if (!quarantined)
+        vm->faults = (FaultRecord){0};
+}
+
+void vm_quarantine_until(VM *vm, uint64_t usec)
+{
+    assert(!vm->quarantined && usec != 0);
+    vm_change_quarantine(vm, true, usec);
+}
+
+void vm_end_quarantine(VM *vm)
+{
+    vm_change_quarantine(vm, false, 0);
+}
+
+const char *vm_quarantine_reason(const VM *vm)
+{
+    if (!vm->quarantined)
+        return "";
+    return vm->quarantined_until_usec == 0 ? "administrator" : "fault-limit";
 }
 
 /* A bucket that holds one second's worth and fills by the clock. */

@@ -18,6 +18,7 @@
 
 #include "client.h"
 #include "connection.h"
+#include "fault-limit.h"
 #include "leader.h"
 #include "pool.h"
 #include "vm-settings.h"
@@ -64,6 +65,8 @@ struct VM {
     VMSettings settings;   /* as they are now */
     bool paused;
     bool quarantined;
+    uint64_t quarantined_until_usec; /* CLOCK_REALTIME; 0: by an administrator, or not at all */
+    FaultRecord faults;
 
     Leader leader;          /* the process that connected last, or that SetVMStarted named since */
     char *device_problem;   /* why it was started without its device; NULL: it was not */
@@ -143,8 +146,22 @@ void vm_configure(VM *vm, const VMSettings *configured);
 /* vm_set_paused() - hold its queue, or let it go on: then the caller dispatches the pools */
 void vm_set_paused(VM *vm, bool paused);
 
-/* vm_set_quarantined() - true: all that it has queued fails with VM_QUARANTINED */
+/*
+ * vm_set_quarantined() - an administrator's: refuse what it submits, or accept it again
+ *
+ * All that it has queued fails with VM_QUARANTINED. The end forgets the VM's faults.
+ */
 void vm_set_quarantined(VM *vm, bool quarantined);
+
+/* vm_quarantine_until() - the fault limit's; the VM is not quarantined.
+ * @usec: CLOCK_REALTIME, for those who want to know; UINT64_MAX: for ever */
+void vm_quarantine_until(VM *vm, uint64_t usec);
+
+/* vm_end_quarantine() - the fault limit's time is over */
+void vm_end_quarantine(VM *vm);
+
+/* vm_quarantine_reason() - "", "administrator" or "fault-limit"; static */
+const char *vm_quarantine_reason(const VM *vm);
 
 /* vm_set_ring() - what there is to see of its ring; 0 and 0: there is none */
 void vm_set_ring(VM *vm, uint32_t entries, uint64_t window_size);

@@ -138,6 +138,26 @@ static inline bool vgpu_submission_shape(const VGPUSubmission *s, VGPUShape *ret
 }
 
 /*
+ * vgpu_submission_span() - the bytes from the first to the last of each operand, added up
+ * @s: passed vgpu_submission_check(), and is no NOP
+ *
+ * Strides count. At most three times the window's size.
+ */
+static inline uint64_t vgpu_submission_span(const VGPUSubmission *s)
+{
+    const VGPUOperand *operands[3] = {&s->a, &s->b, &s->c};
+    uint64_t element = vgpu_ring_type_size(s->type), sum = 0;
+    VGPUShape shape;
+
+    if (!vgpu_submission_shape(s, &shape))
+        return 0;
+    for (unsigned i = 0; i < 3; i++)
+        if (i == 0 || (i == 1 && shape.has_b) || (i == 2 && shape.has_c))
+            sum += ((shape.rows[i] - 1) * operands[i]->stride + shape.columns[i]) * element;
+    return sum;
+}
+
+/*
  * vgpu_submission_check() - may this be computed?
  * @s: a copy that nobody else can write
  * @window_size: bytes

@@ -4,9 +4,10 @@
  *
  * A small operation is computed while it is started: every request, which is at most a
  * kilobyte, and whatever takes only some microseconds in a window. To hand that to another
- * thread would cost more than to compute it. A large operation goes to a worker, of which
- * there is one for each priority (workers.h): a matrix product of seconds must not keep the
- * loop from its socket, nor work of a low priority that of a higher one.
+ * thread would cost more than to compute it. Nothing on the loop's thread takes longer than a tenth
+ * of a millisecond. A large operation goes to a worker, of which there is one for each priority
+ * (workers.h): a matrix product of seconds must not keep the loop from its socket, nor work of a
+ * low priority that of a higher one.
  *
  * So the large operations of one priority are computed one after the other, each by one
  * thread (and OpenBLAS's own). More threads would only divide the same memory bandwidth.
@@ -25,22 +26,18 @@
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/sysinfo.h>
-#include <sys/utsname.h>
 #include <unistd.h>
-
-#if defined(__x86_64__) || defined(__i386__)
-#include <cpuid.h>
-#endif
 
 /* With wider intermediate results a sum would be rounded twice, and its bits would differ from
  * a GPU's. On 32-bit x86, build with -msse2 -mfpmath=sse. */
 static_assert(FLT_EVAL_METHOD == 0, "floating-point sums are rounded once");
 
-/* The largest operations that are computed while they are started, in elements of a vector
- * and in multiplications of a matrix product. Each takes ten microseconds at most. */
-#define SMALL_VECTOR 8192u
-#define SMALL_MATRIX (64u * 64 * 64)
+/* The largest operations that are computed while they are started: in bytes from the first to the
+ * last of each operand, and in multiplications of a matrix product. Bytes that a stride passes over
+ * count, for what takes longest is a page that nobody has touched yet: some microseconds, at which
+ * computing does a thousand elements. bench/cpu-loop.c holds it to a tenth of a millisecond. */
+#define SMALL_BYTES (64u << 10)
+#define SMALL_MATRIX (48u * 48 * 48)
 
 #define NICE_STEP 5
 
@@ -52,8 +49,12 @@ typedef struct CpuSlot {
 
 struct Backend {
     const CpuKernels *kernels;
-    Blas blas;
+    Blas blas; /* the workers wait for it; the loop does without */
+    bool blas_is_wanted;
     bool blas_is_tried;
+    pthread_mutex_t blas_lock;
+    pthread_cond_t blas_tried;
+    Worker helper; /* loads it */
     Done done;
     Worker workers[VGPU_N_PRIORITIES];
     unsigned n_slots;
@@ -101,29 +102,6 @@ static void cpu_add(const VectorAdd *add, unsigned char *c)
     }
 }
 
-/* Asks the processor itself, since a sandbox may hide /proc/cpuinfo. */
-static void cpu_name(char *ret, size_t size)
-{
-    struct utsname u;
-
-#if defined(__x86_64__) || defined(__i386__)
-    unsigned brand[12];
-    const char *name;
-
-    if ((unsigned) __get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
-        for (unsigned i = 0; i < 3; i++)
-            __get_cpuid(0x80000002u + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2],
-                        &brand[4 * i + 3]);
-        name = (const char *) brand;
-        name += strspn(name, " ");
-        snprintf(ret, size, "%.*s", (int) ((const char *) (brand + 12) - name), name);
-        return;
-    }
-#endif
-
-    snprintf(ret, size, "%.63s", uname(&u) == 0 ? u.machine : "CPU");
-}
-
 /* ---- In a window -------------------------------------------------------------- */
 
 /* The addresses of the operands */
@@ -132,12 +110,19 @@ typedef struct Operands {
     unsigned char *c;
 } Operands;
 
+/* Those that the operation does not have are NULL: nobody has checked their offsets. */
 static Operands operands_of(const Operation *op)
 {
     const VGPUSubmission *s = &op->submission;
     unsigned char *memory = op->window->memory;
+    VGPUShape shape = {0};
 
-    return (Operands){memory + s->a.offset, memory + s->b.offset, memory + s->c.offset};
+    (void) vgpu_submission_shape(s, &shape);
+    return (Operands){
+        .a = memory + s->a.offset,
+        .b = shape.has_b ? memory + s->b.offset : NULL,
+        .c = shape.has_c ? memory + s->c.offset : NULL,
+    };
 }
 
 static void cpu_map(CpuMap *map, const Operation *op)
@@ -158,28 +143,53 @@ static uint64_t cpu_reduce(CpuReduce *reduce, const Operation *op)
     reduction_begin(&reduction, s->opcode, s->type);
     for (uint64_t i = 0; i < s->count; i += CPU_PART) {
         uint64_t n = s->count - i < CPU_PART ? s->count - i : CPU_PART;
+        const unsigned char *b = o.b ? o.b + i * s->b.stride * element : NULL;
         Partial partial;
 
-        reduce(o.a + i * s->a.stride * element, s->a.stride, o.b + i * s->b.stride * element,
-               s->b.stride, n, &partial);
+        reduce(o.a + i * s->a.stride * element, s->a.stride, b, s->b.stride, n, &partial);
         reduction_add(&reduction, &partial);
     }
 
     return reduction_end(&reduction);
 }
 
-static void cpu_matmul(const Backend *b, const Operation *op)
+/* It passed the check, so no span is larger than the window, nor overflows. */
+static bool is_small(const Operation *op)
+{
+    const VGPUSubmission *s = &op->submission;
+    uint64_t products, span;
+
+    if (!op->window)
+        return true;
+    span = vgpu_submission_span(s);
+    if (s->opcode != VGPU_OP_RING_MATMUL)
+        return span <= SMALL_BYTES;
+    return span <= SMALL_BYTES &&
+           !__builtin_mul_overflow((uint64_t) s->n * s->k, s->count, &products) &&
+           products <= SMALL_MATRIX;
+}
+
+static const Blas *cpu_wait_for_blas(Backend *b)
+{
+    pthread_mutex_lock(&b->blas_lock);
+    while (!b->blas_is_tried)
+        pthread_cond_wait(&b->blas_tried, &b->blas_lock);
+    pthread_mutex_unlock(&b->blas_lock);
+    return &b->blas;
+}
+
+static void cpu_matmul(Backend *b, const Operation *op)
 {
     const VGPUSubmission *s = &op->submission;
     Operands o = operands_of(op);
 
-    if (!blas_matmul(&b->blas, s->type, o.a, s->a.stride, o.b, s->b.stride, o.c, s->c.stride,
-                     s->count, s->n, s->k))
+    if (is_small(op) || !blas_matmul(cpu_wait_for_blas(b), s->type, o.a, s->a.stride, o.b,
+                                     s->b.stride, o.c, s->c.stride, s->count, s->n, s->k))
         b->kernels->matmul[s->type](o.a, s->a.stride, o.b, s->b.stride, o.c, s->c.stride, s->count,
                                     s->n, s->k);
 }
 
-static uint64_t cpu_compute_in_window(const Backend *b, const Operation *op)
+static uint64_t cpu_compute_in_window(Backend *b, const Operation *op)
 {
     const CpuKernels *k = b->kernels;
     uint32_t type = op->submission.type;
@@ -212,6 +222,7 @@ static Completion cpu_compute(Backend *b, unsigned slot, const Operation *op)
     Completion completion = {.slot = slot};
     uint64_t start = now_nsec();
 
+    operation_begins(op, start / NSEC_PER_USEC);
     if (op->window) {
         completion.result = cpu_compute_in_window(b, op);
     } else {
@@ -231,19 +242,6 @@ static void cpu_work(void *data, unsigned slot)
     done_add(&b->done, UINT64_C(1) << slot);
 }
 
-static bool is_small(const Operation *op)
-{
-    const VGPUSubmission *s = &op->submission;
-    uint64_t products;
-
-    if (!op->window)
-        return true;
-    if (s->opcode != VGPU_OP_RING_MATMUL)
-        return s->count <= SMALL_VECTOR;
-    return !__builtin_mul_overflow((uint64_t) s->n * s->k, s->count, &products) &&
-           products <= SMALL_MATRIX;
-}
-
 static bool cpu_start(Backend *b, unsigned slot, const Operation *op, Completion *ret)
 {
     assert(slot < b->n_slots);
@@ -258,15 +256,32 @@ static bool cpu_start(Backend *b, unsigned slot, const Operation *op, Completion
     return false;
 }
 
+/* On a thread of its own: loading takes milliseconds. The threads that OpenBLAS makes meanwhile
+ * inherit that thread's nice value, which is the process's. */
+static void cpu_load_blas(void *data, unsigned unused)
+{
+    Backend *b = data;
+    Blas blas;
+
+    (void) unused;
+
+    blas_open(&blas);
+    pthread_mutex_lock(&b->blas_lock);
+    b->blas = blas;
+    b->blas_is_tried = true;
+    pthread_cond_broadcast(&b->blas_tried);
+    pthread_mutex_unlock(&b->blas_lock);
+}
+
 /* OpenBLAS costs memory and threads. So it is loaded with the first window: without one there
  * is nothing that needs it. */
 static void cpu_window_add(Backend *b, MappedWindow *window)
 {
     (void) window;
 
-    if (!b->blas_is_tried)
-        blas_open(&b->blas);
-    b->blas_is_tried = true;
+    if (!b->blas_is_wanted)
+        worker_push(&b->helper, 0);
+    b->blas_is_wanted = true;
 }
 
 static void cpu_window_remove(Backend *b, MappedWindow *window)
@@ -285,6 +300,9 @@ static Backend *cpu_close(Backend *b)
 
     for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++)
         worker_stop(&b->workers[p]);
+    worker_stop(&b->helper);
+    pthread_cond_destroy(&b->blas_tried);
+    pthread_mutex_destroy(&b->blas_lock);
     blas_close(&b->blas);
     cleanup_close(&b->done.event_fd);
     free(b);
@@ -299,6 +317,7 @@ static void cpu_closep(Backend **b)
 static int cpu_open(const BackendOptions *options, Backend **ret, char *reason)
 {
     CLEANUP(cpu_closep) Backend *b = calloc(1, sizeof(*b) + options->n_slots * sizeof(CpuSlot));
+    int r;
 
     if (!b) {
         snprintf(reason, BACKEND_REASON_MAX, "out of memory");
@@ -307,42 +326,39 @@ static int cpu_open(const BackendOptions *options, Backend **ret, char *reason)
 
     b->n_slots = options->n_slots;
     b->kernels = cpu_kernels_best();
+    pthread_mutex_init(&b->blas_lock, NULL);
+    pthread_cond_init(&b->blas_tried, NULL);
     b->done.event_fd = eventfd(0, EFD_CLOEXEC);
     if (b->done.event_fd < 0) {
-        int r = -errno;
-
+        r = -errno;
         snprintf(reason, BACKEND_REASON_MAX, "eventfd: %s", strerror(-r));
         return r;
     }
-    for (int p = 0; p < VGPU_N_PRIORITIES; p++) {
-        int r = worker_start(&b->workers[p], (VGPU_PRIORITY_HIGH - p) * NICE_STEP, cpu_work, b);
-
-        if (r < 0) {
-            snprintf(reason, BACKEND_REASON_MAX, "thread: %s", strerror(-r));
-            return r;
-        }
+    r = worker_start(&b->helper, 0, cpu_load_blas, b);
+    for (int p = 0; r == 0 && p < VGPU_N_PRIORITIES; p++)
+        r = worker_start(&b->workers[p], (VGPU_PRIORITY_HIGH - p) * NICE_STEP, cpu_work, b);
+    if (r < 0) {
+        snprintf(reason, BACKEND_REASON_MAX, "thread: %s", strerror(-r));
+        return r;
     }
 
     *ret = TAKE_PTR(b);
     return 0;
 }
 
+/* The same on every host: which processor and how much memory that has is no guest's business. The
+ * device computes one operation of a priority at a time, in the memory that the guest gives it. */
 static uint32_t cpu_device_info(Backend *b, VGPUDeviceInfo *ret)
 {
-    VGPUDeviceInfo info = {.backend = "cpu"};
-    long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    struct sysinfo memory;
-
     (void) b;
 
-    cpu_name(info.name, sizeof(info.name));
-    info.multiprocessors = n_cpus > 0 ? (uint32_t) n_cpus : 1;
-    if (sysinfo(&memory) == 0) {
-        info.memory_total = (uint64_t) memory.totalram * memory.mem_unit;
-        info.memory_free = (uint64_t) memory.freeram * memory.mem_unit;
-    }
-
-    *ret = info;
+    *ret = (VGPUDeviceInfo){
+        .backend = "cpu",
+        .name = "CPU",
+        .multiprocessors = 1,
+        .memory_total = VGPU_WINDOW_SIZE_DEFAULT,
+        .memory_free = VGPU_WINDOW_SIZE_DEFAULT,
+    };
     return 0;
 }
 

@@ -42,6 +42,8 @@ static int cuda_open_streams(Backend *b, char *reason)
         int priority = least + (greatest - least) * p / VGPU_PRIORITY_HIGH;
 
         b->streams[p].priority = priority;
+        TAILQ_INIT(&b->streams[p].line);
+        TAILQ_INIT(&b->streams[p].pipeline_line);
         r = cuda_device_check(
             &b->device,
             d->stream_create_with_priority(&b->streams[p].handle, CU_STREAM_NON_BLOCKING, priority),
@@ -199,6 +201,7 @@ static bool cuda_add(Backend *b, unsigned index, const Operation *op, Completion
     void *params[] = {&va, &vb, &vc, &n, &exec_time_ns};
     CUresult r;
 
+    cuda_line_join(&stream->line, &slot->place, op);
     memcpy(slot->host->a, add->a, size);
     memcpy(slot->host->b, add->b, size);
 
@@ -215,10 +218,15 @@ static bool cuda_add(Backend *b, unsigned index, const Operation *op, Completion
 
 static bool cuda_start(Backend *b, unsigned index, const Operation *op, Completion *ret)
 {
+    bool ended;
+
     assert(index < b->n_slots);
 
     b->slots[index].in_window = op->window != NULL;
-    return op->window ? cuda_compute_start(b, index, op, ret) : cuda_add(b, index, op, ret);
+    ended = op->window ? cuda_compute_start(b, index, op, ret) : cuda_add(b, index, op, ret);
+    if (ended)
+        cuda_line_leave(&b->slots[index].place);
+    return ended;
 }
 
 /* A window is registered with the first operation in it. */
@@ -263,10 +271,12 @@ static unsigned cuda_collect(Backend *b, Completion ret[])
     for (; done != 0; done &= done - 1) {
         unsigned index = (unsigned) __builtin_ctzll(done);
 
-        if (b->slots[index].in_window)
-            n += cuda_compute_collect(b, index, &ret[n]);
-        else
-            ret[n++] = cuda_add_end(b, index);
+        if (b->slots[index].in_window && !cuda_compute_collect(b, index, &ret[n]))
+            continue;
+        if (!b->slots[index].in_window)
+            ret[n] = cuda_add_end(b, index);
+        cuda_line_leave(&b->slots[index].place);
+        n++;
     }
 
     cuda_flush(b); /* jobs that were only being prepared until now */

@@ -9,6 +9,7 @@
 #include "cuda-completion.h"
 #include "cuda-job.h"
 #include "cuda-kernels.h"
+#include "cuda-line.h"
 #include "cuda-pipeline.h"
 #include "workers.h"
 
@@ -30,6 +31,7 @@ typedef struct CudaSlot {
     CUdeviceptr device; /* host, as the device sees it */
     bool in_window;     /* whether the operation is in a window, and so a job */
     CudaJob job;
+    CudaLineEntry place;
 } CudaSlot;
 
 /* What a priority has. */
@@ -38,6 +40,7 @@ typedef struct CudaStream {
     int priority;         /* the driver's number */
     uint64_t unannounced; /* slots with work in it that no callback is behind yet */
     CudaPipeline pipeline;
+    CudaLine line, pipeline_line; /* what is in handle, and in pipeline */
 } CudaStream;
 
 struct Backend {

@@ -34,7 +34,8 @@
 
 #include <assert.h>
 
-/* The most bytes that the operands of a small vector have altogether. */
+/* The most bytes that the operands of a small vector have altogether, with those that strides pass
+ * over. */
 #define SMALL_BYTES (1u << 20)
 /* A step's part of a vector; a kernel works on it for some hundred microseconds. */
 #define STEP_ELEMENTS (1u << 22)
@@ -174,10 +175,9 @@ static uint32_t exec_time_us(Backend *b, CudaJob *job, uint64_t end_nsec)
 static void job_plan_vector(CudaJob *job)
 {
     const VGPUSubmission *s = &job->operation.submission;
-    uint64_t operands = 1u + job->shape.has_b + job->shape.has_c;
 
     job->direct = true;
-    job->single = s->count <= SMALL_BYTES / (operands * vgpu_ring_type_size(s->type));
+    job->single = vgpu_submission_span(s) <= SMALL_BYTES;
     job->n_steps = cuda_divide_up(s->count, STEP_ELEMENTS);
     job->tiles_k = 1;
 }
@@ -250,10 +250,13 @@ static bool cuda_compute_begin(Backend *b, unsigned index, Completion *ret)
 
 bool cuda_compute_start(Backend *b, unsigned index, const Operation *op, Completion *ret)
 {
+    CudaStream *stream = &b->streams[op->priority];
     CudaJob *job = &b->slots[index].job;
     CUresult r;
 
     job_plan(job, op);
+    cuda_line_join(job->single ? &stream->line : &stream->pipeline_line, &b->slots[index].place,
+                   op);
     r = cuda_compute_open(b, job);
     if (r != CUDA_SUCCESS) {
         *ret = (Completion){

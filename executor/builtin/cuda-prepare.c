@@ -2,6 +2,7 @@
 #include "cuda-prepare.h"
 
 #include <assert.h>
+#include <err.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -95,7 +96,7 @@ static void cuda_prepare_window(Backend *b, MappedWindow *window)
     window->cuda_result = (uint32_t) cuda_device_note(&b->device, r);
     window->is_registered = true;
     if (r != CUDA_SUCCESS)
-        fprintf(stderr, "vgpu-executor: window %u: CUDA error %u\n", window->id, (unsigned) r);
+        warnx("window %u: CUDA error %u", window->id, (unsigned) r);
 }
 
 void cuda_prepare_end(Backend *b, unsigned index)

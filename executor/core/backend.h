@@ -13,7 +13,7 @@
 #ifndef VGPU_EXECUTOR_BACKEND_H
 #define VGPU_EXECUTOR_BACKEND_H
 
-#include "executor-protocol.h"
+#include "executor-queue.h"
 #include "mapped-window.h"
 
 /* The most bytes of one operand of a VectorAdd, and so of its result. */
@@ -41,12 +41,20 @@ typedef struct VectorAdd {
 /* What a slot is to do. */
 typedef struct Operation {
     uint32_t priority;    /* VGPU_PRIORITY_* */
+    uint64_t tag;         /* the mediator's */
+    ExecutorBegun *begun; /* where it reads when the operation began */
     MappedWindow *window; /* where the operands lie; NULL when they came with the request */
     union {
         VectorAdd add;             /* without a window */
         VGPUSubmission submission; /* in one; passed vgpu_submission_check(), and is no NOP */
     };
 } Operation;
+
+/* operation_begins() - tell the mediator: it began at @usec (EXECUTOR_BEGUN_*, or now_usec()) */
+static inline void operation_begins(const Operation *op, uint64_t usec)
+{
+    executor_begun_write(op->begun, op->tag, usec);
+}
 
 /* How it ended. */
 typedef struct Completion {
@@ -114,7 +122,8 @@ typedef struct BackendOps {
      * @ret: filled when the operation has finished (or failed) already
      *
      * Returns true when it has finished and @ret says how, false when collect()
-     * will say so later, after the next flush().
+     * will say so later, after the next flush(). Calls operation_begins() now, and again when
+     * what was before it on the device has ended.
      */
     bool (*start)(Backend *backend, unsigned slot, const Operation *operation, Completion *ret);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "link.h"
 
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 static int link_refuse(int fd, const char *what)
 {
-    fprintf(stderr, "vgpu-executor: descriptor %d is no %s\n", fd, what);
+    warnx("descriptor %d is no %s", fd, what);
     return -EINVAL;
 }
 
@@ -36,7 +37,7 @@ static int link_map_memory(int fd, ExecutorMemory **ret)
     if (memory == MAP_FAILED) {
         int r = -errno;
 
-        fprintf(stderr, "vgpu-executor: memory for the queues: %s\n", strerror(-r));
+        warnx("memory for the queues: %s", strerror(-r));
         return r;
     }
     *ret = memory;

@@ -10,6 +10,7 @@
 #include "busy-poll.h"
 #include "parse.h"
 
+#include <err.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -37,6 +38,7 @@ static void print_help(void)
         "  --backend=NAME    auto (default): cuda where it runs, else cpu; cuda; cpu\n"
         "  --device=N        CUDA device ordinal (default 0)\n"
         "  --slots=N         requests in flight, 1 to 64 (default 4)\n"
+        "  --pool=LETTER     the pool it computes for, which its messages name\n"
         "  --kernels=FILE    CUDA kernels (fatbin, cubin or PTX) instead of the built-in ones\n"
         "  --help            print this\n"
         "  --version         print the version\n"
@@ -50,9 +52,22 @@ static int parse_number(const char *name, uint32_t min, uint32_t max, uint32_t *
     int r = parse_u32(optarg, min, max, ret);
 
     if (r < 0)
-        fprintf(stderr, "vgpu-executor: --%s=%s is not a number from %u to %u\n", name, optarg, min,
-                max);
+        warnx("--%s=%s is not a number from %u to %u", name, optarg, min, max);
     return r;
+}
+
+/* warnx() begins each message with this. */
+static int name_messages(const char *pool)
+{
+    static char name[] = "vgpu-executor: pool X";
+
+    if (!vgpu_pool_is_valid((unsigned char) pool[0]) || pool[1] != '\0') {
+        warnx("--pool=%s is not a letter from A to Z", pool);
+        return -EINVAL;
+    }
+    name[sizeof(name) - 2] = pool[0];
+    program_invocation_short_name = name;
+    return 0;
 }
 
 static bool backend_is_known(const char *name)
@@ -70,6 +85,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
         OPT_DEVICE,
         OPT_SLOTS,
         OPT_BUSY_POLL,
+        OPT_POOL,
         OPT_FD,
         OPT_KERNELS,
         OPT_HELP,
@@ -80,6 +96,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
         {"device", required_argument, NULL, OPT_DEVICE},
         {"slots", required_argument, NULL, OPT_SLOTS},
         {"busy-poll", required_argument, NULL, OPT_BUSY_POLL},
+        {"pool", required_argument, NULL, OPT_POOL},
         {"fd", required_argument, NULL, OPT_FD},
         {"kernels", required_argument, NULL, OPT_KERNELS},
         {"help", no_argument, NULL, OPT_HELP},
@@ -104,6 +121,9 @@ static int parse_options(int argc, char *argv[], Options *ret)
         case OPT_BUSY_POLL:
             r = parse_number("busy-poll", 0, BUSY_POLL_MAX_USEC, &o.server.busy_poll_usec);
             break;
+        case OPT_POOL:
+            r = name_messages(optarg);
+            break;
         case OPT_FD:
             r = parse_number("fd", 0, INT32_MAX - EXECUTOR_N_FDS, &fd);
             o.fd = (int) fd;
@@ -125,15 +145,15 @@ static int parse_options(int argc, char *argv[], Options *ret)
         return r;
 
     if (optind < argc) {
-        fprintf(stderr, "vgpu-executor: what is \"%s\"?\n", argv[optind]);
+        warnx("what is \"%s\"?", argv[optind]);
         return -EINVAL;
     }
     if (!backend_is_known(o.backend)) {
-        fprintf(stderr, "vgpu-executor: --backend=%s is not auto, cpu or cuda\n", o.backend);
+        warnx("--backend=%s is not auto, cpu or cuda", o.backend);
         return -EINVAL;
     }
     if (o.fd < 0) {
-        fprintf(stderr, "vgpu-executor: --fd is missing\n");
+        warnx("--fd is missing");
         return -EINVAL;
     }
 
@@ -154,15 +174,14 @@ static int open_backend(const Options *options, const BackendOps **ret_ops, Back
             *ret_ops = &backend_cuda;
             return 0;
         }
-        fprintf(stderr, "vgpu-executor: no CUDA%s: %s\n", is_auto ? ", computing on the CPU" : "",
-                reason);
+        warnx("no CUDA%s: %s", is_auto ? ", computing on the CPU" : "", reason);
         if (!is_auto)
             return r;
     }
 
     r = backend_cpu.open(&options->open, ret_backend, reason);
     if (r < 0) {
-        fprintf(stderr, "vgpu-executor: no CPU backend: %s\n", reason);
+        warnx("no CPU backend: %s", reason);
         return r;
     }
     *ret_ops = &backend_cpu;

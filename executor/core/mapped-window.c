@@ -4,6 +4,7 @@
 #include "cleanup.h"
 
 #include <assert.h>
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -60,7 +61,7 @@ bool mapped_window_is_lost(MappedWindow *w)
         return false;
 
     if (!w->told)
-        fprintf(stderr, "vgpu-executor: window %u: its VM took memory of it away\n", w->id);
+        warnx("window %u: its VM took memory of it away", w->id);
     w->told = true;
     return true;
 }

@@ -14,9 +14,11 @@
 #include "answer.h"
 #include "busy-poll.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "windows.h"
 
 #include <assert.h>
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +49,7 @@ typedef struct Server {
     int epoll_fd;
     Slot slots[EXECUTOR_SLOTS_MAX];
     Windows windows;
+    ExecutorMemory *memory;
     ExecutorReader requests;
     ExecutorWriter answers;
     BusyPoll poll;
@@ -64,6 +67,27 @@ static void server_freep(Server **s)
     if (*s)
         channel_close_fds(&(*s)->windows.channel);
     free(*s);
+}
+
+/* ---- How long the loop takes for one thing --------------------------------------------- */
+
+/* Returns 0 where nobody wants to know. */
+static uint64_t server_begin_step(const Server *s)
+{
+    return __atomic_load_n(&s->memory->longest_nsec, __ATOMIC_RELAXED) == 0
+               ? 0
+               : clock_nsec(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static void server_end_step(Server *s, uint64_t begin)
+{
+    uint64_t nsec;
+
+    if (begin == 0)
+        return;
+    nsec = clock_nsec(CLOCK_THREAD_CPUTIME_ID) - begin;
+    if (nsec > __atomic_load_n(&s->memory->longest_nsec, __ATOMIC_RELAXED))
+        __atomic_store_n(&s->memory->longest_nsec, nsec, __ATOMIC_RELAXED);
 }
 
 /* ---- Answers ------------------------------------------------------------- */
@@ -137,22 +161,29 @@ static void server_complete(Server *s, const Completion *completion)
 
 static int server_complain(void)
 {
-    fprintf(stderr, "vgpu-executor: the mediator sent something that makes no sense\n");
+    warnx("the mediator sent something that makes no sense");
     return -ECANCELED;
 }
 
 /* To be called only while a slot is free. */
-static void server_start(Server *s, const Slot *slot, const Operation *operation)
+static void server_start(Server *s, const Slot *slot, Operation *operation)
 {
     Completion completion;
+    uint64_t begin;
+    bool ended;
     unsigned i;
 
     assert(s->free_slots != 0);
     i = (unsigned) __builtin_ctzll(s->free_slots);
     s->free_slots &= ~(UINT64_C(1) << i);
     s->slots[i] = *slot;
+    operation->tag = slot->tag;
+    operation->begun = executor_memory_begun(s->memory, slot->tag);
 
-    if (s->ops->start(s->backend, i, operation, &completion))
+    begin = server_begin_step(s);
+    ended = s->ops->start(s->backend, i, operation, &completion);
+    server_end_step(s, begin);
+    if (ended)
         server_complete(s, &completion);
 }
 
@@ -340,10 +371,13 @@ static int server_wait(Server *s, int timeout)
         return errno == EINTR ? 0 : -errno;
 
     for (int i = 0; i < n && r == 0; i++) {
+        uint64_t begin = server_begin_step(s);
+
         if (events[i].data.u32 == EVENT_SOCKET)
             r = windows_receive(&s->windows);
         else if (events[i].data.u32 == EVENT_BACKEND)
             r = server_collect(s);
+        server_end_step(s, begin);
     }
     return r;
 }
@@ -422,7 +456,7 @@ static int server_hello(Server *s)
     uint32_t cuda_result = s->ops->device_info(s->backend, &hello.device);
 
     if (cuda_result != 0) {
-        fprintf(stderr, "vgpu-executor: device information: CUDA error %u\n", cuda_result);
+        warnx("device information: CUDA error %u", cuda_result);
         return -ECANCELED;
     }
 
@@ -437,7 +471,7 @@ static void server_answer_lost(Server *s)
     uint64_t in_flight = s->all_slots & ~s->free_slots;
     Message m;
 
-    fprintf(stderr, "vgpu-executor: CUDA error %u made this process unusable\n", cuda_result);
+    warnx("CUDA error %u made this process unusable", cuda_result);
 
     for (; in_flight != 0; in_flight &= in_flight - 1) {
         const Slot *slot = &s->slots[__builtin_ctzll(in_flight)];
@@ -481,7 +515,7 @@ int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *opt
     int r;
 
     if (!s || epoll_fd < 0) {
-        perror("vgpu-executor");
+        warn(NULL);
         *ret_idle = true;
         return EXECUTOR_EXIT_FAILURE;
     }
@@ -492,13 +526,16 @@ int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *opt
     s->epoll_fd = epoll_fd;
     s->windows = (Windows){.ops = ops, .backend = backend, .channel.fd = link->socket};
     busy_poll_init(&s->poll, options->busy_poll_usec);
+    s->memory = link->memory;
     s->requests.queue = &link->memory->requests;
     s->answers = (ExecutorWriter){.queue = &link->memory->answers, .event = link->answers_event};
 
+    unmapper_start(&s->windows.unmapper);
     r = server_serve(s, link);
     *ret_idle = s->free_slots == s->all_slots && r != SERVER_LOST;
     if (*ret_idle)
         windows_drop_all(&s->windows);
+    unmapper_stop(&s->windows.unmapper);
     if (r == SERVER_LOST) {
         server_answer_lost(s);
         return EXECUTOR_EXIT_STICKY;
@@ -507,6 +544,6 @@ int server_run(const BackendOps *ops, Backend *backend, const ServerOptions *opt
         return EXECUTOR_EXIT_OK;
 
     if (r != -ECANCELED)
-        fprintf(stderr, "vgpu-executor: %s\n", strerror(-r));
+        warnx("%s", strerror(-r));
     return EXECUTOR_EXIT_FAILURE;
 }

@@ -4,6 +4,7 @@
 #include "cleanup.h"
 
 #include <assert.h>
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ static void windows_drop(Windows *w, MappedWindow **link)
     assert(window->n_operations == 0);
     *link = window->next;
     w->ops->window_remove(w->backend, window);
-    mapped_window_free(window);
+    unmapper_push(&w->unmapper, window);
 }
 
 void windows_release(Windows *w, MappedWindow *window)
@@ -49,7 +50,7 @@ void windows_drop_all(Windows *w)
 
 static int windows_complain(void)
 {
-    fprintf(stderr, "vgpu-executor: the mediator sent something that is no window\n");
+    warnx("the mediator sent something that is no window");
     return -ECANCELED;
 }
 
@@ -61,12 +62,12 @@ static int windows_add(Windows *w, uint32_t id, int fd)
     int r;
 
     if (windows_link(w, id)) {
-        fprintf(stderr, "vgpu-executor: the mediator added window %u twice\n", id);
+        warnx("the mediator added window %u twice", id);
         return -ECANCELED;
     }
     r = mapped_window_new(id, fd, &window);
     if (r < 0) {
-        fprintf(stderr, "vgpu-executor: window %u: %s\n", id, strerror(-r));
+        warnx("window %u: %s", id, strerror(-r));
         return 0;
     }
 
@@ -123,7 +124,7 @@ int windows_receive(Windows *w)
         if (r == 0 && !channel_is_mid_message(&w->channel))
             return SERVER_HANGUP;
         if (r == 0) {
-            fprintf(stderr, "vgpu-executor: the mediator hung up in the middle of a message\n");
+            warnx("the mediator hung up in the middle of a message");
             return -ECANCELED;
         }
         r = windows_take_messages(w);

@@ -5,6 +5,7 @@
 
 #include "backend.h"
 #include "channel.h"
+#include "unmapper.h"
 
 /* What ends the executor's loop. */
 enum {
@@ -17,6 +18,7 @@ typedef struct Windows {
     Backend *backend;
     MappedWindow *list;
     Channel channel;
+    Unmapper unmapper;
 } Windows;
 
 /*

@@ -2,8 +2,10 @@
 /*
  * An executor that stands in for vgpu-executor and lies. It adds scalars, and from the second
  * request on it tells the mediator what $VGPU_HOSTILE says. The first answer is honest: by it a
- * test learns that the executor runs.
+ * test learns that the executor runs. Some numbers to be added have it do something else at once:
+ * HOSTILE_* (hostile-executor.h).
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,8 @@
 
 #include "answer.h"
 #include "channel.h"
+#include "clock.h"
+#include "hostile-executor.h"
 #include "link.h"
 
 static Link l;
@@ -91,25 +95,70 @@ static void lie(const char *how, const ExecutorMessage *m)
     executor_writer_flush(&answers);
 }
 
+static void begin(const ExecutorMessage *m)
+{
+    executor_begun_write(executor_memory_begun(l.memory, m->header.tag), m->header.tag, now_usec());
+}
+
+/* Computes what the number says. Returns whether it was one of those. */
+static bool act(const ExecutorMessage *m)
+{
+    uint32_t params[2];
+
+    memcpy(params, m->payload + sizeof(VGPURequest), sizeof(params));
+    switch (params[0]) {
+    case HOSTILE_DIE:
+        begin(m);
+        _exit(EXIT_FAILURE);
+    case HOSTILE_TAKE_LONG:
+        begin(m);
+        usleep(HOSTILE_LONG_USEC);
+        answer(m, m->header.tag);
+        executor_writer_flush(&answers);
+        return true;
+    case HOSTILE_HANG_LATE:
+        usleep(HOSTILE_LONG_USEC);
+        begin(m);
+        for (;;)
+            pause();
+    default:
+        return false;
+    }
+}
+
 static void serve(const char *how)
 {
     const ExecutorMessage *m;
+    const bool always = strcmp(how, "never") == 0;
     bool honest = true;
     eventfd_t n;
 
     for (;;) {
         while (executor_reader_next(&requests, &m) > 0) {
-            if (honest)
+            if (act(m))
+                ;
+            else if (honest)
                 answer(m, m->header.tag);
             else
                 lie(how, m);
-            honest = false;
+            honest = always;
             executor_reader_pop(&requests);
         }
         executor_writer_flush(&answers);
         if (executor_reader_sleep(&requests) == 0)
             (void) eventfd_read(l.requests_event, &n);
     }
+}
+
+/* The first one dies while it starts: it makes the file $VGPU_HOSTILE_FIRST, if that is set. */
+static void die_first(void)
+{
+    const char *path = getenv("VGPU_HOSTILE_FIRST");
+
+    if (!path || open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) < 0)
+        return;
+    usleep(500000);
+    (void) raise(SIGKILL);
 }
 
 int main(int argc, char *argv[])
@@ -124,6 +173,7 @@ int main(int argc, char *argv[])
     if (!how || link_open(first_fd, &l) < 0)
         return EXIT_FAILURE;
 
+    die_first();
     channel.fd = l.socket;
     requests.queue = &l.memory->requests;
     answers = (ExecutorWriter){.queue = &l.memory->answers, .event = l.answers_event};

@@ -91,9 +91,9 @@ TEST(test_counters)
     assert_true(wire_send_request(fd, 7, 20, 0, VGPU_OP_SYNCHRONIZE, NULL, 0, NULL, 0));
     expect_response(fd, 20, VGPU_ERROR_UNSUPPORTED_OP);
 
-    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "InFlight"), 16);
-    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "QueueDepth"), 4);
-    assert_int_equal(get_u32(pool, VGPU_INTERFACE_POOL, "QueueDepthLow"), 4);
+    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "InFlight"), 14);
+    assert_int_equal(get_u32(path, VGPU_INTERFACE_VM, "QueueDepth"), 6);
+    assert_int_equal(get_u32(pool, VGPU_INTERFACE_POOL, "QueueDepthLow"), 6);
     assert_int_equal(get_u32(pool, VGPU_INTERFACE_POOL, "QueueDepthHigh"), 0);
     assert_int_equal(kill(executor, SIGCONT), 0);
     for (uint32_t id = 0; id < 20; id++)

@@ -269,7 +269,7 @@ TEST(test_monitor)
     expect_line(&text, line);
     expect_line(&text, "VM w\"eb changed: Priority=low");
     expect_line(&text, "VM w\"eb changed: Paused=true");
-    expect_line(&text, "VM w\"eb changed: Quarantined=true");
+    expect_line(&text, "VM w\"eb changed: Quarantined=true QuarantineReason=administrator");
     expect_line(&text, "pool A changed: Paused=true");
     expect_line(&text, "pool A changed: Paused=false");
     expect_line(&text, "VM w\"eb removed");
@@ -285,7 +285,8 @@ TEST(test_monitor)
     expect_json(&json,
                 "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Paused\":true}}");
     expect_json(&json,
-                "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Quarantined\":true}}");
+                "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Quarantined\":true,"
+                "\"QuarantineReason\":\"administrator\"}}");
     expect_json(&json, "\"event\":\"changed\",\"pool\":\"A\",\"properties\":{\"Paused\":true}}");
     expect_json(&json, "\"event\":\"changed\",\"pool\":\"A\",\"properties\":{\"Paused\":false}}");
     expect_json(&json, "\"event\":\"removed\",\"vm\":\"w\\\"eb\"}");

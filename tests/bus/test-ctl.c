@@ -126,15 +126,15 @@ TEST(test_list_requests)
     expect_pong(fd);
 
     c = ctl_run("--interval=0");
-    expect_row(&c, "web %u A high connected 4 16 0 0 * - - - - -", id_of_web);
+    expect_row(&c, "web %u A high connected 5 15 0 0 * - - - - -", id_of_web);
     ctl_release(&c);
     c = ctl_run("pools", "--interval=0", "--no-legend");
     assert_true(strncmp(c.out, "A", 1) == 0);
     assert_non_null(strstr(c.out, " ready "));
     ctl_release(&c);
     c = ctl_run("status", "web");
-    expect_row(&c, "Queue: 4 of 64");
-    expect_row(&c, "Running: 16");
+    expect_row(&c, "Queue: 5 of 64");
+    expect_row(&c, "Running: 15");
     expect_row(&c, "Requests: 20 submitted, 0 completed, 0 failed, 0 rejected");
     ctl_release(&c);
 

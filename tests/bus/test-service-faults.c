@@ -35,24 +35,40 @@ TEST(test_order)
 
 /* ---- Executors that fail ----------------------------------------------------------- */
 
+/* The request that was running and the one that waited run on the next executor, in their order. */
 TEST(test_executor_killed)
 {
     pid_t executor = hold_executor();
     int fd = dial();
-    WireMessage m;
 
     assert_true(wire_send_add(fd, 3, 1, 1, 1, 1));
     assert_true(wire_send_add(fd, 3, 2, 1, 2, 2));
     expect_pong(fd);
     assert_int_equal(kill(executor, SIGKILL), 0);
 
-    /* The request that was running fails; the one that waited runs on the next executor. */
-    m = expect_response(fd, 1, VGPU_ERROR_CUDA_ERROR);
-    assert_int_equal(m.response.result_count, 1);
-    assert_int_equal(m.results.results[0], 719);
+    expect_sum(fd, 1, 2);
     expect_sum(fd, 2, 4);
     assert_int_not_equal(test_mediator_executor(&mediator), executor);
     close(fd);
+}
+
+/* A neighbour that runs into the time limit takes the executor down, and nothing else. */
+TEST(test_run_timeout_of_another)
+{
+    int guilty, other;
+
+    (void) hold_executor();
+    guilty = dial();
+    other = dial();
+    assert_true(wire_send_add(guilty, 3, 1, 1, 1, 1));
+    expect_pong(guilty);
+    for (uint32_t id = 0; id < 8; id++)
+        assert_true(wire_send_add(other, 4, id, 1, id, 1));
+    expect_response(guilty, 1, VGPU_ERROR_TIMEOUT);
+    for (uint32_t id = 0; id < 8; id++)
+        expect_sum(other, id, id + 1);
+    close(guilty);
+    close(other);
 }
 
 TEST(test_run_timeout)
@@ -204,6 +220,8 @@ int main(void)
         WITH_MEDIATOR(NARROW "[Timeouts]\nRequestTimeoutSec=1\n", test_run_timeout),
         WITH_MEDIATOR("[Pool A]\nBackend=cpu\n[Timeouts]\nRequestTimeoutSec=2\n",
                       test_run_timeout_is_its_own),
+        WITH_MEDIATOR("[Pool A]\nBackend=cpu\n[Timeouts]\nRequestTimeoutSec=1\n",
+                      test_run_timeout_of_another),
         WITH_MEDIATOR(PATIENT "QueueTimeoutSec=1\n", test_queue_timeout),
         cmocka_unit_test_setup_teardown(test_no_gpu, start_cuda, stop_cuda),
         WITH_MEDIATOR(PATIENT, test_drain),

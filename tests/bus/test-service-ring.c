@@ -357,6 +357,33 @@ TEST(test_flood)
     close(neighbour);
 }
 
+/* ---- What costs too much ---------------------------------------------------------------- */
+
+/* A product of 128 rows costs two million, and is refused before it touches anything. */
+TEST(test_cost)
+{
+    const uint64_t area = UINT64_C(1) << 18;
+    VGPUSubmission add = ring_guest_add(1, 128, area, 2 * area, 3 * area), product = add;
+
+    product.opcode = VGPU_OP_RING_MATMUL;
+    product.type = VGPU_TYPE_FLOAT64;
+    product.n = product.k = product.a.stride = product.b.stride = product.c.stride = 128;
+    fd = ring_up(&g, 8, 0);
+    *ring_cell(&g, 3 * area / 8) = 77;
+    ring_guest_submit(&g, &product);
+    expect_completion(&g, VGPU_ERROR_INVALID_REQUEST);
+    assert_int_equal(*ring_cell(&g, 3 * area / 8), 77);
+    assert_int_equal(
+        test_mediator_wait_log(&mediator, "million operations, and RequestCostMax= of pool A is 1"),
+        0);
+
+    product.k = 32; /* half a million */
+    ring_guest_submit(&g, &product);
+    expect_tag(&g, 1);
+    ring_guest_submit(&g, &add);
+    expect_tag(&g, 1);
+}
+
 /* A test whose ring the teardown lets go */
 #define WITH_RING(config, test)                                     \
     {                                                               \
@@ -378,6 +405,7 @@ int main(void)
         WITH_RING(ORDERED, test_priorities),
         WITH_MEDIATOR(TIGHT, test_tight_queue),
         WITH_RING(FAIR, test_flood),
+        WITH_RING("[Pool A]\nBackend=cpu\nRequestCostMax=1\n", test_cost),
     };
 
     return cmocka_run_group_tests_name("service-ring", tests, NULL, NULL);

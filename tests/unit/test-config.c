@@ -107,12 +107,15 @@ static void test_everything(void **state)
         f->path,
         "# comment\n"
         "[Pool B]\nBackend=cpu\nDevice=3\nInFlight=64\nBusyPollUSec=0\nQueueLimit=9\nPolicy=fair\n"
-        "StarvationLimitSec=3\n"
+        "StarvationLimitSec=3\nRequestCostMax=7\n"
+        "[Pool Y]\nRequestCostMax=1\nRequestCostMax=auto\n"
+        "[Pool Z]\nRequestCostMax=infinity\n"
         "[Pool Z]\nPolicy=fair\nPolicy=fifo\nStarvationLimitSec=3\n"
         "StarvationLimitSec=infinity\n"
         "[Unregistered]\nPolicy=refuse\n"
         "[Limits]\nMaxConnections=17\nVMQueueLimit=5\nConnectionsPerProcess=3\n"
         "ConnectionsPerUser=65536\nWindowSizeMax=1T\n"
+        "FaultLimit=0\nFaultIntervalSec=9\nQuarantineSec=infinity\n"
         "[Timeouts]\nHelloTimeoutSec=1\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
         "DrainTimeoutSec=0\n");
     assert_string_equal(load(f, &c), "");
@@ -125,6 +128,9 @@ static void test_everything(void **state)
     assert_int_equal(c.pools[1].queue_limit, 9);
     assert_int_equal(c.pools[1].policy, SCHED_FAIR);
     assert_int_equal(c.pools[1].starvation_limit_usec, 3000000);
+    assert_int_equal(c.pools[1].request_cost_max, 7000000);
+    assert_int_equal(c.pools[24].request_cost_max, 0);
+    assert_true(c.pools[25].request_cost_max == UINT64_MAX);
     assert_true(c.pools[25].configured);
     assert_int_equal(c.pools[25].policy, SCHED_FIFO);
     assert_true(c.pools[25].starvation_limit_usec == UINT64_MAX);
@@ -135,6 +141,9 @@ static void test_everything(void **state)
     assert_true(c.window_size_max == UINT64_C(1) << 40);
     assert_int_equal(c.hello_timeout_usec, 1000000);
     assert_int_equal(c.vm_queue_limit, 5);
+    assert_int_equal(c.fault_limit.max, 0);
+    assert_int_equal(c.fault_limit.interval_usec, 9000000);
+    assert_true(c.fault_limit.wait_usec == UINT64_MAX);
     assert_int_equal(c.queue_timeout_usec, 2000000);
     assert_true(c.request_timeout_usec == UINT64_MAX);
     assert_int_equal(c.drain_timeout_usec, 0);
@@ -196,6 +205,8 @@ static void test_bad_lines(void **state)
         {"[Pool A]\nStarvationLimitSec=0\n", ":2: StarvationLimitSec=0 is not"},
         {"[Pool A]\nStarvationLimitSec=1.5\n", ":2: StarvationLimitSec=1.5 is not"},
         {"[Pool A]\nStarvationLimitSec=4294967296\n", ":2: StarvationLimitSec=4294967296 is not"},
+        {"[Pool A]\nRequestCostMax=0\n", ":2: RequestCostMax=0 is not"},
+        {"[Pool A]\nRequestCostMax=much\n", ":2: RequestCostMax=much is not"},
         {"[Timeouts]\nStarvationLimitSec=5\n", ":2: unknown setting StarvationLimitSec=5"},
         {"[Pool A]\nColour=red\n", ":2: unknown setting Colour=red in [Pool A]"},
         {"[Pool a]\nBackend=cpu\n", ":2: unknown section [Pool a]"},

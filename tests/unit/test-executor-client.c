@@ -88,6 +88,7 @@ static int start_process(Client *c, const ClientOptions *o)
         .path = path_of_executor(o),
         .backend = o->backend,
         .slots = o->slots > 0 ? o->slots : 4,
+        .pool = 'T',
     };
     const char *libraries = getenv("LD_LIBRARY_PATH");
     CLEANUP_FREE char *our_libraries = libraries ? strdup(libraries) : NULL;

@@ -88,7 +88,7 @@ TEST(test_every_step_of_opening_fails)
     };
 
     for (size_t i = 0; i < ELEMENTSOF(steps); i++)
-        assert_no_backend(fake_options(steps[i].fake), steps[i].status, "vgpu-executor: ");
+        assert_no_backend(fake_options(steps[i].fake), steps[i].status, "vgpu-executor: pool T: ");
 }
 
 TEST(test_auto)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -189,15 +190,17 @@ TEST(test_cpu_slots_are_apart)
     const BackendOptions o = {.n_slots = 2};
     const uint32_t one = 1, two = 2;
     char reason[BACKEND_REASON_MAX];
+    ExecutorBegun begun;
+    Operation add = {.begun = &begun};
     Completion first, second;
     Backend *b;
     uint32_t c;
 
     assert_int_equal(backend_cpu.open(&o, &b, reason), 0);
-    assert_true(backend_cpu.start(
-        b, 0, &(Operation){.add = {VGPU_OP_VECTOR_ADD_INT32, 1, &one, &one}}, &first));
-    assert_true(backend_cpu.start(
-        b, 1, &(Operation){.add = {VGPU_OP_VECTOR_ADD_INT32, 1, &two, &two}}, &second));
+    add.add = (VectorAdd){VGPU_OP_VECTOR_ADD_INT32, 1, &one, &one};
+    assert_true(backend_cpu.start(b, 0, &add, &first));
+    add.add = (VectorAdd){VGPU_OP_VECTOR_ADD_INT32, 1, &two, &two};
+    assert_true(backend_cpu.start(b, 1, &add, &second));
     memcpy(&c, first.c, sizeof(c));
     assert_int_equal(c, 2);
     memcpy(&c, second.c, sizeof(c));
@@ -216,15 +219,20 @@ static void compute_at_end(Backend *b, MappedWindow *w, VGPUSubmission s, unsign
                            const uint64_t bytes[3])
 {
     VGPUOperand *operands[] = {&s.a, &s.b, &s.c};
-    Operation operation = {.window = w};
+    ExecutorBegun begun;
+    Operation operation = {.window = w, .begun = &begun};
     Completion completion;
     bool repeatable;
+    eventfd_t n;
 
     for (unsigned i = 0; i < 3; i++)
         operands[i]->offset = i == which ? w->size - bytes[i] : 0;
     assert_int_equal(vgpu_submission_check(&s, w->size, &repeatable), VGPU_ERROR_NONE);
     operation.submission = s;
-    assert_true(backend_cpu.start(b, 0, &operation, &completion));
+    if (backend_cpu.start(b, 0, &operation, &completion))
+        return;
+    assert_int_equal(eventfd_read(backend_cpu.wait_fd(b), &n), 0);
+    assert_int_equal(backend_cpu.collect(b, &completion), 1);
 }
 
 static void vectors_at_end(Backend *b, MappedWindow *w, uint32_t type, uint64_t count)
@@ -262,6 +270,39 @@ static void matrices_at_end(Backend *b, MappedWindow *w, uint32_t type, uint32_t
 
     for (unsigned which = 0; which < 3; which++)
         compute_at_end(b, w, s, which, bytes);
+}
+
+/* Nobody checks the place of an operand that the operation does not have, so it may be anywhere. (A
+ * build with sanitizers sees what this is about.) */
+TEST(test_cpu_leaves_other_operands_alone)
+{
+    static const uint32_t opcodes[] = {VGPU_OP_RING_SUM, VGPU_OP_RING_MIN, VGPU_OP_RING_DOT};
+    const BackendOptions o = {.n_slots = 1};
+    char reason[BACKEND_REASON_MAX];
+    uint64_t memory[4] = {1, 2, 3, 4};
+    MappedWindow w = {.memory = (unsigned char *) memory, .size = sizeof(memory)};
+    Backend *b;
+
+    assert_int_equal(backend_cpu.open(&o, &b, reason), 0);
+    for (size_t i = 0; i < ELEMENTSOF(opcodes); i++) {
+        ExecutorBegun begun;
+        Operation operation = {.window = &w, .begun = &begun};
+        Completion completion;
+
+        operation.submission = (VGPUSubmission){
+            .opcode = opcodes[i],
+            .type = VGPU_TYPE_INT64,
+            .count = 2,
+            .a = {.stride = 1},
+            .b = {.offset = opcodes[i] == VGPU_OP_RING_DOT ? 16 : UINT64_MAX - 7, .stride = 1},
+            .c = {.offset = UINT64_MAX - 7, .stride = 1},
+        };
+        assert_true(backend_cpu.start(b, 0, &operation, &completion));
+        assert_int_equal(completion.result, opcodes[i] == VGPU_OP_RING_SUM   ? 3
+                                            : opcodes[i] == VGPU_OP_RING_MIN ? 1
+                                                                             : 11);
+    }
+    assert_null(backend_cpu.close(b));
 }
 
 /* Neither our loops nor OpenBLAS's, where it is installed, touch anything behind a window:
@@ -316,6 +357,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_channel_refuses, setup_channel, teardown_channel),
         cmocka_unit_test_setup_teardown(test_channel_ends, setup_channel, teardown_channel),
         cmocka_unit_test(test_cpu_slots_are_apart),
+        cmocka_unit_test(test_cpu_leaves_other_operands_alone),
         cmocka_unit_test(test_cpu_stays_in_the_window),
         cmocka_unit_test(test_sticky_errors),
     };

@@ -102,8 +102,8 @@ static void check_loss(const VGPUSubmission *s, unsigned page)
 
     client_hang_up(c);
     assert_int_equal(client_end(c, &text), EXECUTOR_EXIT_OK);
-    assert_string_equal(text,
-                        "vgpu-executor: window 5: its VM took memory of it away\n"); /* once */
+    assert_string_equal(
+        text, "vgpu-executor: pool T: window 5: its VM took memory of it away\n"); /* once */
     free(text);
     window_destroy(&w);
     window_destroy(&other);

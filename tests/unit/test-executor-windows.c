@@ -39,6 +39,47 @@ static VGPUSubmission addition(uint64_t count)
     };
 }
 
+/* What is small is not judged by elements: strides count. Of two messages that the loop takes in
+ * one go, the later one is answered first, because the operation is not computed there. */
+TEST(test_strides_hold_nothing_up)
+{
+    static const struct {
+        uint32_t opcode, count, n, k, stride;
+    } cases[] = {
+        {VGPU_OP_RING_ADD, 1024, 0, 0, 512},
+        {VGPU_OP_RING_SUM, 1024, 0, 0, 1024},
+        {VGPU_OP_RING_MATMUL, 4096, 1, 1, 128},
+        {VGPU_OP_RING_MATMUL, 32, 32, 32, 4096},
+    };
+    TestWindow w = window_create(1, SIZE << 4);
+    Client *c = start();
+
+    window_send_add(c, &w);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const VGPUSubmission s = {
+            .opcode = cases[i].opcode,
+            .type = VGPU_TYPE_FLOAT32,
+            .count = cases[i].count,
+            .n = cases[i].n,
+            .k = cases[i].k,
+            .a = operand(0, cases[i].stride),
+            .b = operand(SIZE << 2, cases[i].stride),
+            .c = operand(SIZE << 3, cases[i].stride),
+        };
+        unsigned char m[2 * MESSAGE_MAX];
+        size_t size = message_compute(m, 1, VGPU_PRIORITY_HIGH, w.id, &s);
+        ClientResponse r;
+
+        size += message_scalar(m + size, 2, VGPU_PRIORITY_LOW, 1, 2);
+        assert_true(client_send(c, m, size));
+        assert_true(client_receive(c, &r));
+        assert_int_equal(r.tag, strcmp(options.backend, "cpu") == 0 ? 2 : r.tag);
+        assert_true(client_receive(c, &r));
+    }
+    assert_good_end(c);
+    window_destroy(&w);
+}
+
 /* ---- Windows that come and go --------------------------------------------------- */
 
 TEST(test_two_windows)
@@ -525,6 +566,7 @@ TEST(test_hang_up_with_jobs_in_flight)
 int main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_strides_hold_nothing_up),
         cmocka_unit_test(test_two_windows),
         cmocka_unit_test(test_removed),
         cmocka_unit_test(test_removed_while_others_run),

@@ -155,6 +155,13 @@ static void test_hello_names_the_device(void **state)
     assert_true(d->memory_total > 0);
     assert_true(d->memory_free <= d->memory_total);
     assert_true(d->multiprocessors > 0);
+    if (strcmp(d->backend, "cpu") == 0) {
+        /* Nothing of the host shows. */
+        assert_string_equal(d->name, "CPU");
+        assert_int_equal(d->memory_total, VGPU_WINDOW_SIZE_DEFAULT);
+        assert_int_equal(d->memory_free, VGPU_WINDOW_SIZE_DEFAULT);
+        assert_int_equal(d->multiprocessors, 1);
+    }
     assert_int_equal(d->driver_version != 0, strcmp(d->backend, "cuda") == 0);
     assert_int_equal(d->compute_major != 0, strcmp(d->backend, "cuda") == 0);
 }

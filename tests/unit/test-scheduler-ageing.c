@@ -13,12 +13,11 @@
 
 /* What the test knows about a job, by its own counting */
 typedef struct Wait {
-    Job job;             /* first */
-    unsigned place;      /* in the queue of its priority, when it was pushed */
-    uint64_t push_picks; /* picks of the pool by then */
+    Job job;          /* first */
+    unsigned place;   /* in the queue of its priority, when it was pushed */
+    uint64_t chances; /* picks since then at which there was a place for it */
     bool due;
-    uint64_t due_pool,
-        due_level; /* picks of the pool, and of its priority, by the time that it was due */
+    uint64_t due_chances, due_level; /* these, and picks of its priority, when it came to be due */
 } Wait;
 
 typedef struct World {
@@ -28,6 +27,7 @@ typedef struct World {
     uint64_t limit_usec, longest_usec;
     unsigned load[VGPU_N_PRIORITIES]; /* percent: how likely a free job is pushed */
     uint64_t pool_picks, level_picks[VGPU_N_PRIORITIES];
+    unsigned running[VGPU_N_PRIORITIES];
     unsigned passed_over[VGPU_N_PRIORITIES]; /* picks in a row while due */
     bool two_due[VGPU_N_PRIORITIES]; /* at one of these picks, low and medium were both due */
     bool overtook;
@@ -43,9 +43,38 @@ static void begin(World *w, unsigned places, SchedPolicy policy, uint64_t limit_
         sched_client_init(&w->clients[i], UINT32_MAX);
 }
 
-static bool may_be_picked(const Wait *x)
+/* One at least, and all but so many. */
+static unsigned all_but(const World *w, unsigned n)
 {
-    return x->job.sched.state == SCHED_QUEUED && !x->job.sched.client->held;
+    return w->device.scheduler.max_running > n ? w->device.scheduler.max_running - n : 1;
+}
+
+/* The places that a priority may take, together with those below it */
+static unsigned places_of(const World *w, unsigned priority)
+{
+    return all_but(w, VGPU_PRIORITY_HIGH - priority);
+}
+
+static bool may_be_picked(const World *w, const Wait *x)
+{
+    unsigned running = 0;
+
+    if (x->job.sched.state != SCHED_QUEUED || x->job.sched.client->held ||
+        x->job.sched.client->n_running >= all_but(w, 1))
+        return false;
+    for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++) {
+        running += w->running[p];
+        if (p >= x->job.sched.priority && running >= places_of(w, p))
+            return false;
+    }
+    return true;
+}
+
+/* Counts a pick, for all that could have been picked. */
+static void note_chances(World *w)
+{
+    for (unsigned i = 0; i < JOBS; i++)
+        w->waits[i].chances += may_be_picked(w, &w->waits[i]);
 }
 
 /* Usec until the oldest request at @priority is due: 0 or less when it is, INT64_MAX when there
@@ -58,7 +87,7 @@ static int64_t until_due(const World *w, unsigned priority)
         const Wait *x = &w->waits[i];
         int64_t left = (int64_t) (x->job.sched.queued_at_usec + w->limit_usec - w->device.now_usec);
 
-        if (may_be_picked(x) && x->job.sched.priority == priority && left < least)
+        if (may_be_picked(w, x) && x->job.sched.priority == priority && left < least)
             least = left;
     }
     return least;
@@ -69,7 +98,7 @@ static int highest_waiting(const World *w)
     int highest = -1;
 
     for (unsigned i = 0; i < JOBS; i++)
-        if (may_be_picked(&w->waits[i]) && w->waits[i].job.sched.priority > highest)
+        if (may_be_picked(w, &w->waits[i]) && w->waits[i].job.sched.priority > highest)
             highest = w->waits[i].job.sched.priority;
     return highest;
 }
@@ -84,7 +113,7 @@ static void note_due(World *w)
             w->device.now_usec < x->job.sched.queued_at_usec + w->limit_usec)
             continue;
         x->due = true;
-        x->due_pool = w->pool_picks;
+        x->due_chances = x->chances;
         x->due_level = w->level_picks[x->job.sched.priority];
     }
 }
@@ -92,14 +121,14 @@ static void note_due(World *w)
 /* Checks the bounds for a request that was due, in picks and in time. */
 static void check_wait(const World *w, const Wait *x)
 {
-    unsigned priority = x->job.sched.priority, places = w->device.scheduler.max_running,
+    unsigned priority = x->job.sched.priority, places = places_of(w, priority),
              b = w->load[VGPU_PRIORITY_MEDIUM] > 0 ? 2 : 1;
     uint64_t k = w->level_picks[priority] - x->due_level, picks = 2 * b * k,
              due_usec = x->job.sched.queued_at_usec + w->limit_usec;
 
     if (!x->due || priority == VGPU_PRIORITY_HIGH)
         return;
-    require(w->pool_picks - x->due_pool <= picks);
+    require(x->chances - x->due_chances <= picks);
     require(w->device.now_usec - due_usec <= (picks + places - 1) / places * w->longest_usec);
 }
 
@@ -114,11 +143,12 @@ static void check_priority(World *w, unsigned priority, unsigned highest, const 
     w->overtook = overtakes;
 
     for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++) {
-        if (!due[p] || p == priority) {
+        if (p == priority || w->device.scheduler.depth[p] == 0) {
             w->passed_over[p] = 0;
             w->two_due[p] = false;
-            continue;
         }
+        if (!due[p] || p == priority)
+            continue;
         w->two_due[p] |= due[VGPU_PRIORITY_LOW] && due[VGPU_PRIORITY_MEDIUM];
         require(++w->passed_over[p] < (w->two_due[p] ? 4 : 2));
     }
@@ -133,17 +163,20 @@ static bool pick(World *w)
 
     for (unsigned p = 0; p < VGPU_N_PRIORITIES; p++)
         due[p] = w->limit_usec != UINT64_MAX && until_due(w, p) <= 0;
+    note_chances(w);
     x = (Wait *) device_pick(&w->device);
+    require((x != NULL) == (highest >= 0));
     if (!x)
         return false;
 
     priority = x->job.sched.priority;
+    w->running[priority]++;
     w->pool_picks++;
     w->level_picks[priority]++;
     check_priority(w, priority, (unsigned) highest, due);
     check_wait(w, x);
     if (priority == VGPU_PRIORITY_HIGH && w->device.scheduler.policy == SCHED_FIFO)
-        require(w->pool_picks - x->push_picks <= 2 * (uint64_t) x->place);
+        require(x->chances <= 2 * (uint64_t) x->place);
     return true;
 }
 
@@ -158,9 +191,19 @@ static void push_some(World *w)
         device_push(&w->device, &w->clients[client], &x->job, priority,
                     1 + random_below((uint32_t) w->longest_usec));
         x->place = w->device.scheduler.depth[priority];
-        x->push_picks = w->pool_picks;
+        x->chances = 0;
         x->due = false;
     }
+}
+
+static void wait_for_end(World *w)
+{
+    const Job *ended = device_wait(&w->device);
+
+    if (ended)
+        w->running[ended->sched.priority]--;
+    else
+        w->device.now_usec += w->longest_usec;
 }
 
 static void run(World *w, unsigned n)
@@ -171,8 +214,7 @@ static void run(World *w, unsigned n)
             note_due(w);
         while (pick(w))
             ;
-        if (!device_wait(&w->device))
-            w->device.now_usec += w->longest_usec;
+        wait_for_end(w);
     }
 }
 

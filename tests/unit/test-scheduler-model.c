@@ -31,6 +31,37 @@ static bool may_be_picked(const SchedRequest *r, const Scheduler *s)
     return r->state == SCHED_QUEUED && r->scheduler == s && !r->client->held;
 }
 
+/* Running in @s, by the model's own states: at @priority and below it, and of @client, unless that
+ * is NULL. */
+static unsigned running(const Model *m, const Scheduler *s, unsigned priority,
+                        const SchedClient *client)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        const SchedRequest *r = &m->requests[i];
+
+        n += m->state[i] == SCHED_RUNNING && r->scheduler == s && r->priority <= priority &&
+             (!client || r->client == client);
+    }
+    return n;
+}
+
+/* One at least, and all but so many. */
+static unsigned all_but(const Scheduler *s, unsigned n)
+{
+    return s->max_running > n ? s->max_running - n : 1;
+}
+
+/* Does scheduler.h promise a place to @r now? */
+static bool has_place(const Model *m, const Scheduler *s, const SchedRequest *r)
+{
+    for (unsigned p = r->priority; p < VGPU_N_PRIORITIES; p++)
+        if (running(m, s, p, NULL) >= all_but(s, VGPU_PRIORITY_HIGH - p))
+            return false;
+    return running(m, s, VGPU_PRIORITY_HIGH, r->client) < all_but(s, 1);
+}
+
 /* The next request by priority and arrival, found in the simplest way: at @priority alone
  * unless that is negative, and of @client alone unless that is NULL. */
 static SchedRequest *first(Model *m, const Scheduler *s, int priority, const SchedClient *client)
@@ -43,8 +74,10 @@ static SchedRequest *first(Model *m, const Scheduler *s, int priority, const Sch
         if (!may_be_picked(r, s) || (priority >= 0 && r->priority != priority) ||
             (client && r->client != client))
             continue;
-        if (!best || r->priority > best->priority ||
-            (r->priority == best->priority && r->arrival < best->arrival))
+        if (best && (r->priority < best->priority ||
+                     (r->priority == best->priority && r->arrival > best->arrival)))
+            continue;
+        if (has_place(m, s, r))
             best = r;
     }
     return best;
@@ -77,7 +110,7 @@ static void pick(Model *m, Scheduler *s)
 
     for (int p = 0; p < VGPU_N_PRIORITIES; p++)
         due[p] = is_due(m, s, p);
-    if (s->held || s->n_running >= s->max_running)
+    if (s->held)
         highest = NULL;
     r = scheduler_pick(s, m->now_usec);
     require((r != NULL) == (highest != NULL));
@@ -122,6 +155,18 @@ static void complete(Model *m)
         return;
     sched_request_complete(r, random_below(1000));
     check_state(m, r, SCHED_RUNNING, SCHED_IDLE);
+}
+
+static void put_back(Model *m)
+{
+    SchedRequest *r = any_in_state(m, SCHED_RUNNING);
+    uint64_t arrival = r ? r->arrival : 0;
+
+    if (!r)
+        return;
+    sched_request_put_back(r);
+    check_state(m, r, SCHED_RUNNING, SCHED_QUEUED);
+    require(r->arrival == arrival);
 }
 
 static void drop(Model *m)
@@ -181,7 +226,7 @@ static void step(Model *m)
     Scheduler *s = &m->schedulers[random_below(SCHEDULERS)];
 
     m->now_usec += random_below(20);
-    switch (random_below(12)) {
+    switch (random_below(13)) {
     case 0 ... 4:
         push(m, s, client);
         break;
@@ -193,6 +238,9 @@ static void step(Model *m)
         break;
     case 10:
         drop(m);
+        break;
+    case 11:
+        put_back(m);
         break;
     default:
         change(s, client);
@@ -206,7 +254,7 @@ static void drain(Model *m)
         sched_client_hold(&m->clients[i], false);
     for (unsigned i = 0; i < SCHEDULERS; i++) {
         while (scheduler_queued(&m->schedulers[i]) > 0) {
-            while (m->schedulers[i].n_running == m->schedulers[i].max_running)
+            while (!first(m, &m->schedulers[i], -1, NULL))
                 complete(m);
             pick(m, &m->schedulers[i]);
         }
