@@ -55,7 +55,8 @@ int main(void)
     int fds[VMS];
     long wakeups;
 
-    if (test_mediator_start(&mediator, "[Pool A]\nBackend=cpu\n", "none") < 0)
+    if (test_mediator_start(
+            &mediator, "[Pool A]\nBackend=cpu\n[Limits]\nConnectionsPerProcess=200\n", "none") < 0)
         return EXIT_FAILURE;
     for (uint32_t i = 0; i < VMS; i++) {
         fds[i] = connect_vm(mediator.socket, i);

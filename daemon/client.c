@@ -5,14 +5,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "clock.h"
-
-#define LOG_WINDOW_USEC UINT64_C(30000000)
 #define LOG_LINES_MAX 10
 
 void client_init(Client *c, unsigned limit)
 {
     sched_client_init(&c->sched, limit);
+    log_limit_init(&c->log_limit, LOG_LINES_MAX, NULL);
     TAILQ_INIT(&c->waiters);
 }
 
@@ -47,19 +45,11 @@ void client_has_room(Client *c)
 
 bool client_may_log(Client *c)
 {
-    uint64_t now = now_usec();
+    LogVerdict verdict = log_limit_take(&c->log_limit);
 
-    if (now - c->log_window_usec >= LOG_WINDOW_USEC) {
-        c->log_window_usec = now;
-        c->log_lines = 0;
-    }
-    if (c->log_lines > LOG_LINES_MAX)
-        return false;
-    if (c->log_lines++ == LOG_LINES_MAX) {
+    if (verdict == LOG_VERDICT_LAST)
         log_context(LOG_WARNING, &c->log, "more lines about this VM, not logged for a while");
-        return false;
-    }
-    return true;
+    return verdict == LOG_VERDICT_LINE;
 }
 
 void client_log_no_memory(Client *c)

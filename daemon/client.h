@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "log-limit.h"
 #include "log.h"
 #include "scheduler.h"
 #include "statistics.h"
@@ -33,9 +34,7 @@ struct Client {
     /* NULL, or to be called when the last request of the client is over: may free it. */
     void (*idle)(Client *c);
     TAILQ_HEAD(, ClientWaiter) waiters;
-
-    uint64_t log_window_usec; /* when the lines counted here began */
-    unsigned log_lines;
+    LogLimit log_limit;
 };
 
 /* client_init() - without requests; may queue @limit at once. Zero before */

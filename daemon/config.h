@@ -45,8 +45,11 @@ typedef struct Config {
 
     UnregisteredPolicy unregistered;
 
-    unsigned max_connections;      /* 1..65536 */
+    unsigned max_connections;             /* 1..65536 */
+    unsigned max_connections_per_process; /* likewise */
+    unsigned max_connections_per_user;    /* that are no registered VM's; likewise */
     unsigned vm_queue_limit;       /* requests one VM may have waiting, 1..VM_QUEUE_LIMIT_MAX */
+    uint64_t hello_timeout_usec;   /* until a peer says who it is; UINT64_MAX: any time */
     uint64_t queue_timeout_usec;   /* waiting; UINT64_MAX: never */
     uint64_t request_timeout_usec; /* on the device */
     uint64_t drain_timeout_usec;   /* at the end of the service */

@@ -31,8 +31,6 @@ struct Manager {
 
     sd_event_source *listen;
     sd_event_source *accept_pause;
-    unsigned max_peers;
-    bool accept_warned; /* over the limit, said once until one is let in */
 
     sd_event_source *drain; /* while draining: looks whether all is done */
     sd_event_source *drain_timeout;
@@ -166,16 +164,6 @@ static int manager_on_accept(sd_event_source *source, int fd, uint32_t revents, 
                    ? 0
                    : manager_pause_accept(m, errno);
 
-    if (peers_count(&m->peers) >= m->max_peers) {
-        if (!m->accept_warned)
-            log_warning("turning connections away: there are %u, the limit",
-                        peers_count(&m->peers));
-        m->accept_warned = true;
-        close(peer);
-        return 0;
-    }
-
-    m->accept_warned = false;
     r = peers_add(&m->peers, peer);
     if (r < 0)
         log_errno(r, "cannot take a connection");
@@ -195,9 +183,10 @@ int manager_listen(Manager *m, int fd)
 
 /* ---- The beginning ---------------------------------------------------------------------- */
 
-/* Every connection costs a descriptor, and with a ring those of the ring, so the
- * limit of connections keeps within that of descriptors. */
-#define FDS_PER_CONNECTION (1 + VGPU_RING_N_FDS)
+/* Every connection costs a descriptor, with a ring those of the ring, and with a RING_SETUP that
+ * has not come whole yet those of another ring. The limit of connections keeps within that of
+ * descriptors. */
+#define FDS_PER_CONNECTION (1 + 2 * VGPU_RING_N_FDS)
 
 static unsigned connections_within_rlimit(unsigned wanted)
 {
@@ -228,7 +217,8 @@ int manager_reload(Manager *m, char **ret_error)
         return r;
 
     m->config = config;
-    m->max_peers = connections_within_rlimit(config.max_connections);
+    m->peers.n_max = connections_within_rlimit(config.max_connections);
+    peers_reload(&m->peers);
     r = pools_configure(&m->pools, &m->config);
     if (r >= 0)
         log_info("configuration read again");
@@ -302,7 +292,7 @@ int manager_new(const Config *config, const char *config_path, const char *execu
 
     m->config = *config;
     m->config_path = config_path;
-    m->max_peers = connections_within_rlimit(config->max_connections);
+    m->peers.n_max = connections_within_rlimit(config->max_connections);
     vm_registry_init(&m->vms, &m->pools, &m->config);
     r = sd_event_default(&m->event);
     if (r < 0)
@@ -340,6 +330,7 @@ Manager *manager_free(Manager *m)
     peers_clear(&m->peers);
     pools_clear(&m->pools);
     ring_sources_clear(&m->rings);
+    peers_forget(&m->peers);
     vm_registry_clear(&m->vms);
     sd_event_source_disable_unref(m->listen);
     sd_event_source_disable_unref(m->accept_pause);

@@ -65,6 +65,7 @@ static uint32_t message_source_check(MessageSource *s, const VGPUSocketHeader *h
                                      const char *payload)
 {
     uint32_t error = s->vm->registered ? VGPU_ERROR_NONE : message_source_follow_claim(s, h);
+    bool has_token = vm_take_token(s->vm); /* a request that is rejected costs one too */
 
     if (error == VGPU_ERROR_NONE)
         error = vgpu_request_check(payload, h->payload_len, NULL);
@@ -74,7 +75,7 @@ static uint32_t message_source_check(MessageSource *s, const VGPUSocketHeader *h
         return VGPU_ERROR_VM_QUARANTINED;
     if (!pools_find(s->pools, (unsigned char) s->vm->settings.pool))
         return VGPU_ERROR_INVALID_POOL;
-    return vm_take_token(s->vm) ? VGPU_ERROR_NONE : VGPU_ERROR_RATE_LIMITED;
+    return has_token ? VGPU_ERROR_NONE : VGPU_ERROR_RATE_LIMITED;
 }
 
 void message_source_take(MessageSource *s, const VGPUSocketHeader *h, const char *payload)

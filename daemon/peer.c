@@ -7,16 +7,25 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "identity.h"
 #include "message-source.h"
 
+#define DEADLINE_ACCURACY_USEC 100000
+
 struct Peer {
     TAILQ_ENTRY(Peer) link;
+    TAILQ_ENTRY(Peer) silent_link;
     Peers *peers;
     Connection *connection;
-    VM *vm;               /* NULL until the first HELLO or REQUEST */
+    Origin *process;
+    uint64_t since_usec; /* when it connected */
+    bool is_silent;      /* until the first HELLO or REQUEST */
+    bool is_stranger;    /* until it is a registered VM's; counts as its user's */
+    bool has_complained;
+    VM *vm;               /* NULL until the first REQUEST, or the answer to HELLO */
     IdentityCheck *check; /* a HELLO waits for this */
-    uint8_t claimed[16];  /* the UUID in it */
+    uint8_t claimed[16];  /* the UUID of the VM that its HELLO claims, or zeros */
     uint32_t hello_id;    /* its request_id */
     uint32_t features;    /* and what it offers */
     MessageSource messages;
@@ -25,14 +34,23 @@ struct Peer {
 
 /* ---- Saying no --------------------------------------------------------------------------- */
 
-static int peer_violation(const Peer *p, const char *reason)
+static int peer_violation(Peer *p, const char *reason)
 {
-    const struct ucred *process = connection_peer(p->connection);
-    LogContext context = p->vm ? p->vm->client.log : (LogContext){.peer_pid = process->pid};
+    const VM *vm = p->vm ? p->vm : vm_registry_find_by_uuid(p->peers->vms, p->claimed);
+    const Origin *process = p->process;
+    LogContext context = vm ? vm->client.log : (LogContext){0};
 
-    log_context(LOG_WARNING, &context, "closing the connection of %s (process %d, user %u): %s",
-                p->vm ? p->vm->name : "a peer", (int) process->pid, (unsigned) process->uid,
-                reason);
+    if (p->has_complained)
+        return MESSAGE_CLOSE;
+    p->has_complained = true;
+    context.peer_pid = process->pid;
+    if (p->vm ? client_may_log(&p->vm->client) : origin_may_log(p->process))
+        log_context(LOG_WARNING, &context,
+                    "closing the connection of %s%s (process %d, user %u): %s",
+                    p->vm ? ""
+                    : vm  ? "a peer that claims to be "
+                          : "a peer",
+                    vm ? vm->name : "", (int) process->pid, (unsigned) process->uid, reason);
     return MESSAGE_CLOSE;
 }
 
@@ -43,6 +61,56 @@ static int peer_refuse(Peer *p, uint32_t request_id, const char *reason)
     assert(!p->vm);
     connection_send(p->connection, &header, NULL);
     return peer_violation(p, reason);
+}
+
+/* ---- Silence ----------------------------------------------------------------------------- */
+
+/* Where a device needs no HELLO, because unregistered ones are served, it may be silent until its
+ * first request. */
+static bool peers_admit_unregistered(const Peers *peers)
+{
+    UnregisteredPolicy policy = peers->config->unregistered;
+
+    return policy == UNREGISTERED_ALLOW || (policy == UNREGISTERED_DEFAULT && !peers->can_register);
+}
+
+static void peers_set_deadline(Peers *peers)
+{
+    const Peer *first = TAILQ_FIRST(&peers->silent);
+    uint64_t timeout = peers->config->hello_timeout_usec;
+
+    if (!first || peers_admit_unregistered(peers) || timeout == UINT64_MAX) {
+        (void) sd_event_source_set_enabled(peers->deadline, SD_EVENT_OFF);
+        return;
+    }
+    (void) sd_event_source_set_time(peers->deadline, first->since_usec + timeout);
+    (void) sd_event_source_set_enabled(peers->deadline, SD_EVENT_ONESHOT);
+}
+
+static void peer_set_silent(Peer *p, bool silent)
+{
+    Peers *peers = p->peers;
+    bool was_first = TAILQ_FIRST(&peers->silent) == p;
+
+    if (p->is_silent == silent)
+        return;
+
+    p->is_silent = silent;
+    if (silent)
+        TAILQ_INSERT_TAIL(&peers->silent, p, silent_link);
+    else
+        TAILQ_REMOVE(&peers->silent, p, silent_link);
+    if (was_first || TAILQ_FIRST(&peers->silent) == p)
+        peers_set_deadline(peers);
+}
+
+static void peer_set_stranger(Peer *p, bool stranger)
+{
+    if (p->is_stranger == stranger)
+        return;
+
+    p->is_stranger = stranger;
+    p->process->user->n_connections += stranger ? 1u : -1u;
 }
 
 /* ---- Becoming a VM ----------------------------------------------------------------------- */
@@ -60,6 +128,11 @@ static void peer_become(Peer *p, VM *vm)
 {
     assert(!p->vm);
     p->vm = p->messages.vm = vm;
+    peer_set_silent(p, false);
+    if (vm->registered)
+        peer_set_stranger(p, false);
+    else
+        vm->client.log_limit.parent = &p->process->log;
     connection_admit(p->connection);
     vm_registry_attach(p->peers->vms, vm, p->connection, connection_peer(p->connection)->pid,
                        peer_on_hang_up, p);
@@ -79,9 +152,7 @@ static void peer_welcome(Peer *p, VM *vm, uint32_t request_id)
  * lets it in only where the administrator allows that. */
 static int peer_admit_unregistered(Peer *p, const VGPUSocketHeader *h, VM **ret)
 {
-    UnregisteredPolicy policy = p->peers->config->unregistered;
-
-    if (policy == UNREGISTERED_REFUSE || (policy == UNREGISTERED_DEFAULT && p->peers->can_register))
+    if (!peers_admit_unregistered(p->peers))
         return peer_refuse(p, h->request_id,
                            "no such VM is registered, and [Unregistered] Policy= refuses others");
 
@@ -128,6 +199,7 @@ static int peer_claim(Peer *p, VM *vm, const VGPUSocketHeader *h, const VGPUHell
 {
     int r;
 
+    memcpy(p->claimed, vm->uuid, sizeof(p->claimed));
     if (vm->claimed && is_same_secret(hello->resume, vm->resume)) {
         vm_hang_up(vm);
         peer_welcome(p, vm, h->request_id);
@@ -140,11 +212,13 @@ static int peer_claim(Peer *p, VM *vm, const VGPUSocketHeader *h, const VGPUHell
         return MESSAGE_OK;
     }
 
-    memcpy(p->claimed, vm->uuid, sizeof(p->claimed));
     p->hello_id = h->request_id;
     r = identity_check_new(p->peers->bus, connection_peer(p->connection)->pid, vm->uuid,
                            peer_on_identity, p, &p->check);
-    return r < 0 ? r : MESSAGE_WAIT;
+    if (r < 0)
+        return r;
+    peer_set_silent(p, false);
+    return MESSAGE_WAIT;
 }
 
 /* ---- Messages ------------------------------------------------------------------------------ */
@@ -194,10 +268,13 @@ static void peer_pong(Peer *p, uint32_t request_id)
 {
     const VGPUSocketHeader header = {.msg_type = VGPU_MSG_PONG, .request_id = request_id};
 
-    if (p->vm)
+    if (p->vm) {
+        /* Answered in any case, for it shows that the mediator lives. */
+        (void) vm_take_token(p->vm);
         vm_send(p->vm, VGPU_MSG_PONG, request_id, NULL, 0);
-    else
+    } else {
         connection_send(p->connection, &header, NULL);
+    }
 }
 
 static int peer_on_ring_setup(Peer *p, const VGPUSocketHeader *h, const char *payload)
@@ -275,12 +352,55 @@ static Peer *peer_free(Peer *p)
     identity_check_free(p->check);
     ring_source_free(p->ring);
     message_source_end(&p->messages);
+    peer_set_silent(p, false);
+    peer_set_stranger(p, false);
+    p->process->n_connections--;
+    if (p->vm && !p->vm->registered)
+        log_limit_close(&p->vm->client.log_limit);
     if (p->vm)
         vm_registry_detach(p->peers->vms, p->vm);
+    origin_unref(p->process);
     TAILQ_REMOVE(&p->peers->list, p, link);
     connection_free(p->connection);
     free(p);
     return NULL;
+}
+
+/* Ends the one that has been silent longest of a process or a user, or of all. Returns false when
+ * that is @newest. A device says HELLO at once, so its turn to go does not come. */
+static bool peers_displace(Peers *peers, const Origin *origin, const Peer *newest,
+                           const char *reason)
+{
+    bool is_newest;
+    Peer *p;
+
+    TAILQ_FOREACH(p, &peers->silent, silent_link)
+    {
+        if (!origin || p->process == origin || p->process->user == origin)
+            break;
+    }
+    assert(p);
+    is_newest = p == newest;
+    (void) peer_violation(p, reason);
+    peer_free(p);
+    return !is_newest;
+}
+
+static void peers_keep_limits(Peers *peers, Peer *newest)
+{
+    const Config *config = peers->config;
+    const Origin *process = newest->process, *user = process->user;
+    bool is_there = true;
+
+    if (process->n_connections > config->max_connections_per_process)
+        is_there = peers_displace(peers, process, newest,
+                                  "its process has more connections than ConnectionsPerProcess=");
+    if (is_there && user->n_connections > config->max_connections_per_user)
+        is_there = peers_displace(peers, user, newest,
+                                  "its user has more connections than ConnectionsPerUser=");
+    if (is_there && peers->connections.n > peers->n_max)
+        (void) peers_displace(peers, NULL, newest,
+                              "there are more connections than MaxConnections=");
 }
 
 int peers_add(Peers *peers, int fd)
@@ -294,13 +414,22 @@ int peers_add(Peers *peers, int fd)
     }
 
     r = connection_new(&peers->connections, fd, &peer_connection_handler, p, &p->connection);
+    if (r >= 0)
+        r = origin_get(&peers->origins, connection_peer(p->connection), &p->process);
     if (r < 0) {
+        connection_free(p->connection);
         free(p);
         return r;
     }
+
     p->peers = peers;
+    p->since_usec = now_usec();
     message_source_init(&p->messages, peers->pools);
     TAILQ_INSERT_TAIL(&peers->list, p, link);
+    p->process->n_connections++;
+    peer_set_stranger(p, true);
+    peer_set_silent(p, true);
+    peers_keep_limits(peers, p);
     return 0;
 }
 
@@ -309,15 +438,50 @@ unsigned peers_count(const Peers *peers)
     return peers->connections.n;
 }
 
+static int peers_on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    Peers *peers = userdata;
+    uint64_t now = now_usec();
+    Peer *p;
+
+    (void) source, (void) usec;
+
+    while ((p = TAILQ_FIRST(&peers->silent)) &&
+           now - p->since_usec >= peers->config->hello_timeout_usec) {
+        (void) peer_violation(p, "it has not said who it is within HelloTimeoutSec=");
+        peer_free(p);
+    }
+    peers_set_deadline(peers);
+    return 0;
+}
+
 int peers_init(Peers *peers, sd_event *event, Pools *pools, VMRegistry *vms, RingSources *rings,
                const Config *config)
 {
+    int r;
+
     peers->pools = pools;
     peers->vms = vms;
     peers->rings = rings;
     peers->config = config;
     TAILQ_INIT(&peers->list);
-    return connections_init(&peers->connections, event);
+    TAILQ_INIT(&peers->silent);
+    origins_init(&peers->origins);
+    r = connections_init(&peers->connections, event);
+    if (r >= 0)
+        r = sd_event_add_time(event, &peers->deadline, CLOCK_MONOTONIC, 0, DEADLINE_ACCURACY_USEC,
+                              peers_on_deadline, peers);
+    return r < 0 ? r : sd_event_source_set_enabled(peers->deadline, SD_EVENT_OFF);
+}
+
+void peers_reload(Peers *peers)
+{
+    peers_set_deadline(peers);
+}
+
+void peers_forget(Peers *peers)
+{
+    origins_clear(&peers->origins);
 }
 
 void peers_clear(Peers *peers)
@@ -325,4 +489,5 @@ void peers_clear(Peers *peers)
     while (!TAILQ_EMPTY(&peers->list))
         peer_free(TAILQ_FIRST(&peers->list));
     connections_clear(&peers->connections);
+    peers->deadline = sd_event_source_disable_unref(peers->deadline);
 }

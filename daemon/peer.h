@@ -10,10 +10,13 @@
 
 #include <stdbool.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
 
 #include "config.h"
 #include "connection.h"
+#include "origin.h"
 #include "ring-source.h"
 #include "vm-registry.h"
 
@@ -23,10 +26,14 @@ typedef struct Peer Peer;
 typedef struct Peers {
     Connections connections;
     TAILQ_HEAD(, Peer) list;
+    TAILQ_HEAD(, Peer) silent; /* have not said who they are; the longest silent one is first */
+    sd_event_source *deadline; /* of the first of those */
+    Origins origins;
     Pools *pools;
     VMRegistry *vms;
     RingSources *rings;
     const Config *config;
+    unsigned n_max;    /* connections that there may be */
     sd_bus *bus;       /* to ask systemd-machined; NULL while there is none */
     bool can_register; /* is there a way to register VMs? */
 } Peers;
@@ -44,12 +51,19 @@ int peers_init(Peers *peers, sd_event *event, Pools *pools, VMRegistry *vms, Rin
  * peers_add() - take over an accepted socket
  * @fd: non-blocking; owned from here on, also on failure
  *
- * The peer ends by itself. Returns 0 or a negative errno.
+ * The peer ends by itself. Where there are too many, of all or of its process or user, the one of
+ * them that has been silent longest has to go, or this one. Returns 0 or a negative errno.
  */
 int peers_add(Peers *peers, int fd);
 
-/* peers_clear() - hang up on every one */
+/* peers_reload() - the configuration, or n_max, is another now */
+void peers_reload(Peers *peers);
+
+/* peers_clear() - hang up on every one. What runs for them may still have their windows */
 void peers_clear(Peers *peers);
+
+/* peers_forget() - after that, when there are no windows any more: forget where they came from */
+void peers_forget(Peers *peers);
 
 /* peers_count() - how many there are */
 unsigned peers_count(const Peers *peers);

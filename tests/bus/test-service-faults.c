@@ -186,7 +186,7 @@ TEST(test_max_connections)
     expect_add(a, 1, 1, 1, 1, 1);
     expect_add(b, 2, 2, 1, 2, 2);
     expect_closed(dial());
-    assert_int_equal(test_mediator_wait_log(&mediator, "turning connections away"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "more connections than MaxConnections="), 0);
 
     assert_int_equal(shutdown(a, SHUT_WR), 0);
     expect_closed(a);

@@ -13,11 +13,9 @@
 
 #define MANY 1000
 
-static int start_default(void **state)
-{
-    (void) state;
-    return start_with("[Pool A]\nBackend=cpu\n[Limits]\nVMQueueLimit=64\n");
-}
+/* Each test has a mediator of its own: of one process, a mediator logs only some lines. */
+static const char config[] = "[Pool A]\nBackend=cpu\n[Limits]\nVMQueueLimit=64\n"
+                             "ConnectionsPerProcess=1000\n";
 
 /* ---- Requests ------------------------------------------------------------------- */
 
@@ -278,13 +276,13 @@ TEST(test_never_reads)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests),       cmocka_unit_test(test_hello),
-        cmocka_unit_test(test_rejections),     cmocka_unit_test(test_1_connection),
-        cmocka_unit_test(test_64_connections), cmocka_unit_test(test_1000_connections),
-        cmocka_unit_test(test_violations),     cmocka_unit_test(test_second_hello),
-        cmocka_unit_test(test_half_messages),  cmocka_unit_test(test_abrupt_hang_up),
-        cmocka_unit_test(test_flood),          cmocka_unit_test(test_never_reads),
+        WITH_MEDIATOR(config, test_requests),       WITH_MEDIATOR(config, test_hello),
+        WITH_MEDIATOR(config, test_rejections),     WITH_MEDIATOR(config, test_1_connection),
+        WITH_MEDIATOR(config, test_64_connections), WITH_MEDIATOR(config, test_1000_connections),
+        WITH_MEDIATOR(config, test_violations),     WITH_MEDIATOR(config, test_second_hello),
+        WITH_MEDIATOR(config, test_half_messages),  WITH_MEDIATOR(config, test_abrupt_hang_up),
+        WITH_MEDIATOR(config, test_flood),          WITH_MEDIATOR(config, test_never_reads),
     };
 
-    return cmocka_run_group_tests_name("service", tests, start_default, stop);
+    return cmocka_run_group_tests_name("service", tests, NULL, NULL);
 }

@@ -111,8 +111,9 @@ static void test_everything(void **state)
         "[Pool Z]\nPolicy=fair\nPolicy=fifo\nStarvationLimitSec=3\n"
         "StarvationLimitSec=infinity\n"
         "[Unregistered]\nPolicy=refuse\n"
-        "[Limits]\nMaxConnections=17\nVMQueueLimit=5\n"
-        "[Timeouts]\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
+        "[Limits]\nMaxConnections=17\nVMQueueLimit=5\nConnectionsPerProcess=3\n"
+        "ConnectionsPerUser=65536\n"
+        "[Timeouts]\nHelloTimeoutSec=1\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
         "DrainTimeoutSec=0\n");
     assert_string_equal(load(f, &c), "");
     assert_false(c.pools[0].configured);
@@ -129,6 +130,9 @@ static void test_everything(void **state)
     assert_true(c.pools[25].starvation_limit_usec == UINT64_MAX);
     assert_int_equal(c.unregistered, UNREGISTERED_REFUSE);
     assert_int_equal(c.max_connections, 17);
+    assert_int_equal(c.max_connections_per_process, 3);
+    assert_int_equal(c.max_connections_per_user, 65536);
+    assert_int_equal(c.hello_timeout_usec, 1000000);
     assert_int_equal(c.vm_queue_limit, 5);
     assert_int_equal(c.queue_timeout_usec, 2000000);
     assert_true(c.request_timeout_usec == UINT64_MAX);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "origin.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "log.h"
+
+/* The pid of a user. */
+#define NO_PROCESS ((pid_t) -1)
+
+void origins_init(Origins *all)
+{
+    for (unsigned i = 0; i < ORIGINS_BUCKETS; i++)
+        TAILQ_INIT(&all->buckets[i]);
+    TAILQ_INIT(&all->idle);
+    all->n_idle = 0;
+}
+
+static OriginList *origins_bucket(Origins *all, uid_t uid, pid_t pid)
+{
+    return &all->buckets[(pid == NO_PROCESS ? uid : (unsigned) pid) % ORIGINS_BUCKETS];
+}
+
+/* Nobody has a reference. */
+static void origin_free(Origin *o)
+{
+    Origin *user = o->user;
+
+    assert(o->n_references == 0 && o->n_connections == 0);
+    TAILQ_REMOVE(&o->all->idle, o, idle_link);
+    o->all->n_idle--;
+    TAILQ_REMOVE(origins_bucket(o->all, o->uid, o->pid), o, link);
+    free(o);
+    origin_unref(user);
+}
+
+void origins_clear(Origins *all)
+{
+    while (!TAILQ_EMPTY(&all->idle))
+        origin_free(TAILQ_FIRST(&all->idle));
+    for (unsigned i = 0; i < ORIGINS_BUCKETS; i++)
+        assert(TAILQ_EMPTY(&all->buckets[i]));
+}
+
+Origin *origin_ref(Origin *o)
+{
+    if (o->n_references++ == 0) {
+        TAILQ_REMOVE(&o->all->idle, o, idle_link);
+        o->all->n_idle--;
+    }
+    return o;
+}
+
+Origin *origin_unref(Origin *o)
+{
+    Origins *all;
+
+    if (!o || --o->n_references > 0)
+        return NULL;
+
+    all = o->all;
+    TAILQ_INSERT_TAIL(&all->idle, o, idle_link);
+    all->n_idle++;
+    if (all->n_idle > ORIGINS_IDLE_MAX)
+        origin_free(TAILQ_FIRST(&all->idle));
+    return NULL;
+}
+
+static Origin *origin_find(Origins *all, uid_t uid, pid_t pid)
+{
+    Origin *o;
+
+    TAILQ_FOREACH(o, origins_bucket(all, uid, pid), link)
+    {
+        if (o->uid == uid && o->pid == pid)
+            return o;
+    }
+    return NULL;
+}
+
+/* Takes over the reference to @user, also on failure. */
+static Origin *origin_new(Origins *all, uid_t uid, pid_t pid, Origin *user)
+{
+    Origin *o = calloc(1, sizeof(*o));
+
+    if (!o) {
+        origin_unref(user);
+        return NULL;
+    }
+
+    *o = (Origin){.all = all, .user = user, .uid = uid, .pid = pid, .n_references = 1};
+    log_limit_init(&o->log, user ? ORIGIN_PROCESS_LINES : ORIGIN_USER_LINES,
+                   user ? &user->log : NULL);
+    TAILQ_INSERT_TAIL(origins_bucket(all, uid, pid), o, link);
+    return o;
+}
+
+int origin_get(Origins *all, const struct ucred *process, Origin **ret)
+{
+    Origin *o = origin_find(all, process->uid, process->pid), *user;
+
+    if (o) {
+        *ret = origin_ref(o);
+        return 0;
+    }
+
+    user = origin_find(all, process->uid, NO_PROCESS);
+    user = user ? origin_ref(user) : origin_new(all, process->uid, NO_PROCESS, NULL);
+    o = user ? origin_new(all, process->uid, process->pid, user) : NULL;
+    if (!o)
+        return -ENOMEM;
+
+    *ret = o;
+    return 0;
+}
+
+bool origin_may_log(Origin *process)
+{
+    const LogContext context = {.peer_pid = process->pid};
+    LogVerdict verdict = log_limit_take(&process->log);
+
+    if (verdict == LOG_VERDICT_LAST)
+        log_context(LOG_WARNING, &context,
+                    "more about process %d of user %u is not logged for a while",
+                    (int) process->pid, (unsigned) process->uid);
+    return verdict == LOG_VERDICT_LINE;
+}
