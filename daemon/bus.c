@@ -46,7 +46,6 @@ static void bus_close(Bus *b)
 {
     AccessQueue *access = &b->context.access;
 
-    manager_peers(b->context.manager)->bus = NULL;
     access_queue_clear(access);
     access->questions = sd_bus_close_unref(access->questions);
     bus_replies_clear(&b->context.replies);
@@ -153,7 +152,7 @@ static int bus_connect(Bus *b)
     r = bus_open(b, BUS_PRIORITY, &bus);
     if (r < 0)
         return bus_retry(b, r);
-    b->context.bus = manager_peers(b->context.manager)->bus = bus;
+    b->context.bus = bus;
     b->context.signals.bus = bus;
     bus_limit_writes(bus);
     r = bus_open(b, QUESTIONS_PRIORITY, &b->context.access.questions);
@@ -224,6 +223,8 @@ static int bus_observe(Bus *b)
         return r;
 
     manager_peers(c->manager)->can_register = true;
+    manager_peers(c->manager)->identity.open_bus =
+        b->kind == BUS_USER ? sd_bus_open_user : sd_bus_open_system;
     c->vms->observer = (VMObserver){
         .announce = bus_on_announce,
         .changed = bus_on_vm_changed,

@@ -1,87 +1,243 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "identity.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "identity.h"
 #include "names.h"
 
+/* A bus lets a connection have some more than a hundred calls unanswered. */
+#define QUESTIONS_MAX 32
+
+#define ANSWER_TIMEOUT_USEC UINT64_C(10000000)
+
+typedef enum IdentityCheckState {
+    IDENTITY_CHECK_WAITING,
+    IDENTITY_CHECK_ASKED,
+    IDENTITY_CHECK_OVER,
+} IdentityCheckState;
+
 struct IdentityCheck {
-    sd_bus *bus;
-    sd_bus_slot *slot;
+    TAILQ_ENTRY(IdentityCheck) link; /* unless it is over */
+    Identity *identity;
+    IdentityCheckState state;
+    sd_bus_slot *slot; /* while it is asked */
+    pid_t pid;
     uint8_t uuid[16];
-    IdentityHandler handler;
+    IdentityHandler handler; /* NULL: freed while it is asked, and there until the answer */
     void *userdata;
 };
 
+static void identity_check_end(IdentityCheck *check)
+{
+    Identity *identity = check->identity;
+
+    if (check->state == IDENTITY_CHECK_WAITING) {
+        TAILQ_REMOVE(&identity->waiting, check, link);
+    } else if (check->state == IDENTITY_CHECK_ASKED) {
+        TAILQ_REMOVE(&identity->asked, check, link);
+        identity->n_asked--;
+    }
+    check->state = IDENTITY_CHECK_OVER;
+    check->slot = sd_bus_slot_unref(check->slot);
+}
+
+/* The bus counts a question until it is answered, so it must count here too. */
 IdentityCheck *identity_check_free(IdentityCheck *check)
 {
     if (!check)
         return NULL;
 
-    sd_bus_slot_unref(check->slot);
-    sd_bus_unref(check->bus);
+    if (check->state == IDENTITY_CHECK_ASKED) {
+        check->handler = NULL;
+        return NULL;
+    }
+    identity_check_end(check);
     free(check);
     return NULL;
 }
 
-static int on_id(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+/* ---- Answers -------------------------------------------------------------------------------- */
+
+static void identity_ask_waiting(Identity *identity);
+
+static void identity_check_deliver(IdentityCheck *check, IdentityVerdict verdict)
+{
+    identity_check_end(check);
+    if (check->handler)
+        check->handler(check->userdata, verdict);
+    else
+        free(check);
+}
+
+static int identity_check_conclude(IdentityCheck *check, IdentityVerdict verdict)
+{
+    Identity *identity = check->identity;
+
+    identity_check_deliver(check, verdict);
+    identity_ask_waiting(identity);
+    return 0;
+}
+
+static int identity_check_on_id(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
     IdentityCheck *check = userdata;
-    const char *reason = NULL;
     const void *id;
     size_t size;
 
     (void) error;
 
+    /* The machine may have ended meanwhile. */
     if (sd_bus_message_is_method_error(reply, NULL) ||
         sd_bus_message_enter_container(reply, 'v', "ay") < 0 ||
         sd_bus_message_read_array(reply, 'y', &id, &size) < 0)
-        reason = "systemd-machined does not say which machine its process is in";
-    else if (size != sizeof(check->uuid) || memcmp(id, check->uuid, size) != 0)
-        reason = "its process belongs to another machine, by systemd-machined";
-
-    check->handler(check->userdata, reason);
-    return 0;
+        return identity_check_conclude(check, IDENTITY_CANNOT_ASK);
+    return identity_check_conclude(
+        check, size == sizeof(check->uuid) && memcmp(id, check->uuid, size) == 0 ? IDENTITY_SAME
+                                                                                 : IDENTITY_OTHER);
 }
 
-/* Is it a no, or is there nobody to ask? */
-static const char *judge_error(const sd_bus_error *e)
+static IdentityVerdict identity_judge_error(const sd_bus_error *e)
 {
-    static const char *const harmless[] = {
-        "org.freedesktop.machine1.NoMachineForPID", SD_BUS_ERROR_SERVICE_UNKNOWN,
-        SD_BUS_ERROR_NAME_HAS_NO_OWNER, "org.freedesktop.systemd1.NoSuchUnit",
-        "org.freedesktop.systemd1.UnitMasked"};
+    static const char *const absent[] = {
+        SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+        "org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.UnitMasked"};
 
-    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
-        if (sd_bus_error_has_name(e, harmless[i]))
-            return NULL;
-    return "systemd-machined does not answer";
+    if (sd_bus_error_has_name(e, "org.freedesktop.machine1.NoMachineForPID"))
+        return IDENTITY_NONE;
+    for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
+        if (sd_bus_error_has_name(e, absent[i]))
+            return IDENTITY_NOBODY_TO_ASK;
+    return IDENTITY_CANNOT_ASK;
 }
 
-static int on_machine(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int identity_check_on_machine(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
     IdentityCheck *check = userdata;
     const char *path;
 
     (void) error;
 
-    if (sd_bus_message_is_method_error(reply, NULL)) {
-        check->handler(check->userdata, judge_error(sd_bus_message_get_error(reply)));
-        return 0;
-    }
+    if (sd_bus_message_is_method_error(reply, NULL))
+        return identity_check_conclude(check,
+                                       identity_judge_error(sd_bus_message_get_error(reply)));
 
     check->slot = sd_bus_slot_unref(check->slot);
     if (sd_bus_message_read(reply, "o", &path) < 0 ||
-        sd_bus_call_method_async(check->bus, &check->slot, VGPU_MACHINED_NAME, path,
-                                 "org.freedesktop.DBus.Properties", "Get", on_id, check, "ss",
-                                 VGPU_MACHINED_NAME ".Machine", "Id") < 0)
-        check->handler(check->userdata, "systemd-machined cannot be asked");
+        sd_bus_call_method_async(sd_bus_message_get_bus(reply), &check->slot, VGPU_MACHINED_NAME,
+                                 path, "org.freedesktop.DBus.Properties", "Get",
+                                 identity_check_on_id, check, "ss", VGPU_MACHINED_NAME ".Machine",
+                                 "Id") < 0)
+        return identity_check_conclude(check, IDENTITY_CANNOT_ASK);
     return 0;
 }
 
-int identity_check_new(sd_bus *bus, pid_t pid, const uint8_t uuid[16], IdentityHandler handler,
-                       void *userdata, IdentityCheck **ret)
+/* ---- The bus --------------------------------------------------------------------------------- */
+
+/* What is asked over a connection that is lost gets no answer any more. */
+static void identity_disconnect(Identity *identity)
+{
+    sd_bus *bus = identity->bus;
+    IdentityCheck *check;
+
+    identity->bus = NULL;
+    while ((check = TAILQ_FIRST(&identity->asked)))
+        identity_check_deliver(check, IDENTITY_CANNOT_ASK);
+    sd_bus_close_unref(bus);
+}
+
+static int identity_on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+    (void) message, (void) error;
+
+    identity_disconnect(userdata);
+    return 0;
+}
+
+static int identity_connect(Identity *identity)
+{
+    sd_bus *bus = NULL;
+    int r;
+
+    if (identity->bus && sd_bus_is_open(identity->bus) > 0)
+        return 0;
+
+    identity_disconnect(identity);
+    r = identity->open_bus(&bus);
+    if (r < 0)
+        return r;
+    r = sd_bus_set_method_call_timeout(bus, ANSWER_TIMEOUT_USEC);
+    if (r >= 0)
+        r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                                      "org.freedesktop.DBus.Local", "Disconnected",
+                                      identity_on_disconnected, NULL, identity);
+    if (r >= 0)
+        r = sd_bus_attach_event(bus, identity->event, SD_EVENT_PRIORITY_NORMAL);
+    if (r < 0) {
+        sd_bus_close_unref(bus);
+        return r;
+    }
+
+    identity->bus = bus;
+    return 0;
+}
+
+void identity_init(Identity *identity, sd_event *event)
+{
+    *identity = (Identity){.event = event};
+    TAILQ_INIT(&identity->asked);
+    TAILQ_INIT(&identity->waiting);
+}
+
+void identity_clear(Identity *identity)
+{
+    IdentityCheck *check;
+
+    assert(TAILQ_EMPTY(&identity->waiting));
+    while ((check = TAILQ_FIRST(&identity->asked))) {
+        assert(!check->handler);
+        identity_check_end(check);
+        free(check);
+    }
+    identity->bus = sd_bus_close_unref(identity->bus);
+}
+
+/* ---- Questions --------------------------------------------------------------------------------
+ */
+
+static int identity_check_ask(IdentityCheck *check)
+{
+    Identity *identity = check->identity;
+    int r = identity_connect(identity);
+
+    if (r >= 0)
+        r = sd_bus_call_method_async(identity->bus, &check->slot, VGPU_MACHINED_NAME,
+                                     "/org/freedesktop/machine1", VGPU_MACHINED_NAME ".Manager",
+                                     "GetMachineByPID", identity_check_on_machine, check, "u",
+                                     (uint32_t) check->pid);
+    if (r < 0)
+        return r;
+
+    TAILQ_REMOVE(&identity->waiting, check, link);
+    TAILQ_INSERT_TAIL(&identity->asked, check, link);
+    identity->n_asked++;
+    check->state = IDENTITY_CHECK_ASKED;
+    return 0;
+}
+
+static void identity_ask_waiting(Identity *identity)
+{
+    IdentityCheck *check;
+
+    while (identity->n_asked < QUESTIONS_MAX && (check = TAILQ_FIRST(&identity->waiting)))
+        if (identity_check_ask(check) < 0)
+            identity_check_deliver(check, IDENTITY_CANNOT_ASK);
+}
+
+int identity_check_new(Identity *identity, pid_t pid, const uint8_t uuid[16],
+                       IdentityHandler handler, void *userdata, IdentityCheck **ret)
 {
     IdentityCheck *check = calloc(1, sizeof(*check));
     int r;
@@ -89,14 +245,17 @@ int identity_check_new(sd_bus *bus, pid_t pid, const uint8_t uuid[16], IdentityH
     if (!check)
         return -ENOMEM;
 
-    check->bus = sd_bus_ref(bus);
-    check->handler = handler;
-    check->userdata = userdata;
+    *check = (IdentityCheck){
+        .identity = identity,
+        .state = IDENTITY_CHECK_WAITING,
+        .pid = pid,
+        .handler = handler,
+        .userdata = userdata,
+    };
     memcpy(check->uuid, uuid, sizeof(check->uuid));
+    TAILQ_INSERT_TAIL(&identity->waiting, check, link);
 
-    r = sd_bus_call_method_async(bus, &check->slot, VGPU_MACHINED_NAME, "/org/freedesktop/machine1",
-                                 VGPU_MACHINED_NAME ".Manager", "GetMachineByPID", on_machine,
-                                 check, "u", (uint32_t) pid);
+    r = identity->n_asked < QUESTIONS_MAX ? identity_check_ask(check) : 0;
     if (r < 0) {
         identity_check_free(check);
         return r;

@@ -1,39 +1,60 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Is a process the QEMU of a VM? systemd-machined knows the UUID of each machine
- * that libvirt started, and which processes are in it. The question is asked
- * without waiting.
- *
- * A process in no machine is not a guest's to command (a QEMU started by hand, a
- * test): the socket's permissions decide about those. Without machined, they
- * decide about all.
+ * Is a process the QEMU of a VM? systemd-machined knows the UUID of each machine that libvirt
+ * started, and which processes are in it. The question is asked without waiting, over a
+ * connection to the bus that is for nothing else: a connection may have only so many calls
+ * unanswered, and other callers must not use those up.
  */
 #ifndef VGPU_IDENTITY_H
 #define VGPU_IDENTITY_H
 
-#include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
 
+typedef struct Identity Identity;
 typedef struct IdentityCheck IdentityCheck;
 
-/*
- * The answer: @reason is NULL when the process may be that VM, else says why not.
- * The check is over and still the caller's to free.
- */
-typedef void (*IdentityHandler)(void *userdata, const char *reason);
+/* Asks systemd-machined. */
+struct Identity {
+    sd_event *event;
+    int (*open_bus)(sd_bus **ret); /* NULL: this mediator uses no bus */
+    sd_bus *bus;                   /* NULL until a question needs it */
+    TAILQ_HEAD(, IdentityCheck) asked;
+    unsigned n_asked;
+    TAILQ_HEAD(, IdentityCheck) waiting; /* to be asked, in their order */
+};
+
+typedef enum IdentityVerdict {
+    IDENTITY_SAME,          /* the process is in the machine with this UUID */
+    IDENTITY_OTHER,         /* in another one */
+    IDENTITY_NONE,          /* in no machine */
+    IDENTITY_NOBODY_TO_ASK, /* this host has no systemd-machined */
+    IDENTITY_CANNOT_ASK,    /* it has, but there is no answer now: a later try may get one */
+} IdentityVerdict;
+
+/* The answer. The check is over and still the caller's to free. */
+typedef void (*IdentityHandler)(void *userdata, IdentityVerdict verdict);
+
+/* identity_init() - nobody is asked yet, and open_bus is NULL; @event outlives it */
+void identity_init(Identity *identity, sd_event *event);
+
+/* identity_clear() - every check is freed */
+void identity_clear(Identity *identity);
 
 /*
  * identity_check_new() - ask
+ * @identity: has open_bus
  * @uuid: 16 bytes in RFC 4122 order, copied
- * @ret: to be freed with identity_check_free(), which also takes back the question
+ * @ret: to be freed with identity_check_free(); nobody is told then
  *
- * The handler is called from the event loop, never from here. Returns 0 or a
- * negative errno.
+ * The handler is called from the event loop, never from here. Returns 0 or a negative errno:
+ * then nothing can be asked now.
  */
-int identity_check_new(sd_bus *bus, pid_t pid, const uint8_t uuid[16], IdentityHandler handler,
-                       void *userdata, IdentityCheck **ret);
+int identity_check_new(Identity *identity, pid_t pid, const uint8_t uuid[16],
+                       IdentityHandler handler, void *userdata, IdentityCheck **ret);
 
 /* identity_check_free() - NULL is fine */
 IdentityCheck *identity_check_free(IdentityCheck *check);

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "identity.h"
 #include "message-source.h"
 
 #define DEADLINE_ACCURACY_USEC 100000
@@ -61,6 +60,13 @@ static int peer_refuse(Peer *p, uint32_t request_id, const char *reason)
     assert(!p->vm);
     connection_send(p->connection, &header, NULL);
     return peer_violation(p, reason);
+}
+
+/* The device comes back by itself, and the guest's request waits there meanwhile. */
+static int peer_send_away(Peer *p)
+{
+    return peer_violation(p, "systemd-machined cannot be asked now which machine its process is "
+                             "in; the device will try again");
 }
 
 /* ---- Silence ----------------------------------------------------------------------------- */
@@ -170,18 +176,47 @@ static bool is_same_secret(const uint8_t a[16], const uint8_t b[16])
     return difference == 0;
 }
 
-/* systemd-machined has answered, or nobody had to be asked. */
-static void peer_on_identity(void *userdata, const char *reason)
+static void vm_log_unchecked(VM *vm)
+{
+    if (client_may_log(&vm->client))
+        log_context(LOG_WARNING, &vm->client.log,
+                    "taking a process at its word that it is VM %s: this host has no "
+                    "systemd-machined",
+                    vm->name);
+}
+
+/* Why not? Returns NULL when the process may be the VM. */
+static const char *vm_judge(VM *vm, IdentityVerdict verdict)
+{
+    if (!vm)
+        return "the VM was unregistered meanwhile";
+    if (vm->connection)
+        return "the VM's device is connected already";
+    if (verdict == IDENTITY_OTHER)
+        return "its process belongs to another machine, by systemd-machined";
+    if (verdict == IDENTITY_NONE && vm->device.require_machine)
+        return "its process is in no machine, by systemd-machined, and the VM is registered for "
+               "its "
+               "machine alone";
+
+    if (verdict == IDENTITY_NOBODY_TO_ASK && vm->device.require_machine)
+        vm_log_unchecked(vm);
+    return NULL;
+}
+
+static void peer_on_identity(void *userdata, IdentityVerdict verdict)
 {
     Peer *p = userdata;
     VM *vm = vm_registry_find_by_uuid(p->peers->vms, p->claimed);
+    const char *reason;
 
     p->check = identity_check_free(p->check);
-    if (!reason && !vm)
-        reason = "the VM was unregistered meanwhile";
-    if (!reason && vm->connection)
-        reason = "the VM's device is connected already";
-
+    if (verdict == IDENTITY_CANNOT_ASK) {
+        (void) peer_send_away(p);
+        peer_free(p);
+        return;
+    }
+    reason = vm_judge(vm, verdict);
     if (reason) {
         (void) peer_refuse(p, p->hello_id, reason);
         peer_free(p);
@@ -207,16 +242,19 @@ static int peer_claim(Peer *p, VM *vm, const VGPUSocketHeader *h, const VGPUHell
     }
     if (vm->connection)
         return peer_refuse(p, h->request_id, "the VM's device is connected already");
-    if (!p->peers->bus) {
+    if (!p->peers->identity.open_bus) {
+        (void) vm_judge(vm, IDENTITY_NOBODY_TO_ASK);
         peer_welcome(p, vm, h->request_id);
         return MESSAGE_OK;
     }
 
     p->hello_id = h->request_id;
-    r = identity_check_new(p->peers->bus, connection_peer(p->connection)->pid, vm->uuid,
-                           peer_on_identity, p, &p->check);
-    if (r < 0)
+    r = identity_check_new(&p->peers->identity, p->process->pid, vm->uuid, peer_on_identity, p,
+                           &p->check);
+    if (r == -ENOMEM)
         return r;
+    if (r < 0)
+        return peer_send_away(p);
     peer_set_silent(p, false);
     return MESSAGE_WAIT;
 }
@@ -467,6 +505,7 @@ int peers_init(Peers *peers, sd_event *event, Pools *pools, VMRegistry *vms, Rin
     TAILQ_INIT(&peers->list);
     TAILQ_INIT(&peers->silent);
     origins_init(&peers->origins);
+    identity_init(&peers->identity, event);
     r = connections_init(&peers->connections, event);
     if (r >= 0)
         r = sd_event_add_time(event, &peers->deadline, CLOCK_MONOTONIC, 0, DEADLINE_ACCURACY_USEC,
@@ -489,5 +528,6 @@ void peers_clear(Peers *peers)
     while (!TAILQ_EMPTY(&peers->list))
         peer_free(TAILQ_FIRST(&peers->list));
     connections_clear(&peers->connections);
+    identity_clear(&peers->identity);
     peers->deadline = sd_event_source_disable_unref(peers->deadline);
 }

@@ -11,11 +11,11 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 #include <sys/types.h>
-#include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
 #include "config.h"
 #include "connection.h"
+#include "identity.h"
 #include "origin.h"
 #include "ring-source.h"
 #include "vm-registry.h"
@@ -29,12 +29,12 @@ typedef struct Peers {
     TAILQ_HEAD(, Peer) silent; /* have not said who they are; the longest silent one is first */
     sd_event_source *deadline; /* of the first of those */
     Origins origins;
+    Identity identity;
     Pools *pools;
     VMRegistry *vms;
     RingSources *rings;
     const Config *config;
     unsigned n_max;    /* connections that there may be */
-    sd_bus *bus;       /* to ask systemd-machined; NULL while there is none */
     bool can_register; /* is there a way to register VMs? */
 } Peers;
 

@@ -93,9 +93,41 @@ static int read_number(sd_bus_message *call, const char *key, uint32_t min, uint
     return 0;
 }
 
-/* @ret_id: where a VMID may be asked for, else NULL. */
+/* What RegisterVM takes beside limits. */
+typedef struct Registration {
+    uint32_t id; /* 0: any */
+    VMDevice device;
+} Registration;
+
+static int read_require_machine(sd_bus_message *call, sd_bus_error *error, bool *ret)
+{
+    int value, r;
+
+    r = sd_bus_message_read(call, "v", "b", &value);
+    if (r == -ENXIO)
+        return sd_bus_error_set(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                "RequireMachine takes a boolean.");
+    if (r < 0)
+        return r;
+
+    *ret = value;
+    return 0;
+}
+
+/* One option that is no limit. Returns -ENOENT when there is none of this name. */
+static int read_registration(sd_bus_message *call, const char *key, sd_bus_error *error,
+                             Registration *ret)
+{
+    if (strcmp(key, "VMID") == 0)
+        return read_number(call, key, 1, UINT32_MAX, error, &ret->id);
+    if (strcmp(key, "RequireMachine") == 0)
+        return read_require_machine(call, error, &ret->device.require_machine);
+    return -ENOENT;
+}
+
+/* @ret_registration: NULL where only limits may be set. */
 static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *ret,
-                       unsigned *ret_which, uint32_t *ret_id)
+                       unsigned *ret_which, Registration *ret_registration)
 {
     const VMSetting *setting;
     const char *key;
@@ -115,11 +147,11 @@ static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *re
             r = read_number(call, key, setting->min, setting->max, error,
                             vm_setting_number(setting, ret));
             *ret_which |= VM_SETTING_BIT(setting - vm_settings);
-        } else if (strcmp(key, "VMID") == 0 && ret_id) {
-            r = read_number(call, key, 1, UINT32_MAX, error, ret_id);
         } else {
-            return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT, "There is no limit '%s'.",
-                                     key);
+            r = ret_registration ? read_registration(call, key, error, ret_registration) : -ENOENT;
+            if (r == -ENOENT)
+                return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                         "There is no limit '%s'.", key);
         }
         if (r >= 0)
             r = sd_bus_message_exit_container(call);
@@ -416,7 +448,7 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
     VMSettings settings;
     const char *name;
     uint8_t uuid[16];
-    uint32_t id = 0;
+    Registration registration = {0};
     VMSettings before;
     const VM *known;
     unsigned which;
@@ -437,18 +469,20 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
     if (r >= 0)
         r = read_priority(call, error, &settings.priority);
     if (r >= 0)
-        r = read_limits(call, error, &settings, &which, &id);
+        r = read_limits(call, error, &settings, &which, &registration);
     if (r < 0)
         return r;
 
     known = vm_registry_find(context->vms, name);
     if (known)
         before = known->settings;
-    r = vm_registry_add(context->vms, name, uuid, &settings, id, &vm);
+    r = vm_registry_add(context->vms, name, uuid, &settings, &registration.device, registration.id,
+                        &vm);
     if (r == VM_EXISTS)
         return vm_method_exists(context->vms, name, uuid, error);
     if (r == VM_ID_TAKEN)
-        return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_ID_TAKEN, "VMID %u is taken.", id);
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_ID_TAKEN, "VMID %u is taken.",
+                                 registration.id);
     if (r < 0)
         return r;
 

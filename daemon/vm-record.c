@@ -48,7 +48,9 @@ static int read_registration(VMRecord *record, const char *name, const char *val
         return parse_u64(value, 0, UINT64_MAX, &record->leader.inode);
     if (strcmp(name, "DeviceProblem") == 0 && !record->device_problem)
         return state_file_unescape(value, &record->device_problem);
-    if (strcmp(name, "Paused") == 0)
+    if (strcmp(name, "RequireMachine") == 0)
+        record->require_machine = value[0] == 'y';
+    else if (strcmp(name, "Paused") == 0)
         record->paused = value[0] == 'y';
     else if (strcmp(name, "Quarantined") == 0)
         record->quarantined = value[0] == 'y';
@@ -163,6 +165,7 @@ static void print_registration(FILE *f, const char *name, const char *problem,
     fprintf(f, "[Registration]\nName=%s\n", name);
     state_file_print_id128(f, "UUID", record->uuid);
     fprintf(f, "VMID=%u\n", record->id);
+    fprintf(f, "RequireMachine=%s\n", record->require_machine ? "yes" : "no");
     fprintf(f, "Paused=%s\nQuarantined=%s\n", record->paused ? "yes" : "no",
             record->quarantined ? "yes" : "no");
     if (record->claimed)

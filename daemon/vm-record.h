@@ -17,6 +17,7 @@ typedef struct VMRecord {
     char *name;
     uint8_t uuid[16];
     uint32_t id;
+    bool require_machine;
     VMSettings configured;
     VMSettings settings;
     bool paused;

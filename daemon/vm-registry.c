@@ -127,6 +127,7 @@ static int vm_registry_save(const VMRegistry *registry, const VM *vm)
     VMRecord record = {
         .name = vm->name,
         .id = vm->id,
+        .require_machine = vm->device.require_machine,
         .configured = vm->configured,
         .settings = vm->settings,
         .paused = vm->paused,
@@ -250,7 +251,7 @@ static VM *vm_registry_make_way(VMRegistry *registry, VM *vm)
 }
 
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
-                    const VMSettings *settings, uint32_t id, VM **ret)
+                    const VMSettings *settings, const VMDevice *device, uint32_t id, VM **ret)
 {
     VM *vm = vm_registry_find(registry, name),
        *same_uuid = vm_registry_find_by_uuid(registry, uuid), *same_id;
@@ -281,6 +282,7 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
         memcpy(vm->uuid, uuid, sizeof(vm->uuid));
         vm_registry_insert(registry, vm);
     }
+    vm->device = *device;
     /* A failure is in the log. The VM is known all the same. */
     (void) vm_registry_save(registry, vm);
 
@@ -460,12 +462,14 @@ void vm_registry_init(VMRegistry *registry, Pools *pools, const Config *config)
 
 static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
 {
+    const VMDevice device = {record->require_machine};
     VM *vm = NULL;
     int r;
 
     if (!vm_name_is_valid(record->name))
         return -EBADMSG;
-    r = vm_registry_add(registry, record->name, record->uuid, &record->configured, record->id, &vm);
+    r = vm_registry_add(registry, record->name, record->uuid, &record->configured, &device,
+                        record->id, &vm);
     if (r != 0)
         return r < 0 ? r : -EEXIST;
 

@@ -65,6 +65,7 @@ enum {
  * @name: passed vm_name_is_valid()
  * @uuid: not all zero
  * @settings: the pool exists; the rest is in range
+ * @device: what its device may be
  * @id: the number it shall have, or 0 for one that is free
  *
  * A VM with this name or this UUID, not both, gives way where its process is known to have ended.
@@ -74,7 +75,7 @@ enum {
  * Returns 0, VM_EXISTS, VM_ID_TAKEN or -ENOMEM.
  */
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
-                    const VMSettings *settings, uint32_t id, VM **ret);
+                    const VMSettings *settings, const VMDevice *device, uint32_t id, VM **ret);
 
 /* vm_registry_remove() - hang up, drop what is queued, and forget the VM, which is gone then.
  * Returns 0, or a negative errno when it is still kept on disk */

@@ -25,6 +25,11 @@
 typedef struct VM VM;
 typedef struct VMWatcher VMWatcher;
 
+/* What a registration says of the VM's device. */
+typedef struct VMDevice {
+    bool require_machine; /* only a process of the machine that has the VM's UUID may be this VM */
+} VMDevice;
+
 /* Whoever has to know that a VM is paused, quarantined, moved or changed otherwise embeds one.
  * The owner sets changed. The VM sets the rest. */
 struct VMWatcher {
@@ -53,7 +58,8 @@ struct VM {
     uint32_t id;
     uint8_t uuid[16];
     bool registered;
-    VMSettings configured; /* by its registration */
+    VMDevice device;       /* by its registration */
+    VMSettings configured; /* likewise */
     VMSettings settings;   /* as they are now */
     bool paused;
     bool quarantined;

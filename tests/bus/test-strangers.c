@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Peers that have not said who they are, and what they cannot take from a registered VM: places
- * and lines in the log. */
+/* Peers that have not said who they are, and what they cannot take from a registered VM: places,
+ * lines in the log, its name. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fake-machined.h"
 #include "ring-peer.h"
 #include "test.h"
 #include "world.h"
@@ -273,6 +274,127 @@ TEST(test_everything_counts_for_the_rate)
     close(fd);
 }
 
+/* ---- Names ------------------------------------------------------------------------------- */
+
+static void register_required(const char *name)
+{
+    call_manager(NULL, "RegisterVM", "ssssa{sv}", name, "11111111111111111111111111111111", "A",
+                 "low", 1, "RequireMachine", "b", 1);
+}
+
+static void expect_hello_refused(void)
+{
+    int fd = dial();
+
+    hello(fd, 0x11, 0, NULL);
+    expect_quarantined(fd, 70);
+    expect_closed(fd);
+}
+
+static void expect_hello_served(void)
+{
+    int fd = dial();
+
+    hello(fd, 0x11, 0, NULL);
+    expect_welcome(fd);
+    close(fd);
+}
+
+/* A process in no machine, and a machine that has not connected yet. */
+TEST(test_a_machines_name_is_its_own)
+{
+    FakeMachined machined;
+    uint8_t uuid[16];
+
+    memset(uuid, 0x11, sizeof(uuid));
+    register_required("vm");
+    fake_machined_start(&machined, 1, uuid);
+    expect_hello_refused();
+    assert_int_equal(test_mediator_wait_log(&mediator, "its process is in no machine"), 0);
+    restart_mediator(SIGKILL);
+    expect_hello_refused();
+    fake_machined_stop(&machined);
+
+    fake_machined_start(&machined, getpid(), uuid);
+    expect_hello_served();
+    fake_machined_stop(&machined);
+}
+
+TEST(test_who_needs_no_machine)
+{
+    FakeMachined machined;
+    uint8_t uuid[16];
+
+    memset(uuid, 0x11, sizeof(uuid));
+    register_vm("vm", 0x11, "A", "low");
+    fake_machined_start(&machined, 1, uuid);
+    expect_hello_served();
+    fake_machined_stop(&machined);
+}
+
+TEST(test_a_host_without_machined)
+{
+    register_required("vm");
+    expect_hello_served();
+    assert_int_equal(test_mediator_wait_log(&mediator, "at its word"), 0);
+}
+
+/* Not to know is no reason to say no: the device is to come again. */
+TEST(test_machined_has_no_answer)
+{
+    static const char *const errors[] = {SD_BUS_ERROR_LIMITS_EXCEEDED, SD_BUS_ERROR_NO_REPLY,
+                                         SD_BUS_ERROR_ACCESS_DENIED, "org.example.Unheard"};
+    FakeMachined machined;
+
+    register_vm("vm", 0x11, "A", "low");
+    for (unsigned i = 0; i < 4; i++) {
+        int fd = dial();
+
+        fake_machined_start_failing(&machined, errors[i]);
+        hello(fd, 0x11, 0, NULL);
+        expect_closed(fd);
+        fake_machined_stop(&machined);
+    }
+    assert_int_equal(test_mediator_wait_log(&mediator, "cannot be asked now"), 0);
+    expect_hello_served();
+}
+
+/* How many connections to the bus the mediator has. */
+static unsigned count_bus_connections(void)
+{
+    char **names;
+    unsigned n = 0;
+
+    assert_true(sd_bus_list_names(bus, &names, NULL) >= 0);
+    for (char **name = names; *name; free(*name++)) {
+        sd_bus_creds *creds = NULL;
+        pid_t pid = 0;
+
+        if ((*name)[0] == ':' && sd_bus_get_name_creds(bus, *name, SD_BUS_CREDS_PID, &creds) >= 0)
+            (void) sd_bus_creds_get_pid(creds, &pid);
+        n += pid == mediator.pid;
+        sd_bus_creds_unref(creds);
+    }
+    free(names);
+    return n;
+}
+
+/* Whoever asks the mediator cannot use up what it may ask itself. */
+TEST(test_the_question_has_its_own_way)
+{
+    FakeMachined machined;
+    uint8_t uuid[16];
+    unsigned before;
+
+    memset(uuid, 0x11, sizeof(uuid));
+    register_required("vm");
+    fake_machined_start(&machined, getpid(), uuid);
+    before = count_bus_connections();
+    expect_hello_served();
+    assert_int_equal(count_bus_connections(), before + 1);
+    fake_machined_stop(&machined);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +411,11 @@ int main(void)
         WITH_MEDIATOR("[Pool A]\nBackend=cpu\n", test_one_line_for_one_connection),
         WITH_MEDIATOR("[Pool A]\nBackend=cpu\n", test_no_descriptors_left),
         WITH_BUS(REFUSE, test_everything_counts_for_the_rate),
+        WITH_BUS(REFUSE, test_a_machines_name_is_its_own),
+        WITH_BUS(REFUSE, test_who_needs_no_machine),
+        WITH_BUS(REFUSE, test_a_host_without_machined),
+        WITH_BUS(REFUSE, test_machined_has_no_answer),
+        WITH_BUS(REFUSE, test_the_question_has_its_own_way),
     };
 
     return cmocka_run_group_tests_name("strangers", tests, NULL, NULL);

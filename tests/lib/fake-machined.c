@@ -12,6 +12,7 @@
 typedef struct Machine {
     uint32_t leader;
     uint8_t uuid[16];
+    const char *error; /* NULL: it answers */
 } Machine;
 
 static int get_machine_by_pid(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -22,6 +23,8 @@ static int get_machine_by_pid(sd_bus_message *call, void *userdata, sd_bus_error
 
     if (r < 0)
         return r;
+    if (machine->error)
+        return sd_bus_error_set(error, machine->error, "no answer");
     if (pid != machine->leader)
         return sd_bus_error_set(error, "org.freedesktop.machine1.NoMachineForPID", "none");
     return sd_bus_reply_method_return(call, "o", "/org/freedesktop/machine1/machine/x");
@@ -71,24 +74,37 @@ static void serve(Machine *machine, int ready)
     }
 }
 
-void fake_machined_start(FakeMachined *m, pid_t leader, const uint8_t uuid[16])
+static void fake_machined_run(FakeMachined *m, Machine *machine)
 {
-    Machine machine = {.leader = (uint32_t) leader};
     int ready[2];
     char byte;
 
-    memcpy(machine.uuid, uuid, sizeof(machine.uuid));
     if (pipe(ready) < 0)
         abort();
     m->pid = fork();
     if (m->pid == 0) {
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-        serve(&machine, ready[1]);
+        serve(machine, ready[1]);
     }
     close(ready[1]);
     if (m->pid < 0 || read(ready[0], &byte, 1) != 1)
         abort();
     close(ready[0]);
+}
+
+void fake_machined_start(FakeMachined *m, pid_t leader, const uint8_t uuid[16])
+{
+    Machine machine = {.leader = (uint32_t) leader};
+
+    memcpy(machine.uuid, uuid, sizeof(machine.uuid));
+    fake_machined_run(m, &machine);
+}
+
+void fake_machined_start_failing(FakeMachined *m, const char *error)
+{
+    Machine machine = {.error = error};
+
+    fake_machined_run(m, &machine);
 }
 
 void fake_machined_stop(FakeMachined *m)

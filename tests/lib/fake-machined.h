@@ -15,6 +15,9 @@ typedef struct FakeMachined {
  * name is owned. */
 void fake_machined_start(FakeMachined *m, pid_t leader, const uint8_t uuid[16]);
 
+/* fake_machined_start_failing() - every question ends with this error of D-Bus */
+void fake_machined_start_failing(FakeMachined *m, const char *error);
+
 /* fake_machined_stop() */
 void fake_machined_stop(FakeMachined *m);
 
