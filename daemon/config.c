@@ -15,6 +15,7 @@
 #include "log.h"
 #include "parse.h"
 #include "settings-file.h"
+#include "vgpu-ring.h"
 #include "vm-settings.h"
 
 /* The most bytes of a file. */
@@ -67,6 +68,31 @@ static bool parse_seconds(const char *value, const Key *key, void *target)
         return false;
 
     *(uint64_t *) target = seconds * USEC_PER_SEC;
+    return true;
+}
+
+/* Bytes, or with a suffix as systemd's settings have it. */
+static bool parse_size(const char *value, const Key *key, void *target)
+{
+    static const char suffixes[] = "KMGT";
+    size_t size = strlen(value);
+    const char *suffix = size > 0 ? strchr(suffixes, value[size - 1]) : NULL;
+    unsigned shift = suffix ? 10 * (unsigned) (suffix - suffixes + 1) : 0;
+    char digits[24];
+    uint64_t number;
+
+    (void) key;
+
+    if (size >= sizeof(digits))
+        return false;
+    memcpy(digits, value, size + 1);
+    if (suffix)
+        digits[size - 1] = '\0';
+    if (parse_u64(digits, 0, VGPU_WINDOW_SIZE_MAX >> shift, &number) < 0 ||
+        number << shift < VGPU_WINDOW_SIZE_MIN)
+        return false;
+
+    *(uint64_t *) target = number << shift;
     return true;
 }
 
@@ -123,6 +149,7 @@ static const Key keys[] = {
      offsetof(Config, max_connections_per_process), 1, 65536},
     {"Limits", "ConnectionsPerUser", parse_unsigned, offsetof(Config, max_connections_per_user), 1,
      65536},
+    {"Limits", "WindowSizeMax", parse_size, offsetof(Config, window_size_max), 0, 0},
     {"Limits", "VMQueueLimit", parse_unsigned, offsetof(Config, vm_queue_limit), 1,
      VM_QUEUE_LIMIT_MAX},
     {"Timeouts", "HelloTimeoutSec", parse_seconds, offsetof(Config, hello_timeout_usec), 1,
@@ -281,6 +308,7 @@ int config_load(const char *path, Config *ret, char **ret_error)
         .max_connections = 4096,
         .max_connections_per_process = 64,
         .max_connections_per_user = 1024,
+        .window_size_max = UINT64_C(256) << 20,
         .hello_timeout_usec = 5 * USEC_PER_SEC,
         .vm_queue_limit = VM_QUEUE_LIMIT_DEFAULT,
         .queue_timeout_usec = UINT64_MAX,

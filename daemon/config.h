@@ -48,6 +48,7 @@ typedef struct Config {
     unsigned max_connections;             /* 1..65536 */
     unsigned max_connections_per_process; /* likewise */
     unsigned max_connections_per_user;    /* that are no registered VM's; likewise */
+    uint64_t window_size_max;             /* bytes; of a VM that is registered without a size */
     unsigned vm_queue_limit;       /* requests one VM may have waiting, 1..VM_QUEUE_LIMIT_MAX */
     uint64_t hello_timeout_usec;   /* until a peer says who it is; UINT64_MAX: any time */
     uint64_t queue_timeout_usec;   /* waiting; UINT64_MAX: never */

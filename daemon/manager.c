@@ -183,10 +183,10 @@ int manager_listen(Manager *m, int fd)
 
 /* ---- The beginning ---------------------------------------------------------------------- */
 
-/* Every connection costs a descriptor, with a ring those of the ring, and with a RING_SETUP that
- * has not come whole yet those of another ring. The limit of connections keeps within that of
- * descriptors. */
-#define FDS_PER_CONNECTION (1 + 2 * VGPU_RING_N_FDS)
+/* Every connection costs a descriptor, with a ring those of the ring, with a RING_SETUP that has
+ * not come whole yet those of another ring, and one to see the end of its process. The limit of
+ * connections keeps within that of descriptors. */
+#define FDS_PER_CONNECTION (1 + 2 * VGPU_RING_N_FDS + 1)
 
 static unsigned connections_within_rlimit(unsigned wanted)
 {
@@ -305,7 +305,7 @@ int manager_new(const Config *config, const char *config_path, const char *execu
         .has_work = manager_has_work,
         .userdata = m,
     };
-    r = ring_sources_init(&m->rings, m->event, &m->pools);
+    r = ring_sources_init(&m->rings, m->event, &m->pools, &m->config);
     if (r >= 0)
         r = peers_init(&m->peers, m->event, &m->pools, &m->vms, &m->rings, &m->config);
     if (r >= 0)

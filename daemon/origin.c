@@ -3,7 +3,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "log.h"
 
@@ -23,6 +26,15 @@ static OriginList *origins_bucket(Origins *all, uid_t uid, pid_t pid)
     return &all->buckets[(pid == NO_PROCESS ? uid : (unsigned) pid) % ORIGINS_BUCKETS];
 }
 
+static void origin_forget_windows(Origin *o)
+{
+    o->n_windows = 0;
+    o->forgotten_bytes = 0;
+    if (o->pidfd >= 0)
+        close(o->pidfd);
+    o->pidfd = -1;
+}
+
 /* Nobody has a reference. */
 static void origin_free(Origin *o)
 {
@@ -32,6 +44,7 @@ static void origin_free(Origin *o)
     TAILQ_REMOVE(&o->all->idle, o, idle_link);
     o->all->n_idle--;
     TAILQ_REMOVE(origins_bucket(o->all, o->uid, o->pid), o, link);
+    origin_forget_windows(o);
     free(o);
     origin_unref(user);
 }
@@ -90,11 +103,18 @@ static Origin *origin_new(Origins *all, uid_t uid, pid_t pid, Origin *user)
         return NULL;
     }
 
-    *o = (Origin){.all = all, .user = user, .uid = uid, .pid = pid, .n_references = 1};
+    *o = (Origin){.all = all, .user = user, .uid = uid, .pid = pid, .n_references = 1, .pidfd = -1};
     log_limit_init(&o->log, user ? ORIGIN_PROCESS_LINES : ORIGIN_USER_LINES,
                    user ? &user->log : NULL);
     TAILQ_INSERT_TAIL(origins_bucket(all, uid, pid), o, link);
     return o;
+}
+
+static bool origin_is_gone(const Origin *o)
+{
+    struct pollfd p = {.fd = o->pidfd, .events = POLLIN};
+
+    return o->pidfd >= 0 && poll(&p, 1, 0) > 0;
 }
 
 int origin_get(Origins *all, const struct ucred *process, Origin **ret)
@@ -102,6 +122,9 @@ int origin_get(Origins *all, const struct ucred *process, Origin **ret)
     Origin *o = origin_find(all, process->uid, process->pid), *user;
 
     if (o) {
+        /* Another process has its number now. */
+        if (origin_is_gone(o))
+            origin_forget_windows(o);
         *ret = origin_ref(o);
         return 0;
     }
@@ -126,4 +149,53 @@ bool origin_may_log(Origin *process)
                     "more about process %d of user %u is not logged for a while",
                     (int) process->pid, (unsigned) process->uid);
     return verdict == LOG_VERDICT_LINE;
+}
+
+/* ---- Windows ----------------------------------------------------------------------------- */
+
+static OriginWindow *origin_find_window(Origin *o, const struct stat *st)
+{
+    for (unsigned i = 0; i < o->n_windows; i++)
+        if (o->windows[i].device == st->st_dev && o->windows[i].inode == st->st_ino)
+            return &o->windows[i];
+    return NULL;
+}
+
+bool origin_take_window(Origin *process, const struct stat *st, uint64_t size_max)
+{
+    uint64_t size = (uint64_t) st->st_size, bytes = process->window_bytes + size;
+    OriginWindow *same = origin_find_window(process, st);
+
+    for (unsigned i = 0; i < process->n_windows; i++)
+        if (&process->windows[i] != same)
+            bytes += process->windows[i].bytes;
+    if (bytes + process->forgotten_bytes > ORIGIN_WINDOWS_FACTOR * size_max)
+        return false;
+
+    process->window_bytes += size;
+    return true;
+}
+
+void origin_return_window(Origin *process, const struct stat *st)
+{
+    uint64_t bytes = (uint64_t) st->st_blocks * 512;
+    OriginWindow *window = origin_find_window(process, st);
+
+    process->window_bytes -= (uint64_t) st->st_size;
+
+    /* When the process ends, its windows go with it. */
+    if (process->pidfd < 0)
+        process->pidfd = (int) syscall(SYS_pidfd_open, process->pid, 0);
+    if (process->pidfd < 0 || origin_is_gone(process)) {
+        origin_forget_windows(process);
+        return;
+    }
+
+    if (!window && process->n_windows == ORIGIN_WINDOWS_MAX) {
+        process->forgotten_bytes += process->windows[0].bytes;
+        process->windows[0] = process->windows[--process->n_windows];
+    }
+    if (!window)
+        window = &process->windows[process->n_windows++];
+    *window = (OriginWindow){st->st_dev, st->st_ino, bytes};
 }

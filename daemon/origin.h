@@ -2,7 +2,8 @@
 /*
  * Where connections come from: a process, and the user whose process it is, by the kernel. Each
  * of the two is held to its own limits, so that the others do not pay for it: how many
- * connections it has, and how many lines in the log it causes.
+ * connections it has, how many lines in the log it causes, and how much memory it leaves behind
+ * in windows.
  *
  * A process that has gone, or has no connection any more, is remembered for a while. There are no
  * more of those than ORIGINS_IDLE_MAX, whatever connects.
@@ -14,6 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "log-limit.h"
 
@@ -23,6 +25,10 @@
 /* Lines in half a minute. A user has room for the lines of some processes, not of all. */
 #define ORIGIN_PROCESS_LINES 10u
 #define ORIGIN_USER_LINES 100u
+
+/* A process may have so many times the memory of one window in windows, those it has handed over
+ * before counted too. */
+#define ORIGIN_WINDOWS_FACTOR 8u
 
 typedef struct Origin Origin;
 typedef struct Origins Origins;
@@ -35,6 +41,15 @@ struct Origins {
     unsigned n_idle;
 };
 
+/* Memory that a window had when it was let go. */
+typedef struct OriginWindow {
+    dev_t device;
+    ino_t inode;
+    uint64_t bytes;
+} OriginWindow;
+
+#define ORIGIN_WINDOWS_MAX 8u
+
 struct Origin {
     TAILQ_ENTRY(Origin) link;
     TAILQ_ENTRY(Origin) idle_link;
@@ -45,6 +60,13 @@ struct Origin {
     unsigned n_references;
     unsigned n_connections; /* of a process, all; of a user, those that are no registered VM's */
     LogLimit log;
+
+    /* Of a process. */
+    uint64_t window_bytes;                    /* of the windows that it has handed over now */
+    OriginWindow windows[ORIGIN_WINDOWS_MAX]; /* earlier ones, each but once */
+    unsigned n_windows;
+    uint64_t forgotten_bytes; /* of those that had no place there any more */
+    int pidfd;                /* while there are earlier ones; else -1 */
 };
 
 void origins_init(Origins *all);
@@ -68,5 +90,20 @@ Origin *origin_unref(Origin *o);
 /* origin_may_log() - is there room for one more line that this process causes? Says once in each
  * half minute that lines are left out. */
 bool origin_may_log(Origin *process);
+
+/*
+ * origin_take_window() - it hands over a window
+ * @st: of the window's memfd
+ * @size_max: bytes that one window may have
+ *
+ * Whoever touches a page of a memfd that is not there yet makes it, and the kernel counts it as
+ * his, even when that is not the process whose memfd it is. It stays for as long as that process
+ * keeps the memfd. So what one process hands over is limited in all, not only at one time: false
+ * when it would be more than ORIGIN_WINDOWS_FACTOR times @size_max.
+ */
+bool origin_take_window(Origin *process, const struct stat *st, uint64_t size_max);
+
+/* origin_return_window() - it is not used here any more; @st: as it is now */
+void origin_return_window(Origin *process, const struct stat *st);
 
 #endif

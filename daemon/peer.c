@@ -326,8 +326,8 @@ static int peer_on_ring_setup(Peer *p, const VGPUSocketHeader *h, const char *pa
         return peer_violation(p, "RING_SETUP without its descriptors");
 
     memcpy(&setup, payload, sizeof(setup));
-    return ring_source_setup(p->peers->rings, p->vm, fds, &setup, h->request_id, &p->ring) ==
-                   RING_SOURCE_VIOLATION
+    return ring_source_setup(p->peers->rings, p->vm, p->process, fds, &setup, h->request_id,
+                             &p->ring) == RING_SOURCE_VIOLATION
                ? peer_violation(p, "RING_SETUP while there is a ring")
                : MESSAGE_OK;
 }

@@ -429,12 +429,13 @@ static int ring_sources_on_run(sd_event_source *source, void *userdata)
     return 0;
 }
 
-int ring_sources_init(RingSources *all, sd_event *event, Pools *pools)
+int ring_sources_init(RingSources *all, sd_event *event, Pools *pools, const Config *config)
 {
     int r;
 
     all->event = event;
     all->pools = pools;
+    all->config = config;
     windows_init(&all->windows);
     TAILQ_INIT(&all->kicked);
     r = eventfd_signaller_new(&all->signaller);
@@ -472,14 +473,16 @@ static bool is_eventfd(int fd)
  * Takes over window, doorbell and completion in any case. Returns 0; 1 when there cannot be such
  * a ring, with the reason; or a negative errno.
  */
-static int ring_source_open(RingSource *s, int window, int doorbell, int completion,
-                            const char **ret_reason)
+static int ring_source_open(RingSource *s, Origin *process, int window, int doorbell,
+                            int completion, const char **ret_reason)
 {
+    uint64_t size_max =
+        s->vm->device.window_size ? s->vm->device.window_size : s->all->config->window_size_max;
     CLEANUP_CLOSE int doorbell_fd = doorbell;
     int r;
 
     s->completion = completion;
-    r = window_open(&s->all->windows, window, &s->window, ret_reason);
+    r = window_open(&s->all->windows, window, process, size_max, &s->window, ret_reason);
     if (r != 0)
         return r;
     if (!is_eventfd(doorbell) || !is_eventfd(completion)) {
@@ -533,8 +536,8 @@ static void close_all(const int *fds)
         close(fds[i]);
 }
 
-int ring_source_setup(RingSources *all, VM *vm, const int *fds, const VGPURingSetup *setup,
-                      uint32_t request_id, RingSource **ring)
+int ring_source_setup(RingSources *all, VM *vm, Origin *process, const int *fds,
+                      const VGPURingSetup *setup, uint32_t request_id, RingSource **ring)
 {
     const char *reason = NULL;
     RingSource *s;
@@ -554,7 +557,7 @@ int ring_source_setup(RingSources *all, VM *vm, const int *fds, const VGPURingSe
         return 0;
     }
 
-    r = ring_source_open(s, fds[0], fds[1], fds[2], &reason);
+    r = ring_source_open(s, process, fds[0], fds[1], fds[2], &reason);
     if (r != 0) {
         vm_log_ring_end(vm, r < 0 ? strerror(-r) : reason);
         vm_send_ring_ready(vm, request_id,

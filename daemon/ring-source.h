@@ -21,7 +21,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "config.h"
 #include "eventfd-signaller.h"
+#include "origin.h"
 #include "pools.h"
 #include "vgpu-ring.h"
 #include "vm.h"
@@ -32,6 +34,7 @@ typedef struct RingSource RingSource;
 typedef struct RingSources {
     sd_event *event;
     Pools *pools;
+    const Config *config;
     Windows windows;
     RequestCache request_cache;
     TAILQ_HEAD(, RingSource) kicked; /* to be looked at in this round */
@@ -42,11 +45,11 @@ typedef struct RingSources {
 
 /*
  * ring_sources_init() - without rings
- * @pools: outlives them
+ * @pools, @config: outlive them
  *
  * Returns 0 or a negative errno.
  */
-int ring_sources_init(RingSources *all, sd_event *event, Pools *pools);
+int ring_sources_init(RingSources *all, sd_event *event, Pools *pools, const Config *config);
 
 /* ring_sources_clear() - there is no ring any more, and no request */
 void ring_sources_clear(RingSources *all);
@@ -67,6 +70,7 @@ enum {
 
 /*
  * ring_source_setup() - RING_SETUP: a ring for a VM that is connected
+ * @process: the VM's device is in it
  * @fds: VGPU_RING_N_FDS of them, taken over in any case
  * @request_id: for the RING_READY
  * @ring: the VM's; NULL while it has none. Set to NULL when the ring ends by itself
@@ -74,8 +78,8 @@ enum {
  * Answers RING_READY, now or later, also when the ring cannot be. Returns 0, or
  * RING_SOURCE_VIOLATION when there is a ring that has not failed.
  */
-int ring_source_setup(RingSources *all, VM *vm, const int *fds, const VGPURingSetup *setup,
-                      uint32_t request_id, RingSource **ring);
+int ring_source_setup(RingSources *all, VM *vm, Origin *process, const int *fds,
+                      const VGPURingSetup *setup, uint32_t request_id, RingSource **ring);
 
 /*
  * ring_source_stop() - RING_OFF; answers RING_STOPPED, now or later, also where there is no ring

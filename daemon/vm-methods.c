@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "bus-util.h"
 #include "cleanup.h"
 #include "names.h"
+#include "vgpu-ring.h"
 #include "vm-methods.h"
 #include "vm-name.h"
 
@@ -99,6 +101,27 @@ typedef struct Registration {
     VMDevice device;
 } Registration;
 
+static int read_window_size(sd_bus_message *call, sd_bus_error *error, uint64_t *ret)
+{
+    uint64_t value;
+    int r;
+
+    r = sd_bus_message_read(call, "v", "t", &value);
+    if (r == -ENXIO)
+        return sd_bus_error_set(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                "WindowSize takes a number of type t.");
+    if (r < 0)
+        return r;
+    if (value < VGPU_WINDOW_SIZE_MIN || value > VGPU_WINDOW_SIZE_MAX)
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                 "WindowSize is %" PRIu64 ", and must be from %" PRIu64
+                                 " to %" PRIu64 " bytes.",
+                                 value, VGPU_WINDOW_SIZE_MIN, VGPU_WINDOW_SIZE_MAX);
+
+    *ret = value;
+    return 0;
+}
+
 static int read_require_machine(sd_bus_message *call, sd_bus_error *error, bool *ret)
 {
     int value, r;
@@ -120,6 +143,8 @@ static int read_registration(sd_bus_message *call, const char *key, sd_bus_error
 {
     if (strcmp(key, "VMID") == 0)
         return read_number(call, key, 1, UINT32_MAX, error, &ret->id);
+    if (strcmp(key, "WindowSize") == 0)
+        return read_window_size(call, error, &ret->device.window_size);
     if (strcmp(key, "RequireMachine") == 0)
         return read_require_machine(call, error, &ret->device.require_machine);
     return -ENOENT;

@@ -48,6 +48,8 @@ static int read_registration(VMRecord *record, const char *name, const char *val
         return parse_u64(value, 0, UINT64_MAX, &record->leader.inode);
     if (strcmp(name, "DeviceProblem") == 0 && !record->device_problem)
         return state_file_unescape(value, &record->device_problem);
+    if (strcmp(name, "WindowSize") == 0)
+        return parse_u64(value, 0, UINT64_MAX, &record->window_size);
     if (strcmp(name, "RequireMachine") == 0)
         record->require_machine = value[0] == 'y';
     else if (strcmp(name, "Paused") == 0)
@@ -166,6 +168,8 @@ static void print_registration(FILE *f, const char *name, const char *problem,
     state_file_print_id128(f, "UUID", record->uuid);
     fprintf(f, "VMID=%u\n", record->id);
     fprintf(f, "RequireMachine=%s\n", record->require_machine ? "yes" : "no");
+    if (record->window_size > 0)
+        fprintf(f, "WindowSize=%" PRIu64 "\n", record->window_size);
     fprintf(f, "Paused=%s\nQuarantined=%s\n", record->paused ? "yes" : "no",
             record->quarantined ? "yes" : "no");
     if (record->claimed)

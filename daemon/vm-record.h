@@ -18,6 +18,7 @@ typedef struct VMRecord {
     uint8_t uuid[16];
     uint32_t id;
     bool require_machine;
+    uint64_t window_size; /* 0: the registration does not say */
     VMSettings configured;
     VMSettings settings;
     bool paused;

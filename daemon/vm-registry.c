@@ -128,6 +128,7 @@ static int vm_registry_save(const VMRegistry *registry, const VM *vm)
         .name = vm->name,
         .id = vm->id,
         .require_machine = vm->device.require_machine,
+        .window_size = vm->device.window_size,
         .configured = vm->configured,
         .settings = vm->settings,
         .paused = vm->paused,
@@ -462,7 +463,7 @@ void vm_registry_init(VMRegistry *registry, Pools *pools, const Config *config)
 
 static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
 {
-    const VMDevice device = {record->require_machine};
+    const VMDevice device = {record->require_machine, record->window_size};
     VM *vm = NULL;
     int r;
 

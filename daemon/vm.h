@@ -28,6 +28,7 @@ typedef struct VMWatcher VMWatcher;
 /* What a registration says of the VM's device. */
 typedef struct VMDevice {
     bool require_machine; /* only a process of the machine that has the VM's UUID may be this VM */
+    uint64_t window_size; /* bytes that its window may have; 0: [Limits] WindowSizeMax= says it */
 } VMDevice;
 
 /* Whoever has to know that a VM is paused, quarantined, moved or changed otherwise embeds one.

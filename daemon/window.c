@@ -24,7 +24,7 @@ void windows_init(Windows *windows)
  * as it is. (A page that is missing inside is for the guard to deal with.) A memfd that could
  * be sealed against writing later would be another thing to an executor than it is here.
  * Anything that is no memfd has no seals. */
-static const char *seal(int fd, struct stat *ret)
+static const char *window_seal(int fd, uint64_t size_max, struct stat *ret)
 {
     int seals;
 
@@ -42,10 +42,13 @@ static const char *seal(int fd, struct stat *ret)
     if ((uint64_t) ret->st_size < VGPU_WINDOW_SIZE_MIN ||
         (uint64_t) ret->st_size > VGPU_WINDOW_SIZE_MAX)
         return "the window is too small or too large";
+    if ((uint64_t) ret->st_size > size_max)
+        return "the window is larger than its registration or WindowSizeMax= allows";
     return NULL;
 }
 
-static int window_new(Windows *windows, int fd, const struct stat *st, Window **ret)
+static int window_new(Windows *windows, int fd, Origin *process, const struct stat *st,
+                      Window **ret)
 {
     size_t size = (size_t) st->st_size;
     CLEANUP_FREE Window *w = calloc(1, sizeof(*w));
@@ -55,6 +58,7 @@ static int window_new(Windows *windows, int fd, const struct stat *st, Window **
     *w = (Window){
         .windows = windows,
         .n_references = 1,
+        .process = process,
         .fd = fd,
         .device = st->st_dev,
         .inode = st->st_ino,
@@ -67,27 +71,35 @@ static int window_new(Windows *windows, int fd, const struct stat *st, Window **
         return WINDOW_UNUSABLE; /* its size is the VM's choice */
 
     windows->next_id++;
+    origin_ref(process);
     memory_guard_add(&w->guard, w->memory, size);
     TAILQ_INSERT_TAIL(&windows->list, w, link);
     *ret = TAKE_PTR(w);
     return 0;
 }
 
-int window_open(Windows *windows, int fd, Window **ret, const char **ret_reason)
+int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Window **ret,
+                const char **ret_reason)
 {
     CLEANUP_CLOSE int owned = fd;
     struct stat st;
-    const char *wrong = seal(fd, &st);
+    const char *wrong = window_seal(fd, size_max, &st);
     int r;
 
     if (wrong) {
         *ret_reason = wrong;
         return WINDOW_UNUSABLE;
     }
+    if (!origin_take_window(process, &st, size_max)) {
+        *ret_reason = "its process has handed over too much memory in windows";
+        return WINDOW_UNUSABLE;
+    }
     *ret_reason = "the window cannot be mapped";
-    r = window_new(windows, fd, &st, ret);
-    if (r != 0)
+    r = window_new(windows, fd, process, &st, ret);
+    if (r != 0) {
+        origin_return_window(process, &st);
         return r;
+    }
 
     (void) TAKE_FD(owned);
     return 0;
@@ -103,6 +115,7 @@ Window *window_ref(Window *w)
 Window *window_unref(Window *w)
 {
     WindowHolder *h;
+    struct stat st;
 
     if (!w || --w->n_references > 0)
         return NULL;
@@ -115,6 +128,10 @@ Window *window_unref(Window *w)
     TAILQ_REMOVE(&w->windows->list, w, link);
     memory_guard_remove(&w->guard);
     (void) munmap(w->memory, w->size);
+    /* Cannot fail for a descriptor that is open. */
+    if (fstat(w->fd, &st) == 0)
+        origin_return_window(w->process, &st);
+    origin_unref(w->process);
     close(w->fd);
     free(w);
     return NULL;

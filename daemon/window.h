@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "memory-guard.h"
+#include "origin.h"
 
 typedef struct Window Window;
 typedef struct WindowHolder WindowHolder;
@@ -48,6 +49,7 @@ struct Window {
     TAILQ_ENTRY(Window) link;
     Windows *windows;
     unsigned n_references;
+    Origin *process; /* whose it is */
     int fd;
     dev_t device;
     ino_t inode;
@@ -69,12 +71,15 @@ enum {
 /*
  * window_open() - the window in a memfd
  * @fd: taken over, also on failure. Gets sealed against growing and further seals
+ * @process: hands it over; counted there until the end of the window (see origin_take_window())
+ * @size_max: bytes that it may have
  * @ret: a reference
  * @ret_reason: with WINDOW_UNUSABLE, a static string that says what is wrong with it
  *
  * Returns 0, WINDOW_UNUSABLE, or -ENOMEM.
  */
-int window_open(Windows *windows, int fd, Window **ret, const char **ret_reason);
+int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Window **ret,
+                const char **ret_reason);
 
 Window *window_ref(Window *w);
 

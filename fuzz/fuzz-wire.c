@@ -88,11 +88,14 @@ static void check_answers(int fd, uint8_t *buf, size_t *used)
     *used -= at;
 }
 
-/* The lowest free number. It is higher than before if a descriptor was left open. */
-static int next_descriptor(void)
+/* The lowest free number. It is higher than before if a descriptor was left open. What is known
+ * of processes is forgotten before, and with it the descriptor that shows the end of this one. */
+static int next_descriptor(Manager *m)
 {
-    int fd = dup(STDIN_FILENO);
+    int fd;
 
+    origins_clear(&manager_peers(m)->origins);
+    fd = dup(STDIN_FILENO);
     require(fd >= 0);
     close(fd);
     return fd;
@@ -133,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     with_ring = data[0] & 0x80;
     portion = data[0] & 0x7f ? data[0] & 0x7f : 4096;
     data++, size--;
-    free_descriptor = next_descriptor();
+    free_descriptor = next_descriptor(m);
 
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     require(peers_add(manager_peers(m), pair[0]) == 0);
@@ -157,6 +160,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(pools_are_idle(manager_pools(m)));
     require(TAILQ_EMPTY(&manager_rings(m)->windows.list));
     require(TAILQ_EMPTY(&manager_rings(m)->windows.waiters));
-    require(next_descriptor() == free_descriptor);
+    require(next_descriptor(m) == free_descriptor);
     return 0;
 }

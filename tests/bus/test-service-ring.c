@@ -374,7 +374,7 @@ int main(void)
         WITH_RING(DEFAULT, test_boundaries),
         WITH_RING(DEFAULT, test_bad_entries),
         WITH_RING(DEFAULT, test_changed_after_publishing),
-        WITH_MEDIATOR(DEFAULT, test_windows),
+        WITH_MEDIATOR(DEFAULT "[Limits]\nWindowSizeMax=64G\n", test_windows),
         WITH_RING(ORDERED, test_priorities),
         WITH_MEDIATOR(TIGHT, test_tight_queue),
         WITH_RING(FAIR, test_flood),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Peers that have not said who they are, and what they cannot take from a registered VM: places,
- * lines in the log, its name. */
+ * lines in the log, its name, memory. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -276,10 +276,10 @@ TEST(test_everything_counts_for_the_rate)
 
 /* ---- Names ------------------------------------------------------------------------------- */
 
-static void register_required(const char *name)
+static void register_required(const char *name, uint64_t window_size)
 {
     call_manager(NULL, "RegisterVM", "ssssa{sv}", name, "11111111111111111111111111111111", "A",
-                 "low", 1, "RequireMachine", "b", 1);
+                 "low", 2, "RequireMachine", "b", 1, "WindowSize", "t", window_size);
 }
 
 static void expect_hello_refused(void)
@@ -307,7 +307,7 @@ TEST(test_a_machines_name_is_its_own)
     uint8_t uuid[16];
 
     memset(uuid, 0x11, sizeof(uuid));
-    register_required("vm");
+    register_required("vm", RING_WINDOW);
     fake_machined_start(&machined, 1, uuid);
     expect_hello_refused();
     assert_int_equal(test_mediator_wait_log(&mediator, "its process is in no machine"), 0);
@@ -334,7 +334,7 @@ TEST(test_who_needs_no_machine)
 
 TEST(test_a_host_without_machined)
 {
-    register_required("vm");
+    register_required("vm", RING_WINDOW);
     expect_hello_served();
     assert_int_equal(test_mediator_wait_log(&mediator, "at its word"), 0);
 }
@@ -387,12 +387,88 @@ TEST(test_the_question_has_its_own_way)
     unsigned before;
 
     memset(uuid, 0x11, sizeof(uuid));
-    register_required("vm");
+    register_required("vm", RING_WINDOW);
     fake_machined_start(&machined, getpid(), uuid);
     before = count_bus_connections();
     expect_hello_served();
     assert_int_equal(count_bus_connections(), before + 1);
     fake_machined_stop(&machined);
+}
+
+/* ---- Windows ------------------------------------------------------------------------------ */
+
+static void expect_window(uint64_t size, uint32_t error)
+{
+    RingGuest g;
+    int fd = dial();
+
+    hello(fd, 0x11, 0, NULL);
+    expect_welcome(fd);
+    assert_int_equal(ring_guest_open(&g, size, 0, 64, 0), 0);
+    assert_true(ring_guest_setup(&g, fd, RING_SETUP_ID, VGPU_RING_N_FDS));
+    expect_ready(fd, error);
+    ring_down(&g, fd);
+}
+
+/* As large as its device was attached with, whatever the configuration says of others. */
+TEST(test_window_of_a_registration)
+{
+    register_required("vm", 2 * RING_WINDOW);
+    expect_window(2 * RING_WINDOW, VGPU_ERROR_NONE);
+    expect_window(2 * RING_WINDOW + 4096, VGPU_ERROR_INVALID_REQUEST);
+    restart_mediator(SIGKILL);
+    expect_window(2 * RING_WINDOW, VGPU_ERROR_NONE);
+    expect_window(2 * RING_WINDOW + 4096, VGPU_ERROR_INVALID_REQUEST);
+
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "vm",
+                 "11111111111111111111111111111111", "A", "low", 1, "WindowSize", "t",
+                 (uint64_t) 4096);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "vm",
+                 "11111111111111111111111111111111", "A", "low", 1, "WindowSize", "u", 1u << 20);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "RegisterVM", "ssssa{sv}", "vm",
+                 "11111111111111111111111111111111", "A", "low", 1, "RequireMachine", "u", 1);
+    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMLimits", "sa{sv}b", "vm", 1, "WindowSize", "t",
+                 (uint64_t) RING_WINDOW, 1);
+}
+
+TEST(test_window_without_a_size)
+{
+    register_vm("vm", 0x11, "A", "low");
+    expect_window(RING_WINDOW, VGPU_ERROR_NONE);
+    expect_window(RING_WINDOW + 4096, VGPU_ERROR_INVALID_REQUEST);
+}
+
+/* Keeps every window that an executor filled, and comes with the next one. */
+TEST(test_windows_that_are_kept)
+{
+    RingGuest kept[9];
+    int fd;
+
+    register_required("vm", RING_WINDOW);
+    fd = dial();
+    hello(fd, 0x11, 0, NULL);
+    expect_welcome(fd);
+    for (unsigned i = 0; i < 9; i++) {
+        const uint64_t n = (RING_WINDOW - 65536) / 8;
+        const VGPUSubmission add = ring_guest_add(i, n, 65536, 65536, 65536);
+
+        assert_int_equal(ring_guest_open(&kept[i], RING_WINDOW, 0, 64, 0), 0);
+        assert_true(ring_guest_setup(&kept[i], fd, RING_SETUP_ID, VGPU_RING_N_FDS));
+        expect_ready(fd, i < 8 ? VGPU_ERROR_NONE : VGPU_ERROR_INVALID_REQUEST);
+        if (i == 8)
+            break;
+        ring_guest_submit(&kept[i], &add);
+        expect_tag(&kept[i], i);
+        ring_turn_off(fd);
+    }
+    /* One of those that are known already may come as often as it likes. */
+    for (unsigned i = 0; i < 20; i++) {
+        ring_turn_on(&kept[3], fd);
+        ring_turn_off(fd);
+    }
+    close(fd);
+    for (unsigned i = 0; i < 9; i++)
+        ring_guest_close(&kept[i]);
 }
 
 int main(void)
@@ -416,6 +492,9 @@ int main(void)
         WITH_BUS(REFUSE, test_a_host_without_machined),
         WITH_BUS(REFUSE, test_machined_has_no_answer),
         WITH_BUS(REFUSE, test_the_question_has_its_own_way),
+        WITH_BUS(REFUSE, test_window_of_a_registration),
+        WITH_BUS(REFUSE "[Limits]\nWindowSizeMax=1M\n", test_window_without_a_size),
+        WITH_BUS(REFUSE, test_windows_that_are_kept),
     };
 
     return cmocka_run_group_tests_name("strangers", tests, NULL, NULL);

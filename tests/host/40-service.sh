@@ -19,6 +19,16 @@ test_the_units_exposure_is_at_most_15_tenths() {
     host_run systemd-analyze security --no-pager --threshold=15 "$service" | tail -n 20
 }
 
+# The memory controller is not there to try it with.
+test_a_process_that_is_killed_for_memory_ends_alone() {
+    equal OOMPolicy "$(unit_property "$service" OOMPolicy)" continue
+}
+
+test_the_services_memory_is_limited() {
+    [[ $(unit_property "$service" MemoryHigh) =~ ^[0-9]+$ ]] &&
+        [[ $(unit_property "$service" MemoryMax) =~ ^[0-9]+$ ]]
+}
+
 test_the_mediators_memory_stays_under_6_MB() {
     local rss
 

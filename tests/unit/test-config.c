@@ -112,7 +112,7 @@ static void test_everything(void **state)
         "StarvationLimitSec=infinity\n"
         "[Unregistered]\nPolicy=refuse\n"
         "[Limits]\nMaxConnections=17\nVMQueueLimit=5\nConnectionsPerProcess=3\n"
-        "ConnectionsPerUser=65536\n"
+        "ConnectionsPerUser=65536\nWindowSizeMax=1T\n"
         "[Timeouts]\nHelloTimeoutSec=1\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
         "DrainTimeoutSec=0\n");
     assert_string_equal(load(f, &c), "");
@@ -132,11 +132,32 @@ static void test_everything(void **state)
     assert_int_equal(c.max_connections, 17);
     assert_int_equal(c.max_connections_per_process, 3);
     assert_int_equal(c.max_connections_per_user, 65536);
+    assert_true(c.window_size_max == UINT64_C(1) << 40);
     assert_int_equal(c.hello_timeout_usec, 1000000);
     assert_int_equal(c.vm_queue_limit, 5);
     assert_int_equal(c.queue_timeout_usec, 2000000);
     assert_true(c.request_timeout_usec == UINT64_MAX);
     assert_int_equal(c.drain_timeout_usec, 0);
+}
+
+static void test_sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t size;
+    } cases[] = {{"65536", 65536},          {"64K", 65536},
+                 {"1048577", 1048577},      {"3M", 3 << 20},
+                 {"2G", UINT64_C(2) << 30}, {"1024G", UINT64_C(1) << 40}};
+    const Fixture *f = *state;
+    char text[80];
+    Config c;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(text, sizeof(text), "[Limits]\nWindowSizeMax=%s\n", cases[i].text);
+        write_text(f->path, text);
+        assert_string_equal(load(f, &c), "");
+        assert_true(c.window_size_max == cases[i].size);
+    }
 }
 
 static void test_drop_ins(void **state)
@@ -192,6 +213,11 @@ static void test_bad_lines(void **state)
         {"Backend=cpu\n", ":1: Backend=cpu is in no section"},
         {"[Unregistered]\nPolicy=maybe\n", ":2: Policy=maybe is not"},
         {"[Timeouts]\nRequestTimeoutSec=0\n", ":2: RequestTimeoutSec=0 is not"},
+        {"[Limits]\nWindowSizeMax=65535\n", ":2: WindowSizeMax=65535 is not"},
+        {"[Limits]\nWindowSizeMax=2T\n", ":2: WindowSizeMax=2T is not"},
+        {"[Limits]\nWindowSizeMax=M\n", ":2: WindowSizeMax=M is not"},
+        {"[Limits]\nWindowSizeMax=16MB\n", ":2: WindowSizeMax=16MB is not"},
+        {"[Limits]\nWindowSizeMax=18446744073709551615T\n", ":2: WindowSizeMax=18446744073709"},
         {"[Limits]\nnonsense\n", ":2: neither a [section] nor"},
     };
     const Fixture *f = *state;
@@ -300,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop_ins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_lines, setup, teardown),

@@ -147,6 +147,15 @@ while IFS= read -r line; do
 done <"$root/units/mediator.conf"
 report 'the defaults in mediator.conf(5) are those in the file that is installed'
 
+unit=$root/units/vgpu-mediator.service.in
+for key in MemoryHigh MemoryMax OOMPolicy; do
+    value=$(sed -nE "s/^$key=(.+)$/\1/p" "$unit")
+    [ -n "$value" ] || missing+=" $key= in the unit"
+    want "$man/mediator.conf.5" "Va $key Ns = Ns (Cm )?$value"
+done
+grep -q '^OOMPolicy=continue$' "$unit" || missing+=' that a process killed for memory ends alone'
+report 'the limits of memory in mediator.conf(5) are those of the unit'
+
 for kind in method signal property; do
     names=$(sed -nE "s/^ *<$kind name=\"([A-Za-z0-9]+)\".*/\1/p" "$contract")
     [ "$kind" = signal ] || [ "$(wc -w <<<"$names")" -ge 30 ] || missing+=" ${kind}s in the contract"

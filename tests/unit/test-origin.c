@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whose lines: a process and its user are held to limits of their own. */
+/* Whose lines and whose windows: a process and its user are held to limits of their own. */
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "origin.h"
 #include "test.h"
+
+#define MIB (UINT64_C(1) << 20)
 
 /* Replaces the library's. */
 static unsigned n_lines;
@@ -85,11 +91,109 @@ TEST(test_lines_of_a_user)
     origin_unref(other);
 }
 
+static struct stat window(ino_t inode, uint64_t size, uint64_t allocated)
+{
+    return (struct stat){
+        .st_ino = inode, .st_size = (off_t) size, .st_blocks = (blkcnt_t) (allocated / 512)};
+}
+
+static bool use_window(Origin *o, ino_t inode, uint64_t allocated)
+{
+    struct stat before = window(inode, MIB, 0), after = window(inode, MIB, allocated);
+
+    if (!origin_take_window(o, &before, MIB))
+        return false;
+    origin_return_window(o, &after);
+    return true;
+}
+
+/* It is not enough to have few windows at one time. */
+TEST(test_windows_add_up)
+{
+    Origin *o = get(1, getpid());
+
+    for (unsigned i = 0; i < 7; i++)
+        assert_true(use_window(o, i, MIB));
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(use_window(o, 6, MIB));
+    assert_true(use_window(o, 7, MIB));
+    assert_false(use_window(o, 8, MIB));
+    assert_true(use_window(o, 0, MIB));
+
+    /* As long as it lives, whether connected or not. */
+    origin_unref(o);
+    o = get(1, getpid());
+    assert_false(use_window(o, 8, MIB));
+    origin_unref(o);
+}
+
+TEST(test_windows_at_once)
+{
+    Origin *o = get(1, getpid());
+    struct stat st;
+
+    for (unsigned i = 0; i < ORIGIN_WINDOWS_FACTOR; i++) {
+        st = window(i, MIB, 0);
+        assert_true(origin_take_window(o, &st, MIB));
+    }
+    st = window(99, MIB, 0);
+    assert_false(origin_take_window(o, &st, MIB));
+    for (unsigned i = 0; i < ORIGIN_WINDOWS_FACTOR; i++) {
+        st = window(i, MIB, 0);
+        origin_return_window(o, &st);
+    }
+
+    /* Nothing was allocated in them, so they leave nothing behind. */
+    for (unsigned i = 0; i < 1000; i++)
+        assert_true(use_window(o, i, 0));
+    origin_unref(o);
+}
+
+/* More windows than it remembers one by one. */
+TEST(test_small_windows_add_up)
+{
+    Origin *o = get(1, getpid());
+    unsigned n = 0;
+
+    while (n < 10000 && use_window(o, n, 4096))
+        n++;
+    assert_int_equal(n, 7 * MIB / 4096 + 1);
+    origin_unref(o);
+}
+
+TEST(test_windows_of_an_ended_process)
+{
+    pid_t child = fork();
+    Origin *o;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        pause();
+        _exit(0);
+    }
+    o = get(1, child);
+    for (unsigned i = 0; i < 8; i++)
+        assert_true(use_window(o, i, MIB));
+    assert_false(use_window(o, 8, MIB));
+    origin_unref(o);
+
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    o = get(1, child);
+    assert_true(use_window(o, 8, MIB));
+    origin_unref(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lines_of_a_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lines_of_a_user, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_windows_add_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_windows_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_small_windows_add_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_windows_of_an_ended_process, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("origin", tests, NULL, NULL);
