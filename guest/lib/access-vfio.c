@@ -114,7 +114,7 @@ static int vfio_find_region(const struct vfio *v, uint32_t index, struct vfio_re
 static int vfio_enable(const struct vfio *v)
 {
     const uint16_t wanted = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-    struct vfio_region_info config;
+    struct vfio_region_info config = {0};
     uint16_t command;
     off_t at;
     int r;
@@ -254,7 +254,7 @@ static void vfio_access_close(vgpu_device *dev)
 static int vfio_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, void **ret)
 {
     const struct vfio *v = dev->vfio;
-    struct vfio_region_info region;
+    struct vfio_region_info region = {0};
     void *memory;
     int r;
 
