@@ -6,7 +6,7 @@
  * - One request at a time, which the guest waits for by eventfd, beside two processes that only
  *   wake each other by eventfd. Also a guest that spins, beside the same: what spinning is worth.
  * - 64 outstanding, beside the executor alone with 64 outstanding: once with nothing to do, which
- *   is all overhead, and once with sums of vectors of 48 KiB each.
+ *   is all overhead, and once with sums of vectors of 32 KiB each.
  *
  * What it shows: what the mediator and the executor cost. What it does not show: KVM's part, from
  * the doorbell's register to the eventfd and from the eventfd to the guest, nor a GPU (the backend
@@ -285,7 +285,7 @@ int main(void)
 
     compare_one(&g);
     compare_many(&g, &nop, ROUNDS_MANY, "nothing to do");
-    compare_many(&g, &sum, ROUNDS_MANY / 4, "sums of 4096 int32");
+    compare_many(&g, &sum, ROUNDS_MANY / 4, "sums of 4096 int64");
 
     close(fd);
     ring_guest_close(&g);

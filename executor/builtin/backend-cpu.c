@@ -36,7 +36,7 @@ static_assert(FLT_EVAL_METHOD == 0, "floating-point sums are rounded once");
  * last of each operand, and in multiplications of a matrix product. Bytes that a stride passes over
  * count, for what takes longest is a page that nobody has touched yet: some microseconds, at which
  * computing does a thousand elements. bench/cpu-loop.c holds it to a tenth of a millisecond. */
-#define SMALL_BYTES (64u << 10)
+#define SMALL_BYTES (96u << 10)
 #define SMALL_MATRIX (48u * 48 * 48)
 
 #define NICE_STEP 5
