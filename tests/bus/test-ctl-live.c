@@ -92,16 +92,16 @@ TEST(test_top_sorts)
     ctl_wait_for(&top, "by rate");
     ctl_press(&top, "p");
     ctl_wait_for(&top, "by priority");
-    ctl_wait_for(&top, "\nbb ");
-    ctl_wait_for(&top, "\naa ");
+    ctl_wait_for(&top, "\033[Kbb ");
+    ctl_wait_for(&top, "\033[Kaa ");
     ctl_press(&top, "R");
     ctl_wait_for(&top, "by priority reversed");
-    ctl_wait_for(&top, "\naa ");
-    ctl_wait_for(&top, "\nbb ");
+    ctl_wait_for(&top, "\033[Kaa ");
+    ctl_wait_for(&top, "\033[Kbb ");
     ctl_press(&top, "Rn");
     ctl_wait_for(&top, "by name,");
-    ctl_wait_for(&top, "\naa ");
-    ctl_wait_for(&top, "\nbb ");
+    ctl_wait_for(&top, "\033[Kaa ");
+    ctl_wait_for(&top, "\033[Kbb ");
     for (const char *keys = "urwx"; *keys; keys++) {
         static const char *const names[] = {"by queue", "by rate", "by wait", "by run"};
 
@@ -133,12 +133,12 @@ TEST(test_top_resizes)
     ctl_wait_for(&top, "\033[12Hq quit");
 
     /* Six lines above the VMs, the keys below. */
-    ctl_wait_for(&top, "\nvm-5 ");
+    ctl_wait_for(&top, "\033[Kvm-5 ");
     for (unsigned i = 0; i < 35; i++)
         ctl_press(&top, "\033[B");
-    ctl_wait_for(&top, "\nvm-40 ");
+    ctl_wait_for(&top, "\033[Kvm-40 ");
     ctl_press(&top, "\033[A");
-    ctl_wait_for(&top, "\nvm-35 ");
+    ctl_wait_for(&top, "\033[Kvm-35 ");
     ctl_press(&top, "q");
     expect_restored(&top, 0, "");
 
@@ -199,7 +199,7 @@ TEST(test_top_without_answers)
     wait_for_name();
     register_vm("again", 1, "A", "low");
     ctl_wait_for(&top, "1 VMs, ");
-    ctl_wait_for(&top, "\nagain ");
+    ctl_wait_for(&top, "\033[Kagain ");
     ctl_press(&top, "q");
     expect_restored(&top, 0, "");
     unregister_vm("again");
