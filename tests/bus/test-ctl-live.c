@@ -257,6 +257,8 @@ TEST(test_monitor)
     hello(fd, 1, VGPU_PRIORITY_HIGH, NULL);
     expect_welcome(fd);
     call_manager(NULL, "SetVMPriority", "ssb", "w\"eb", "low", 1);
+    call_manager(NULL, "RevertVM", "sas", "w\"eb", 0);
+    call_manager(NULL, "ConfigureVM", "sa{sv}", "w\"eb", 1, "Priority", "s", "medium");
     call_manager(NULL, "PauseVM", "s", "w\"eb");
     call_manager(NULL, "QuarantineVM", "s", "w\"eb");
     call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Pause", NULL);
@@ -268,6 +270,9 @@ TEST(test_monitor)
     snprintf(line, sizeof(line), "VM w\"eb changed: Connected=true LeaderPID=%d", getpid());
     expect_line(&text, line);
     expect_line(&text, "VM w\"eb changed: Priority=low");
+    expect_line(&text, "VM w\"eb changed: Priority=high");
+    expect_line(&text, "VM w\"eb changed: ConfiguredPriority=medium");
+    expect_line(&text, "VM w\"eb changed: Priority=medium");
     expect_line(&text, "VM w\"eb changed: Paused=true");
     expect_line(&text, "VM w\"eb changed: Quarantined=true QuarantineReason=administrator");
     expect_line(&text, "pool A changed: Paused=true");
@@ -282,6 +287,12 @@ TEST(test_monitor)
     expect_json(&json, line);
     expect_json(&json,
                 "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Priority\":\"low\"}}");
+    expect_json(&json,
+                "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Priority\":\"high\"}}");
+    expect_json(&json, "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{"
+                       "\"ConfiguredPriority\":\"medium\"}}");
+    expect_json(&json, "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{"
+                       "\"Priority\":\"medium\"}}");
     expect_json(&json,
                 "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Paused\":true}}");
     expect_json(&json,
