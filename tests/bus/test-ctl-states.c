@@ -14,13 +14,16 @@
 #include "test.h"
 #include "world.h"
 
+#define CONFIG(quarantine)                                   \
+    "[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n"  \
+    "[Limits]\nFaultLimit=1\nQuarantineSec=" quarantine "\n" \
+    "[Timeouts]\nRequestTimeoutSec=1\n"
+
 static int start(void **state)
 {
     (void) state;
     setenv("TZ", "UTC", 1);
-    return world_start("[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n"
-                       "[Limits]\nFaultLimit=1\nQuarantineSec=60\n"
-                       "[Timeouts]\nRequestTimeoutSec=1\n");
+    return world_start(CONFIG("60"));
 }
 
 /* What vgpuctl writes has this text. Its exit status does not count. */
@@ -78,6 +81,12 @@ static void run_into_the_limit(int fd)
     expect_response(fd, 2, VGPU_ERROR_TIMEOUT);
 }
 
+static void wait_for_quarantine(void)
+{
+    while (!vm_is("bad", "Quarantined"))
+        usleep(10000);
+}
+
 TEST(test_quarantine)
 {
     char text[160], when[64];
@@ -91,8 +100,7 @@ TEST(test_quarantine)
     hello(fd, 0x02, VGPU_PRIORITY_LOW, NULL);
     expect_welcome(fd);
     run_into_the_limit(fd);
-    while (!vm_is("bad", "Quarantined"))
-        usleep(10000);
+    wait_for_quarantine();
     until = get_u64(VM("bad"), VGPU_INTERFACE_VM, "QuarantinedUntilUSec");
     assert_true(until > clock_usec(CLOCK_REALTIME));
 
@@ -111,6 +119,13 @@ TEST(test_quarantine)
 
     ctl_expect("", "quarantine", "bad");
     expect_in("    Quarantined: by an administrator\n", "status", "bad");
+    ctl_expect("", "release", "bad");
+
+    write_config(CONFIG("infinity"));
+    ctl_expect("", "reload");
+    run_into_the_limit(fd);
+    wait_for_quarantine();
+    expect_in("    Quarantined: for its faults, until it is released\n", "status", "bad");
     ctl_expect("", "release", "bad");
     expect_in("          State: connected\n", "status", "bad");
     expect_add(fd, 0, 3, 0, 1, 1);
