@@ -23,6 +23,7 @@ static const char *definition_uri(const Context *c)
 
 struct Definition {
     ManagedDomain *domain;
+    bool off;
 };
 
 /* The UUID that the mediator has for a name; to be freed, or NULL. */
@@ -48,6 +49,8 @@ int definition_open(Context *c, const char *vm, Definition **ret)
     *ret = NULL;
     if (uuid && *uuid)
         r = managed_domain_open(definition_uri(c), uuid, !c->options.no_ask_password, &domain);
+    else if (!uuid)
+        r = managed_domain_open_off(definition_uri(c), vm, !c->options.no_ask_password, &domain);
     if (r < 0 || !domain)
         return r < 0 ? r : 0;
 
@@ -57,6 +60,7 @@ int definition_open(Context *c, const char *vm, Definition **ret)
         return -ENOMEM;
     }
     (*ret)->domain = domain;
+    (*ret)->off = !uuid;
     return 0;
 }
 
@@ -118,6 +122,29 @@ int definition_set(Context *c, Definition *d, const char *vm, const VMSettings *
     return definition_tell(c, vm, settings, which);
 }
 
+bool definition_is_off(const Definition *d)
+{
+    return d->off;
+}
+
+int definition_set_off(Definition *d, const char *name, const VMSettings *settings, unsigned which)
+{
+    CLEANUP_FREE char *error = NULL;
+    int r = managed_domain_set(d->domain, settings, which, &error);
+
+    if (r != 0) {
+        print_error("Failed to change the definition of domain %s: %s", name,
+                    error ? error : strerror(-r));
+        return r < 0 ? r : -EIO;
+    }
+    if (managed_domain_is_saved(d->domain))
+        print_error("Domain %s has a saved state, and starts with that and its old definition: the "
+                    "change takes effect at the start after that. To drop the state: virsh "
+                    "managedsave-remove %s",
+                    name, name);
+    return 0;
+}
+
 typedef struct Each {
     int (*handler)(void *userdata, const DefinitionInfo *info);
     void *userdata;
@@ -171,6 +198,21 @@ int definition_set(Context *c, Definition *d, const char *vm, const VMSettings *
     (void) c, (void) d, (void) vm, (void) settings, (void) which;
 
     assert(false); /* there is no definition to call this with */
+    return -ENOTSUP;
+}
+
+bool definition_is_off(const Definition *d)
+{
+    (void) d;
+
+    return false;
+}
+
+int definition_set_off(Definition *d, const char *name, const VMSettings *settings, unsigned which)
+{
+    (void) d, (void) name, (void) settings, (void) which;
+
+    assert(false); /* likewise */
     return -ENOTSUP;
 }
 
