@@ -122,6 +122,24 @@ int definition_set(Context *c, Definition *d, const char *vm, const VMSettings *
     return definition_tell(c, vm, settings, which);
 }
 
+void definition_check_pool(char pool)
+{
+    CLEANUP(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    CLEANUP_FREE char *name = NULL;
+    char path[sizeof(VGPU_OBJECT_POOL "/") + 1];
+
+    if (sd_bus_open_system(&bus) < 0 || sd_bus_set_method_call_timeout(bus, 5 * USEC_PER_SEC) < 0)
+        return;
+    snprintf(path, sizeof(path), "%s/%c", VGPU_OBJECT_POOL, pool);
+    if (sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, VGPU_INTERFACE_POOL, "Name", &error,
+                                   &name) < 0 &&
+        sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
+        print_error("The mediator of this host has no pool %c: the domain cannot start before "
+                    "mediator.conf(5) has one.",
+                    pool);
+}
+
 bool definition_is_off(const Definition *d)
 {
     return d->off;
@@ -137,6 +155,8 @@ int definition_set_off(Definition *d, const char *name, const VMSettings *settin
                     error ? error : strerror(-r));
         return r < 0 ? r : -EIO;
     }
+    if (which & VM_SETTING_BIT(VM_SETTING_POOL))
+        definition_check_pool(settings->pool);
     if (managed_domain_is_saved(d->domain))
         print_error("Domain %s has a saved state, and starts with that and its old definition: the "
                     "change takes effect at the start after that. To drop the state: virsh "

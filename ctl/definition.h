@@ -24,6 +24,10 @@ int definition_open(Context *c, const char *vm, Definition **ret);
 /* definition_free() - takes NULL too. Returns NULL */
 Definition *definition_free(Definition *d);
 
+/* definition_check_pool() - say it where the mediator has no such pool. It may be on another host,
+ * or not run: then nobody knows. Not in a build without libvirt */
+void definition_check_pool(char pool);
+
 /* definition_is_off() - the domain does not run, and the mediator knows no VM of its name */
 bool definition_is_off(const Definition *d);
 

@@ -359,7 +359,7 @@ TEST(test_domains)
         const char *domains, *line;
     } cases[] = {
         {DOMAIN("none", "", OTHER) DOMAIN("both", ELEMENT, LAUNCHER),
-         "ok      domain   1 of 2 domains have the device, and are defined for it.\n"},
+         "ok      domain   1 of 2 domains are defined with the device, and all that it needs.\n"},
         {DOMAIN("edited", ELEMENT, OTHER),
          "problem domain   Domain edited has the element of the device, and its <emulator> is "
          "/usr/bin/qemu: it starts without the device.\n                 Mend: vgpuctl attach"},

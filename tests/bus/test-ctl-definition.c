@@ -132,6 +132,17 @@ TEST(test_off)
                "low");
 }
 
+/* Its next start is refused, so that is said now. */
+TEST(test_off_and_no_pool)
+{
+    Ctl c = ctl_run("set-pool", "off", "Z");
+
+    assert_int_equal(c.status, 0);
+    assert_string_equal(c.err, "The mediator of this host has no pool Z: the domain cannot start "
+                               "before mediator.conf(5) has one.\n");
+    ctl_release(&c);
+}
+
 TEST(test_saved)
 {
     Ctl c = ctl_run("set-priority", "saved", "low");
@@ -146,11 +157,9 @@ TEST(test_saved)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_definition_has_it),
-        cmocka_unit_test(test_no_definition),
-        cmocka_unit_test(test_what_cannot_be_kept),
-        cmocka_unit_test(test_off),
-        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_the_definition_has_it), cmocka_unit_test(test_no_definition),
+        cmocka_unit_test(test_what_cannot_be_kept),   cmocka_unit_test(test_off),
+        cmocka_unit_test(test_off_and_no_pool),       cmocka_unit_test(test_saved),
     };
 
     return cmocka_run_group_tests_name("ctl-definition", tests, start, world_end);
