@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "definition.h"
 #include "domain-attach.h"
-#include "names.h"
 #include "text.h"
 #include "vm-limits.h"
 
@@ -47,25 +47,6 @@ static void attach_say_when(const char *domain, const AttachTarget *target)
         print_error("Domain %s is running: the change takes effect at its next start.", domain);
 }
 
-/* The mediator may be on another host, or not run: then nobody knows. */
-static void attach_check_pool(char pool)
-{
-    CLEANUP(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
-    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
-    CLEANUP_FREE char *name = NULL;
-    char path[sizeof(VGPU_OBJECT_POOL "/") + 1];
-
-    if (sd_bus_open_system(&bus) < 0 || sd_bus_set_method_call_timeout(bus, 5 * USEC_PER_SEC) < 0)
-        return;
-    snprintf(path, sizeof(path), "%s/%c", VGPU_OBJECT_POOL, pool);
-    if (sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, VGPU_INTERFACE_POOL, "Name", &error,
-                                   &name) < 0 &&
-        sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
-        print_error("The mediator of this host has no pool %c: the domain cannot start before "
-                    "mediator.conf(5) has one.",
-                    pool);
-}
-
 int verb_attach(Context *c, int argc, char **argv)
 {
     const Options *o = &c->options;
@@ -86,7 +67,7 @@ int verb_attach(Context *c, int argc, char **argv)
     r = attach_to_domain(o->connect, argv[1], &attributes, &target, &error);
     if (r < 0 || r == ATTACH_FAILED)
         return attach_fail(r, "attach a GPU to", argv[1], error);
-    attach_check_pool(attributes.settings[VM_SETTING_POOL][0]);
+    definition_check_pool(attributes.settings[VM_SETTING_POOL][0]);
     if (r == ATTACH_CHANGED)
         attach_say_when(argv[1], &target);
     return 0;

@@ -100,25 +100,60 @@ static void definition_freep(Definition **d)
     definition_free(*d);
 }
 
-/*
- * Ends a call that changes a set of settings, and makes it: by whether the change is to last, and
- * where. A VM that libvirt manages has it in its definition, and for the mediator it is one of
- * --runtime then.
+/* What a user wants to be another. */
+typedef struct Change {
+    const char *what, *vm; /* for the messages */
+    VMSettings settings;
+    unsigned which;
+    const VMSetting *wrong; /* one that its value does not fit, if there is one */
+    const char *wrong_text;
+} Change;
+
+static void change_add(Change *change, const VMSetting *setting, const char *text)
+{
+    if (vm_setting_parse(setting, text, &change->settings) == 0) {
+        change->which |= VM_SETTING_BIT(setting - vm_settings);
+        return;
+    }
+    change->wrong = setting;
+    change->wrong_text = text;
+}
+
+/* Changes the definition of a domain that does not run. There is no mediator to check the values.
  */
-static int send_change(Context *c, sd_bus_message *m, const char *what, const char *vm,
-                       const VMSettings *settings, unsigned which)
+static int change_definition(Definition *definition, const Change *change)
+{
+    char text[VM_SETTING_TEXT_SIZE];
+
+    if (!change->wrong)
+        return definition_set_off(definition, change->vm, &change->settings, change->which);
+    print_error("Failed to %s %s: %s is '%s', and must be %s.", change->what, change->vm,
+                change->wrong->name, change->wrong_text, vm_setting_describe(change->wrong, text));
+    return -EINVAL;
+}
+
+/*
+ * Ends a call that makes a change, and makes it: by whether the change is to last, and where. A VM
+ * that libvirt manages has it in its definition, and for the mediator it is one of --runtime then.
+ */
+static int send_change(Context *c, sd_bus_message *m, const Change *change)
 {
     CLEANUP(definition_freep) Definition *definition = NULL;
+    const char *what = change->what, *vm = change->vm;
     int r = 0;
 
     if (!c->options.runtime)
         r = definition_open(c, vm, &definition);
+    if (definition && definition_is_off(definition))
+        return change_definition(definition, change);
     if (r >= 0)
         r = sd_bus_message_append(m, "b", c->options.runtime || definition);
     if (r < 0)
         return report_failure(what, vm, r);
     r = send_call(c, m, what, vm, NULL);
-    return r < 0 || !definition ? r : definition_set(c, definition, vm, settings, which);
+    return r < 0 || !definition
+               ? r
+               : definition_set(c, definition, vm, &change->settings, change->which);
 }
 
 /* A setting that is a word. The mediator says what is wrong with it. */
@@ -126,15 +161,14 @@ static int set_word(Context *c, const char *what, const char *member, unsigned s
                     char *const *argv)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
-    VMSettings settings = {0};
-    bool valid = vm_setting_parse(&vm_settings[setting], argv[2], &settings) == 0;
+    Change change = {.what = what, .vm = argv[1]};
     int r;
 
+    change_add(&change, &vm_settings[setting], argv[2]);
     r = new_manager_call(c, member, &m);
     if (r >= 0)
         r = sd_bus_message_append(m, "ss", argv[1], argv[2]);
-    return r < 0 ? report_failure(what, argv[1], r)
-                 : send_change(c, m, what, argv[1], &settings, valid ? VM_SETTING_BIT(setting) : 0);
+    return r < 0 ? report_failure(what, argv[1], r) : send_change(c, m, &change);
 }
 
 int verb_set_priority(Context *c, int argc, char **argv)
@@ -181,37 +215,27 @@ static int append_limits(sd_bus_message *m, char *const *settings, int n, bool r
     return r < 0 ? report_failure("make the call", "", r) : 0;
 }
 
-/* The same as values. What is wrong with them the mediator says. */
-static unsigned parse_limits(char *const *texts, int n, VMSettings *ret)
-{
-    unsigned which = 0;
-
-    for (int i = 0; i < n; i++) {
-        const VMSetting *s = vm_limits_find(texts[i]);
-
-        if (s && vm_setting_parse(s, texts[i] + strlen(s->name) + 1, ret) == 0)
-            which |= VM_SETTING_BIT(s - vm_settings);
-    }
-    return which;
-}
-
 int verb_set_limits(Context *c, int argc, char **argv)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
-    VMSettings settings;
-    unsigned which;
+    Change change = {.what = "set limits of VM", .vm = argv[1]};
     int r;
 
     r = new_manager_call(c, "SetVMLimits", &m);
     if (r >= 0)
         r = sd_bus_message_append(m, "s", argv[1]);
     if (r < 0)
-        return report_failure("set limits of VM", argv[1], r);
+        return report_failure(change.what, argv[1], r);
     r = append_limits(m, argv + 2, argc - 2, false);
     if (r < 0)
         return r;
-    which = parse_limits(argv + 2, argc - 2, &settings);
-    return send_change(c, m, "set limits of VM", argv[1], &settings, which);
+    for (int i = 2; i < argc; i++) {
+        const VMSetting *s = vm_limits_find(argv[i]);
+
+        if (s) /* as it is: append_limits() takes no other */
+            change_add(&change, s, argv[i] + strlen(s->name) + 1);
+    }
+    return send_change(c, m, &change);
 }
 
 /* Tries each VM. The first failure, if there is one, is the result. */

@@ -110,7 +110,8 @@ void check_domains(Check *c, const char *uri)
         with_device = check_all(c, domains, n);
         if (c->n_problems == problems)
             check_add(c, "domain", FINDING_OK, NULL,
-                      "%zu of %d domains have the device, and are defined for it.", with_device, n);
+                      "%zu of %d domains are defined with the device, and all that it needs.",
+                      with_device, n);
     }
     if (connection)
         virConnectClose(connection);

@@ -18,6 +18,7 @@
 #define DRIVER_MIN 550u /* README: Requirements */
 #define HOOK_PATH "/etc/libvirt/hooks/qemu.d/50-vgpu-mediator"
 #define APPARMOR_RULES "/etc/apparmor.d/abstractions/libvirt-qemu.d/vgpu-mediator"
+#define APPARMOR_LIBVIRT "/etc/apparmor.d/abstractions/libvirt-qemu"
 #define APPARMOR_LOCAL "/etc/apparmor.d/local/abstractions/libvirt-qemu"
 
 /* Reads a small file as a string without the newline at its end. Returns false without one. */
@@ -243,8 +244,12 @@ static bool includes_ours(const Check *c, const char *path)
     FILE *f = fopen(check_path(c, path, whole), "re");
     bool found = false;
 
-    while (f && !found && fgets(line, sizeof(line), f))
-        found = strstr(line, "include ") && strstr(line, "<abstractions/libvirt-qemu.d>");
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        const char *word = line + strspn(line, " \t");
+
+        word += *word == '#'; /* #include is the older way to say it, and no comment */
+        found = strncmp(word, "include ", 8) == 0 && strstr(word, "<abstractions/libvirt-qemu.d>");
+    }
     if (f)
         fclose(f);
     return found;
@@ -259,12 +264,13 @@ void check_apparmor(Check *c)
         check_add(c, "apparmor", FINDING_OK, NULL, "AppArmor is not on.");
         return;
     }
-    if (access(check_path(c, APPARMOR_RULES, path), R_OK) < 0)
+    if (!exists(c, APPARMOR_LIBVIRT) && !exists(c, APPARMOR_LOCAL))
+        check_add(c, "apparmor", FINDING_OK, NULL, "There are no profiles for libvirt's VMs.");
+    else if (access(check_path(c, APPARMOR_RULES, path), R_OK) < 0)
         check_add(c, "apparmor", FINDING_PROBLEM, "install vgpu-mediator again",
                   "AppArmor is on, and the rules for VMs with the device, %s, are not there.",
                   APPARMOR_RULES);
-    else if (!includes_ours(c, "/etc/apparmor.d/abstractions/libvirt-qemu") &&
-             !includes_ours(c, APPARMOR_LOCAL))
+    else if (!includes_ours(c, APPARMOR_LIBVIRT) && !includes_ours(c, APPARMOR_LOCAL))
         check_add(c, "apparmor", FINDING_PROBLEM,
                   "echo 'include <abstractions/libvirt-qemu.d>' >>" APPARMOR_LOCAL,
                   "AppArmor is on, and no profile of a VM includes %s.", APPARMOR_RULES);

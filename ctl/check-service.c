@@ -22,6 +22,8 @@
 #define SERVICE_USER "vgpu"
 #define QEMU_USER "libvirt-qemu"
 #define RESTART_SOCKET "systemctl restart " SOCKET_UNIT
+#define CREATE_STATE "systemd-tmpfiles --create vgpu-mediator.conf"
+#define RESTART_SERVICE ", and then systemctl restart vgpu-mediator"
 #define LOOK_AT_JOURNAL "journalctl -u vgpu-mediator tells why"
 
 static void cleanup_file(FILE **f)
@@ -153,42 +155,43 @@ void check_socket(Check *c)
 
 /* ---- The state directory ------------------------------------------------------------------ */
 
-/* What keeps the service from writing there, or NULL. */
-static const char *state_problem(const Check *c, const char *path, const struct stat *st)
+/* What keeps the service from writing there, or NULL; *ret_mend: what to do about it. */
+static const char *state_problem(const Check *c, const char *path, const char **ret_mend)
 {
     struct statvfs fs;
+    struct stat st;
     uid_t uid;
     gid_t gid;
 
+    *ret_mend = "systemd-sysusers vgpu-mediator.conf, " CREATE_STATE RESTART_SERVICE;
     if (!find_user(c, SERVICE_USER, &uid, &gid))
         return "there is no user " SERVICE_USER;
-    if (st->st_uid != uid)
+    /* The service does not see a directory that was made after its start as one to write to. */
+    *ret_mend = CREATE_STATE RESTART_SERVICE;
+    if (stat(path, &st) < 0)
+        return "it is not there";
+    if (st.st_uid != uid)
         return "it does not belong to user " SERVICE_USER;
-    if ((st->st_mode & 0700) != 0700)
+    if ((st.st_mode & 0700) != 0700)
         return "its owner may not write there";
     if (statvfs(path, &fs) < 0)
         return NULL;
+    *ret_mend = "mount it writable" RESTART_SERVICE;
     if (fs.f_flag & ST_RDONLY)
         return "its file system is read-only";
+    *ret_mend = "make room there";
     return fs.f_bavail == 0 || (fs.f_files > 0 && fs.f_favail == 0) ? "its file system is full"
                                                                     : NULL;
 }
 
 void check_state_directory(Check *c)
 {
-    const char *problem;
+    const char *problem, *mend;
     char path[PATH_MAX];
-    struct stat st;
 
-    if (stat(check_path(c, STATE_DIRECTORY, path), &st) < 0) {
-        check_add(c, "state", FINDING_NOTE, "systemctl start vgpu-mediator",
-                  "%s is not there yet: the service makes it when it starts.", STATE_DIRECTORY);
-        return;
-    }
-    problem = state_problem(c, path, &st);
+    problem = state_problem(c, check_path(c, STATE_DIRECTORY, path), &mend);
     if (problem)
-        check_add(c, "state", FINDING_PROBLEM,
-                  "make room or repair it, then systemctl restart vgpu-mediator",
+        check_add(c, "state", FINDING_PROBLEM, mend,
                   "What is set to last cannot be kept in %s: %s.", STATE_DIRECTORY, problem);
     else
         check_add(c, "state", FINDING_OK, NULL, "What is set to last can be kept in %s.",
@@ -219,6 +222,29 @@ static void check_pool(Check *c, const PoolInfo *pool)
     snprintf(mend, sizeof(mend), "vgpuctl resume-pool %s", name);
     if (pool->paused)
         check_add(c, "pool", FINDING_NOTE, mend, "Pool %s is paused by an administrator.", name);
+}
+
+static void check_vm(Check *c, const VMInfo *vm)
+{
+    CLEANUP_FREE char *mend = NULL;
+    const char *name = vm->object.name;
+
+    if (vm->without_device)
+        check_add(c, "domain", FINDING_PROBLEM, "repair that, and start the VM again",
+                  "VM %s runs without its device: %s", name, vm->device_problem);
+    if (!vm->quarantined && !vm->paused)
+        return;
+    if (asprintf(&mend,
+                 vm->quarantined ? "vgpuctl status %s tells why; vgpuctl release %s"
+                                 : "vgpuctl resume %s",
+                 name, name) < 0) {
+        c->out_of_memory = true;
+        return;
+    }
+    check_add(c, "domain", FINDING_NOTE, mend,
+              vm->quarantined ? "The requests of VM %s are refused: it is quarantined."
+                              : "The requests of VM %s wait: it is paused by an administrator.",
+              name);
 }
 
 static void check_bus_failed(Check *c, const sd_bus_error *error, int r)
@@ -252,10 +278,7 @@ static void check_snapshot(Check *c, const Snapshot *s)
     for (size_t i = 0; i < s->n_pools; i++)
         check_pool(c, &s->pools[i]);
     for (size_t i = 0; i < s->n_vms; i++)
-        if (s->vms[i].without_device)
-            check_add(c, "domain", FINDING_PROBLEM, "repair that, and start the VM again",
-                      "VM %s runs without its device: %s", s->vms[i].object.name,
-                      s->vms[i].device_problem);
+        check_vm(c, &s->vms[i]);
 }
 
 void check_mediator(Check *c)

@@ -23,6 +23,7 @@ static const char *definition_uri(const Context *c)
 
 struct Definition {
     ManagedDomain *domain;
+    bool off;
 };
 
 /* The UUID that the mediator has for a name; to be freed, or NULL. */
@@ -48,6 +49,8 @@ int definition_open(Context *c, const char *vm, Definition **ret)
     *ret = NULL;
     if (uuid && *uuid)
         r = managed_domain_open(definition_uri(c), uuid, !c->options.no_ask_password, &domain);
+    else if (!uuid)
+        r = managed_domain_open_off(definition_uri(c), vm, !c->options.no_ask_password, &domain);
     if (r < 0 || !domain)
         return r < 0 ? r : 0;
 
@@ -57,6 +60,7 @@ int definition_open(Context *c, const char *vm, Definition **ret)
         return -ENOMEM;
     }
     (*ret)->domain = domain;
+    (*ret)->off = !uuid;
     return 0;
 }
 
@@ -118,6 +122,49 @@ int definition_set(Context *c, Definition *d, const char *vm, const VMSettings *
     return definition_tell(c, vm, settings, which);
 }
 
+void definition_check_pool(char pool)
+{
+    CLEANUP(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    CLEANUP_FREE char *name = NULL;
+    char path[sizeof(VGPU_OBJECT_POOL "/") + 1];
+
+    if (sd_bus_open_system(&bus) < 0 || sd_bus_set_method_call_timeout(bus, 5 * USEC_PER_SEC) < 0)
+        return;
+    snprintf(path, sizeof(path), "%s/%c", VGPU_OBJECT_POOL, pool);
+    if (sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, VGPU_INTERFACE_POOL, "Name", &error,
+                                   &name) < 0 &&
+        sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
+        print_error("The mediator of this host has no pool %c: the domain cannot start before "
+                    "mediator.conf(5) has one.",
+                    pool);
+}
+
+bool definition_is_off(const Definition *d)
+{
+    return d->off;
+}
+
+int definition_set_off(Definition *d, const char *name, const VMSettings *settings, unsigned which)
+{
+    CLEANUP_FREE char *error = NULL;
+    int r = managed_domain_set(d->domain, settings, which, &error);
+
+    if (r != 0) {
+        print_error("Failed to change the definition of domain %s: %s", name,
+                    error ? error : strerror(-r));
+        return r < 0 ? r : -EIO;
+    }
+    if (which & VM_SETTING_BIT(VM_SETTING_POOL))
+        definition_check_pool(settings->pool);
+    if (managed_domain_is_saved(d->domain))
+        print_error("Domain %s has a saved state, and starts with that and its old definition: the "
+                    "change takes effect at the start after that. To drop the state: virsh "
+                    "managedsave-remove %s",
+                    name, name);
+    return 0;
+}
+
 typedef struct Each {
     int (*handler)(void *userdata, const DefinitionInfo *info);
     void *userdata;
@@ -171,6 +218,21 @@ int definition_set(Context *c, Definition *d, const char *vm, const VMSettings *
     (void) c, (void) d, (void) vm, (void) settings, (void) which;
 
     assert(false); /* there is no definition to call this with */
+    return -ENOTSUP;
+}
+
+bool definition_is_off(const Definition *d)
+{
+    (void) d;
+
+    return false;
+}
+
+int definition_set_off(Definition *d, const char *name, const VMSettings *settings, unsigned which)
+{
+    (void) d, (void) name, (void) settings, (void) which;
+
+    assert(false); /* likewise */
     return -ENOTSUP;
 }
 

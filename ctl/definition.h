@@ -12,9 +12,10 @@
 typedef struct Definition Definition;
 
 /*
- * definition_open() - of the VM that the mediator knows by this name
- * @ret: NULL where libvirt has none for it, or the mediator no VM, or vgpuctl was built without
- *     libvirt; to be freed with definition_free()
+ * definition_open() - of the VM that the mediator knows by this name, or else of the domain of this
+ * name that is off
+ * @ret: NULL where libvirt has none for it, or vgpuctl was built without libvirt; to be freed with
+ *     definition_free()
  *
  * Returns 0 or -ENOMEM.
  */
@@ -22,6 +23,18 @@ int definition_open(Context *c, const char *vm, Definition **ret);
 
 /* definition_free() - takes NULL too. Returns NULL */
 Definition *definition_free(Definition *d);
+
+/* definition_check_pool() - say it where the mediator has no such pool. It may be on another host,
+ * or not run: then nobody knows. Not in a build without libvirt */
+void definition_check_pool(char pool);
+
+/* definition_is_off() - the domain does not run, and the mediator knows no VM of its name */
+bool definition_is_off(const Definition *d);
+
+/* definition_set_off() - write a set of settings into the definition of a domain that is off. Says
+ * what is wrong, and when it takes effect if not at the next start. Returns 0 or a negative errno
+ */
+int definition_set_off(Definition *d, const char *name, const VMSettings *settings, unsigned which);
 
 /* definition_set() - write a set of settings into it, and tell the mediator, which has them in
  * effect already. Says what is wrong. Returns 0 or a negative errno */

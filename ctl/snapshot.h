@@ -42,7 +42,7 @@ typedef struct VMInfo {
     uint32_t id, leader_pid, queue_depth;
     char *device_problem; /* why it has no device; empty or NULL: it has one, or is not started */
     char *quarantine_reason;    /* "administrator", "fault-limit", or empty; NULL: not known */
-    uint64_t quarantined_until; /* CLOCK_REALTIME in µs; 0: without an end */
+    uint64_t quarantined_until; /* CLOCK_REALTIME in µs; 0, UINT64_MAX: no end */
     uint64_t window_size;       /* bytes; 0: there is no ring */
     bool without_device;        /* it was started so, and device_problem says why */
     bool registered, connected, paused, quarantined;

@@ -59,7 +59,9 @@ static void print_quarantine(const VMInfo *vm)
         text = "by an administrator";
     else if (strcmp(text, "fault-limit") == 0)
         text = "for its faults";
-    if (vm->quarantined_until > 0)
+    if (vm->quarantined_until == UINT64_MAX)
+        line("Quarantined", "%s%suntil it is released", text, *text ? ", " : "");
+    else if (vm->quarantined_until > 0)
         line("Quarantined", "%s%suntil %s", text, *text ? ", " : "",
              text_timestamp(vm->quarantined_until, when));
     else if (*text)

@@ -72,15 +72,16 @@ void terminal_draw(const char *text, const char *footer)
         return;
     terminal_size(&rows, &columns);
 
-    /* Overwrite the old text line by line and clear what is left over, so that nothing flickers. */
+    /* Each line is cleared before it is written: a cursor that has come to the last column stays on
+     * the character there, so that clearing after it would take that away. */
     fputs("\033[H", f);
     for (size_t row = 1; row < rows && *text; row++) {
         size_t n = strcspn(text, "\n");
 
-        fprintf(f, "%.*s\033[K\r\n", (int) n, text);
+        fprintf(f, "\033[K%.*s\r\n", (int) n, text);
         text += n + (text[n] == '\n');
     }
-    fprintf(f, "\033[J\033[%zuH%s\033[K", rows, footer);
+    fprintf(f, "\033[J\033[%zuH%s", rows, footer);
     if (fclose(f) == 0)
         terminal_write(frame, size);
 }

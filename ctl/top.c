@@ -152,7 +152,7 @@ static void write_table(FILE *f, const char *table, size_t skip)
 {
     size_t head = strcspn(table, "\n");
 
-    fprintf(f, "\033[7m%.*s\033[K\033[0m\n", (int) head, table);
+    fprintf(f, "\033[7m\033[K%.*s\033[0m\n", (int) head, table);
     table += head + (table[head] == '\n');
     while (skip-- > 0 && *table)
         table += strcspn(table, "\n") + 1;

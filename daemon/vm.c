@@ -231,14 +231,15 @@ void vm_apply(VM *vm, const VMSettings *settings, Pool *pool)
 
 void vm_configure(VM *vm, const VMSettings *configured)
 {
+    unsigned changed = vm_settings_differ(&vm->configured, configured), n = 0;
     const char *names[VM_N_SETTINGS + 1] = {NULL};
-    unsigned n = 0;
 
     vm->configured = *configured;
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
-        if (vm_settings[i].configured)
+        if ((changed & VM_SETTING_BIT(i)) && vm_settings[i].configured)
             names[n++] = vm_settings[i].configured;
-    vm_properties_changed(vm, names);
+    if (n > 0)
+        vm_properties_changed(vm, names);
 }
 
 void vm_set_paused(VM *vm, bool paused)

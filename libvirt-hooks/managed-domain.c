@@ -158,7 +158,10 @@ static bool has_element(virDomainPtr domain)
     return text;
 }
 
-int managed_domain_open(const char *uri, const char *uuid, bool ask, ManagedDomain **ret)
+/* @off: only one that does not run */
+static int managed_domain_find(const char *uri, bool ask,
+                               virDomainPtr (*look_up)(virConnectPtr connection, const char *key),
+                               const char *key, bool off, ManagedDomain **ret)
 {
     CLEANUP(managed_domain_freep) ManagedDomain *d = calloc(1, sizeof(*d));
 
@@ -167,12 +170,27 @@ int managed_domain_open(const char *uri, const char *uuid, bool ask, ManagedDoma
     d->connection = managed_domain_connect(uri, ask);
     if (!d->connection)
         return MANAGED_NOT;
-    d->domain = virDomainLookupByUUIDString(d->connection, uuid);
-    if (!d->domain || !has_element(d->domain))
+    d->domain = look_up(d->connection, key);
+    if (!d->domain || (off && virDomainIsActive(d->domain) != 0) || !has_element(d->domain))
         return MANAGED_NOT;
 
     *ret = TAKE_PTR(d);
     return 0;
+}
+
+int managed_domain_open(const char *uri, const char *uuid, bool ask, ManagedDomain **ret)
+{
+    return managed_domain_find(uri, ask, virDomainLookupByUUIDString, uuid, false, ret);
+}
+
+int managed_domain_open_off(const char *uri, const char *name, bool ask, ManagedDomain **ret)
+{
+    return managed_domain_find(uri, ask, virDomainLookupByName, name, true, ret);
+}
+
+bool managed_domain_is_saved(ManagedDomain *d)
+{
+    return virDomainHasManagedSaveImage(d->domain, 0) > 0;
 }
 
 int managed_domain_set(ManagedDomain *d, const VMSettings *settings, unsigned which,

@@ -28,6 +28,12 @@ enum {
  */
 int managed_domain_open(const char *uri, const char *uuid, bool ask, ManagedDomain **ret);
 
+/* managed_domain_open_off() - the same by its name, if it does not run */
+int managed_domain_open_off(const char *uri, const char *name, bool ask, ManagedDomain **ret);
+
+/* managed_domain_is_saved() - it starts with a state that was saved, and the definition in that */
+bool managed_domain_is_saved(ManagedDomain *d);
+
 /* managed_domain_free() - takes NULL too. Returns NULL */
 ManagedDomain *managed_domain_free(ManagedDomain *d);
 

@@ -132,14 +132,18 @@ static const Harm harms[] = {
     {"chown :37 run/vgpu/mediator.sock", 0, "ok      socket   libvirt's QEMU may connect", ""},
     {"sed -i /qemu/d etc/passwd", 0, "note    socket   There is no user libvirt-qemu", ""},
 
-    {"rmdir var/lib/vgpu-mediator", 0, "note    state    /var/lib/vgpu-mediator is not there",
-     "systemctl start vgpu-mediator"},
+    {"rmdir var/lib/vgpu-mediator", 1,
+     "problem state    What is set to last cannot be kept in /var/lib/vgpu-mediator: it is not "
+     "there.",
+     "systemd-tmpfiles --create vgpu-mediator.conf, and then systemctl restart vgpu-mediator"},
     {"chown 0 var/lib/vgpu-mediator", 1,
      "problem state    What is set to last cannot be kept in /var/lib/vgpu-mediator: it does not "
      "belong to user vgpu.",
-     "systemctl restart"},
-    {"chmod 500 var/lib/vgpu-mediator", 1, ": its owner may not write there.", ""},
-    {"sed -i /^vgpu/d etc/passwd", 1, ": there is no user vgpu.", ""},
+     "systemd-tmpfiles --create vgpu-mediator.conf"},
+    {"chmod 500 var/lib/vgpu-mediator", 1, ": its owner may not write there.",
+     "systemd-tmpfiles --create vgpu-mediator.conf"},
+    {"sed -i /^vgpu/d etc/passwd", 1, ": there is no user vgpu.",
+     "systemd-sysusers vgpu-mediator.conf, systemd-tmpfiles --create"},
 
     {"rm -r sys/bus", 0, "note    gpu      There is no NVIDIA GPU", ""},
     {"echo 0x020000 >sys/bus/pci/devices/*/class", 0, "note    gpu      There is no NVIDIA GPU",
@@ -186,6 +190,9 @@ static const Harm harms[] = {
     {"rm " ABSTRACTION "; echo '  #include <abstractions/libvirt-qemu.d>' >" LOCAL
      "abstractions/libvirt-qemu",
      0, "ok      apparmor The profiles of VMs include", ""},
+    {"rm " ABSTRACTION, 0, "ok      apparmor There are no profiles for libvirt's VMs.", ""},
+    {"echo '# Do include <abstractions/libvirt-qemu.d>' >" ABSTRACTION, 1,
+     "problem apparmor AppArmor is on, and no profile of a VM includes /" RULES, ""},
     {"echo N >sys/module/apparmor/parameters/enabled; rm -r " LOCAL, 0,
      "ok      apparmor AppArmor is not on.", ""},
 };
@@ -259,6 +266,8 @@ static const FakeObject pools[] = {
 };
 static const FakeObject vms[] = {
     {"web1", {{"DeviceProblem", 's', "no plugin for QEMU 11.1", 0}}},
+    {"held", {{"Paused", 'b', NULL, 1}}},
+    {"bad", {{"Quarantined", 'b', NULL, 1}}},
     {NULL, {{0}}},
 };
 
@@ -280,6 +289,10 @@ TEST(test_mediator)
     expect_line("problem pool     Pool B computes nothing", "journalctl -u vgpu-mediator");
     expect_line("note    pool     Pool C: its executor is starting.", "");
     expect_line("note    pool     Pool C is paused", "vgpuctl resume-pool C");
+    expect_line("note    domain   The requests of VM held wait: it is paused",
+                "vgpuctl resume held");
+    expect_line("note    domain   The requests of VM bad are refused: it is quarantined",
+                "vgpuctl release bad");
     expect_line("problem domain   VM web1 runs without its device: no plugin for QEMU 11.1", "");
     fake_vms_stop(&fake);
 
@@ -346,7 +359,7 @@ TEST(test_domains)
         const char *domains, *line;
     } cases[] = {
         {DOMAIN("none", "", OTHER) DOMAIN("both", ELEMENT, LAUNCHER),
-         "ok      domain   1 of 2 domains have the device, and are defined for it.\n"},
+         "ok      domain   1 of 2 domains are defined with the device, and all that it needs.\n"},
         {DOMAIN("edited", ELEMENT, OTHER),
          "problem domain   Domain edited has the element of the device, and its <emulator> is "
          "/usr/bin/qemu: it starts without the device.\n                 Mend: vgpuctl attach"},

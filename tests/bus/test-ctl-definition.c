@@ -12,11 +12,15 @@
 #include "test.h"
 #include "world.h"
 
-#define DOMAIN(name, digit, attributes)                                                       \
-    "<domain type='test'><name>" name "</name><uuid>" digit digit digit digit "-" digit digit \
-    "-" digit digit "-" digit digit "-" digit digit digit digit digit digit                   \
-    "</uuid><metadata><vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' " attributes       \
+#define DOMAIN(name, digit, attributes) DOMAIN_IN(name, digit, attributes, "")
+#define DOMAIN_IN(name, digit, attributes, state)                                         \
+    "<domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>" state  \
+    "<name>" name "</name><uuid>" digit digit digit digit "-" digit digit "-" digit digit \
+    "-" digit digit "-" digit digit digit digit digit digit                               \
+    "</uuid><metadata><vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' " attributes   \
     "/></metadata><memory>8192</memory><os><type>hvm</type></os></domain>"
+#define OFF "<test:runstate>5</test:runstate>" /* VIR_DOMAIN_SHUTOFF */
+#define SAVED OFF "<test:hasmanagedsave/>"
 
 static char file[96], uri[128];
 
@@ -34,9 +38,11 @@ static int start(void **state)
     if (!f)
         return -1;
     fputs("<node>" DOMAIN("web", "11", "pool='A' priority='high'")
-              DOMAIN("bad", "22",
-                     "pool='A' priority='high'/><vgpu:device "
-                     "xmlns:vgpu='urn:vgpu-mediator:domain:2'") "</node>",
+              DOMAIN_IN("off", "44", "pool='A' priority='high'", OFF)
+                  DOMAIN_IN("saved", "55", "pool='A' priority='high'", SAVED)
+                      DOMAIN("bad", "22",
+                             "pool='A' priority='high'/><vgpu:device "
+                             "xmlns:vgpu='urn:vgpu-mediator:domain:2'") "</node>",
           f);
     return fclose(f);
 }
@@ -108,12 +114,52 @@ TEST(test_what_cannot_be_kept)
     unregister_vm("bad");
 }
 
+/* A domain that does not run is not with the mediator, and has a definition all the same. */
+TEST(test_off)
+{
+    ctl_expect("", "set-priority", "off", "low");
+    ctl_expect("", "set-pool", "off", "B");
+    ctl_expect("", "set-limits", "off", "Weight=300", "queuelimit=7");
+    ctl_refuse("Failed to set priority of VM off: Priority is 'urgent', and must be high, medium "
+               "or low.",
+               "set-priority", "off", "urgent");
+    ctl_refuse("Failed to set limits of VM off: Weight is '0', and must be a number from 1 to "
+               "10000.",
+               "set-limits", "off", "QueueLimit=7", "Weight=0");
+    ctl_refuse("Failed to set priority of VM off: No VM 'off' is known.", "set-priority", "off",
+               "low", "--runtime");
+    ctl_refuse("Failed to set priority of VM none: No VM 'none' is known.", "set-priority", "none",
+               "low");
+}
+
+/* Its next start is refused, so that is said now. */
+TEST(test_off_and_no_pool)
+{
+    Ctl c = ctl_run("set-pool", "off", "Z");
+
+    assert_int_equal(c.status, 0);
+    assert_string_equal(c.err, "The mediator of this host has no pool Z: the domain cannot start "
+                               "before mediator.conf(5) has one.\n");
+    ctl_release(&c);
+}
+
+TEST(test_saved)
+{
+    Ctl c = ctl_run("set-priority", "saved", "low");
+
+    assert_int_equal(c.status, 0);
+    assert_string_equal(c.err, "Domain saved has a saved state, and starts with that and its old "
+                               "definition: the change takes effect at the start after that. To "
+                               "drop the state: virsh managedsave-remove saved\n");
+    ctl_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_definition_has_it),
-        cmocka_unit_test(test_no_definition),
-        cmocka_unit_test(test_what_cannot_be_kept),
+        cmocka_unit_test(test_the_definition_has_it), cmocka_unit_test(test_no_definition),
+        cmocka_unit_test(test_what_cannot_be_kept),   cmocka_unit_test(test_off),
+        cmocka_unit_test(test_off_and_no_pool),       cmocka_unit_test(test_saved),
     };
 
     return cmocka_run_group_tests_name("ctl-definition", tests, start, world_end);

@@ -92,16 +92,16 @@ TEST(test_top_sorts)
     ctl_wait_for(&top, "by rate");
     ctl_press(&top, "p");
     ctl_wait_for(&top, "by priority");
-    ctl_wait_for(&top, "\nbb ");
-    ctl_wait_for(&top, "\naa ");
+    ctl_wait_for(&top, "\033[Kbb ");
+    ctl_wait_for(&top, "\033[Kaa ");
     ctl_press(&top, "R");
     ctl_wait_for(&top, "by priority reversed");
-    ctl_wait_for(&top, "\naa ");
-    ctl_wait_for(&top, "\nbb ");
+    ctl_wait_for(&top, "\033[Kaa ");
+    ctl_wait_for(&top, "\033[Kbb ");
     ctl_press(&top, "Rn");
     ctl_wait_for(&top, "by name,");
-    ctl_wait_for(&top, "\naa ");
-    ctl_wait_for(&top, "\nbb ");
+    ctl_wait_for(&top, "\033[Kaa ");
+    ctl_wait_for(&top, "\033[Kbb ");
     for (const char *keys = "urwx"; *keys; keys++) {
         static const char *const names[] = {"by queue", "by rate", "by wait", "by run"};
 
@@ -133,12 +133,12 @@ TEST(test_top_resizes)
     ctl_wait_for(&top, "\033[12Hq quit");
 
     /* Six lines above the VMs, the keys below. */
-    ctl_wait_for(&top, "\nvm-5 ");
+    ctl_wait_for(&top, "\033[Kvm-5 ");
     for (unsigned i = 0; i < 35; i++)
         ctl_press(&top, "\033[B");
-    ctl_wait_for(&top, "\nvm-40 ");
+    ctl_wait_for(&top, "\033[Kvm-40 ");
     ctl_press(&top, "\033[A");
-    ctl_wait_for(&top, "\nvm-35 ");
+    ctl_wait_for(&top, "\033[Kvm-35 ");
     ctl_press(&top, "q");
     expect_restored(&top, 0, "");
 
@@ -199,7 +199,7 @@ TEST(test_top_without_answers)
     wait_for_name();
     register_vm("again", 1, "A", "low");
     ctl_wait_for(&top, "1 VMs, ");
-    ctl_wait_for(&top, "\nagain ");
+    ctl_wait_for(&top, "\033[Kagain ");
     ctl_press(&top, "q");
     expect_restored(&top, 0, "");
     unregister_vm("again");
@@ -257,6 +257,8 @@ TEST(test_monitor)
     hello(fd, 1, VGPU_PRIORITY_HIGH, NULL);
     expect_welcome(fd);
     call_manager(NULL, "SetVMPriority", "ssb", "w\"eb", "low", 1);
+    call_manager(NULL, "RevertVM", "sas", "w\"eb", 0);
+    call_manager(NULL, "ConfigureVM", "sa{sv}", "w\"eb", 1, "Priority", "s", "medium");
     call_manager(NULL, "PauseVM", "s", "w\"eb");
     call_manager(NULL, "QuarantineVM", "s", "w\"eb");
     call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Pause", NULL);
@@ -268,6 +270,9 @@ TEST(test_monitor)
     snprintf(line, sizeof(line), "VM w\"eb changed: Connected=true LeaderPID=%d", getpid());
     expect_line(&text, line);
     expect_line(&text, "VM w\"eb changed: Priority=low");
+    expect_line(&text, "VM w\"eb changed: Priority=high");
+    expect_line(&text, "VM w\"eb changed: ConfiguredPriority=medium");
+    expect_line(&text, "VM w\"eb changed: Priority=medium");
     expect_line(&text, "VM w\"eb changed: Paused=true");
     expect_line(&text, "VM w\"eb changed: Quarantined=true QuarantineReason=administrator");
     expect_line(&text, "pool A changed: Paused=true");
@@ -282,6 +287,12 @@ TEST(test_monitor)
     expect_json(&json, line);
     expect_json(&json,
                 "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Priority\":\"low\"}}");
+    expect_json(&json,
+                "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Priority\":\"high\"}}");
+    expect_json(&json, "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{"
+                       "\"ConfiguredPriority\":\"medium\"}}");
+    expect_json(&json, "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{"
+                       "\"Priority\":\"medium\"}}");
     expect_json(&json,
                 "\"event\":\"changed\",\"vm\":\"w\\\"eb\",\"properties\":{\"Paused\":true}}");
     expect_json(&json,

@@ -431,6 +431,14 @@ TEST(test_completion)
     expect_offers("ch", "check ");
     expect_offers("--format = o", "openmetrics ");
     expect_offers("top ''", " ");
+
+    /* What is kept for a VM that is gone can be taken back, and nothing else be done with it. */
+    register_vm("gone", 8, "A", "high");
+    call_manager(NULL, "SetVMPriority", "ssb", "gone", "low", 0);
+    unregister_vm("gone");
+    expect_offers("revert go", "gone ");
+    expect_offers("set-priority go", " ");
+    call_manager(NULL, "RevertVM", "sas", "gone", 0);
 }
 
 /* A name is quoted, so that the shell takes it as it is and runs nothing in it. */

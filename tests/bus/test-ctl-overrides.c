@@ -68,6 +68,12 @@ TEST(test_not_kept)
                "not be kept: No such file or directory. The journal says where.",
                "set-priority", "full", "low");
     vm_text_is("full", "Priority", "low");
+    ctl_refuse("Failed to set limits of VM full: The change of VM 'full' is in effect, but could "
+               "not be kept: No such file or directory. The journal says where.",
+               "set-limits", "full", "Weight=300");
+    ctl_refuse("Failed to set pool of VM full: The change of VM 'full' is in effect, but could not "
+               "be kept: No such file or directory. The journal says where.",
+               "set-pool", "full", "B");
     ctl_expect("", "set-priority", "full", "medium", "--runtime");
     snprintf(command, sizeof(command), "mv %s.away %s", mediator.state, mediator.state);
     assert_int_equal(system(command), 0);

@@ -165,17 +165,32 @@ TEST(test_top_sideways)
     fake_vms_start(&fake, busy_vms, new_pools);
     ctl_terminal_columns = 80;
     ctl_start_terminal(&top, 0, "top", "--interval=0.1");
-    ctl_wait_for(&top, "\033[7mNAME");
+    ctl_wait_for(&top, "\033[7m\033[KNAME");
     ctl_wait_for(&top, "RATE");
     ctl_press(&top, "x");
     ctl_wait_for(&top, "by run");
-    ctl_wait_for(&top, "\033[7mNAME");
-    ctl_wait_for(&top, "RUN-P99/us\033[K");
+    ctl_wait_for(&top, "\033[7m\033[KNAME");
+    ctl_wait_for(&top, "RUN-P99/us\033[0m");
     ctl_press(&top, "n\033[C\033[C\033[C");
-    ctl_wait_for(&top, "\033[7mNAME                       STATE");
+    ctl_wait_for(&top, "\033[7m\033[KNAME                       STATE");
     ctl_wait_for(&top, "QUEUE RUNNING REQUESTS");
     ctl_press(&top, "\033[D\033[D\033[D\033[D");
-    ctl_wait_for(&top, "\033[7mNAME                       PRIORITY STATE");
+    ctl_wait_for(&top, "\033[7m\033[KNAME                       PRIORITY STATE");
+    ctl_press(&top, "q");
+    assert_int_equal(ctl_end(&top, NULL), 0);
+}
+
+/* A line that is as wide as the terminal leaves the cursor on its last character, which must stay:
+ * nothing is cleared after a line. */
+TEST(test_top_full_width)
+{
+    CtlProcess top;
+
+    fake_vms_start(&fake, busy_vms, new_pools);
+    ctl_terminal_columns = 80;
+    ctl_start_terminal(&top, 0, "top", "--interval=0.1");
+    ctl_wait_for(&top, "\033[Kbatch1 ");
+    ctl_wait_for(&top, " R reverse\033[H");
     ctl_press(&top, "q");
     assert_int_equal(ctl_end(&top, NULL), 0);
 }
@@ -330,6 +345,7 @@ int main(void)
         cmocka_unit_test_teardown(test_narrow_pager, stop_fake),
         cmocka_unit_test_teardown(test_units, stop_fake),
         cmocka_unit_test_teardown(test_top_sideways, stop_fake),
+        cmocka_unit_test_teardown(test_top_full_width, stop_fake),
         cmocka_unit_test_teardown(test_shares, stop_fake),
         cmocka_unit_test_teardown(test_shares_in_top, stop_fake),
         cmocka_unit_test_teardown(test_older_mediator, stop_fake),

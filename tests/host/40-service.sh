@@ -10,6 +10,11 @@ test_no_error_in_the_journal_so_far() {
     [ ! -s "$cache/host/journal" ]
 }
 
+test_the_journal_explains_its_lines() {
+    host_run journalctl --no-pager -q -x -u "$service" >"$cache/host/explained"
+    grep -A 3 'Defined-By: vgpu-mediator' "$cache/host/explained"
+}
+
 test_the_units_are_without_fault() {
     host_run systemd-analyze verify --man=no vgpu-mediator.socket "$service" vgpu-metrics.timer \
         vgpu-metrics.service

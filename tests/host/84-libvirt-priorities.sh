@@ -120,15 +120,16 @@ test_nobody_has_lost_or_been_refused_a_request() {
 
 # As "virsh --live --config" does, so that it goes along with the domain.
 test_what_is_set_to_last_is_in_the_definition() {
-    local flag
+    local flag attribute
 
     host_run vgpuctl set-priority second low
     host_run vgpuctl set-limits second Weight=300 RequestRateLimit=70
     for flag in '' --inactive; do
         # shellcheck disable=SC2086
-        virsh dumpxml $flag second >"$cache/host/definition"
-        grep -q '<vgpu:device .*priority="low" weight="300" request-rate-limit="70"/>' "$cache/host/definition" ||
-            grep -q '<vgpu:device .*priority="low" request-rate-limit="70" weight="300"/>' "$cache/host/definition"
+        virsh dumpxml $flag second | grep '<vgpu:device ' | tee "$cache/host/element"
+        for attribute in 'priority="low"' 'weight="300"' 'request-rate-limit="70"'; do
+            grep -q " $attribute" "$cache/host/element"
+        done
     done
     equal ConfiguredPriority "$(bus_property "$(domain_object second)" VM ConfiguredPriority)" low
     equal "the overrides" "$(manager_call ListOverrides)" 'a(ssa{sv}) 0'
@@ -152,6 +153,15 @@ test_all_three_end_at_once() {
     host_run vgpuctl list --all --no-legend | tee "$cache/host/list"
     grep -q '^second  *[-0-9a-f]*  *off  *A  *low  *-$' "$cache/host/list"
     slow_gpu_end
+}
+
+test_a_domain_that_is_off_is_changed_in_its_definition() {
+    host_run vgpuctl set-priority second high
+    virsh dumpxml --inactive second | grep '<vgpu:device .*priority="high"'
+    virsh start second
+    equal Priority "$(bus_property "$(domain_object second)" VM Priority)" high
+    virsh destroy second
+    no_trace_of second
 }
 
 test_nothing_has_failed_with_libvirt() {

@@ -86,6 +86,39 @@ TEST(test_a_domain_that_is_off)
     undefine(domain);
 }
 
+/* By its name, which a domain that runs is not found by. */
+TEST(test_a_domain_that_is_off_by_name)
+{
+    const VMSettings settings = {.priority = VGPU_PRIORITY_LOW, .rate_limit = 7};
+    virDomainPtr domain = define(ELEMENT);
+    ManagedDomain *d = NULL;
+    char *error = NULL;
+
+    assert_int_equal(managed_domain_open_off(URI, "none", false, &d), MANAGED_NOT);
+    assert_int_equal(managed_domain_open_off(URI, "web", false, &d), 0);
+    assert_false(managed_domain_is_saved(d));
+    assert_int_equal(managed_domain_set(d, &settings,
+                                        VM_SETTING_BIT(VM_SETTING_PRIORITY) |
+                                            VM_SETTING_BIT(VM_SETTING_RATE_LIMIT),
+                                        &error),
+                     0);
+    managed_domain_free(d);
+    assert_true(has(domain, VIR_DOMAIN_XML_INACTIVE, LOW));
+
+    d = NULL;
+    assert_int_equal(virDomainCreate(domain), 0);
+    assert_int_equal(managed_domain_open_off(URI, "web", false, &d), MANAGED_NOT);
+    assert_int_equal(virDomainManagedSave(domain, 0), 0);
+    assert_int_equal(managed_domain_open_off(URI, "web", false, &d), 0);
+    assert_true(managed_domain_is_saved(d));
+    managed_domain_free(d);
+    assert_int_equal(virDomainManagedSaveRemove(domain, 0), 0);
+    undefine(domain);
+    domain = define("");
+    assert_int_equal(managed_domain_open_off(URI, "web", false, &d), MANAGED_NOT);
+    undefine(domain);
+}
+
 /* What runs and what is defined are two; each keeps what only it has. */
 TEST(test_a_domain_that_runs)
 {
@@ -214,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_domain_that_is_off),
+        cmocka_unit_test(test_a_domain_that_is_off_by_name),
         cmocka_unit_test(test_a_domain_that_runs),
         cmocka_unit_test(test_a_domain_that_was_detached_while_it_runs),
         cmocka_unit_test(test_a_transient_domain),

@@ -208,6 +208,7 @@ host_install() {
             >"$host_root/etc/vgpu/mediator.conf.d/10-unregistered.conf" &&
         host_run systemd-sysusers vgpu-mediator.conf &&
         host_run systemd-tmpfiles --create vgpu-mediator.conf &&
+        host_run journalctl --update-catalog &&
         host_run systemctl daemon-reload &&
         host_run busctl --quiet call org.freedesktop.DBus /org/freedesktop/DBus \
             org.freedesktop.DBus ReloadConfig
