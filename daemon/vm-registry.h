@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The VMs that the mediator knows, by name, number, UUID and process; how they come and go,
- * and how an administrator changes them. What is to outlive the process is written here, as
- * vm-record.h has it.
+ * and how an administrator changes them. What is to outlive the process goes into vm-store.h.
  */
 #ifndef VGPU_VM_REGISTRY_H
 #define VGPU_VM_REGISTRY_H
@@ -13,7 +12,7 @@
 #include <sys/types.h>
 
 #include "pools.h"
-#include "vm-overrides.h"
+#include "vm-store.h"
 #include "vm.h"
 
 #define VM_REGISTRY_BUCKETS 1024u
@@ -28,8 +27,7 @@ typedef struct VMRegistry {
     unsigned n;
     unsigned n_name_clashes; /* of VMs that nobody registered */
     VMList index[VM_N_INDEXES][VM_REGISTRY_BUCKETS];
-    const char *runtime_directory; /* of registrations; NULL: they are not kept */
-    VMOverrides overrides;         /* what an administrator made last */
+    VMStore store;
 } VMRegistry;
 
 /*
