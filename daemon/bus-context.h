@@ -48,7 +48,13 @@ static inline LogChange bus_change(const BusContext *context, const char *settin
 {
     const AccessCaller *caller = &context->access.caller;
 
-    return (LogChange){setting, from, to, caller->uid, caller->pid};
+    return (LogChange){
+        .setting = setting,
+        .from = from,
+        .to = to,
+        .sender_uid = caller->uid,
+        .sender_pid = caller->pid,
+    };
 }
 
 /* bus_context_ready() - the bus that signals can go to, or NULL */

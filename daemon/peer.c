@@ -44,12 +44,11 @@ static int peer_violation(Peer *p, const char *reason)
     p->has_complained = true;
     context.peer_pid = process->pid;
     if (p->vm ? client_may_log(&p->vm->client) : origin_may_log(p->process))
-        log_context(LOG_WARNING, &context,
-                    "closing the connection of %s%s (process %d, user %u): %s",
-                    p->vm ? ""
-                    : vm  ? "a peer that claims to be "
-                          : "a peer",
-                    vm ? vm->name : "", (int) process->pid, (unsigned) process->uid, reason);
+        log_context(LOG_WARNING, &context, "closing %s (process %d, user %u): %s",
+                    p->vm ? "its connection"
+                    : vm  ? "the connection of a peer that claims to be this VM"
+                          : "the connection of a peer",
+                    (int) process->pid, (unsigned) process->uid, reason);
     return MESSAGE_CLOSE;
 }
 
@@ -180,9 +179,8 @@ static void vm_log_unchecked(VM *vm)
 {
     if (client_may_log(&vm->client))
         log_context(LOG_WARNING, &vm->client.log,
-                    "taking a process at its word that it is VM %s: this host has no "
-                    "systemd-machined",
-                    vm->name);
+                    "taking a process at its word that it is this VM: this host has no "
+                    "systemd-machined");
 }
 
 /* Why not? Returns NULL when the process may be the VM. */

@@ -4,9 +4,23 @@
 #include <stdio.h>
 
 #include "clock.h"
+#include "names.h"
 
 /* The times are of minutes. */
 #define TIMER_ACCURACY_USEC UINT64_C(250000)
+
+/* As an administrator's is logged. */
+static void vm_quarantine_log(const VM *vm, const char *line)
+{
+    const LogChange change = {
+        .setting = "Quarantined",
+        .from = vm->quarantined ? "released" : "quarantined",
+        .to = vm->quarantined ? "quarantined" : "released",
+        .by_itself = true,
+    };
+
+    log_event(VGPU_MESSAGE_VM_CHANGED, &vm->client.log, &change, "%s", line);
+}
 
 static bool vm_is_in_quarantine(const VM *vm)
 {
@@ -43,7 +57,7 @@ static int vm_quarantine_on_timer(sd_event_source *source, uint64_t usec, void *
         if (!vm_is_in_quarantine(vm) || vm->faults.end_usec > now)
             continue;
         vm_end_quarantine(vm);
-        log_context(LOG_NOTICE, &vm->client.log, "VM %s is released from quarantine", vm->name);
+        vm_quarantine_log(vm, "released from quarantine: its time is over");
     }
     vm_quarantine_arm(q);
     return 0;
@@ -52,7 +66,7 @@ static int vm_quarantine_on_timer(sd_event_source *source, uint64_t usec, void *
 void vm_quarantine_fault(VMQuarantine *q, VM *vm)
 {
     const FaultLimit *limit = &q->config->fault_limit;
-    char until[40] = "until an administrator releases it";
+    char until[40] = "until an administrator releases it", line[200];
     uint64_t usec;
 
     /* Several of its requests may have been at fault at once. */
@@ -64,11 +78,12 @@ void vm_quarantine_fault(VMQuarantine *q, VM *vm)
 
     if (usec != UINT64_MAX)
         snprintf(until, sizeof(until), "for %llu s", (unsigned long long) (usec / USEC_PER_SEC));
-    log_context(LOG_WARNING, &vm->client.log,
-                "VM %s is quarantined %s: %u of its requests ran into RequestTimeoutSec= or took "
-                "executors down (FaultLimit=)",
-                vm->name, until, limit->max);
     vm_quarantine_until(vm, usec == UINT64_MAX ? usec : clock_usec(CLOCK_REALTIME) + usec);
+    snprintf(line, sizeof(line),
+             "quarantined %s: %u of its requests ran into RequestTimeoutSec= or took executors "
+             "down (FaultLimit=)",
+             until, limit->max);
+    vm_quarantine_log(vm, line);
     vm_quarantine_arm(q);
 }
 

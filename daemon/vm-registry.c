@@ -178,8 +178,8 @@ static VM *vm_registry_make_way(VMRegistry *registry, VM *vm)
         return vm;
 
     log_context(LOG_NOTICE, &vm->client.log,
-                "VM %s is forgotten for another with its name or UUID: its process %d has ended",
-                vm->name, (int) vm->leader.pid);
+                "forgotten for another VM with its name or UUID: its process %d has ended",
+                (int) vm->leader.pid);
     (void) vm_registry_remove(registry, vm);
     return NULL;
 }
@@ -408,9 +408,9 @@ static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
     vm_set_paused(vm, record->paused);
     if (!pools_find(registry->pools, (unsigned char) vm->settings.pool))
         log_context(LOG_WARNING, &vm->client.log,
-                    "pool %c of VM %s is not configured: until it is, requests of the VM are "
-                    "answered with INVALID_POOL",
-                    vm->settings.pool, vm->name);
+                    "its pool %c is not configured: until it is, its requests are answered with "
+                    "INVALID_POOL",
+                    vm->settings.pool);
     return vm_store_save(&registry->store, vm);
 }
 

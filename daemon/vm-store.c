@@ -34,9 +34,9 @@ int vm_store_save(const VMStore *store, const VM *vm)
     r = vm_record_write(store->runtime_directory, &record);
     if (r < 0)
         log_context(LOG_ERR, &vm->client.log,
-                    "cannot keep the registration of VM %s in %s, so the next start of the "
-                    "service may not know it: %s",
-                    vm->name, store->runtime_directory, strerror(-r));
+                    "cannot keep its registration in %s, so the next start of the service may "
+                    "not know it: %s",
+                    store->runtime_directory, strerror(-r));
     return r;
 }
 
@@ -49,9 +49,9 @@ int vm_store_remove(const VMStore *store, const VM *vm)
     r = vm_record_remove(store->runtime_directory, vm->uuid);
     if (r < 0)
         log_context(LOG_ERR, &vm->client.log,
-                    "cannot remove the registration of VM %s from %s, so the next start of the "
-                    "service will know it again: %s",
-                    vm->name, store->runtime_directory, strerror(-r));
+                    "cannot remove its registration from %s, so the next start of the service "
+                    "will know it again: %s",
+                    store->runtime_directory, strerror(-r));
     return r;
 }
 
@@ -76,9 +76,8 @@ int vm_store_save_lasting(VMStore *store, const VM *vm, unsigned which)
 
     if (r < 0)
         log_context(LOG_ERR, &vm->client.log,
-                    "cannot keep the settings of VM %s in %s, so its next registration undoes "
-                    "them: %s",
-                    vm->name, o->directory ? o->directory : "$STATE_DIRECTORY", strerror(-r));
+                    "cannot keep its settings in %s, so its next registration undoes them: %s",
+                    o->directory ? o->directory : "$STATE_DIRECTORY", strerror(-r));
     return r;
 }
 

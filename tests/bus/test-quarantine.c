@@ -71,11 +71,11 @@ TEST(test_fault_limit)
     assert_in_range(until, begin + 5 * USEC_PER_SEC, clock_usec(CLOCK_REALTIME) + 4 * USEC_PER_SEC);
     assert_true(wire_send_add(a, 0, 5, 0, 1, 1));
     expect_quarantined(a, 5);
-    assert_int_equal(test_mediator_wait_log(&mediator, "VM a is quarantined for 4 s"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "a: quarantined for 4 s"), 0);
 
     wait_until_released();
     assert_true(clock_usec(CLOCK_REALTIME) + USEC_PER_SEC > until);
-    assert_int_equal(test_mediator_wait_log(&mediator, "VM a is released"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "a: released from quarantine"), 0);
     expect_reason("");
     assert_int_equal(get_u64(VM("a"), VGPU_INTERFACE_VM, "QuarantinedUntilUSec"), 0);
     expect_add(a, 0, 6, 0, 6, 6);
@@ -83,7 +83,7 @@ TEST(test_fault_limit)
     /* The second lasts longer; an administrator ends it, and it is forgotten. */
     run_into_the_limit(a, 10);
     expect_response(a, 11, VGPU_ERROR_TIMEOUT);
-    assert_int_equal(test_mediator_wait_log(&mediator, "VM a is quarantined for 8 s"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "a: quarantined for 8 s"), 0);
     call_manager(NULL, "ReleaseVM", "s", "a");
     expect_reason("");
     run_into_the_limit(a, 20);

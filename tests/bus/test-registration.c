@@ -367,7 +367,7 @@ TEST(test_gone)
     end_process(pid);
     register_vm("gone", 0xd3, "A", "low");
     expect_text(VM("gone"), VGPU_INTERFACE_VM, "UUID", UUID_OF("d3"));
-    assert_int_equal(test_mediator_wait_log(&mediator, "VM gone is forgotten for another"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "gone: forgotten for another VM"), 0);
 
     /* By UUID, with another name; and one in the way of each. */
     call_manager(NULL, "SetVMStarted", "sa{sv}", "gone", 1, "Leader", "u", other);
