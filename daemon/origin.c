@@ -44,6 +44,8 @@ static void origin_forget(Origin *o)
             origin_forget_window(o, w);
     }
     o->forgotten_bytes = 0;
+    o->faults = (FaultRecord){0};
+    o->quarantined_until_usec = 0;
     if (o->pidfd >= 0)
         close(o->pidfd);
     o->pidfd = -1;
@@ -131,6 +133,16 @@ static bool origin_is_gone(const Origin *o)
     struct pollfd p = {.fd = o->pidfd, .events = POLLIN};
 
     return o->pidfd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+bool origin_watch(Origin *process)
+{
+    if (process->pidfd < 0)
+        process->pidfd = (int) syscall(SYS_pidfd_open, process->pid, 0);
+    if (process->pidfd >= 0 && !origin_is_gone(process))
+        return true;
+    origin_forget(process);
+    return false;
 }
 
 int origin_get(Origins *all, const struct ucred *process, Origin **ret)
@@ -247,10 +259,7 @@ void origin_return_window(Origin *process, OriginWindow *window, uint64_t alloca
     if (--window->n_open > 0)
         return;
 
-    origin_keep_window(process, window, allocated);
     /* When the process ends, its windows go with it. */
-    if (process->pidfd < 0)
-        process->pidfd = (int) syscall(SYS_pidfd_open, process->pid, 0);
-    if (process->pidfd < 0 || origin_is_gone(process))
-        origin_forget(process);
+    origin_keep_window(process, window, allocated);
+    (void) origin_watch(process);
 }

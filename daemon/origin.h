@@ -2,8 +2,8 @@
 /*
  * Where connections come from: a process, and the user whose process it is, by the kernel. Each
  * of the two is held to its own limits, so that the others do not pay for it: how many
- * connections it has, how many lines in the log it causes, and how much memory it leaves behind
- * in windows.
+ * connections it has, how many lines in the log it causes, how much memory it leaves behind in
+ * windows, and how many of its requests are at fault.
  *
  * A process that has gone, or has no connection any more, is remembered for a while. There are no
  * more of those than ORIGINS_IDLE_MAX, whatever connects.
@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "fault-limit.h"
 #include "log-limit.h"
 
 #define ORIGINS_BUCKETS 256u
@@ -74,6 +75,8 @@ struct Origin {
     TAILQ_HEAD(, OriginWindow) windows; /* the one that was let go last is last */
     unsigned n_earlier;                 /* of those that are no window now */
     uint64_t forgotten_bytes;           /* of those that had no place there any more */
+    FaultRecord faults;                 /* of its requests for VMs that nobody registered */
+    uint64_t quarantined_until_usec;    /* for those: CLOCK_REALTIME; 0: not */
     int pidfd;                          /* while there is something to forget at its end; else -1 */
 };
 
@@ -94,6 +97,10 @@ Origin *origin_ref(Origin *o);
 
 /* origin_unref() - NULL is fine */
 Origin *origin_unref(Origin *o);
+
+/* origin_watch() - what is known of the process is to be forgotten at its end. Returns false when
+ * that has come, and everything is forgotten. */
+bool origin_watch(Origin *process);
 
 /* origin_may_log() - is there room for one more line that this process causes? Says once in each
  * half minute that lines are left out. */

@@ -157,12 +157,18 @@ static void peer_welcome(Peer *p, VM *vm, uint32_t request_id)
  * lets it in only where the administrator allows that. */
 static int peer_admit_unregistered(Peer *p, const VGPUSocketHeader *h, VM **ret)
 {
+    int r;
+
     if (!peers_admit_unregistered(p->peers))
         return peer_refuse(p, h->request_id,
                            "no such VM is registered, and [Unregistered] Policy= refuses others");
 
-    return vm_registry_add_unregistered(p->peers->vms, h->vm_id, (char) h->pool_id, h->priority,
-                                        ret);
+    r = vm_registry_add_unregistered(p->peers->vms, h->vm_id, (char) h->pool_id, h->priority,
+                                     p->process, ret);
+    if (r < 0)
+        return r;
+    vm_quarantine_admit(p->peers->quarantine, *ret);
+    return MESSAGE_OK;
 }
 
 /* Time must not tell how much of a guess was right. */
@@ -492,13 +498,14 @@ static int peers_on_deadline(sd_event_source *source, uint64_t usec, void *userd
 }
 
 int peers_init(Peers *peers, sd_event *event, Pools *pools, VMRegistry *vms, RingSources *rings,
-               const Config *config)
+               VMQuarantine *quarantine, const Config *config)
 {
     int r;
 
     peers->pools = pools;
     peers->vms = vms;
     peers->rings = rings;
+    peers->quarantine = quarantine;
     peers->config = config;
     TAILQ_INIT(&peers->list);
     TAILQ_INIT(&peers->silent);

@@ -241,7 +241,7 @@ int vm_registry_remove(VMRegistry *registry, VM *vm)
 }
 
 int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, uint8_t priority,
-                                 VM **ret)
+                                 Origin *process, VM **ret)
 {
     VMSettings settings;
     char name[40];
@@ -259,6 +259,7 @@ int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, u
     r = vm_new(name, id, &settings, &registry->observer, ret);
     if (r < 0)
         return r;
+    (*ret)->process = process ? origin_ref(process) : NULL;
     vm_registry_insert(registry, *ret);
     return 0;
 }
@@ -372,6 +373,18 @@ int vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined)
     return changes ? vm_store_save(&registry->store, vm) : 0;
 }
 
+int vm_registry_quarantine_until(VMRegistry *registry, VM *vm, uint64_t usec)
+{
+    vm_quarantine_until(vm, usec);
+    return vm_store_save(&registry->store, vm);
+}
+
+int vm_registry_end_quarantine(VMRegistry *registry, VM *vm)
+{
+    vm_end_quarantine(vm);
+    return vm_store_save(&registry->store, vm);
+}
+
 /* ---- The registry --------------------------------------------------------------------------- */
 
 void vm_registry_init(VMRegistry *registry, Pools *pools, const Config *config)
@@ -405,6 +418,10 @@ static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
     if (r < 0)
         return r;
     vm_set_quarantined(vm, record->quarantined);
+    vm->faults.waits = record->fault_waits;
+    vm->faults.end_usec = record->fault_end_usec;
+    if (!record->quarantined && record->quarantined_until_usec != 0)
+        vm_quarantine_until(vm, record->quarantined_until_usec);
     vm_set_paused(vm, record->paused);
     if (!pools_find(registry->pools, (unsigned char) vm->settings.pool))
         log_context(LOG_WARNING, &vm->client.log,

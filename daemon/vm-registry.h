@@ -83,12 +83,13 @@ int vm_registry_remove(VMRegistry *registry, VM *vm);
  * vm_registry_add_unregistered() - a VM for a connection that nobody announced
  * @id: the number its device shows. The name is "unregistered-<id>", with another
  *     number behind it where that is taken
+ * @process: whose connection it is; may be NULL
  * @ret: vm_registry_detach() ends it
  *
  * Returns 0 or -ENOMEM.
  */
 int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, uint8_t priority,
-                                 VM **ret);
+                                 Origin *process, VM **ret);
 
 /* vm_registry_attach() - as vm_attach(); a registered VM's new secret is kept */
 void vm_registry_attach(VMRegistry *registry, VM *vm, Connection *connection, pid_t leader,
@@ -138,5 +139,9 @@ int vm_registry_revert_absent(VMRegistry *registry, const char *text, unsigned w
 /* vm_registry_set_paused(), vm_registry_set_quarantined() - as those of vm.h */
 int vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused);
 int vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined);
+
+/* vm_registry_quarantine_until(), vm_registry_end_quarantine() - as those of vm.h */
+int vm_registry_quarantine_until(VMRegistry *registry, VM *vm, uint64_t usec);
+int vm_registry_end_quarantine(VMRegistry *registry, VM *vm);
 
 #endif

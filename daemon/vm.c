@@ -84,6 +84,7 @@ int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMOb
 
 static void vm_free_now(VM *vm)
 {
+    origin_unref(vm->process);
     free(vm->name);
     free(vm->device_problem);
     free(vm);
@@ -271,8 +272,11 @@ static void vm_change_quarantine(VM *vm, bool quarantined, uint64_t until_usec)
 void vm_set_quarantined(VM *vm, bool quarantined)
 {
     vm_change_quarantine(vm, quarantined, 0);
-    if (!quarantined)
-        vm->faults = (FaultRecord){0};
+    if (quarantined)
+        return;
+    *vm_faults(vm) = (FaultRecord){0};
+    if (vm->process)
+        vm->process->quarantined_until_usec = 0;
 }
 
 void vm_quarantine_until(VM *vm, uint64_t usec)

@@ -48,8 +48,8 @@ static double add_vms(Fixture *f, unsigned n, bool same)
     for (unsigned i = 0; i < n; i++) {
         VM *vm;
 
-        assert_int_equal(vm_registry_add_unregistered(&f->registry, same ? 0 : 1 + i, 'A', 0, &vm),
-                         0);
+        assert_int_equal(
+            vm_registry_add_unregistered(&f->registry, same ? 0 : 1 + i, 'A', 0, NULL, &vm), 0);
     }
     return cpu_seconds() - begin;
 }
@@ -59,9 +59,9 @@ static void test_names(void **state)
     Fixture *f = *state;
     VM *a, *b, *c;
 
-    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, &a), 0);
-    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, &b), 0);
-    assert_int_equal(vm_registry_add_unregistered(&f->registry, 8, 'A', 0, &c), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, NULL, &a), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, NULL, &b), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 8, 'A', 0, NULL, &c), 0);
     assert_string_equal(a->name, "unregistered-7");
     assert_string_equal(b->name, "unregistered-7-2");
     assert_string_equal(c->name, "unregistered-8");
