@@ -11,6 +11,7 @@
 #include "bus-reply.h"
 #include "log.h"
 #include "manager.h"
+#include "rival.h"
 #include "vm-signals.h"
 
 typedef struct BusContext {
@@ -20,6 +21,7 @@ typedef struct BusContext {
     AccessQueue access;
     BusReplies replies;
     VMSignals signals;
+    Rivals rivals;
     FILE *tree; /* of the answer to Introspect that is being made, or NULL */
     char *tree_text;
     size_t tree_size;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "settings-file.h"
 #include "vm-name.h"
 
@@ -184,6 +185,11 @@ static VM *vm_registry_make_way(VMRegistry *registry, VM *vm)
     return NULL;
 }
 
+bool vm_registry_may_be_gone(const VM *vm)
+{
+    return vm->registered && vm->device.require_machine && !vm->connection && vm->leader.inode == 0;
+}
+
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
                     const VMSettings *settings, const VMDevice *device, uint32_t id, VM **ret)
 {
@@ -197,6 +203,8 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
         same_uuid = vm_registry_make_way(registry, same_uuid);
     }
     same_id = id ? vm_registry_find_by_id(registry, id) : NULL;
+    if (same_id != vm)
+        same_id = vm_registry_make_way(registry, same_id);
     if (same_uuid != vm || (vm && !vm->registered))
         return VM_EXISTS;
     if (same_id && same_id != vm)
@@ -217,6 +225,7 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
         vm_registry_insert(registry, vm);
     }
     vm->device = *device;
+    vm->registered_usec = now_usec();
     /* A failure is in the log. The VM is known all the same. */
     (void) vm_store_save(&registry->store, vm);
 

@@ -75,6 +75,15 @@ enum {
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
                     const VMSettings *settings, const VMDevice *device, uint32_t id, VM **ret);
 
+/*
+ * vm_registry_may_be_gone() - is it a VM of which only systemd-machined can say whether it is
+ * there?
+ *
+ * That is one of a machine, whose device is not connected, and whose process nobody named, or named
+ * by a number only that another process may have now.
+ */
+bool vm_registry_may_be_gone(const VM *vm);
+
 /* vm_registry_remove() - hang up, drop what is queued, and forget the VM, which is gone then.
  * Returns 0, or a negative errno when it is still kept on disk */
 int vm_registry_remove(VMRegistry *registry, VM *vm);

@@ -61,9 +61,10 @@ struct VM {
     uint32_t id;
     uint8_t uuid[16];
     bool registered;
-    VMDevice device;       /* by its registration */
-    VMSettings configured; /* likewise */
-    VMSettings settings;   /* as they are now */
+    uint64_t registered_usec; /* when it was last (CLOCK_MONOTONIC) */
+    VMDevice device;          /* by its registration */
+    VMSettings configured;    /* likewise */
+    VMSettings settings;      /* as they are now */
     bool paused;
     bool quarantined;
     uint64_t quarantined_until_usec; /* CLOCK_REALTIME; 0: by an administrator, or not at all */
