@@ -482,7 +482,7 @@ static int vm_method_in_the_way(sd_bus_message *call, BusContext *context, const
     const VM *vm = vm_registry_find(context->vms, name);
     int r;
 
-    if (!vm || memcmp(vm->uuid, uuid, sizeof(vm->uuid)) == 0)
+    if (!vm)
         vm = vm_registry_find_by_uuid(context->vms, uuid);
     r = rivals_ask(&context->rivals, call, vm);
     return r != 0 ? r : vm_method_exists(vm, name, error);

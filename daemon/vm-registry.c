@@ -268,7 +268,8 @@ int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, u
     r = vm_new(name, id, &settings, &registry->observer, ret);
     if (r < 0)
         return r;
-    (*ret)->process = process ? origin_ref(process) : NULL;
+    /* Several have the number 0. */
+    (*ret)->process = process && process->pid > 0 ? origin_ref(process) : NULL;
     vm_registry_insert(registry, *ret);
     return 0;
 }

@@ -92,7 +92,8 @@ int vm_registry_remove(VMRegistry *registry, VM *vm);
  * vm_registry_add_unregistered() - a VM for a connection that nobody announced
  * @id: the number its device shows. The name is "unregistered-<id>", with another
  *     number behind it where that is taken
- * @process: whose connection it is; may be NULL
+ * @process: whose connection it is; may be NULL. One that the kernel does not show here is not
+ * known
  * @ret: vm_registry_detach() ends it
  *
  * Returns 0 or -ENOMEM.

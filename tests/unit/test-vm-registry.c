@@ -2,6 +2,7 @@
 /* VMs that nobody registered: each gets a name of its own, at a price that does not grow. */
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "pools.h"
 #include "test.h"
@@ -13,6 +14,7 @@ typedef struct Fixture {
     VMRegistry registry;
     Pools pools;
     Config config;
+    Origins origins;
 } Fixture;
 
 static int setup(void **state)
@@ -68,6 +70,27 @@ static void test_names(void **state)
     assert_ptr_equal(vm_registry_find(&f->registry, b->name), b);
 }
 
+/* What its process did counts for a VM, where it is known which one that is. */
+static void test_processes(void **state)
+{
+    const struct ucred shown = {.pid = getpid()}, hidden = {.pid = 0};
+    Fixture *f = *state;
+    Origin *a, *b;
+    VM *vm, *other;
+
+    origins_init(&f->origins);
+    assert_int_equal(origin_get(&f->origins, &shown, &a), 0);
+    assert_int_equal(origin_get(&f->origins, &hidden, &b), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, a, &vm), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 8, 'A', 0, b, &other), 0);
+    assert_ptr_equal(vm_faults(vm), &a->faults);
+    assert_ptr_equal(vm_faults(other), &other->faults);
+    vm_registry_clear(&f->registry);
+    origin_unref(a);
+    origin_unref(b);
+    origins_clear(&f->origins);
+}
+
 /* A peer chooses the number, and 20,000 times the same one takes seconds if every name with it is
  * tried. */
 static void test_one_number_for_many(void **state)
@@ -83,6 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_number_for_many, setup, teardown),
     };
 
