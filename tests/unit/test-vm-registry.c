@@ -91,6 +91,27 @@ static void test_processes(void **state)
     origins_clear(&f->origins);
 }
 
+/* A process is known by more than its number, or else its machine has to be asked for. */
+static void test_may_be_gone(void **state)
+{
+    static const uint8_t uuid[16] = {1};
+    const VMDevice device = {.require_machine = true};
+    Fixture *f = *state;
+    VMSettings settings;
+    VM *vm;
+
+    vm_settings_init(&settings);
+    assert_int_equal(vm_registry_add(&f->registry, "vm", uuid, &settings, &device, 0, &vm), 0);
+    assert_true(vm_registry_may_be_gone(vm));
+    vm->leader = (Leader){.pid = getpid()};
+    assert_true(vm_registry_may_be_gone(vm));
+    vm->leader = (Leader){.pid = getpid(), .inode = 1};
+    assert_false(vm_registry_may_be_gone(vm));
+    vm->leader = (Leader){0};
+    vm->device.require_machine = false;
+    assert_false(vm_registry_may_be_gone(vm));
+}
+
 /* A peer chooses the number, and 20,000 times the same one takes seconds if every name with it is
  * tried. */
 static void test_one_number_for_many(void **state)
@@ -107,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_may_be_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_number_for_many, setup, teardown),
     };
 
