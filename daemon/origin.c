@@ -45,6 +45,7 @@ static void origin_forget(Origin *o)
     }
     o->forgotten_bytes = 0;
     o->faults = (FaultRecord){0};
+    o->quarantined = false;
     o->quarantined_until_usec = 0;
     if (o->pidfd >= 0)
         close(o->pidfd);

@@ -76,6 +76,7 @@ struct Origin {
     unsigned n_earlier;                 /* of those that are no window now */
     uint64_t forgotten_bytes;           /* of those that had no place there any more */
     FaultRecord faults;                 /* of its requests for VMs that nobody registered */
+    bool quarantined;                   /* by an administrator, as one of those */
     uint64_t quarantined_until_usec;    /* for those: CLOCK_REALTIME; 0: not */
     int pidfd;                          /* while there is something to forget at its end; else -1 */
 };

@@ -90,13 +90,16 @@ static bool origin_is_quarantined(const Origin *process)
 
 void vm_quarantine_admit(VMQuarantine *q, VM *vm)
 {
-    const Origin *process = vm->process;
+    Origin *process = vm->process;
 
-    if (!process || !origin_is_quarantined(process))
+    if (!process)
         return;
-    vm_quarantine_begin(q, vm, process->quarantined_until_usec);
-    if (origin_may_log(vm->process))
-        vm_quarantine_log(vm, "quarantined, as its process was before (FaultLimit=)");
+    if (process->quarantined)
+        (void) vm_registry_set_quarantined(q->vms, vm, true);
+    else if (origin_is_quarantined(process))
+        vm_quarantine_begin(q, vm, process->quarantined_until_usec);
+    if (vm->quarantined && origin_may_log(process))
+        vm_quarantine_log(vm, "quarantined, as its process was before");
 }
 
 /* It is one VM for each of its connections. */

@@ -272,11 +272,12 @@ static void vm_change_quarantine(VM *vm, bool quarantined, uint64_t until_usec)
 void vm_set_quarantined(VM *vm, bool quarantined)
 {
     vm_change_quarantine(vm, quarantined, 0);
-    if (quarantined)
+    if (!quarantined)
+        *vm_faults(vm) = (FaultRecord){0};
+    if (!vm->process)
         return;
-    *vm_faults(vm) = (FaultRecord){0};
-    if (vm->process)
-        vm->process->quarantined_until_usec = 0;
+    vm->process->quarantined_until_usec = 0;
+    vm->process->quarantined = quarantined && origin_watch(vm->process);
 }
 
 void vm_quarantine_until(VM *vm, uint64_t usec)

@@ -164,6 +164,7 @@ void vm_set_paused(VM *vm, bool paused);
 /*
  * vm_set_quarantined() - an administrator's: refuse what it submits, or accept it again
  *
+ * The process of one that nobody registered has it when it connects again, until it ends.
  * All that it has queued fails with VM_QUARANTINED. The end forgets the VM's faults.
  */
 void vm_set_quarantined(VM *vm, bool quarantined);

@@ -156,6 +156,15 @@ TEST(test_hanging_up)
     expect_reason("fault-limit");
 }
 
+/* Returns another connection, when the mediator knows of the end of this one. */
+static int reconnect(int fd)
+{
+    close(fd);
+    while (get_u32(VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "NVMs") > 1)
+        usleep(1000);
+    return dial();
+}
+
 /* A process without a registration is the same one when it connects again. */
 TEST(test_unregistered)
 {
@@ -164,13 +173,12 @@ TEST(test_unregistered)
     expect_add(other, 8, 1, 0, 1, 1);
     run_into_the_limit(fd, 1);
     expect_pong(fd);
-    close(fd);
+    fd = reconnect(fd);
     while (!get_bool(VM("unregistered_2d8"), VGPU_INTERFACE_VM, "Quarantined"))
         usleep(10000);
     assert_true(wire_send_add(other, 8, 2, 0, 1, 1));
     expect_quarantined(other, 2);
 
-    fd = dial();
     assert_true(wire_send_add(fd, 7, 3, 0, 1, 1));
     expect_quarantined(fd, 3);
     assert_int_equal(test_mediator_wait_log(&mediator, "unregistered-7: quarantined, as its"), 0);
@@ -183,9 +191,18 @@ TEST(test_unregistered)
     run_into_the_limit(fd, 10);
     expect_response(fd, 11, VGPU_ERROR_TIMEOUT);
     call_manager(NULL, "ReleaseVM", "s", "unregistered-7");
-    close(fd);
-    fd = dial();
+    fd = reconnect(fd);
     expect_add(fd, 7, 20, 0, 1, 1);
+
+    /* So is his quarantine. */
+    call_manager(NULL, "QuarantineVM", "s", "unregistered-7");
+    fd = reconnect(fd);
+    assert_true(wire_send_add(fd, 7, 30, 0, 1, 1));
+    expect_quarantined(fd, 30);
+    expect_text(VM(UNREGISTERED), VGPU_INTERFACE_VM, "QuarantineReason", "administrator");
+    call_manager(NULL, "ReleaseVM", "s", "unregistered-7");
+    fd = reconnect(fd);
+    expect_add(fd, 7, 40, 0, 1, 1);
     close(fd);
     close(other);
 }
