@@ -326,7 +326,7 @@ static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *er
     BusContext *context = bus_context(call);
     LogChange change;
     VM *vm = NULL;
-    bool before;
+    bool before, changes;
     int r;
 
     r = vm_method_begin(call, userdata, error, &vm);
@@ -334,9 +334,11 @@ static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *er
         return r < 0 ? r : 1;
 
     before = *(const bool *) ((const char *) vm + s->offset);
+    /* A quarantine by the fault limit becomes the administrator's. */
+    changes = before != on || (s == &vm_quarantine && vm->quarantined_until_usec != 0);
     r = s->set(context->vms, vm, on);
     change = bus_change(context, s->property, s->state[before], s->state[on]);
-    if (before != on)
+    if (changes)
         log_event(VGPU_MESSAGE_VM_CHANGED, &vm->client.log, &change, "%s", s->deed[on]);
     return vm_method_conclude(call, vm->name, r, error);
 }

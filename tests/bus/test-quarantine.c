@@ -103,6 +103,7 @@ TEST(test_fault_limit)
     /* An administrator's takes its place, and has no end. */
     call_manager(NULL, "QuarantineVM", "s", "a");
     expect_reason("administrator");
+    assert_int_equal(test_mediator_wait_log(&mediator, "a: quarantined, by user"), 0);
     assert_int_equal(get_u64(VM("a"), VGPU_INTERFACE_VM, "QuarantinedUntilUSec"), 0);
     call_manager(NULL, "ReleaseVM", "s", "a");
     expect_add(a, 0, 30, 0, 6, 6);
