@@ -11,6 +11,7 @@
 #include "bus-reply.h"
 #include "log.h"
 #include "manager.h"
+#include "rival.h"
 #include "vm-signals.h"
 
 typedef struct BusContext {
@@ -20,6 +21,7 @@ typedef struct BusContext {
     AccessQueue access;
     BusReplies replies;
     VMSignals signals;
+    Rivals rivals;
     FILE *tree; /* of the answer to Introspect that is being made, or NULL */
     char *tree_text;
     size_t tree_size;
@@ -48,7 +50,13 @@ static inline LogChange bus_change(const BusContext *context, const char *settin
 {
     const AccessCaller *caller = &context->access.caller;
 
-    return (LogChange){setting, from, to, caller->uid, caller->pid};
+    return (LogChange){
+        .setting = setting,
+        .from = from,
+        .to = to,
+        .sender_uid = caller->uid,
+        .sender_pid = caller->pid,
+    };
 }
 
 /* bus_context_ready() - the bus that signals can go to, or NULL */

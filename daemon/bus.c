@@ -14,6 +14,7 @@
 #include "pool-bus.h"
 #include "status-line.h"
 #include "vm-bus.h"
+#include "vm-methods.h"
 
 /* The first try after a failure follows at once, and then a few seconds of quick ones: a bus that
  * restarts is there again in a moment, and callers wait for seconds only. */
@@ -49,6 +50,7 @@ static void bus_close(Bus *b)
     access_queue_clear(access);
     access->questions = sd_bus_close_unref(access->questions);
     bus_replies_clear(&b->context.replies);
+    rivals_clear(&b->context.rivals);
     b->context.signals.bus = NULL;
     b->context.bus = sd_bus_flush_close_unref(b->context.bus);
 }
@@ -256,6 +258,8 @@ int bus_new(Manager *m, BusKind kind, Bus **ret)
     b->context.pools = manager_pools(m);
     b->context.vms = manager_vms(m);
     access_queue_init(&b->context.access);
+    rivals_init(&b->context.rivals, &manager_peers(m)->identity, manager_vms(m),
+                vm_method_refuse_registration);
     b->kind = kind;
     b->event = sd_event_ref(manager_event(m));
     r = bus_observe(b);
@@ -282,6 +286,7 @@ Bus *bus_free(Bus *b)
         return NULL;
 
     access_queue_clear(&b->context.access);
+    rivals_clear(&b->context.rivals);
     sd_bus_close_unref(b->context.access.questions);
     bus_context_drop_tree(&b->context);
     status_line_free(&b->status);

@@ -471,14 +471,19 @@ static bool executor_settle_innocent(Executor *e, unsigned slot, bool begun)
     return false;
 }
 
+/* It counts whether or not anybody still waits for the answer: who hangs up, or turns his ring off,
+ * has cost the others an executor all the same. */
 static void executor_settle_guilty(Executor *e, unsigned slot)
 {
     Request *r = executor_slot_take(e, slot, time_since_begin(e->slot[slot]));
-    Client *client = request_is_wanted(r) ? r->client : NULL;
+    Client *client = r->client;
+    bool ends = client->idle != NULL; /* with its last request */
 
+    if (ends)
+        e->ops->fault(e, client, e->userdata);
     request_fail(r, r->timed_out ? VGPU_ERROR_TIMEOUT : VGPU_ERROR_CUDA_ERROR,
                  VGPU_CUDA_RESULT_LAUNCH_FAILED);
-    if (client)
+    if (!ends)
         e->ops->fault(e, client, e->userdata);
 }
 

@@ -28,7 +28,8 @@ typedef struct ExecutorOps {
     bool (*has_work)(const Executor *e, void *userdata);
     /* The process is gone. What it had in hand is to be settled with executor_settle(). */
     void (*ended)(Executor *e, ExecutorEnd end, void *userdata);
-    /* A request of @client ran into the time limit, or took executors down: it was answered. */
+    /* A request of @client ran into the time limit, or took executors down. The client may be one
+     * that ends with its last request. */
     void (*fault)(Executor *e, Client *client, void *userdata);
 } ExecutorOps;
 

@@ -24,9 +24,10 @@ struct IdentityCheck {
     Identity *identity;
     IdentityCheckState state;
     sd_bus_slot *slot; /* while it is asked */
-    pid_t pid;
+    pid_t pid;         /* 0: is there a machine with this UUID, whatever process is in it? */
     uint8_t uuid[16];
-    IdentityHandler handler; /* NULL: freed while it is asked, and there until the answer */
+    sd_bus_message *machines; /* of that: the answer, read up to the machine that is asked about */
+    IdentityHandler handler;  /* NULL: freed while it is asked, and there until the answer */
     void *userdata;
 };
 
@@ -42,6 +43,7 @@ static void identity_check_end(IdentityCheck *check)
     }
     check->state = IDENTITY_CHECK_OVER;
     check->slot = sd_bus_slot_unref(check->slot);
+    check->machines = sd_bus_message_unref(check->machines);
 }
 
 /* The bus counts a question until it is answered, so it must count here too. */
@@ -81,22 +83,37 @@ static int identity_check_conclude(IdentityCheck *check, IdentityVerdict verdict
     return 0;
 }
 
+static IdentityVerdict identity_read_id(sd_bus_message *reply, const uint8_t uuid[16])
+{
+    const void *id;
+    size_t size;
+
+    if (sd_bus_message_enter_container(reply, 'v', "ay") < 0 ||
+        sd_bus_message_read_array(reply, 'y', &id, &size) < 0)
+        return IDENTITY_CANNOT_ASK;
+    return size == 16 && memcmp(id, uuid, size) == 0 ? IDENTITY_SAME : IDENTITY_OTHER;
+}
+
 static int identity_check_on_id(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
     IdentityCheck *check = userdata;
-    const void *id;
-    size_t size;
 
     (void) error;
 
     /* The machine may have ended meanwhile. */
-    if (sd_bus_message_is_method_error(reply, NULL) ||
-        sd_bus_message_enter_container(reply, 'v', "ay") < 0 ||
-        sd_bus_message_read_array(reply, 'y', &id, &size) < 0)
+    if (sd_bus_message_is_method_error(reply, NULL))
         return identity_check_conclude(check, IDENTITY_CANNOT_ASK);
-    return identity_check_conclude(
-        check, size == sizeof(check->uuid) && memcmp(id, check->uuid, size) == 0 ? IDENTITY_SAME
-                                                                                 : IDENTITY_OTHER);
+    return identity_check_conclude(check, identity_read_id(reply, check->uuid));
+}
+
+/* Asks for the UUID of a machine. */
+static int identity_check_ask_id(IdentityCheck *check, const char *path,
+                                 sd_bus_message_handler_t handler)
+{
+    check->slot = sd_bus_slot_unref(check->slot);
+    return sd_bus_call_method_async(check->identity->bus, &check->slot, VGPU_MACHINED_NAME, path,
+                                    "org.freedesktop.DBus.Properties", "Get", handler, check, "ss",
+                                    VGPU_MACHINED_NAME ".Machine", "Id");
 }
 
 static IdentityVerdict identity_judge_error(const sd_bus_error *e)
@@ -124,14 +141,63 @@ static int identity_check_on_machine(sd_bus_message *reply, void *userdata, sd_b
         return identity_check_conclude(check,
                                        identity_judge_error(sd_bus_message_get_error(reply)));
 
-    check->slot = sd_bus_slot_unref(check->slot);
     if (sd_bus_message_read(reply, "o", &path) < 0 ||
-        sd_bus_call_method_async(sd_bus_message_get_bus(reply), &check->slot, VGPU_MACHINED_NAME,
-                                 path, "org.freedesktop.DBus.Properties", "Get",
-                                 identity_check_on_id, check, "ss", VGPU_MACHINED_NAME ".Machine",
-                                 "Id") < 0)
+        identity_check_ask_id(check, path, identity_check_on_id) < 0)
         return identity_check_conclude(check, IDENTITY_CANNOT_ASK);
     return 0;
+}
+
+/* ---- Is there a machine? -------------------------------------------------------------------- */
+
+static int identity_search_next(IdentityCheck *check);
+
+static int identity_search_on_id(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    IdentityCheck *check = userdata;
+    const sd_bus_error *e = sd_bus_message_get_error(reply);
+    IdentityVerdict verdict;
+
+    (void) error;
+
+    /* One that has ended meanwhile is not the one. */
+    if (sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_OBJECT) ||
+        sd_bus_error_has_name(e, "org.freedesktop.machine1.NoSuchMachine"))
+        return identity_search_next(check);
+    verdict = e ? IDENTITY_CANNOT_ASK : identity_read_id(reply, check->uuid);
+    return verdict == IDENTITY_OTHER ? identity_search_next(check)
+                                     : identity_check_conclude(check, verdict);
+}
+
+/* One after the other: a host has up to some hundred machines, and the question is rare. */
+static int identity_search_next(IdentityCheck *check)
+{
+    const char *class, *path;
+    int r;
+
+    while ((r = sd_bus_message_read(check->machines, "(ssso)", NULL, &class, NULL, &path)) > 0) {
+        if (strcmp(class, "vm") != 0)
+            continue;
+        r = identity_check_ask_id(check, path, identity_search_on_id);
+        if (r >= 0)
+            return 0;
+        break;
+    }
+    return identity_check_conclude(check, r < 0 ? IDENTITY_CANNOT_ASK : IDENTITY_NONE);
+}
+
+static int identity_search_on_list(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    IdentityCheck *check = userdata;
+
+    (void) error;
+
+    if (sd_bus_message_is_method_error(reply, NULL))
+        return identity_check_conclude(check,
+                                       identity_judge_error(sd_bus_message_get_error(reply)));
+    if (sd_bus_message_enter_container(reply, 'a', "(ssso)") < 0)
+        return identity_check_conclude(check, IDENTITY_CANNOT_ASK);
+    check->machines = sd_bus_message_ref(reply);
+    return identity_search_next(check);
 }
 
 /* ---- The bus --------------------------------------------------------------------------------- */
@@ -153,6 +219,7 @@ static int identity_on_disconnected(sd_bus_message *message, void *userdata, sd_
     (void) message, (void) error;
 
     identity_disconnect(userdata);
+    identity_ask_waiting(userdata);
     return 0;
 }
 
@@ -195,12 +262,10 @@ void identity_clear(Identity *identity)
 {
     IdentityCheck *check;
 
-    assert(TAILQ_EMPTY(&identity->waiting));
-    while ((check = TAILQ_FIRST(&identity->asked))) {
-        assert(!check->handler);
-        identity_check_end(check);
-        free(check);
-    }
+    while ((check = TAILQ_FIRST(&identity->asked)))
+        identity_check_deliver(check, IDENTITY_CANNOT_ASK);
+    while ((check = TAILQ_FIRST(&identity->waiting)))
+        identity_check_deliver(check, IDENTITY_CANNOT_ASK);
     identity->bus = sd_bus_close_unref(identity->bus);
 }
 
@@ -212,11 +277,15 @@ static int identity_check_ask(IdentityCheck *check)
     Identity *identity = check->identity;
     int r = identity_connect(identity);
 
-    if (r >= 0)
+    if (r >= 0 && check->pid != 0)
         r = sd_bus_call_method_async(identity->bus, &check->slot, VGPU_MACHINED_NAME,
                                      "/org/freedesktop/machine1", VGPU_MACHINED_NAME ".Manager",
                                      "GetMachineByPID", identity_check_on_machine, check, "u",
                                      (uint32_t) check->pid);
+    else if (r >= 0)
+        r = sd_bus_call_method_async(identity->bus, &check->slot, VGPU_MACHINED_NAME,
+                                     "/org/freedesktop/machine1", VGPU_MACHINED_NAME ".Manager",
+                                     "ListMachines", identity_search_on_list, check, NULL);
     if (r < 0)
         return r;
 
@@ -258,9 +327,17 @@ int identity_check_new(Identity *identity, pid_t pid, const uint8_t uuid[16],
     r = identity->n_asked < QUESTIONS_MAX ? identity_check_ask(check) : 0;
     if (r < 0) {
         identity_check_free(check);
+        identity_ask_waiting(
+            identity); /* the connection may be lost, and with it all that was asked */
         return r;
     }
 
     *ret = check;
     return 0;
+}
+
+int identity_search_new(Identity *identity, const uint8_t uuid[16], IdentityHandler handler,
+                        void *userdata, IdentityCheck **ret)
+{
+    return identity_check_new(identity, 0, uuid, handler, userdata, ret);
 }

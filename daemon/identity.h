@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Is a process the QEMU of a VM? systemd-machined knows the UUID of each machine that libvirt
- * started, and which processes are in it. The question is asked without waiting, over a
- * connection to the bus that is for nothing else: a connection may have only so many calls
- * unanswered, and other callers must not use those up.
+ * Is a process the QEMU of a VM, and is that machine there at all? systemd-machined knows the UUID
+ * of each machine that libvirt started, and which processes are in it. The question is asked
+ * without waiting, over a connection to the bus that is for nothing else: a connection may have
+ * only so many calls unanswered, and other callers must not use those up.
  */
 #ifndef VGPU_IDENTITY_H
 #define VGPU_IDENTITY_H
@@ -41,12 +41,13 @@ typedef void (*IdentityHandler)(void *userdata, IdentityVerdict verdict);
 /* identity_init() - nobody is asked yet, and open_bus is NULL; @event outlives it */
 void identity_init(Identity *identity, sd_event *event);
 
-/* identity_clear() - every check is freed */
+/* identity_clear() - who still waits for an answer is told CANNOT_ASK, from here */
 void identity_clear(Identity *identity);
 
 /*
  * identity_check_new() - ask
  * @identity: has open_bus
+ * @pid: not 0
  * @uuid: 16 bytes in RFC 4122 order, copied
  * @ret: to be freed with identity_check_free(); nobody is told then
  *
@@ -55,6 +56,13 @@ void identity_clear(Identity *identity);
  */
 int identity_check_new(Identity *identity, pid_t pid, const uint8_t uuid[16],
                        IdentityHandler handler, void *userdata, IdentityCheck **ret);
+
+/*
+ * identity_search_new() - the same of a machine: SAME when there is one with this UUID, NONE when
+ * there is none, never OTHER
+ */
+int identity_search_new(Identity *identity, const uint8_t uuid[16], IdentityHandler handler,
+                        void *userdata, IdentityCheck **ret);
 
 /* identity_check_free() - NULL is fine */
 IdentityCheck *identity_check_free(IdentityCheck *check);

@@ -81,7 +81,8 @@ static void fields_add_context(Fields *f, const LogContext *c)
 
 static void fields_add_change(Fields *f, const LogChange *change)
 {
-    fields_add(f, VGPU_FIELD_SENDER_UID "=%u", change->sender_uid);
+    if (!change->by_itself)
+        fields_add(f, VGPU_FIELD_SENDER_UID "=%u", change->sender_uid);
     if (change->sender_pid)
         fields_add(f, VGPU_FIELD_SENDER_PID "=%d", (int) change->sender_pid);
     if (change->setting)
@@ -160,8 +161,8 @@ void log_event(const char *id, const LogContext *context, const LogChange *chang
     va_start(ap, format);
     vsnprintf(line, sizeof(line), format, ap);
     va_end(ap);
-    if (change)
+    if (change && !change->by_itself)
         append_sender(line, sizeof(line), change);
-    log_line(LOG_INFO, id, context, change, line);
+    log_line(change && change->by_itself ? LOG_NOTICE : LOG_INFO, id, context, change, line);
     errno = saved_errno;
 }

@@ -29,6 +29,7 @@ typedef struct LogChange {
     const char *from, *to;
     uid_t sender_uid;
     pid_t sender_pid; /* 0: not known */
+    bool by_itself;   /* the mediator did it: there is no sender */
 } LogChange;
 
 /*
@@ -46,9 +47,9 @@ void log_context(int priority, const LogContext *context, const char *format, ..
  * log_event() - log that something came, went or was changed
  * @id: VGPU_MESSAGE_*
  * @context: may be NULL
- * @change: NULL where nobody did it over D-Bus; else the line ends with who did
+ * @change: NULL where nothing was changed; else the line ends with who did it over D-Bus
  *
- * As log_context(), with priority LOG_INFO.
+ * As log_context(), with priority LOG_INFO, or LOG_NOTICE for what the mediator changed by itself.
  */
 void log_event(const char *id, const LogContext *context, const LogChange *change,
                const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -323,7 +323,8 @@ int manager_new(const Config *config, const char *config_path, const char *execu
         return r;
     r = ring_sources_init(&m->rings, m->event, &m->pools, &m->config);
     if (r >= 0)
-        r = peers_init(&m->peers, m->event, &m->pools, &m->vms, &m->rings, &m->config);
+        r = peers_init(&m->peers, m->event, &m->pools, &m->vms, &m->rings, &m->quarantine,
+                       &m->config);
     if (r >= 0)
         r = manager_add_sources(m);
     if (r >= 0)
@@ -331,6 +332,7 @@ int manager_new(const Config *config, const char *config_path, const char *execu
     if (r < 0)
         return r;
     vm_registry_load(&m->vms);
+    vm_quarantine_resume(&m->quarantine);
 
     *ret = TAKE_PTR(m);
     return 0;

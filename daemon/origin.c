@@ -26,10 +26,27 @@ static OriginList *origins_bucket(Origins *all, uid_t uid, pid_t pid)
     return &all->buckets[(pid == NO_PROCESS ? uid : (unsigned) pid) % ORIGINS_BUCKETS];
 }
 
-static void origin_forget_windows(Origin *o)
+static void origin_forget_window(Origin *o, OriginWindow *w)
 {
-    o->n_windows = 0;
+    TAILQ_REMOVE(&o->windows, w, link);
+    o->n_earlier--;
+    free(w);
+}
+
+/* What lasts as long as the process. */
+static void origin_forget(Origin *o)
+{
+    OriginWindow *w, *next;
+
+    for (w = TAILQ_FIRST(&o->windows); w; w = next) {
+        next = TAILQ_NEXT(w, link);
+        if (w->n_open == 0)
+            origin_forget_window(o, w);
+    }
     o->forgotten_bytes = 0;
+    o->faults = (FaultRecord){0};
+    o->quarantined = false;
+    o->quarantined_until_usec = 0;
     if (o->pidfd >= 0)
         close(o->pidfd);
     o->pidfd = -1;
@@ -44,7 +61,8 @@ static void origin_free(Origin *o)
     TAILQ_REMOVE(&o->all->idle, o, idle_link);
     o->all->n_idle--;
     TAILQ_REMOVE(origins_bucket(o->all, o->uid, o->pid), o, link);
-    origin_forget_windows(o);
+    origin_forget(o);
+    assert(TAILQ_EMPTY(&o->windows));
     free(o);
     origin_unref(user);
 }
@@ -106,6 +124,7 @@ static Origin *origin_new(Origins *all, uid_t uid, pid_t pid, Origin *user)
     *o = (Origin){.all = all, .user = user, .uid = uid, .pid = pid, .n_references = 1, .pidfd = -1};
     log_limit_init(&o->log, user ? ORIGIN_PROCESS_LINES : ORIGIN_USER_LINES,
                    user ? &user->log : NULL);
+    TAILQ_INIT(&o->windows);
     TAILQ_INSERT_TAIL(origins_bucket(all, uid, pid), o, link);
     return o;
 }
@@ -117,6 +136,16 @@ static bool origin_is_gone(const Origin *o)
     return o->pidfd >= 0 && poll(&p, 1, 0) > 0;
 }
 
+bool origin_watch(Origin *process)
+{
+    if (process->pidfd < 0)
+        process->pidfd = (int) syscall(SYS_pidfd_open, process->pid, 0);
+    if (process->pidfd >= 0 && !origin_is_gone(process))
+        return true;
+    origin_forget(process);
+    return false;
+}
+
 int origin_get(Origins *all, const struct ucred *process, Origin **ret)
 {
     Origin *o = origin_find(all, process->uid, process->pid), *user;
@@ -124,7 +153,7 @@ int origin_get(Origins *all, const struct ucred *process, Origin **ret)
     if (o) {
         /* Another process has its number now. */
         if (origin_is_gone(o))
-            origin_forget_windows(o);
+            origin_forget(o);
         *ret = origin_ref(o);
         return 0;
     }
@@ -155,47 +184,83 @@ bool origin_may_log(Origin *process)
 
 static OriginWindow *origin_find_window(Origin *o, const struct stat *st)
 {
-    for (unsigned i = 0; i < o->n_windows; i++)
-        if (o->windows[i].device == st->st_dev && o->windows[i].inode == st->st_ino)
-            return &o->windows[i];
+    OriginWindow *w;
+
+    TAILQ_FOREACH(w, &o->windows, link)
+    {
+        if (w->device == st->st_dev && w->inode == st->st_ino)
+            return w;
+    }
     return NULL;
 }
 
-bool origin_take_window(Origin *process, const struct stat *st, uint64_t size_max)
+/* The memory of all but @except. */
+static uint64_t origin_window_bytes(const Origin *o, const OriginWindow *except)
 {
-    uint64_t size = (uint64_t) st->st_size, bytes = process->window_bytes + size;
-    OriginWindow *same = origin_find_window(process, st);
+    uint64_t bytes = o->forgotten_bytes;
+    const OriginWindow *w;
 
-    for (unsigned i = 0; i < process->n_windows; i++)
-        if (&process->windows[i] != same)
-            bytes += process->windows[i].bytes;
-    if (bytes + process->forgotten_bytes > ORIGIN_WINDOWS_FACTOR * size_max)
-        return false;
-
-    process->window_bytes += size;
-    return true;
+    TAILQ_FOREACH(w, &o->windows, link)
+    {
+        if (w != except)
+            bytes += w->bytes;
+    }
+    return bytes;
 }
 
-void origin_return_window(Origin *process, const struct stat *st)
+int origin_take_window(Origin *process, const struct stat *st, uint64_t size_max,
+                       OriginWindow **ret)
 {
-    uint64_t bytes = (uint64_t) st->st_blocks * 512;
-    OriginWindow *window = origin_find_window(process, st);
+    OriginWindow *w = origin_find_window(process, st);
+    uint64_t size = (uint64_t) st->st_size;
 
-    process->window_bytes -= (uint64_t) st->st_size;
+    if (origin_window_bytes(process, w) + size > ORIGIN_WINDOWS_FACTOR * size_max)
+        return ORIGIN_TOO_MUCH;
+
+    if (!w) {
+        w = calloc(1, sizeof(*w));
+        if (!w)
+            return -ENOMEM;
+        w->device = st->st_dev;
+        w->inode = st->st_ino;
+        TAILQ_INSERT_TAIL(&process->windows, w, link);
+    } else if (w->n_open == 0) {
+        process->n_earlier--;
+    }
+    w->n_open++;
+    w->bytes = size;
+    *ret = w;
+    return 0;
+}
+
+/* Remembers one for as long as its process lives. */
+static void origin_keep_window(Origin *o, OriginWindow *w, uint64_t allocated)
+{
+    OriginWindow *oldest;
+
+    w->bytes = allocated;
+    o->n_earlier++;
+    TAILQ_REMOVE(&o->windows, w, link);
+    TAILQ_INSERT_TAIL(&o->windows, w, link);
+    if (o->n_earlier <= ORIGIN_WINDOWS_MAX)
+        return;
+
+    TAILQ_FOREACH(oldest, &o->windows, link)
+    {
+        if (oldest->n_open == 0)
+            break;
+    }
+    o->forgotten_bytes += oldest->bytes;
+    origin_forget_window(o, oldest);
+}
+
+void origin_return_window(Origin *process, OriginWindow *window, uint64_t allocated)
+{
+    assert(window->n_open > 0);
+    if (--window->n_open > 0)
+        return;
 
     /* When the process ends, its windows go with it. */
-    if (process->pidfd < 0)
-        process->pidfd = (int) syscall(SYS_pidfd_open, process->pid, 0);
-    if (process->pidfd < 0 || origin_is_gone(process)) {
-        origin_forget_windows(process);
-        return;
-    }
-
-    if (!window && process->n_windows == ORIGIN_WINDOWS_MAX) {
-        process->forgotten_bytes += process->windows[0].bytes;
-        process->windows[0] = process->windows[--process->n_windows];
-    }
-    if (!window)
-        window = &process->windows[process->n_windows++];
-    *window = (OriginWindow){st->st_dev, st->st_ino, bytes};
+    origin_keep_window(process, window, allocated);
+    (void) origin_watch(process);
 }

@@ -2,8 +2,8 @@
 /*
  * Where connections come from: a process, and the user whose process it is, by the kernel. Each
  * of the two is held to its own limits, so that the others do not pay for it: how many
- * connections it has, how many lines in the log it causes, and how much memory it leaves behind
- * in windows.
+ * connections it has, how many lines in the log it causes, how much memory it leaves behind in
+ * windows, and how many of its requests are at fault.
  *
  * A process that has gone, or has no connection any more, is remembered for a while. There are no
  * more of those than ORIGINS_IDLE_MAX, whatever connects.
@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "fault-limit.h"
 #include "log-limit.h"
 
 #define ORIGINS_BUCKETS 256u
@@ -30,6 +31,11 @@
  * before counted too. */
 #define ORIGIN_WINDOWS_FACTOR 8u
 
+/* Outcome of origin_take_window() beside 0. */
+enum {
+    ORIGIN_TOO_MUCH = 1,
+};
+
 typedef struct Origin Origin;
 typedef struct Origins Origins;
 
@@ -41,14 +47,18 @@ struct Origins {
     unsigned n_idle;
 };
 
-/* Memory that a window had when it was let go. */
+/* Memory of a process that is a window, or was one: as often as it is handed over, it is there
+ * once. */
 typedef struct OriginWindow {
+    TAILQ_ENTRY(OriginWindow) link;
     dev_t device;
     ino_t inode;
-    uint64_t bytes;
+    unsigned n_open; /* windows that are this memory now */
+    uint64_t bytes;  /* its size, or while it is no window, what was allocated of it */
 } OriginWindow;
 
-#define ORIGIN_WINDOWS_MAX 8u
+/* How many that are no window now are remembered one by one. */
+#define ORIGIN_WINDOWS_MAX 16u
 
 struct Origin {
     TAILQ_ENTRY(Origin) link;
@@ -62,11 +72,13 @@ struct Origin {
     LogLimit log;
 
     /* Of a process. */
-    uint64_t window_bytes;                    /* of the windows that it has handed over now */
-    OriginWindow windows[ORIGIN_WINDOWS_MAX]; /* earlier ones, each but once */
-    unsigned n_windows;
-    uint64_t forgotten_bytes; /* of those that had no place there any more */
-    int pidfd;                /* while there are earlier ones; else -1 */
+    TAILQ_HEAD(, OriginWindow) windows; /* the one that was let go last is last */
+    unsigned n_earlier;                 /* of those that are no window now */
+    uint64_t forgotten_bytes;           /* of those that had no place there any more */
+    FaultRecord faults;                 /* of its requests for VMs that nobody registered */
+    bool quarantined;                   /* by an administrator, as one of those */
+    uint64_t quarantined_until_usec;    /* for those: CLOCK_REALTIME; 0: not */
+    int pidfd;                          /* while there is something to forget at its end; else -1 */
 };
 
 void origins_init(Origins *all);
@@ -87,6 +99,10 @@ Origin *origin_ref(Origin *o);
 /* origin_unref() - NULL is fine */
 Origin *origin_unref(Origin *o);
 
+/* origin_watch() - what is known of the process is to be forgotten at its end. Returns false when
+ * that has come, and everything is forgotten. */
+bool origin_watch(Origin *process);
+
 /* origin_may_log() - is there room for one more line that this process causes? Says once in each
  * half minute that lines are left out. */
 bool origin_may_log(Origin *process);
@@ -95,15 +111,21 @@ bool origin_may_log(Origin *process);
  * origin_take_window() - it hands over a window
  * @st: of the window's memfd
  * @size_max: bytes that one window may have
+ * @ret: for origin_return_window()
  *
  * Whoever touches a page of a memfd that is not there yet makes it, and the kernel counts it as
  * his, even when that is not the process whose memfd it is. It stays for as long as that process
- * keeps the memfd. So what one process hands over is limited in all, not only at one time: false
- * when it would be more than ORIGIN_WINDOWS_FACTOR times @size_max.
+ * keeps the memfd. So what one process hands over is limited in all, not only at one time:
+ * ORIGIN_TOO_MUCH when it would be more than ORIGIN_WINDOWS_FACTOR times @size_max. The same memfd
+ * counts once, handed over ever so often.
+ *
+ * Returns 0, ORIGIN_TOO_MUCH or -ENOMEM.
  */
-bool origin_take_window(Origin *process, const struct stat *st, uint64_t size_max);
+int origin_take_window(Origin *process, const struct stat *st, uint64_t size_max,
+                       OriginWindow **ret);
 
-/* origin_return_window() - it is not used here any more; @st: as it is now */
-void origin_return_window(Origin *process, const struct stat *st);
+/* origin_return_window() - it is not used here any more; @allocated: the bytes that are allocated
+ * of it */
+void origin_return_window(Origin *process, OriginWindow *window, uint64_t allocated);
 
 #endif

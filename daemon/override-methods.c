@@ -239,7 +239,7 @@ int override_method_list(sd_bus_message *call, void *userdata, sd_bus_error *err
     r = sd_bus_message_new_method_return(call, &reply);
     if (r >= 0)
         r = sd_bus_message_open_container(reply, 'a', "(ssa{sv})");
-    TAILQ_FOREACH(o, &context->vms->overrides.list, link)
+    TAILQ_FOREACH(o, &context->vms->store.overrides.list, link)
     {
         if (r >= 0)
             r = append_override(reply, o);

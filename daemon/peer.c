@@ -44,12 +44,11 @@ static int peer_violation(Peer *p, const char *reason)
     p->has_complained = true;
     context.peer_pid = process->pid;
     if (p->vm ? client_may_log(&p->vm->client) : origin_may_log(p->process))
-        log_context(LOG_WARNING, &context,
-                    "closing the connection of %s%s (process %d, user %u): %s",
-                    p->vm ? ""
-                    : vm  ? "a peer that claims to be "
-                          : "a peer",
-                    vm ? vm->name : "", (int) process->pid, (unsigned) process->uid, reason);
+        log_context(LOG_WARNING, &context, "closing %s (process %d, user %u): %s",
+                    p->vm ? "its connection"
+                    : vm  ? "the connection of a peer that claims to be this VM"
+                          : "the connection of a peer",
+                    (int) process->pid, (unsigned) process->uid, reason);
     return MESSAGE_CLOSE;
 }
 
@@ -158,12 +157,18 @@ static void peer_welcome(Peer *p, VM *vm, uint32_t request_id)
  * lets it in only where the administrator allows that. */
 static int peer_admit_unregistered(Peer *p, const VGPUSocketHeader *h, VM **ret)
 {
+    int r;
+
     if (!peers_admit_unregistered(p->peers))
         return peer_refuse(p, h->request_id,
                            "no such VM is registered, and [Unregistered] Policy= refuses others");
 
-    return vm_registry_add_unregistered(p->peers->vms, h->vm_id, (char) h->pool_id, h->priority,
-                                        ret);
+    r = vm_registry_add_unregistered(p->peers->vms, h->vm_id, (char) h->pool_id, h->priority,
+                                     p->process, ret);
+    if (r < 0)
+        return r;
+    vm_quarantine_admit(p->peers->quarantine, *ret);
+    return MESSAGE_OK;
 }
 
 /* Time must not tell how much of a guess was right. */
@@ -180,9 +185,8 @@ static void vm_log_unchecked(VM *vm)
 {
     if (client_may_log(&vm->client))
         log_context(LOG_WARNING, &vm->client.log,
-                    "taking a process at its word that it is VM %s: this host has no "
-                    "systemd-machined",
-                    vm->name);
+                    "taking a process at its word that it is this VM: this host has no "
+                    "systemd-machined");
 }
 
 /* Why not? Returns NULL when the process may be the VM. */
@@ -494,13 +498,14 @@ static int peers_on_deadline(sd_event_source *source, uint64_t usec, void *userd
 }
 
 int peers_init(Peers *peers, sd_event *event, Pools *pools, VMRegistry *vms, RingSources *rings,
-               const Config *config)
+               VMQuarantine *quarantine, const Config *config)
 {
     int r;
 
     peers->pools = pools;
     peers->vms = vms;
     peers->rings = rings;
+    peers->quarantine = quarantine;
     peers->config = config;
     TAILQ_INIT(&peers->list);
     TAILQ_INIT(&peers->silent);

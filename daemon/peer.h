@@ -18,6 +18,7 @@
 #include "identity.h"
 #include "origin.h"
 #include "ring-source.h"
+#include "vm-quarantine.h"
 #include "vm-registry.h"
 
 typedef struct Peer Peer;
@@ -33,6 +34,7 @@ typedef struct Peers {
     Pools *pools;
     VMRegistry *vms;
     RingSources *rings;
+    VMQuarantine *quarantine;
     const Config *config;
     unsigned n_max;    /* connections that there may be */
     bool can_register; /* is there a way to register VMs? */
@@ -40,12 +42,12 @@ typedef struct Peers {
 
 /*
  * peers_init() - without peers
- * @pools, @vms, @rings, @config: outlive them
+ * @pools, @vms, @rings, @quarantine, @config: outlive them
  *
  * Returns 0 or a negative errno.
  */
 int peers_init(Peers *peers, sd_event *event, Pools *pools, VMRegistry *vms, RingSources *rings,
-               const Config *config);
+               VMQuarantine *quarantine, const Config *config);
 
 /*
  * peers_add() - take over an accepted socket

@@ -96,6 +96,8 @@ void pool_dispatch(Pool *p)
     SchedRequest *s;
     Executor *e;
 
+    /* What is counted as running is running, and everything that runs has a place. */
+    assert(p->queue.busy.n <= p->queue.scheduler.n_running);
     while ((e = pool_executor_for_next(p)) && (s = scheduler_pick(&p->queue.scheduler, now))) {
         Request *r = request_from_sched(s);
 
@@ -478,6 +480,7 @@ Pool *pool_free(Pool *p)
         executor_remove(&p->executors, e);
         executor_free(e);
     }
+    assert(p->queue.busy.n == 0 && p->queue.scheduler.n_running == 0);
     sd_event_source_disable_unref(p->queue_timer);
     free(p);
     return NULL;

@@ -39,7 +39,8 @@ typedef struct PoolContext {
     void (*round)(Pool *p, void *userdata);
     /* Is there anything to do but wait for an executor? */
     bool (*has_work)(const Pool *p, void *userdata);
-    /* A request of @client ran into the time limit, or took executors down: it was answered. */
+    /* A request of @client ran into the time limit, or took executors down. The client may be one
+     * that ends with its last request. */
     void (*fault)(Pool *p, Client *client, void *userdata);
     void *changed_userdata, *userdata;
 } PoolContext;

@@ -137,7 +137,7 @@ static void vm_send_ring_ready(VM *vm, uint32_t request_id, uint32_t error)
 static void vm_log_ring_end(VM *vm, const char *reason)
 {
     if (client_may_log(&vm->client))
-        log_context(LOG_WARNING, &vm->client.log, "the ring of VM %s ends: %s", vm->name, reason);
+        log_context(LOG_WARNING, &vm->client.log, "its ring ends: %s", reason);
 }
 
 static void ring_source_fail(RingSource *s, const char *reason)

@@ -8,7 +8,7 @@
 
 #include "bus-context.h"
 #include "bus-util.h"
-#include "cleanup.h"
+#include "cleanup-bus.h"
 #include "names.h"
 #include "vgpu-ring.h"
 #include "vm-methods.h"
@@ -326,7 +326,7 @@ static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *er
     BusContext *context = bus_context(call);
     LogChange change;
     VM *vm = NULL;
-    bool before;
+    bool before, changes;
     int r;
 
     r = vm_method_begin(call, userdata, error, &vm);
@@ -334,9 +334,11 @@ static int vm_method_turn(sd_bus_message *call, void *userdata, sd_bus_error *er
         return r < 0 ? r : 1;
 
     before = *(const bool *) ((const char *) vm + s->offset);
+    /* A quarantine by the fault limit becomes the administrator's. */
+    changes = before != on || (s == &vm_quarantine && vm->quarantined_until_usec != 0);
     r = s->set(context->vms, vm, on);
     change = bus_change(context, s->property, s->state[before], s->state[on]);
-    if (before != on)
+    if (changes)
         log_event(VGPU_MESSAGE_VM_CHANGED, &vm->client.log, &change, "%s", s->deed[on]);
     return vm_method_conclude(call, vm->name, r, error);
 }
@@ -450,14 +452,10 @@ static int reply_registered(sd_bus_message *call, const VM *vm)
 }
 
 /* Says which VM is in the way, and how to get rid of it. */
-static int vm_method_exists(const VMRegistry *vms, const char *name, const uint8_t uuid[16],
-                            sd_bus_error *error)
+static int vm_method_exists(const VM *vm, const char *name, sd_bus_error *error)
 {
-    const VM *vm = vm_registry_find(vms, name);
-    const char *what = vm ? "with another UUID" : "and has this UUID";
+    const char *what = strcmp(vm->name, name) == 0 ? "with another UUID" : "and has this UUID";
 
-    if (!vm)
-        vm = vm_registry_find_by_uuid(vms, uuid);
     if (!vm->registered)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_EXISTS,
                                  "VM '%s' is known already: its device is connected.", vm->name);
@@ -465,6 +463,31 @@ static int vm_method_exists(const VMRegistry *vms, const char *name, const uint8
                              "VM '%s' is known already, %s. If it is there no more, "
                              "\"vgpuctl unregister '%s'\" makes room.",
                              vm->name, what, vm->name);
+}
+
+void vm_method_refuse_registration(sd_bus_message *call, const VM *vm)
+{
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    const char *name = "";
+
+    if (sd_bus_message_rewind(call, true) >= 0)
+        (void) sd_bus_message_read(call, "s", &name);
+    (void) vm_method_exists(vm, name, &error);
+    (void) sd_bus_reply_method_error(call, &error);
+}
+
+/* A VM is in the way of the call. Returns 1 when the call waits to hear whether it is still there.
+ */
+static int vm_method_in_the_way(sd_bus_message *call, BusContext *context, const char *name,
+                                const uint8_t uuid[16], sd_bus_error *error)
+{
+    const VM *vm = vm_registry_find(context->vms, name);
+    int r;
+
+    if (!vm)
+        vm = vm_registry_find_by_uuid(context->vms, uuid);
+    r = rivals_ask(&context->rivals, call, vm);
+    return r != 0 ? r : vm_method_exists(vm, name, error);
 }
 
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error)
@@ -499,12 +522,14 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
         return r;
 
     known = vm_registry_find(context->vms, name);
+    if (known && (!known->registered || memcmp(known->uuid, uuid, sizeof(uuid)) != 0))
+        known = NULL;
     if (known)
         before = known->settings;
     r = vm_registry_add(context->vms, name, uuid, &settings, &registration.device, registration.id,
                         &vm);
     if (r == VM_EXISTS)
-        return vm_method_exists(context->vms, name, uuid, error);
+        return vm_method_in_the_way(call, context, name, uuid, error);
     if (r == VM_ID_TAKEN)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_VM_ID_TAKEN, "VMID %u is taken.",
                                  registration.id);

@@ -29,6 +29,7 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
 
 /* For the Manager's alone. */
 int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error);
+void vm_method_refuse_registration(sd_bus_message *call, const VM *vm);
 int vm_method_set_started(sd_bus_message *call, void *userdata, sd_bus_error *error);
 
 /* ---- What such handlers are made of ------------------------------------------------------- */

@@ -339,12 +339,11 @@ static void vm_overrides_give_way(VMOverrides *overrides, VMOverride *o, unsigne
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
         if (which & VM_SETTING_BIT(i))
             log_context(LOG_NOTICE, &context,
-                        "%s of VM %s was changed in its definition: what was set to last before "
-                        "is dropped",
-                        vm_settings[i].name, o->name);
+                        "%s was changed in its definition: what was set to last before is dropped",
+                        vm_settings[i].name);
     r = vm_overrides_drop(overrides, o, which);
     if (r < 0)
-        log_errno(r, "cannot drop it from %s", overrides->directory);
+        log_errno(r, "cannot drop settings of VM %s from %s", o->name, overrides->directory);
 }
 
 unsigned vm_overrides_apply(VMOverrides *overrides, const uint8_t uuid[16], const char *name,

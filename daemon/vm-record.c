@@ -50,6 +50,12 @@ static int read_registration(VMRecord *record, const char *name, const char *val
         return state_file_unescape(value, &record->device_problem);
     if (strcmp(name, "WindowSize") == 0)
         return parse_u64(value, 0, UINT64_MAX, &record->window_size);
+    if (strcmp(name, "QuarantinedUntilUSec") == 0)
+        return parse_u64(value, 0, UINT64_MAX, &record->quarantined_until_usec);
+    if (strcmp(name, "FaultWaits") == 0)
+        return parse_u32(value, 0, UINT32_MAX, &record->fault_waits);
+    if (strcmp(name, "FaultEnd") == 0)
+        return parse_u64(value, 0, UINT64_MAX, &record->fault_end_usec);
     if (strcmp(name, "RequireMachine") == 0)
         record->require_machine = value[0] == 'y';
     else if (strcmp(name, "Paused") == 0)
@@ -161,6 +167,15 @@ static void print_leader(FILE *f, const Leader *leader)
         fprintf(f, "Leader=%d\nLeaderInode=%" PRIu64 "\n", (int) leader->pid, leader->inode);
 }
 
+static void print_faults(FILE *f, const VMRecord *record)
+{
+    if (record->quarantined_until_usec != 0)
+        fprintf(f, "QuarantinedUntilUSec=%" PRIu64 "\n", record->quarantined_until_usec);
+    if (record->fault_waits != 0)
+        fprintf(f, "FaultWaits=%u\nFaultEnd=%" PRIu64 "\n", record->fault_waits,
+                record->fault_end_usec);
+}
+
 static void print_registration(FILE *f, const char *name, const char *problem,
                                const VMRecord *record)
 {
@@ -172,6 +187,7 @@ static void print_registration(FILE *f, const char *name, const char *problem,
         fprintf(f, "WindowSize=%" PRIu64 "\n", record->window_size);
     fprintf(f, "Paused=%s\nQuarantined=%s\n", record->paused ? "yes" : "no",
             record->quarantined ? "yes" : "no");
+    print_faults(f, record);
     if (record->claimed)
         state_file_print_id128(f, "Resume", record->resume);
     print_leader(f, &record->leader);

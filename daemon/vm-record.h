@@ -22,7 +22,10 @@ typedef struct VMRecord {
     VMSettings configured;
     VMSettings settings;
     bool paused;
-    bool quarantined;
+    bool quarantined;                /* by an administrator */
+    uint64_t quarantined_until_usec; /* by the fault limit: CLOCK_REALTIME; 0: not */
+    unsigned fault_waits;            /* as in fault-limit.h */
+    uint64_t fault_end_usec; /* likewise; CLOCK_MONOTONIC, which goes on until the next boot */
     bool claimed;
     uint8_t resume[16];
     Leader leader;

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "state-file.h"
+#include "clock.h"
+#include "settings-file.h"
 #include "vm-name.h"
-#include "vm-record.h"
 
 /* ---- Finding ------------------------------------------------------------------------ */
 
@@ -118,84 +118,6 @@ VM *vm_registry_find_by_uuid(const VMRegistry *registry, const uint8_t uuid[16])
     return NULL;
 }
 
-/* ---- What is kept ----------------------------------------------------------------------- */
-
-/* Keeps a registration as it is now. A mediator without a directory keeps none, and says so in its
- * manual. Returns 0, or a negative errno after a line in the log. */
-static int vm_registry_save(const VMRegistry *registry, const VM *vm)
-{
-    VMRecord record = {
-        .name = vm->name,
-        .id = vm->id,
-        .require_machine = vm->device.require_machine,
-        .window_size = vm->device.window_size,
-        .configured = vm->configured,
-        .settings = vm->settings,
-        .paused = vm->paused,
-        .quarantined = vm->quarantined && vm->quarantined_until_usec == 0,
-        .claimed = vm->claimed,
-        .leader = vm->leader,
-        .device_problem = vm->device_problem,
-    };
-    int r;
-
-    if (!registry->runtime_directory || !vm->registered)
-        return 0;
-    memcpy(record.uuid, vm->uuid, sizeof(record.uuid));
-    memcpy(record.resume, vm->resume, sizeof(record.resume));
-    r = vm_record_write(registry->runtime_directory, &record);
-    if (r < 0)
-        log_context(LOG_ERR, &vm->client.log,
-                    "cannot keep the registration of VM %s in %s, so the next start of the "
-                    "service may not know it: %s",
-                    vm->name, registry->runtime_directory, strerror(-r));
-    return r;
-}
-
-static int vm_registry_remove_record(const VMRegistry *registry, const VM *vm)
-{
-    int r;
-
-    if (!registry->runtime_directory || !vm->registered)
-        return 0;
-    r = vm_record_remove(registry->runtime_directory, vm->uuid);
-    if (r < 0)
-        log_context(LOG_ERR, &vm->client.log,
-                    "cannot remove the registration of VM %s from %s, so the next start of the "
-                    "service will know it again: %s",
-                    vm->name, registry->runtime_directory, strerror(-r));
-    return r;
-}
-
-/* What a VM gets that is registered with @configured. */
-static VMSettings vm_registry_settings(VMRegistry *registry, const char *name,
-                                       const uint8_t uuid[16], const VMSettings *configured)
-{
-    VMSettings wanted = *configured;
-
-    (void) vm_overrides_apply(&registry->overrides, uuid, name, &wanted);
-    if (!pools_find(registry->pools, (unsigned char) wanted.pool))
-        wanted.pool = configured->pool;
-    return wanted;
-}
-
-/* Makes some of a VM's settings last. Those that are as configured stop to. */
-static int vm_registry_save_lasting(VMRegistry *registry, const VM *vm, unsigned which)
-{
-    int r = vm_overrides_set(&registry->overrides, vm->uuid, vm->name, &vm->settings,
-                             &vm->configured, which);
-
-    if (r < 0)
-        log_context(LOG_ERR, &vm->client.log,
-                    "cannot keep the settings of VM %s in %s, so its next registration undoes "
-                    "them: %s",
-                    vm->name,
-                    registry->overrides.directory ? registry->overrides.directory
-                                                  : "$STATE_DIRECTORY",
-                    strerror(-r));
-    return r;
-}
-
 /* ---- Coming and going ------------------------------------------------------------------- */
 
 static void vm_registry_insert(VMRegistry *registry, VM *vm)
@@ -237,6 +159,18 @@ static uint32_t vm_registry_free_id(const VMRegistry *registry)
     return id;
 }
 
+/* What a VM gets that is registered with @configured. */
+static VMSettings vm_registry_settings(VMRegistry *registry, const char *name,
+                                       const uint8_t uuid[16], const VMSettings *configured)
+{
+    VMSettings wanted = *configured;
+
+    (void) vm_overrides_apply(&registry->store.overrides, uuid, name, &wanted);
+    if (!pools_find(registry->pools, (unsigned char) wanted.pool))
+        wanted.pool = configured->pool;
+    return wanted;
+}
+
 /* A VM that is not connected, and whose process has ended, is one whose end nobody has told of: it
  * does not keep another from its name or UUID. Returns what is left of @vm. */
 static VM *vm_registry_make_way(VMRegistry *registry, VM *vm)
@@ -245,10 +179,15 @@ static VM *vm_registry_make_way(VMRegistry *registry, VM *vm)
         return vm;
 
     log_context(LOG_NOTICE, &vm->client.log,
-                "VM %s is forgotten for another with its name or UUID: its process %d has ended",
-                vm->name, (int) vm->leader.pid);
+                "forgotten for another VM with its name or UUID: its process %d has ended",
+                (int) vm->leader.pid);
     (void) vm_registry_remove(registry, vm);
     return NULL;
+}
+
+bool vm_registry_may_be_gone(const VM *vm)
+{
+    return vm->registered && vm->device.require_machine && !vm->connection && vm->leader.inode == 0;
 }
 
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
@@ -264,6 +203,8 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
         same_uuid = vm_registry_make_way(registry, same_uuid);
     }
     same_id = id ? vm_registry_find_by_id(registry, id) : NULL;
+    if (same_id != vm)
+        same_id = vm_registry_make_way(registry, same_id);
     if (same_uuid != vm || (vm && !vm->registered))
         return VM_EXISTS;
     if (same_id && same_id != vm)
@@ -284,8 +225,9 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
         vm_registry_insert(registry, vm);
     }
     vm->device = *device;
+    vm->registered_usec = now_usec();
     /* A failure is in the log. The VM is known all the same. */
-    (void) vm_registry_save(registry, vm);
+    (void) vm_store_save(&registry->store, vm);
 
     *ret = vm;
     return 0;
@@ -293,7 +235,7 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
 
 int vm_registry_remove(VMRegistry *registry, VM *vm)
 {
-    int r = vm_registry_remove_record(registry, vm);
+    int r = vm_store_remove(&registry->store, vm);
 
     vm_registry_unindex(registry, VM_BY_UUID, vm);
     vm->registered = false;
@@ -308,7 +250,7 @@ int vm_registry_remove(VMRegistry *registry, VM *vm)
 }
 
 int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, uint8_t priority,
-                                 VM **ret)
+                                 Origin *process, VM **ret)
 {
     VMSettings settings;
     char name[40];
@@ -326,6 +268,8 @@ int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, u
     r = vm_new(name, id, &settings, &registry->observer, ret);
     if (r < 0)
         return r;
+    /* Several have the number 0. */
+    (*ret)->process = process && process->pid > 0 ? origin_ref(process) : NULL;
     vm_registry_insert(registry, *ret);
     return 0;
 }
@@ -336,7 +280,7 @@ void vm_registry_attach(VMRegistry *registry, VM *vm, Connection *connection, pi
     vm_registry_unindex(registry, VM_BY_PID, vm);
     vm_attach(vm, connection, leader, hang_up, userdata);
     vm_registry_index(registry, VM_BY_PID, vm);
-    (void) vm_registry_save(registry, vm);
+    (void) vm_store_save(&registry->store, vm);
 }
 
 int vm_registry_set_started(VMRegistry *registry, VM *vm, const Leader *leader, const char *problem)
@@ -347,7 +291,7 @@ int vm_registry_set_started(VMRegistry *registry, VM *vm, const Leader *leader, 
     r = vm_set_started(vm, leader, problem);
     vm_registry_index(registry, VM_BY_PID, vm);
     if (r >= 0)
-        (void) vm_registry_save(registry, vm);
+        (void) vm_store_save(&registry->store, vm);
     return r;
 }
 
@@ -368,14 +312,14 @@ static int vm_registry_take(VMRegistry *registry, VM *vm, const VMSettings *sett
 
     vm_settings_take(&wanted, settings, which);
     vm_registry_apply(registry, vm, &wanted);
-    return vm_registry_save(registry, vm);
+    return vm_store_save(&registry->store, vm);
 }
 
 int vm_registry_change(VMRegistry *registry, VM *vm, const VMSettings *settings, unsigned which,
                        bool runtime)
 {
     int r = vm_registry_take(registry, vm, settings, which),
-        q = runtime ? 0 : vm_registry_save_lasting(registry, vm, which);
+        q = runtime ? 0 : vm_store_save_lasting(&registry->store, vm, which);
 
     return r < 0 ? r : q;
 }
@@ -389,7 +333,7 @@ int vm_registry_configure(VMRegistry *registry, VM *vm, const VMSettings *config
     vm_settings_take(&wanted, configured, which);
     vm_configure(vm, &wanted);
     r = vm_registry_take(registry, vm, configured, which);
-    q = vm_registry_save_lasting(registry, vm, which); /* they are as configured */
+    q = vm_store_save_lasting(&registry->store, vm, which); /* they are as configured */
     return r < 0 ? r : q;
 }
 
@@ -400,17 +344,17 @@ int vm_registry_revert(VMRegistry *registry, VM *vm, unsigned which)
 
 int vm_registry_revert_absent(VMRegistry *registry, const char *text, unsigned which)
 {
-    VMOverride *o = vm_overrides_find_next(&registry->overrides, NULL, text), *next;
+    VMOverride *o = vm_overrides_find_next(&registry->store.overrides, NULL, text), *next;
     int r = 1;
 
     for (; o; o = next) {
         int q;
 
-        next = vm_overrides_find_next(&registry->overrides, o, text);
+        next = vm_overrides_find_next(&registry->store.overrides, o, text);
         /* A VM that is known by another name now has it. */
         if (!o->by_name && vm_registry_find_by_uuid(registry, o->uuid))
             continue;
-        q = vm_overrides_drop(&registry->overrides, o, which);
+        q = vm_overrides_drop(&registry->store.overrides, o, which);
         if (q < 0)
             log_errno(q, "cannot drop the settings that are kept for %s", text);
         r = r < 0 ? r : q;
@@ -425,7 +369,7 @@ int vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused)
     if (vm->paused == paused)
         return 0;
     vm_set_paused(vm, paused);
-    r = vm_registry_save(registry, vm);
+    r = vm_store_save(&registry->store, vm);
     if (!paused)
         pools_dispatch(registry->pools);
     return r;
@@ -436,25 +380,28 @@ int vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined)
     bool changes = vm->quarantined != quarantined || vm->quarantined_until_usec != 0;
 
     vm_set_quarantined(vm, quarantined);
-    return changes ? vm_registry_save(registry, vm) : 0;
+    return changes ? vm_store_save(&registry->store, vm) : 0;
+}
+
+int vm_registry_quarantine_until(VMRegistry *registry, VM *vm, uint64_t usec)
+{
+    vm_quarantine_until(vm, usec);
+    return vm_store_save(&registry->store, vm);
+}
+
+int vm_registry_end_quarantine(VMRegistry *registry, VM *vm)
+{
+    vm_end_quarantine(vm);
+    return vm_store_save(&registry->store, vm);
 }
 
 /* ---- The registry --------------------------------------------------------------------------- */
-
-/* Where the service manager gives several, none is meant for us. */
-static const char *directory_of(const char *variable)
-{
-    const char *value = getenv(variable);
-
-    return value && value[0] == '/' && !strchr(value, ':') ? value : NULL;
-}
 
 void vm_registry_init(VMRegistry *registry, Pools *pools, const Config *config)
 {
     registry->pools = pools;
     registry->config = config;
-    registry->runtime_directory = directory_of("RUNTIME_DIRECTORY");
-    vm_overrides_init(&registry->overrides, directory_of("STATE_DIRECTORY"));
+    vm_store_init(&registry->store);
     TAILQ_INIT(&registry->list);
     for (unsigned i = 0; i < VM_N_INDEXES; i++)
         for (unsigned k = 0; k < VM_REGISTRY_BUCKETS; k++)
@@ -481,26 +428,17 @@ static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
     if (r < 0)
         return r;
     vm_set_quarantined(vm, record->quarantined);
+    vm->faults.waits = record->fault_waits;
+    vm->faults.end_usec = record->fault_end_usec;
+    if (!record->quarantined && record->quarantined_until_usec != 0)
+        vm_quarantine_until(vm, record->quarantined_until_usec);
     vm_set_paused(vm, record->paused);
     if (!pools_find(registry->pools, (unsigned char) vm->settings.pool))
         log_context(LOG_WARNING, &vm->client.log,
-                    "pool %c of VM %s is not configured: until it is, requests of the VM are "
-                    "answered with INVALID_POOL",
-                    vm->settings.pool, vm->name);
-    return vm_registry_save(registry, vm);
-}
-
-/* An earlier mediator's file is named after the VM. */
-static void vm_registry_remove_old_file(const VMRegistry *registry, const char *path,
-                                        const VMRecord *record)
-{
-    char own[PATH_MAX];
-    int r = state_file_path(registry->runtime_directory, record->uuid, own);
-
-    if (r >= 0 && strcmp(path, own) != 0)
-        r = state_file_remove(path);
-    if (r < 0)
-        log_errno(r, "cannot remove the old registration %s", path);
+                    "its pool %c is not configured: until it is, its requests are answered with "
+                    "INVALID_POOL",
+                    vm->settings.pool);
+    return vm_store_save(&registry->store, vm);
 }
 
 static void vm_registry_on_record(void *userdata, const char *path, const VMRecord *record,
@@ -517,14 +455,12 @@ static void vm_registry_on_record(void *userdata, const char *path, const VMReco
     if (r < 0)
         log_error("cannot take over the registration %s: %s", path, settings_file_strerror(r));
     else
-        vm_registry_remove_old_file(registry, path, record);
+        vm_store_remove_old_file(&registry->store, path, record);
 }
 
 void vm_registry_load(VMRegistry *registry)
 {
-    vm_overrides_load(&registry->overrides);
-    if (registry->runtime_directory)
-        vm_record_read_all(registry->runtime_directory, vm_registry_on_record, registry);
+    vm_store_load(&registry->store, vm_registry_on_record, registry);
 }
 
 void vm_registry_clear(VMRegistry *registry)
@@ -534,5 +470,5 @@ void vm_registry_clear(VMRegistry *registry)
     registry->observer = (VMObserver){0};
     while ((vm = TAILQ_FIRST(&registry->list)))
         vm_registry_forget(registry, vm);
-    vm_overrides_clear(&registry->overrides);
+    vm_store_clear(&registry->store);
 }

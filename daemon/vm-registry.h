@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The VMs that the mediator knows, by name, number, UUID and process; how they come and go,
- * and how an administrator changes them. What is to outlive the process is written here, as
- * vm-record.h has it.
+ * and how an administrator changes them. What is to outlive the process goes into vm-store.h.
  */
 #ifndef VGPU_VM_REGISTRY_H
 #define VGPU_VM_REGISTRY_H
@@ -13,7 +12,7 @@
 #include <sys/types.h>
 
 #include "pools.h"
-#include "vm-overrides.h"
+#include "vm-store.h"
 #include "vm.h"
 
 #define VM_REGISTRY_BUCKETS 1024u
@@ -28,8 +27,7 @@ typedef struct VMRegistry {
     unsigned n;
     unsigned n_name_clashes; /* of VMs that nobody registered */
     VMList index[VM_N_INDEXES][VM_REGISTRY_BUCKETS];
-    const char *runtime_directory; /* of registrations; NULL: they are not kept */
-    VMOverrides overrides;         /* what an administrator made last */
+    VMStore store;
 } VMRegistry;
 
 /*
@@ -77,6 +75,15 @@ enum {
 int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[16],
                     const VMSettings *settings, const VMDevice *device, uint32_t id, VM **ret);
 
+/*
+ * vm_registry_may_be_gone() - is it a VM of which only systemd-machined can say whether it is
+ * there?
+ *
+ * That is one of a machine, whose device is not connected, and whose process nobody named, or named
+ * by a number only that another process may have now.
+ */
+bool vm_registry_may_be_gone(const VM *vm);
+
 /* vm_registry_remove() - hang up, drop what is queued, and forget the VM, which is gone then.
  * Returns 0, or a negative errno when it is still kept on disk */
 int vm_registry_remove(VMRegistry *registry, VM *vm);
@@ -85,12 +92,14 @@ int vm_registry_remove(VMRegistry *registry, VM *vm);
  * vm_registry_add_unregistered() - a VM for a connection that nobody announced
  * @id: the number its device shows. The name is "unregistered-<id>", with another
  *     number behind it where that is taken
+ * @process: whose connection it is; may be NULL. One that the kernel does not show here is not
+ * known
  * @ret: vm_registry_detach() ends it
  *
  * Returns 0 or -ENOMEM.
  */
 int vm_registry_add_unregistered(VMRegistry *registry, uint32_t id, char pool, uint8_t priority,
-                                 VM **ret);
+                                 Origin *process, VM **ret);
 
 /* vm_registry_attach() - as vm_attach(); a registered VM's new secret is kept */
 void vm_registry_attach(VMRegistry *registry, VM *vm, Connection *connection, pid_t leader,
@@ -140,5 +149,9 @@ int vm_registry_revert_absent(VMRegistry *registry, const char *text, unsigned w
 /* vm_registry_set_paused(), vm_registry_set_quarantined() - as those of vm.h */
 int vm_registry_set_paused(VMRegistry *registry, VM *vm, bool paused);
 int vm_registry_set_quarantined(VMRegistry *registry, VM *vm, bool quarantined);
+
+/* vm_registry_quarantine_until(), vm_registry_end_quarantine() - as those of vm.h */
+int vm_registry_quarantine_until(VMRegistry *registry, VM *vm, uint64_t usec);
+int vm_registry_end_quarantine(VMRegistry *registry, VM *vm);
 
 #endif

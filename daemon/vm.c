@@ -84,6 +84,7 @@ int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMOb
 
 static void vm_free_now(VM *vm)
 {
+    origin_unref(vm->process);
     free(vm->name);
     free(vm->device_problem);
     free(vm);
@@ -273,7 +274,11 @@ void vm_set_quarantined(VM *vm, bool quarantined)
 {
     vm_change_quarantine(vm, quarantined, 0);
     if (!quarantined)
-        vm->faults = (FaultRecord){0};
+        *vm_faults(vm) = (FaultRecord){0};
+    if (!vm->process)
+        return;
+    vm->process->quarantined_until_usec = 0;
+    vm->process->quarantined = quarantined && origin_watch(vm->process);
 }
 
 void vm_quarantine_until(VM *vm, uint64_t usec)

@@ -20,6 +20,7 @@
 #include "connection.h"
 #include "fault-limit.h"
 #include "leader.h"
+#include "origin.h"
 #include "pool.h"
 #include "vm-settings.h"
 
@@ -60,13 +61,15 @@ struct VM {
     uint32_t id;
     uint8_t uuid[16];
     bool registered;
-    VMDevice device;       /* by its registration */
-    VMSettings configured; /* likewise */
-    VMSettings settings;   /* as they are now */
+    uint64_t registered_usec; /* when it was last (CLOCK_MONOTONIC) */
+    VMDevice device;          /* by its registration */
+    VMSettings configured;    /* likewise */
+    VMSettings settings;      /* as they are now */
     bool paused;
     bool quarantined;
     uint64_t quarantined_until_usec; /* CLOCK_REALTIME; 0: by an administrator, or not at all */
-    FaultRecord faults;
+    FaultRecord faults;              /* vm_faults() has those that count */
+    Origin *process; /* of one that nobody registered, if it is known; a reference. Else NULL */
 
     Leader leader;          /* the process that connected last, or that SetVMStarted named since */
     char *device_problem;   /* why it was started without its device; NULL: it was not */
@@ -94,6 +97,18 @@ struct VM {
  */
 int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMObserver *observer,
            VM **ret);
+
+/* vm_is_gone() - nobody finds it any more: it is only there until what it has running is over */
+static inline bool vm_is_gone(const VM *vm)
+{
+    return vm->client.idle != NULL;
+}
+
+/* vm_faults() - of the VM, or of the process, which is another VM each time that it connects */
+static inline FaultRecord *vm_faults(VM *vm)
+{
+    return vm->process ? &vm->process->faults : &vm->faults;
+}
 
 /* vm_free() - nobody finds it any more: free it now, or when what it has running is over */
 void vm_free(VM *vm);
@@ -149,6 +164,7 @@ void vm_set_paused(VM *vm, bool paused);
 /*
  * vm_set_quarantined() - an administrator's: refuse what it submits, or accept it again
  *
+ * The process of one that nobody registered has it when it connects again, until it ends.
  * All that it has queued fails with VM_QUARANTINED. The end forgets the VM's faults.
  */
 void vm_set_quarantined(VM *vm, bool quarantined);

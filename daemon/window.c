@@ -47,6 +47,11 @@ static const char *window_seal(int fd, uint64_t size_max, struct stat *ret)
     return NULL;
 }
 
+static uint64_t window_allocated(const struct stat *st)
+{
+    return (uint64_t) st->st_blocks * 512;
+}
+
 static int window_new(Windows *windows, int fd, Origin *process, const struct stat *st,
                       Window **ret)
 {
@@ -84,23 +89,28 @@ int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Wi
     CLEANUP_CLOSE int owned = fd;
     struct stat st;
     const char *wrong = window_seal(fd, size_max, &st);
+    OriginWindow *account;
     int r;
 
     if (wrong) {
         *ret_reason = wrong;
         return WINDOW_UNUSABLE;
     }
-    if (!origin_take_window(process, &st, size_max)) {
+    r = origin_take_window(process, &st, size_max, &account);
+    if (r < 0)
+        return r;
+    if (r == ORIGIN_TOO_MUCH) {
         *ret_reason = "its process has handed over too much memory in windows";
         return WINDOW_UNUSABLE;
     }
     *ret_reason = "the window cannot be mapped";
     r = window_new(windows, fd, process, &st, ret);
     if (r != 0) {
-        origin_return_window(process, &st);
+        origin_return_window(process, account, window_allocated(&st));
         return r;
     }
 
+    (*ret)->account = account;
     (void) TAKE_FD(owned);
     return 0;
 }
@@ -129,8 +139,8 @@ Window *window_unref(Window *w)
     memory_guard_remove(&w->guard);
     (void) munmap(w->memory, w->size);
     /* Cannot fail for a descriptor that is open. */
-    if (fstat(w->fd, &st) == 0)
-        origin_return_window(w->process, &st);
+    origin_return_window(w->process, w->account,
+                         fstat(w->fd, &st) == 0 ? window_allocated(&st) : w->size);
     origin_unref(w->process);
     close(w->fd);
     free(w);

@@ -50,6 +50,7 @@ struct Window {
     Windows *windows;
     unsigned n_references;
     Origin *process; /* whose it is */
+    OriginWindow *account;
     int fd;
     dev_t device;
     ino_t inode;

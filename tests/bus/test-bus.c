@@ -72,6 +72,8 @@ TEST(test_vm_comes_and_goes)
     assert_true(sd_bus_message_has_signature(reply, "a(susso)"));
     sd_bus_message_unref(reply);
 
+    call_manager(VGPU_BUS_ERROR_VM_EXISTS, "RegisterVM", "ssssa{sv}", "unregistered-42",
+                 "12345678-9abc-def0-0102-030400000000", "A", "low", 0);
     close(fd);
     expect_signal(NULL, "VMRemoved", "unregistered-42");
     assert_true(sd_bus_get_property_string(bus, VGPU_BUS_NAME, path, VGPU_INTERFACE_VM, "Name",

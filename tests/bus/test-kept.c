@@ -86,7 +86,7 @@ TEST(test_restart_without_its_pool)
     write_config("[Pool A]\nBackend=cpu\n");
     restart_mediator(SIGTERM);
     expect_closed(fd);
-    assert_int_equal(test_mediator_wait_log(&mediator, "pool B of VM poolless is not configured"),
+    assert_int_equal(test_mediator_wait_log(&mediator, "poolless: its pool B is not configured"),
                      0);
     assert_int_equal(get_u32(VM("poolless"), VGPU_INTERFACE_VM, "VMID"), id);
 
@@ -229,7 +229,7 @@ TEST(test_what_lasts_gives_way)
     expect_text(VM("gives"), VGPU_INTERFACE_VM, "Priority", "medium");
     assert_int_equal(get_u32(VM("gives"), VGPU_INTERFACE_VM, "Weight"), 300);
     assert_int_equal(
-        test_mediator_wait_log(&mediator, "Priority of VM gives was changed in its definition"), 0);
+        test_mediator_wait_log(&mediator, "gives: Priority was changed in its definition"), 0);
     assert_string_equal(overrides_of(UUID_OF("a4")), "gives Weight=300");
 
     /* It does not come back with the old definition. */
@@ -410,7 +410,7 @@ TEST(test_not_kept)
     shell("mv $S $S.away");
     call_manager(VGPU_BUS_ERROR_NOT_KEPT, "SetVMPriority", "ssb", "full", "low", 0);
     expect_text(VM("full"), VGPU_INTERFACE_VM, "Priority", "low");
-    assert_int_equal(test_mediator_wait_log(&mediator, "cannot keep the settings of VM full"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "full: cannot keep its settings"), 0);
     assert_string_equal(overrides_of(UUID_OF("c9")), "");
     call_manager(NULL, "SetVMPriority", "ssb", "full", "medium", 1);
 
@@ -428,8 +428,8 @@ TEST(test_not_kept)
     call_manager(VGPU_BUS_ERROR_NOT_KEPT, "PauseVM", "s", "full");
     assert_true(get_bool(VM("full"), VGPU_INTERFACE_VM, "Paused"));
     register_vm("full-too", 0xca, "A", "high");
-    assert_int_equal(
-        test_mediator_wait_log(&mediator, "cannot keep the registration of VM full-too"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "full-too: cannot keep its registration"),
+                     0);
     shell("mv $R.away $R");
     unregister("full-too");
     unregister("full");

@@ -338,6 +338,12 @@ TEST(test_started)
     end_process(pid);
 }
 
+static int ignore_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    (void) reply, (void) userdata, (void) error;
+    return 0;
+}
+
 /* Registers @name with the UUID of @tag, and expects the error VMExists with these words. */
 static void expect_exists(const char *name, const char *uuid, const char *words)
 {
@@ -367,7 +373,7 @@ TEST(test_gone)
     end_process(pid);
     register_vm("gone", 0xd3, "A", "low");
     expect_text(VM("gone"), VGPU_INTERFACE_VM, "UUID", UUID_OF("d3"));
-    assert_int_equal(test_mediator_wait_log(&mediator, "VM gone is forgotten for another"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "gone: forgotten for another VM"), 0);
 
     /* By UUID, with another name; and one in the way of each. */
     call_manager(NULL, "SetVMStarted", "sa{sv}", "gone", 1, "Leader", "u", other);
@@ -375,6 +381,81 @@ TEST(test_gone)
     register_vm("another", 0xd3, "A", "low");
     call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "gone");
     unregister("another");
+}
+
+static void register_machine(const char *name, const char *uuid)
+{
+    call_manager(NULL, "RegisterVM", "ssssa{sv}", name, uuid, "A", "low", 1, "RequireMachine", "b",
+                 1);
+}
+
+/* The hook was killed before it could say which process the VM is, or that it has ended. */
+TEST(test_machine_is_gone)
+{
+    FakeMachined machined;
+    uint8_t uuid[16];
+    int fd;
+
+    memset(uuid, 0xe1, sizeof(uuid));
+    register_machine("lost", UUID_OF("e1"));
+    register_machine("lost-too", UUID_OF("e2"));
+
+    /* Nobody to ask, nobody who answers, and a machine that is there. */
+    expect_exists("lost", UUID_OF("e3"), "VM 'lost' is known already, with another UUID");
+    fake_machined_start_failing(&machined, SD_BUS_ERROR_NO_REPLY);
+    expect_exists("lost", UUID_OF("e3"), "VM 'lost' is known already, with another UUID");
+    fake_machined_stop(&machined);
+    fake_machined_start(&machined, 1, uuid);
+    expect_exists("lost", UUID_OF("e3"), "\"vgpuctl unregister 'lost'\"");
+    expect_exists("another", UUID_OF("e1"), "VM 'lost' is known already, and has this UUID");
+    register_machine("lost-two", UUID_OF("e2"));
+    fake_machined_stop(&machined);
+
+    /* One that is connected is there, and one that is not held to its machine may be. */
+    memset(uuid, 0xe9, sizeof(uuid));
+    register_vm("by-hand", 0xe8, "A", "low");
+    fake_machined_start(&machined, 0, uuid);
+    fd = dial();
+    hello(fd, 0xe8, 0, NULL);
+    expect_welcome(fd);
+    expect_exists("by-hand", UUID_OF("e3"), "with another UUID");
+    close(fd);
+    register_vm("by-hand-too", 0xe7, "A", "low");
+    expect_exists("by-hand-too", UUID_OF("e3"), "with another UUID");
+
+    /* One by name and one by UUID, also after a restart. */
+    restart_mediator(SIGKILL);
+    register_machine("lost", UUID_OF("e2"));
+    expect_text(VM("lost"), VGPU_INTERFACE_VM, "UUID", UUID_OF("e2"));
+    call_manager(VGPU_BUS_ERROR_NO_SUCH_VM, "GetVM", "s", "lost-two");
+    assert_int_equal(test_mediator_wait_log(&mediator, "lost: forgotten for another VM"), 0);
+    assert_int_equal(test_mediator_wait_log(&mediator, "lost-two: forgotten for another VM"), 0);
+    fake_machined_stop(&machined);
+    unregister("lost");
+    unregister("by-hand");
+    unregister("by-hand-too");
+}
+
+/* Such a call does not keep the mediator from its end, nor from another bus. */
+TEST(test_end_while_asking)
+{
+    FakeMachined machined;
+    uint8_t uuid[16] = {1};
+
+    register_machine("lost", UUID_OF("e1"));
+    fake_machined_start(&machined, 0, uuid);
+    assert_int_equal(kill(machined.pid, SIGSTOP), 0);
+    for (unsigned i = 0; i < 40; i++)
+        assert_true(sd_bus_call_method_async(bus, NULL, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                             VGPU_INTERFACE_MANAGER, "RegisterVM", ignore_reply,
+                                             NULL, "ssssa{sv}", "lost", UUID_OF("e3"), "A", "low",
+                                             0) >= 0);
+    assert_true(sd_bus_flush(bus) >= 0);
+    (void) get_bool(VM("lost"), VGPU_INTERFACE_VM, "Registered");
+    usleep(100000);
+    restart_mediator(SIGTERM);
+    fake_machined_stop(&machined);
+    unregister("lost");
 }
 
 int main(void)
@@ -392,6 +473,8 @@ int main(void)
         cmocka_unit_test(test_machined),
         cmocka_unit_test(test_started),
         cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_machine_is_gone),
+        cmocka_unit_test(test_end_while_asking),
     };
 
     return cmocka_run_group_tests_name("registration", tests, start, world_end);

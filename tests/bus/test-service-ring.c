@@ -277,6 +277,33 @@ TEST(test_windows)
 
 /* 64 entries of one ring get priorities from the messages in between. They complete in the
  * order of priority, and within one priority in the order of the ring. */
+/* A guest turns its ring on and off with each program that it runs, and its device comes back
+ * after a restart. The window is the same memory each time, all of it used, and as large as one may
+ * be. */
+TEST(test_ever_so_often)
+{
+    int others[12];
+
+    fd = ring_up(&g, 8, 0);
+    memset(g.window + 65536, 1, RING_WINDOW - 65536);
+    for (unsigned i = 0; i < 1000; i++) {
+        ring_turn_off(fd);
+        ring_turn_on(&g, fd);
+    }
+    expect_ring_works(&g);
+    for (unsigned i = 0; i < 1000; i++) {
+        close(fd);
+        fd = ring_again(&g);
+    }
+
+    /* Nobody has an entry in it now, which each of them would take. */
+    for (unsigned i = 0; i < 12; i++)
+        others[i] = ring_again(&g);
+    expect_pong(fd);
+    for (unsigned i = 0; i < 12; i++)
+        close(others[i]);
+}
+
 TEST(test_priorities)
 {
     static const uint8_t priority[] = {VGPU_PRIORITY_LOW, VGPU_PRIORITY_HIGH, VGPU_PRIORITY_MEDIUM,
@@ -402,6 +429,7 @@ int main(void)
         WITH_RING(DEFAULT, test_bad_entries),
         WITH_RING(DEFAULT, test_changed_after_publishing),
         WITH_MEDIATOR(DEFAULT "[Limits]\nWindowSizeMax=64G\n", test_windows),
+        WITH_RING(DEFAULT "WindowSizeMax=1M\n", test_ever_so_often),
         WITH_RING(ORDERED, test_priorities),
         WITH_MEDIATOR(TIGHT, test_tight_queue),
         WITH_RING(FAIR, test_flood),

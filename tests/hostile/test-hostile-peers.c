@@ -104,16 +104,15 @@ TEST(test_unread_answers_in_memory)
     unsigned before;
     Attack *a;
 
-#ifdef SANITIZED
-    skip(); /* its allocator keeps what was freed */
-#endif
     fill_pings();
     expect_add(neighbour, 1, 1, VGPU_PRIORITY_HIGH, 1, 1);
     before = memory_kib(mediator.pid);
     a = attack_start(leave_unread);
     for (unsigned i = 0; i < 4; i++) {
         neighbour_works(neighbour, SECONDS / 2);
-        assert_in_range(memory_kib(mediator.pid), 0, before + N_UNREAD * UNREAD_KIB);
+        /* A sanitizer's allocator keeps what was freed. */
+        if (!SANITIZED)
+            assert_in_range(memory_kib(mediator.pid), 0, before + N_UNREAD * UNREAD_KIB);
     }
     attack_end(a);
     close(neighbour);

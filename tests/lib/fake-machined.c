@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -30,6 +31,34 @@ static int get_machine_by_pid(sd_bus_message *call, void *userdata, sd_bus_error
     return sd_bus_reply_method_return(call, "o", "/org/freedesktop/machine1/machine/x");
 }
 
+static int list_machines(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+    static const char root[] = "/org/freedesktop/machine1/machine/";
+    Machine *machine = userdata;
+    sd_bus_message *reply = NULL;
+    int r;
+
+    if (machine->error)
+        return sd_bus_error_set(error, machine->error, "no answer");
+    r = sd_bus_message_new_method_return(call, &reply);
+    if (r >= 0)
+        r = sd_bus_message_open_container(reply, 'a', "(ssso)");
+    /* The host, a VM that has just ended, and the one that there is. */
+    for (unsigned i = 0; r >= 0 && i < 2 + (machine->leader != 0); i++) {
+        const char *names[] = {".host", "ended", "x"}, *paths[] = {"_2ehost", "ended", "x"};
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), "%s%s", root, paths[i]);
+        r = sd_bus_message_append(reply, "(ssso)", names[i], i == 0 ? "host" : "vm", "", path);
+    }
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    if (r >= 0)
+        r = sd_bus_send(NULL, reply, NULL);
+    sd_bus_message_unref(reply);
+    return r;
+}
+
 static int get_id(sd_bus *bus, const char *path, const char *interface, const char *property,
                   sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -42,6 +71,7 @@ static int get_id(sd_bus *bus, const char *path, const char *interface, const ch
 
 static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD("ListMachines", "", "a(ssso)", list_machines, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("GetMachineByPID", "u", "o", get_machine_by_pid, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };

@@ -11,8 +11,8 @@ typedef struct FakeMachined {
     pid_t pid;
 } FakeMachined;
 
-/* fake_machined_start() - process @leader is in the machine with this UUID. Returns when the
- * name is owned. */
+/* fake_machined_start() - process @leader is in the machine with this UUID; 0: there is none.
+ * Returns when the name is owned. */
 void fake_machined_start(FakeMachined *m, pid_t leader, const uint8_t uuid[16]);
 
 /* fake_machined_start_failing() - every question ends with this error of D-Bus */

@@ -69,6 +69,20 @@ TEST(test_change)
                               "MESSAGE=web1: Priority changed, by user 1000 (process 77)\n");
 }
 
+/* Nobody's but the mediator's own. */
+TEST(test_change_by_itself)
+{
+    const LogContext context = {.vm = "web1", .vm_id = 3};
+    const LogChange change = {
+        .setting = "Quarantined", .from = "quarantined", .to = "released", .by_itself = true};
+
+    log_event(VGPU_MESSAGE_VM_CHANGED, &context, &change, "released from quarantine");
+    assert_string_equal(sent, "PRIORITY=5\nMESSAGE_ID=" VGPU_MESSAGE_VM_CHANGED "\n"
+                              "VGPU_VM=web1\nVGPU_VM_ID=3\n"
+                              "VGPU_SETTING=Quarantined\nVGPU_FROM=quarantined\nVGPU_TO=released\n"
+                              "MESSAGE=web1: released from quarantine\n");
+}
+
 /* The longest name, with all that a line can have. */
 TEST(test_everything)
 {
@@ -97,6 +111,7 @@ int main(void)
         cmocka_unit_test(test_line_names_its_VM),
         cmocka_unit_test(test_line_without_a_VM),
         cmocka_unit_test(test_change),
+        cmocka_unit_test(test_change_by_itself),
         cmocka_unit_test(test_everything),
     };
 

@@ -91,20 +91,26 @@ TEST(test_lines_of_a_user)
     origin_unref(other);
 }
 
-static struct stat window(ino_t inode, uint64_t size, uint64_t allocated)
+static struct stat window(ino_t inode, uint64_t size)
 {
-    return (struct stat){
-        .st_ino = inode, .st_size = (off_t) size, .st_blocks = (blkcnt_t) (allocated / 512)};
+    return (struct stat){.st_ino = inode, .st_size = (off_t) size};
+}
+
+static OriginWindow *take_window(Origin *o, ino_t inode)
+{
+    struct stat st = window(inode, MIB);
+    OriginWindow *w = NULL;
+
+    return origin_take_window(o, &st, MIB, &w) == 0 ? w : NULL;
 }
 
 static bool use_window(Origin *o, ino_t inode, uint64_t allocated)
 {
-    struct stat before = window(inode, MIB, 0), after = window(inode, MIB, allocated);
+    OriginWindow *w = take_window(o, inode);
 
-    if (!origin_take_window(o, &before, MIB))
-        return false;
-    origin_return_window(o, &after);
-    return true;
+    if (w)
+        origin_return_window(o, w, allocated);
+    return w;
 }
 
 /* It is not enough to have few windows at one time. */
@@ -129,23 +135,51 @@ TEST(test_windows_add_up)
 
 TEST(test_windows_at_once)
 {
+    OriginWindow *w[ORIGIN_WINDOWS_FACTOR];
     Origin *o = get(1, getpid());
-    struct stat st;
 
     for (unsigned i = 0; i < ORIGIN_WINDOWS_FACTOR; i++) {
-        st = window(i, MIB, 0);
-        assert_true(origin_take_window(o, &st, MIB));
+        w[i] = take_window(o, i);
+        assert_non_null(w[i]);
     }
-    st = window(99, MIB, 0);
-    assert_false(origin_take_window(o, &st, MIB));
-    for (unsigned i = 0; i < ORIGIN_WINDOWS_FACTOR; i++) {
-        st = window(i, MIB, 0);
-        origin_return_window(o, &st);
-    }
+    assert_null(take_window(o, 99));
+    for (unsigned i = 0; i < ORIGIN_WINDOWS_FACTOR; i++)
+        origin_return_window(o, w[i], 0);
 
     /* Nothing was allocated in them, so they leave nothing behind. */
     for (unsigned i = 0; i < 1000; i++)
         assert_true(use_window(o, i, 0));
+    origin_unref(o);
+}
+
+/* A ring that is set up anew while requests of the last ones still run is a window for each of
+ * them, and the memory is there once. */
+TEST(test_one_window_at_once)
+{
+    Origin *o = get(1, getpid());
+    OriginWindow *w[1000];
+
+    for (unsigned i = 0; i < 1000; i++) {
+        w[i] = take_window(o, 7);
+        assert_non_null(w[i]);
+    }
+    for (unsigned i = 0; i < ORIGIN_WINDOWS_FACTOR - 1; i++)
+        assert_true(use_window(o, 100 + i, MIB));
+    assert_null(take_window(o, 99));
+    for (unsigned i = 0; i < 1000; i++)
+        origin_return_window(o, w[i], MIB);
+    assert_null(take_window(o, 99));
+    assert_true(use_window(o, 7, MIB));
+    origin_unref(o);
+}
+
+/* One device of many turns its ring on and off, in turn with the others. */
+TEST(test_windows_in_turn)
+{
+    Origin *o = get(1, getpid());
+
+    for (unsigned i = 0; i < 10000; i++)
+        assert_true(use_window(o, i % ORIGIN_WINDOWS_MAX, MIB / 4));
     origin_unref(o);
 }
 
@@ -192,6 +226,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lines_of_a_user, setup, teardown),
         cmocka_unit_test_setup_teardown(test_windows_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_windows_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_window_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_windows_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_small_windows_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_windows_of_an_ended_process, setup, teardown),
     };

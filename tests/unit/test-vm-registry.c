@@ -2,6 +2,7 @@
 /* VMs that nobody registered: each gets a name of its own, at a price that does not grow. */
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "pools.h"
 #include "test.h"
@@ -13,6 +14,7 @@ typedef struct Fixture {
     VMRegistry registry;
     Pools pools;
     Config config;
+    Origins origins;
 } Fixture;
 
 static int setup(void **state)
@@ -48,8 +50,8 @@ static double add_vms(Fixture *f, unsigned n, bool same)
     for (unsigned i = 0; i < n; i++) {
         VM *vm;
 
-        assert_int_equal(vm_registry_add_unregistered(&f->registry, same ? 0 : 1 + i, 'A', 0, &vm),
-                         0);
+        assert_int_equal(
+            vm_registry_add_unregistered(&f->registry, same ? 0 : 1 + i, 'A', 0, NULL, &vm), 0);
     }
     return cpu_seconds() - begin;
 }
@@ -59,13 +61,55 @@ static void test_names(void **state)
     Fixture *f = *state;
     VM *a, *b, *c;
 
-    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, &a), 0);
-    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, &b), 0);
-    assert_int_equal(vm_registry_add_unregistered(&f->registry, 8, 'A', 0, &c), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, NULL, &a), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, NULL, &b), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 8, 'A', 0, NULL, &c), 0);
     assert_string_equal(a->name, "unregistered-7");
     assert_string_equal(b->name, "unregistered-7-2");
     assert_string_equal(c->name, "unregistered-8");
     assert_ptr_equal(vm_registry_find(&f->registry, b->name), b);
+}
+
+/* What its process did counts for a VM, where it is known which one that is. */
+static void test_processes(void **state)
+{
+    const struct ucred shown = {.pid = getpid()}, hidden = {.pid = 0};
+    Fixture *f = *state;
+    Origin *a, *b;
+    VM *vm, *other;
+
+    origins_init(&f->origins);
+    assert_int_equal(origin_get(&f->origins, &shown, &a), 0);
+    assert_int_equal(origin_get(&f->origins, &hidden, &b), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 7, 'A', 0, a, &vm), 0);
+    assert_int_equal(vm_registry_add_unregistered(&f->registry, 8, 'A', 0, b, &other), 0);
+    assert_ptr_equal(vm_faults(vm), &a->faults);
+    assert_ptr_equal(vm_faults(other), &other->faults);
+    vm_registry_clear(&f->registry);
+    origin_unref(a);
+    origin_unref(b);
+    origins_clear(&f->origins);
+}
+
+/* A process is known by more than its number, or else its machine has to be asked for. */
+static void test_may_be_gone(void **state)
+{
+    static const uint8_t uuid[16] = {1};
+    const VMDevice device = {.require_machine = true};
+    Fixture *f = *state;
+    VMSettings settings;
+    VM *vm;
+
+    vm_settings_init(&settings);
+    assert_int_equal(vm_registry_add(&f->registry, "vm", uuid, &settings, &device, 0, &vm), 0);
+    assert_true(vm_registry_may_be_gone(vm));
+    vm->leader = (Leader){.pid = getpid()};
+    assert_true(vm_registry_may_be_gone(vm));
+    vm->leader = (Leader){.pid = getpid(), .inode = 1};
+    assert_false(vm_registry_may_be_gone(vm));
+    vm->leader = (Leader){0};
+    vm->device.require_machine = false;
+    assert_false(vm_registry_may_be_gone(vm));
 }
 
 /* A peer chooses the number, and 20,000 times the same one takes seconds if every name with it is
@@ -83,6 +127,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_may_be_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_number_for_many, setup, teardown),
     };
 
