@@ -8,6 +8,7 @@
 #include <libxml/parser.h>
 
 #include "cleanup.h"
+#include "domain-element.h"
 #include "domain-keep-slot.h"
 #include "domain.h"
 #include "fail.h"
@@ -17,35 +18,15 @@
 
 /* ---- The element ----------------------------------------------------------------------- */
 
-/* A copy of the element in no namespace: libvirt puts that on what it is given, and refuses an
- * element that has one already. */
-static xmlDoc *copy_element(const xmlNode *element)
-{
-    CLEANUP_XML_DOC xmlDoc *doc = xmlNewDoc((const xmlChar *) "1.0");
-    xmlNode *copy = doc ? xmlNewDocNode(doc, NULL, (const xmlChar *) "device", NULL) : NULL;
-
-    if (!copy)
-        return NULL;
-    xmlDocSetRootElement(doc, copy);
-    for (const xmlAttr *a = element->properties; a; a = a->next) {
-        CLEANUP_XML_STRING char *value = (char *) xmlNodeListGetString(a->doc, a->children, 1);
-
-        if (!xmlNewProp(copy, a->name, (const xmlChar *) (value ? value : "")))
-            return NULL;
-    }
-    return TAKE_PTR(doc);
-}
-
 int keep_slot_in_element(const char *xml, int slot, char **ret)
 {
     CLEANUP_XML_DOC xmlDoc *doc = xmlReadMemory(xml, (int) strlen(xml), NULL, "UTF-8",
                                                 XML_PARSE_NONET | XML_PARSE_NOERROR |
                                                     XML_PARSE_NOWARNING | XML_PARSE_NOCDATA);
     const xmlNode *element = doc ? xmlDocGetRootElement(doc) : NULL;
-    CLEANUP_XML_STRING char *before = NULL, *text = NULL;
+    CLEANUP_XML_STRING char *before = NULL;
     CLEANUP_XML_DOC xmlDoc *copy = NULL;
     char slot_text[SLOT_TEXT_SIZE];
-    int size;
 
     if (!element || strcmp((const char *) element->name, "device") != 0)
         return -EBADMSG;
@@ -54,12 +35,10 @@ int keep_slot_in_element(const char *xml, int slot, char **ret)
     if (before && strcmp(before, slot_text) == 0)
         return 0;
 
-    copy = copy_element(element);
-    if (!copy || !xmlSetProp(xmlDocGetRootElement(copy), (const xmlChar *) "slot",
-                             (const xmlChar *) slot_text))
+    copy = element_copy(element);
+    if (!copy || element_set(copy, "slot", slot_text) < 0)
         return -ENOMEM;
-    xmlDocDumpMemoryEnc(copy, (xmlChar **) &text, &size, "UTF-8");
-    *ret = text ? strdup(text) : NULL;
+    *ret = element_print(copy);
     return *ret ? 1 : -ENOMEM;
 }
 
