@@ -317,12 +317,26 @@ static int hook_ask(Hook *h, char **ret_error)
     return r < 0 ? fail_with(r, ret_error, "%s", mediator_client_error(client)) : 0;
 }
 
+/*
+ * Is there a plugin for its QEMU? An emulator of the user's is not asked for its version: the hook
+ * is root, and root runs no program because a definition or a saved state names it. The launcher,
+ * which libvirt runs as QEMU's user, asks it.
+ */
+static int hook_find_plugin(const Hook *h, char **ret_error)
+{
+    const char *emulator = hook_emulator(h);
+    char plugin[PATH_MAX];
+
+    return strcmp(emulator, QEMU_PATH) == 0
+               ? qemu_plugin_find(PLUGIN_DIR, emulator, plugin, ret_error)
+               : 0;
+}
+
 /* A machine's state is to be loaded. Where that has our device, QEMU cannot do without. */
 static int hook_load(Hook *h)
 {
     const Domain *d = h->domain;
     CLEANUP_FREE char *error = NULL;
-    char plugin[PATH_MAX];
     int r;
 
     if (!d->has_device || d->device.slot == SLOT_NONE ||
@@ -331,7 +345,7 @@ static int hook_load(Hook *h)
 
     r = hook_ask(h, &error);
     if (r == 0)
-        r = qemu_plugin_find(PLUGIN_DIR, hook_emulator(h), plugin, &error);
+        r = hook_find_plugin(h, &error);
     if (r == 0)
         return EXIT_SUCCESS;
     verdict = EXIT_FAILURE;

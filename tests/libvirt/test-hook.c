@@ -376,8 +376,9 @@ static pid_t run_qemu(const char *device, const char *environment)
 
     if (pid == 0) {
         execve("/bin/sh",
-               (char *const[]){"qemu", "-c", "sleep 60; true", "qemu", "-machine", "pc", "-uuid",
-                               UUID, device ? "-device" : NULL, (char *) device, NULL},
+               (char *const[]){"qemu", "-c", "exec >/dev/null 2>&1; sleep 60; true", "qemu",
+                               "-machine", "pc", "-uuid", UUID, device ? "-device" : NULL,
+                               (char *) device, NULL},
                (char *const[]){(char *) environment, NULL});
         _exit(127);
     }
@@ -577,6 +578,53 @@ TEST(test_a_state_without_the_device)
         run("web1", "restore", "begin", domain_with(GOOD, "/usr/bin/qemu-system-x86_64")));
     expect_silent_success(load("migrate", ""));
     set_bus_address(test_bus.socket);
+}
+
+/* The hook is root, and the path may come from another host, or a file. */
+TEST(test_an_emulator_of_the_user_is_not_run)
+{
+    char emulator[160], ran[160], metadata[512];
+    FILE *f;
+
+    snprintf(emulator, sizeof(emulator), "%s/emulator", test_bus.directory);
+    snprintf(ran, sizeof(ran), "%s/ran", test_bus.directory);
+    snprintf(metadata, sizeof(metadata), ELEMENT("pool='B' priority='high' emulator='%s'"),
+             emulator);
+    f = fopen(emulator, "we");
+    assert_non_null(f);
+    fprintf(f, "#!/bin/sh\n: >%s\n", ran);
+    fclose(f);
+    assert_int_equal(chmod(emulator, 0755), 0);
+    expect_silent_success(load("restore", metadata));
+    expect_silent_success(load("migrate", metadata));
+    assert_int_equal(unlink(emulator), 0);
+    assert_int_equal(unlink(ran), -1);
+}
+
+/* On the host that a domain comes to, and for a state of before there were slots. */
+TEST(test_a_state_has_the_device_where_it_was)
+{
+    static const char *const operations[] = {"restore", "migrate"};
+    static const struct {
+        const char *metadata;
+        int slot;
+    } states[] = {
+        {ELEMENT("pool='B' priority='high' slot='0x1c'"), 0x1c},
+        {ELEMENT("pool='B' priority='high' slot='none'"), SLOT_NONE},
+        {ELEMENT("pool='B' priority='high'"), SLOT_ANY},
+    };
+
+    make_plugin();
+    for (size_t i = 0; i < ELEMENTSOF(states) * ELEMENTSOF(operations); i++) {
+        const char *metadata = states[i / 2].metadata;
+        Record record;
+
+        expect_silent_success(load(operations[i % 2], metadata));
+        expect_silent_success(prepare(metadata));
+        assert_int_equal(record_read(DOMAINS_DIR, UUID, geteuid(), &record), 0);
+        assert_int_equal(record.slot, states[i / 2].slot);
+        expect_silent_success(release(metadata));
+    }
 }
 
 /* ---- Refused ----------------------------------------------------------------------------- */
@@ -925,6 +973,8 @@ int main(void)
         CLEAN(test_a_slot_that_the_definition_does_not_say),
         CLEAN(test_a_state_with_the_device),
         CLEAN(test_a_state_without_the_device),
+        CLEAN(test_an_emulator_of_the_user_is_not_run),
+        CLEAN(test_a_state_has_the_device_where_it_was),
         CLEAN(test_a_wrong_element_refuses_the_start),
         CLEAN(test_a_name_that_nobody_sees_starts_without_device),
         CLEAN(test_a_pool_that_is_not_there_refuses_the_start),

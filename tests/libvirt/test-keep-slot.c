@@ -130,8 +130,8 @@ static pid_t run_qemu(const char *device)
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     pid = fork();
     if (pid == 0) {
-        execl("/bin/sh", "qemu", "-c", "sleep 60; true", "qemu", "-machine", "pc", "-uuid", UUID,
-              device ? "-device" : NULL, device, NULL);
+        execl("/bin/sh", "qemu", "-c", "exec >/dev/null 2>&1; sleep 60; true", "qemu", "-machine",
+              "pc", "-uuid", UUID, device ? "-device" : NULL, device, NULL);
         _exit(127);
     }
     close(ends[1]);
