@@ -120,15 +120,17 @@ test_nobody_has_lost_or_been_refused_a_request() {
 
 # As "virsh --live --config" does, so that it goes along with the domain.
 test_what_is_set_to_last_is_in_the_definition() {
-    local flag
+    local flag element wanted
 
     host_run vgpuctl set-priority second low
     host_run vgpuctl set-limits second Weight=300 RequestRateLimit=70
     for flag in '' --inactive; do
         # shellcheck disable=SC2086
-        virsh dumpxml $flag second >"$cache/host/definition"
-        grep -q '<vgpu:device .*priority="low" weight="300" request-rate-limit="70"/>' "$cache/host/definition" ||
-            grep -q '<vgpu:device .*priority="low" request-rate-limit="70" weight="300"/>' "$cache/host/definition"
+        element=$(virsh dumpxml $flag second | grep '<vgpu:device ')
+        echo "$element"
+        for wanted in 'priority="low"' 'weight="300"' 'request-rate-limit="70"' 'slot="0x1e"'; do
+            [[ $element == *" $wanted"* ]]
+        done
     done
     equal ConfiguredPriority "$(bus_property "$(domain_object second)" VM ConfiguredPriority)" low
     equal "the overrides" "$(manager_call ListOverrides)" 'a(ssa{sv}) 0'
