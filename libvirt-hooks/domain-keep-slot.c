@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <libxml/parser.h>
 
 #include "cleanup.h"
+#include "domain-element.h"
 #include "domain-keep-slot.h"
 #include "domain.h"
 #include "fail.h"
@@ -17,35 +19,15 @@
 
 /* ---- The element ----------------------------------------------------------------------- */
 
-/* A copy of the element in no namespace: libvirt puts that on what it is given, and refuses an
- * element that has one already. */
-static xmlDoc *copy_element(const xmlNode *element)
-{
-    CLEANUP_XML_DOC xmlDoc *doc = xmlNewDoc((const xmlChar *) "1.0");
-    xmlNode *copy = doc ? xmlNewDocNode(doc, NULL, (const xmlChar *) "device", NULL) : NULL;
-
-    if (!copy)
-        return NULL;
-    xmlDocSetRootElement(doc, copy);
-    for (const xmlAttr *a = element->properties; a; a = a->next) {
-        CLEANUP_XML_STRING char *value = (char *) xmlNodeListGetString(a->doc, a->children, 1);
-
-        if (!xmlNewProp(copy, a->name, (const xmlChar *) (value ? value : "")))
-            return NULL;
-    }
-    return TAKE_PTR(doc);
-}
-
 int keep_slot_in_element(const char *xml, int slot, char **ret)
 {
     CLEANUP_XML_DOC xmlDoc *doc = xmlReadMemory(xml, (int) strlen(xml), NULL, "UTF-8",
                                                 XML_PARSE_NONET | XML_PARSE_NOERROR |
                                                     XML_PARSE_NOWARNING | XML_PARSE_NOCDATA);
     const xmlNode *element = doc ? xmlDocGetRootElement(doc) : NULL;
-    CLEANUP_XML_STRING char *before = NULL, *text = NULL;
+    CLEANUP_XML_STRING char *before = NULL;
     CLEANUP_XML_DOC xmlDoc *copy = NULL;
     char slot_text[SLOT_TEXT_SIZE];
-    int size;
 
     if (!element || strcmp((const char *) element->name, "device") != 0)
         return -EBADMSG;
@@ -54,12 +36,10 @@ int keep_slot_in_element(const char *xml, int slot, char **ret)
     if (before && strcmp(before, slot_text) == 0)
         return 0;
 
-    copy = copy_element(element);
-    if (!copy || !xmlSetProp(xmlDocGetRootElement(copy), (const xmlChar *) "slot",
-                             (const xmlChar *) slot_text))
+    copy = element_copy(element);
+    if (!copy || element_set(copy, "slot", slot_text) < 0)
         return -ENOMEM;
-    xmlDocDumpMemoryEnc(copy, (xmlChar **) &text, &size, "UTF-8");
-    *ret = text ? strdup(text) : NULL;
+    *ret = element_print(copy);
     return *ret ? 1 : -ENOMEM;
 }
 
@@ -91,37 +71,54 @@ static int fail_with_libvirt(char **ret_error)
     return fail_with(KEEP_SLOT_FAILED, ret_error, "%s", message ? message : "no reason given");
 }
 
-/* @which: VIR_DOMAIN_AFFECT_LIVE or VIR_DOMAIN_AFFECT_CONFIG */
+/* Something else was done to the domain for as long as libvirt waits: its state is loaded or saved,
+ * or it goes to another host, which can take hours. */
+#define KEEP_SLOT_BUSY 2
+
+/* libvirt waits half a minute itself; this is for one that does not. */
+#define RETRY_USEC 1000000
+
+/* @which: VIR_DOMAIN_AFFECT_LIVE or VIR_DOMAIN_AFFECT_CONFIG. A domain that has ended, or lost its
+ * definition, has nothing to keep. */
 static int domain_keep_slot(virDomainPtr domain, int slot, unsigned which, char **ret_error)
 {
     CLEANUP_FREE char *before = NULL, *after = NULL;
     int r;
 
     before = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, DOMAIN_NAMESPACE, which);
-    if (!before)
-        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN_METADATA ? 0
-                                                                   : fail_with_libvirt(ret_error);
-    r = keep_slot_in_element(before, slot, &after);
-    if (r <= 0)
-        return r;
-    r = virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, after, "vgpu", DOMAIN_NAMESPACE,
-                             which);
-    return r < 0 ? fail_with_libvirt(ret_error) : 0;
+    if (before) {
+        r = keep_slot_in_element(before, slot, &after);
+        if (r <= 0 || virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, after, "vgpu",
+                                           DOMAIN_NAMESPACE, which) == 0)
+            return r < 0 ? r : 0;
+    }
+
+    switch (virGetLastErrorCode()) {
+    case VIR_ERR_NO_DOMAIN_METADATA:
+    case VIR_ERR_NO_DOMAIN:
+    case VIR_ERR_OPERATION_INVALID:
+        return 0;
+    case VIR_ERR_OPERATION_TIMEOUT:
+        return KEEP_SLOT_BUSY;
+    default:
+        return fail_with_libvirt(ret_error);
+    }
 }
 
-int keep_slot_of_domain(const char *uri, const char *uuid, const char *directory, char **ret_error)
+/* Looks at everything anew: since the last time, the domain may have been started again. */
+static int keep_slot_once(virConnectPtr connection, const char *uuid, const char *directory,
+                          char **ret_error)
 {
-    CLEANUP(vir_connect_closep) virConnectPtr connection = NULL;
-    CLEANUP(vir_domain_freep) virDomainPtr domain = NULL;
+    CLEANUP(vir_domain_freep)
+    virDomainPtr domain = virDomainLookupByUUIDString(connection, uuid);
     Process process;
     int r;
 
-    virSetErrorFunc(NULL, say_nothing);
-    connection = virConnectOpen(uri);
-    domain = connection ? virDomainLookupByUUIDString(connection, uuid) : NULL;
     if (!domain)
-        return fail_with_libvirt(ret_error);
+        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN ? 0 : fail_with_libvirt(ret_error);
     r = process_find(directory, virDomainGetName(domain), uuid, &process);
+    if (r == -ESRCH && virDomainIsActive(domain) == 0)
+        return 0;
     if (r < 0)
         return fail_with(KEEP_SLOT_FAILED, ret_error, "cannot find its QEMU: %s", strerror(-r));
     if (process.slot == SLOT_ANY)
@@ -130,5 +127,19 @@ int keep_slot_of_domain(const char *uri, const char *uuid, const char *directory
     r = domain_keep_slot(domain, process.slot, VIR_DOMAIN_AFFECT_LIVE, ret_error);
     if (r == 0 && process.slot != SLOT_NONE && virDomainIsPersistent(domain) > 0)
         r = domain_keep_slot(domain, process.slot, VIR_DOMAIN_AFFECT_CONFIG, ret_error);
+    return r;
+}
+
+int keep_slot_of_domain(const char *uri, const char *uuid, const char *directory, char **ret_error)
+{
+    CLEANUP(vir_connect_closep) virConnectPtr connection = NULL;
+    int r;
+
+    virSetErrorFunc(NULL, say_nothing);
+    connection = virConnectOpen(uri);
+    if (!connection)
+        return fail_with_libvirt(ret_error);
+    while ((r = keep_slot_once(connection, uuid, directory, ret_error)) == KEEP_SLOT_BUSY)
+        (void) usleep(RETRY_USEC);
     return r;
 }

@@ -26,7 +26,8 @@ int keep_slot_in_element(const char *xml, int slot, char **ret);
  *
  * The definition of the running domain gets it, which goes into saved states and to other hosts;
  * and the persistent one, unless the domain runs without the device. Does nothing to a domain
- * without the element. Waits for what libvirt does to the domain at that moment.
+ * without the element, or that has ended. Waits for what libvirt does to the domain at that moment,
+ * however long that takes.
  *
  * Returns 0, KEEP_SLOT_FAILED, or a negative errno.
  */

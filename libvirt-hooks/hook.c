@@ -317,12 +317,26 @@ static int hook_ask(Hook *h, char **ret_error)
     return r < 0 ? fail_with(r, ret_error, "%s", mediator_client_error(client)) : 0;
 }
 
+/*
+ * Is there a plugin for its QEMU? An emulator of the user's is not asked for its version: the hook
+ * is root, and root runs no program because a definition or a saved state names it. The launcher,
+ * which libvirt runs as QEMU's user, asks it.
+ */
+static int hook_find_plugin(const Hook *h, char **ret_error)
+{
+    const char *emulator = hook_emulator(h);
+    char plugin[PATH_MAX];
+
+    return strcmp(emulator, QEMU_PATH) == 0
+               ? qemu_plugin_find(PLUGIN_DIR, emulator, plugin, ret_error)
+               : 0;
+}
+
 /* A machine's state is to be loaded. Where that has our device, QEMU cannot do without. */
 static int hook_load(Hook *h)
 {
     const Domain *d = h->domain;
     CLEANUP_FREE char *error = NULL;
-    char plugin[PATH_MAX];
     int r;
 
     if (!d->has_device || d->device.slot == SLOT_NONE ||
@@ -331,7 +345,7 @@ static int hook_load(Hook *h)
 
     r = hook_ask(h, &error);
     if (r == 0)
-        r = qemu_plugin_find(PLUGIN_DIR, hook_emulator(h), plugin, &error);
+        r = hook_find_plugin(h, &error);
     if (r == 0)
         return EXIT_SUCCESS;
     verdict = EXIT_FAILURE;
@@ -342,42 +356,57 @@ static int hook_load(Hook *h)
 
 /* ---- After the start ------------------------------------------------------------------- */
 
-static int hook_started(Hook *h)
+/* Has the domain's state say where its device is, too, when it is saved or goes to another host. */
+static void hook_keep_slot(const Hook *h, MediatorClient *client, const Process *process)
 {
     const Domain *d = h->domain;
-    CLEANUP_CLIENT MediatorClient *client = NULL;
-    const char *problem;
-    Process process;
-    Record record;
-    int r;
 
-    if (record_read(DOMAINS_DIR, d->uuid, SYSTEM_UID, &record) < 0)
-        return EXIT_SUCCESS;
-    r = process_find(PID_DIR, d->name, d->uuid, &process);
-    if (r < 0) {
-        hook_say(h, LOG_WARNING, "cannot find its QEMU: %s", strerror(-r));
-        return EXIT_SUCCESS;
-    }
-    if (process.slot != SLOT_NONE)
-        problem = "";
-    else if (record.problem[0] != '\0')
-        problem = record.problem;
-    else
-        problem = process.problem[0] ? process.problem : "the launcher has not added the device";
-
-    r = mediator_client_new(h->deadline_usec, &client);
-    /* Where the mediator did not answer before the start, nobody waits for it a second time. */
-    if (r == 0 && record.registered) {
-        r = mediator_client_set_started(client, d->name, process.pid, problem);
-        if (r != 0)
-            hook_say(h, LOG_WARNING, "the mediator does not know of its start: %s",
-                     mediator_client_error(client));
-    }
-    /* The domain's state, when it is saved or goes to another host, must say so too. */
-    if (client && process.slot != SLOT_ANY && process.slot != d->device.slot &&
+    if (d->has_device && process->slot != SLOT_ANY && process->slot != d->device.slot &&
         mediator_client_keep_slot(client, d->uuid) != 0)
         hook_say(h, LOG_WARNING, "its definition does not say where its device is: %s",
                  mediator_client_error(client));
+}
+
+static void hook_tell_started(const Hook *h, MediatorClient *client, const Record *record,
+                              const Process *process)
+{
+    const char *problem;
+
+    if (process->slot != SLOT_NONE)
+        problem = "";
+    else if (record->problem[0] != '\0')
+        problem = record->problem;
+    else
+        problem = process->problem[0] ? process->problem : "the launcher has not added the device";
+
+    if (mediator_client_set_started(client, h->domain->name, process->pid, problem) != 0)
+        hook_say(h, LOG_WARNING, "the mediator does not know of its start: %s",
+                 mediator_client_error(client));
+}
+
+/* Returns whether there is one. */
+static bool hook_find_process(const Hook *h, Process *ret)
+{
+    int r = process_find(PID_DIR, h->domain->name, h->domain->uuid, ret);
+
+    if (r < 0)
+        hook_say(h, LOG_WARNING, "cannot find its QEMU: %s", strerror(-r));
+    return r == 0;
+}
+
+static int hook_started(Hook *h)
+{
+    CLEANUP_CLIENT MediatorClient *client = NULL;
+    Process process;
+    Record record;
+
+    if (record_read(DOMAINS_DIR, h->domain->uuid, SYSTEM_UID, &record) < 0 ||
+        !hook_find_process(h, &process) || mediator_client_new(h->deadline_usec, &client) < 0)
+        return EXIT_SUCCESS;
+    /* Where the mediator did not answer before the start, nobody waits for it a second time. */
+    if (record.registered)
+        hook_tell_started(h, client, &record, &process);
+    hook_keep_slot(h, client, &process);
     return EXIT_SUCCESS;
 }
 
@@ -417,11 +446,13 @@ static int hook_release(Hook *h)
 
 /* ---- libvirtd was restarted ------------------------------------------------------------ */
 
-/* Asks for the number that its device shows; if another VM has got that, for any. */
+/* What the domain may use is in its element, where an administrator's changes are, too; in the
+ * record only where it has lost the element. Asks for the number that its device shows; if another
+ * VM has got that, for any. */
 static int hook_register_again(MediatorClient *client, const Domain *d, const Record *record)
 {
     MediatorVM vm = {
-        .device = d->device, /* for its limits */
+        .device = d->device,
         .window_size = record->window_size,
         .needs_machine = record->needs_machine,
         .vm_id = &record->vm_id,
@@ -429,8 +460,10 @@ static int hook_register_again(MediatorClient *client, const Domain *d, const Re
     uint32_t given;
     int r;
 
-    vm.device.settings.pool = record->pool;
-    vm.device.settings.priority = (uint8_t) record->priority;
+    if (!d->has_device) {
+        vm.device.settings.pool = record->pool;
+        vm.device.settings.priority = (uint8_t) record->priority;
+    }
     r = mediator_client_register(client, d->name, d->uuid, &vm, &given);
     if (r == MEDIATOR_REFUSED) {
         vm.vm_id = NULL;
@@ -439,30 +472,48 @@ static int hook_register_again(MediatorClient *client, const Domain *d, const Re
     return r;
 }
 
-/* The guest ran on, and its device is registered unless the mediator has lost it. */
+/* Has the mediator know the VM. *ret_forgotten: it did not. */
+static int hook_remind(const Hook *h, MediatorClient *client, const Record *record,
+                       bool *ret_forgotten)
+{
+    bool known = false;
+    int r;
+
+    r = mediator_client_has(client, h->domain->name, h->domain->uuid, &known);
+    if (r == 0 && !known)
+        r = hook_register_again(client, h->domain, record);
+    if (r == 0)
+        *ret_forgotten = !known;
+    return r;
+}
+
+/* The guest ran on, and its device is registered unless the mediator has lost it. What was to write
+ * down the device's slot may have missed libvirtd, or be newer than the domain. */
 static int hook_reconnect(Hook *h)
 {
     CLEANUP_CLIENT MediatorClient *client = NULL;
-    bool known = false;
+    bool forgotten = false;
+    Process process;
     Record record;
     int r;
 
-    r = record_read(DOMAINS_DIR, h->domain->uuid, SYSTEM_UID, &record);
-    if (r < 0 || !record.registered)
+    if (record_read(DOMAINS_DIR, h->domain->uuid, SYSTEM_UID, &record) < 0)
         return EXIT_SUCCESS;
-
     r = mediator_client_new(h->deadline_usec, &client);
     if (r < 0) {
         hook_say(h, LOG_WARNING, "cannot ask whether it is registered: %s", strerror(-r));
         return EXIT_SUCCESS;
     }
-    r = mediator_client_has(client, h->domain->name, h->domain->uuid, &known);
-    if (r == 0 && !known)
-        r = hook_register_again(client, h->domain, &record);
-    if (r != 0)
+    r = record.registered ? hook_remind(h, client, &record, &forgotten) : 0;
+    if (r != 0) {
         hook_say(h, LOG_WARNING, "may not be registered: %s", mediator_client_error(client));
-    else if (!known)
-        (void) hook_started(h);
+        return EXIT_SUCCESS;
+    }
+    if (!hook_find_process(h, &process))
+        return EXIT_SUCCESS;
+    if (forgotten)
+        hook_tell_started(h, client, &record, &process);
+    hook_keep_slot(h, client, &process);
     return EXIT_SUCCESS;
 }
 

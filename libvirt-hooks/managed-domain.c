@@ -9,6 +9,7 @@
 #include <libvirt/virterror.h>
 
 #include "cleanup.h"
+#include "domain-element.h"
 #include "domain.h"
 #include "fail.h"
 #include "xml.h"
@@ -78,58 +79,29 @@ static int managed_domain_parse(virDomainPtr domain, bool live, xmlDoc **ret_doc
     return 0;
 }
 
-/* libvirt gives the element its namespace, and fails where it has one already. */
-static xmlNode *copy_without_namespace(const xmlNode *element, xmlDoc *doc)
-{
-    xmlNode *copy = xmlNewDocNode(doc, NULL, (const xmlChar *) "device", NULL);
-
-    for (const xmlAttr *a = element->properties; copy && a; a = a->next) {
-        CLEANUP_XML_STRING char *value =
-            (char *) xmlNodeListGetString(element->doc, a->children, 1);
-
-        if (!xmlNewProp(copy, a->name, (const xmlChar *) (value ? value : ""))) {
-            xmlFreeNode(copy);
-            return NULL;
-        }
-    }
-    return copy;
-}
-
-static int set_attributes(xmlNode *element, const VMSettings *settings, unsigned which)
+static int set_attributes(xmlDoc *element, const VMSettings *settings, unsigned which)
 {
     char text[VM_SETTING_TEXT_SIZE];
+    int r = 0;
 
-    for (unsigned i = 0; i < VM_N_SETTINGS; i++)
-        if (which & VM_SETTING_BIT(i) &&
-            !xmlSetProp(element, (const xmlChar *) vm_settings[i].attribute,
-                        (const xmlChar *) vm_setting_print(&vm_settings[i], settings, text)))
-            return -ENOMEM;
-    return 0;
+    for (unsigned i = 0; i < VM_N_SETTINGS && r == 0; i++)
+        if (which & VM_SETTING_BIT(i))
+            r = element_set(element, vm_settings[i].attribute,
+                            vm_setting_print(&vm_settings[i], settings, text));
+    return r;
 }
 
-static void node_freep(xmlNode **node)
-{
-    if (*node)
-        xmlFreeNode(*node);
-}
-
-static void buffer_freep(xmlBuffer **buffer)
-{
-    if (*buffer)
-        xmlBufferFree(*buffer);
-}
-
-static int managed_domain_write(virDomainPtr domain, bool live, xmlDoc *doc, const xmlNode *element,
+static int managed_domain_write(virDomainPtr domain, bool live, const xmlNode *element,
                                 const VMSettings *settings, unsigned which, char **ret_error)
 {
-    CLEANUP(buffer_freep) xmlBuffer *buffer = xmlBufferCreate();
-    CLEANUP(node_freep) xmlNode *copy = copy_without_namespace(element, doc);
+    CLEANUP_XML_DOC xmlDoc *copy = element_copy(element);
+    CLEANUP_FREE char *text = NULL;
 
-    if (!buffer || !copy || set_attributes(copy, settings, which) < 0 ||
-        xmlNodeDump(buffer, doc, copy, 0, 0) < 0)
+    if (copy && set_attributes(copy, settings, which) == 0)
+        text = element_print(copy);
+    if (!text)
         return -ENOMEM;
-    if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
-                             (const char *) xmlBufferContent(buffer), "vgpu", DOMAIN_NAMESPACE,
+    if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, text, "vgpu", DOMAIN_NAMESPACE,
                              live ? VIR_DOMAIN_AFFECT_LIVE : VIR_DOMAIN_AFFECT_CONFIG) < 0)
         return managed_domain_fail(ret_error);
     return 0;
@@ -145,7 +117,7 @@ static int managed_domain_set_one(virDomainPtr domain, bool live, const VMSettin
 
     return r != 0 || !element
                ? r
-               : managed_domain_write(domain, live, doc, element, settings, which, ret_error);
+               : managed_domain_write(domain, live, element, settings, which, ret_error);
 }
 
 /* ---- One domain ---------------------------------------------------------------------------- */

@@ -47,6 +47,9 @@ test_a_saved_domain_has_its_device_where_it_was() {
     equal "the slot" "$(domain_slot web4)" 0x1d
     eventually 30 domain_says_slot web4 0x1d
     eventually 30 domain_says_slot web4 0x1d --inactive
+    # what a migration takes along, for the domain and, with --persistent, for its definition
+    domain_says_slot web4 0x1d --migratable
+    domain_says_slot web4 0x1d --migratable --inactive
     web4_computes
 
     virsh detach-device web4 /var/lib/vgpu-guests/web4.device.xml --live

@@ -96,12 +96,12 @@ domain_slot() {
     domain_arguments "$1" | sed -n 's/^{"driver":"vgpu-stub".*"addr":"\([^"]*\)"}$/\1/p'
 }
 
-# domain_says_slot NAME SLOT [OPTION] - its definition has this slot: that of the running domain, or
+# domain_says_slot NAME SLOT [OPTION...] - its definition has this slot: that of the running domain, or
 # with --inactive the persistent one
 domain_says_slot() {
     local slot
 
-    slot=$(virsh dumpxml "$1" ${3:+"$3"} --xpath '//*[local-name()="device"]/@slot')
+    slot=$(virsh dumpxml "$1" "${@:3}" --xpath '//*[local-name()="device"]/@slot')
     [[ $slot == *"slot=\"$2\"" ]]
 }
 

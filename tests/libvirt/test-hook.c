@@ -376,8 +376,9 @@ static pid_t run_qemu(const char *device, const char *environment)
 
     if (pid == 0) {
         execve("/bin/sh",
-               (char *const[]){"qemu", "-c", "sleep 60; true", "qemu", "-machine", "pc", "-uuid",
-                               UUID, device ? "-device" : NULL, (char *) device, NULL},
+               (char *const[]){"qemu", "-c", "exec >/dev/null 2>&1; sleep 60; true", "qemu",
+                               "-machine", "pc", "-uuid", UUID, device ? "-device" : NULL,
+                               (char *) device, NULL},
                (char *const[]){(char *) environment, NULL});
         _exit(127);
     }
@@ -471,7 +472,9 @@ TEST(test_started_and_gone)
     expect_silent_success(release(AT_1E));
 }
 
-/* In systemd's place. */
+/* In systemd's place, for so long. */
+#define SYSTEMD_USEC (10 * USEC_PER_SEC)
+
 static int on_start_unit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
     const char *unit, *mode;
@@ -490,6 +493,7 @@ static void *serve_systemd(void *userdata)
         SD_BUS_METHOD("StartUnit", "ss", "o", on_start_unit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
     };
+    uint64_t end = now_usec() + SYSTEMD_USEC;
     char **started_unit = userdata;
     sd_bus *systemd = NULL;
 
@@ -498,17 +502,18 @@ static void *serve_systemd(void *userdata)
                                  "org.freedesktop.systemd1.Manager", vtable, started_unit) < 0 ||
         sd_bus_request_name(systemd, "org.freedesktop.systemd1", 0) < 0)
         return NULL;
-    while (!*started_unit)
+    while (!*started_unit && now_usec() < end)
         if (sd_bus_process(systemd, NULL) == 0)
-            (void) sd_bus_wait(systemd, UINT64_MAX);
+            (void) sd_bus_wait(systemd, USEC_PER_SEC);
     sd_bus_flush_close_unref(systemd);
     return NULL;
 }
 
-/* The slot goes into the definition, which a saved state and a migration carry along. */
+/* The slot goes into the definition, which a saved state and a migration carry along. Where
+ * libvirtd went away before it was there, or the domain is older than this, it goes there later. */
 TEST(test_a_slot_that_the_definition_does_not_say)
 {
-    char *unit = NULL;
+    Result (*const operations[])(const char *metadata) = {started, reconnect};
     pthread_t thread;
     pid_t pid;
 
@@ -516,13 +521,17 @@ TEST(test_a_slot_that_the_definition_does_not_say)
         skip(); /* the bus lets root alone be systemd */
     expect_silent_success(prepare(GOOD));
     pid = run_qemu(DEVICE_AT_1E, NULL);
-    assert_int_equal(pthread_create(&thread, NULL, serve_systemd, &unit), 0);
-    wait_for_owner("org.freedesktop.systemd1");
-    expect_silent_success(started(GOOD));
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_non_null(unit);
-    assert_string_equal(unit, "vgpu-keep-slot@" UUID ".service");
-    free(unit);
+    for (size_t i = 0; i < ELEMENTSOF(operations); i++) {
+        char *unit = NULL;
+
+        assert_int_equal(pthread_create(&thread, NULL, serve_systemd, &unit), 0);
+        wait_for_owner("org.freedesktop.systemd1");
+        expect_silent_success(operations[i](GOOD));
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_non_null(unit);
+        assert_string_equal(unit, "vgpu-keep-slot@" UUID ".service");
+        free(unit);
+    }
     end_qemu(pid);
     expect_silent_success(release(GOOD));
 }
@@ -569,6 +578,53 @@ TEST(test_a_state_without_the_device)
         run("web1", "restore", "begin", domain_with(GOOD, "/usr/bin/qemu-system-x86_64")));
     expect_silent_success(load("migrate", ""));
     set_bus_address(test_bus.socket);
+}
+
+/* The hook is root, and the path may come from another host, or a file. */
+TEST(test_an_emulator_of_the_user_is_not_run)
+{
+    char emulator[160], ran[160], metadata[512];
+    FILE *f;
+
+    snprintf(emulator, sizeof(emulator), "%s/emulator", test_bus.directory);
+    snprintf(ran, sizeof(ran), "%s/ran", test_bus.directory);
+    snprintf(metadata, sizeof(metadata), ELEMENT("pool='B' priority='high' emulator='%s'"),
+             emulator);
+    f = fopen(emulator, "we");
+    assert_non_null(f);
+    fprintf(f, "#!/bin/sh\n: >%s\n", ran);
+    fclose(f);
+    assert_int_equal(chmod(emulator, 0755), 0);
+    expect_silent_success(load("restore", metadata));
+    expect_silent_success(load("migrate", metadata));
+    assert_int_equal(unlink(emulator), 0);
+    assert_int_equal(unlink(ran), -1);
+}
+
+/* On the host that a domain comes to, and for a state of before there were slots. */
+TEST(test_a_state_has_the_device_where_it_was)
+{
+    static const char *const operations[] = {"restore", "migrate"};
+    static const struct {
+        const char *metadata;
+        int slot;
+    } states[] = {
+        {ELEMENT("pool='B' priority='high' slot='0x1c'"), 0x1c},
+        {ELEMENT("pool='B' priority='high' slot='none'"), SLOT_NONE},
+        {ELEMENT("pool='B' priority='high'"), SLOT_ANY},
+    };
+
+    make_plugin();
+    for (size_t i = 0; i < ELEMENTSOF(states) * ELEMENTSOF(operations); i++) {
+        const char *metadata = states[i / 2].metadata;
+        Record record;
+
+        expect_silent_success(load(operations[i % 2], metadata));
+        expect_silent_success(prepare(metadata));
+        assert_int_equal(record_read(DOMAINS_DIR, UUID, geteuid(), &record), 0);
+        assert_int_equal(record.slot, states[i / 2].slot);
+        expect_silent_success(release(metadata));
+    }
 }
 
 /* ---- Refused ----------------------------------------------------------------------------- */
@@ -757,12 +813,15 @@ TEST(test_a_bus_that_comes_back)
 
     /* As on a host, the bus takes calls for the mediator while that is not there. */
     snprintf(service, sizeof(service), "%s/mediator.service", test_bus.directory);
-    write_service(service, VGPU_BUS_NAME, "/bin/sleep 60");
+    /* What ran for long would keep this test's output open. */
+    write_service(service, VGPU_BUS_NAME, "/bin/sleep 5");
     test_bus_kill(&test_bus);
     pid = fork();
     if (pid == 0) {
         Result r = prepare(GOOD);
 
+        if (r.err[0] != '\0')
+            print_error("%s", r.err);
         _exit(r.status == 0 && r.err[0] == '\0' ? 0 : 1);
     }
     (void) usleep(300000);
@@ -805,11 +864,14 @@ TEST(test_a_record_that_cannot_be_written)
 
 TEST(test_reconnect_leaves_alone_what_is_known)
 {
-    expect_silent_success(prepare(GOOD));
+    pid_t pid = run_qemu(DEVICE_AT_1E, NULL);
+
+    expect_silent_success(prepare(AT_1E));
     call_manager(NULL, "SetVMPriority", "ssb", "web1", "low", true);
-    expect_silent_success(reconnect(GOOD));
+    expect_silent_success(reconnect(AT_1E));
     expect_text(VM("web1"), VGPU_INTERFACE_VM, "Priority", "low");
-    expect_silent_success(release(GOOD));
+    end_qemu(pid);
+    expect_silent_success(release(AT_1E));
 }
 
 TEST(test_reconnect_registers_what_was_forgotten)
@@ -823,18 +885,35 @@ TEST(test_reconnect_registers_what_was_forgotten)
     call_manager(NULL, "UnregisterVM", "s", "first");
     call_manager(NULL, "UnregisterVM", "s", "web1");
 
-    /* Pool and priority are those that the device was attached with, whatever the element says now.
-     */
+    /* An administrator has changed all of it since the start, in the element. */
     expect_silent_success(
         reconnect(ELEMENT("pool='A' priority='low' queue-limit='5' weight='7' slot='0x1e'")));
     expect_started("", pid);
     end_qemu(pid);
     assert_int_equal(number_of_web1("VMID"), id);
-    expect_text(VM("web1"), VGPU_INTERFACE_VM, "Pool", "B");
-    expect_text(VM("web1"), VGPU_INTERFACE_VM, "Priority", "high");
+    expect_text(VM("web1"), VGPU_INTERFACE_VM, "Pool", "A");
+    expect_text(VM("web1"), VGPU_INTERFACE_VM, "Priority", "low");
     assert_int_equal(number_of_web1("QueueLimit"), 5);
     assert_int_equal(number_of_web1("Weight"), 7);
     expect_silent_success(release(GOOD));
+}
+
+/* The device is there all the same. */
+TEST(test_reconnect_of_a_domain_that_has_lost_its_element)
+{
+    static const char *const metadata[] = {"", ELEMENT("pool='nonsense'")};
+    pid_t pid = run_qemu(DEVICE_AT_1E, NULL);
+
+    for (size_t i = 0; i < ELEMENTSOF(metadata); i++) {
+        expect_silent_success(prepare(GOOD));
+        call_manager(NULL, "UnregisterVM", "s", "web1");
+        expect_silent_success(reconnect(metadata[i]));
+        expect_started("", pid);
+        expect_text(VM("web1"), VGPU_INTERFACE_VM, "Pool", "B");
+        expect_text(VM("web1"), VGPU_INTERFACE_VM, "Priority", "high");
+        expect_silent_success(release(GOOD));
+    }
+    end_qemu(pid);
 }
 
 TEST(test_reconnect_takes_another_number_when_its_own_is_taken)
@@ -894,6 +973,8 @@ int main(void)
         CLEAN(test_a_slot_that_the_definition_does_not_say),
         CLEAN(test_a_state_with_the_device),
         CLEAN(test_a_state_without_the_device),
+        CLEAN(test_an_emulator_of_the_user_is_not_run),
+        CLEAN(test_a_state_has_the_device_where_it_was),
         CLEAN(test_a_wrong_element_refuses_the_start),
         CLEAN(test_a_name_that_nobody_sees_starts_without_device),
         CLEAN(test_a_pool_that_is_not_there_refuses_the_start),
@@ -913,6 +994,7 @@ int main(void)
         CLEAN(test_a_record_that_cannot_be_written),
         CLEAN(test_reconnect_leaves_alone_what_is_known),
         CLEAN(test_reconnect_registers_what_was_forgotten),
+        CLEAN(test_reconnect_of_a_domain_that_has_lost_its_element),
         CLEAN(test_reconnect_takes_another_number_when_its_own_is_taken),
         CLEAN(test_reconnect_never_fails),
     };

@@ -113,6 +113,19 @@ run "${machine[@]}"
 with 0x1d
 check "the device is where it was"
 
+run "${machine[@]}" -incoming defer
+with 0x1d
+check "also when its state is loaded, or comes from another host"
+
+run "${machine[@]}" -device '{"driver":"virtio-rng-pci","bus":"pcie.0","addr":"0x1d"}' -incoming defer
+without "another device has the PCI slot in which the domain's state has it"
+check "which cannot be loaded with the device elsewhere"
+
+fresh
+run "${machine[@]}" -incoming defer
+with 0x1e
+check "a state of before there were slots has it where it was put then"
+
 fresh
 echo SLOT=none >>"$record"
 run "${machine[@]}" -incoming defer
