@@ -20,6 +20,9 @@
 
 #define RETRY_USEC 100000
 
+/* How often the bus's socket may be found missing */
+#define ABSENT_MAX 10u
+
 struct MediatorClient {
     sd_bus *bus;
     uint64_t deadline_usec;
@@ -33,12 +36,16 @@ static uint64_t time_left(const MediatorClient *c)
     return usec < c->deadline_usec ? c->deadline_usec - usec : 0;
 }
 
-/* While the bus is started anew, nobody listens for a moment. */
+/* While the bus is started anew, nobody listens for a moment, and for a shorter one its socket is
+ * away. Where it stays away there is no bus. */
 static int mediator_client_connect(MediatorClient *c)
 {
+    unsigned n_absent = 0;
     int r;
 
-    while ((r = sd_bus_open_system(&c->bus)) == -ECONNREFUSED && time_left(c) > RETRY_USEC)
+    while (((r = sd_bus_open_system(&c->bus)) == -ECONNREFUSED ||
+            (r == -ENOENT && n_absent++ < ABSENT_MAX)) &&
+           time_left(c) > RETRY_USEC)
         (void) usleep(RETRY_USEC);
     return r;
 }
