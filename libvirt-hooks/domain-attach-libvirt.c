@@ -9,38 +9,12 @@
 #include "cleanup.h"
 #include "domain-attach.h"
 #include "fail.h"
-
-static void vir_connect_closep(virConnectPtr *connection)
-{
-    if (*connection)
-        virConnectClose(*connection);
-}
-
-static void vir_domain_freep(virDomainPtr *domain)
-{
-    if (*domain)
-        virDomainFree(*domain);
-}
-
-/* libvirt would print to stderr what we return. */
-static void say_nothing(void *userdata, virErrorPtr error)
-{
-    (void) userdata;
-    (void) error;
-}
-
-static int fail_with_libvirt(char **ret_error)
-{
-    const char *message = virGetLastErrorMessage();
-
-    return fail_with(ATTACH_FAILED, ret_error, "%s", message ? message : "libvirt gives no reason");
-}
+#include "libvirt-connection.h"
 
 static int connection_open(const char *uri, virConnectPtr *ret, char **ret_error)
 {
-    virSetErrorFunc(NULL, say_nothing);
-    *ret = virConnectOpenAuth(uri, virConnectAuthPtrDefault, 0);
-    return *ret ? 0 : fail_with_libvirt(ret_error);
+    *ret = libvirt_connect(uri, true);
+    return *ret ? 0 : fail_with_libvirt(ATTACH_FAILED, ret_error);
 }
 
 /* A user's own libvirt: its domains are in no machine, and the mediator lets none of them in. */
@@ -73,8 +47,8 @@ static int domain_open(const char *uri, const char *name, virConnectPtr *ret_con
 static int domain_change(const char *uri, const char *name, const DomainAttributes *attributes,
                          AttachTarget *ret_target, char **ret_error)
 {
-    CLEANUP(vir_connect_closep) virConnectPtr connection = NULL;
-    CLEANUP(vir_domain_freep) virDomainPtr domain = NULL, defined = NULL;
+    CLEANUP(libvirt_connection_closep) virConnectPtr connection = NULL;
+    CLEANUP(libvirt_domain_freep) virDomainPtr domain = NULL, defined = NULL;
     CLEANUP_FREE char *before = NULL, *after = NULL;
     int r, active, saved;
 
@@ -91,7 +65,7 @@ static int domain_change(const char *uri, const char *name, const DomainAttribut
     saved = virDomainHasManagedSaveImage(domain, 0); /* not every driver knows such states */
     before = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
     if (active < 0 || !before)
-        return fail_with_libvirt(ret_error);
+        return fail_with_libvirt(ATTACH_FAILED, ret_error);
 
     r = attributes ? attach_to_xml(before, attributes, &after, ret_error)
                    : detach_from_xml(before, &after, ret_error);
@@ -100,7 +74,7 @@ static int domain_change(const char *uri, const char *name, const DomainAttribut
     if (r == ATTACH_CHANGED) {
         defined = virDomainDefineXML(connection, after);
         if (!defined)
-            return fail_with_libvirt(ret_error);
+            return fail_with_libvirt(ATTACH_FAILED, ret_error);
     }
     *ret_target = (AttachTarget){.active = active > 0, .saved = saved > 0};
     return r;
@@ -172,7 +146,7 @@ static int names_of_ours(virDomainPtr *domains, size_t n, char ***ret)
 
 int attach_list_domains(const char *uri, char ***ret, char **ret_error)
 {
-    CLEANUP(vir_connect_closep) virConnectPtr connection = NULL;
+    CLEANUP(libvirt_connection_closep) virConnectPtr connection = NULL;
     virDomainPtr *domains;
     int r, n;
 
@@ -181,7 +155,7 @@ int attach_list_domains(const char *uri, char ***ret, char **ret_error)
         return r;
     n = virConnectListAllDomains(connection, &domains, VIR_CONNECT_LIST_DOMAINS_PERSISTENT);
     if (n < 0)
-        return fail_with_libvirt(ret_error);
+        return fail_with_libvirt(ATTACH_FAILED, ret_error);
 
     r = names_of_ours(domains, (size_t) n, ret);
     for (int i = 0; i < n; i++)

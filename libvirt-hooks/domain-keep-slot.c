@@ -13,6 +13,7 @@
 #include "domain-keep-slot.h"
 #include "domain.h"
 #include "fail.h"
+#include "libvirt-connection.h"
 #include "process.h"
 #include "slot.h"
 #include "xml.h"
@@ -45,32 +46,6 @@ int keep_slot_in_element(const char *xml, int slot, char **ret)
 
 /* ---- The domain ------------------------------------------------------------------------ */
 
-static void vir_connect_closep(virConnectPtr *connection)
-{
-    if (*connection)
-        virConnectClose(*connection);
-}
-
-static void vir_domain_freep(virDomainPtr *domain)
-{
-    if (*domain)
-        virDomainFree(*domain);
-}
-
-/* libvirt would print to stderr what we return. */
-static void say_nothing(void *userdata, virErrorPtr error)
-{
-    (void) userdata;
-    (void) error;
-}
-
-static int fail_with_libvirt(char **ret_error)
-{
-    const char *message = virGetLastErrorMessage();
-
-    return fail_with(KEEP_SLOT_FAILED, ret_error, "%s", message ? message : "no reason given");
-}
-
 /* Something else was done to the domain for as long as libvirt waits: its state is loaded or saved,
  * or it goes to another host, which can take hours. */
 #define KEEP_SLOT_BUSY 2
@@ -101,7 +76,7 @@ static int domain_keep_slot(virDomainPtr domain, int slot, unsigned which, char 
     case VIR_ERR_OPERATION_TIMEOUT:
         return KEEP_SLOT_BUSY;
     default:
-        return fail_with_libvirt(ret_error);
+        return fail_with_libvirt(KEEP_SLOT_FAILED, ret_error);
     }
 }
 
@@ -109,13 +84,15 @@ static int domain_keep_slot(virDomainPtr domain, int slot, unsigned which, char 
 static int keep_slot_once(virConnectPtr connection, const char *uuid, const char *directory,
                           char **ret_error)
 {
-    CLEANUP(vir_domain_freep)
+    CLEANUP(libvirt_domain_freep)
     virDomainPtr domain = virDomainLookupByUUIDString(connection, uuid);
     Process process;
     int r;
 
     if (!domain)
-        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN ? 0 : fail_with_libvirt(ret_error);
+        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN
+                   ? 0
+                   : fail_with_libvirt(KEEP_SLOT_FAILED, ret_error);
     r = process_find(directory, virDomainGetName(domain), uuid, &process);
     if (r == -ESRCH && virDomainIsActive(domain) == 0)
         return 0;
@@ -132,13 +109,11 @@ static int keep_slot_once(virConnectPtr connection, const char *uuid, const char
 
 int keep_slot_of_domain(const char *uri, const char *uuid, const char *directory, char **ret_error)
 {
-    CLEANUP(vir_connect_closep) virConnectPtr connection = NULL;
+    CLEANUP(libvirt_connection_closep) virConnectPtr connection = libvirt_connect(uri, false);
     int r;
 
-    virSetErrorFunc(NULL, say_nothing);
-    connection = virConnectOpen(uri);
     if (!connection)
-        return fail_with_libvirt(ret_error);
+        return fail_with_libvirt(KEEP_SLOT_FAILED, ret_error);
     while ((r = keep_slot_once(connection, uuid, directory, ret_error)) == KEEP_SLOT_BUSY)
         (void) usleep(RETRY_USEC);
     return r;

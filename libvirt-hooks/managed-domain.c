@@ -12,6 +12,7 @@
 #include "domain-element.h"
 #include "domain.h"
 #include "fail.h"
+#include "libvirt-connection.h"
 #include "xml.h"
 
 struct ManagedDomain {
@@ -22,27 +23,6 @@ struct ManagedDomain {
 static void managed_domain_freep(ManagedDomain **d)
 {
     managed_domain_free(*d);
-}
-
-/* What libvirt would print to stderr, we return. */
-static void keep_silent(void *userdata, virErrorPtr error)
-{
-    (void) userdata;
-    (void) error;
-}
-
-static int managed_domain_fail(char **ret_error)
-{
-    const char *message = virGetLastErrorMessage();
-
-    return fail_with(MANAGED_FAILED, ret_error, "%s",
-                     message ? message : "libvirt gives no reason");
-}
-
-static virConnectPtr managed_domain_connect(const char *uri, bool ask)
-{
-    virSetErrorFunc(NULL, keep_silent);
-    return virConnectOpenAuth(uri, ask ? virConnectAuthPtrDefault : NULL, 0);
 }
 
 ManagedDomain *managed_domain_free(ManagedDomain *d)
@@ -68,7 +48,7 @@ static int managed_domain_parse(virDomainPtr domain, bool live, xmlDoc **ret_doc
     int r;
 
     if (!xml)
-        return managed_domain_fail(ret_error);
+        return fail_with_libvirt(MANAGED_FAILED, ret_error);
     r = xml_parse(xml, strlen(xml), &doc, ret_error);
     if (r == 0)
         r = domain_find_element(xmlDocGetRootElement(doc), ret_element, ret_error);
@@ -103,7 +83,7 @@ static int managed_domain_write(virDomainPtr domain, bool live, const xmlNode *e
         return -ENOMEM;
     if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, text, "vgpu", DOMAIN_NAMESPACE,
                              live ? VIR_DOMAIN_AFFECT_LIVE : VIR_DOMAIN_AFFECT_CONFIG) < 0)
-        return managed_domain_fail(ret_error);
+        return fail_with_libvirt(MANAGED_FAILED, ret_error);
     return 0;
 }
 
@@ -139,7 +119,7 @@ static int managed_domain_find(const char *uri, bool ask,
 
     if (!d)
         return -ENOMEM;
-    d->connection = managed_domain_connect(uri, ask);
+    d->connection = libvirt_connect(uri, ask);
     if (!d->connection)
         return MANAGED_NOT;
     d->domain = look_up(d->connection, key);
@@ -171,7 +151,7 @@ int managed_domain_set(ManagedDomain *d, const VMSettings *settings, unsigned wh
     int active = virDomainIsActive(d->domain), persistent = virDomainIsPersistent(d->domain), r = 0;
 
     if (active < 0 || persistent < 0)
-        return managed_domain_fail(ret_error);
+        return fail_with_libvirt(MANAGED_FAILED, ret_error);
     if (persistent > 0)
         r = managed_domain_set_one(d->domain, false, settings, which, ret_error);
     if (r == 0 && active > 0)
@@ -217,7 +197,7 @@ int managed_domain_list(const char *uri, bool ask,
                         int (*handler)(void *userdata, const ManagedDomainInfo *info),
                         void *userdata)
 {
-    virConnectPtr connection = managed_domain_connect(uri, ask);
+    virConnectPtr connection = libvirt_connect(uri, ask);
     virDomainPtr *domains = NULL;
     int n, r = 0;
 
