@@ -20,6 +20,7 @@
 #include "cleanup.h"
 #include "domain-keep-slot.h"
 #include "slot.h"
+#include "test-driver.h"
 #include "test.h"
 
 #define URI "test:///default"
@@ -90,34 +91,10 @@ int virGetLastErrorCode(void)
 
 static virDomainPtr start(const char *metadata)
 {
-    char xml[2048];
-    virDomainPtr domain;
+    virDomainPtr domain = driver_define(connection, UUID, metadata);
 
-    snprintf(xml, sizeof(xml),
-             "<domain type='test'><name>web</name><uuid>" UUID "</uuid><metadata>%s</metadata>"
-             "<memory>8192</memory><os><type>hvm</type></os></domain>",
-             metadata);
-    domain = virDomainDefineXML(connection, xml);
-    assert_non_null(domain);
     assert_int_equal(virDomainCreate(domain), 0);
     return domain;
-}
-
-static void end(virDomainPtr domain)
-{
-    if (virDomainIsActive(domain) > 0)
-        assert_int_equal(virDomainDestroy(domain), 0);
-    if (virDomainIsPersistent(domain) > 0)
-        assert_int_equal(virDomainUndefine(domain), 0);
-    virDomainFree(domain);
-}
-
-static bool has(virDomainPtr domain, unsigned flags, const char *text)
-{
-    CLEANUP_FREE char *xml = virDomainGetXMLDesc(domain, flags);
-
-    assert_non_null(xml);
-    return strstr(xml, text);
 }
 
 /* What runs as its QEMU; @device: NULL: none. */
@@ -168,17 +145,17 @@ TEST(test_a_domain_that_runs)
     pid_t pid = run_qemu(AT_1D);
 
     keep();
-    assert_true(has(domain, 0, "slot=\"0x1d\""));
-    assert_true(has(domain, VIR_DOMAIN_XML_INACTIVE, "slot=\"0x1d\""));
+    assert_true(driver_has(domain, 0, "slot=\"0x1d\""));
+    assert_true(driver_has(domain, VIR_DOMAIN_XML_INACTIVE, "slot=\"0x1d\""));
     end_qemu(pid);
 
     /* This start has none; the next may, in the slot of before. */
     pid = run_qemu(NULL);
     keep();
-    assert_true(has(domain, 0, "slot=\"none\""));
-    assert_true(has(domain, VIR_DOMAIN_XML_INACTIVE, "slot=\"0x1d\""));
+    assert_true(driver_has(domain, 0, "slot=\"none\""));
+    assert_true(driver_has(domain, VIR_DOMAIN_XML_INACTIVE, "slot=\"0x1d\""));
     end_qemu(pid);
-    end(domain);
+    driver_undefine(domain);
 }
 
 /* As while its memory is loaded, which takes longer than libvirt waits. */
@@ -191,10 +168,10 @@ TEST(test_a_domain_that_libvirt_is_busy_with)
     n_refusals = 2;
     keep();
     assert_int_equal(n_refusals, 0);
-    assert_true(has(domain, 0, "slot=\"0x1d\""));
-    assert_true(has(domain, VIR_DOMAIN_XML_INACTIVE, "slot=\"0x1d\""));
+    assert_true(driver_has(domain, 0, "slot=\"0x1d\""));
+    assert_true(driver_has(domain, VIR_DOMAIN_XML_INACTIVE, "slot=\"0x1d\""));
     end_qemu(pid);
-    end(domain);
+    driver_undefine(domain);
 }
 
 /* It is nobody's trouble when a domain ends, and a unit that has failed would look like some. */
@@ -210,8 +187,8 @@ TEST(test_a_domain_that_has_ended)
 
     assert_int_equal(virDomainDestroy(domain), 0);
     keep();
-    assert_false(has(domain, VIR_DOMAIN_XML_INACTIVE, "slot"));
-    end(domain);
+    assert_false(driver_has(domain, VIR_DOMAIN_XML_INACTIVE, "slot"));
+    driver_undefine(domain);
     keep();
     n_refusals = 0;
 }
@@ -232,7 +209,7 @@ TEST(test_what_goes_wrong)
     assert_int_equal(keep_slot_of_domain(URI, UUID, directory, &error), KEEP_SLOT_FAILED);
     free(error);
     end_qemu(pid);
-    end(domain);
+    driver_undefine(domain);
 }
 
 static int set_up(void **state)

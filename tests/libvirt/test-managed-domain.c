@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "managed-domain.h"
+#include "test-driver.h"
 #include "test.h"
 #include "vgpu-protocol.h"
 
@@ -25,34 +26,7 @@ static virConnectPtr connection;
 
 static virDomainPtr define(const char *metadata)
 {
-    char xml[2048];
-    virDomainPtr domain;
-
-    snprintf(xml, sizeof(xml),
-             "<domain type='test'><name>web</name><uuid>" UUID "</uuid><metadata>%s</metadata>"
-             "<memory>8192</memory><os><type>hvm</type></os></domain>",
-             metadata);
-    domain = virDomainDefineXML(connection, xml);
-    assert_non_null(domain);
-    return domain;
-}
-
-static void undefine(virDomainPtr domain)
-{
-    if (virDomainIsActive(domain) > 0)
-        assert_int_equal(virDomainDestroy(domain), 0);
-    if (virDomainIsPersistent(domain) > 0)
-        assert_int_equal(virDomainUndefine(domain), 0);
-    virDomainFree(domain);
-}
-
-/* What stands in its XML; @flags: VIR_DOMAIN_XML_INACTIVE or 0. */
-static bool has(virDomainPtr domain, unsigned flags, const char *text)
-{
-    CLEANUP_FREE char *xml = virDomainGetXMLDesc(domain, flags);
-
-    assert_non_null(xml);
-    return strstr(xml, text);
+    return driver_define(connection, UUID, metadata);
 }
 
 static void set_to_low(void)
@@ -81,9 +55,9 @@ TEST(test_a_domain_that_is_off)
     virDomainPtr domain = define(ELEMENT OTHER_ELEMENT);
 
     set_to_low();
-    assert_true(has(domain, VIR_DOMAIN_XML_INACTIVE, LOW));
-    assert_true(has(domain, VIR_DOMAIN_XML_INACTIVE, "<other:thing"));
-    undefine(domain);
+    assert_true(driver_has(domain, VIR_DOMAIN_XML_INACTIVE, LOW));
+    assert_true(driver_has(domain, VIR_DOMAIN_XML_INACTIVE, "<other:thing"));
+    driver_undefine(domain);
 }
 
 /* By its name, which a domain that runs is not found by. */
@@ -103,7 +77,7 @@ TEST(test_a_domain_that_is_off_by_name)
                                         &error),
                      0);
     managed_domain_free(d);
-    assert_true(has(domain, VIR_DOMAIN_XML_INACTIVE, LOW));
+    assert_true(driver_has(domain, VIR_DOMAIN_XML_INACTIVE, LOW));
 
     d = NULL;
     assert_int_equal(virDomainCreate(domain), 0);
@@ -113,10 +87,10 @@ TEST(test_a_domain_that_is_off_by_name)
     assert_true(managed_domain_is_saved(d));
     managed_domain_free(d);
     assert_int_equal(virDomainManagedSaveRemove(domain, 0), 0);
-    undefine(domain);
+    driver_undefine(domain);
     domain = define("");
     assert_int_equal(managed_domain_open_off(URI, "web", false, &d), MANAGED_NOT);
-    undefine(domain);
+    driver_undefine(domain);
 }
 
 /* What runs and what is defined are two; each keeps what only it has. */
@@ -128,12 +102,12 @@ TEST(test_a_domain_that_runs)
     virDomainFree(domain);
     domain = define("<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='B' "
                     "priority='medium'/>");
-    assert_true(has(domain, 0, HIGH));
+    assert_true(driver_has(domain, 0, HIGH));
     set_to_low();
-    assert_true(has(domain, 0, LOW));
-    assert_true(has(domain, VIR_DOMAIN_XML_INACTIVE,
-                    "pool=\"B\" priority=\"low\" request-rate-limit=\"7\"/>"));
-    undefine(domain);
+    assert_true(driver_has(domain, 0, LOW));
+    assert_true(driver_has(domain, VIR_DOMAIN_XML_INACTIVE,
+                           "pool=\"B\" priority=\"low\" request-rate-limit=\"7\"/>"));
+    driver_undefine(domain);
 }
 
 /* The next start has no GPU, and gets none by this. */
@@ -145,9 +119,9 @@ TEST(test_a_domain_that_was_detached_while_it_runs)
     virDomainFree(domain);
     domain = define("");
     set_to_low();
-    assert_true(has(domain, 0, LOW));
-    assert_false(has(domain, VIR_DOMAIN_XML_INACTIVE, "vgpu"));
-    undefine(domain);
+    assert_true(driver_has(domain, 0, LOW));
+    assert_false(driver_has(domain, VIR_DOMAIN_XML_INACTIVE, "vgpu"));
+    driver_undefine(domain);
 }
 
 TEST(test_a_transient_domain)
@@ -160,7 +134,7 @@ TEST(test_a_transient_domain)
 
     assert_non_null(domain);
     set_to_low();
-    assert_true(has(domain, 0, LOW));
+    assert_true(driver_has(domain, 0, LOW));
     assert_int_equal(virDomainDestroy(domain), 0);
     virDomainFree(domain);
 }
@@ -177,7 +151,7 @@ TEST(test_none)
         managed_domain_open("qemu+unix:///system?socket=/nonexistent", UUID, false, &d),
         MANAGED_NOT);
     assert_null(d);
-    undefine(domain);
+    driver_undefine(domain);
 }
 
 TEST(test_an_element_that_is_wrong)
@@ -193,7 +167,7 @@ TEST(test_an_element_that_is_wrong)
     assert_non_null(strstr(error, "<gpu> is unknown"));
     free(error);
     managed_domain_free(d);
-    undefine(domain);
+    driver_undefine(domain);
 }
 
 static int on_domain(void *userdata, const ManagedDomainInfo *info)
@@ -221,7 +195,7 @@ TEST(test_list)
     assert_int_equal(virDomainCreate(domain), 0);
     assert_int_equal(managed_domain_list(URI, false, on_domain, &n), 0);
     assert_int_equal(n, 11);
-    undefine(domain);
+    driver_undefine(domain);
     assert_int_equal(
         managed_domain_list("qemu+unix:///system?socket=/nonexistent", false, on_domain, &n),
         MANAGED_NOT);
