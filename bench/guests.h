@@ -3,8 +3,10 @@
 #ifndef BENCH_GUESTS_H
 #define BENCH_GUESTS_H
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,6 +61,17 @@ static inline void guest_submit_again(RingGuest *g, const VGPUSubmission *s, uns
 {
     for (++*owed; *owed > 0 && ring_guest_room(g) > 0; --*owed)
         ring_guest_submit(g, s);
+}
+
+/* In a child, which ends with its parent: a guest of low priority whose ring is full of @s. */
+static inline void guest_start_low(const TestMediator *m, RingGuest *g, uint64_t window_size,
+                                   uint32_t entries, uint32_t id, const VGPUSubmission *s)
+{
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void) guest_start(m, g, window_size, entries, id, VGPU_PRIORITY_LOW);
+    for (unsigned i = 0; i < entries; i++)
+        ring_guest_fill(g, s);
+    (void) ring_guest_publish(g);
 }
 
 static inline void guest_pause(long us)

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "guests.h"
@@ -51,11 +50,7 @@ static void run_low(const TestMediator *m, uint32_t id, Low *low)
     VGPUCompletion c;
     RingGuest g;
 
-    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void) guest_start(m, &g, LOW_WINDOW, ENTRIES, id, VGPU_PRIORITY_LOW);
-    for (unsigned i = 0; i < ENTRIES; i++)
-        ring_guest_fill(&g, &product);
-    (void) ring_guest_publish(&g);
+    guest_start_low(m, &g, LOW_WINDOW, ENTRIES, id, &product);
     for (;;) {
         guest_take(&g, &c, WAIT_MSEC);
         guest_submit_again(&g, &product, &owed);

@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,11 +57,7 @@ static void run_low(const TestMediator *m, uint32_t id, Low *low)
     VGPUCompletion c;
     RingGuest g;
 
-    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void) guest_start(m, &g, LOW_WINDOW, ENTRIES, id, VGPU_PRIORITY_LOW);
-    for (unsigned i = 0; i < ENTRIES; i++)
-        ring_guest_fill(&g, &add);
-    (void) ring_guest_publish(&g);
+    guest_start_low(m, &g, LOW_WINDOW, ENTRIES, id, &add);
     for (;;) {
         guest_take(&g, &c, WIRE_TIMEOUT_MSEC);
         guest_submit_again(&g, &add, &owed);
