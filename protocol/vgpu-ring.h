@@ -80,7 +80,9 @@
 
 #define VGPU_EXT_FEATURE_WINDOW 0x1u
 #define VGPU_EXT_FEATURE_RING 0x2u
-#define VGPU_EXT_FEATURE_MSIX 0x4u /* vector 0: v1 completions, vector 1: the ring's */
+#define VGPU_EXT_FEATURE_MSIX 0x4u /* vector 0: v1 completions, vector 1 + i: ring i's */
+/* More rings than the one above, each for a CUDA session of one guest process (vgpu-session.h) */
+#define VGPU_EXT_FEATURE_SESSIONS 0x8u
 
 enum {
     VGPU_REG_EXT_MAGIC = 0x840,      /* RO */
@@ -95,8 +97,40 @@ enum {
     VGPU_REG_RING_ERROR = 0x868,      /* RO: VGPU_ERROR_*, while VGPU_RING_FAILED */
     VGPU_REG_RING_IRQ_CTRL = 0x86c,   /* RW: VGPU_IRQ_COMPLETION enables */
     VGPU_REG_RING_IRQ_STATUS = 0x870, /* RW1C */
+    VGPU_REG_RINGS = 0x874,           /* RO: how many, with ring 0; with FEATURE_SESSIONS */
+    VGPU_REG_SESSION = 0x900,         /* ring 1's registers; see below */
     VGPU_REG_RING_DOORBELL = 0xf00,   /* W: any value; alone in its place, for an ioeventfd */
 };
+
+/* Ring 0 has the registers above. Each further ring i has registers of its own, at
+ * vgpu_session_register(i, VGPU_SESSION_REG_*), and its doorbell, at vgpu_ring_doorbell(i): guest
+ * processes that share the device need no lock between them once each has a ring. */
+enum {
+    VGPU_SESSION_REG_OFFSET_LO = 0x00, /* RW while off: of its area, a multiple of 4096 */
+    VGPU_SESSION_REG_OFFSET_HI = 0x04,
+    VGPU_SESSION_REG_CTRL = 0x08,        /* as RING_CTRL */
+    VGPU_SESSION_REG_ERROR = 0x0c,       /* RO: VGPU_ERROR_*, while VGPU_RING_FAILED */
+    VGPU_SESSION_REG_CUDA_RESULT = 0x10, /* RO: likewise, the CUresult, or 0 */
+    VGPU_SESSION_REG_IRQ_CTRL = 0x14,    /* RW: VGPU_IRQ_COMPLETION enables */
+    VGPU_SESSION_REG_IRQ_STATUS = 0x18,  /* RW1C */
+    VGPU_SESSION_REG_STRIDE = 0x40,
+};
+
+#define VGPU_RINGS_MAX 16u /* with ring 0 */
+
+/* vgpu_session_register() - where a register of ring @ring is, 1 to VGPU_RINGS_MAX - 1 */
+static inline uint32_t vgpu_session_register(uint32_t ring, uint32_t reg)
+{
+    return VGPU_REG_SESSION + (ring - 1) * VGPU_SESSION_REG_STRIDE + reg;
+}
+
+/* vgpu_ring_doorbell() - where ring @ring's doorbell is */
+static inline uint32_t vgpu_ring_doorbell(uint32_t ring)
+{
+    return VGPU_REG_RING_DOORBELL + 4 * ring;
+}
+
+static_assert(VGPU_REG_SESSION + (VGPU_RINGS_MAX - 1) * 0x40 <= VGPU_REG_RING_DOORBELL, "room");
 
 /* RING_CTRL as read. Turning the ring on is asynchronous: it is STARTING until the mediator has
  * agreed (ON) or refused (FAILED). Turning it off drops what is outstanding: it is STOPPING until
@@ -214,6 +248,8 @@ static inline bool vgpu_ring_is_valid(uint64_t window_size, uint64_t offset, uin
 /* In the features of HELLO: the device has a window. In the features of WELCOME: the mediator
  * knows the messages below. A device sends them only to a mediator that has said so. */
 #define VGPU_FEATURE_RING 0x1u
+/* Likewise for SESSION_*; the device has more than one ring. */
+#define VGPU_FEATURE_SESSIONS 0x2u
 
 /*
  * RING_SETUP goes from the device to the mediator, after WELCOME, when the guest turns the ring on.
@@ -246,6 +282,48 @@ enum {
  * are killed with it. For a later ring in the same window, which the mediator recognises by its
  * inode, RING_READY comes only when that is over.
  */
+
+/*
+ * A session's ring. SESSION_OPEN goes from the device to the mediator when the guest turns ring
+ * @ring on, with the same three descriptors as RING_SETUP; the eventfds are that ring's own. The
+ * mediator starts an executor for it, and answers SESSION_READY. It sends SESSION_READY with an
+ * error later, too, when the session ends by itself: the executor is gone then, and so is its hold
+ * on the window. SESSION_CLOSE ends the session; the answer is SESSION_CLOSED when its executor is
+ * gone. It is sent for each SESSION_CLOSE, also where there is no session. The end of the
+ * connection ends all its sessions. A second SESSION_OPEN of a ring whose session has neither
+ * failed nor been closed breaks the protocol.
+ *
+ * A session cannot be taken up again: after a break of the connection the device lets its rings
+ * FAIL, with MEDIATOR_UNAVAILABLE.
+ */
+enum {
+    VGPU_MSG_SESSION_OPEN = 0x26,   /* VGPUSessionOpen */
+    VGPU_MSG_SESSION_READY = 0x27,  /* to the device: VGPUSessionReady */
+    VGPU_MSG_SESSION_CLOSE = 0x28,  /* VGPUSessionRing */
+    VGPU_MSG_SESSION_CLOSED = 0x29, /* to the device: VGPUSessionRing */
+};
+
+typedef struct VGPUSessionOpen {
+    uint32_t ring;   /* 1 to VGPU_RINGS_MAX - 1 */
+    uint32_t flags;  /* 0 */
+    uint64_t offset; /* of the area in the window */
+} VGPUSessionOpen;
+
+typedef struct VGPUSessionReady {
+    uint32_t ring;
+    uint32_t error;       /* VGPU_ERROR_NONE, or why not, or why no more */
+    uint32_t cuda_result; /* with VGPU_ERROR_CUDA_ERROR: the CUresult. 100: the pool has no GPU */
+    uint32_t reserved;
+} VGPUSessionReady;
+
+typedef struct VGPUSessionRing {
+    uint32_t ring;
+    uint32_t reserved;
+} VGPUSessionRing;
+
+static_assert(sizeof(VGPUSessionOpen) == 16, "ABI");
+static_assert(sizeof(VGPUSessionReady) == 16, "ABI");
+static_assert(sizeof(VGPUSessionRing) == 8, "ABI");
 
 typedef struct VGPURingSetup {
     uint64_t offset;
@@ -281,6 +359,19 @@ static inline const char *vgpu_ring_header_check(const VGPUSocketHeader *h)
     case VGPU_MSG_RING_READY:
         if (h->payload_len < sizeof(VGPURingReady))
             return "ring ready too short";
+        break;
+    case VGPU_MSG_SESSION_OPEN:
+        if (h->payload_len < sizeof(VGPUSessionOpen))
+            return "session open too short";
+        break;
+    case VGPU_MSG_SESSION_READY:
+        if (h->payload_len < sizeof(VGPUSessionReady))
+            return "session ready too short";
+        break;
+    case VGPU_MSG_SESSION_CLOSE:
+    case VGPU_MSG_SESSION_CLOSED:
+        if (h->payload_len < sizeof(VGPUSessionRing))
+            return "session ring too short";
         break;
     case VGPU_MSG_RING_OFF:
     case VGPU_MSG_RING_STOPPED:

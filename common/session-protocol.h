@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the mediator and the executor of a CUDA session say to each other. What the guest
+ * and the executor say to each other is vgpu-session.h; the mediator is not on that way.
+ *
+ * They have a connection (AF_UNIX, SOCK_SEQPACKET): one that systemd accepted for
+ * vgpu-executor@.service, or one end of a pair where the mediator starts the executor itself. Each
+ * packet is one message, which begins with its type (uint32_t). The end of the connection ends the
+ * executor; the end of the executor ends the session.
+ *
+ *   WARM      mediator to executor, at most once, before START: SessionWarm. Load the driver and
+ *             make the device's primary context, so that a session that starts later has it at
+ * once. START     mediator to executor, once: SessionStart, with SESSION_N_FDS descriptors. STARTED
+ * executor to mediator, the answer: SessionStarted. The session takes operations, or the executor
+ * ends. CHANGED   executor to mediator, no payload: running or waiting in the control page has
+ *             changed while tell was set there.
+ *   ENDED     executor to mediator, last: SessionEnded. Why it is about to exit by itself.
+ *
+ * The control page is shared. Each side writes its own part with atomic stores. An executor runs
+ * on behalf of a guest: the mediator reads its figures, and believes them about that session alone.
+ */
+#ifndef VGPU_SESSION_PROTOCOL_H
+#define VGPU_SESSION_PROTOCOL_H
+
+#include <assert.h>
+#include <stdint.h>
+
+enum {
+    SESSION_MSG_WARM = 1,
+    SESSION_MSG_START = 2,
+    SESSION_MSG_STARTED = 3,
+    SESSION_MSG_CHANGED = 4,
+    SESSION_MSG_ENDED = 5,
+};
+
+/* In the order in which START carries them */
+enum {
+    SESSION_FD_WINDOW,    /* memfd, sealed against shrinking */
+    SESSION_FD_DOORBELL,  /* eventfd: the guest wakes the executor */
+    SESSION_FD_INTERRUPT, /* eventfd: the executor wakes the guest */
+    SESSION_FD_CONTROL,   /* memfd of one SessionControl, sealed */
+    SESSION_FD_GATE,      /* eventfd: the mediator writes it after opening the gate */
+    SESSION_N_FDS,
+};
+
+#define SESSION_DEVICE_MAX \
+    48u /* with the 0: a UUID as CUDA_VISIBLE_DEVICES takes it, or a number */
+
+typedef struct SessionWarm {
+    uint32_t type;
+    uint32_t reserved;
+    char device[SESSION_DEVICE_MAX];
+} SessionWarm;
+
+typedef struct SessionStart {
+    uint32_t type;
+    uint32_t reserved;
+    char device[SESSION_DEVICE_MAX]; /* as in WARM, if there was one */
+    uint64_t offset;                 /* of the session's area in the window */
+    uint64_t memory_max;             /* bytes of device memory; UINT64_MAX: no limit */
+    uint64_t images_max;             /* bytes of images; UINT64_MAX: no limit */
+    uint64_t kernel_timeout_usec;    /* UINT64_MAX: no limit */
+    uint32_t objects_max;            /* of each kind, 1 to VGPU_SESSION_ID_MAX */
+    uint32_t busy_poll_usec;         /* how long it looks before it sleeps */
+    char name[64];                   /* for its log lines */
+} SessionStart;
+
+typedef struct SessionStarted {
+    uint32_t type;
+    int32_t error;        /* 0, or a negative errno */
+    uint32_t cuda_result; /* with -ENODEV, or -EIO: the CUresult, or 0 */
+    uint32_t guest_pid;   /* what the guest says of itself */
+    char command[32];     /* likewise; any bytes, ends with 0 */
+} SessionStarted;
+
+enum {
+    SESSION_END_HANGUP = 0,         /* the mediator's end, or an order of the guest */
+    SESSION_END_VIOLATION = 1,      /* the guest wrote what is no ring */
+    SESSION_END_KERNEL_TIMEOUT = 2, /* a kernel ran too long */
+    SESSION_END_WINDOW_LOST = 3,    /* the VM took memory of its window away */
+    SESSION_END_FAILURE = 4,        /* something else, which the log says */
+};
+
+typedef struct SessionEnded {
+    uint32_t type;
+    uint32_t reason;      /* SESSION_END_* */
+    uint32_t cuda_result; /* the session's sticky error, or 0 */
+    uint32_t reserved;
+} SessionEnded;
+
+typedef struct SessionControl {
+    /* The mediator */
+    uint32_t gate; /* 1: the executor may give work to the device */
+    uint32_t tell; /* 1: send CHANGED */
+    uint8_t mediator_reserved[56];
+    /* The executor */
+    uint32_t running; /* 1: the device has work of it that has not ended */
+    uint32_t waiting; /* 1: it has work to give, and the gate is closed */
+    uint32_t sticky;  /* CUresult, or 0 */
+    uint32_t n_contexts;
+    uint64_t memory;          /* bytes of device memory now */
+    uint64_t memory_peak;     /* bytes */
+    uint64_t images;          /* bytes */
+    uint64_t operations;      /* taken from the ring */
+    uint64_t launches;        /* of kernels and graphs */
+    uint64_t bytes_to_device; /* copied from the window */
+    uint64_t bytes_from_device;
+    uint64_t device_usec; /* how long the device has had work of it */
+    uint8_t executor_reserved[48];
+} SessionControl;
+
+static_assert(sizeof(SessionControl) == 192, "no padding");
+
+/* Exit status of vgpu-executor beside those of executor-protocol.h: 0 after HANGUP and VIOLATION */
+
+#endif

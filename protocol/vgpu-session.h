@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A CUDA session: one guest process, one area in the window, one executor process on the host
+ * that has the guest process's CUDA contexts. The mediator starts the executor and hands it the
+ * window; it reads nothing of what is below.
+ *
+ * The area lies anywhere in the window, at a multiple of VGPU_SESSION_ALIGNMENT:
+ *
+ *   VGPUSessionHeader             one page
+ *   the ring                      ring_size bytes
+ *   VGPUSessionReply              VGPU_SESSION_REPLIES of them
+ *
+ * The guest process writes operations into the ring, as records of any length, and moves tail.
+ * The executor takes each record once, checks its copy, carries it out and moves head. Positions
+ * are byte counts that run freely through 64 bits; position p stands at p modulo ring_size. A
+ * record is in one piece: where it would not fit before the end of the ring, a PAD record fills the
+ * rest.
+ *
+ * Order. Operations are carried out in the order of the ring, as if one thread of a CUDA program
+ * made these calls one after the other. Those marked SLOW below may take long in the driver; they
+ * are carried out in order among each other, on a thread of their own, and others overtake them. So
+ * a guest waits for the reply of a SLOW operation before it uses what it made.
+ *
+ * Results. An operation that has a reply slot writes there how it ended. Without one, the first
+ * error is latched in the header (error, error_position) until the guest takes it with
+ * ERROR_TAKE. An error that the context does not survive is in the header's sticky, too, and each
+ * later operation ends with it.
+ *
+ * Names. The guest chooses the number of every context, stream, event, module, function and so on
+ * when it makes one, and uses it from then on: making one needs no answer. A number is free again
+ * after the operation that ends the object. Numbers count from 1 for each kind. 0 means none; where
+ * a stream is expected it is the context's legacy default stream.
+ *
+ * Addresses. Device addresses are those of the executor's CUDA. The window is mapped in the
+ * executor at window_base, the address at which the guest process has it, and is registered with
+ * CUDA: so an address in it means the same bytes to the program, to the executor and to a kernel.
+ * An operation accepts addresses in the device's memory that this session has allocated, and in the
+ * window from its beginning to its end; others are CUDA_ERROR_INVALID_VALUE. Offsets ("window
+ * bytes") count from the beginning of the window.
+ *
+ * Waiting. A FENCE makes the device write a number into the window when all before it in its
+ * stream is done: the guest looks at memory, and no thread waits on the host. For a reply it looks
+ * at the reply's state. To sleep, it sets guest_waits, has a full barrier, looks once more, and
+ * waits for the interrupt; the executor signals it after a reply while guest_waits is set. What the
+ * device writes, nobody signals: who sleeps for a fence puts a WAKE behind it in the stream.
+ *
+ * The executor sleeps in the same way: it sets executor_waits, has a full barrier, looks at tail
+ * once more, and waits for the doorbell. The guest has a full barrier between moving tail and
+ * reading executor_waits, and rings the doorbell when it is set.
+ *
+ * Everything that the guest writes here is hostile to the executor, and ends at worst this session.
+ */
+#ifndef VGPU_SESSION_H
+#define VGPU_SESSION_H
+
+#include "vgpu-protocol.h"
+
+#define VGPU_SESSION_MAGIC 0x53555056u /* "VPUS" */
+#define VGPU_SESSION_VERSION 1u
+#define VGPU_SESSION_ALIGNMENT 4096u
+#define VGPU_SESSION_HEADER_SIZE 4096u
+#define VGPU_SESSION_RING_MIN (UINT32_C(1) << 16)
+#define VGPU_SESSION_RING_MAX (UINT32_C(1) << 26)
+#define VGPU_SESSION_REPLIES 256u
+#define VGPU_SESSION_RECORD_MAX \
+    (UINT32_C(1) << 15) /* bytes, with the header; at most half a ring */
+#define VGPU_SESSION_RECORD_ALIGNMENT 16u
+#define VGPU_SESSION_COMMAND_MAX 32u
+/* The largest number of an object, for each kind; a host may allow fewer. */
+#define VGPU_SESSION_ID_MAX 65535u
+
+enum {
+    VGPU_SESSION_STATE_NEW = 0,     /* the executor has not looked yet */
+    VGPU_SESSION_STATE_OPEN = 1,    /* it takes operations */
+    VGPU_SESSION_STATE_REFUSED = 2, /* the area is not as it has to be */
+    VGPU_SESSION_STATE_ENDED = 3,   /* takes no more; sticky says why */
+};
+
+typedef struct VGPUSessionHeader {
+    /* The guest, before the session is opened */
+    uint32_t magic;
+    uint32_t version;
+    uint32_t ring_size;   /* bytes, a power of two */
+    uint32_t guest_pid;   /* as the guest sees it; for its administrator's eyes */
+    uint64_t window_base; /* where the guest has mapped the window; a multiple of 2 MiB; 0: it does
+                           * not matter, and no address in the window is used */
+    char command[VGPU_SESSION_COMMAND_MAX]; /* of that process; ends with 0 */
+    uint8_t opening_reserved[72];
+    /* The guest */
+    uint64_t tail;
+    uint32_t guest_waits; /* 1: signal the interrupt after a reply */
+    uint8_t guest_reserved[52];
+    /* The executor */
+    uint64_t head;
+    uint32_t executor_waits; /* 1: ring the doorbell after moving tail */
+    uint32_t state;          /* VGPU_SESSION_STATE_* */
+    uint32_t sticky;         /* CUresult that ended the session's CUDA, or 0 */
+    uint32_t error;          /* CUresult: the first that had no reply slot, or 0 */
+    uint64_t error_position; /* of that record */
+    uint8_t executor_reserved[32];
+    uint8_t reserved[VGPU_SESSION_HEADER_SIZE - 256];
+} VGPUSessionHeader;
+
+enum {
+    VGPU_SESSION_REPLY_PENDING = 0, /* the guest writes this before it publishes the record */
+    VGPU_SESSION_REPLY_DONE = 1,    /* the executor, last (release) */
+};
+
+typedef struct VGPUSessionReply {
+    uint32_t state;
+    uint32_t result;   /* CUresult */
+    uint64_t value[6]; /* as the operation says */
+    uint64_t reserved;
+} VGPUSessionReply;
+
+/* What every record begins with; the operation's parameters follow. */
+typedef struct VGPUSessionRecord {
+    uint32_t size;        /* bytes with this header, a multiple of VGPU_SESSION_RECORD_ALIGNMENT */
+    uint16_t opcode;      /* VGPU_SESSION_OP_* */
+    uint16_t reply;       /* 1 to VGPU_SESSION_REPLIES: that slot, counted from 1; 0: none */
+    uint32_t context;     /* whose; ignored by operations that need none */
+    uint8_t capture_mode; /* of the calling thread (cuThreadExchangeStreamCaptureMode) */
+    uint8_t reserved[3];
+} VGPUSessionRecord;
+
+/* ---- Parameters ------------------------------------------------------------------------------ */
+
+/* A piece of the window */
+typedef struct VGPUSessionBytes {
+    uint64_t offset;
+    uint64_t size;
+} VGPUSessionBytes;
+
+typedef struct VGPUSessionNone {
+    uint64_t reserved[2]; /* 0 */
+} VGPUSessionNone;
+
+/* One number, or one number of an object */
+typedef struct VGPUSessionId {
+    uint32_t id;
+    uint32_t flags; /* as the driver's function has them, else 0 */
+    uint64_t value;
+} VGPUSessionId;
+
+/* DEVICE_INFO: fills a VGPUSessionDevice. value[0]: its bytes */
+typedef struct VGPUSessionDeviceInfo {
+    VGPUSessionBytes into;
+} VGPUSessionDeviceInfo;
+
+/* CU_DEVICE_ATTRIBUTE_MAX of CUDA 13.0 is 149; a driver that knows more is cut, one that knows
+ * fewer leaves 0 with the result of asking. */
+#define VGPU_SESSION_ATTRIBUTES 160u
+
+typedef struct VGPUSessionDevice {
+    uint32_t driver_version; /* cuDriverGetVersion() */
+    uint32_t n_attributes;
+    uint64_t total_memory; /* what the session may have, at most the device's */
+    char name[128];
+    uint8_t uuid[16];
+    int32_t stream_priority_least, stream_priority_greatest;
+    struct {
+        int32_t value;
+        int32_t result;                   /* CUresult of asking */
+    } attribute[VGPU_SESSION_ATTRIBUTES]; /* by CUdevice_attribute */
+} VGPUSessionDevice;
+
+/* CONTEXT_CREATE: @id is the new context; flags as cuCtxCreate(). With primary it is the device's
+ * primary context; the guest counts its references. */
+typedef struct VGPUSessionContext {
+    uint32_t id;
+    uint32_t flags;
+    uint32_t primary;
+    uint32_t reserved;
+} VGPUSessionContext;
+
+/* CONTEXT_LIMIT_GET, CONTEXT_LIMIT_SET: value[0] of GET is the limit */
+typedef struct VGPUSessionLimit {
+    uint32_t limit; /* CUlimit */
+    uint32_t reserved;
+    uint64_t value;
+} VGPUSessionLimit;
+
+/* STREAM_CREATE, EVENT_CREATE: the numbers of cuStreamCreateWithPriority(), cuEventCreate() */
+typedef struct VGPUSessionCreate {
+    uint32_t id;
+    uint32_t flags;
+    int32_t priority;
+    uint32_t reserved;
+} VGPUSessionCreate;
+
+/* EVENT_RECORD, STREAM_WAIT_EVENT. EVENT_ELAPSED: from @event to @other, value[0] is a float's bits
+ */
+typedef struct VGPUSessionEvent {
+    uint32_t event;
+    uint32_t stream;
+    uint32_t flags;
+    uint32_t other;
+} VGPUSessionEvent;
+
+/* FENCE: the device writes @value (64 bits) to the window's byte @offset, a multiple of 8. WAKE has
+ * the interrupt signalled; both when all before them in the stream is done. Neither is possible
+ * in a stream that captures: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, and the capture goes on. */
+typedef struct VGPUSessionFence {
+    uint32_t stream;
+    uint32_t reserved;
+    uint64_t offset;
+    uint64_t value;
+    uint64_t reserved2;
+} VGPUSessionFence;
+
+/* WORD_WRITE, WORD_WAIT: cuStreamWriteValue, cuStreamWaitValue */
+typedef struct VGPUSessionWord {
+    uint32_t stream;
+    uint32_t flags;
+    uint64_t address;
+    uint64_t value;
+    uint32_t bits; /* 32 or 64 */
+    uint32_t reserved;
+} VGPUSessionWord;
+
+/* MEMORY_ALLOC: value[0] is the address. MEMORY_FREE: by address. MEMORY_ALLOC_ASYNC from
+ * the device's default pool. MEMORY_INFO: value[0] free, value[1] total, of what the session may
+ * have */
+typedef struct VGPUSessionMemory {
+    uint64_t address;
+    uint64_t size;
+    uint32_t stream;
+    uint32_t reserved;
+    uint64_t reserved2;
+} VGPUSessionMemory;
+
+/* ADDRESS_RESERVE (value[0]: the address), ADDRESS_FREE, PHYSICAL_CREATE (of the number @id),
+ * PHYSICAL_RELEASE, PHYSICAL_MAP, PHYSICAL_UNMAP, PHYSICAL_ACCESS (@flags: CUmemAccess_flags).
+ * GRANULARITY: value[0] */
+typedef struct VGPUSessionPhysical {
+    uint64_t address; /* RESERVE: where it is wanted, or 0 */
+    uint64_t size;
+    uint64_t offset;    /* MAP: into the physical memory */
+    uint64_t alignment; /* RESERVE: or 0 */
+    uint32_t id;
+    uint32_t flags;
+    uint64_t reserved;
+} VGPUSessionPhysical;
+
+/* COPY: @size bytes between any two places */
+typedef struct VGPUSessionCopy {
+    uint64_t to;
+    uint64_t from;
+    uint64_t size;
+    uint32_t stream;
+    uint32_t reserved;
+} VGPUSessionCopy;
+
+/* One end of a COPY_3D: linear memory, or an array when @array is not 0 */
+typedef struct VGPUSessionPlace {
+    uint64_t address;
+    uint64_t pitch;  /* bytes from row to row */
+    uint64_t height; /* rows from slice to slice */
+    uint32_t array;
+    uint32_t level; /* of a mipmap */
+    uint64_t x_bytes, y, z;
+} VGPUSessionPlace;
+
+typedef struct VGPUSessionCopy3D {
+    VGPUSessionPlace to, from;
+    uint64_t width_bytes, height, depth;
+    uint32_t stream;
+    uint32_t reserved;
+} VGPUSessionCopy3D;
+
+/* SET: @count elements of @width bytes (1, 2, 4) in each of @rows rows, @pitch bytes apart */
+typedef struct VGPUSessionSet {
+    uint64_t address;
+    uint64_t count;
+    uint64_t rows;  /* 1 for a line */
+    uint64_t pitch; /* 0 when rows is 1 */
+    uint32_t value;
+    uint32_t width;
+    uint32_t stream;
+    uint32_t reserved;
+} VGPUSessionSet;
+
+/*
+ * Images: cubin, PTX and fatbin containers. Each is sent once for each session, in pieces through
+ * the window, and known by a key that the guest makes of its bytes. A guest that uses one key for
+ * two images deceives itself alone.
+ *
+ * IMAGE_BEGIN: value[0] is 1 when the session has the whole image. IMAGE_PIECE: the piece at @at
+ * of the image; the pieces come in order, without gaps, and the last one ends at @size.
+ */
+typedef struct VGPUSessionImage {
+    uint8_t key[32];
+    uint64_t size; /* of the whole image */
+    uint64_t at;
+    VGPUSessionBytes piece;
+} VGPUSessionImage;
+
+#define VGPU_SESSION_JIT_OPTIONS 16u
+
+/* MODULE_LOAD (SLOW): the number @id is the new module's. Options as of cuModuleLoadDataEx() that
+ * are numbers; logs go to the window, value[0] and value[1] are their lengths. @library: the guest
+ * calls it a library. */
+typedef struct VGPUSessionModule {
+    uint8_t key[32];
+    uint32_t id;
+    uint32_t library;
+    uint32_t n_options;
+    uint32_t reserved;
+    VGPUSessionBytes info_log, error_log; /* size 0: none */
+    struct {
+        uint32_t option; /* CUjit_option; none of those that point to a log */
+        uint32_t value;
+    } option[VGPU_SESSION_JIT_OPTIONS];
+} VGPUSessionModule;
+
+#define VGPU_SESSION_NAME_MAX 4096u /* bytes with the 0 at the end */
+
+/*
+ * FUNCTION_GET: of @module, the function @name, known as @id from now on; fills a
+ * VGPUSessionFunction in @into. value[0]: its bytes. GLOBAL_GET: value[0] address, value[1] size.
+ * FUNCTION_NAMES (of a library): the names, each with its 0, into @into; value[0] is how many,
+ * value[1] the bytes that they take.
+ */
+typedef struct VGPUSessionName {
+    uint32_t module;
+    uint32_t id;
+    VGPUSessionBytes into;
+    uint32_t name_size; /* with its 0; the name follows */
+    uint32_t reserved;
+} VGPUSessionName;
+
+#define VGPU_SESSION_FUNCTION_ATTRIBUTES 16u /* CU_FUNC_ATTRIBUTE_MAX of CUDA 13.0 is 16 */
+
+typedef struct VGPUSessionParameter {
+    uint32_t offset;
+    uint32_t size;
+} VGPUSessionParameter;
+
+typedef struct VGPUSessionFunction {
+    struct {
+        int32_t value;
+        int32_t result;
+    } attribute[VGPU_SESSION_FUNCTION_ATTRIBUTES]; /* by CUfunction_attribute */
+    uint32_t parameters_size;                      /* bytes of all */
+    uint32_t n_parameters;
+    VGPUSessionParameter parameter[]; /* n_parameters of them, as many as had room */
+} VGPUSessionFunction;
+
+/* FUNCTION_ATTRIBUTE: cuFuncSetAttribute(); FUNCTION_CACHE: cuFuncSetCacheConfig(), value only */
+typedef struct VGPUSessionFunctionSet {
+    uint32_t function;
+    uint32_t attribute;
+    int32_t value;
+    uint32_t reserved;
+} VGPUSessionFunctionSet;
+
+/* OCCUPANCY: what is asked (VGPU_OCCUPANCY_*); value[0], of POTENTIAL_BLOCK value[1] too */
+enum {
+    VGPU_OCCUPANCY_BLOCKS = 0,       /* cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags */
+    VGPU_OCCUPANCY_SHARED = 1,       /* cuOccupancyAvailableDynamicSMemPerBlock */
+    VGPU_OCCUPANCY_CLUSTERS = 2,     /* cuOccupancyMaxActiveClusters */
+    VGPU_OCCUPANCY_CLUSTER_SIZE = 3, /* cuOccupancyMaxPotentialClusterSize */
+};
+
+#define VGPU_SESSION_LAUNCH_ATTRIBUTES 8u
+#define VGPU_SESSION_PARAMETERS_MAX 32764u
+
+/* A CUlaunchAttribute; of an event or a stream in it, the number in its first 4 bytes */
+typedef struct VGPUSessionLaunchAttribute {
+    uint32_t id;
+    uint32_t reserved;
+    uint8_t value[64];
+} VGPUSessionLaunchAttribute;
+
+/* LAUNCH: the attributes follow, and then the parameters, packed as VGPUSessionFunction says.
+ * OCCUPANCY: the same, without parameters, @what is asked */
+typedef struct VGPUSessionLaunch {
+    uint32_t function;
+    uint32_t stream;
+    uint32_t grid[3];
+    uint32_t block[3];
+    uint32_t shared_bytes;
+    uint32_t n_attributes;
+    uint32_t parameters_size;
+    uint32_t what;  /* OCCUPANCY */
+    uint32_t flags; /* OCCUPANCY; LAUNCH: bit 0, cooperative */
+    uint32_t reserved;
+} VGPUSessionLaunch;
+
+/* CAPTURE_BEGIN: @flags is the CUstreamCaptureMode. CAPTURE_END: the graph is known as @graph.
+ * GRAPH_INSTANTIATE: of @graph, known as @exec; value[0] is the result code of
+ * CUDA_GRAPH_INSTANTIATE_PARAMS. GRAPH_UPDATE: @exec by @graph; value[0] CUgraphExecUpdateResult.
+ * GRAPH_LAUNCH: @exec in @stream. GRAPH_NODES: value[0] is how many @graph has */
+typedef struct VGPUSessionGraph {
+    uint32_t graph;
+    uint32_t exec;
+    uint32_t stream;
+    uint32_t flags;
+} VGPUSessionGraph;
+
+/* ---- Operations ------------------------------------------------------------------------------ */
+
+/* Properties of an operation */
+enum {
+    VGPU_SESSION_IN_CONTEXT = 0x1,   /* the record's context becomes current */
+    VGPU_SESSION_GIVES_WORK = 0x2,   /* to the device: needs the session's turn */
+    VGPU_SESSION_SLOW = 0x4,         /* see above */
+    VGPU_SESSION_REPLIES_ONLY = 0x8, /* makes no sense without a reply slot */
+    VGPU_SESSION_MORE = 0x10,        /* bytes follow the parameters */
+};
+
+#define VGPU_SESSION_CONTEXT_WORK (VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_GIVES_WORK)
+#define VGPU_SESSION_CONTEXT_ASK (VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_REPLIES_ONLY)
+
+/* Every operation: X(name, number, parameters, properties) */
+#define VGPU_SESSION_OPERATIONS(X)                                                                \
+    X(PAD, 0x000, VGPUSessionNone, VGPU_SESSION_MORE) /* nothing; of any size from 16 bytes on */ \
+    X(NOP, 0x001, VGPUSessionNone, 0)                                                             \
+    X(ERROR_TAKE, 0x002, VGPUSessionNone, VGPU_SESSION_REPLIES_ONLY)                              \
+    X(DEVICE_INFO, 0x003, VGPUSessionDeviceInfo, VGPU_SESSION_REPLIES_ONLY)                       \
+                                                                                                  \
+    X(CONTEXT_CREATE, 0x010, VGPUSessionContext, VGPU_SESSION_REPLIES_ONLY | VGPU_SESSION_SLOW)   \
+    X(CONTEXT_DESTROY, 0x011, VGPUSessionId, VGPU_SESSION_SLOW)                                   \
+    X(CONTEXT_LIMIT_GET, 0x012, VGPUSessionLimit, VGPU_SESSION_CONTEXT_ASK)                       \
+    X(CONTEXT_LIMIT_SET, 0x013, VGPUSessionLimit, VGPU_SESSION_CONTEXT_ASK)                       \
+                                                                                                  \
+    X(STREAM_CREATE, 0x020, VGPUSessionCreate, VGPU_SESSION_IN_CONTEXT)                           \
+    X(STREAM_DESTROY, 0x021, VGPUSessionId, VGPU_SESSION_IN_CONTEXT)                              \
+    X(STREAM_WAIT_EVENT, 0x022, VGPUSessionEvent, VGPU_SESSION_CONTEXT_WORK)                      \
+    X(FENCE, 0x023, VGPUSessionFence, VGPU_SESSION_CONTEXT_WORK)                                  \
+    X(WAKE, 0x024, VGPUSessionFence, VGPU_SESSION_CONTEXT_WORK)                                   \
+    X(WORD_WRITE, 0x025, VGPUSessionWord, VGPU_SESSION_CONTEXT_WORK)                              \
+    X(WORD_WAIT, 0x026, VGPUSessionWord, VGPU_SESSION_CONTEXT_WORK)                               \
+                                                                                                  \
+    X(EVENT_CREATE, 0x030, VGPUSessionCreate, VGPU_SESSION_IN_CONTEXT)                            \
+    X(EVENT_DESTROY, 0x031, VGPUSessionId, VGPU_SESSION_IN_CONTEXT)                               \
+    X(EVENT_RECORD, 0x032, VGPUSessionEvent, VGPU_SESSION_CONTEXT_WORK)                           \
+    X(EVENT_ELAPSED, 0x033, VGPUSessionEvent, VGPU_SESSION_CONTEXT_ASK)                           \
+                                                                                                  \
+    X(MEMORY_ALLOC, 0x040, VGPUSessionMemory, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)       \
+    X(MEMORY_FREE, 0x041, VGPUSessionMemory, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)         \
+    X(MEMORY_INFO, 0x042, VGPUSessionMemory, VGPU_SESSION_CONTEXT_ASK)                            \
+    X(MEMORY_ALLOC_ASYNC, 0x043, VGPUSessionMemory,                                               \
+      VGPU_SESSION_CONTEXT_WORK | VGPU_SESSION_REPLIES_ONLY)                                      \
+    X(MEMORY_FREE_ASYNC, 0x044, VGPUSessionMemory, VGPU_SESSION_CONTEXT_WORK)                     \
+    X(ADDRESS_RESERVE, 0x048, VGPUSessionPhysical, VGPU_SESSION_CONTEXT_ASK)                      \
+    X(ADDRESS_FREE, 0x049, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                          \
+    X(PHYSICAL_CREATE, 0x04a, VGPUSessionPhysical, VGPU_SESSION_CONTEXT_ASK)                      \
+    X(PHYSICAL_RELEASE, 0x04b, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                      \
+    X(PHYSICAL_MAP, 0x04c, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                          \
+    X(PHYSICAL_UNMAP, 0x04d, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                        \
+    X(PHYSICAL_ACCESS, 0x04e, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                       \
+    X(GRANULARITY, 0x04f, VGPUSessionPhysical, VGPU_SESSION_CONTEXT_ASK)                          \
+                                                                                                  \
+    X(COPY, 0x050, VGPUSessionCopy, VGPU_SESSION_CONTEXT_WORK)                                    \
+    X(COPY_3D, 0x051, VGPUSessionCopy3D, VGPU_SESSION_CONTEXT_WORK)                               \
+    X(SET, 0x052, VGPUSessionSet, VGPU_SESSION_CONTEXT_WORK)                                      \
+                                                                                                  \
+    X(IMAGE_BEGIN, 0x060, VGPUSessionImage, VGPU_SESSION_REPLIES_ONLY)                            \
+    X(IMAGE_PIECE, 0x061, VGPUSessionImage, 0)                                                    \
+    X(MODULE_LOAD, 0x062, VGPUSessionModule, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)        \
+    X(MODULE_UNLOAD, 0x063, VGPUSessionId, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)           \
+    X(FUNCTION_GET, 0x064, VGPUSessionName,                                                       \
+      VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW | VGPU_SESSION_MORE)                           \
+    X(GLOBAL_GET, 0x065, VGPUSessionName,                                                         \
+      VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW | VGPU_SESSION_MORE)                           \
+    X(FUNCTION_NAMES, 0x066, VGPUSessionName,                                                     \
+      VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW | VGPU_SESSION_MORE)                           \
+                                                                                                  \
+    X(FUNCTION_ATTRIBUTE, 0x070, VGPUSessionFunctionSet, VGPU_SESSION_IN_CONTEXT)                 \
+    X(FUNCTION_CACHE, 0x071, VGPUSessionFunctionSet, VGPU_SESSION_IN_CONTEXT)                     \
+    X(OCCUPANCY, 0x072, VGPUSessionLaunch, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_MORE)          \
+    X(LAUNCH, 0x073, VGPUSessionLaunch, VGPU_SESSION_CONTEXT_WORK | VGPU_SESSION_MORE)            \
+                                                                                                  \
+    X(CAPTURE_BEGIN, 0x080, VGPUSessionGraph, VGPU_SESSION_IN_CONTEXT)                            \
+    X(CAPTURE_END, 0x081, VGPUSessionGraph, VGPU_SESSION_CONTEXT_ASK)                             \
+    X(GRAPH_DESTROY, 0x082, VGPUSessionGraph, VGPU_SESSION_IN_CONTEXT)                            \
+    X(GRAPH_INSTANTIATE, 0x083, VGPUSessionGraph, VGPU_SESSION_CONTEXT_ASK)                       \
+    X(GRAPH_UPDATE, 0x084, VGPUSessionGraph, VGPU_SESSION_CONTEXT_ASK)                            \
+    X(GRAPH_LAUNCH, 0x085, VGPUSessionGraph, VGPU_SESSION_CONTEXT_WORK)                           \
+    X(GRAPH_EXEC_DESTROY, 0x086, VGPUSessionGraph, VGPU_SESSION_IN_CONTEXT)                       \
+    X(GRAPH_NODES, 0x087, VGPUSessionGraph, VGPU_SESSION_CONTEXT_ASK)
+
+enum {
+#define VGPU_SESSION_OP_(name, number, parameters, properties) VGPU_SESSION_OP_##name = number,
+    VGPU_SESSION_OPERATIONS(VGPU_SESSION_OP_)
+#undef VGPU_SESSION_OP_
+        VGPU_SESSION_N_OPS = 0x088,
+};
+
+static_assert(sizeof(VGPUSessionHeader) == VGPU_SESSION_HEADER_SIZE, "ABI");
+static_assert(offsetof(VGPUSessionHeader, tail) == 128, "ABI");
+static_assert(offsetof(VGPUSessionHeader, head) == 192, "ABI");
+static_assert(sizeof(VGPUSessionReply) == 64, "ABI");
+static_assert(sizeof(VGPUSessionRecord) == 16, "ABI");
+#define VGPU_SESSION_CHECK_(name, number, parameters, properties) \
+    static_assert(sizeof(parameters) % 8 == 0 && (number) < VGPU_SESSION_N_OPS, #name " ABI");
+VGPU_SESSION_OPERATIONS(VGPU_SESSION_CHECK_)
+#undef VGPU_SESSION_CHECK_
+
+/* vgpu_session_size() - the bytes that an area with this ring takes; a multiple of 4096 */
+static inline uint64_t vgpu_session_size(uint32_t ring_size)
+{
+    return VGPU_SESSION_HEADER_SIZE + (uint64_t) ring_size +
+           VGPU_SESSION_REPLIES * sizeof(VGPUSessionReply);
+}
+
+/* vgpu_session_is_valid() - may an area lie there? */
+static inline bool vgpu_session_is_valid(uint64_t window_size, uint64_t offset, uint32_t ring_size)
+{
+    return ring_size >= VGPU_SESSION_RING_MIN && ring_size <= VGPU_SESSION_RING_MAX &&
+           (ring_size & (ring_size - 1)) == 0 && offset % VGPU_SESSION_ALIGNMENT == 0 &&
+           offset <= window_size && vgpu_session_size(ring_size) <= window_size - offset;
+}
+
+#endif
