@@ -79,7 +79,12 @@ unsigned char *session_window(Session *s, uint64_t offset, uint64_t size);
 /* session_window_address() - is that in the window as the guest addresses it? */
 bool session_window_has(Session *s, uint64_t address, uint64_t size);
 
-/* ---- Memory (session-memory.c) ------------------------------------------------------------- */
+/* session_store() - what the operations of memory, modules and graphs keep (session-store.h). The
+ * session has made it with session_store_new(), frees it last, and calls session_store_leave()
+ * before it destroys a context. */
+struct SessionStore *session_store(Session *s);
+
+/* ---- Memory (session-store.c) -------------------------------------------------------------- */
 
 /* session_memory_has() - may an operation touch these bytes? In one allocation, or in the window */
 bool session_memory_has(Session *s, uint64_t address, uint64_t size);
