@@ -63,7 +63,8 @@ const SessionStart *session_limits(const Session *s);
  * that is 0, taken, or above the limit. The object stays the caller's on failure. */
 CUresult session_add(Session *s, SessionKind kind, uint32_t id, void *object);
 
-/* session_find() - returns CUDA_SUCCESS, or _INVALID_HANDLE (of a context: _INVALID_CONTEXT) */
+/* session_find() - returns CUDA_SUCCESS, or _INVALID_HANDLE (of a context: _INVALID_CONTEXT). The
+ * object of an event is its CUevent. Those of contexts and streams are the core's own. */
 CUresult session_find(Session *s, SessionKind kind, uint32_t id, void **ret);
 
 /* session_remove() - as session_find(), and the number is free again */
