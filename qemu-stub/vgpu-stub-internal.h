@@ -9,6 +9,7 @@
 #include "vgpu-stub.h"
 #include "vgpu-stub-mailbox.h"
 #include "vgpu-stub-ring.h"
+#include "vgpu-stub-session.h"
 #include "vgpu-stub-window.h"
 
 OBJECT_DECLARE_TYPE(VGPUStub, VGPUStubClass, VGPU_STUB)
@@ -28,6 +29,7 @@ struct VGPUStub {
     VGPUMailbox mailbox;
     VGPUWindow window;
     VGPURing ring;
+    VGPUSessions sessions;
 
     /* Properties as given */
     char *pool_id;
@@ -41,6 +43,15 @@ struct VGPUStub {
 static inline bool vgpu_stub_has_window(const VGPUStub *s)
 {
     return s->window.size > 0;
+}
+
+/*
+ * vgpu_stub_n_vectors() - how many messages MSI-X has: one for the mailbox, and
+ * one for each ring
+ */
+static inline unsigned vgpu_stub_n_vectors(const VGPUStub *s)
+{
+    return 1 + s->sessions.rings;
 }
 
 /* vgpu_stub_update_irq() - the line is up while anything wants an interrupt */

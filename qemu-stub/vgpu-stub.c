@@ -5,15 +5,15 @@
  * This file is the PCI device: it cuts the guest's accesses into registers,
  * raises interrupts, and ties the parts together. vgpu-stub-mailbox.c keeps the
  * registers of vgpu-protocol.h, vgpu-stub-window.c the data window,
- * vgpu-stub-ring.c the extension block of vgpu-ring.h, and vgpu-link.c speaks
- * with the mediator for all of them. vgpu-stub-state.c says what is saved when
- * the VM is saved or migrated. With window-size=0 there is neither window nor extension block, and the
+ * vgpu-stub-ring.c ring 0 and the extension block of vgpu-ring.h,
+ * vgpu-stub-session.c the other rings, and vgpu-link.c speaks with the mediator
+ * for all of them. vgpu-stub-state.c says what is saved when the VM is saved or
+ * migrated. With window-size=0 there is neither window nor extension block, and the
  * device is as it was before it had them.
  *
  * Interrupts
  * ----------
- * INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two registers of the
- * ring. A guest that switches MSI-X on gets a message for each event instead,
+ * INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two registers of a ring. A guest that switches MSI-X on gets a message for each event instead,
  * and need not clear IRQ_STATUS for it.
  *
  * Reset
@@ -41,19 +41,33 @@
 #define BAR_WINDOW 2
 #define BAR_MSIX 4
 
+/* Vector 1 + i is ring i's. */
 enum {
     VECTOR_REQUEST,
     VECTOR_RING,
-    N_VECTORS,
 };
 
 /* ---- Interrupts ---------------------------------------------------------- */
 
+static VGPUSignals *vgpu_stub_signals(VGPUStub *s, unsigned ring)
+{
+    return ring == 0 ? &s->ring.signals : &s->sessions.session[ring].signals;
+}
+
+static bool vgpu_stub_wants_irq(VGPUStub *s)
+{
+    for (unsigned i = 0; i < s->sessions.rings; i++) {
+        if (vgpu_signals_irq(vgpu_stub_signals(s, i))) {
+            return true;
+        }
+    }
+    return vgpu_mailbox_irq(&s->mailbox);
+}
+
 void vgpu_stub_update_irq(VGPUStub *s)
 {
-    pci_set_irq(PCI_DEVICE(s), (vgpu_mailbox_irq(&s->mailbox) ||
-                                vgpu_signals_irq(&s->ring.signals)) &&
-                               !msix_enabled(PCI_DEVICE(s)));
+    pci_set_irq(PCI_DEVICE(s),
+                !msix_enabled(PCI_DEVICE(s)) && vgpu_stub_wants_irq(s));
 }
 
 /* Something is new. Interrupts the guest if it @wants to be. */
@@ -77,22 +91,34 @@ static void vgpu_stub_ring_event(void *opaque, unsigned vector, bool wants)
     vgpu_stub_interrupt(opaque, vector, wants);
 }
 
+static void vgpu_stub_update_vector(VGPUStub *s, unsigned vector)
+{
+    if (vector >= VECTOR_RING) {
+        vgpu_signals_update(vgpu_stub_signals(s, vector - VECTOR_RING));
+    }
+}
+
 static int vgpu_stub_vector_unmasked(PCIDevice *dev, unsigned vector,
                                      MSIMessage message)
 {
-    vgpu_signals_update(&VGPU_STUB(dev)->ring.signals);
+    vgpu_stub_update_vector(VGPU_STUB(dev), vector);
     return 0;
 }
 
 static void vgpu_stub_vector_masked(PCIDevice *dev, unsigned vector)
 {
-    vgpu_signals_update(&VGPU_STUB(dev)->ring.signals);
+    vgpu_stub_update_vector(VGPU_STUB(dev), vector);
 }
 
 /* The guest reads which messages are pending. */
 static void vgpu_stub_vector_poll(PCIDevice *dev, unsigned start, unsigned end)
 {
-    vgpu_signals_poll(&VGPU_STUB(dev)->ring.signals);
+    VGPUStub *s = VGPU_STUB(dev);
+
+    end = MIN(end, vgpu_stub_n_vectors(s));
+    for (unsigned i = MAX(start, VECTOR_RING); i < end; i++) {
+        vgpu_signals_poll(vgpu_stub_signals(s, i - VECTOR_RING));
+    }
 }
 
 /* ---- What the link says -------------------------------------------------- */
@@ -119,10 +145,27 @@ static void vgpu_stub_ring_released(void *opaque)
     vgpu_ring_released(&s->ring);
 }
 
+static void vgpu_stub_session_ready(void *opaque, unsigned ring, uint32_t error,
+                                    uint32_t cuda_result)
+{
+    VGPUStub *s = opaque;
+
+    vgpu_sessions_ready(&s->sessions, ring, error, cuda_result);
+}
+
+static void vgpu_stub_session_released(void *opaque, unsigned ring)
+{
+    VGPUStub *s = opaque;
+
+    vgpu_sessions_released(&s->sessions, ring);
+}
+
 static const VGPULinkOps vgpu_stub_link_ops = {
     .complete = vgpu_stub_complete,
     .ring_ready = vgpu_stub_ring_ready,
     .ring_released = vgpu_stub_ring_released,
+    .session_ready = vgpu_stub_session_ready,
+    .session_released = vgpu_stub_session_released,
 };
 
 /* ---- Registers ----------------------------------------------------------- */
@@ -132,7 +175,11 @@ static uint32_t vgpu_stub_load(const VGPUStub *s, hwaddr word)
     if (word < VGPU_REG_EXTENSION) {
         return vgpu_mailbox_load(&s->mailbox, word);
     }
-    return vgpu_stub_has_window(s) ? vgpu_ring_load(&s->ring, word) : 0;
+    if (!vgpu_stub_has_window(s)) {
+        return 0;
+    }
+    return vgpu_sessions_has_word(word) ? vgpu_sessions_load(&s->sessions, word)
+                                        : vgpu_ring_load(&s->ring, word);
 }
 
 static void vgpu_stub_store_mailbox(VGPUStub *s, hwaddr word, uint32_t value,
@@ -156,7 +203,11 @@ static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
 {
     if (word < VGPU_REG_EXTENSION) {
         vgpu_stub_store_mailbox(s, word, value, mask);
-    } else if (vgpu_stub_has_window(s)) {
+    } else if (!vgpu_stub_has_window(s)) {
+        return;
+    } else if (vgpu_sessions_has_word(word)) {
+        vgpu_sessions_store(&s->sessions, word, value, mask);
+    } else {
         vgpu_ring_store(&s->ring, word, value, mask);
     }
 }
@@ -223,6 +274,7 @@ static void vgpu_stub_reset(DeviceState *dev)
     vgpu_link_reset(&s->link);
     vgpu_mailbox_reset(&s->mailbox);
     vgpu_ring_reset(&s->ring);
+    vgpu_sessions_reset(&s->sessions);
     vgpu_stub_update_irq(s);
 }
 
@@ -236,8 +288,8 @@ static void vgpu_stub_config_write(PCIDevice *dev, uint32_t address,
 
     pci_default_write_config(dev, address, value, len);
     vgpu_stub_update_irq(s); /* MSI-X may have come or gone */
-    if (vgpu_stub_has_window(s)) {
-        vgpu_signals_update(&s->ring.signals);
+    for (unsigned i = 0; vgpu_stub_has_window(s) && i < s->sessions.rings; i++) {
+        vgpu_signals_update(vgpu_stub_signals(s, i));
     }
     if (pci_is_express(dev)) {
         pcie_cap_flr_write_config(dev, address, value, len);
@@ -250,6 +302,11 @@ static bool vgpu_stub_check_properties(VGPUStub *s, Error **errp)
     const char *priority = s->priority ? s->priority : "medium";
     int level = vgpu_priority_from_string(priority);
 
+    if (s->sessions.rings < 1 || s->sessions.rings > VGPU_RINGS_MAX) {
+        error_setg(errp, "rings must be from 1 to %u, not %" PRIu32,
+                   VGPU_RINGS_MAX, s->sessions.rings);
+        return false;
+    }
     if (strlen(pool) != 1 || !vgpu_pool_is_valid((uint8_t)pool[0])) {
         error_setg(errp, "pool_id must be one letter from %c to %c, not '%s'",
                    VGPU_POOL_FIRST, VGPU_POOL_LAST, pool);
@@ -284,11 +341,12 @@ static void vgpu_stub_realize_msix(VGPUStub *s)
 {
     PCIDevice *dev = PCI_DEVICE(s);
 
-    s->has_msix = msix_init_exclusive_bar(dev, N_VECTORS, BAR_MSIX, NULL) == 0;
+    s->has_msix = msix_init_exclusive_bar(dev, vgpu_stub_n_vectors(s), BAR_MSIX,
+                                          NULL) == 0;
     if (!s->has_msix) {
         return;
     }
-    for (unsigned i = 0; i < N_VECTORS; i++) {
+    for (unsigned i = 0; i < vgpu_stub_n_vectors(s); i++) {
         msix_vector_use(dev, i);
     }
     msix_set_vector_notifiers(dev, vgpu_stub_vector_unmasked,
@@ -314,7 +372,13 @@ static bool vgpu_stub_realize_window(VGPUStub *s, Error **errp)
     vgpu_stub_realize_msix(s);
     features |= s->has_msix ? VGPU_EXT_FEATURE_MSIX : 0;
     s->config.features |= VGPU_FEATURE_RING;
+    if (s->sessions.rings > 1) {
+        features |= VGPU_EXT_FEATURE_SESSIONS;
+        s->config.features |= VGPU_FEATURE_SESSIONS;
+    }
     vgpu_ring_init(&s->ring, &s->link, &s->window, features);
+    vgpu_sessions_init(&s->sessions, dev, &s->bar0, &s->link, &s->window,
+                       vgpu_stub_ring_event, s);
     return true;
 }
 
@@ -358,6 +422,7 @@ static void vgpu_stub_exit(PCIDevice *dev)
     vgpu_link_cleanup(&s->link);
     if (vgpu_stub_has_window(s)) {
         vgpu_signals_close(&s->ring.signals);
+        vgpu_sessions_reset(&s->sessions);
         vgpu_window_cleanup(&s->window, DEVICE(s));
         if (s->has_msix) {
             msix_unset_vector_notifiers(dev);
@@ -402,6 +467,7 @@ VGPU_PROPERTY_LIST vgpu_stub_properties[] = {
     DEFINE_PROP_SIZE("window-size", VGPUStub, window.size,
                      VGPU_WINDOW_SIZE_DEFAULT),
     DEFINE_PROP_BOOL("hugepages", VGPUStub, window.hugepages, false),
+    DEFINE_PROP_UINT32("rings", VGPUStub, sessions.rings, VGPU_RINGS_MAX),
     VGPU_PROPERTY_END
 };
 
