@@ -23,7 +23,7 @@ static int device_map_registers(vgpu_device *dev)
     void *bar;
     int r;
 
-    r = dev->access->map(dev, BAR_REGISTERS, VGPU_BAR0_SIZE, &bar);
+    r = dev->access->map(dev, BAR_REGISTERS, VGPU_BAR0_SIZE, NULL, &bar);
     if (r < 0)
         return r == -ERANGE ? -ENODEV : r;
 
