@@ -135,6 +135,14 @@ vgpu_device *vgpu_close(vgpu_device *dev)
     return NULL;
 }
 
+void device_forget(vgpu_device *dev)
+{
+    interrupt_close(&dev->interrupt);
+    dev->access->close(dev);
+    dev->lock_fd = -1;
+    dev->vfio = NULL;
+}
+
 int vgpu_enable_interrupts(vgpu_device *dev)
 {
     if (interrupt_is_open(&dev->interrupt))

@@ -50,6 +50,10 @@ static inline vgpu_paths device_paths(const vgpu_device *dev)
 uint32_t device_read(vgpu_device *dev, uint32_t offset);
 void device_write(vgpu_device *dev, uint32_t offset, uint32_t value);
 
+/* device_forget() - in a child of the process that opened it: close the descriptors, and with them
+ * the child's hold on the locks. Only vgpu_close() may follow. */
+void device_forget(vgpu_device *dev);
+
 /* The steps of a request as in vgpu.h, up to a point in time. */
 int device_lock(vgpu_device *dev, deadline until);
 int device_lock_ring(vgpu_device *dev, deadline until);
