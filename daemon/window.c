@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "closer.h"
 #include "vgpu-ring.h"
 
 void windows_init(Windows *windows)
@@ -86,7 +87,7 @@ static int window_new(Windows *windows, int fd, Origin *process, const struct st
 int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Window **ret,
                 const char **ret_reason)
 {
-    CLEANUP_CLOSE int owned = fd;
+    CLEANUP_CLOSER int owned = fd;
     struct stat st;
     const char *wrong = window_seal(fd, size_max, &st);
     OriginWindow *account;
@@ -142,7 +143,8 @@ Window *window_unref(Window *w)
     origin_return_window(w->process, w->account,
                          fstat(w->fd, &st) == 0 ? window_allocated(&st) : w->size);
     origin_unref(w->process);
-    close(w->fd);
+    /* The memory may go with it, and that takes a while. */
+    closer_close(w->fd);
     free(w);
     return NULL;
 }
