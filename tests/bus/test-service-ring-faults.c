@@ -291,10 +291,13 @@ TEST(test_hostile_indices)
 TEST(test_full_completion)
 {
     const uint64_t full = UINT64_MAX - 1;
+    uint64_t n;
 
     fd = ring_up(&g, 16, 0);
     expect_ring_works(&g);
-    assert_int_equal(write(g.fds[2], &full, sizeof(full)), sizeof(full));
+    /* The signal of what was taken already may still come. */
+    while (write(g.fds[2], &full, sizeof(full)) < 0)
+        (void) !read(g.fds[2], &n, sizeof(n));
     assert_int_equal(fcntl(g.fds[2], F_SETFL, O_RDWR), 0);
     for (unsigned i = 0; i < 200; i++) {
         const VGPUSubmission nop = ring_guest_nop(i);
