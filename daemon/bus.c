@@ -120,7 +120,7 @@ static int bus_open(Bus *b, int priority, sd_bus **ret)
     sd_bus *bus = NULL;
     int r;
 
-    r = b->kind == BUS_USER ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
+    r = b->kind == BUS_USER ? bus_open_user(&bus) : bus_open_system(&bus);
     if (r >= 0)
         r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                       "org.freedesktop.DBus.Local", "Disconnected",
@@ -226,7 +226,7 @@ static int bus_observe(Bus *b)
 
     manager_peers(c->manager)->can_register = true;
     manager_peers(c->manager)->identity.open_bus =
-        b->kind == BUS_USER ? sd_bus_open_user : sd_bus_open_system;
+        b->kind == BUS_USER ? bus_open_user : bus_open_system;
     c->vms->observer = (VMObserver){
         .announce = bus_on_announce,
         .changed = bus_on_vm_changed,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "attack.h"
@@ -130,6 +131,52 @@ TEST(test_calls_that_wait_for_polkit_take_no_place)
     fake_polkit_stop(&polkit);
 }
 
+/* A call with a descriptor that takes a day to close. */
+static void send_lingering(void)
+{
+    int fd = attack_make_lingering();
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        sd_bus *caller = NULL;
+        sd_bus_message *m = NULL;
+
+        if (sd_bus_open_system(&caller) < 0 ||
+            sd_bus_message_new_method_call(caller, &m, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                           VGPU_INTERFACE_MANAGER, "SetVMLimits") < 0)
+            _exit(1);
+        if (sd_bus_message_append(m, "sa{sv}b", "web", 1, "Weight", "h", fd, false) >= 0)
+            (void) sd_bus_send(caller, m, NULL);
+        (void) sd_bus_flush(caller);
+        usleep(20000);
+        _exit(0);
+    }
+    close(fd);
+    (void) waitpid(pid, NULL, 0);
+}
+
+/* When polkit refuses the calls that have waited for it, whoever sent the descriptors has no longer
+ * any. */
+TEST(test_descriptors_in_calls)
+{
+    FakePolkit polkit;
+    int fd = dial();
+    Attack *a;
+
+    assert_int_equal(fake_polkit_start(&polkit), 0);
+    assert_int_equal(fake_polkit_hold(&polkit), 0);
+    hello(fd, WEB, 0, NULL);
+    (void) expect_welcome(fd);
+    a = attack_repeat(send_lingering);
+    neighbour_works(fd, SECONDS / 2);
+    assert_int_equal(fake_polkit_release(&polkit), 0);
+    neighbour_works(fd, SECONDS);
+    attack_end(a);
+    call_manager(NULL, "SetVMPriority", "ssb", "web", "low", true);
+    fake_polkit_stop(&polkit);
+    close(fd);
+}
+
 #define ON_A_BUS(test) cmocka_unit_test_setup_teardown(test, start, end)
 
 int main(void)
@@ -138,6 +185,7 @@ int main(void)
         ON_A_BUS(test_claims_of_a_busy_identity_in_the_log),
         ON_A_BUS(test_claims_of_an_unknown_identity_in_the_log),
         ON_A_BUS(test_calls_that_wait_for_polkit_take_no_place),
+        ON_A_BUS(test_descriptors_in_calls),
     };
 
     if (getuid() != 0) {

@@ -3,7 +3,6 @@
  * Peers that connect and misbehave: they do not read, say nothing, or say rubbish, again and
  * again. The mediator's log stays readable, its memory small, and there is a place for others.
  */
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -158,30 +157,11 @@ TEST(test_idle_connections_leave_places)
     close(neighbour);
 }
 
-/* A TCP connection to itself, full: its last close() waits for a day that somebody reads. */
-static int make_lingering(void)
-{
-    const struct linger day = {.l_onoff = 1, .l_linger = 86400};
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
-    static const char bytes[65536];
-    socklen_t size = sizeof(address);
-
-    if (bind(listener, (struct sockaddr *) &address, size) < 0 || listen(listener, 1) < 0 ||
-        getsockname(listener, (struct sockaddr *) &address, &size) < 0 ||
-        connect(fd, (struct sockaddr *) &address, size) < 0)
-        _exit(1);
-    while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-        continue;
-    (void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &day, sizeof(day));
-    return fd;
-}
-
 /* A process that ends does not wait for what it closes. So it sends them from one, and the mediator
  * has the last one. The other end stays with the attacker. */
 static void send_lingering(const void *bytes, size_t size, unsigned n)
 {
-    int fds[WIRE_FDS_MAX], fd = make_lingering();
+    int fds[WIRE_FDS_MAX], fd = attack_make_lingering();
     pid_t pid = fork();
 
     if (pid == 0) {
