@@ -68,11 +68,12 @@ static void test_hot_reset(void **state)
 /* A reset does not wait for a mediator that does nothing; it loses the connection. */
 static void test_reset_with_a_stalled_mediator(void **state)
 {
-    int64_t begin = now_ms();
     Testbed *t = *state;
     FakeSession s[2];
+    int64_t begin;
 
     open_two(t, s);
+    begin = now_ms();
     testbed_function_level_reset(t);
     assert_true(now_ms() - begin < 5000);
     device_enable(&t->device);
