@@ -40,7 +40,7 @@ static void open_driver(void)
     CUDA_SESSION_FUNCTIONS(LOOK_UP_SESSION)
 }
 
-static void run(const char *plan, void (*body)(void))
+void run_driver(const char *plan, void (*body)(void))
 {
     CUuuid uuid;
 
@@ -81,7 +81,7 @@ Outcome outcome_of(const char *plan, void (*body)(void))
     if (pid == 0) {
         dup2(fileno(output), STDOUT_FILENO);
         dup2(fileno(errors), STDERR_FILENO);
-        run(plan, body);
+        run_driver(plan, body);
     }
     assert_int_equal(waitpid(pid, &o.status, 0), pid);
     read_back(output, o.output, sizeof(o.output));

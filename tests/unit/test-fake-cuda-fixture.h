@@ -28,6 +28,8 @@ typedef struct Outcome {
     char output[4096], errors[4096];
 } Outcome;
 
+/* run_driver() - in a process of its own: @body, and then the process's end */
+__attribute__((noreturn)) void run_driver(const char *plan, void (*body)(void));
 /* outcome_of() - run @body in a process with the driver @plan says; @body's end is its end */
 Outcome outcome_of(const char *plan, void (*body)(void));
 /* assert_good() - the same, and nothing was amiss */
