@@ -12,6 +12,7 @@
 
 #include <sys/queue.h>
 
+#include "session-frees.h"
 #include "session-image.h"
 #include "session-memory.h"
 #include "session.h"
@@ -52,6 +53,8 @@ typedef struct SessionStore {
     SessionMemory memory;
     SessionImages images;
     LIST_HEAD(, SessionPhysical) physicals; /* of the ring's thread */
+    pthread_mutex_t frees_lock;
+    LIST_HEAD(, SessionFrees) frees;
     pthread_mutex_t handles;
     LIST_HEAD(, SessionModule) modules;
     LIST_HEAD(, SessionGraph) graphs;
