@@ -136,6 +136,8 @@ CUresult session_op_MEMORY_ALLOC_ASYNC(Session *s, SessionCall *call)
     CUresult result;
 
     result = memory_find_stream(s, p->stream, &stream);
+    if (result == CUDA_SUCCESS)
+        result = session_frees_begin(s, call->record.context);
     if (result != CUDA_SUCCESS)
         return result;
     result = memory_prepare(s, call, SESSION_RANGE_ASYNC, p->size, &range);

@@ -53,6 +53,19 @@ static CUresult frees_make(Session *s, uint32_t context, SessionFrees **ret)
     return CUDA_SUCCESS;
 }
 
+CUresult session_frees_begin(Session *s, uint32_t context)
+{
+    SessionStore *store = session_store(s);
+    CUresult result = CUDA_SUCCESS;
+    SessionFrees *f;
+
+    pthread_mutex_lock(&store->frees_lock);
+    if (!frees_of(store, context))
+        result = frees_make(s, context, &f);
+    pthread_mutex_unlock(&store->frees_lock);
+    return result;
+}
+
 static void frees_look(SessionFrees *f, SessionMemory *memory)
 {
     for (uint32_t i = 0; f->n > 0 && i < SESSION_FREES_MAX; i++) {

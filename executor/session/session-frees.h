@@ -12,8 +12,8 @@
 #include "session-memory.h"
 #include "session.h"
 
-/* How many may be on their way in a context; a driver queues fewer kernels in a stream. */
-#define SESSION_FREES_MAX 1024u
+/* How many may be on their way in a context; a driver queues about twice as many works. */
+#define SESSION_FREES_MAX 512u
 
 /* Of one context */
 typedef struct SessionFrees {
@@ -25,6 +25,10 @@ typedef struct SessionFrees {
     CUdeviceptr device;                     /* of the words */
     CUstream idle;                          /* nothing is ever given to it */
 } SessionFrees;
+
+/* session_frees_begin() - memory is about to be allocated in the order of a stream of a context,
+ * which is current. Makes what frees need; a driver may not while one of its streams waits */
+CUresult session_frees_begin(Session *s, uint32_t context);
 
 /*
  * session_free_in_order() - cuMemFreeAsync(), in the context of the operation

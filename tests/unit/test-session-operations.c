@@ -155,33 +155,51 @@ TEST(test_quota_of_frees)
 /* As many as a context can have on their way, and one more: that one is not freed. */
 TEST(test_too_many_frees)
 {
-    enum { FREES_MAX = 1024 };
+    enum { FREES_MAX = 512 };
     const WorldLimits limits = {.memory_max = 64 * MIB};
+    uint64_t a[FREES_MAX + 1];
     uint64_t *word;
-    uint64_t a;
 
     world_begin(&w, &limits);
     word = (uint64_t *) world_window(&w, sizeof(*word));
     assert_ok(CALL(&w, STREAM_CREATE, .id = 5, .flags = CU_STREAM_NON_BLOCKING));
-    assert_ok(CALL(&w, STREAM_CREATE, .id = 6, .flags = CU_STREAM_NON_BLOCKING));
+    for (unsigned i = 0; i <= FREES_MAX; i++) {
+        assert_ok(CALL(&w, MEMORY_ALLOC_ASYNC, .size = 512, .stream = 5));
+        a[i] = w.value[0];
+    }
     assert_ok(
         CALL(&w, WORD_WAIT, .stream = 5, .address = world_address(word), .value = 1, .bits = 64));
-    for (unsigned i = 0; i < FREES_MAX; i++) {
-        assert_ok(CALL(&w, MEMORY_ALLOC_ASYNC, .size = 512, .stream = 6));
-        assert_ok(CALL(&w, MEMORY_FREE_ASYNC, .address = w.value[0], .stream = 5));
-    }
-    assert_ok(CALL(&w, MEMORY_ALLOC_ASYNC, .size = 512, .stream = 6));
-    a = w.value[0];
-    assert_fails(CALL(&w, MEMORY_FREE_ASYNC, .address = a, .stream = 5), CUDA_ERROR_OUT_OF_MEMORY);
+    for (unsigned i = 0; i < FREES_MAX; i++)
+        assert_ok(CALL(&w, MEMORY_FREE_ASYNC, .address = a[i], .stream = 5));
+    assert_fails(CALL(&w, MEMORY_FREE_ASYNC, .address = a[FREES_MAX], .stream = 5),
+                 CUDA_ERROR_OUT_OF_MEMORY);
     assert_int_equal(w.g.control->memory, (FREES_MAX + 1) * 512);
-    assert_ok(CALL(&w, SET, .address = a, .count = 512, .rows = 1, .width = 1, .stream = 6));
-    world_settle(&w, 6);
     __atomic_store_n(word, 1, __ATOMIC_RELEASE);
     world_settle(&w, 5);
-    assert_ok(CALL(&w, MEMORY_FREE_ASYNC, .address = a, .stream = 5));
+    assert_ok(CALL(&w, SET, .address = a[FREES_MAX], .count = 512, .rows = 1, .width = 1));
+    world_settle(&w, 0);
+    assert_ok(CALL(&w, MEMORY_FREE_ASYNC, .address = a[FREES_MAX], .stream = 5));
     world_settle(&w, 5);
     assert_ok(CALL(&w, MEMORY_INFO));
     assert_int_equal(w.g.control->memory, 0);
+    world_end(&w);
+}
+
+/* What was freed in the order of a stream is the device's again, and stays in no pool. */
+TEST(test_pools_keep_nothing)
+{
+    const uint64_t size = 256 * MIB;
+    uint64_t before;
+
+    world_begin(&w, NULL);
+    assert_ok(CALL(&w, MEMORY_ALLOC_ASYNC, .size = 512));
+    assert_ok(CALL(&w, MEMORY_INFO));
+    before = w.value[0];
+    assert_ok(CALL(&w, MEMORY_ALLOC_ASYNC, .size = size));
+    assert_ok(CALL(&w, MEMORY_FREE_ASYNC, .address = w.value[0]));
+    world_settle(&w, 0);
+    assert_ok(CALL(&w, MEMORY_INFO));
+    assert_true(w.value[0] > before - size / 2);
     world_end(&w);
 }
 
@@ -310,13 +328,10 @@ TEST(test_context_ends)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alloc_and_free),
-        cmocka_unit_test(test_quota),
-        cmocka_unit_test(test_async),
-        cmocka_unit_test(test_quota_of_frees),
-        cmocka_unit_test(test_too_many_frees),
-        cmocka_unit_test(test_mapped_memory),
-        cmocka_unit_test(test_too_many_objects),
+        cmocka_unit_test(test_alloc_and_free), cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_async),          cmocka_unit_test(test_quota_of_frees),
+        cmocka_unit_test(test_too_many_frees), cmocka_unit_test(test_pools_keep_nothing),
+        cmocka_unit_test(test_mapped_memory),  cmocka_unit_test(test_too_many_objects),
         cmocka_unit_test(test_context_ends),
     };
 
