@@ -72,6 +72,12 @@ void session_store_free(SessionStore *store);
  * destroyed: memory, modules with their functions, graphs. On the SLOW thread */
 void session_store_leave(Session *s, uint32_t context);
 
+/* session_count() - add to a counter of the control page that the ring's thread alone writes */
+static inline void session_count(uint64_t *counter, uint64_t by)
+{
+    __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
+}
+
 /* session_module_end() - take a module, its functions and its variables out of everything, unload
  * it, and free it. Returns what the driver says. On the SLOW thread */
 CUresult session_module_end(Session *s, SessionModule *module);
