@@ -34,6 +34,34 @@ __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *form
     abort();
 }
 
+static char *read_text(const SessionGuest *g)
+{
+    struct stat st;
+    char *text;
+
+    if (fstat(g->text, &st) < 0)
+        die("text: %s", strerror(errno));
+    text = calloc(1, (size_t) st.st_size + 1);
+    if (!text || pread(g->text, text, (size_t) st.st_size, 0) != st.st_size)
+        die("text: %s", strerror(errno));
+    return text;
+}
+
+/* With what the executor has said */
+__attribute__((noreturn)) static void die_of(const SessionGuest *g, const char *what)
+{
+    die("%s; the header's state is %u; it said: %s", what, g->header->state,
+        g->text >= 0 ? read_text(g) : "");
+}
+
+/* Nothing more comes of a process that is gone. To be asked before the last look. */
+static bool is_gone(const SessionGuest *g)
+{
+    struct pollfd fd = {.fd = g->socket};
+
+    return g->socket >= 0 && poll(&fd, 1, 0) > 0 && (fd.revents & POLLHUP);
+}
+
 static int64_t now_msec(void)
 {
     struct timespec ts;
@@ -247,19 +275,6 @@ void session_guest_gate(SessionGuest *g, bool is_open)
         die("gate: %s", strerror(errno));
 }
 
-static char *read_text(const SessionGuest *g)
-{
-    struct stat st;
-    char *text;
-
-    if (fstat(g->text, &st) < 0)
-        die("text: %s", strerror(errno));
-    text = calloc(1, (size_t) st.st_size + 1);
-    if (!text || pread(g->text, text, (size_t) st.st_size, 0) != st.st_size)
-        die("text: %s", strerror(errno));
-    return text;
-}
-
 bool session_guest_says(SessionGuest *g, const char *what)
 {
     char *text = read_text(g);
@@ -314,8 +329,8 @@ static void wait_for_room(SessionGuest *g, uint32_t size)
            g->header->ring_size) {
         session_guest_publish(g);
         sched_yield();
-        if (now_msec() > end)
-            die("the executor makes no room in the ring");
+        if (is_gone(g) || now_msec() > end)
+            die_of(g, "the executor makes no room in the ring");
     }
 }
 
@@ -424,7 +439,7 @@ static void sleep_for_reply(SessionGuest *g, uint16_t slot)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     while (!session_guest_is_done(g, slot))
         if (!session_guest_sleep(g, SESSION_GUEST_TIMEOUT_MSEC))
-            die("no interrupt for the reply in slot %u", slot);
+            die_of(g, "no interrupt for a reply");
     __atomic_store_n(&g->header->guest_waits, 0, __ATOMIC_RELAXED);
 }
 
@@ -436,9 +451,11 @@ uint32_t session_guest_wait(SessionGuest *g, uint16_t slot, uint64_t *ret_value)
     if (g->sleeps)
         sleep_for_reply(g, slot);
     while (!session_guest_is_done(g, slot)) {
+        bool is_last = is_gone(g) || now_msec() > end;
+
         sched_yield();
-        if (now_msec() > end)
-            die("no reply in slot %u; the header's state is %u", slot, g->header->state);
+        if (is_last && !session_guest_is_done(g, slot))
+            die_of(g, "no reply");
     }
     if (ret_value)
         memcpy(ret_value, reply->value, sizeof(reply->value));
@@ -486,8 +503,8 @@ bool session_guest_wait_word(const SessionGuest *g, uint64_t offset, uint64_t va
     int64_t end = now_msec() + timeout_msec;
 
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) != value) {
-        if (now_msec() > end)
-            return false;
+        if (now_msec() > end || is_gone(g))
+            return __atomic_load_n(word, __ATOMIC_ACQUIRE) == value;
         sched_yield();
     }
     return true;
@@ -499,7 +516,7 @@ void session_guest_synchronize(SessionGuest *g, uint32_t context, uint32_t strea
 
     session_guest_fence(g, context, stream, offset, 1);
     if (!session_guest_wait_word(g, offset, 1, SESSION_GUEST_TIMEOUT_MSEC))
-        die("a fence does not come");
+        die_of(g, "a fence does not come");
     g->heap = offset; /* nothing came behind it */
 }
 
