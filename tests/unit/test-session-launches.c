@@ -393,6 +393,32 @@ TEST(test_context_ends)
     world_end(&w);
 }
 
+/* A module ends on another thread than that which launches: each launch is right or refused. */
+TEST(test_unload_beside_launches)
+{
+    const VGPUSessionModule load = {.key = {WORLD_KERNELS}, .id = 7};
+    const VGPUSessionId unload = {.id = 7};
+    FillParameters p = {.value = 4, .n = 64};
+
+    world_begin(&w, NULL);
+    world_load_kernels(&w);
+    p.to = world_alloc(&w, 256);
+    for (unsigned round = 0; round < 20; round++) {
+        uint32_t result;
+
+        assert_ok(world_call(&w, VGPU_SESSION_OP_MODULE_LOAD, &load, sizeof(load), NULL, 0));
+        world_function(&w, 7, 1, "fill");
+        session_guest_begin(&w.g, 2, VGPU_SESSION_OP_MODULE_UNLOAD, 1, &unload, sizeof(unload));
+        do
+            result = LAUNCH(1, 1, 64, &p, sizeof(p), .parameters_size = sizeof(p));
+        while (result == CUDA_SUCCESS);
+        assert_int_equal(result, CUDA_ERROR_INVALID_HANDLE);
+        assert_ok(session_guest_wait(&w.g, 2, NULL));
+    }
+    world_settle(&w, 0);
+    world_end(&w);
+}
+
 /* A kernel that waits for the program. The fake driver's never ends; the session does. */
 TEST(test_endless)
 {
@@ -440,6 +466,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_graphs),
         cmocka_unit_test(test_capture_goes_on),
         cmocka_unit_test(test_context_ends),
+        cmocka_unit_test(test_unload_beside_launches),
         cmocka_unit_test(test_endless),
         cmocka_unit_test(test_trap),
     };
