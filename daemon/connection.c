@@ -19,8 +19,9 @@
 #define OUT_MAX_STRANGER 4096
 
 /* So many messages are handled before it is another connection's turn. A device without a ring
- * has one request outstanding. */
-#define MESSAGES_PER_TURN 16
+ * has one request outstanding. What 20 connections that never stop have in one round is what
+ * everybody else waits for. */
+#define MESSAGES_PER_TURN 4
 
 struct Connection {
     TAILQ_ENTRY(Connection) link;
