@@ -112,6 +112,7 @@ static sd_bus_property_get_t setting_getter(const VMSetting *setting)
     case VM_SETTING_IS_PRIORITY:
         return get_priority;
     case VM_SETTING_IS_NUMBER:
+    case VM_SETTING_IS_BYTES:
         break;
     }
     return NULL; /* sd-bus reads it itself */
