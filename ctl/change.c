@@ -202,15 +202,18 @@ static int append_limit(sd_bus_message *m, const char *name, const char *text)
     const VMSetting *setting = vm_setting_find(name);
     VMSettings settings;
     uint32_t value;
+    int r;
 
-    if (setting && setting->kind == VM_SETTING_IS_BYTES)
-        return vm_setting_parse(setting, text, &settings) < 0
-                   ? 1
-                   : sd_bus_message_append(m, "{sv}", name, "t",
-                                           vm_setting_get(setting, &settings));
-    return parse_u32(text, 0, UINT32_MAX, &value) < 0
-               ? 1
-               : sd_bus_message_append(m, "{sv}", name, "u", value);
+    if (setting && setting->kind == VM_SETTING_IS_BYTES) {
+        if (vm_setting_parse(setting, text, &settings) < 0)
+            return 1;
+        r = sd_bus_message_append(m, "{sv}", name, "t", vm_setting_get(setting, &settings));
+    } else {
+        if (parse_u32(text, 0, UINT32_MAX, &value) < 0)
+            return 1;
+        r = sd_bus_message_append(m, "{sv}", name, "u", value);
+    }
+    return r < 0 ? r : 0;
 }
 
 /* Appends a{sv} from NAME=N. A registration also takes VMID=N. */
