@@ -9,13 +9,16 @@
 #define VGPU_BUS_NAME "org.vgpu.Mediator1"
 #define VGPU_OBJECT_MANAGER "/org/vgpu/Mediator1"
 #define VGPU_OBJECT_POOL "/org/vgpu/Mediator1/pool"
+#define VGPU_OBJECT_SESSION "/org/vgpu/Mediator1/session"
 #define VGPU_OBJECT_VM "/org/vgpu/Mediator1/vm"
 #define VGPU_INTERFACE_MANAGER "org.vgpu.Mediator1.Manager"
 #define VGPU_INTERFACE_POOL "org.vgpu.Mediator1.Pool"
+#define VGPU_INTERFACE_SESSION "org.vgpu.Mediator1.Session"
 #define VGPU_INTERFACE_VM "org.vgpu.Mediator1.VM"
 
 #define VGPU_BUS_ERROR_NO_SUCH_VM "org.vgpu.Mediator1.Error.NoSuchVM"
 #define VGPU_BUS_ERROR_NO_SUCH_POOL "org.vgpu.Mediator1.Error.NoSuchPool"
+#define VGPU_BUS_ERROR_NO_SUCH_SESSION "org.vgpu.Mediator1.Error.NoSuchSession"
 #define VGPU_BUS_ERROR_INVALID_PRIORITY "org.vgpu.Mediator1.Error.InvalidPriority"
 #define VGPU_BUS_ERROR_INVALID_NAME "org.vgpu.Mediator1.Error.InvalidName"
 #define VGPU_BUS_ERROR_INVALID_UUID "org.vgpu.Mediator1.Error.InvalidUUID"
@@ -39,6 +42,9 @@
 /* FileDescriptorName= of the listening socket in vgpu-mediator.socket. */
 #define VGPU_FDNAME_LISTEN "mediator"
 
+/* ListenStream= of vgpu-executor.socket. */
+#define VGPU_EXECUTOR_SOCKET "/run/vgpu/executor.sock"
+
 /* Journal fields, beside the usual ones. */
 #define VGPU_FIELD_VM "VGPU_VM"                 /* the VM's name */
 #define VGPU_FIELD_VM_ID "VGPU_VM_ID"           /* its number */
@@ -47,6 +53,7 @@
 #define VGPU_FIELD_ERROR "VGPU_ERROR"           /* a name from the ABI's error table */
 #define VGPU_FIELD_PEER_PID "VGPU_PEER_PID"
 #define VGPU_FIELD_VM_UUID "VGPU_VM_UUID"
+#define VGPU_FIELD_SESSION "VGPU_SESSION"       /* a CUDA session's number */
 #define VGPU_FIELD_SETTING "VGPU_SETTING"       /* what was changed, as D-Bus calls it */
 #define VGPU_FIELD_FROM "VGPU_FROM"             /* its value before */
 #define VGPU_FIELD_TO "VGPU_TO"                 /* its value now */
@@ -59,6 +66,8 @@
 #define VGPU_MESSAGE_VM_CONNECTED "6988a1a8264e4dbda73d35a8a0935ae5"
 #define VGPU_MESSAGE_VM_DISCONNECTED "a6add54c8eeb4638bf28c2d5bd83e65d"
 #define VGPU_MESSAGE_VM_CHANGED "916d97bee36a4240a19d128a28513342"
+#define VGPU_MESSAGE_SESSION_OPENED "4ddcc2e321644534a4e18c9766a6bd60"
+#define VGPU_MESSAGE_SESSION_ENDED "a04975b13a59419f8ee44a158bdd8ed9"
 #define VGPU_MESSAGE_POOL_CHANGED "dbe5bc67b90e4a46804388b6ebe2c52a"
 #define VGPU_MESSAGE_SERVICE_CHANGED "9dc02bc11c9b4a1a9a8bc34ed3e27c8d"
 

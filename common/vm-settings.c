@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,12 +74,42 @@ const VMSetting vm_settings[VM_N_SETTINGS] = {
             .initial = VM_WEIGHT_DEFAULT,
             MEMBER(weight),
         },
+    [VM_SETTING_SESSIONS_MAX] =
+        {
+            .name = "SessionsMax",
+            .attribute = "sessions-max",
+            .key = "sessions_max",
+            .label = "Sessions max",
+            .help = "The most CUDA sessions at once.",
+            .kind = VM_SETTING_IS_NUMBER,
+            .flags = VM_SETTING_LIMIT,
+            .min = 0,
+            .max = VM_SESSIONS_MAX,
+            .initial = VM_SESSIONS_DEFAULT,
+            MEMBER(sessions_max),
+        },
+    [VM_SETTING_SESSION_MEMORY_MAX] =
+        {
+            .name = "SessionMemoryMax",
+            .attribute = "session-memory-max",
+            .key = "session_memory_max",
+            .label = "Session memory",
+            .help = "The most bytes of device memory of a CUDA session; 0 for any number.",
+            .kind = VM_SETTING_IS_BYTES,
+            .flags = VM_SETTING_LIMIT,
+            .min = 0,
+            .max = VM_SESSION_MEMORY_MAX,
+            .initial = 0,
+            MEMBER(session_memory_max),
+        },
 };
 
 static void *vm_setting_in(const VMSetting *setting, const VMSettings *settings)
 {
     return (char *) settings + setting->offset;
 }
+
+static const char suffixes[] = "KMGT";
 
 const VMSetting *vm_setting_find(const char *name)
 {
@@ -88,19 +119,62 @@ const VMSetting *vm_setting_find(const char *name)
     return NULL;
 }
 
-uint32_t *vm_setting_number(const VMSetting *setting, VMSettings *settings)
+uint64_t vm_setting_get(const VMSetting *setting, const VMSettings *settings)
 {
-    assert(setting->kind == VM_SETTING_IS_NUMBER);
+    const void *value = vm_setting_in(setting, settings);
 
-    return vm_setting_in(setting, settings);
+    assert(!vm_setting_is_word(setting));
+
+    return setting->kind == VM_SETTING_IS_BYTES ? *(const uint64_t *) value
+                                                : *(const uint32_t *) value;
+}
+
+void vm_setting_set(const VMSetting *setting, VMSettings *settings, uint64_t value)
+{
+    void *target = vm_setting_in(setting, settings);
+
+    assert(!vm_setting_is_word(setting));
+    assert(value >= setting->min && value <= setting->max);
+
+    if (setting->kind == VM_SETTING_IS_BYTES)
+        *(uint64_t *) target = value;
+    else
+        *(uint32_t *) target = (uint32_t) value;
 }
 
 const char *vm_setting_type(const VMSetting *setting)
 {
-    return setting->kind == VM_SETTING_IS_NUMBER ? "u" : "s";
+    return setting->kind == VM_SETTING_IS_NUMBER  ? "u"
+           : setting->kind == VM_SETTING_IS_BYTES ? "t"
+                                                  : "s";
 }
 
 /* ---- As text ---------------------------------------------------------------------------- */
+
+/* Digits, and perhaps a suffix. */
+static int parse_bytes(const VMSetting *setting, const char *text, uint64_t *ret)
+{
+    char digits[24];
+    size_t size = strlen(text);
+    const char *suffix = size > 1 ? strchr(suffixes, text[size - 1]) : NULL;
+    unsigned shift = suffix ? 10 * (unsigned) (suffix - suffixes + 1) : 0;
+    uint64_t number;
+    int r;
+
+    if (size >= sizeof(digits))
+        return -ERANGE;
+    memcpy(digits, text, size + 1);
+    if (suffix)
+        digits[size - 1] = '\0';
+    r = parse_u64(digits, 0, setting->max >> shift, &number);
+    if (r < 0)
+        return r;
+    if (number << shift < setting->min)
+        return -ERANGE;
+
+    *ret = number << shift;
+    return 0;
+}
 
 int vm_setting_parse(const VMSetting *setting, const char *text, VMSettings *ret)
 {
@@ -118,10 +192,13 @@ int vm_setting_parse(const VMSetting *setting, const char *text, VMSettings *ret
             return -EINVAL;
         *(uint8_t *) vm_setting_in(setting, ret) = (uint8_t) priority;
         return 0;
+    case VM_SETTING_IS_BYTES:
+        return parse_bytes(setting, text, vm_setting_in(setting, ret));
     case VM_SETTING_IS_NUMBER:
         break;
     }
-    return parse_u32(text, setting->min, setting->max, vm_setting_in(setting, ret));
+    return parse_u32(text, (uint32_t) setting->min, (uint32_t) setting->max,
+                     vm_setting_in(setting, ret));
 }
 
 char *vm_setting_print(const VMSetting *setting, const VMSettings *settings, char *buffer)
@@ -137,7 +214,8 @@ char *vm_setting_print(const VMSetting *setting, const VMSettings *settings, cha
                  vgpu_priority_to_string(*(const uint8_t *) value));
         break;
     case VM_SETTING_IS_NUMBER:
-        snprintf(buffer, VM_SETTING_TEXT_SIZE, "%u", *(const uint32_t *) value);
+    case VM_SETTING_IS_BYTES:
+        snprintf(buffer, VM_SETTING_TEXT_SIZE, "%" PRIu64, vm_setting_get(setting, settings));
         break;
     }
     return buffer;
@@ -154,7 +232,11 @@ char *vm_setting_describe(const VMSetting *setting, char *buffer)
         snprintf(buffer, VM_SETTING_TEXT_SIZE, "high, medium or low");
         break;
     case VM_SETTING_IS_NUMBER:
-        snprintf(buffer, VM_SETTING_TEXT_SIZE, "a number from %u to %u", setting->min,
+        snprintf(buffer, VM_SETTING_TEXT_SIZE, "a number from %" PRIu64 " to %" PRIu64,
+                 setting->min, setting->max);
+        break;
+    case VM_SETTING_IS_BYTES:
+        snprintf(buffer, VM_SETTING_TEXT_SIZE, "bytes from %" PRIu64 " to %" PRIu64, setting->min,
                  setting->max);
         break;
     }
@@ -167,8 +249,8 @@ void vm_settings_init(VMSettings *settings)
 {
     *settings = (VMSettings){0};
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
-        if (vm_settings[i].kind == VM_SETTING_IS_NUMBER)
-            *vm_setting_number(&vm_settings[i], settings) = vm_settings[i].initial;
+        if (!vm_setting_is_word(&vm_settings[i]))
+            vm_setting_set(&vm_settings[i], settings, vm_settings[i].initial);
 }
 
 void vm_settings_take(VMSettings *to, const VMSettings *from, unsigned which)

@@ -13,15 +13,18 @@
 #ifndef VGPU_VM_SETTINGS_H
 #define VGPU_VM_SETTINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct VMSettings {
-    char pool;            /* a letter */
-    uint8_t priority;     /* VGPU_PRIORITY_* */
-    uint32_t queue_limit; /* requests waiting */
-    uint32_t rate_limit;  /* requests a second; 0: any number */
-    uint32_t weight;      /* of its share where a pool is fair */
+    char pool;                   /* a letter */
+    uint8_t priority;            /* VGPU_PRIORITY_* */
+    uint32_t queue_limit;        /* requests waiting */
+    uint32_t rate_limit;         /* requests a second; 0: any number */
+    uint32_t weight;             /* of its share where a pool is fair */
+    uint32_t sessions_max;       /* CUDA sessions at once; 0: none */
+    uint64_t session_memory_max; /* bytes of device memory of each; 0: any number */
 } VMSettings;
 
 /* The rows of the table. */
@@ -31,6 +34,8 @@ enum {
     VM_SETTING_QUEUE_LIMIT,
     VM_SETTING_RATE_LIMIT,
     VM_SETTING_WEIGHT,
+    VM_SETTING_SESSIONS_MAX,
+    VM_SETTING_SESSION_MEMORY_MAX,
     VM_N_SETTINGS
 };
 
@@ -44,10 +49,16 @@ enum {
 #define VM_WEIGHT_MAX 10000u
 #define VM_WEIGHT_DEFAULT 100u
 
+/* A device has so many rings beside the one for requests. */
+#define VM_SESSIONS_MAX 15u
+#define VM_SESSIONS_DEFAULT 8u
+#define VM_SESSION_MEMORY_MAX (UINT64_C(1) << 50)
+
 typedef enum VMSettingKind {
     VM_SETTING_IS_POOL,     /* char; a string of one letter on D-Bus */
     VM_SETTING_IS_PRIORITY, /* uint8_t; "high", "medium" or "low" on D-Bus */
     VM_SETTING_IS_NUMBER,   /* uint32_t; u on D-Bus */
+    VM_SETTING_IS_BYTES,    /* uint64_t; t on D-Bus; as text, K, M, G or T may follow */
 } VMSettingKind;
 
 /* Flags. */
@@ -70,7 +81,7 @@ typedef struct VMSetting {
     const char *help;       /* one sentence, for the metrics */
     VMSettingKind kind;
     unsigned flags;
-    uint32_t min, max, initial; /* of a number; initial: where nobody says anything */
+    uint64_t min, max, initial; /* of a number, or of bytes; initial: where nobody says anything */
     size_t offset, size;        /* in VMSettings */
 } VMSetting;
 
@@ -79,10 +90,19 @@ extern const VMSetting vm_settings[VM_N_SETTINGS];
 /* vm_setting_find() - the row with this name, or NULL */
 const VMSetting *vm_setting_find(const char *name);
 
-/* vm_setting_number() - where a VM_SETTING_IS_NUMBER is */
-uint32_t *vm_setting_number(const VMSetting *setting, VMSettings *settings);
+/* vm_setting_is_word() - is it neither a number nor bytes? */
+static inline bool vm_setting_is_word(const VMSetting *setting)
+{
+    return setting->kind == VM_SETTING_IS_POOL || setting->kind == VM_SETTING_IS_PRIORITY;
+}
 
-/* vm_setting_type() - its type on D-Bus, "s" or "u" */
+/* vm_setting_get() - the value of one that is no word */
+uint64_t vm_setting_get(const VMSetting *setting, const VMSettings *settings);
+
+/* vm_setting_set() - the inverse; @value is from min to max */
+void vm_setting_set(const VMSetting *setting, VMSettings *settings, uint64_t value);
+
+/* vm_setting_type() - its type on D-Bus, "s", "u" or "t" */
 const char *vm_setting_type(const VMSetting *setting);
 
 /*

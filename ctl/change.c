@@ -195,6 +195,27 @@ static const char *find_option(const char *text, bool registers)
     return registers && strncasecmp(text, "VMID=", 5) == 0 ? "VMID" : NULL;
 }
 
+/* Appends one pair. Returns 1 for a value that it does not take. A number's range is the mediator's
+ * affair, which names it. */
+static int append_limit(sd_bus_message *m, const char *name, const char *text)
+{
+    const VMSetting *setting = vm_setting_find(name);
+    VMSettings settings;
+    uint32_t value;
+    int r;
+
+    if (setting && setting->kind == VM_SETTING_IS_BYTES) {
+        if (vm_setting_parse(setting, text, &settings) < 0)
+            return 1;
+        r = sd_bus_message_append(m, "{sv}", name, "t", vm_setting_get(setting, &settings));
+    } else {
+        if (parse_u32(text, 0, UINT32_MAX, &value) < 0)
+            return 1;
+        r = sd_bus_message_append(m, "{sv}", name, "u", value);
+    }
+    return r < 0 ? r : 0;
+}
+
 /* Appends a{sv} from NAME=N. A registration also takes VMID=N. */
 static int append_limits(sd_bus_message *m, char *const *settings, int n, bool registers)
 {
@@ -202,13 +223,12 @@ static int append_limits(sd_bus_message *m, char *const *settings, int n, bool r
 
     for (int i = 0; i < n && r >= 0; i++) {
         const char *name = find_option(settings[i], registers);
-        uint32_t value;
 
-        if (!name || parse_u32(strchr(settings[i], '=') + 1, 0, UINT32_MAX, &value) < 0) {
+        r = name ? append_limit(m, name, strchr(settings[i], '=') + 1) : 1;
+        if (r == 1) {
             vm_limits_refuse(settings[i]);
             return -EINVAL;
         }
-        r = sd_bus_message_append(m, "{sv}", name, "u", value);
     }
     if (r >= 0)
         r = sd_bus_message_close_container(m);

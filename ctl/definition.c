@@ -77,7 +77,6 @@ static int definition_tell(Context *c, const char *vm, const VMSettings *setting
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL;
     CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
-    VMSettings copy = *settings;
     char text[VM_SETTING_TEXT_SIZE];
     int r;
 
@@ -93,9 +92,12 @@ static int definition_tell(Context *c, const char *vm, const VMSettings *setting
         if (!(which & VM_SETTING_BIT(i)))
             continue;
         if (s->kind == VM_SETTING_IS_NUMBER)
-            r = sd_bus_message_append(m, "{sv}", s->name, "u", *vm_setting_number(s, &copy));
+            r = sd_bus_message_append(m, "{sv}", s->name, "u",
+                                      (uint32_t) vm_setting_get(s, settings));
+        else if (s->kind == VM_SETTING_IS_BYTES)
+            r = sd_bus_message_append(m, "{sv}", s->name, "t", vm_setting_get(s, settings));
         else
-            r = sd_bus_message_append(m, "{sv}", s->name, "s", vm_setting_print(s, &copy, text));
+            r = sd_bus_message_append(m, "{sv}", s->name, "s", vm_setting_print(s, settings, text));
     }
     if (r >= 0)
         r = sd_bus_message_close_container(m);

@@ -338,7 +338,8 @@ static void write_limits(const Writer *w, const Things *vms)
                      &(Family){.name = vm_settings[i].key,
                                .type = "gauge",
                                .help = vm_settings[i].help,
-                               .value = VALUE_UINT,
+                               .value = vm_settings[i].kind == VM_SETTING_IS_BYTES ? VALUE_COUNT
+                                                                                   : VALUE_UINT,
                                .offset = offsetof(VMInfo, limits) + vm_settings[i].offset});
 }
 

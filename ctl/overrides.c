@@ -3,6 +3,7 @@
 #include "overrides.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -110,20 +111,23 @@ static int read_override(sd_bus_message *reply, char **ret)
     while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
         const char *name, *type = NULL, *word = NULL, *blank = *text ? " " : "";
         uint32_t number = 0;
+        uint64_t bytes = 0;
         char *longer = NULL;
 
         r = sd_bus_message_read(reply, "s", &name);
         if (r >= 0)
             r = sd_bus_message_peek_type(reply, NULL, &type);
         if (r >= 0)
-            r = strcmp(type, "u") == 0 ? sd_bus_message_read(reply, "v", "u", &number)
-                                       : sd_bus_message_read(reply, "v", "s", &word);
+            r = strcmp(type, "u") == 0   ? sd_bus_message_read(reply, "v", "u", &number)
+                : strcmp(type, "t") == 0 ? sd_bus_message_read(reply, "v", "t", &bytes)
+                                         : sd_bus_message_read(reply, "v", "s", &word);
         if (r >= 0)
             r = sd_bus_message_exit_container(reply);
         if (r < 0)
             return r;
         if ((word ? asprintf(&longer, "%s%s%s=%s", text, blank, name, word)
-                  : asprintf(&longer, "%s%s%s=%u", text, blank, name, number)) < 0)
+                  : asprintf(&longer, "%s%s%s=%" PRIu64, text, blank, name,
+                             bytes ? bytes : (uint64_t) number)) < 0)
             return -ENOMEM;
         free(text);
         text = longer;

@@ -114,7 +114,8 @@ VMColumns vm_info_columns(void)
         vm_columns_add(&columns,
                        &(Column){.property = vm_settings[i].name,
                                  .key = vm_settings[i].key,
-                                 .type = COLUMN_UINT,
+                                 .type = vm_settings[i].kind == VM_SETTING_IS_BYTES ? COLUMN_BYTES
+                                                                                    : COLUMN_UINT,
                                  .offset = offsetof(VMInfo, limits) + vm_settings[i].offset});
     for (size_t i = 0; i < ELEMENTSOF(vm_columns_last); i++)
         vm_columns_add(&columns, &vm_columns_last[i]);

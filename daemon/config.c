@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
@@ -13,6 +14,7 @@
 #include "config.h"
 #include "executor-protocol.h"
 #include "log.h"
+#include "names.h"
 #include "parse.h"
 #include "settings-file.h"
 #include "vgpu-ring.h"
@@ -149,6 +151,31 @@ static bool parse_unregistered(const char *value, const Key *key, void *target)
     return true;
 }
 
+static bool parse_sharing(const char *value, const Key *key, void *target)
+{
+    (void) key;
+
+    if (strcmp(value, "free") != 0)
+        return false;
+
+    *(PoolSharing *) target = POOL_SHARING_FREE;
+    return true;
+}
+
+/* An absolute path, or nothing. */
+static bool parse_socket(const char *value, const Key *key, void *target)
+{
+    size_t size = strlen(value) + 1;
+
+    (void) key;
+
+    if (size > CONFIG_SOCKET_SIZE || (value[0] != '\0' && value[0] != '/'))
+        return false;
+
+    memcpy(target, value, size);
+    return true;
+}
+
 static const Key keys[] = {
     {NULL, "Backend", parse_backend, offsetof(PoolConfig, backend), 0, 0},
     {NULL, "Device", parse_unsigned, offsetof(PoolConfig, device), 0, 255},
@@ -160,6 +187,10 @@ static const Key keys[] = {
     {NULL, "StarvationLimitSec", parse_seconds, offsetof(PoolConfig, starvation_limit_usec), 1,
      UINT_MAX},
     {NULL, "RequestCostMax", parse_cost, offsetof(PoolConfig, request_cost_max), 1, UINT_MAX},
+    {NULL, "KernelTimeoutSec", parse_seconds, offsetof(PoolConfig, kernel_timeout_usec), 1,
+     UINT_MAX},
+    {NULL, "WarmSpares", parse_unsigned, offsetof(PoolConfig, warm_spares), 0, 16},
+    {NULL, "Sharing", parse_sharing, offsetof(PoolConfig, sharing), 0, 0},
     {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered), 0, 0},
     {"Limits", "MaxConnections", parse_unsigned, offsetof(Config, max_connections), 1, 65536},
     {"Limits", "ConnectionsPerProcess", parse_unsigned,
@@ -182,7 +213,11 @@ static const Key keys[] = {
      UINT_MAX},
     {"Timeouts", "DrainTimeoutSec", parse_seconds, offsetof(Config, drain_timeout_usec), 0,
      UINT_MAX},
+    {"Sessions", "MaxSessions", parse_unsigned, offsetof(Config, sessions_max), 1, 1024},
+    {"Sessions", "ExecutorSocket", parse_socket, offsetof(Config, executor_socket), 0, 0},
 };
+
+static_assert(CONFIG_WARM_SPARES_MAX == 16 && CONFIG_SESSIONS_MAX == 1024, "as in the table");
 
 /* "Pool X" names pool X; the answer is its place, or NULL. */
 static PoolConfig *find_pool(Config *config, const char *section)
@@ -248,6 +283,10 @@ static void config_on_setting(void *userdata, unsigned line, const char *section
     if (!key)
         log_warning("%s:%u: unknown setting %s=%s in [%s], ignoring it", reader->path, line, name,
                     value, section);
+    else if (key->parse == parse_sharing && strcmp(value, "turns") == 0)
+        log_warning("%s:%u: Sharing=turns is not there yet, ignoring it: sessions submit when they "
+                    "like, as with Sharing=free",
+                    reader->path, line);
     else if (!key->parse(value, key, (char *) target + key->offset))
         log_warning("%s:%u: %s=%s is not a value this setting takes, ignoring it", reader->path,
                     line, name, value);
@@ -339,6 +378,8 @@ int config_load(const char *path, Config *ret, char **ret_error)
         .queue_timeout_usec = UINT64_MAX,
         .request_timeout_usec = 30 * USEC_PER_SEC,
         .drain_timeout_usec = 5 * USEC_PER_SEC,
+        .sessions_max = 64,
+        .executor_socket = VGPU_EXECUTOR_SOCKET,
     };
     int r;
 
@@ -346,7 +387,8 @@ int config_load(const char *path, Config *ret, char **ret_error)
         config.pools[i] = (PoolConfig){.in_flight = 16,
                                        .busy_poll_usec = BUSY_POLL_DEFAULT_USEC,
                                        .queue_limit = 16384,
-                                       .starvation_limit_usec = UINT64_MAX};
+                                       .starvation_limit_usec = UINT64_MAX,
+                                       .kernel_timeout_usec = UINT64_MAX};
 
     r = load_file(&config, path, ret_error);
     if (r < 0)

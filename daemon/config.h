@@ -28,7 +28,18 @@ typedef enum UnregisteredPolicy {
     UNREGISTERED_REFUSE,
 } UnregisteredPolicy;
 
+/* How the sessions of a pool share a device. */
+typedef enum PoolSharing {
+    POOL_SHARING_FREE, /* each submits when it likes */
+} PoolSharing;
+
 #define BUSY_POLL_DEFAULT_USEC 50u
+
+/* Bytes of the path of a socket, with its 0. */
+#define CONFIG_SOCKET_SIZE 108u
+
+#define CONFIG_WARM_SPARES_MAX 16u
+#define CONFIG_SESSIONS_MAX 1024u
 
 typedef struct PoolConfig {
     bool configured;
@@ -39,7 +50,10 @@ typedef struct PoolConfig {
     unsigned queue_limit;           /* requests waiting in the pool, 1..1000000 */
     SchedPolicy policy;             /* among requests of one priority */
     uint64_t starvation_limit_usec; /* until one is due; UINT64_MAX: never */
-    uint64_t request_cost_max; /* of one request, by request-cost.h; 0: the backend's default */
+    uint64_t request_cost_max;    /* of one request, by request-cost.h; 0: the backend's default */
+    uint64_t kernel_timeout_usec; /* of a session's kernel; UINT64_MAX: none */
+    unsigned warm_spares;         /* executors for sessions to come, 0..CONFIG_WARM_SPARES_MAX */
+    PoolSharing sharing;
 } PoolConfig;
 
 typedef struct Config {
@@ -57,6 +71,10 @@ typedef struct Config {
     uint64_t queue_timeout_usec;   /* waiting; UINT64_MAX: never */
     uint64_t request_timeout_usec; /* on the device */
     uint64_t drain_timeout_usec;   /* at the end of the service */
+
+    unsigned sessions_max; /* CUDA sessions of all VMs, 1..CONFIG_SESSIONS_MAX */
+    /* Of vgpu-executor.socket; "": executors of sessions are started by this process. */
+    char executor_socket[CONFIG_SOCKET_SIZE];
 } Config;
 
 /* pool_backend_to_string() - "auto", "cpu" or "cuda"; static */

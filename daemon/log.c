@@ -17,7 +17,7 @@
 #include "vgpu-protocol.h"
 
 #define LINE_SIZE 1024
-#define MAX_FIELDS 14
+#define MAX_FIELDS 15
 #define FIELD_SIZE 300
 
 typedef struct Fields {
@@ -77,6 +77,8 @@ static void fields_add_context(Fields *f, const LogContext *c)
         fields_add(f, VGPU_FIELD_ERROR "=%s", vgpu_error_to_string(c->error));
     if (c->peer_pid)
         fields_add(f, VGPU_FIELD_PEER_PID "=%d", (int) c->peer_pid);
+    if (c->session)
+        fields_add(f, VGPU_FIELD_SESSION "=%u", c->session);
 }
 
 static void fields_add_change(Fields *f, const LogChange *change)

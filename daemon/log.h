@@ -21,6 +21,7 @@ typedef struct LogContext {
     uint32_t request_id;
     uint32_t error; /* VGPU_ERROR_* */
     pid_t peer_pid;
+    uint32_t session; /* a CUDA session's number */
 } LogContext;
 
 /* Who changed what. NULL means: does not apply. */

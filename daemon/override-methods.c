@@ -29,9 +29,13 @@ static int read_value(sd_bus_message *call, const VMSetting *setting, sd_bus_err
 {
     const char *type = vm_setting_type(setting), *text;
     uint32_t number;
+    uint64_t bytes;
     int r;
 
-    r = sd_bus_message_read(call, "v", type, *type == 's' ? (void *) &text : (void *) &number);
+    r = sd_bus_message_read(call, "v", type,
+                            *type == 's'   ? (void *) &text
+                            : *type == 't' ? (void *) &bytes
+                                           : (void *) &number);
     if (r == -ENXIO)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
                                  "%s takes a value of type %s.", setting->name, type);
@@ -39,6 +43,8 @@ static int read_value(sd_bus_message *call, const VMSetting *setting, sd_bus_err
         return r;
     if (*type == 's')
         snprintf(ret, VM_SETTING_TEXT_SIZE, "%s", text);
+    else if (*type == 't')
+        snprintf(ret, VM_SETTING_TEXT_SIZE, "%" PRIu64, bytes);
     else
         snprintf(ret, VM_SETTING_TEXT_SIZE, "%" PRIu32, number);
     return 0;
@@ -196,11 +202,13 @@ static int append_setting(sd_bus_message *reply, const VMSetting *setting,
                           const VMSettings *settings)
 {
     char text[VM_SETTING_TEXT_SIZE];
-    VMSettings copy = *settings;
 
     if (setting->kind == VM_SETTING_IS_NUMBER)
         return sd_bus_message_append(reply, "{sv}", setting->name, "u",
-                                     *vm_setting_number(setting, &copy));
+                                     (uint32_t) vm_setting_get(setting, settings));
+    if (setting->kind == VM_SETTING_IS_BYTES)
+        return sd_bus_message_append(reply, "{sv}", setting->name, "t",
+                                     vm_setting_get(setting, settings));
     return sd_bus_message_append(reply, "{sv}", setting->name, "s",
                                  vm_setting_print(setting, settings, text));
 }

@@ -95,32 +95,53 @@ static int read_number(sd_bus_message *call, const char *key, uint32_t min, uint
     return 0;
 }
 
-/* What RegisterVM takes beside limits. */
-typedef struct Registration {
-    uint32_t id; /* 0: any */
-    VMDevice device;
-} Registration;
-
-static int read_window_size(sd_bus_message *call, sd_bus_error *error, uint64_t *ret)
+static int read_bytes(sd_bus_message *call, const char *key, uint64_t min, uint64_t max,
+                      sd_bus_error *error, uint64_t *ret)
 {
     uint64_t value;
     int r;
 
     r = sd_bus_message_read(call, "v", "t", &value);
     if (r == -ENXIO)
-        return sd_bus_error_set(error, VGPU_BUS_ERROR_INVALID_LIMIT,
-                                "WindowSize takes a number of type t.");
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                 "%s takes a number of type t.", key);
     if (r < 0)
         return r;
-    if (value < VGPU_WINDOW_SIZE_MIN || value > VGPU_WINDOW_SIZE_MAX)
+    if (value < min || value > max)
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
-                                 "WindowSize is %" PRIu64 ", and must be from %" PRIu64
-                                 " to %" PRIu64 " bytes.",
-                                 value, VGPU_WINDOW_SIZE_MIN, VGPU_WINDOW_SIZE_MAX);
+                                 "%s is %" PRIu64 ", and must be from %" PRIu64 " to %" PRIu64
+                                 " bytes.",
+                                 key, value, min, max);
 
     *ret = value;
     return 0;
 }
+
+static int read_limit(sd_bus_message *call, const VMSetting *setting, sd_bus_error *error,
+                      VMSettings *ret)
+{
+    uint64_t bytes;
+    uint32_t number;
+    int r;
+
+    if (setting->kind == VM_SETTING_IS_BYTES) {
+        r = read_bytes(call, setting->name, setting->min, setting->max, error, &bytes);
+        if (r >= 0)
+            vm_setting_set(setting, ret, bytes);
+        return r;
+    }
+    r = read_number(call, setting->name, (uint32_t) setting->min, (uint32_t) setting->max, error,
+                    &number);
+    if (r >= 0)
+        vm_setting_set(setting, ret, number);
+    return r;
+}
+
+/* What RegisterVM takes beside limits. */
+typedef struct Registration {
+    uint32_t id; /* 0: any */
+    VMDevice device;
+} Registration;
 
 static int read_require_machine(sd_bus_message *call, sd_bus_error *error, bool *ret)
 {
@@ -144,7 +165,8 @@ static int read_registration(sd_bus_message *call, const char *key, sd_bus_error
     if (strcmp(key, "VMID") == 0)
         return read_number(call, key, 1, UINT32_MAX, error, &ret->id);
     if (strcmp(key, "WindowSize") == 0)
-        return read_window_size(call, error, &ret->device.window_size);
+        return read_bytes(call, key, VGPU_WINDOW_SIZE_MIN, VGPU_WINDOW_SIZE_MAX, error,
+                          &ret->device.window_size);
     if (strcmp(key, "RequireMachine") == 0)
         return read_require_machine(call, error, &ret->device.require_machine);
     return -ENOENT;
@@ -169,8 +191,7 @@ static int read_limits(sd_bus_message *call, sd_bus_error *error, VMSettings *re
 
         setting = vm_setting_find(key);
         if (setting && setting->flags & VM_SETTING_LIMIT) {
-            r = read_number(call, key, setting->min, setting->max, error,
-                            vm_setting_number(setting, ret));
+            r = read_limit(call, setting, error, ret);
             *ret_which |= VM_SETTING_BIT(setting - vm_settings);
         } else {
             r = ret_registration ? read_registration(call, key, error, ret_registration) : -ENOENT;
@@ -393,6 +414,7 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
         return r < 0 ? r : 1;
 
     vm->client.statistics = (Statistics){0};
+    vm_reset_usage(vm);
     vm_method_log(bus_context(call), vm, VGPU_MESSAGE_VM_CHANGED, "statistics reset");
     return sd_bus_reply_method_return(call, NULL);
 }

@@ -177,14 +177,21 @@ static int mediator_client_new_call(MediatorClient *c, const char *path, const c
 /* The limits that the element has, and the rest that RegisterVM takes by name. */
 static int append_options(sd_bus_message *m, const MediatorVM *vm)
 {
-    VMSettings settings = vm->device.settings;
+    const VMSettings *settings = &vm->device.settings;
     int r;
 
     r = sd_bus_message_open_container(m, 'a', "{sv}");
-    for (unsigned i = 0; i < VM_N_SETTINGS && r >= 0; i++)
-        if (vm_settings[i].flags & VM_SETTING_LIMIT && vm->device.given & VM_SETTING_BIT(i))
-            r = sd_bus_message_append(m, "{sv}", vm_settings[i].name, "u",
-                                      *vm_setting_number(&vm_settings[i], &settings));
+    for (unsigned i = 0; i < VM_N_SETTINGS && r >= 0; i++) {
+        const VMSetting *s = &vm_settings[i];
+
+        if (!(s->flags & VM_SETTING_LIMIT) || !(vm->device.given & VM_SETTING_BIT(i)))
+            continue;
+        if (s->kind == VM_SETTING_IS_BYTES)
+            r = sd_bus_message_append(m, "{sv}", s->name, "t", vm_setting_get(s, settings));
+        else
+            r = sd_bus_message_append(m, "{sv}", s->name, "u",
+                                      (uint32_t) vm_setting_get(s, settings));
+    }
     if (r >= 0 && vm->vm_id)
         r = sd_bus_message_append(m, "{sv}", "VMID", "u", *vm->vm_id);
     if (r >= 0)

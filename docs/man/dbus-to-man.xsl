@@ -125,6 +125,7 @@
       <xsl:choose>
         <xsl:when test="$kind = 'VM'">/org/vgpu/Mediator1/vm/web1</xsl:when>
         <xsl:when test="$kind = 'Pool'">/org/vgpu/Mediator1/pool/A</xsl:when>
+        <xsl:when test="$kind = 'Session'">/org/vgpu/Mediator1/session/7</xsl:when>
         <xsl:otherwise>/org/vgpu/Mediator1</xsl:otherwise>
       </xsl:choose>
     </xsl:variable>
@@ -132,6 +133,7 @@
       <xsl:choose>
         <xsl:when test="$kind = 'VM'">VM OBJECTS</xsl:when>
         <xsl:when test="$kind = 'Pool'">POOL OBJECTS</xsl:when>
+        <xsl:when test="$kind = 'Session'">SESSION OBJECTS</xsl:when>
         <xsl:otherwise>THE MANAGER OBJECT</xsl:otherwise>
       </xsl:choose>
     </xsl:variable>
@@ -177,12 +179,12 @@ is the command for it, and
 .Xr busctl 1
 shows it too.
 .Pp
-There is one object for the service, one for each VM and one for each pool.
+There is one object for the service, one for each VM, one for each pool and one for each CUDA session.
 The first implements
 .Li org.freedesktop.DBus.ObjectManager
 as well: its
 .Fn GetManagedObjects
-gives all properties of all VMs and pools in one call, and its signals
+gives all properties of all VMs, pools and sessions in one call, and its signals
 .Fn InterfacesAdded
 and
 .Fn InterfacesRemoved
@@ -225,7 +227,7 @@ Root, and the user that the mediator runs as, may change everything.
 Of others polkit is asked, for one of these actions:
 .Bl -tag -width Ds
 .It Li org.vgpu.mediator1.manage-vms
-What a VM may use, and its pauses and quarantine.
+What a VM may use, its pauses and quarantine, and the end of its sessions.
 .It Li org.vgpu.mediator1.register-vm
 Registering and unregistering VMs.
 .It Li org.vgpu.mediator1.manage-pools
@@ -255,6 +257,8 @@ Beside the usual errors of D-Bus, and with a message that names the value in que
 No VM of this name, number or process is known.
 .It Li org.vgpu.Mediator1.Error.NoSuchPool
 No pool of this name is configured.
+.It Li org.vgpu.Mediator1.Error.NoSuchSession
+There is no CUDA session of this number.
 .It Li org.vgpu.Mediator1.Error.InvalidPriority
 The priority is none of the three words.
 .It Li org.vgpu.Mediator1.Error.InvalidName

@@ -4,6 +4,7 @@
  * to the schema, which must be of the same opinion.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,13 +254,13 @@ TEST(test_the_schema_has_every_limit)
 
         if (!(s->flags & VM_SETTING_LIMIT))
             continue;
-        snprintf(text, sizeof(text), "%u", s->min);
+        snprintf(text, sizeof(text), "%" PRIu64, s->min);
         expect_limit(schema, s->attribute, text, true);
-        snprintf(text, sizeof(text), "00%u", s->max);
+        snprintf(text, sizeof(text), "00%" PRIu64, s->max);
         expect_limit(schema, s->attribute, text, true);
-        snprintf(text, sizeof(text), "%lld", s->min - 1LL);
+        snprintf(text, sizeof(text), "%lld", (long long) s->min - 1);
         expect_limit(schema, s->attribute, text, false);
-        snprintf(text, sizeof(text), "%llu", s->max + 1ULL);
+        snprintf(text, sizeof(text), "%" PRIu64, s->max + 1);
         expect_limit(schema, s->attribute, text, false);
         for (size_t j = 0; j < ELEMENTSOF(wrong); j++)
             expect_limit(schema, s->attribute, wrong[j], false);

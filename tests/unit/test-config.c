@@ -96,6 +96,11 @@ static void test_absent(void **state)
     assert_int_equal(c.unregistered, UNREGISTERED_DEFAULT);
     assert_true(c.queue_timeout_usec == UINT64_MAX);
     assert_int_equal(c.request_timeout_usec, 30000000);
+    assert_true(c.pools[0].kernel_timeout_usec == UINT64_MAX);
+    assert_int_equal(c.pools[0].warm_spares, 0);
+    assert_int_equal(c.pools[0].sharing, POOL_SHARING_FREE);
+    assert_int_equal(c.sessions_max, 64);
+    assert_string_equal(c.executor_socket, "/run/vgpu/executor.sock");
 }
 
 static void test_everything(void **state)
@@ -107,7 +112,8 @@ static void test_everything(void **state)
         f->path,
         "# comment\n"
         "[Pool B]\nBackend=cpu\nDevice=3\nInFlight=64\nBusyPollUSec=0\nQueueLimit=9\nPolicy=fair\n"
-        "StarvationLimitSec=3\nRequestCostMax=7\n"
+        "StarvationLimitSec=3\nRequestCostMax=7\nKernelTimeoutSec=8\nWarmSpares=16\n"
+        "Sharing=free\n"
         "[Pool Y]\nRequestCostMax=1\nRequestCostMax=auto\n"
         "[Pool Z]\nRequestCostMax=infinity\n"
         "[Pool Z]\nPolicy=fair\nPolicy=fifo\nStarvationLimitSec=3\n"
@@ -117,7 +123,8 @@ static void test_everything(void **state)
         "ConnectionsPerUser=65536\nWindowSizeMax=1T\n"
         "FaultLimit=0\nFaultIntervalSec=9\nQuarantineSec=infinity\n"
         "[Timeouts]\nHelloTimeoutSec=1\nQueueTimeoutSec=2\nRequestTimeoutSec=infinity\n"
-        "DrainTimeoutSec=0\n");
+        "DrainTimeoutSec=0\n"
+        "[Sessions]\nMaxSessions=1024\nExecutorSocket=\n");
     assert_string_equal(load(f, &c), "");
     assert_false(c.pools[0].configured);
     assert_true(c.pools[1].configured);
@@ -147,6 +154,10 @@ static void test_everything(void **state)
     assert_int_equal(c.queue_timeout_usec, 2000000);
     assert_true(c.request_timeout_usec == UINT64_MAX);
     assert_int_equal(c.drain_timeout_usec, 0);
+    assert_int_equal(c.pools[1].kernel_timeout_usec, 8000000);
+    assert_int_equal(c.pools[1].warm_spares, 16);
+    assert_int_equal(c.sessions_max, 1024);
+    assert_string_equal(c.executor_socket, "");
 }
 
 static void test_sizes(void **state)
@@ -230,6 +241,14 @@ static void test_bad_lines(void **state)
         {"[Limits]\nWindowSizeMax=16MB\n", ":2: WindowSizeMax=16MB is not"},
         {"[Limits]\nWindowSizeMax=18446744073709551615T\n", ":2: WindowSizeMax=18446744073709"},
         {"[Limits]\nnonsense\n", ":2: neither a [section] nor"},
+        {"[Pool A]\nSharing=turns\n", ":2: Sharing=turns is not there yet"},
+        {"[Pool A]\nSharing=mps\n", ":2: Sharing=mps is not a value"},
+        {"[Pool A]\nWarmSpares=17\n", ":2: WarmSpares=17 is not"},
+        {"[Pool A]\nKernelTimeoutSec=0\n", ":2: KernelTimeoutSec=0 is not"},
+        {"[Sessions]\nMaxSessions=0\n", ":2: MaxSessions=0 is not"},
+        {"[Sessions]\nMaxSessions=1025\n", ":2: MaxSessions=1025 is not"},
+        {"[Sessions]\nExecutorSocket=run/vgpu\n", ":2: ExecutorSocket=run/vgpu is not"},
+        {"[Sessions]\nSharing=free\n", ":2: unknown setting Sharing=free"},
     };
     const Fixture *f = *state;
     Config defaults;

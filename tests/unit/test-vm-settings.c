@@ -2,6 +2,7 @@
 /* The table of what a VM may use. */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@ static const struct {
     {"QueueLimit", "queue-limit", "queue_limit", "1", "65536", "64"},
     {"RequestRateLimit", "request-rate-limit", "request_rate_limit", "0", "4294967295", "0"},
     {"Weight", "weight", "weight", "1", "10000", "100"},
+    {"SessionsMax", "sessions-max", "sessions_max", "0", "15", "8"},
+    {"SessionMemoryMax", "session-memory-max", "session_memory_max", "0", "1125899906842624", "0"},
 };
 static_assert(ELEMENTSOF(rows) == VM_N_SETTINGS, "this test has a row for each setting");
 
@@ -56,23 +59,60 @@ TEST(test_numbers_have_their_range)
         char text[VM_SETTING_TEXT_SIZE];
         VMSettings settings;
 
-        if (s->kind != VM_SETTING_IS_NUMBER)
+        bool bytes = s->kind == VM_SETTING_IS_BYTES;
+
+        if (vm_setting_is_word(s))
             continue;
         vm_settings_init(&settings);
-        snprintf(text, sizeof(text), "%llu", s->max + 1ULL);
+        snprintf(text, sizeof(text), "%" PRIu64, s->max + 1);
         assert_int_equal(vm_setting_parse(s, text, &settings), -ERANGE);
         if (s->min > 0) {
-            snprintf(text, sizeof(text), "%u", s->min - 1);
+            snprintf(text, sizeof(text), "%" PRIu64, s->min - 1);
             assert_int_equal(vm_setting_parse(s, text, &settings), -ERANGE);
         }
         assert_int_equal(vm_setting_parse(s, "", &settings), -EINVAL);
         assert_int_equal(vm_setting_parse(s, "1x", &settings), -EINVAL);
-        assert_int_equal(*vm_setting_number(s, &settings), s->initial);
-        assert_string_equal(vm_setting_type(s), "u");
+        assert_int_equal(vm_setting_get(s, &settings), s->initial);
+        vm_setting_set(s, &settings, s->max);
+        assert_int_equal(vm_setting_get(s, &settings), s->max);
+        assert_string_equal(vm_setting_type(s), bytes ? "t" : "u");
 
-        snprintf(text, sizeof(text), "a number from %u to %u", s->min, s->max);
+        snprintf(text, sizeof(text), "%s from %" PRIu64 " to %" PRIu64,
+                 bytes ? "bytes" : "a number", s->min, s->max);
         assert_string_equal(vm_setting_describe(s, (char[VM_SETTING_TEXT_SIZE]){0}), text);
     }
+}
+
+/* People write sizes with a suffix; what is printed has none. */
+TEST(test_bytes_have_suffixes)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"0K", 0},
+                {"1K", 1024},
+                {"512M", UINT64_C(512) << 20},
+                {"24G", UINT64_C(24) << 30},
+                {"1024T", UINT64_C(1) << 50}};
+    static const char *const wrong[] = {"K", "1k", "1KB", "-1G", "1.5G", "G1", " 1G", "1G "};
+    static const char *const large[] = {"1025T", "18446744073709551615T", "1125899906842625",
+                                        "99999999999999999999999999999999"};
+    const VMSetting *s = &vm_settings[VM_SETTING_SESSION_MEMORY_MAX];
+    char text[VM_SETTING_TEXT_SIZE], expected[VM_SETTING_TEXT_SIZE];
+    VMSettings settings;
+
+    vm_settings_init(&settings);
+    for (unsigned i = 0; i < ELEMENTSOF(good); i++) {
+        assert_int_equal(vm_setting_parse(s, good[i].text, &settings), 0);
+        assert_int_equal(settings.session_memory_max, good[i].bytes);
+        snprintf(expected, sizeof(expected), "%" PRIu64, good[i].bytes);
+        assert_string_equal(vm_setting_print(s, &settings, text), expected);
+    }
+    for (unsigned i = 0; i < ELEMENTSOF(wrong); i++)
+        assert_int_equal(vm_setting_parse(s, wrong[i], &settings), -EINVAL);
+    for (unsigned i = 0; i < ELEMENTSOF(large); i++)
+        assert_int_equal(vm_setting_parse(s, large[i], &settings), -ERANGE);
+    assert_int_equal(settings.session_memory_max, UINT64_C(1) << 50);
 }
 
 TEST(test_words)
@@ -173,16 +213,17 @@ TEST(test_every_limit_is_documented)
 
         if (!(s->flags & VM_SETTING_LIMIT))
             continue;
-        snprintf(range, sizeof(range), ", %u to %u", s->min, s->max);
+        snprintf(range, sizeof(range), ", %" PRIu64 " to %" PRIu64, s->min, s->max);
 
-        snprintf(start, sizeof(start), "<property name=\"%s\" type=\"u\" access=\"read\">",
-                 s->name);
+        snprintf(start, sizeof(start), "<property name=\"%s\" type=\"%s\" access=\"read\">",
+                 s->name, vm_setting_type(s));
         expect_paragraph(s, "dbus/org.vgpu.Mediator1.xml", start, "</property>", range);
         expect_paragraph(s, "dbus/org.vgpu.Mediator1.xml", start, "</property>", ">A limit:");
         snprintf(start, sizeof(start), "\n.It Cm %s Pq Cm %s\n", s->name, s->attribute);
         expect_paragraph(s, "docs/man/vgpuctl.1", start, "\n.", range);
         snprintf(start, sizeof(start), "<attribute name=\"%s\">", s->attribute);
-        expect_paragraph(s, "libvirt-hooks/vgpu-domain.rng", start, "</attribute>", "unsignedInt");
+        expect_paragraph(s, "libvirt-hooks/vgpu-domain.rng", start, "</attribute>",
+                         s->kind == VM_SETTING_IS_BYTES ? "unsignedLong" : "unsignedInt");
     }
 }
 
@@ -191,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_setting_is_as_promised),
         cmocka_unit_test(test_numbers_have_their_range),
+        cmocka_unit_test(test_bytes_have_suffixes),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_unknown_names),
         cmocka_unit_test(test_sets),
