@@ -273,7 +273,7 @@ static const FakeObject vms[] = {
 
 TEST(test_mediator)
 {
-    FakeVMs fake;
+    FakeVMs fake = {0};
     TestBus bus;
 
     setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
@@ -306,7 +306,7 @@ TEST(test_mediator)
 TEST(test_policy)
 {
     char *policy = strdup(getenv("VGPU_BUS_POLICY")), path[64];
-    FakeVMs fake;
+    FakeVMs fake = {0};
     TestBus bus;
     FILE *f;
 
