@@ -12,15 +12,18 @@
 #include "log.h"
 #include "manager.h"
 #include "rival.h"
+#include "session-signals.h"
 #include "vm-signals.h"
 
 typedef struct BusContext {
     Manager *manager;
     Pools *pools;
     VMRegistry *vms;
+    Sessions *sessions;
     AccessQueue access;
     BusReplies replies;
     VMSignals signals;
+    SessionSignals session_signals;
     Rivals rivals;
     FILE *tree; /* of the answer to Introspect that is being made, or NULL */
     char *tree_text;

@@ -12,6 +12,7 @@
 #include "manager-bus.h"
 #include "names.h"
 #include "pool-bus.h"
+#include "session-bus.h"
 #include "status-line.h"
 #include "vm-bus.h"
 #include "vm-methods.h"
@@ -52,6 +53,7 @@ static void bus_close(Bus *b)
     bus_replies_clear(&b->context.replies);
     rivals_clear(&b->context.rivals);
     b->context.signals.bus = NULL;
+    b->context.session_signals.bus = NULL;
     b->context.bus = sd_bus_flush_close_unref(b->context.bus);
 }
 
@@ -112,6 +114,8 @@ static int bus_add_objects(Bus *b, sd_bus *bus)
 
     if (r >= 0)
         r = pool_bus_add_objects(&b->context, bus);
+    if (r >= 0)
+        r = session_bus_add_objects(&b->context, bus);
     return r < 0 ? r : vm_bus_add_objects(&b->context, bus);
 }
 
@@ -156,6 +160,7 @@ static int bus_connect(Bus *b)
         return bus_retry(b, r);
     b->context.bus = bus;
     b->context.signals.bus = bus;
+    b->context.session_signals.bus = bus;
     bus_limit_writes(bus);
     r = bus_open(b, QUESTIONS_PRIORITY, &b->context.access.questions);
     if (r < 0)
@@ -194,6 +199,20 @@ static void bus_on_vm_changed(VM *vm, const char *const *properties, void *userd
     status_line_changed(&b->status);
 }
 
+static void bus_on_session_announce(Session *s, bool added, void *userdata)
+{
+    Bus *b = userdata;
+
+    session_signals_announce(&b->context.session_signals, s, added);
+}
+
+static void bus_on_session_changed(Session *s, void *userdata)
+{
+    Bus *b = userdata;
+
+    session_signals_changed(&b->context.session_signals, s);
+}
+
 static void bus_on_pool_changed(Pool *p, const char *const *properties, void *userdata)
 {
     Bus *b = userdata;
@@ -207,6 +226,7 @@ static void bus_on_reply_done(void *userdata)
     Bus *b = userdata;
 
     vm_signals_reply_done(&b->context.signals);
+    session_signals_reply_done(&b->context.session_signals);
 }
 
 /* From now on pools and VMs announce their changes on the bus. */
@@ -221,6 +241,8 @@ static int bus_observe(Bus *b)
         r = status_line_init(&b->status, c->manager);
     if (r >= 0)
         r = vm_signals_init(&c->signals, b->event, c->vms, &c->replies, BUS_PRIORITY);
+    if (r >= 0)
+        r = session_signals_init(&c->session_signals, b->event, &c->replies, BUS_PRIORITY);
     if (r < 0)
         return r;
 
@@ -230,6 +252,11 @@ static int bus_observe(Bus *b)
     c->vms->observer = (VMObserver){
         .announce = bus_on_announce,
         .changed = bus_on_vm_changed,
+        .userdata = b,
+    };
+    c->sessions->observer = (SessionsObserver){
+        .announce = bus_on_session_announce,
+        .changed = bus_on_session_changed,
         .userdata = b,
     };
     pools->changed = bus_on_pool_changed;
@@ -257,6 +284,7 @@ int bus_new(Manager *m, BusKind kind, Bus **ret)
     b->context.manager = m;
     b->context.pools = manager_pools(m);
     b->context.vms = manager_vms(m);
+    b->context.sessions = manager_sessions(m);
     access_queue_init(&b->context.access);
     rivals_init(&b->context.rivals, &manager_peers(m)->identity, manager_vms(m),
                 vm_method_refuse_registration);
@@ -291,6 +319,7 @@ Bus *bus_free(Bus *b)
     bus_context_drop_tree(&b->context);
     status_line_free(&b->status);
     vm_signals_free(&b->context.signals);
+    session_signals_free(&b->context.session_signals);
     bus_replies_free(&b->context.replies);
     sd_event_source_disable_unref(b->retry);
     sd_bus_flush_close_unref(b->context.bus);

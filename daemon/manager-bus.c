@@ -11,6 +11,7 @@
 #include "names.h"
 #include "override-methods.h"
 #include "pool-bus.h"
+#include "session-bus.h"
 #include "version.h"
 #include "vm-bus.h"
 #include "vm-methods.h"
@@ -68,9 +69,11 @@ static int objects_begin(sd_bus_message *reply, void *userdata)
 static int objects_append(sd_bus_message *reply, VM *vm, void *userdata)
 {
     BusContext *context = userdata;
+    int r;
 
     vm_signals_in_reply(&context->signals, vm);
-    return vm_bus_append(reply, vm);
+    r = vm_bus_append(reply, vm);
+    return r < 0 ? r : session_bus_append_all(context, reply, vm);
 }
 
 /* The pools come last: then none of them can change before the answer is sent. */
@@ -310,6 +313,7 @@ static int method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_
     TAILQ_FOREACH(vm, &context->vms->list, link)
     {
         vm->client.statistics = (Statistics){0};
+        vm_reset_usage(vm);
     }
     POOLS_FOREACH(p, context->pools)
     {
@@ -359,6 +363,10 @@ static const sd_bus_vtable manager_vtable[] = {
                             vm_method_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ReleaseVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
                             vm_method_release, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListSessions", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(uoosus)", sessions),
+                            session_bus_list, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("EndSession", SD_BUS_ARGS("u", id), SD_BUS_NO_RESULT,
+                            session_bus_end_session, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ResetStatistics", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,

@@ -29,6 +29,7 @@ struct Manager {
     Pools pools;
     VMRegistry vms;
     RingSources rings;
+    Sessions sessions;
     Peers peers;
     VMQuarantine quarantine;
 
@@ -63,6 +64,11 @@ Peers *manager_peers(Manager *m)
 RingSources *manager_rings(Manager *m)
 {
     return &m->rings;
+}
+
+Sessions *manager_sessions(Manager *m)
+{
+    return &m->sessions;
 }
 
 const Config *manager_config(const Manager *m)
@@ -191,23 +197,51 @@ int manager_listen(Manager *m, int fd)
  * connections keeps within that of descriptors. */
 #define FDS_PER_CONNECTION (1 + 2 * VGPU_RING_N_FDS + 1)
 
-static unsigned connections_within_rlimit(unsigned wanted)
+/* Every session costs its window, its executor's connection and process, and its gate; while it
+ * is opened, what its device and its executor share, too. */
+#define FDS_PER_SESSION (4 + 3)
+
+/* Returns the limit of descriptors, which is as high as it can be. */
+static rlim_t raise_rlimit(void)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return wanted;
+        return RLIM_INFINITY;
 
     limit.rlim_cur = limit.rlim_max;
     (void) setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
 
-    if (limit.rlim_cur >= (rlim_t) wanted * FDS_PER_CONNECTION + RESERVED_FDS)
+static unsigned connections_within_rlimit(unsigned wanted, rlim_t limit)
+{
+    if (limit >= (rlim_t) wanted * FDS_PER_CONNECTION + RESERVED_FDS)
         return wanted;
     log_warning("MaxConnections=%u does not fit into this process's limit of %llu open files",
-                wanted, (unsigned long long) limit.rlim_cur);
-    return limit.rlim_cur > 2 * RESERVED_FDS
-               ? (unsigned) (limit.rlim_cur - RESERVED_FDS) / FDS_PER_CONNECTION
-               : RESERVED_FDS / FDS_PER_CONNECTION;
+                wanted, (unsigned long long) limit);
+    return limit > 2 * RESERVED_FDS ? (unsigned) (limit - RESERVED_FDS) / FDS_PER_CONNECTION
+                                    : RESERVED_FDS / FDS_PER_CONNECTION;
+}
+
+/* A quarter of the descriptors is for sessions. */
+static unsigned sessions_within_rlimit(unsigned wanted, rlim_t limit)
+{
+    if (limit / 4 >= (rlim_t) wanted * FDS_PER_SESSION)
+        return wanted;
+    log_warning("MaxSessions=%u does not fit into this process's limit of %llu open files", wanted,
+                (unsigned long long) limit);
+    return (unsigned) (limit / 4) / FDS_PER_SESSION;
+}
+
+/* Both in one. */
+static void manager_set_limits(Manager *m)
+{
+    rlim_t limit = raise_rlimit();
+
+    m->sessions.n_max = sessions_within_rlimit(m->config.sessions_max, limit);
+    m->peers.n_max = connections_within_rlimit(
+        m->config.max_connections, limit - (rlim_t) m->sessions.n_max * FDS_PER_SESSION);
 }
 
 int manager_reload(Manager *m, char **ret_error)
@@ -220,9 +254,10 @@ int manager_reload(Manager *m, char **ret_error)
         return r;
 
     m->config = config;
-    m->peers.n_max = connections_within_rlimit(config.max_connections);
+    manager_set_limits(m);
     peers_reload(&m->peers);
     r = pools_configure(&m->pools, &m->config);
+    sessions_reload(&m->sessions);
     if (r >= 0)
         log_info("configuration read again");
     return r;
@@ -279,6 +314,13 @@ static void manager_on_fault(Pool *p, Client *client, void *userdata)
     vm_quarantine_fault(&m->quarantine, CONTAINER_OF(client, VM, client));
 }
 
+static void manager_on_paused(Pool *p, void *userdata)
+{
+    Manager *m = userdata;
+
+    sessions_update_gates(&m->sessions, p);
+}
+
 static bool manager_has_work(const Pool *p, void *userdata)
 {
     const Manager *m = userdata;
@@ -304,7 +346,7 @@ int manager_new(const Config *config, const char *config_path, const char *execu
 
     m->config = *config;
     m->config_path = config_path;
-    m->peers.n_max = connections_within_rlimit(config->max_connections);
+    manager_set_limits(m);
     vm_registry_init(&m->vms, &m->pools, &m->config);
     r = sd_event_default(&m->event);
     if (r < 0)
@@ -316,6 +358,7 @@ int manager_new(const Config *config, const char *config_path, const char *execu
         .round = manager_on_round,
         .has_work = manager_has_work,
         .fault = manager_on_fault,
+        .paused = manager_on_paused,
         .userdata = m,
     };
     r = vm_quarantine_init(&m->quarantine, m->event, &m->vms, &m->config);
@@ -323,14 +366,18 @@ int manager_new(const Config *config, const char *config_path, const char *execu
         return r;
     r = ring_sources_init(&m->rings, m->event, &m->pools, &m->config);
     if (r >= 0)
-        r = peers_init(&m->peers, m->event, &m->pools, &m->vms, &m->rings, &m->quarantine,
-                       &m->config);
+        r = sessions_init(&m->sessions, m->event, &m->pools, &m->rings, &m->quarantine, &m->config,
+                          executor_path);
+    if (r >= 0)
+        r = peers_init(&m->peers, m->event, &m->pools, &m->vms, &m->rings, &m->sessions,
+                       &m->quarantine, &m->config);
     if (r >= 0)
         r = manager_add_sources(m);
     if (r >= 0)
         r = pools_configure(&m->pools, &m->config);
     if (r < 0)
         return r;
+    sessions_reload(&m->sessions);
     vm_registry_load(&m->vms);
     vm_quarantine_resume(&m->quarantine);
 
@@ -338,14 +385,15 @@ int manager_new(const Config *config, const char *config_path, const char *execu
     return 0;
 }
 
-/* The peers end first, so that no request has anybody to answer. The pools end before the
- * memory that their requests run in. */
+/* The peers end first, so that no request has anybody to answer, and no session. The pools end
+ * before the memory that their requests run in. */
 Manager *manager_free(Manager *m)
 {
     if (!m)
         return NULL;
 
     peers_clear(&m->peers);
+    sessions_clear(&m->sessions);
     pools_clear(&m->pools);
     ring_sources_clear(&m->rings);
     peers_forget(&m->peers);

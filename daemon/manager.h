@@ -11,6 +11,7 @@
 #include "config.h"
 #include "peer.h"
 #include "pools.h"
+#include "sessions.h"
 #include "vm-registry.h"
 
 typedef struct Manager Manager;
@@ -55,6 +56,7 @@ Pools *manager_pools(Manager *m);
 VMRegistry *manager_vms(Manager *m);
 Peers *manager_peers(Manager *m);
 RingSources *manager_rings(Manager *m);
+Sessions *manager_sessions(Manager *m);
 const Config *manager_config(const Manager *m);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +20,17 @@ bool passed_fds_take(PassedFds *p, int *ret, unsigned n)
     memcpy(ret, p->fd, n * sizeof(*ret));
     p->n = 0;
     return true;
+}
+
+bool passed_fd_is_eventfd(int fd)
+{
+    static const char expected[] = "anon_inode:[eventfd]";
+    char path[40], target[sizeof(expected)];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return readlink(path, target, sizeof(target)) == sizeof(expected) - 1 &&
+           memcmp(target, expected, sizeof(expected) - 1) == 0 &&
+           fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0;
 }
 
 void passed_fds_close(PassedFds *p)

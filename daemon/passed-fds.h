@@ -37,6 +37,13 @@ ssize_t passed_fds_receive(PassedFds *p, int socket, void *buf, size_t size);
 /* passed_fds_take() - hand over all of them, if they are exactly @n */
 bool passed_fds_take(PassedFds *p, int *ret, unsigned n);
 
+/*
+ * passed_fd_is_eventfd() - is this one an eventfd? Then it does not block from now on
+ *
+ * A descriptor of another kind could block the process that writes it or waits for it.
+ */
+bool passed_fd_is_eventfd(int fd);
+
 /* passed_fds_close() - close them all */
 void passed_fds_close(PassedFds *p);
 

@@ -29,7 +29,11 @@ struct Peer {
     uint32_t features;    /* and what it offers */
     MessageSource messages;
     RingSource *ring;
+    Session *session[VGPU_RINGS_MAX]; /* by its ring; that of requests has none */
 };
+
+/* What the mediator can do of what a device offers. */
+#define FEATURES (VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS)
 
 /* ---- Saying no --------------------------------------------------------------------------- */
 
@@ -145,7 +149,7 @@ static void peer_become(Peer *p, VM *vm)
 
 static void peer_welcome(Peer *p, VM *vm, uint32_t request_id)
 {
-    VGPUWelcome payload = {.vm_id = vm->id, .features = p->features & VGPU_FEATURE_RING};
+    VGPUWelcome payload = {.vm_id = vm->id, .features = p->features & FEATURES};
 
     peer_become(p, vm);
     if (vm->claimed)
@@ -345,6 +349,47 @@ static int peer_on_ring_off(Peer *p, const VGPUSocketHeader *h)
                : MESSAGE_OK;
 }
 
+static bool ring_can_have_session(uint32_t ring)
+{
+    return ring >= 1 && ring < VGPU_RINGS_MAX;
+}
+
+static int peer_on_session_open(Peer *p, const VGPUSocketHeader *h, const char *payload)
+{
+    int fds[VGPU_RING_N_FDS];
+    VGPUSessionOpen open;
+
+    if (!p->vm || !(p->features & VGPU_FEATURE_SESSIONS))
+        return peer_violation(p, "SESSION_OPEN of a device that has not offered sessions");
+    if (!connection_take_fds(p->connection, fds, VGPU_RING_N_FDS))
+        return peer_violation(p, "SESSION_OPEN without its descriptors");
+
+    memcpy(&open, payload, sizeof(open));
+    if (!ring_can_have_session(open.ring)) {
+        for (unsigned i = 0; i < VGPU_RING_N_FDS; i++)
+            close(fds[i]);
+        return peer_violation(p, "SESSION_OPEN of a ring that has none");
+    }
+    return sessions_open(p->peers->sessions, p->vm, p->process, fds, &open, h->request_id,
+                         &p->session[open.ring]) == SESSIONS_VIOLATION
+               ? peer_violation(p, "SESSION_OPEN while there is a session")
+               : MESSAGE_OK;
+}
+
+static int peer_on_session_close(Peer *p, const VGPUSocketHeader *h, const char *payload)
+{
+    VGPUSessionRing close_ring;
+
+    memcpy(&close_ring, payload, sizeof(close_ring));
+    if (!p->vm || !(p->features & VGPU_FEATURE_SESSIONS))
+        return peer_violation(p, "SESSION_CLOSE of a device that has not offered sessions");
+    if (!ring_can_have_session(close_ring.ring))
+        return peer_violation(p, "SESSION_CLOSE of a ring that has none");
+
+    sessions_close(p->vm, close_ring.ring, h->request_id, p->session[close_ring.ring]);
+    return MESSAGE_OK;
+}
+
 static int peer_on_message(void *userdata, const VGPUSocketHeader *h, const char *payload)
 {
     Peer *p = userdata;
@@ -363,6 +408,10 @@ static int peer_on_message(void *userdata, const VGPUSocketHeader *h, const char
         return peer_on_ring_setup(p, h, payload);
     case VGPU_MSG_RING_OFF:
         return peer_on_ring_off(p, h);
+    case VGPU_MSG_SESSION_OPEN:
+        return peer_on_session_open(p, h, payload);
+    case VGPU_MSG_SESSION_CLOSE:
+        return peer_on_session_close(p, h, payload);
     default:
         return peer_violation(p, "a message that only the mediator sends");
     }
@@ -393,6 +442,8 @@ static Peer *peer_free(Peer *p)
 
     identity_check_free(p->check);
     ring_source_free(p->ring);
+    for (unsigned i = 0; i < VGPU_RINGS_MAX; i++)
+        session_abandon(p->session[i]);
     message_source_end(&p->messages);
     peer_set_silent(p, false);
     peer_set_stranger(p, false);
@@ -498,13 +549,14 @@ static int peers_on_deadline(sd_event_source *source, uint64_t usec, void *userd
 }
 
 int peers_init(Peers *peers, sd_event *event, Pools *pools, VMRegistry *vms, RingSources *rings,
-               VMQuarantine *quarantine, const Config *config)
+               Sessions *sessions, VMQuarantine *quarantine, const Config *config)
 {
     int r;
 
     peers->pools = pools;
     peers->vms = vms;
     peers->rings = rings;
+    peers->sessions = sessions;
     peers->quarantine = quarantine;
     peers->config = config;
     TAILQ_INIT(&peers->list);

@@ -3,7 +3,7 @@
  * One peer on the socket: a device in a QEMU, or whatever else connected. This file alone
  * checks what a peer says: who it is, and what its messages mean. A peer becomes a VM's with
  * its HELLO, or, if it is a v1 device, with its first REQUEST. From then on it owns the VM's
- * ring.
+ * ring, and is told of its sessions.
  */
 #ifndef VGPU_PEER_H
 #define VGPU_PEER_H
@@ -18,6 +18,7 @@
 #include "identity.h"
 #include "origin.h"
 #include "ring-source.h"
+#include "sessions.h"
 #include "vm-quarantine.h"
 #include "vm-registry.h"
 
@@ -34,6 +35,7 @@ typedef struct Peers {
     Pools *pools;
     VMRegistry *vms;
     RingSources *rings;
+    Sessions *sessions;
     VMQuarantine *quarantine;
     const Config *config;
     unsigned n_max;    /* connections that there may be */
@@ -42,12 +44,12 @@ typedef struct Peers {
 
 /*
  * peers_init() - without peers
- * @pools, @vms, @rings, @quarantine, @config: outlive them
+ * @pools, @vms, @rings, @sessions, @quarantine, @config: outlive them
  *
  * Returns 0 or a negative errno.
  */
 int peers_init(Peers *peers, sd_event *event, Pools *pools, VMRegistry *vms, RingSources *rings,
-               VMQuarantine *quarantine, const Config *config);
+               Sessions *sessions, VMQuarantine *quarantine, const Config *config);
 
 /*
  * peers_add() - take over an accepted socket

@@ -387,6 +387,8 @@ void pool_set_paused(Pool *p, bool paused)
 
     scheduler_hold(&p->queue.scheduler, paused);
     pool_changed(p, "Paused");
+    if (p->context->paused)
+        p->context->paused(p, p->context->userdata);
     pool_dispatch(p);
 }
 

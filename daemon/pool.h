@@ -39,6 +39,8 @@ typedef struct PoolContext {
     void (*round)(Pool *p, void *userdata);
     /* Is there anything to do but wait for an executor? */
     bool (*has_work)(const Pool *p, void *userdata);
+    /* The pool is paused, or goes on. */
+    void (*paused)(Pool *p, void *userdata);
     /* A request of @client ran into the time limit, or took executors down. The client may be one
      * that ends with its last request. */
     void (*fault)(Pool *p, Client *client, void *userdata);

@@ -3,9 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,6 +13,7 @@
 #include "clock.h"
 #include "container-of.h"
 #include "log.h"
+#include "passed-fds.h"
 #include "ring-host.h"
 
 /* Entries taken from a ring in one round of the loop, and how many the executor is shown
@@ -457,18 +456,6 @@ void ring_sources_clear(RingSources *all)
 
 /* ---- The beginning --------------------------------------------------------------------------- */
 
-/* A descriptor of another kind could block the process that writes it or waits for it. */
-static bool is_eventfd(int fd)
-{
-    static const char expected[] = "anon_inode:[eventfd]";
-    char path[40], target[sizeof(expected)];
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return readlink(path, target, sizeof(target)) == sizeof(expected) - 1 &&
-           memcmp(target, expected, sizeof(expected) - 1) == 0 &&
-           fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0;
-}
-
 /*
  * Takes over window, doorbell and completion in any case. Returns 0; 1 when there cannot be such
  * a ring, with the reason; or a negative errno.
@@ -485,7 +472,7 @@ static int ring_source_open(RingSource *s, Origin *process, int window, int door
     r = window_open(&s->all->windows, window, process, size_max, &s->window, ret_reason);
     if (r != 0)
         return r;
-    if (!is_eventfd(doorbell) || !is_eventfd(completion)) {
+    if (!passed_fd_is_eventfd(doorbell) || !passed_fd_is_eventfd(completion)) {
         *ret_reason = "doorbell and completion are no eventfds";
         return 1;
     }

@@ -36,6 +36,24 @@ static BUS_PROPERTY_GET(get_share, "d", TimeWindow, w, time_window_share(w, now_
 static BUS_PROPERTY_GET(get_quarantine_reason, "s", VM, vm, vm_quarantine_reason(vm));
 static BUS_PROPERTY_GET(get_connected, "b", VM, vm, vm->connection != NULL);
 
+static uint64_t vm_usage_field(const VM *vm, size_t offset)
+{
+    VMUsage usage;
+
+    vm_usage(vm, &usage);
+    return *(const uint64_t *) ((const char *) &usage + offset);
+}
+
+/* What the sessions of the VM have used is summed up when somebody asks. */
+#define GET_USAGE(function, field) \
+    BUS_PROPERTY_GET(function, "t", VM, vm, vm_usage_field(vm, offsetof(VMUsage, field)))
+
+static GET_USAGE(get_session_memory, memory);
+static GET_USAGE(get_session_device_time, device_usec);
+static GET_USAGE(get_session_launches, launches);
+static GET_USAGE(get_session_bytes_to_device, bytes_to_device);
+static GET_USAGE(get_session_bytes_from_device, bytes_from_device);
+
 static int method_get_histograms(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     VM *vm = userdata;
@@ -94,6 +112,13 @@ static const sd_bus_vtable vm_vtable[] = {
     SD_BUS_PROPERTY("InFlight", "u", NULL, offsetof(VM, client.sched.n_running), 0),
     SD_BUS_PROPERTY("Share", "d", get_share, offsetof(VM, client.execution), 0),
     STATISTICS_PROPERTIES(VM, client.statistics),
+    SD_BUS_PROPERTY("Sessions", "u", NULL, offsetof(VM, n_users), 0),
+    SD_BUS_PROPERTY("SessionMemoryBytes", "t", get_session_memory, 0, 0),
+    SD_BUS_PROPERTY("SessionDeviceTimeUSec", "t", get_session_device_time, 0, 0),
+    SD_BUS_PROPERTY("SessionLaunches", "t", get_session_launches, 0, 0),
+    SD_BUS_PROPERTY("SessionBytesToDevice", "t", get_session_bytes_to_device, 0, 0),
+    SD_BUS_PROPERTY("SessionBytesFromDevice", "t", get_session_bytes_from_device, 0, 0),
+    SD_BUS_PROPERTY("SessionFaults", "t", NULL, offsetof(VM, session_faults), 0),
     SD_BUS_VTABLE_END,
 };
 

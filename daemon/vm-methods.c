@@ -414,6 +414,7 @@ int vm_method_reset_statistics(sd_bus_message *call, void *userdata, sd_bus_erro
         return r < 0 ? r : 1;
 
     vm->client.statistics = (Statistics){0};
+    vm_reset_usage(vm);
     vm_method_log(bus_context(call), vm, VGPU_MESSAGE_VM_CHANGED, "statistics reset");
     return sd_bus_reply_method_return(call, NULL);
 }

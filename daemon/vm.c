@@ -55,6 +55,74 @@ static void vm_tell_watchers(VM *vm)
     }
 }
 
+/* ---- What is used of it ----------------------------------------------------------------- */
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static void vm_usage_add(VMUsage *sum, const VMUsage *one)
+{
+    sum->memory = add_saturated(sum->memory, one->memory);
+    sum->device_usec = add_saturated(sum->device_usec, one->device_usec);
+    sum->launches = add_saturated(sum->launches, one->launches);
+    sum->bytes_to_device = add_saturated(sum->bytes_to_device, one->bytes_to_device);
+    sum->bytes_from_device = add_saturated(sum->bytes_from_device, one->bytes_from_device);
+}
+
+void vm_use(VM *vm, VMUser *u)
+{
+    assert(!u->vm && u->usage && u->gone);
+    u->vm = vm;
+    TAILQ_INSERT_TAIL(&vm->users, u, link);
+    vm->n_users++;
+}
+
+void vm_end_use(VMUser *u)
+{
+    VMUsage last;
+
+    if (!u->vm)
+        return;
+
+    u->usage(u, &last);
+    last.memory = 0;
+    vm_usage_add(&u->vm->used, &last);
+    TAILQ_REMOVE(&u->vm->users, u, link);
+    u->vm->n_users--;
+    u->vm = NULL;
+}
+
+static void vm_usage_in_all(const VM *vm, VMUsage *ret)
+{
+    VMUser *u;
+
+    *ret = vm->used;
+    TAILQ_FOREACH(u, &vm->users, link)
+    {
+        VMUsage one;
+
+        u->usage(u, &one);
+        vm_usage_add(ret, &one);
+    }
+}
+
+void vm_usage(const VM *vm, VMUsage *ret)
+{
+    vm_usage_in_all(vm, ret);
+    ret->device_usec -= vm->used_before.device_usec;
+    ret->launches -= vm->used_before.launches;
+    ret->bytes_to_device -= vm->used_before.bytes_to_device;
+    ret->bytes_from_device -= vm->used_before.bytes_from_device;
+}
+
+void vm_reset_usage(VM *vm)
+{
+    vm_usage_in_all(vm, &vm->used_before);
+    vm->session_faults = 0;
+}
+
 /* ---- Beginning and end ------------------------------------------------------------------ */
 
 int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMObserver *observer,
@@ -77,6 +145,7 @@ int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMOb
     sched_client_set_weight(&vm->client.sched, settings->weight);
     vm->client.log = (LogContext){.vm = vm->name, .vm_id = id, .vm_uuid = vm->uuid};
     TAILQ_INIT(&vm->watchers);
+    TAILQ_INIT(&vm->users);
 
     *ret = vm;
     return 0;
@@ -97,6 +166,10 @@ static void vm_on_idle(Client *c)
 
 void vm_free(VM *vm)
 {
+    VMUser *u;
+
+    while ((u = TAILQ_FIRST(&vm->users)))
+        u->gone(u);
     assert(!vm->connection && TAILQ_EMPTY(&vm->watchers));
 
     if (client_has_requests(&vm->client))

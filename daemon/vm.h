@@ -25,6 +25,7 @@
 #include "vm-settings.h"
 
 typedef struct VM VM;
+typedef struct VMUser VMUser;
 typedef struct VMWatcher VMWatcher;
 
 /* What a registration says of the VM's device. */
@@ -39,6 +40,24 @@ struct VMWatcher {
     void (*changed)(VMWatcher *w);
     VM *vm; /* NULL while it watches none */
     TAILQ_ENTRY(VMWatcher) link;
+};
+
+/* What processes of the VM's guest have used of a device beside its requests. */
+typedef struct VMUsage {
+    uint64_t memory; /* bytes that they have now */
+    /* These only grow. */
+    uint64_t device_usec;
+    uint64_t launches;
+    uint64_t bytes_to_device;
+    uint64_t bytes_from_device;
+} VMUsage;
+
+/* Each of them embeds one. The owner sets usage and gone. The VM sets the rest. */
+struct VMUser {
+    void (*usage)(VMUser *u, VMUsage *ret);
+    void (*gone)(VMUser *u); /* the VM is about to be freed: vm_end_use(), at once */
+    VM *vm;                  /* NULL while it uses none */
+    TAILQ_ENTRY(VMUser) link;
 };
 
 /* Announces VMs and their changes to the world. Each function may be NULL. */
@@ -83,6 +102,12 @@ struct VM {
 
     Client client;
     TAILQ_HEAD(, VMWatcher) watchers;
+
+    TAILQ_HEAD(, VMUser) users;
+    unsigned n_users;
+    VMUsage used;            /* of those that are gone */
+    VMUsage used_before;     /* vm_reset_usage() */
+    uint64_t session_faults; /* users that ended for a fault of the guest */
 
     uint64_t rate_usec; /* when rate_tokens was right */
     double rate_tokens;
@@ -185,6 +210,19 @@ void vm_set_ring(VM *vm, uint32_t entries, uint64_t window_size);
 /* vm_watch(), vm_unwatch() - the latter does nothing for one that watches nothing */
 void vm_watch(VM *vm, VMWatcher *w);
 void vm_unwatch(VMWatcher *w);
+
+/* vm_use() - @u uses the VM's device from now on */
+void vm_use(VM *vm, VMUser *u);
+
+/* vm_end_use() - and uses it no more: what it has used stays in the sums. Does nothing for one that
+ * uses none */
+void vm_end_use(VMUser *u);
+
+/* vm_usage() - the sums, since the last vm_reset_usage() */
+void vm_usage(const VM *vm, VMUsage *ret);
+
+/* vm_reset_usage() - count from 0 again */
+void vm_reset_usage(VM *vm);
 
 /* vm_announce() - tell the observer that it is new or about to go */
 void vm_announce(VM *vm, bool added);

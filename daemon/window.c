@@ -52,7 +52,7 @@ static uint64_t window_allocated(const struct stat *st)
     return (uint64_t) st->st_blocks * 512;
 }
 
-static int window_new(Windows *windows, int fd, Origin *process, const struct stat *st,
+static int window_new(Windows *windows, int fd, Origin *process, const struct stat *st, bool map,
                       Window **ret)
 {
     size_t size = (size_t) st->st_size;
@@ -68,7 +68,7 @@ static int window_new(Windows *windows, int fd, Origin *process, const struct st
         .device = st->st_dev,
         .inode = st->st_ino,
         .size = size,
-        .memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
+        .memory = map ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : NULL,
         .id = windows->next_id,
         .holders = TAILQ_HEAD_INITIALIZER(w->holders),
     };
@@ -77,14 +77,15 @@ static int window_new(Windows *windows, int fd, Origin *process, const struct st
 
     windows->next_id++;
     origin_ref(process);
-    memory_guard_add(&w->guard, w->memory, size);
+    if (map)
+        memory_guard_add(&w->guard, w->memory, size);
     TAILQ_INSERT_TAIL(&windows->list, w, link);
     *ret = TAKE_PTR(w);
     return 0;
 }
 
-int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Window **ret,
-                const char **ret_reason)
+static int window_take(Windows *windows, int fd, Origin *process, uint64_t size_max, bool map,
+                       Window **ret, const char **ret_reason)
 {
     CLEANUP_CLOSE int owned = fd;
     struct stat st;
@@ -104,7 +105,7 @@ int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Wi
         return WINDOW_UNUSABLE;
     }
     *ret_reason = "the window cannot be mapped";
-    r = window_new(windows, fd, process, &st, ret);
+    r = window_new(windows, fd, process, &st, map, ret);
     if (r != 0) {
         origin_return_window(process, account, window_allocated(&st));
         return r;
@@ -113,6 +114,18 @@ int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Wi
     (*ret)->account = account;
     (void) TAKE_FD(owned);
     return 0;
+}
+
+int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Window **ret,
+                const char **ret_reason)
+{
+    return window_take(windows, fd, process, size_max, true, ret, ret_reason);
+}
+
+int window_open_for_others(Windows *windows, int fd, Origin *process, uint64_t size_max,
+                           Window **ret, const char **ret_reason)
+{
+    return window_take(windows, fd, process, size_max, false, ret, ret_reason);
 }
 
 Window *window_ref(Window *w)
@@ -136,8 +149,10 @@ Window *window_unref(Window *w)
         h->drop(h);
     }
     TAILQ_REMOVE(&w->windows->list, w, link);
-    memory_guard_remove(&w->guard);
-    (void) munmap(w->memory, w->size);
+    if (w->memory) {
+        memory_guard_remove(&w->guard);
+        (void) munmap(w->memory, w->size);
+    }
     /* Cannot fail for a descriptor that is open. */
     origin_return_window(w->process, w->account,
                          fstat(w->fd, &st) == 0 ? window_allocated(&st) : w->size);

@@ -55,7 +55,7 @@ struct Window {
     dev_t device;
     ino_t inode;
     uint64_t size;
-    void *memory;
+    void *memory; /* NULL: only others have it */
     MemoryGuard guard;
     uint32_t id; /* to executors */
     TAILQ_HEAD(, WindowHolder) holders;
@@ -81,6 +81,11 @@ enum {
  */
 int window_open(Windows *windows, int fd, Origin *process, uint64_t size_max, Window **ret,
                 const char **ret_reason);
+
+/* window_open_for_others() - the same, not mapped here: only processes that it is handed on to look
+ * into it */
+int window_open_for_others(Windows *windows, int fd, Origin *process, uint64_t size_max,
+                           Window **ret, const char **ret_reason);
 
 Window *window_ref(Window *w);
 

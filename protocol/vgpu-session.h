@@ -142,7 +142,10 @@ typedef struct VGPUSessionId {
     uint64_t value;
 } VGPUSessionId;
 
-/* DEVICE_INFO: fills a VGPUSessionDevice. value[0]: its bytes */
+/* ERROR_TAKE: value[0] is the latched CUresult, or 0; value[1] the position of its record. Nothing
+ * is latched after that. */
+
+/* DEVICE_INFO: fills a VGPUSessionDevice, as much of it as has room. value[0]: its bytes */
 typedef struct VGPUSessionDeviceInfo {
     VGPUSessionBytes into;
 } VGPUSessionDeviceInfo;
@@ -157,6 +160,7 @@ typedef struct VGPUSessionDevice {
     uint64_t total_memory; /* what the session may have, at most the device's */
     char name[128];
     uint8_t uuid[16];
+    /* 0 and 0 before the session's first context */
     int32_t stream_priority_least, stream_priority_greatest;
     struct {
         int32_t value;

@@ -317,7 +317,7 @@ TEST(test_set_pool)
     unregister_vm("move");
 }
 
-#define LIMITS "QueueLimit=, RequestRateLimit= or Weight="
+#define LIMITS "QueueLimit=, RequestRateLimit=, Weight=, SessionsMax= or SessionMemoryMax="
 
 TEST(test_set_limits)
 {
@@ -337,6 +337,10 @@ TEST(test_set_limits)
         {"QueueLimit=1x", "'QueueLimit=1x' is no limit: it is " LIMITS " and a number."},
         {"=1", "'=1' is no limit: it is " LIMITS " and a number."},
         {"7", "'7' is no limit: it is " LIMITS " and a number."},
+        {"SessionsMax=16",
+         "Failed to set limits of VM web: SessionsMax is 16, and must be from 0 to 15."},
+        {"SessionMemoryMax=1025T",
+         "'SessionMemoryMax=1025T' is no limit: it is " LIMITS " and a number."},
     };
 
     register_vm("web", 1, "A", "high");

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "container-of.h"
+#include "names.h"
+#include "vgpu-ring.h"
+#include "vgpu-session.h"
+
+/* Bytes of images: those of the largest libraries, some times over. */
+#define IMAGES_MAX (UINT64_C(16) << 30)
+
+#define CUDA_ERROR_LAUNCH_TIMEOUT 702u
+
+/* What each reason is in the journal, and to the guest. */
+static const struct {
+    const char *text;
+    uint32_t error;
+    bool is_fault; /* of the guest, and others pay for it */
+} reasons[SESSION_N_REASONS] = {
+    [SESSION_CLOSED] = {"the guest closed it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
+    [SESSION_HUNG_UP] = {"its device is gone", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
+    [SESSION_QUARANTINED] = {"the VM is quarantined", VGPU_ERROR_VM_QUARANTINED, false},
+    [SESSION_ENDED_ON_CALL] = {"an administrator ended it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
+    [SESSION_REFUSED] = {"its executor cannot serve it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
+    [SESSION_START_LATE] = {"its executor did not start in time", VGPU_ERROR_TIMEOUT, false},
+    [SESSION_VIOLATION] = {"the guest wrote what is no ring", VGPU_ERROR_INVALID_REQUEST, false},
+    [SESSION_KERNEL_TIMEOUT] = {"a kernel of it ran into KernelTimeoutSec=", VGPU_ERROR_CUDA_ERROR,
+                                true},
+    [SESSION_WINDOW_LOST] = {"the VM took memory of its window away", VGPU_ERROR_INVALID_REQUEST,
+                             false},
+    [SESSION_FAILED] = {"its executor failed", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
+    [SESSION_DIED] = {"its executor died", VGPU_ERROR_MEDIATOR_UNAVAILABLE, true},
+};
+
+const char *session_state_to_string(SessionState state)
+{
+    static const char *const names[] = {
+        [SESSION_STARTING] = "starting",
+        [SESSION_OPEN] = "open",
+        [SESSION_ENDING] = "ending",
+    };
+
+    return names[state];
+}
+
+void session_choose_device(const Pool *p, char ret[SESSION_DEVICE_MAX])
+{
+    snprintf(ret, SESSION_DEVICE_MAX, "%u", p->config.device);
+}
+
+/* ---- What it counts ------------------------------------------------------------------------ */
+
+const SessionFigures *session_figures(Session *s)
+{
+    session_figures_read(&s->figures, s->control, s->memory_max, now_usec() - s->began_usec);
+    return &s->figures;
+}
+
+static void session_on_usage(VMUser *u, VMUsage *ret)
+{
+    const SessionFigures *f = session_figures(CONTAINER_OF(u, Session, user));
+
+    *ret = (VMUsage){
+        .memory = f->memory,
+        .device_usec = f->device_usec,
+        .launches = f->launches,
+        .bytes_to_device = f->bytes_to_device,
+        .bytes_from_device = f->bytes_from_device,
+    };
+}
+
+/* ---- The journal --------------------------------------------------------------------------- */
+
+/* What a guest says may be any bytes. */
+static void make_printable(char *to, const char *from)
+{
+    for (; *from; from++) {
+        unsigned char c = (unsigned char) *from;
+
+        if (c > ' ' - 1 && c < 0x7f && c != '\\')
+            *to++ = *from;
+        else
+            to += sprintf(to, "\\x%02x", c);
+    }
+    *to = '\0';
+}
+
+static LogContext session_log_context(const Session *s)
+{
+    LogContext context = s->vm->client.log;
+
+    context.session = s->id;
+    context.pool = s->pool->name;
+    return context;
+}
+
+static void session_log_open(const Session *s)
+{
+    LogContext context = session_log_context(s);
+
+    if (client_may_log(&s->vm->client))
+        log_event(VGPU_MESSAGE_SESSION_OPENED, &context, NULL,
+                  "CUDA session %u opened on ring %u, for process %u of the guest (%s); its "
+                  "executor is process %d",
+                  s->id, s->ring, s->guest_pid, s->command, (int) s->executor);
+}
+
+/* @detail: behind the reason; may be "" */
+static void session_log_end(Session *s, const char *detail)
+{
+    LogContext context;
+
+    if (s->is_logged)
+        return;
+    s->is_logged = true;
+    context = session_log_context(s);
+    if (client_may_log(&s->vm->client))
+        log_event(VGPU_MESSAGE_SESSION_ENDED, &context, NULL,
+                  "CUDA session %u of ring %u ended: %s%s%s", s->id, s->ring,
+                  reasons[s->reason].text, *detail ? ": " : "", detail);
+}
+
+/* ---- The gate ------------------------------------------------------------------------------ */
+
+void session_update_gate(Session *s)
+{
+    const uint64_t one = 1;
+    uint32_t open = s->vm && !s->vm->paused && !s->pool->queue.scheduler.held;
+
+    if (__atomic_exchange_n(&s->control->gate, open, __ATOMIC_SEQ_CST) == open || !open)
+        return;
+    /* The executor has the same eventfd, and could have a plain write block. */
+    if (!s->signaller || eventfd_signaller_signal(s->signaller, s->gate) < 0)
+        (void) !write(s->gate, &one, sizeof(one));
+}
+
+/* ---- The end ------------------------------------------------------------------------------- */
+
+void session_end(Session *s, SessionReason reason)
+{
+    if (s->state == SESSION_ENDING)
+        return;
+
+    s->state = SESSION_ENDING;
+    s->reason = reason;
+    if (s->error == VGPU_ERROR_NONE)
+        s->error = reasons[reason].error;
+    session_process_end(s->process);
+    s->ops->changed(s, s->userdata);
+}
+
+void session_close(Session *s, uint32_t request_id)
+{
+    s->close_id = request_id;
+    s->n_closes++;
+    session_end(s, SESSION_CLOSED);
+}
+
+void session_abandon(Session *s)
+{
+    if (!s)
+        return;
+
+    *s->owner = NULL;
+    s->owner = NULL;
+    session_end(s, SESSION_HUNG_UP);
+}
+
+static void session_on_vm_changed(VMWatcher *w)
+{
+    Session *s = CONTAINER_OF(w, Session, watcher);
+
+    if (s->vm->quarantined)
+        session_end(s, SESSION_QUARANTINED);
+    session_update_gate(s);
+}
+
+static void session_forget_vm(Session *s)
+{
+    vm_unwatch(&s->watcher);
+    vm_end_use(&s->user);
+    s->vm = NULL;
+}
+
+/* ---- What the executor says ---------------------------------------------------------------- */
+
+static void session_send_ready(const Session *s, uint32_t error, uint32_t cuda_result)
+{
+    const VGPUSessionReady ready = {.ring = s->ring, .error = error, .cuda_result = cuda_result};
+
+    if (s->owner)
+        vm_send(s->vm, VGPU_MSG_SESSION_READY, s->open_id, &ready, sizeof(ready));
+}
+
+static void session_fail_cuda(Session *s, uint32_t cuda_result)
+{
+    s->error = VGPU_ERROR_CUDA_ERROR;
+    s->cuda_result = cuda_result;
+}
+
+static void session_refuse(Session *s, const SessionStarted *m)
+{
+    switch (m->error) {
+    case -ENODEV:
+    case -EIO:
+        session_fail_cuda(s, m->cuda_result ? m->cuda_result : VGPU_CUDA_RESULT_NO_DEVICE);
+        break;
+    case -EINVAL:
+    case -ERANGE:
+    case -EPROTO:
+    case -EBADMSG:
+        s->error = VGPU_ERROR_INVALID_REQUEST;
+        break;
+    default:
+        break;
+    }
+    s->executor_error = m->error;
+    session_end(s, SESSION_REFUSED);
+}
+
+static void session_on_started(void *userdata, const SessionStarted *m)
+{
+    Session *s = userdata;
+
+    s->executor = session_process_pid(s->process);
+    s->guest_pid = m->guest_pid;
+    make_printable(s->command, m->command);
+    if (s->state != SESSION_STARTING)
+        return;
+    if (m->error != 0) {
+        session_refuse(s, m);
+        return;
+    }
+
+    s->state = SESSION_OPEN;
+    s->was_open = true;
+    session_log_open(s);
+    session_send_ready(s, VGPU_ERROR_NONE, 0);
+    s->ops->changed(s, s->userdata);
+}
+
+static SessionReason session_reason(uint32_t ended)
+{
+    switch (ended) {
+    case SESSION_END_VIOLATION:
+        return SESSION_VIOLATION;
+    case SESSION_END_KERNEL_TIMEOUT:
+        return SESSION_KERNEL_TIMEOUT;
+    case SESSION_END_WINDOW_LOST:
+        return SESSION_WINDOW_LOST;
+    case SESSION_END_HANGUP:
+        return SESSION_CLOSED;
+    default:
+        return SESSION_FAILED;
+    }
+}
+
+static void session_on_ended(void *userdata, const SessionEnded *m)
+{
+    SessionReason reason = session_reason(m->reason);
+    Session *s = userdata;
+
+    s->executor = session_process_pid(s->process);
+    s->sticky = m->cuda_result;
+    s->timed_out = reason == SESSION_KERNEL_TIMEOUT;
+    if (s->state == SESSION_ENDING)
+        return;
+    if (m->cuda_result != 0 || reason == SESSION_KERNEL_TIMEOUT)
+        session_fail_cuda(s, m->cuda_result ? m->cuda_result : CUDA_ERROR_LAUNCH_TIMEOUT);
+    session_end(s, reason);
+}
+
+/* One whose executor ended without a word. */
+static SessionReason session_reason_of_fate(SessionProcessFate fate)
+{
+    return fate == SESSION_PROCESS_START_LATE ? SESSION_START_LATE : SESSION_DIED;
+}
+
+static bool session_is_fault(const Session *s)
+{
+    if (s->timed_out || s->sticky != 0 || s->figures.sticky != 0)
+        return true;
+    return reasons[s->reason].is_fault && s->was_open;
+}
+
+static void session_describe_end(const Session *s, SessionProcessFate fate, const char *text,
+                                 char *ret, size_t size)
+{
+    uint32_t sticky = s->sticky ? s->sticky : s->figures.sticky;
+
+    ret[0] = '\0';
+    if (fate == SESSION_PROCESS_NO_SENSE)
+        snprintf(ret, size, "it broke the protocol, and was killed");
+    else if (fate == SESSION_PROCESS_END_LATE)
+        snprintf(ret, size, "its executor did not end in time, and was killed");
+    else if (s->reason == SESSION_REFUSED)
+        snprintf(ret, size, "%s, CUDA error %u",
+                 strerror(s->executor_error < 0 ? -s->executor_error : EIO), s->cuda_result);
+    else if (s->reason == SESSION_DIED)
+        snprintf(ret, size, "it %s", text);
+    else if (sticky != 0)
+        snprintf(ret, size, "CUDA error %u", sticky);
+}
+
+static void session_answer_end(const Session *s)
+{
+    const VGPUSessionRing ring = {.ring = s->ring};
+
+    if (s->n_closes == 0)
+        session_send_ready(s, s->error, s->cuda_result);
+    for (uint32_t i = 0; i < s->n_closes && s->owner; i++)
+        vm_send(s->vm, VGPU_MSG_SESSION_CLOSED, s->close_id, &ring, sizeof(ring));
+}
+
+static void session_count_fault(Session *s, VM *vm)
+{
+    bool fault = session_is_fault(s);
+
+    if (fault || s->reason == SESSION_VIOLATION)
+        vm->session_faults++;
+    if (fault)
+        s->ops->fault(vm, s->userdata);
+}
+
+/* Its device is gone before, and with that it ends. Nobody will look at it later for what it has
+ * done so far; a VM that nobody registered is its process, which may come back. */
+static void session_on_vm_gone(VMUser *u)
+{
+    Session *s = CONTAINER_OF(u, Session, user);
+    VM *vm = s->vm;
+
+    session_end(s, SESSION_HUNG_UP);
+    (void) session_figures(s);
+    session_log_end(s, "");
+    session_forget_vm(s);
+    if (vm->process)
+        session_count_fault(s, vm);
+    s->lost_vm = true;
+    s->ops->lost_vm(s, s->userdata);
+}
+
+static void session_on_gone(void *userdata, SessionProcessFate fate, const char *text)
+{
+    Session *s = userdata;
+    VM *vm = s->vm;
+    char detail[120];
+
+    session_end(s, session_reason_of_fate(fate));
+    s->executor = 0;
+    if (vm) {
+        (void) session_figures(s);
+        session_describe_end(s, fate, text, detail, sizeof(detail));
+        session_log_end(s, detail);
+        session_answer_end(s);
+        session_forget_vm(s);
+        session_count_fault(s, vm);
+    }
+    if (s->owner)
+        *s->owner = NULL;
+    s->owner = NULL;
+    s->ops->over(s, s->userdata);
+}
+
+static const SessionProcessHandler session_handler = {
+    .on_started = session_on_started,
+    .on_ended = session_on_ended,
+    .on_gone = session_on_gone,
+};
+
+/* ---- The beginning --------------------------------------------------------------------------- */
+
+/* Returns the memfd of the control page, or a negative errno. */
+static int session_make_control(Session *s)
+{
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    CLEANUP_CLOSE int fd = memfd_create("vgpu-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    void *page;
+
+    if (fd < 0 || ftruncate(fd, sizeof(SessionControl)) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
+        return -errno;
+    page = mmap(NULL, sizeof(SessionControl), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+
+    s->control = page;
+    s->gate = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return s->gate < 0 ? -errno : TAKE_FD(fd);
+}
+
+static int session_start(Session *s, const SessionOptions *o, SessionProcess *process,
+                         const Window *window)
+{
+    const PoolConfig *config = &s->pool->config;
+    SessionStart start = {
+        .type = SESSION_MSG_START,
+        .offset = o->offset,
+        .memory_max = s->memory_max,
+        .images_max = IMAGES_MAX,
+        .kernel_timeout_usec = config->kernel_timeout_usec,
+        .objects_max = VGPU_SESSION_ID_MAX,
+        .busy_poll_usec = config->busy_poll_usec,
+    };
+    CLEANUP_CLOSE int control = session_make_control(s);
+    int fds[SESSION_N_FDS];
+
+    if (control < 0)
+        return TAKE_FD(control);
+    session_update_gate(s);
+    snprintf(start.device, sizeof(start.device), "%s", s->device);
+    snprintf(start.name, sizeof(start.name), "session %u, ring %u of %.32s", s->id, s->ring,
+             s->vm->name);
+    fds[SESSION_FD_WINDOW] = window->fd;
+    fds[SESSION_FD_DOORBELL] = o->doorbell;
+    fds[SESSION_FD_INTERRUPT] = o->interrupt;
+    fds[SESSION_FD_CONTROL] = control;
+    fds[SESSION_FD_GATE] = s->gate;
+    return session_process_begin(process, &start, fds);
+}
+
+static void session_freep(Session **s)
+{
+    session_free(*s);
+}
+
+int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *process,
+                Window *window, const SessionOps *ops, void *userdata, Session **owner,
+                Session **ret)
+{
+    CLEANUP(session_freep) Session *s = calloc(1, sizeof(*s));
+    uint64_t memory_max = vm->settings.session_memory_max;
+    int r;
+
+    if (!s)
+        return -ENOMEM;
+    *s = (Session){
+        .ops = ops,
+        .userdata = userdata,
+        .id = o->id,
+        .ring = o->ring,
+        .vm = vm,
+        .pool = pool,
+        .start_usec = clock_usec(CLOCK_REALTIME),
+        .began_usec = now_usec(),
+        .gate = -1,
+        .signaller = o->signaller,
+        .memory_max = memory_max ? memory_max : UINT64_MAX,
+        .watcher.changed = session_on_vm_changed,
+        .user = {.usage = session_on_usage, .gone = session_on_vm_gone},
+        .open_id = o->request_id,
+    };
+    snprintf(s->device, sizeof(s->device), "%s", o->device);
+    r = session_start(s, o, process, window);
+    if (r < 0)
+        return r;
+
+    session_process_set_handler(process, &session_handler, s);
+    s->process = process;
+    s->executor = session_process_pid(process);
+    s->window = window;
+    s->owner = owner;
+    *owner = s;
+    vm_watch(vm, &s->watcher);
+    vm_use(vm, &s->user);
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+Session *session_free(Session *s)
+{
+    if (!s)
+        return NULL;
+
+    session_process_free(s->process);
+    vm_unwatch(&s->watcher);
+    vm_end_use(&s->user);
+    if (s->owner)
+        *s->owner = NULL;
+    window_unref(s->window);
+    if (s->control)
+        (void) munmap(s->control, sizeof(*s->control));
+    if (s->gate >= 0)
+        close(s->gate);
+    free(s);
+    return NULL;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sessions.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "passed-fds.h"
+#include "vgpu-session.h"
+
+/* ---- Finding ------------------------------------------------------------------------------- */
+
+Session *sessions_next(const Sessions *all, const Session *s)
+{
+    Session *next = s ? TAILQ_NEXT(s, link) : TAILQ_FIRST(&all->list);
+
+    while (next && !next->vm)
+        next = TAILQ_NEXT(next, link);
+    return next;
+}
+
+Session *sessions_find(const Sessions *all, uint32_t id)
+{
+    Session *s = NULL;
+
+    while ((s = sessions_next(all, s)))
+        if (s->id == id)
+            return s;
+    return NULL;
+}
+
+static bool sessions_has_id(const Sessions *all, uint32_t id)
+{
+    const Session *s;
+
+    TAILQ_FOREACH(s, &all->list, link)
+    {
+        if (s->id == id)
+            return true;
+    }
+    return false;
+}
+
+/* After 2^32 sessions they are given again. */
+static uint32_t sessions_next_id(Sessions *all)
+{
+    do
+        all->last_id++;
+    while (all->last_id == 0 || sessions_has_id(all, all->last_id));
+    return all->last_id;
+}
+
+/* ---- What sessions tell ---------------------------------------------------------------------- */
+
+static void sessions_announce(const Sessions *all, Session *s, bool added)
+{
+    if (all->observer.announce)
+        all->observer.announce(s, added, all->observer.userdata);
+}
+
+static void sessions_on_changed(Session *s, void *userdata)
+{
+    const Sessions *all = userdata;
+
+    if (s->vm && all->observer.changed)
+        all->observer.changed(s, all->observer.userdata);
+}
+
+static void sessions_on_lost_vm(Session *s, void *userdata)
+{
+    sessions_announce(userdata, s, false);
+}
+
+static void sessions_on_fault(VM *vm, void *userdata)
+{
+    const Sessions *all = userdata;
+
+    vm_quarantine_fault(all->quarantine, vm);
+}
+
+static void sessions_remove(Sessions *all, Session *s)
+{
+    TAILQ_REMOVE(&all->list, s, link);
+    all->n--;
+    session_free(s);
+}
+
+static void sessions_on_over(Session *s, void *userdata)
+{
+    Sessions *all = userdata;
+
+    if (!s->lost_vm)
+        sessions_announce(all, s, false);
+    sessions_remove(all, s);
+}
+
+static const SessionOps sessions_ops = {
+    .changed = sessions_on_changed,
+    .lost_vm = sessions_on_lost_vm,
+    .fault = sessions_on_fault,
+    .over = sessions_on_over,
+};
+
+/* ---- Opening ------------------------------------------------------------------------------- */
+
+/* What is wanted, and why it cannot be. */
+typedef struct Opening {
+    VM *vm;
+    Pool *pool;
+    const VGPUSessionOpen *open;
+    uint32_t request_id;
+    int window, doorbell, interrupt;
+    uint32_t error, cuda_result;
+    const char *reason;
+} Opening;
+
+static int opening_refuse(Opening *o, uint32_t error, const char *reason)
+{
+    o->error = error;
+    o->reason = reason;
+    return 1;
+}
+
+static int opening_refuse_errno(Opening *o, int r)
+{
+    return opening_refuse(o, VGPU_ERROR_MEDIATOR_UNAVAILABLE, strerror(-r));
+}
+
+static bool pool_computes_on_cpu(const Pool *p)
+{
+    return p->config.backend == POOL_BACKEND_CPU ||
+           strcmp(executor_device(pool_executor(p))->backend, "cpu") == 0;
+}
+
+/* Returns 0, or 1 when there is none for it. */
+static int sessions_check_place(const Sessions *all, Opening *o)
+{
+    VM *vm = o->vm;
+
+    if (vm->quarantined)
+        return opening_refuse(o, VGPU_ERROR_VM_QUARANTINED, "the VM is quarantined");
+    o->pool = pools_find(all->pools, (unsigned char) vm->settings.pool);
+    if (!o->pool)
+        return opening_refuse(o, VGPU_ERROR_INVALID_POOL, "its pool is not configured");
+    if (pool_computes_on_cpu(o->pool)) {
+        o->cuda_result = VGPU_CUDA_RESULT_NO_DEVICE;
+        return opening_refuse(o, VGPU_ERROR_CUDA_ERROR, "its pool has no GPU");
+    }
+    if (vm->n_users >= vm->settings.sessions_max)
+        return opening_refuse(o, VGPU_ERROR_QUEUE_FULL, "it has as many as SessionsMax allows");
+    if (all->n >= all->n_max)
+        return opening_refuse(o, VGPU_ERROR_QUEUE_FULL, "there are as many as MaxSessions= allows");
+    return 0;
+}
+
+/* Returns 0, or 1 when it cannot be. Takes the window's descriptor over. */
+static int sessions_open_window(const Sessions *all, Opening *o, Origin *process, Window **ret)
+{
+    uint64_t size_max =
+        o->vm->device.window_size ? o->vm->device.window_size : all->config->window_size_max;
+    const char *reason;
+    int r;
+
+    r = window_open_for_others(&all->rings->windows, TAKE_FD(o->window), process, size_max, ret,
+                               &reason);
+    if (r != 0)
+        return r < 0 ? opening_refuse_errno(o, r)
+                     : opening_refuse(o, VGPU_ERROR_INVALID_REQUEST, reason);
+    if (!passed_fd_is_eventfd(o->doorbell) || !passed_fd_is_eventfd(o->interrupt))
+        return opening_refuse(o, VGPU_ERROR_INVALID_REQUEST,
+                              "doorbell and interrupt are no eventfds");
+    /* How large the ring is stands in the window, and is for the executor to read. */
+    if (o->open->flags != 0 ||
+        !vgpu_session_is_valid((*ret)->size, o->open->offset, VGPU_SESSION_RING_MIN))
+        return opening_refuse(o, VGPU_ERROR_INVALID_REQUEST, "it is not where a session can be");
+    return 0;
+}
+
+static SessionProcessOptions sessions_process_options(const Sessions *all)
+{
+    return (SessionProcessOptions){
+        .path = all->executor_path,
+        .socket = all->config->executor_socket,
+    };
+}
+
+/* A spare that died this moment is found out now: then another is started. Returns 0 or a negative
+ * errno. */
+static int sessions_start(Sessions *all, Opening *o, Window *window, Session **slot, Session **ret)
+{
+    const SessionProcessOptions process_options = sessions_process_options(all);
+    char device[SESSION_DEVICE_MAX];
+    SessionOptions options = {
+        .event = all->event,
+        .signaller = all->rings->signaller,
+        .ring = o->open->ring,
+        .request_id = o->request_id,
+        .offset = o->open->offset,
+        .device = device,
+        .doorbell = o->doorbell,
+        .interrupt = o->interrupt,
+    };
+    SessionProcess *process;
+    int r;
+
+    session_choose_device(o->pool, device);
+    options.id = sessions_next_id(all);
+    process = session_spares_take(&all->spares, o->pool, device);
+    if (process) {
+        r = session_new(&options, o->vm, o->pool, process, window, &sessions_ops, all, slot, ret);
+        if (r >= 0)
+            return 0;
+        session_process_free(process);
+    }
+    r = session_process_new(all->event, &process_options, NULL, NULL, &process);
+    if (r < 0)
+        return r;
+    r = session_new(&options, o->vm, o->pool, process, window, &sessions_ops, all, slot, ret);
+    if (r < 0)
+        session_process_free(process);
+    return r;
+}
+
+/* Returns 0, or 1 when it cannot be. */
+static int sessions_add(Sessions *all, Opening *o, Origin *process, Session **slot)
+{
+    Window *window = NULL;
+    Session *s;
+    int r;
+
+    r = sessions_check_place(all, o);
+    if (r == 0)
+        r = sessions_open_window(all, o, process, &window);
+    if (r == 0) {
+        r = sessions_start(all, o, window, slot, &s);
+        r = r < 0 ? opening_refuse_errno(o, r) : 0;
+    }
+    if (r != 0) {
+        window_unref(window);
+        return r;
+    }
+
+    TAILQ_INSERT_TAIL(&all->list, s, link);
+    all->n++;
+    sessions_announce(all, s, true);
+    return 0;
+}
+
+static void opening_answer_refused(const Opening *o)
+{
+    const VGPUSessionReady ready = {
+        .ring = o->open->ring,
+        .error = o->error,
+        .cuda_result = o->cuda_result,
+    };
+    LogContext context = o->vm->client.log;
+
+    context.error = o->error;
+    if (client_may_log(&o->vm->client))
+        log_context(LOG_WARNING, &context, "no CUDA session on ring %u: %s", o->open->ring,
+                    o->reason);
+    vm_send(o->vm, VGPU_MSG_SESSION_READY, o->request_id, &ready, sizeof(ready));
+}
+
+int sessions_open(Sessions *all, VM *vm, Origin *process, const int *fds,
+                  const VGPUSessionOpen *open, uint32_t request_id, Session **slot)
+{
+    Opening o = {
+        .vm = vm,
+        .open = open,
+        .request_id = request_id,
+        .window = fds[0],
+        .doorbell = fds[1],
+        .interrupt = fds[2],
+    };
+    int r = 0;
+
+    if (*slot)
+        r = SESSIONS_VIOLATION;
+    else if (sessions_add(all, &o, process, slot) != 0)
+        opening_answer_refused(&o);
+
+    /* The executor has copies of its own. */
+    if (o.window >= 0)
+        close(o.window);
+    close(o.doorbell);
+    close(o.interrupt);
+    return r;
+}
+
+void sessions_close(VM *vm, uint32_t ring, uint32_t request_id, Session *s)
+{
+    const VGPUSessionRing closed = {.ring = ring};
+
+    if (s)
+        session_close(s, request_id);
+    else
+        vm_send(vm, VGPU_MSG_SESSION_CLOSED, request_id, &closed, sizeof(closed));
+}
+
+/* ---- All of them --------------------------------------------------------------------------- */
+
+void sessions_update_gates(Sessions *all, const Pool *p)
+{
+    Session *s;
+
+    TAILQ_FOREACH(s, &all->list, link)
+    {
+        if (s->pool == p)
+            session_update_gate(s);
+    }
+}
+
+int sessions_init(Sessions *all, sd_event *event, const Pools *pools, RingSources *rings,
+                  VMQuarantine *quarantine, const Config *config, const char *executor_path)
+{
+    all->event = event;
+    all->pools = pools;
+    all->rings = rings;
+    all->quarantine = quarantine;
+    all->config = config;
+    all->executor_path = executor_path;
+    TAILQ_INIT(&all->list);
+    return session_spares_init(&all->spares, event, pools);
+}
+
+void sessions_reload(Sessions *all)
+{
+    const SessionProcessOptions options = sessions_process_options(all);
+
+    session_spares_configure(&all->spares, &options);
+}
+
+void sessions_clear(Sessions *all)
+{
+    if (!all->event)
+        return;
+    all->observer = (SessionsObserver){0};
+    while (!TAILQ_EMPTY(&all->list))
+        sessions_remove(all, TAILQ_FIRST(&all->list));
+    session_spares_clear(&all->spares);
+}
