@@ -54,7 +54,7 @@ report 'every option is in vgpuctl(1) and the completion'
 
 titles=$(sed -nE -e 's/^ +(VM|COUNTER)\("([A-Z0-9-]+)(\/us)?", .*/\2/p' \
     -e 's/^ +COUNTERS\([A-Za-z]+, "([A-Z]+)", .*/\1/p' "$root/ctl/list.c"
-    sed -nE 's/^ +ROW\("([A-Za-z/]+)", .*/\1/p' "$root/ctl/sessions.c")
+    sed -nE 's/^ +ROW\("([A-Za-z/]+)", .*/\1/p' "$root/ctl/list-sessions.c")
 # shellcheck disable=SC2086
 at_least 28 $titles
 for title in $titles; do
