@@ -42,6 +42,7 @@ struct SessionProcess {
     bool answered;  /* STARTED has come */
     bool has_ended; /* ENDED has come */
     bool ending;    /* the connection is closed on this side */
+    bool hung_up;   /* and on the other */
     bool killed;
     SessionProcessFate fate; /* once killed */
     sd_event_source *io, *end, *timer;
@@ -77,8 +78,8 @@ static int session_process_on_timer(sd_event_source *source, uint64_t usec, void
 
     (void) source, (void) usec;
 
-    session_process_kill(p, p->ending || p->has_ended ? SESSION_PROCESS_END_LATE
-                                                      : SESSION_PROCESS_START_LATE);
+    session_process_kill(p, p->ending || p->has_ended || p->hung_up ? SESSION_PROCESS_END_LATE
+                                                                    : SESSION_PROCESS_START_LATE);
     return 0;
 }
 
@@ -212,6 +213,7 @@ static bool session_process_take_message(SessionProcess *p)
 static void session_process_on_hang_up(SessionProcess *p)
 {
     p->io = sd_event_source_disable_unref(p->io);
+    p->hung_up = true;
     if (!p->is_child && p->pidfd < 0)
         session_process_gone(p, "hung up");
     else if (!p->ending && !p->has_ended)
