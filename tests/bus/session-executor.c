@@ -272,14 +272,20 @@ __attribute__((noreturn)) static void run_session(int fd)
 
 /* ---- A pool ---------------------------------------------------------------------------------- */
 
-/* Says that it has a GPU, and computes nothing. */
-static int run_pool(int fd)
+/* Is another program, where $VGPU_TEST_POOL_EXECUTOR names one. Else it says that it has a GPU, and
+ * computes nothing. */
+static int run_pool(int fd, char *argv[])
 {
+    const char *program = getenv("VGPU_TEST_POOL_EXECUTOR");
     const ExecutorHello hello = {.device = {.backend = "cuda", .name = "fake"}};
     Channel channel = {0};
     char byte;
     Link l;
 
+    if (program) {
+        (void) execv(program, argv);
+        return EXIT_FAILURE;
+    }
     if (link_open(fd, &l) < 0)
         return EXIT_FAILURE;
     channel.fd = l.socket;
@@ -302,5 +308,5 @@ int main(int argc, char *argv[])
     }
     if (is_session)
         run_session(fd);
-    return run_pool(fd);
+    return run_pool(fd, argv);
 }

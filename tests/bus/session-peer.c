@@ -136,13 +136,17 @@ static bool is_session_executor(pid_t pid)
 
 unsigned session_peer_children(pid_t *ret, unsigned max)
 {
+    return session_peer_children_of(mediator.pid, ret, max);
+}
+
+unsigned session_peer_children_of(pid_t parent, pid_t *ret, unsigned max)
+{
     char path[64];
     unsigned n = 0;
     int pid;
     FILE *f;
 
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int) mediator.pid,
-             (int) mediator.pid);
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int) parent, (int) parent);
     f = fopen(path, "re");
     assert_non_null(f);
     while (fscanf(f, "%d", &pid) == 1) {

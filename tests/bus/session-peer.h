@@ -56,6 +56,9 @@ void session_peer_count(const SessionGuest *g, const FakeFigures *figures);
  * PIDs, as many as there are up to @max */
 unsigned session_peer_children(pid_t *ret, unsigned max);
 
+/* session_peer_children_of() - the same of another process */
+unsigned session_peer_children_of(pid_t parent, pid_t *ret, unsigned max);
+
 /* wait_for_children() - until there are so many; within @msec */
 void wait_for_children(unsigned n, unsigned msec);
 

@@ -9,6 +9,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -701,6 +705,164 @@ TEST(test_spares)
     close(fd);
 }
 
+/* ---- Executors that are units ---------------------------------------------------------------- */
+
+/* What systemd does for vgpu-executor.socket, with Accept=yes. */
+typedef struct Units {
+    char directory[32];
+    char path[64];
+    pid_t pid;
+} Units;
+
+static Units units;
+
+__attribute__((noreturn)) static void run_units(int listener)
+{
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void) signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+
+        if (fd >= 0 && fork() == 0) {
+            (void) signal(SIGCHLD, SIG_DFL);
+            if (dup2(fd, 3) < 0)
+                _exit(126);
+            execl(getenv("VGPU_EXECUTOR"), "vgpu-executor", "--session", "--fd=3", NULL);
+            _exit(127);
+        }
+        close(fd);
+    }
+}
+
+static int start_with_units(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char config[256];
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+    strcpy(units.directory, "/tmp/vgpu-units-XXXXXX");
+    if (listener < 0 || !mkdtemp(units.directory))
+        return -1;
+    snprintf(units.path, sizeof(units.path), "%s/executor.sock", units.directory);
+    strcpy(address.sun_path, units.path);
+    if (bind(listener, (struct sockaddr *) &address, sizeof(address)) < 0 ||
+        listen(listener, 16) < 0)
+        return -1;
+    units.pid = fork();
+    if (units.pid == 0)
+        run_units(listener);
+    close(listener);
+    snprintf(config, sizeof(config), "%s[Sessions]\nExecutorSocket=%s\n", (const char *) *state,
+             units.path);
+    return start_with(config);
+}
+
+static void end_units(void)
+{
+    if (units.pid <= 0)
+        return;
+    (void) kill(units.pid, SIGKILL);
+    (void) waitpid(units.pid, NULL, 0);
+    units.pid = 0;
+}
+
+static int stop_with_units(void **state)
+{
+    int r = stop(state);
+
+    end_units();
+    (void) unlink(units.path);
+    return rmdir(units.directory) == 0 ? r : -1;
+}
+
+static void wait_for_units(unsigned n, unsigned msec)
+{
+    uint64_t end = now_usec() + msec * USEC_PER_MSEC;
+
+    while (session_peer_children_of(units.pid, NULL, 0) != n) {
+        assert_true(now_usec() < end);
+        usleep(2000);
+    }
+}
+
+/* They are not children of the mediator, and end with the session all the same. */
+TEST(test_units)
+{
+    int fd = session_peer_hello(5);
+    SessionGuest g[2];
+    char text[80];
+    pid_t pid;
+
+    session_peer_up(fd, &g[0], 1, "");
+    assert_int_equal(session_peer_children_of(units.pid, &pid, 1), 1);
+    assert_int_equal(session_peer_children(NULL, 0), 0);
+    snprintf(text, sizeof(text), "its executor is process %d", (int) pid);
+    expect_log(text);
+    session_peer_up(fd, &g[1], 2, "");
+    assert_int_equal(session_peer_ask(&g[0]).n_doorbells, 1);
+    session_peer_down(fd, &g[0], 1);
+    wait_for_units(1, SOON_MSEC);
+    assert_int_equal(session_peer_ask(&g[1]).n_doorbells, 1);
+    close(fd);
+    wait_for_units(0, SOON_MSEC);
+    session_guest_close(&g[1]);
+
+    /* Where nobody listens, the mediator starts them. */
+    end_units();
+    fd = session_peer_hello(5);
+    session_peer_up(fd, &g[0], 1, "");
+    assert_int_equal(session_peer_children(NULL, 0), 1);
+    session_peer_down(fd, &g[0], 1);
+    close(fd);
+}
+
+TEST(test_units_end)
+{
+    unsigned n_fds = settled_fds();
+    int fd = session_peer_hello(5);
+    SessionGuest g;
+
+    for (unsigned i = 0; i < ELEMENTSOF(bad); i++) {
+        session_peer_prepare(&g, bad[i].command);
+        session_peer_open(fd, &g, 1);
+        if (bad[i].serves) {
+            expect_session_ready(fd, 1, VGPU_ERROR_NONE, 0);
+            session_peer_ring(&g);
+        }
+        expect_session_ready(fd, 1, bad[i].error, bad[i].cuda_result);
+        wait_for_units(0, SOON_MSEC);
+        session_guest_close(&g);
+    }
+    close(fd);
+    wait_for_fds(n_fds);
+}
+
+/* One that does not end is killed: the kernel says who it is. */
+TEST(test_units_stay)
+{
+    static const char *const commands[] = {FAKE_STAY, FAKE_FLOOD, FAKE_TWICE};
+    uint64_t begin = now_usec();
+    int fd = session_peer_hello(5);
+    SessionGuest g;
+
+    session_peer_up(fd, &g, 1, commands[0]);
+    session_peer_down(fd, &g, 1);
+    assert_true(now_usec() - begin > 4500 * USEC_PER_MSEC);
+    wait_for_units(0, SOON_MSEC);
+    for (unsigned i = 1; i < ELEMENTSOF(commands); i++) {
+        session_peer_up(fd, &g, 1, commands[i]);
+        expect_session_ready(fd, 1, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
+        wait_for_units(0, SOON_MSEC);
+        session_guest_close(&g);
+    }
+    close(fd);
+}
+
+#define WITH_UNITS(config, test)                                          \
+    {                                                                     \
+#test, test, start_with_units, stop_with_units, (void *) (config) \
+    }
+
 int main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
@@ -722,6 +884,9 @@ int main(int argc, char *argv[])
         WITH_MEDIATOR(NO_FAULTS, test_many),
         WITH_MEDIATOR(TWO_FAULTS, test_fault_limit),
         WITH_MEDIATOR(WITH_SPARES, test_spares),
+        WITH_UNITS(SESSION_CONFIG, test_units),
+        WITH_UNITS(NO_FAULTS, test_units_end),
+        WITH_UNITS(NO_FAULTS, test_units_stay),
     };
     const struct CMUnitTest late[] = {
         WITH_MEDIATOR(SESSION_CONFIG, test_executors_start_late),
