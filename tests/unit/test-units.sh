@@ -59,5 +59,15 @@ done
 [ "$(setting "$service" RestrictAddressFamilies)" = AF_UNIX ] || wrong+=' RestrictAddressFamilies='
 report 'an executor can be one in its sandbox'
 
+# Instances are named by systemd: a number, and process and user of who has connected.
+rule=$source/dbus/50-vgpu-executor.rules
+pattern=$(sed -nE 's#.*/(\^.*\$)/\.test.*#\1#p' "$rule")
+[[ vgpu-executor@3-1234-990.service =~ $pattern && -n $pattern ]] || wrong+=" the rule is for $pattern"
+[[ vgpu-executor@3-1234-990.service.d =~ $pattern || ssh@3-1234-990.service =~ $pattern ]] &&
+    wrong+=" the rule is for others, too: $pattern"
+grep -qF "subject.user == \"$(setting vgpu-mediator.service.in User)\"" "$rule" ||
+    wrong+=' the rule is for another user'
+report 'polkit lets the mediator end executors'
+
 echo "1..$n"
 exit "$failed"
