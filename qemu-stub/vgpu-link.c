@@ -9,9 +9,9 @@
  *    10 ms apart at first and 1 s in the end.
  *  - ping_at: on a connection where an answer is expected, the next PING. If no
  *    valid message comes for the length of the timeout, the connection is dead
- *    and the link closes it. A ring that is on expects no answer.
- *  - deadline: the end of the request, and of a ring that no mediator has taken
- *    up yet. It is counted from the doorbell and from each break, and any valid
+ *    and the link closes it. A ring or a session that is on expects no answer.
+ *  - deadline: the end of the request, of a ring that no mediator has taken up
+ *    yet, and of sessions that no mediator was told of yet. It is counted from the doorbell and from each break, and any valid
  *    message cancels it. At the deadline the guest is told that there is no
  *    mediator. A ring that was on stays on, however long there is no mediator:
  *    what the guest has asked for is in the window, and waits there.
@@ -25,6 +25,8 @@
  *
  * While the VM is stopped the link is stopped too: no wait ends and nothing is
  * read. So nothing that the guest can see changes, as QEMU expects of a device.
+ * The link of a VM with an open session goes on to read: vgpu-link-session.c
+ * says why.
  * The timer uses the host's monotonic clock. The virtual clock would stop with
  * the VM by itself, but where QEMU counts instructions it does not run at the
  * speed of the mediator's clock.
@@ -61,35 +63,41 @@ static int64_t link_ping_interval(const VGPULink *link)
     return MIN(MAX(link_patience(link) / 4, PING_MIN_MS), PING_MAX_MS);
 }
 
-static bool link_is_open(const VGPULink *link)
-{
-    return link->channel.fd >= 0;
-}
-
 /* Does anybody need a connection? */
 static bool link_is_wanted(const VGPULink *link)
 {
-    return link->request || link->ring;
+    return link->request || link->ring || vgpu_link_sessions_are_wanted(link);
 }
 
 /* Does something fail at the deadline? */
 static bool link_has_deadline(const VGPULink *link)
 {
-    return link->deadline && (link->request || vgpu_link_ring_is_new(link));
+    return link->deadline && (link->request || vgpu_link_ring_is_new(link) ||
+                              vgpu_link_sessions_have_new(link));
 }
 
 /* Does the mediator owe us an answer? */
 static bool link_is_expecting(const VGPULink *link)
 {
     return link->request || link->peer_ring == PEER_RING_OFF ||
-           (link->ring && link->peer_ring != PEER_RING_READY);
+           (link->ring && link->peer_ring != PEER_RING_READY) ||
+           vgpu_link_sessions_expect(link);
+}
+
+/*
+ * May something be read now? A stopped VM's device does not change, unless it
+ * has a session: then nobody can save the VM.
+ */
+static bool link_is_reading(const VGPULink *link)
+{
+    return link->running || vgpu_link_sessions_are_open(link);
 }
 
 void vgpu_link_arm(VGPULink *link)
 {
-    int64_t next = link_is_open(link) ? link->ping_at : link->retry_at;
+    int64_t next = vgpu_link_is_open(link) ? link->ping_at : link->retry_at;
 
-    if (!link->running || !(link_is_open(link) ? link_is_expecting(link)
+    if (!link->running || !(vgpu_link_is_open(link) ? link_is_expecting(link)
                                                : link_is_wanted(link))) {
         return;
     }
@@ -102,11 +110,11 @@ void vgpu_link_arm(VGPULink *link)
 /* Lets the main loop watch for what the connection waits for. */
 static void link_watch(VGPULink *link)
 {
-    if (!link_is_open(link)) {
+    if (!vgpu_link_is_open(link)) {
         return;
     }
     link->tx_watched = link->channel.tx_len > 0;
-    if (link->running) {
+    if (link_is_reading(link)) {
         qemu_set_fd_handler(link->channel.fd, link_readable,
                             link->tx_watched ? link_writable : NULL, link);
     } else {
@@ -116,16 +124,17 @@ static void link_watch(VGPULink *link)
 
 static void link_close(VGPULink *link)
 {
-    if (link_is_open(link)) {
+    if (vgpu_link_is_open(link)) {
         qemu_set_fd_handler(link->channel.fd, NULL, NULL, NULL);
     }
     vgpu_channel_close(&link->channel);
     link->welcomed = false;
     vgpu_link_ring_release(link);
+    vgpu_link_sessions_release(link);
 }
 
-static void link_end_request(VGPULink *link, uint32_t error,
-                             const uint8_t *response, uint32_t len)
+void vgpu_link_end_request(VGPULink *link, uint32_t error,
+                           const uint8_t *response, uint32_t len)
 {
     link->request = NULL;
     link->deadline = 0;
@@ -154,8 +163,9 @@ static void link_give_up(VGPULink *link)
     if (vgpu_link_ring_is_new(link)) {
         vgpu_link_ring_end(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     }
+    vgpu_link_sessions_end_new(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     if (link->request) {
-        link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
+        vgpu_link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
     }
     link->deadline = 0;
     link_retry(link);
@@ -168,7 +178,10 @@ static void link_warn(VGPULink *link, const char *what)
     link->warned = true;
 }
 
-/* The connection is gone. Decides what becomes of the request and the ring. */
+/*
+ * The connection is gone. Decides what becomes of the request, the ring and the
+ * sessions.
+ */
 static void link_lost(VGPULink *link)
 {
     bool impatient = link->config->timeout_s == 0 || link->absent;
@@ -183,8 +196,11 @@ static void link_lost(VGPULink *link)
         link->ring != NULL : impatient && vgpu_link_ring_is_new(link)) {
         vgpu_link_ring_end(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     }
+    if (impatient) {
+        vgpu_link_sessions_end_new(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    }
     if (link->request && (impatient || link->sends >= SENDS_MAX)) {
-        link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
+        vgpu_link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
     }
     link_retry(link);
 }
@@ -197,8 +213,7 @@ void vgpu_link_break(VGPULink *link, const char *what)
     link_lost(link);
 }
 
-/* The mediator has broken the protocol. */
-static void link_violation(VGPULink *link, const char *what)
+void vgpu_link_violation(VGPULink *link, const char *what)
 {
     g_autofree char *message =
         g_strdup_printf("protocol violated: %s; connection closed", what);
@@ -213,7 +228,7 @@ void vgpu_link_flush(VGPULink *link)
 
     if (r < 0) {
         vgpu_link_break(link, strerror(-r));
-    } else if (link->tx_watched != (link->channel.tx_len > 0)) {
+    } else if (!link->tx_watched && link->channel.tx_len > 0) {
         link_watch(link);
     }
 }
@@ -294,152 +309,33 @@ static void link_connect(VGPULink *link)
     link_watch(link);
     vgpu_link_expect(link);
     link_send_hello(link);
-    if (link_is_open(link) && link->request) {
+    if (vgpu_link_is_open(link) && link->request) {
         link_send_request(link);
     }
 }
 
-/* ---- Messages ------------------------------------------------------------ */
-
-/* Takes a message that ends the request @id. */
-static const char *link_receive_end(VGPULink *link, uint32_t id,
-                                    uint32_t error, const uint8_t *response,
-                                    uint32_t len)
-{
-    if (!link->request) {
-        return NULL; /* nobody waits for it any more */
-    }
-    if (id != link->request->id) {
-        return "an answer to another request";
-    }
-    link_end_request(link, error, response, len);
-    return NULL;
-}
-
-/* Keeps the secret by which a later connection proves to be this VM's. */
-static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
-                              const uint8_t *payload)
-{
-    VGPUWelcome welcome = { .features = 0 };
-
-    memcpy(&welcome, payload, MIN(header->payload_len, sizeof(welcome)));
-    memcpy(link->resume, welcome.resume, sizeof(link->resume));
-    link->welcomed = true;
-    link->features = welcome.features & link->config->features;
-    vgpu_link_ring_advance(link);
-}
-
-/*
- * The VM may not submit. Before WELCOME it is not even let in, and a ring need
- * not wait any longer.
- */
-static const char *link_receive_quarantined(VGPULink *link, uint32_t id)
-{
-    if (vgpu_link_ring_is_new(link) && !link->welcomed) {
-        vgpu_link_ring_end(link, VGPU_ERROR_VM_QUARANTINED);
-    }
-    return link_receive_end(link, id, VGPU_ERROR_VM_QUARANTINED, NULL, 0);
-}
-
-/*
- * Takes a message whose header has been checked.
- *
- * Returns what is wrong with it, or NULL. The connection may be closed on
- * return.
- */
-static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
-                                const uint8_t *payload)
-{
-    VGPUResponse response;
-
-    switch (header->msg_type) {
-    case VGPU_MSG_RESPONSE:
-        if (!vgpu_response_check(payload, header->payload_len, &response)) {
-            return "malformed response";
-        }
-        return link_receive_end(link, header->request_id, response.status,
-                                payload, header->payload_len);
-    case VGPU_MSG_BUSY:
-        return link_receive_end(link, header->request_id,
-                                VGPU_ERROR_QUEUE_FULL, NULL, 0);
-    case VGPU_MSG_QUARANTINED:
-        return link_receive_quarantined(link, header->request_id);
-    case VGPU_MSG_PING:
-        vgpu_link_send(link, VGPU_MSG_PONG, header->request_id, NULL, 0);
-        return NULL;
-    case VGPU_MSG_WELCOME:
-        link_take_welcome(link, header, payload);
-        return NULL;
-    case VGPU_MSG_PONG:
-        return NULL;
-    case VGPU_MSG_RING_READY:
-        return vgpu_link_receive_ring_ready(link, payload);
-    case VGPU_MSG_RING_STOPPED:
-        return vgpu_link_receive_ring_stopped(link);
-    default:
-        return "a message that only a device sends";
-    }
-}
-
-/*
- * Takes the first message that was read. Returns false when there is no more.
- */
-static bool link_take_message(VGPULink *link)
-{
-    VGPUSocketHeader header;
-    const uint8_t *payload;
-    const char *problem = vgpu_channel_peek(&link->channel, &header, &payload);
-
-    if (!problem && !payload) {
-        return false;
-    }
-    if (!problem) {
-        link->heard_at = vgpu_link_now();
-        problem = link_receive(link, &header, payload);
-    }
-    if (problem) {
-        link_violation(link, problem);
-        return false;
-    }
-    if (!link_is_open(link)) {
-        return false; /* the message closed it, and the buffer is gone */
-    }
-
-    link->deadline = 0;
-    if (header.msg_type != VGPU_MSG_QUARANTINED) {
-        link->warned = false; /* the next break deserves a warning again */
-    }
-    vgpu_channel_drop(&link->channel, &header);
-    return true;
-}
-
-/*
- * Reads once only, so that a mediator that never stops talking starves nobody.
- */
-void vgpu_link_read(VGPULink *link)
-{
-    ssize_t n = vgpu_channel_fill(&link->channel);
-
-    if (n == -EAGAIN) {
-        return;
-    }
-    if (n <= 0) {
-        vgpu_link_break(link, n == 0 ? "closed by the mediator" : strerror(-n));
-        return;
-    }
-    while (link_take_message(link)) {
-        /* next */
-    }
-}
+/* ---- The main loop ------------------------------------------------------- */
 
 static void link_readable(void *opaque)
 {
-    vgpu_link_read(opaque);
+    VGPULink *link = opaque;
+
+    vgpu_link_read(link);
+    if (!link_is_reading(link)) {
+        link_watch(link); /* a stopped VM's last session has ended */
+    }
 }
 
+/* All that waited may be gone already, with what was sent meanwhile. */
 static void link_writable(void *opaque)
 {
-    vgpu_link_flush(opaque);
+    VGPULink *link = opaque;
+
+    vgpu_link_flush(link);
+    if (vgpu_link_is_open(link) && link->channel.tx_len == 0) {
+        link_watch(link);
+        vgpu_link_advance(link); /* with descriptors, only one message waits */
+    }
 }
 
 static void link_tick(void *opaque)
@@ -457,7 +353,7 @@ static void link_tick(void *opaque)
         link_give_up(link);
         return;
     }
-    if (!link_is_open(link)) {
+    if (!vgpu_link_is_open(link)) {
         if (link_is_wanted(link) && now >= link->retry_at) {
             link_connect(link);
         }
@@ -466,7 +362,7 @@ static void link_tick(void *opaque)
             vgpu_link_break(link, "the mediator does not answer");
         } else if (now >= link->ping_at) {
             vgpu_link_ping(link, link_ping_interval(link));
-            vgpu_link_ring_advance(link);
+            vgpu_link_advance(link);
         }
     }
     vgpu_link_arm(link);
@@ -475,14 +371,14 @@ static void link_tick(void *opaque)
 void vgpu_link_start(VGPULink *link)
 {
     link->deadline = vgpu_link_now() + link_patience(link);
-    if (!link_is_open(link)) {
+    if (!vgpu_link_is_open(link)) {
         link_connect(link);
     } else {
         vgpu_link_expect(link);
         if (link->request && link->sends == 0) {
             link_send_request(link);
         }
-        vgpu_link_ring_advance(link);
+        vgpu_link_advance(link);
     }
     vgpu_link_arm(link);
 }
@@ -492,8 +388,9 @@ static void link_vm_state_changed(void *opaque, bool running, RunState state)
     VGPULink *link = opaque;
 
     link->running = running;
-    if (!running) {
-        vgpu_link_ring_let_go(link, link_patience(link));
+    if (!running) { /* a guest that was shut down needs no session any more */
+        vgpu_link_let_go(link, link_patience(link),
+                         state == RUN_STATE_SHUTDOWN);
         link->ring_sends = 0;
         link->absent = false;
     }
@@ -517,13 +414,16 @@ void vgpu_link_submit(VGPULink *link, const VGPUInFlight *request)
 
 void vgpu_link_reset(VGPULink *link)
 {
-    bool was_used = link->request || link->peer_ring != PEER_RING_NONE;
+    bool was_used;
 
+    vgpu_link_sessions_forget(link);
+    was_used = link->request || link->peer_ring != PEER_RING_NONE ||
+               vgpu_link_sessions_are_open(link);
     link->request = NULL;
     link->ring = NULL;
     link->deadline = 0;
     if (was_used) {
-        vgpu_link_ring_let_go(link, RESET_WAIT_MS);
+        vgpu_link_let_go(link, RESET_WAIT_MS, true);
         link_close(link);
     }
 }
