@@ -52,6 +52,8 @@ typedef struct SessionStream {
 
 #define SESSION_NO_PLACE UINT32_MAX
 
+#define SESSION_N_CHARGED_LIMITS 3u /* op-context.c knows which */
+
 /* A context of the guest's. The ring's thread frees it: streams in it may have ended later. */
 struct SessionContext {
     LIST_ENTRY(SessionContext) link;
@@ -60,6 +62,7 @@ struct SessionContext {
     bool is_dead; /* atomic: the driver has destroyed it */
     CUcontext handle;
     SessionStream legacy;
+    uint64_t charged[SESSION_N_CHARGED_LIMITS]; /* bytes of the quota; the ring's thread's */
 };
 
 /* The guest may not fill the device's memory with contexts, which its quota does not count. */
