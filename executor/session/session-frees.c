@@ -168,8 +168,9 @@ void session_frees_end(Session *s, uint32_t context)
     pthread_mutex_unlock(&store->frees_lock);
     if (!f)
         return;
+    /* The device may still write there. */
+    (void) driver->ctx_synchronize();
     (void) driver->base.stream_destroy(f->idle);
-    /* It waits for the device, which may still write there. */
     (void) driver->base.mem_free_host(f->words);
     session_frees_free(f, &store->memory);
 }
