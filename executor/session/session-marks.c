@@ -240,7 +240,8 @@ static bool watch_is_overdue(SessionWatch *w, uint64_t word, uint64_t limit, uin
     uint64_t given = __atomic_load_n(&w->given, __ATOMIC_ACQUIRE);
     uint64_t span = word & ((1u << MARK_SPAN_BITS) - 1);
 
-    if (word == given && __atomic_load_n(&w->ended, __ATOMIC_ACQUIRE) == given)
+    /* What was behind that mark has ended without another one: what is next may wait. */
+    if (__atomic_load_n(&w->ended, __ATOMIC_ACQUIRE) >> MARK_SPAN_BITS >= word >> MARK_SPAN_BITS)
         span = 0;
     if (word != w->seen || span == 0) {
         w->seen = word;
