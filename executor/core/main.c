@@ -9,6 +9,7 @@
 
 #include "busy-poll.h"
 #include "parse.h"
+#include "session-run.h"
 
 #include <err.h>
 #include <errno.h>
@@ -23,6 +24,7 @@
 typedef struct Options {
     const char *backend;
     int fd;
+    bool session;
     BackendOptions open;
     ServerOptions server;
 } Options;
@@ -35,6 +37,8 @@ static void print_help(void)
         "\n"
         "  --fd=N            the first of four descriptors: a connected stream socket, the\n"
         "                    shared memory, two eventfds\n"
+        "  --session         serve a CUDA session instead; --fd=N is a connected\n"
+        "                    packet socket, and other options have no effect\n"
         "  --backend=NAME    auto (default): cuda where it runs, else cpu; cuda; cpu\n"
         "  --device=N        CUDA device ordinal (default 0)\n"
         "  --slots=N         requests in flight, 1 to 64 (default 4)\n"
@@ -82,6 +86,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
 {
     enum {
         OPT_BACKEND = 1,
+        OPT_SESSION,
         OPT_DEVICE,
         OPT_SLOTS,
         OPT_BUSY_POLL,
@@ -93,6 +98,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
     };
     static const struct option options[] = {
         {"backend", required_argument, NULL, OPT_BACKEND},
+        {"session", no_argument, NULL, OPT_SESSION},
         {"device", required_argument, NULL, OPT_DEVICE},
         {"slots", required_argument, NULL, OPT_SLOTS},
         {"busy-poll", required_argument, NULL, OPT_BUSY_POLL},
@@ -111,6 +117,9 @@ static int parse_options(int argc, char *argv[], Options *ret)
         switch (c) {
         case OPT_BACKEND:
             o.backend = optarg;
+            break;
+        case OPT_SESSION:
+            o.session = true;
             break;
         case OPT_DEVICE:
             r = parse_number("device", 0, INT32_MAX, &o.open.device);
@@ -204,6 +213,8 @@ int main(int argc, char *argv[])
     r = parse_options(argc, argv, &options);
     if (r != 0)
         return r < 0 ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_OK;
+    if (options.session)
+        return session_run(options.fd, argv);
     r = link_open(options.fd, &link);
     if (r < 0)
         return r == -EINVAL ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_FAILURE;

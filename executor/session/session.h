@@ -63,7 +63,8 @@ const SessionStart *session_limits(const Session *s);
  * that is 0, taken, or above the limit. The object stays the caller's on failure. */
 CUresult session_add(Session *s, SessionKind kind, uint32_t id, void *object);
 
-/* session_find() - returns CUDA_SUCCESS, or _INVALID_HANDLE (of a context: _INVALID_CONTEXT) */
+/* session_find() - returns CUDA_SUCCESS, or _INVALID_HANDLE (of a context: _INVALID_CONTEXT). The
+ * object of an event is its CUevent. Those of contexts and streams are the core's own. */
 CUresult session_find(Session *s, SessionKind kind, uint32_t id, void **ret);
 
 /* session_remove() - as session_find(), and the number is free again */
@@ -79,7 +80,12 @@ unsigned char *session_window(Session *s, uint64_t offset, uint64_t size);
 /* session_window_address() - is that in the window as the guest addresses it? */
 bool session_window_has(Session *s, uint64_t address, uint64_t size);
 
-/* ---- Memory (session-memory.c) ------------------------------------------------------------- */
+/* session_store() - what the operations of memory, modules and graphs keep (session-store.h). The
+ * session has made it with session_store_new(), frees it last, and calls session_store_leave()
+ * before it destroys a context. */
+struct SessionStore *session_store(Session *s);
+
+/* ---- Memory (session-store.c) -------------------------------------------------------------- */
 
 /* session_memory_has() - may an operation touch these bytes? In one allocation, or in the window */
 bool session_memory_has(Session *s, uint64_t address, uint64_t size);

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "session-store.h"
+
+#define MODULE_LOG_MAX (UINT64_C(1) << 20)
+
+/* The most functions whose names are told: the executor's memory, not the guest's, holds them. */
+#define MODULE_FUNCTIONS_MAX (UINT32_C(1) << 20)
+
+/* CUjit_option: all that take a number. The others take an address. */
+enum {
+    JIT_INFO_LOG_BUFFER = 3,
+    JIT_INFO_LOG_SIZE = 4,
+    JIT_ERROR_LOG_BUFFER = 5,
+    JIT_ERROR_LOG_SIZE = 6,
+};
+
+static bool module_option_is_number(uint32_t option)
+{
+    switch (option) {
+    case 0:  /* MAX_REGISTERS */
+    case 1:  /* THREADS_PER_BLOCK */
+    case 7:  /* OPTIMIZATION_LEVEL */
+    case 8:  /* TARGET_FROM_CUCONTEXT */
+    case 9:  /* TARGET */
+    case 10: /* FALLBACK_STRATEGY */
+    case 11: /* GENERATE_DEBUG_INFO */
+    case 12: /* LOG_VERBOSE */
+    case 13: /* GENERATE_LINE_INFO */
+    case 14: /* CACHE_MODE */
+    case 20: /* LTO */
+    case 21: /* FTZ */
+    case 22: /* PREC_DIV */
+    case 23: /* PREC_SQRT */
+    case 24: /* FMA */
+    case 29: /* OPTIMIZE_UNUSED_DEVICE_VARIABLES */
+    case 30: /* POSITION_INDEPENDENT_CODE */
+    case 31: /* MIN_CTA_PER_SM */
+    case 32: /* MAX_THREADS_PER_BLOCK */
+    case 33: /* OVERRIDE_DIRECTIVE_VALUES */
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- Loading ----------------------------------------------------------------------------------
+ */
+
+/* A log that the driver writes into private memory, and that is copied into the window after */
+typedef struct ModuleLog {
+    unsigned char *window; /* NULL: none is wanted */
+    char *text;
+    uint64_t size;
+} ModuleLog;
+
+static void module_log_free(ModuleLog *log)
+{
+    free(log->text);
+}
+
+static CUresult module_log_open(Session *s, const VGPUSessionBytes *bytes, ModuleLog *ret)
+{
+    if (bytes->size == 0)
+        return CUDA_SUCCESS;
+    ret->window = session_window(s, bytes->offset, bytes->size);
+    if (!ret->window)
+        return CUDA_ERROR_INVALID_VALUE;
+    ret->size = bytes->size < MODULE_LOG_MAX ? bytes->size : MODULE_LOG_MAX;
+    ret->text = calloc(1, ret->size);
+    return ret->text ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+/* Returns the length of the text, which ends with 0 in the window. */
+static uint64_t module_log_deliver(const ModuleLog *log)
+{
+    uint64_t length;
+
+    if (!log->window)
+        return 0;
+    length = strnlen(log->text, log->size - 1);
+    memcpy(log->window, log->text, length);
+    log->window[length] = 0;
+    return length;
+}
+
+static unsigned module_add_log(int *options, void **values, unsigned n, const ModuleLog *log,
+                               int buffer, int size)
+{
+    if (!log->window)
+        return n;
+    options[n] = buffer;
+    values[n++] = log->text;
+    options[n] = size;
+    values[n++] = (void *) (uintptr_t) log->size;
+    return n;
+}
+
+static CUresult module_load(Session *s, SessionCall *call, const SessionImage *image, CUmodule *ret)
+{
+    const VGPUSessionModule *p = call->parameters;
+    CLEANUP(module_log_free) ModuleLog info = {0}, error = {0};
+    int options[VGPU_SESSION_JIT_OPTIONS + 4];
+    void *values[VGPU_SESSION_JIT_OPTIONS + 4];
+    unsigned n = 0;
+    CUresult result;
+
+    for (; n < p->n_options; n++) {
+        if (!module_option_is_number(p->option[n].option))
+            return CUDA_ERROR_INVALID_VALUE;
+        options[n] = (int) p->option[n].option;
+        values[n] = (void *) (uintptr_t) p->option[n].value;
+    }
+    result = module_log_open(s, &p->info_log, &info);
+    if (result == CUDA_SUCCESS)
+        result = module_log_open(s, &p->error_log, &error);
+    if (result != CUDA_SUCCESS)
+        return result;
+    n = module_add_log(options, values, n, &info, JIT_INFO_LOG_BUFFER, JIT_INFO_LOG_SIZE);
+    n = module_add_log(options, values, n, &error, JIT_ERROR_LOG_BUFFER, JIT_ERROR_LOG_SIZE);
+
+    result = session_driver(s)->module_load_data_ex(ret, image->data, n, options, values);
+    call->value[0] = module_log_deliver(&info);
+    call->value[1] = module_log_deliver(&error);
+    return result;
+}
+
+CUresult session_op_MODULE_LOAD(Session *s, SessionCall *call)
+{
+    const VGPUSessionModule *p = call->parameters;
+    SessionStore *store = session_store(s);
+    CLEANUP_FREE SessionModule *module = calloc(1, sizeof(*module));
+    const SessionImage *image;
+    CUresult result;
+
+    if (!module)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (p->n_options > VGPU_SESSION_JIT_OPTIONS)
+        return CUDA_ERROR_INVALID_VALUE;
+    result = session_images_find(&store->images, p->key, &image);
+    if (result == CUDA_SUCCESS)
+        result = module_load(s, call, image, &module->handle);
+    if (result != CUDA_SUCCESS)
+        return result;
+
+    module->id = p->id;
+    module->context = call->record.context;
+    LIST_INIT(&module->functions);
+    result = session_add(s, SESSION_MODULE, p->id, module);
+    if (result != CUDA_SUCCESS) {
+        (void) session_driver(s)->base.module_unload(module->handle);
+        return result;
+    }
+    LIST_INSERT_HEAD(&store->modules, module, link);
+    (void) TAKE_PTR(module);
+    return CUDA_SUCCESS;
+}
+
+CUresult session_op_MODULE_UNLOAD(Session *s, SessionCall *call)
+{
+    const VGPUSessionId *p = call->parameters;
+    void *module;
+    CUresult result = session_find(s, SESSION_MODULE, p->id, &module);
+
+    return result == CUDA_SUCCESS ? session_module_end(s, module) : result;
+}
+
+/* ---- What is in it ------------------------------------------------------------------------- */
+
+/* Finds the module; the name, if it is not NULL, has its 0 at its end and nowhere else. */
+static CUresult module_of(Session *s, const SessionCall *call, SessionModule **ret_module,
+                          const char **ret_name)
+{
+    const VGPUSessionName *p = call->parameters;
+    void *module;
+    CUresult result;
+
+    if (ret_name) {
+        if (p->name_size < 2 || p->name_size > VGPU_SESSION_NAME_MAX ||
+            p->name_size > call->more_size ||
+            memchr(call->more, 0, p->name_size) != call->more + p->name_size - 1)
+            return CUDA_ERROR_INVALID_VALUE;
+        *ret_name = (const char *) call->more;
+    }
+    result = session_find(s, SESSION_MODULE, p->module, &module);
+    if (result == CUDA_SUCCESS)
+        *ret_module = module;
+    return result;
+}
+
+static CUresult module_window(Session *s, const VGPUSessionBytes *into, unsigned char **ret)
+{
+    *ret = NULL;
+    if (into->size == 0)
+        return CUDA_SUCCESS;
+    *ret = session_window(s, into->offset, into->size);
+    return *ret ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+/* The driver says how many parameters there are by refusing the next one. */
+static CUresult module_read_layout(const CudaSessionDriver *driver, CUfunction handle,
+                                   VGPUSessionParameter *parameters, uint32_t n_max,
+                                   uint32_t *ret_n, uint32_t *ret_size)
+{
+    uint32_t n = 0, end = 0;
+
+    for (; n < n_max; n++) {
+        size_t offset, size;
+        CUresult result = driver->func_get_param_info(handle, n, &offset, &size);
+
+        if (result == CUDA_ERROR_INVALID_VALUE)
+            break;
+        if (result != CUDA_SUCCESS)
+            return result;
+        if (offset > VGPU_SESSION_PARAMETERS_MAX || size > VGPU_SESSION_PARAMETERS_MAX - offset)
+            return CUDA_ERROR_NOT_SUPPORTED;
+        parameters[n] = (VGPUSessionParameter){(uint32_t) offset, (uint32_t) size};
+        if (offset + size > end)
+            end = (uint32_t) (offset + size);
+    }
+    *ret_n = n;
+    *ret_size = end;
+    return CUDA_SUCCESS;
+}
+
+static CUresult module_make_function(const CudaSessionDriver *driver, CUfunction handle,
+                                     SessionFunction **ret)
+{
+    CLEANUP_FREE VGPUSessionParameter *parameters =
+        calloc(VGPU_SESSION_PARAMETERS_MAX, sizeof(*parameters));
+    SessionFunction *f;
+    uint32_t n, size;
+    CUresult result;
+
+    if (!parameters)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    result = module_read_layout(driver, handle, parameters, VGPU_SESSION_PARAMETERS_MAX, &n, &size);
+    if (result != CUDA_SUCCESS)
+        return result;
+    f = calloc(1, sizeof(*f) + n * sizeof(*parameters));
+    if (!f)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    f->handle = handle;
+    f->n_parameters = n;
+    f->parameters_size = size;
+    memcpy(f->parameter, parameters, n * sizeof(*parameters));
+    *ret = f;
+    return CUDA_SUCCESS;
+}
+
+/* Returns the bytes that the description takes, of which as many are written as have room. */
+static uint64_t module_describe(const CudaSessionDriver *driver, const SessionFunction *f,
+                                unsigned char *into, uint64_t room)
+{
+    const uint64_t parameters = f->n_parameters * sizeof(f->parameter[0]);
+    VGPUSessionFunction head = {
+        .parameters_size = f->parameters_size,
+        .n_parameters = f->n_parameters,
+    };
+
+    for (int i = 0; i < (int) VGPU_SESSION_FUNCTION_ATTRIBUTES; i++) {
+        int value = 0;
+
+        head.attribute[i].result = driver->func_get_attribute(&value, i, f->handle);
+        head.attribute[i].value = value;
+    }
+    if (into) {
+        memcpy(into, &head, room < sizeof(head) ? room : sizeof(head));
+        room = room < sizeof(head) ? 0 : room - sizeof(head);
+        if (room > 0)
+            memcpy(into + sizeof(head), f->parameter, room < parameters ? room : parameters);
+    }
+    return sizeof(head) + parameters;
+}
+
+CUresult session_op_FUNCTION_GET(Session *s, SessionCall *call)
+{
+    const VGPUSessionName *p = call->parameters;
+    const CudaSessionDriver *driver = session_driver(s);
+    SessionStore *store = session_store(s);
+    CLEANUP_FREE SessionFunction *f = NULL;
+    SessionModule *module;
+    CUfunction handle;
+    unsigned char *into;
+    const char *name;
+    CUresult result;
+
+    result = module_of(s, call, &module, &name);
+    if (result == CUDA_SUCCESS)
+        result = module_window(s, &p->into, &into);
+    if (result == CUDA_SUCCESS)
+        result = driver->base.module_get_function(&handle, module->handle, name);
+    if (result == CUDA_SUCCESS)
+        result = module_make_function(driver, handle, &f);
+    if (result != CUDA_SUCCESS)
+        return result;
+    f->id = p->id;
+
+    call->value[0] = module_describe(driver, f, into, p->into.size);
+    pthread_mutex_lock(&store->handles);
+    result = session_add(s, SESSION_FUNCTION, p->id, f);
+    if (result == CUDA_SUCCESS) {
+        LIST_INSERT_HEAD(&module->functions, f, link);
+        (void) TAKE_PTR(f);
+    }
+    pthread_mutex_unlock(&store->handles);
+    return result;
+}
+
+CUresult session_op_GLOBAL_GET(Session *s, SessionCall *call)
+{
+    SessionMemory *memory = &session_store(s)->memory;
+    CUdeviceptr address;
+    SessionModule *module;
+    SessionRange *range;
+    const char *name;
+    size_t size;
+    CUresult result;
+
+    result = module_of(s, call, &module, &name);
+    if (result == CUDA_SUCCESS)
+        result = session_driver(s)->module_get_global(&address, &size, module->handle, name);
+    if (result != CUDA_SUCCESS)
+        return result;
+    /* A variable that was asked for before is there already. */
+    if (size > 0 && !session_memory_contains(memory, address, size)) {
+        result =
+            session_memory_prepare(memory, SESSION_RANGE_GLOBAL, module->context, size, 0, &range);
+        if (result != CUDA_SUCCESS)
+            return result;
+        range->module = module;
+        if (!session_memory_insert(memory, range, address))
+            session_memory_drop(memory, range);
+    }
+    call->value[0] = address;
+    call->value[1] = size;
+    return CUDA_SUCCESS;
+}
+
+CUresult session_op_FUNCTION_NAMES(Session *s, SessionCall *call)
+{
+    const VGPUSessionName *p = call->parameters;
+    const CudaSessionDriver *driver = session_driver(s);
+    CLEANUP_FREE CUfunction *functions = NULL;
+    SessionModule *module;
+    unsigned char *into;
+    uint64_t bytes = 0;
+    unsigned n;
+    CUresult result;
+
+    result = module_of(s, call, &module, NULL);
+    if (result == CUDA_SUCCESS)
+        result = module_window(s, &p->into, &into);
+    if (result == CUDA_SUCCESS)
+        result = driver->module_get_function_count(&n, module->handle);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (n > MODULE_FUNCTIONS_MAX)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    functions = calloc(n + 1, sizeof(CUfunction));
+    if (!functions)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (n > 0)
+        result = driver->module_enumerate_functions(functions, n, module->handle);
+    for (unsigned i = 0; result == CUDA_SUCCESS && i < n; i++) {
+        const char *name;
+        size_t size;
+
+        result = driver->func_get_name(&name, functions[i]);
+        if (result != CUDA_SUCCESS)
+            break;
+        size = strlen(name) + 1;
+        if (into && bytes <= p->into.size && size <= p->into.size - bytes)
+            memcpy(into + bytes, name, size);
+        bytes += size;
+    }
+    call->value[0] = n;
+    call->value[1] = bytes;
+    return result;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Streams: their life, fences, wakes, and words. */
+#include <stdlib.h>
+
+#include "session-dispatch.h"
+#include "session-marks.h"
+#include "session-meter.h"
+#include "session-objects.h"
+#include "session-reply.h"
+#include "session-streams.h"
+#include "session-window.h"
+
+enum {
+    STREAM_FLAGS = CU_STREAM_NON_BLOCKING,
+    WAIT_EVENT_FLAGS = 0x1,       /* CU_EVENT_WAIT_EXTERNAL */
+    WRITE_WORD_FLAGS = 0x1,       /* CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER */
+    WAIT_WORD_FLAGS = 0x40000003, /* CU_STREAM_WAIT_VALUE_FLUSH, and the four ways to compare */
+};
+
+/* ---- For the core --------------------------------------------------------------------------- */
+
+void session_stream_init(SessionStream *stream, SessionContext *context, uint32_t place)
+{
+    *stream = (SessionStream){.context = context, .place = place, .span = 1, .is_blocking = true};
+}
+
+bool session_stream_captures(Session *s, const SessionStream *stream)
+{
+    int status = CU_STREAM_CAPTURE_STATUS_NONE;
+
+    /* A capture spreads over events to streams in which none was begun. */
+    if (s->meter.n_captures == 0 || stream == &stream->context->legacy || stream->is_gone)
+        return false;
+    session_note(s, s->driver.stream_is_capturing(stream->handle, &status));
+    return status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+CUresult session_use_stream(Session *s, uint32_t id, SessionStreamUse use, SessionStream **ret)
+{
+    SessionContext *context = session_thread()->context;
+    void *object = context ? &context->legacy : NULL;
+    SessionStream *stream;
+    CUresult r = id != 0 ? session_find(s, SESSION_STREAM, id, &object) : CUDA_SUCCESS;
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    stream = object;
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (use != SESSION_USE_ASK && !session_stream_captures(s, stream)) {
+        session_marks_before(s, stream, use);
+        session_meter_give(s, stream);
+    }
+    *ret = stream;
+    return CUDA_SUCCESS;
+}
+
+CUresult session_find_stream(Session *s, uint32_t id, CUstream *ret)
+{
+    const SessionThread *thread = session_thread();
+    bool gives = thread == &s->ring_thread && thread->gives_work;
+    SessionStream *stream;
+    CUresult r = session_use_stream(s, id, gives ? SESSION_USE_WORK : SESSION_USE_ASK, &stream);
+
+    if (r == CUDA_SUCCESS)
+        *ret = stream->handle;
+    return r;
+}
+
+void session_stream_free(Session *s, SessionStream *stream)
+{
+    session_marks_give_place(s, stream->place);
+    stream->place = SESSION_NO_PLACE;
+    if (stream != &stream->context->legacy)
+        free(stream);
+}
+
+CUresult session_stream_end(Session *s, SessionStream *stream)
+{
+    bool is_legacy = stream == &stream->context->legacy;
+    CUresult r;
+
+    if (stream->captures)
+        s->meter.n_captures--;
+    stream->captures = false;
+    if (!session_meter_ask(s, stream) && stream->unsure && !session_stream_captures(s, stream))
+        session_marks_close(s, stream);
+    r = is_legacy ? CUDA_SUCCESS : s->driver.base.stream_destroy(stream->handle);
+    stream->is_gone = true;
+    stream->handle = NULL;
+    if (!stream->is_busy)
+        session_stream_free(s, stream);
+    return r;
+}
+
+/* ---- Operations ------------------------------------------------------------------------------ */
+
+CUresult session_op_STREAM_CREATE(Session *s, SessionCall *call)
+{
+    const VGPUSessionCreate *p = call->parameters;
+    SessionStream *stream;
+    CUresult r;
+
+    if ((p->flags & ~(uint32_t) STREAM_FLAGS) != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    stream = malloc(sizeof(*stream));
+    if (!stream)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    session_stream_init(stream, session_thread()->context, SESSION_NO_PLACE);
+    stream->id = p->id;
+    stream->is_blocking = !(p->flags & CU_STREAM_NON_BLOCKING);
+
+    r = s->driver.base.stream_create_with_priority(&stream->handle, p->flags, p->priority);
+    if (r != CUDA_SUCCESS) {
+        free(stream);
+        return r;
+    }
+    r = session_add(s, SESSION_STREAM, p->id, stream);
+    if (r != CUDA_SUCCESS) {
+        (void) s->driver.base.stream_destroy(stream->handle);
+        free(stream);
+        return r;
+    }
+    stream->place = session_marks_take_place(s);
+    return CUDA_SUCCESS;
+}
+
+CUresult session_op_STREAM_DESTROY(Session *s, SessionCall *call)
+{
+    const VGPUSessionId *p = call->parameters;
+    void *stream;
+    CUresult r = session_remove(s, SESSION_STREAM, p->id, &stream);
+
+    return r == CUDA_SUCCESS ? session_stream_end(s, stream) : r;
+}
+
+CUresult session_op_STREAM_WAIT_EVENT(Session *s, SessionCall *call)
+{
+    const VGPUSessionEvent *p = call->parameters;
+    SessionStream *stream;
+    void *event;
+    CUresult r = session_find(s, SESSION_EVENT, p->event, &event);
+
+    if (r == CUDA_SUCCESS && (p->flags & ~(uint32_t) WAIT_EVENT_FLAGS) != 0)
+        r = CUDA_ERROR_INVALID_VALUE;
+    if (r == CUDA_SUCCESS)
+        r = session_use_stream(s, p->stream, SESSION_USE_WAIT, &stream);
+    return r == CUDA_SUCCESS ? s->driver.stream_wait_event(stream->handle, event, p->flags) : r;
+}
+
+/* Neither a fence nor a wake is anything that the guest's program has asked for: in its graphs they
+ * would be wrong. */
+static CUresult stream_for_fence(Session *s, const VGPUSessionFence *p, SessionStreamUse use,
+                                 SessionStream **ret)
+{
+    CUresult r = session_use_stream(s, p->stream, SESSION_USE_ASK, ret);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (session_stream_captures(s, *ret))
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    return session_use_stream(s, p->stream, use, ret);
+}
+
+CUresult session_op_FENCE(Session *s, SessionCall *call)
+{
+    const VGPUSessionFence *p = call->parameters;
+    SessionStream *stream;
+    CUresult r;
+
+    if (p->offset % sizeof(uint64_t) != 0 || !session_window(s, p->offset, sizeof(uint64_t)))
+        return CUDA_ERROR_INVALID_VALUE;
+    r = stream_for_fence(s, p, SESSION_USE_QUICK, &stream);
+    if (r != CUDA_SUCCESS)
+        return r;
+    return s->driver.stream_write_value_64(stream->handle, session_window_device(s, p->offset),
+                                           p->value, 0);
+}
+
+static void stream_wake(void *user_data)
+{
+    session_signal(user_data);
+}
+
+CUresult session_op_WAKE(Session *s, SessionCall *call)
+{
+    SessionStream *stream;
+    CUresult r = stream_for_fence(s, call->parameters, SESSION_USE_WAIT, &stream);
+
+    return r == CUDA_SUCCESS ? s->driver.launch_host_func(stream->handle, stream_wake, s) : r;
+}
+
+static CUresult stream_word(Session *s, const VGPUSessionWord *p, uint32_t flags,
+                            SessionStreamUse use, SessionStream **ret)
+{
+    if ((p->bits != 32 && p->bits != 64) || p->address % (p->bits / 8) != 0 ||
+        (p->flags & ~flags) != 0 || !session_memory_has(s, p->address, p->bits / 8))
+        return CUDA_ERROR_INVALID_VALUE;
+    return session_use_stream(s, p->stream, use, ret);
+}
+
+CUresult session_op_WORD_WRITE(Session *s, SessionCall *call)
+{
+    const VGPUSessionWord *p = call->parameters;
+    SessionStream *stream;
+    CUresult r = stream_word(s, p, WRITE_WORD_FLAGS, SESSION_USE_QUICK, &stream);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (p->bits == 32)
+        return s->driver.stream_write_value_32(stream->handle, p->address, (uint32_t) p->value,
+                                               p->flags);
+    return s->driver.stream_write_value_64(stream->handle, p->address, p->value, p->flags);
+}
+
+CUresult session_op_WORD_WAIT(Session *s, SessionCall *call)
+{
+    const VGPUSessionWord *p = call->parameters;
+    SessionStream *stream;
+    CUresult r = stream_word(s, p, WAIT_WORD_FLAGS, SESSION_USE_WAIT, &stream);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (p->bits == 32)
+        return s->driver.stream_wait_value_32(stream->handle, p->address, (uint32_t) p->value,
+                                              p->flags);
+    return s->driver.stream_wait_value_64(stream->handle, p->address, p->value, p->flags);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A session from inside: what the files of the core share. Operations see session.h.
+ *
+ * Three threads:
+ *
+ *   the ring's  takes operations and carries them out, all but the SLOW ones (session-loop.c). It
+ *               alone gives work to the device, so it alone asks the driver whether that has ended
+ *               (session-meter.c), and it alone waits at the gate.
+ *   SLOW        carries out the SLOW ones (session-slow.c).
+ *   the first   waits for the mediator's end, and looks after kernels that never end
+ *               (session-process.c). It never calls the driver, which may hold any other thread for
+ *               ever.
+ *
+ * Each may end the session, and with it the process (session_end()).
+ */
+#ifndef VGPU_SESSION_CORE_H
+#define VGPU_SESSION_CORE_H
+
+#include <sys/queue.h>
+
+#include "busy-poll.h"
+#include "cleanup.h"
+#include "session-ring.h"
+#include "session-table.h"
+#include "session.h"
+
+typedef struct SessionContext SessionContext;
+
+/* A stream, with what is known of its work. The ring's thread owns it. */
+typedef struct SessionStream {
+    CUstream handle;
+    uint32_t id; /* 0: the context's legacy default stream */
+    SessionContext *context;
+    bool is_blocking; /* waits for the legacy default stream, and that waits for it */
+    bool is_gone;     /* destroyed, maybe with work in it: nothing can be asked of it */
+    bool captures;    /* a capture was begun in it, and not ended */
+
+    /* session-meter.c */
+    LIST_ENTRY(SessionStream) busy_link;
+    bool is_busy; /* it has got work that is not known to have ended */
+    bool unsure;  /* some of it after the last mark */
+
+    /* session-marks.c */
+    uint32_t place;     /* of its word; SESSION_NO_PLACE: none */
+    uint32_t span;      /* for how many works the next mark is */
+    uint64_t mark;      /* the last one given */
+    uint64_t mark_nsec; /* when */
+    bool is_open;       /* works follow the last mark directly */
+    uint32_t n_works;   /* how many */
+} SessionStream;
+
+#define SESSION_NO_PLACE UINT32_MAX
+
+/* A context of the guest's. The ring's thread frees it: streams in it may have ended later. */
+struct SessionContext {
+    LIST_ENTRY(SessionContext) link;
+    uint32_t id;
+    bool is_primary;
+    bool is_dead; /* atomic: the driver has destroyed it */
+    CUcontext handle;
+    SessionStream legacy;
+};
+
+/* The guest may not fill the device's memory with contexts, which its quota does not count. */
+#define SESSION_CONTEXTS_MAX 8u
+
+/* What one of the two threads that carry out operations has set in the driver */
+typedef struct SessionThread {
+    CUcontext current;
+    int capture_mode;
+    SessionContext *context; /* of the operation now; NULL: it needs none */
+    const SessionCall *call; /* the operation now; atomic */
+    bool gives_work;         /* does it? */
+} SessionThread;
+
+typedef struct SessionWindow {
+    int fd;
+    unsigned char *memory;
+    uint64_t size; /* bytes */
+    uint64_t base; /* as the guest addresses it; 0: it does not */
+    MemoryGuard guard;
+    CUcontext registered_in; /* NULL: CUDA does not know it */
+    CUdeviceptr device;
+} SessionWindow;
+
+/* An operation that waits for the SLOW thread */
+typedef struct SessionSlowCall {
+    STAILQ_ENTRY(SessionSlowCall) link;
+    SessionContext *context; /* as it was when the operation was taken, or NULL */
+    bool in_context;         /* the operation needs one */
+    SessionCall call;
+    unsigned char bytes[] __attribute__((aligned(VGPU_SESSION_RECORD_ALIGNMENT)));
+} SessionSlowCall;
+
+/* How many may wait; then the ring does. 32 MiB at worst. */
+#define SESSION_SLOW_MAX 1024u
+
+typedef struct SessionSlow {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t more, room;
+    STAILQ_HEAD(, SessionSlowCall) calls;
+    unsigned n;
+    const SessionSlowCall *now; /* is being carried out */
+} SessionSlow;
+
+/* How long the device has had work (session-meter.c) */
+typedef struct SessionMeter {
+    LIST_HEAD(, SessionStream) busy;
+    bool is_running;
+    uint64_t begin_nsec;   /* of this time of running */
+    uint64_t counted_nsec; /* it is counted up to here */
+    uint64_t look_nsec;    /* when to ask next */
+    uint64_t total_nsec;
+    unsigned n_captures; /* streams in which a capture was begun, and not ended */
+} SessionMeter;
+
+/* What the first thread sees of a stream's marks (session-marks.c) */
+typedef struct SessionWatch {
+    uint64_t given;      /* atomic: the last mark; 0: none yet */
+    uint64_t ended;      /* atomic: all work up to that mark, and behind it, has ended */
+    uint32_t n_works;    /* atomic: works behind the last mark */
+    uint64_t seen;       /* the first thread's: the word as it was at the last look */
+    uint64_t since_nsec; /* likewise: since when it is that */
+} SessionWatch;
+
+/* Words that the device writes between the works of a stream (session-marks.c) */
+typedef struct SessionMarks {
+    uint64_t limit_nsec; /* for one work; UINT64_MAX: none, and hardly any marks are given */
+    uint64_t *words;     /* by place; NULL before the first context */
+    CUdeviceptr device;
+    CUcontext registered_in;
+    SessionWatch *watches; /* by place */
+    uint32_t n;
+    uint32_t *free_places; /* a stack, under the session's lock */
+    uint32_t n_free;
+    unsigned n_given;    /* works, since the device had none */
+    SessionStream *last; /* which got the last one */
+} SessionMarks;
+
+struct Session {
+    int socket;
+    int fds[SESSION_N_FDS]; /* -1: not there, or no longer needed */
+    SessionStart start;
+    SessionStarted started;
+    CudaSessionDriver driver;
+    CUdevice device;
+    int ordinal;    /* of the device, as the driver sees it; -1: the driver is not open */
+    CUcontext warm; /* a reference to the primary context that no context of the guest has yet */
+
+    SessionControl *control;
+    SessionWindow window;
+    VGPUSessionHeader *header; /* in the window; only for single loads and stores */
+    VGPUSessionReply *replies; /* likewise */
+    SessionRing ring;
+
+    pthread_mutex_t lock; /* of what follows, up to the next comment */
+    SessionTable tables[SESSION_N_KINDS];
+    LIST_HEAD(, SessionContext) contexts;
+    unsigned n_contexts;
+    uint32_t error; /* what the header says */
+    uint64_t error_position;
+
+    uint32_t sticky; /* atomic */
+    SessionThread ring_thread, slow_thread;
+    SessionSlow slow;
+    /* The ring's thread */
+    int epoll_fd;
+    BusyPoll poll;
+    SessionMeter meter;
+    bool untold;                         /* CHANGED could not be sent */
+    LIST_HEAD(, SessionContext) leaving; /* contexts without a number, which may still have work */
+
+    SessionMarks marks;
+    struct SessionStore *store; /* of the operations on memory, modules, graphs */
+
+    pthread_mutex_t end_lock;
+    bool ended;
+};
+
+/* session_thread() - of the calling thread, one of the two that carry out operations */
+SessionThread *session_thread(void);
+
+/* session_thread_set() - once, when such a thread begins */
+void session_thread_set(SessionThread *thread);
+
+/*
+ * session_end() - end the session and the process
+ * @reason: SESSION_END_*
+ * @result: the CUresult that the guest is left with, or 0
+ *
+ * From any thread. Answers what is being carried out and what waits for the SLOW thread with
+ * @result, tells guest and mediator, and does not return.
+ */
+__attribute__((noreturn)) void session_end(Session *s, uint32_t reason, uint32_t result);
+
+#endif

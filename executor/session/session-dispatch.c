@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session-dispatch.h"
+
+#include <assert.h>
+#include <err.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "session-contexts.h"
+#include "session-loop.h"
+#include "session-meter.h"
+#include "session-objects.h"
+#include "session-reply.h"
+#include "session-slow.h"
+
+typedef struct DispatchRow {
+    CUresult (*function)(Session *s, SessionCall *call); /* NULL: not in this executor */
+    const char *name;
+    uint16_t properties;
+} DispatchRow;
+
+/* What no file of this executor carries out is CUDA_ERROR_NOT_SUPPORTED for the guest, and one
+ * line in the log for each such operation. */
+#define DISPATCH_WEAK_(name, number, parameters, properties) \
+    extern __typeof__(session_op_##name) session_op_##name __attribute__((weak));
+VGPU_SESSION_OPERATIONS(DISPATCH_WEAK_)
+#undef DISPATCH_WEAK_
+
+static const DispatchRow dispatch_rows[VGPU_SESSION_N_OPS] = {
+#define DISPATCH_ROW_(name, number, parameters, properties) \
+    [number] = {session_op_##name, #name, (properties)},
+    VGPU_SESSION_OPERATIONS(DISPATCH_ROW_)
+#undef DISPATCH_ROW_
+};
+
+static _Thread_local SessionThread *dispatch_thread;
+
+SessionThread *session_thread(void)
+{
+    return dispatch_thread;
+}
+
+void session_thread_set(SessionThread *thread)
+{
+    dispatch_thread = thread;
+}
+
+CUresult session_make_current(Session *s, CUcontext context)
+{
+    SessionThread *thread = session_thread();
+    CUresult r;
+
+    if (thread->current == context)
+        return CUDA_SUCCESS;
+    r = s->driver.base.ctx_set_current(context);
+    if (r == CUDA_SUCCESS)
+        thread->current = context;
+    return r;
+}
+
+CUresult session_set_capture_mode(Session *s, int mode)
+{
+    SessionThread *thread = session_thread();
+    int exchanged = mode;
+    CUresult r;
+
+    if (thread->capture_mode == mode)
+        return CUDA_SUCCESS;
+    r = s->driver.thread_exchange_stream_capture_mode(&exchanged);
+    if (r == CUDA_SUCCESS)
+        thread->capture_mode = mode;
+    return r;
+}
+
+static CUresult dispatch_missing(const Session *s, uint16_t opcode)
+{
+    static atomic_bool is_told[VGPU_SESSION_N_OPS];
+
+    if (!atomic_exchange(&is_told[opcode], true))
+        warnx("%s: this executor has no operation %s", s->start.name, dispatch_rows[opcode].name);
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+static bool dispatch_is_capture(uint16_t opcode)
+{
+    return opcode == VGPU_SESSION_OP_CAPTURE_BEGIN || opcode == VGPU_SESSION_OP_CAPTURE_END;
+}
+
+static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *call)
+{
+    const DispatchRow *row = &dispatch_rows[call->record.opcode];
+    CUresult r = session_sticky(s);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if ((row->properties & VGPU_SESSION_REPLIES_ONLY) && call->record.reply == 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!row->function)
+        return dispatch_missing(s, call->record.opcode);
+
+    if (row->properties & VGPU_SESSION_IN_CONTEXT) {
+        r = context ? session_make_current(s, context->handle) : CUDA_ERROR_INVALID_CONTEXT;
+        if (r == CUDA_SUCCESS)
+            r = session_set_capture_mode(s, call->record.capture_mode);
+        if (r != CUDA_SUCCESS)
+            return r;
+    }
+    if (!dispatch_is_capture(call->record.opcode))
+        return row->function(s, call);
+    session_meter_before(s, call);
+    r = row->function(s, call);
+    session_meter_after(s, call, r);
+    return r;
+}
+
+void session_carry_out(Session *s, SessionContext *context, SessionCall *call)
+{
+    SessionThread *thread = session_thread();
+
+    thread->context = context;
+    thread->gives_work = dispatch_rows[call->record.opcode].properties & VGPU_SESSION_GIVES_WORK;
+    __atomic_store_n(&thread->call, call, __ATOMIC_RELEASE);
+    session_reply(s, call, session_note(s, dispatch_call(s, context, call)));
+    __atomic_store_n(&thread->call, NULL, __ATOMIC_RELEASE);
+    thread->context = NULL;
+}
+
+static void dispatch_now(Session *s, const SessionRingRecord *record, SessionContext *context)
+{
+    SessionCall call = {
+        .record = *record->record,
+        .position = record->position,
+        .parameters = record->parameters,
+        .more = record->more,
+        .more_size = record->more_size,
+    };
+
+    /* An operation that is too new for this executor; its numbers grow. */
+    if (!record->known)
+        session_reply(s, &call, CUDA_ERROR_NOT_SUPPORTED);
+    else
+        session_carry_out(s, context, &call);
+}
+
+void session_dispatch(Session *s, const SessionRingRecord *record)
+{
+    uint64_t *operations = &s->control->operations;
+    SessionContext *context = NULL;
+
+    if (record->record->opcode == VGPU_SESSION_OP_PAD)
+        return;
+    __atomic_store_n(operations, *operations + 1, __ATOMIC_RELAXED);
+
+    if (record->properties & VGPU_SESSION_IN_CONTEXT)
+        context = session_context(s, record->record->context);
+    if (record->properties & VGPU_SESSION_GIVES_WORK)
+        session_pass_gate(s);
+
+    if (!(record->properties & VGPU_SESSION_SLOW)) {
+        dispatch_now(s, record, context);
+        return;
+    }
+    /* Its number and those of all that is in it end now, for operations that overtake it. */
+    if (record->record->opcode == VGPU_SESSION_OP_CONTEXT_DESTROY)
+        context = session_context_leave(s, record);
+    session_slow_push(s, record, context);
+}

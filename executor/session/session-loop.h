@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The ring's thread: it takes operations, sleeps where there are none, and stops at the gate. */
+#ifndef VGPU_SESSION_LOOP_H
+#define VGPU_SESSION_LOOP_H
+
+#include "session-core.h"
+
+/* session_loop_open() - make what it waits on; returns 0 or a negative errno */
+int session_loop_open(Session *s);
+
+/* session_loop_run() - the thread's function, of a Session; does not return */
+void *session_loop_run(void *data);
+
+/*
+ * session_pass_gate() - wait until the session may give work to the device
+ *
+ * Says in the control page that it waits, and tells the mediator. On the ring's thread.
+ */
+void session_pass_gate(Session *s);
+
+/* session_tell() - the control page has changed: tell the mediator, if it wants to know. If it does
+ * not read now, it is told later. On the ring's thread. */
+void session_tell(Session *s);
+
+#endif

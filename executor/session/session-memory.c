@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session-memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- The tree: a treap, the priorities make it a heap ---------------------------------------- */
+
+static uint64_t range_end(const SessionRange *r)
+{
+    return r->address + r->size;
+}
+
+static SessionRange *range_tree_find(SessionRange *tree, uint64_t address)
+{
+    while (tree && !(address >= tree->address && address < range_end(tree)))
+        tree = address < tree->address ? tree->left : tree->right;
+    return tree;
+}
+
+/* The first that ends above @address */
+static SessionRange *range_tree_from(SessionRange *tree, uint64_t address)
+{
+    SessionRange *found = NULL;
+
+    while (tree) {
+        if (range_end(tree) > address) {
+            found = tree;
+            tree = tree->left;
+        } else {
+            tree = tree->right;
+        }
+    }
+    return found;
+}
+
+static bool range_tree_overlaps(SessionRange *tree, uint64_t address, uint64_t size)
+{
+    const SessionRange *next = range_tree_from(tree, address);
+
+    return next && next->address < address + size;
+}
+
+/* Cuts a tree in two: what lies below @address, and the others */
+static void range_tree_split(SessionRange *tree, uint64_t address, SessionRange **ret_below,
+                             SessionRange **ret_above)
+{
+    while (tree) {
+        if (tree->address < address) {
+            *ret_below = tree;
+            ret_below = &tree->right;
+            tree = tree->right;
+        } else {
+            *ret_above = tree;
+            ret_above = &tree->left;
+            tree = tree->left;
+        }
+    }
+    *ret_below = *ret_above = NULL;
+}
+
+static SessionRange *range_tree_join(SessionRange *below, SessionRange *above)
+{
+    SessionRange *tree = NULL, **at = &tree;
+
+    while (below && above) {
+        if (below->priority > above->priority) {
+            *at = below;
+            at = &below->right;
+            below = below->right;
+        } else {
+            *at = above;
+            at = &above->left;
+            above = above->left;
+        }
+    }
+    *at = below ? below : above;
+    return tree;
+}
+
+static void range_tree_insert(SessionRange **tree, SessionRange *r)
+{
+    while (*tree && (*tree)->priority >= r->priority)
+        tree = r->address < (*tree)->address ? &(*tree)->left : &(*tree)->right;
+    range_tree_split(*tree, r->address, &r->left, &r->right);
+    *tree = r;
+}
+
+static void range_tree_remove(SessionRange **tree, SessionRange *r)
+{
+    while (*tree != r)
+        tree = r->address < (*tree)->address ? &(*tree)->left : &(*tree)->right;
+    *tree = range_tree_join(r->left, r->right);
+    r->left = r->right = NULL;
+}
+
+static SessionRange **range_tree_of(SessionMemory *m, SessionRangeKind kind)
+{
+    return kind == SESSION_RANGE_RESERVED ? &m->reservations : &m->ranges;
+}
+
+/* ---- The quota --------------------------------------------------------------------------- */
+
+static void memory_publish(SessionMemory *m)
+{
+    if (m->used > m->peak)
+        m->peak = m->used;
+    __atomic_store_n(&m->control->memory, m->used, __ATOMIC_RELAXED);
+    __atomic_store_n(&m->control->memory_peak, m->peak, __ATOMIC_RELAXED);
+}
+
+static bool memory_charge_locked(SessionMemory *m, uint64_t size)
+{
+    if (size > m->max - m->used)
+        return false;
+    m->used += size;
+    memory_publish(m);
+    return true;
+}
+
+static void memory_give_back_locked(SessionMemory *m, uint64_t size)
+{
+    assert(size <= m->used);
+    m->used -= size;
+    memory_publish(m);
+}
+
+CUresult session_memory_charge(SessionMemory *m, uint64_t size)
+{
+    bool charged;
+
+    pthread_mutex_lock(&m->lock);
+    charged = memory_charge_locked(m, size);
+    pthread_mutex_unlock(&m->lock);
+    return charged ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+void session_memory_give_back(SessionMemory *m, uint64_t size)
+{
+    pthread_mutex_lock(&m->lock);
+    memory_give_back_locked(m, size);
+    pthread_mutex_unlock(&m->lock);
+}
+
+uint64_t session_memory_used(SessionMemory *m)
+{
+    uint64_t used;
+
+    pthread_mutex_lock(&m->lock);
+    used = m->used;
+    pthread_mutex_unlock(&m->lock);
+    return used;
+}
+
+uint64_t session_memory_rounded(uint64_t size)
+{
+    if (size > INT64_MAX)
+        return UINT64_MAX;
+    return (size + SESSION_MEMORY_UNIT - 1) / SESSION_MEMORY_UNIT * SESSION_MEMORY_UNIT;
+}
+
+/* ---- Ranges --------------------------------------------------------------------------------- */
+
+void session_memory_open(SessionMemory *m, uint64_t max, SessionControl *control)
+{
+    *m = (SessionMemory){
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .control = control,
+        .max = max,
+        .random = 0x9e3779b9,
+    };
+    memory_publish(m);
+}
+
+static void range_tree_free(SessionRange **tree)
+{
+    while (*tree) {
+        SessionRange *r = *tree;
+
+        range_tree_remove(tree, r);
+        free(r);
+    }
+}
+
+void session_memory_close(SessionMemory *m)
+{
+    range_tree_free(&m->ranges);
+    range_tree_free(&m->reservations);
+    pthread_mutex_destroy(&m->lock);
+}
+
+CUresult session_memory_prepare(SessionMemory *m, SessionRangeKind kind, uint32_t context,
+                                uint64_t size, uint64_t charge, SessionRange **ret)
+{
+    SessionRange *r = calloc(1, sizeof(*r));
+    bool charged;
+
+    if (!r)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    r->kind = kind;
+    r->context = context;
+    r->size = size;
+    r->charge = charge;
+    r->accessible = kind != SESSION_RANGE_MAPPED;
+
+    pthread_mutex_lock(&m->lock);
+    charged = m->n_ranges < SESSION_RANGES_MAX && memory_charge_locked(m, charge);
+    if (charged) {
+        m->n_ranges++;
+        /* xorshift: no guest can choose addresses that unbalance the tree */
+        m->random ^= m->random << 13;
+        m->random ^= m->random >> 17;
+        m->random ^= m->random << 5;
+        r->priority = m->random;
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (!charged) {
+        free(r);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    *ret = r;
+    return CUDA_SUCCESS;
+}
+
+static void memory_drop_locked(SessionMemory *m, SessionRange *r)
+{
+    memory_give_back_locked(m, r->charge);
+    m->n_ranges--;
+    free(r);
+}
+
+void session_memory_drop(SessionMemory *m, SessionRange *range)
+{
+    if (!range)
+        return;
+    pthread_mutex_lock(&m->lock);
+    memory_drop_locked(m, range);
+    pthread_mutex_unlock(&m->lock);
+}
+
+bool session_memory_insert(SessionMemory *m, SessionRange *range, uint64_t address)
+{
+    SessionRange **tree = range_tree_of(m, range->kind);
+    bool fits;
+
+    if (address == 0 || range->size == 0 || address > UINT64_MAX - range->size)
+        return false;
+    pthread_mutex_lock(&m->lock);
+    fits = !range_tree_overlaps(*tree, address, range->size);
+    if (fits) {
+        range->address = address;
+        range_tree_insert(tree, range);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return fits;
+}
+
+SessionRange *session_memory_take(SessionMemory *m, SessionRangeKind kind, uint64_t address)
+{
+    SessionRange **tree = range_tree_of(m, kind), *r;
+
+    pthread_mutex_lock(&m->lock);
+    r = range_tree_find(*tree, address);
+    if (r && (r->address != address || r->kind != kind))
+        r = NULL;
+    if (r)
+        range_tree_remove(tree, r);
+    pthread_mutex_unlock(&m->lock);
+    return r;
+}
+
+static bool memory_contains_locked(SessionMemory *m, uint64_t address, uint64_t end)
+{
+    const SessionRange *r = range_tree_find(m->ranges, address);
+
+    if (r && r->accessible && end <= range_end(r))
+        return true;
+    while (r && r->kind == SESSION_RANGE_MAPPED && r->accessible) {
+        if (end <= range_end(r))
+            return true;
+        r = range_tree_find(m->ranges, range_end(r));
+    }
+    return false;
+}
+
+bool session_memory_contains(SessionMemory *m, uint64_t address, uint64_t size)
+{
+    bool contains;
+
+    if (size == 0 || address > UINT64_MAX - size)
+        return false;
+    pthread_mutex_lock(&m->lock);
+    contains = memory_contains_locked(m, address, address + size);
+    pthread_mutex_unlock(&m->lock);
+    return contains;
+}
+
+/* ---- Reserved and mapped ------------------------------------------------------------------ */
+
+bool session_memory_is_vacant(SessionMemory *m, uint64_t address, uint64_t size)
+{
+    const SessionRange *r;
+    bool vacant;
+
+    if (size == 0 || address > UINT64_MAX - size)
+        return false;
+    pthread_mutex_lock(&m->lock);
+    r = range_tree_find(m->reservations, address);
+    vacant = r && address + size <= range_end(r) && !range_tree_overlaps(m->ranges, address, size);
+    pthread_mutex_unlock(&m->lock);
+    return vacant;
+}
+
+static bool memory_has_mapped_locked(SessionMemory *m, uint64_t address, uint64_t end)
+{
+    const SessionRange *r = NULL;
+
+    while (address < end) {
+        r = range_tree_find(m->ranges, address);
+        if (!r || r->kind != SESSION_RANGE_MAPPED || r->address != address)
+            return false;
+        address = range_end(r);
+    }
+    return address == end && r;
+}
+
+bool session_memory_has_mapped(SessionMemory *m, uint64_t address, uint64_t size)
+{
+    bool mapped;
+
+    if (size == 0 || address > UINT64_MAX - size)
+        return false;
+    pthread_mutex_lock(&m->lock);
+    mapped = memory_has_mapped_locked(m, address, address + size);
+    pthread_mutex_unlock(&m->lock);
+    return mapped;
+}
+
+void session_memory_allow(SessionMemory *m, uint64_t address, uint64_t size, bool accessible)
+{
+    const uint64_t end = address + size;
+
+    pthread_mutex_lock(&m->lock);
+    while (address < end) {
+        SessionRange *r = range_tree_find(m->ranges, address);
+
+        assert(r && r->kind == SESSION_RANGE_MAPPED);
+        r->accessible = accessible;
+        address = range_end(r);
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+SessionRange *session_memory_take_reservation(SessionMemory *m, uint64_t address, uint64_t size)
+{
+    SessionRange *r;
+
+    pthread_mutex_lock(&m->lock);
+    r = range_tree_find(m->reservations, address);
+    if (r &&
+        (r->address != address || r->size != size || range_tree_overlaps(m->ranges, address, size)))
+        r = NULL;
+    if (r)
+        range_tree_remove(&m->reservations, r);
+    pthread_mutex_unlock(&m->lock);
+    return r;
+}
+
+/* ---- Ends ------------------------------------------------------------------------------------ */
+
+SessionRange *session_memory_take_next(SessionMemory *m, uint64_t *address, uint32_t context)
+{
+    SessionRange *r;
+
+    pthread_mutex_lock(&m->lock);
+    do {
+        r = range_tree_from(m->ranges, *address);
+        if (r)
+            *address = range_end(r);
+    } while (r && (r->kind == SESSION_RANGE_MAPPED || r->context != context));
+    if (r)
+        range_tree_remove(&m->ranges, r);
+    pthread_mutex_unlock(&m->lock);
+    return r;
+}
+
+void session_memory_forget_module(SessionMemory *m, const void *module)
+{
+    uint64_t address = 0;
+
+    pthread_mutex_lock(&m->lock);
+    for (;;) {
+        SessionRange *r = range_tree_from(m->ranges, address);
+
+        if (!r)
+            break;
+        address = range_end(r);
+        if (r->kind == SESSION_RANGE_GLOBAL && r->module == module) {
+            range_tree_remove(&m->ranges, r);
+            memory_drop_locked(m, r);
+        }
+    }
+    pthread_mutex_unlock(&m->lock);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The device memory of a session: which addresses its operations may touch, and how many bytes of
+ * its quota they take.
+ *
+ * Ranges never overlap. They lie in a tree ordered by address, so that each look-up takes
+ * O(log n). Reserved addresses lie in a second tree, as memory is mapped into them.
+ *
+ * The quota is charged before the driver is asked for memory (session_memory_prepare()), and given
+ * back when that fails (session_memory_drop()) or when the memory is freed.
+ *
+ * Each function takes the memory's own lock, and calls nothing meanwhile. A range that is in no
+ * tree belongs to the caller alone.
+ */
+#ifndef VGPU_SESSION_MEMORY_H
+#define VGPU_SESSION_MEMORY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "cuda-session.h"
+#include "session-protocol.h"
+
+/* Ranges and reservations together; an entry takes about 100 bytes of the executor's memory. */
+#define SESSION_RANGES_MAX (UINT32_C(1) << 20)
+
+/* What the driver takes at least for an allocation, and its unit */
+#define SESSION_MEMORY_UNIT UINT64_C(512)
+
+typedef enum SessionRangeKind {
+    SESSION_RANGE_ALLOCATED, /* cuMemAlloc */
+    SESSION_RANGE_ASYNC,     /* cuMemAllocAsync */
+    SESSION_RANGE_GLOBAL,    /* a module's variable; not charged */
+    SESSION_RANGE_MAPPED,    /* cuMemMap; its physical memory is charged */
+    SESSION_RANGE_RESERVED,  /* cuMemAddressReserve; not charged */
+} SessionRangeKind;
+
+/* Physical memory. It lasts until it is released and nothing of it is mapped. */
+typedef struct SessionPhysical {
+    LIST_ENTRY(SessionPhysical) link;
+    CUmemGenericAllocationHandle handle;
+    uint64_t size;
+    uint32_t n_mapped;
+    bool released;
+} SessionPhysical;
+
+typedef struct SessionRange {
+    SessionRangeKind kind;
+    uint32_t context; /* which one's it is: ALLOCATED, ASYNC, GLOBAL */
+    uint64_t address;
+    uint64_t size;   /* bytes */
+    uint64_t charge; /* bytes */
+    union {
+        const void *module;        /* GLOBAL */
+        SessionPhysical *physical; /* MAPPED */
+    };
+    bool accessible; /* MAPPED: cuMemSetAccess has allowed it. The others: always */
+    uint32_t priority;
+    struct SessionRange *left, *right;
+} SessionRange;
+
+typedef struct SessionMemory {
+    pthread_mutex_t lock;
+    SessionControl *control; /* has used and peak, for the mediator */
+    uint64_t max, used, peak;
+    SessionRange *ranges, *reservations;
+    uint32_t n_ranges;
+    uint32_t random;
+} SessionMemory;
+
+/*
+ * session_memory_open() - no range yet
+ * @m: the caller's; close it with session_memory_close()
+ * @max: bytes that may be charged; UINT64_MAX: no limit
+ * @control: where memory and memory_peak are kept up to date
+ */
+void session_memory_open(SessionMemory *m, uint64_t max, SessionControl *control);
+
+/* session_memory_close() - forgets all ranges; the driver is not called */
+void session_memory_close(SessionMemory *m);
+
+/* session_memory_charge() - returns CUDA_SUCCESS, or _OUT_OF_MEMORY when @size more bytes would
+ * exceed the quota */
+CUresult session_memory_charge(SessionMemory *m, uint64_t size);
+
+/* session_memory_give_back() - @size bytes that were charged */
+void session_memory_give_back(SessionMemory *m, uint64_t size);
+
+/* session_memory_used() - bytes that are charged now */
+uint64_t session_memory_used(SessionMemory *m);
+
+/* session_memory_rounded() - what an allocation of @size bytes takes; UINT64_MAX if nothing can
+ * have that size */
+uint64_t session_memory_rounded(uint64_t size);
+
+/*
+ * session_memory_prepare() - charge the quota, and make a range that has no address yet
+ * @charge: bytes, 0 for none
+ * @ret: the caller's, until session_memory_insert() or session_memory_drop()
+ *
+ * Returns CUDA_SUCCESS, or _OUT_OF_MEMORY: above the quota, too many ranges, or no memory.
+ */
+CUresult session_memory_prepare(SessionMemory *m, SessionRangeKind kind, uint32_t context,
+                                uint64_t size, uint64_t charge, SessionRange **ret);
+
+/* session_memory_drop() - give the charge of a range back, and free it; also takes NULL */
+void session_memory_drop(SessionMemory *m, SessionRange *range);
+
+/* session_memory_insert() - operations may touch @range at @address from now on. Returns false,
+ * and the range stays the caller's, when the address is 0, when its end would wrap around, or
+ * when another one lies there. */
+bool session_memory_insert(SessionMemory *m, SessionRange *range, uint64_t address);
+
+/* session_memory_take() - the range of @kind that begins at @address, out of the tree; NULL if
+ * there is none. Insert it again or drop it. */
+SessionRange *session_memory_take(SessionMemory *m, SessionRangeKind kind, uint64_t address);
+
+/* session_memory_contains() - do these bytes, one at least, lie in one range, or in mapped ranges
+ * side by side that are all accessible? */
+bool session_memory_contains(SessionMemory *m, uint64_t address, uint64_t size);
+
+/* session_memory_is_vacant() - does that lie in one reservation, with nothing mapped there? */
+bool session_memory_is_vacant(SessionMemory *m, uint64_t address, uint64_t size);
+
+/* session_memory_has_mapped() - are these bytes, one at least, whole mapped ranges side by side?
+ */
+bool session_memory_has_mapped(SessionMemory *m, uint64_t address, uint64_t size);
+
+/* session_memory_allow() - session_memory_has_mapped() is true of these; may they be touched? */
+void session_memory_allow(SessionMemory *m, uint64_t address, uint64_t size, bool accessible);
+
+/* session_memory_take_reservation() - as session_memory_take(); only one of this very size in
+ * which nothing is mapped */
+SessionRange *session_memory_take_reservation(SessionMemory *m, uint64_t address, uint64_t size);
+
+/*
+ * session_memory_take_next() - as session_memory_take(), one of a context's ranges after another
+ * @address: where to look from; 0 at first, moved on by each call
+ */
+SessionRange *session_memory_take_next(SessionMemory *m, uint64_t *address, uint32_t context);
+
+/* session_memory_forget_module() - drop the variables of a module, which is about to end */
+void session_memory_forget_module(SessionMemory *m, const void *module);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session-meter.h"
+
+#include <assert.h>
+
+#include "clock.h"
+#include "session-dispatch.h"
+#include "session-loop.h"
+#include "session-marks.h"
+#include "session-reply.h"
+#include "session-streams.h"
+
+#define METER_LOOK_MIN_NSEC (UINT64_C(20) * NSEC_PER_USEC)
+#define METER_LOOK_MAX_NSEC NSEC_PER_MSEC
+#define METER_LOOK_PART 8u
+
+/* CU_STREAM_CAPTURE_MODE_RELAXED: captures of other threads forbid this one nothing. */
+#define CAPTURE_MODE_RELAXED 2
+
+static void meter_say(Session *s, bool is_running)
+{
+    s->meter.is_running = is_running;
+    __atomic_store_n(&s->control->running, is_running, __ATOMIC_SEQ_CST);
+    session_tell(s);
+}
+
+void session_meter_give(Session *s, SessionStream *stream)
+{
+    SessionMeter *m = &s->meter;
+
+    stream->unsure = true;
+    if (!stream->is_busy) {
+        stream->is_busy = true;
+        LIST_INSERT_HEAD(&m->busy, stream, busy_link);
+    }
+    if (m->is_running)
+        return;
+    m->begin_nsec = m->counted_nsec = now_nsec();
+    m->look_nsec = m->begin_nsec + METER_LOOK_MIN_NSEC;
+    meter_say(s, true);
+}
+
+/* May the driver not be asked? */
+static bool meter_must_guess(Session *s, const SessionStream *stream)
+{
+    if (stream->is_gone)
+        return true;
+    return s->meter.n_captures > 0 &&
+           (stream == &stream->context->legacy || session_stream_captures(s, stream));
+}
+
+static bool meter_has_ended(Session *s, const SessionStream *stream)
+{
+    CUresult r;
+
+    if (session_sticky(s) != CUDA_SUCCESS)
+        return true; /* the device does nothing more for this process */
+    if (meter_must_guess(s, stream)) {
+        if (__atomic_load_n(&stream->context->is_dead, __ATOMIC_ACQUIRE))
+            return true;
+        return stream->unsure ? stream->is_gone : session_marks_is_reached(s, stream);
+    }
+
+    r = session_make_current(s, stream->context->handle);
+    if (r == CUDA_SUCCESS && s->meter.n_captures > 0)
+        r = session_set_capture_mode(s, CAPTURE_MODE_RELAXED);
+    if (r == CUDA_SUCCESS)
+        r = s->driver.stream_query(stream->handle);
+    return r != CUDA_ERROR_NOT_READY && (session_note(s, r), true);
+}
+
+bool session_meter_ask(Session *s, SessionStream *stream)
+{
+    if (!stream->is_busy)
+        return true;
+    if (!meter_has_ended(s, stream))
+        return false;
+    stream->is_busy = stream->unsure = false;
+    LIST_REMOVE(stream, busy_link);
+    session_marks_ended(s, stream);
+    return true;
+}
+
+static void meter_ask_all(Session *s)
+{
+    SessionStream *stream, *next;
+
+    for (stream = LIST_FIRST(&s->meter.busy); stream; stream = next) {
+        next = LIST_NEXT(stream, busy_link);
+        if (session_meter_ask(s, stream) && stream->is_gone)
+            session_stream_free(s, stream);
+    }
+}
+
+static void meter_count(Session *s, uint64_t now)
+{
+    SessionMeter *m = &s->meter;
+
+    m->total_nsec += now - m->counted_nsec;
+    m->counted_nsec = now;
+    __atomic_store_n(&s->control->device_usec, m->total_nsec / NSEC_PER_USEC, __ATOMIC_RELAXED);
+}
+
+uint64_t session_meter_look(Session *s, uint64_t now)
+{
+    SessionMeter *m = &s->meter;
+    uint64_t pause;
+
+    if (!m->is_running)
+        return UINT64_MAX;
+    if (now < m->look_nsec)
+        return m->look_nsec;
+
+    meter_ask_all(s);
+    now = now_nsec();
+    meter_count(s, now);
+    if (LIST_EMPTY(&m->busy)) {
+        session_marks_idle(s);
+        meter_say(s, false);
+        return UINT64_MAX;
+    }
+    pause = (now - m->begin_nsec) / METER_LOOK_PART;
+    if (pause < METER_LOOK_MIN_NSEC)
+        pause = METER_LOOK_MIN_NSEC;
+    if (pause > METER_LOOK_MAX_NSEC)
+        pause = METER_LOOK_MAX_NSEC;
+    m->look_nsec = now + pause;
+    return m->look_nsec;
+}
+
+static SessionStream *meter_stream(Session *s, const SessionCall *call)
+{
+    const VGPUSessionGraph *p = call->parameters;
+    SessionStream *stream;
+
+    return session_use_stream(s, p->stream, SESSION_USE_ASK, &stream) == CUDA_SUCCESS ? stream
+                                                                                      : NULL;
+}
+
+void session_meter_before(Session *s, const SessionCall *call)
+{
+    SessionStream *stream;
+
+    if (call->record.opcode != VGPU_SESSION_OP_CAPTURE_BEGIN)
+        return;
+    /* Once it has begun, some of these cannot be asked any more. */
+    meter_ask_all(s);
+    LIST_FOREACH(stream, &s->meter.busy, busy_link)
+    if (stream->unsure && !meter_must_guess(s, stream))
+        session_marks_close(s, stream);
+}
+
+void session_meter_after(Session *s, const SessionCall *call, CUresult result)
+{
+    SessionStream *stream = meter_stream(s, call);
+
+    if (!stream)
+        return;
+    if (call->record.opcode == VGPU_SESSION_OP_CAPTURE_BEGIN && result == CUDA_SUCCESS &&
+        !stream->captures) {
+        stream->captures = true;
+        s->meter.n_captures++;
+    }
+    if (call->record.opcode == VGPU_SESSION_OP_CAPTURE_END && stream->captures &&
+        !session_stream_captures(s, stream)) {
+        stream->captures = false;
+        s->meter.n_captures--;
+    }
+}

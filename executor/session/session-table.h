@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Objects by the numbers that a guest has given them. A table grows with the highest number that
+ * is in use, up to its limit: 16 bytes for each.
+ */
+#ifndef VGPU_SESSION_TABLE_H
+#define VGPU_SESSION_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct SessionTableEntry {
+    void *object;     /* NULL: the number is free */
+    uint32_t context; /* in which it was made, or 0 */
+} SessionTableEntry;
+
+typedef struct SessionTable {
+    SessionTableEntry *entries; /* by number - 1 */
+    uint32_t size;
+    uint32_t limit; /* the highest number that may be given */
+    uint32_t n;     /* objects in it */
+} SessionTable;
+
+/* session_table_init() - @limit: the highest number, at least 1 */
+void session_table_init(SessionTable *t, uint32_t limit);
+
+/* session_table_close() - the objects are the caller's */
+void session_table_close(SessionTable *t);
+
+/*
+ * session_table_add() - give number @id to @object, which is not NULL
+ *
+ * Returns 0; -EINVAL when @id is 0 or above the limit; -EEXIST when another object has it; or
+ * -ENOMEM.
+ */
+int session_table_add(SessionTable *t, uint32_t id, void *object, uint32_t context);
+
+/* session_table_find() - the object with that number, or NULL; any number may be asked for */
+void *session_table_find(const SessionTable *t, uint32_t id);
+
+/* session_table_remove() - the same, and the number is free again */
+void *session_table_remove(SessionTable *t, uint32_t id);
+
+/* session_table_take_of() - an object that was made in @context, removed; NULL when there is none
+ * with a number above *@id. *@id, 0 at first, becomes its number. */
+void *session_table_take_of(SessionTable *t, uint32_t context, uint32_t *id);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The VM's window in a session: mapped whole, where the guest process has it, and known to CUDA. */
+#ifndef VGPU_SESSION_WINDOW_H
+#define VGPU_SESSION_WINDOW_H
+
+#include "session-core.h"
+
+/* session_window_open() - @w: to be given to session_window_close() from now on.
+ * @fd: a memfd that can't shrink; stays the caller's. Returns 0, -EINVAL, or what fstat() says */
+int session_window_open(SessionWindow *w, int fd);
+
+/*
+ * session_window_map() - map it whole, and guard it (memory-guard.h)
+ * @base: where, a multiple of 2 MiB; 0: anywhere
+ *
+ * Takes the place of an earlier mapping of it. Returns 0; -EEXIST when something else lies there;
+ * -EINVAL for an address that no window can have; or what mmap() says. Without a mapping on
+ * failure.
+ */
+int session_window_map(SessionWindow *w, uint64_t base);
+
+/* session_window_close() - unmap; also takes one that is not mapped */
+void session_window_close(SessionWindow *w);
+
+/*
+ * session_window_register() - tell CUDA, unless it knows
+ * @context: is current on this thread
+ *
+ * On the SLOW thread.
+ */
+CUresult session_window_register(Session *s, CUcontext context);
+
+/*
+ * session_window_forget() - @context is about to be destroyed
+ * @is_last: there is no other. If there is one, work in it may use the window now, so that the
+ *     driver is left to decide whether what was registered here outlives the context; it is to be
+ *     registered again.
+ */
+void session_window_forget(Session *s, CUcontext context, bool is_last);
+
+/* session_window_is_lost() - has the VM taken memory of it away? */
+bool session_window_is_lost(const Session *s);
+
+/* session_window_device() - where the device has the window's byte @offset */
+CUdeviceptr session_window_device(const Session *s, uint64_t offset);
+
+#endif
