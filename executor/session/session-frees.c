@@ -175,8 +175,6 @@ void session_frees_end(Session *s, uint32_t context)
     pthread_mutex_unlock(&store->frees_lock);
     if (!f)
         return;
-    /* The device may still write there. */
-    (void) driver->ctx_synchronize();
     (void) driver->base.stream_destroy(f->idle);
     (void) driver->base.mem_free_host(f->words);
     session_frees_free(f, &store->memory);

@@ -130,6 +130,8 @@ void session_store_leave(Session *s, uint32_t context)
     SessionRange *range;
     uint64_t address = 0;
 
+    /* What runs may be of a module and use memory that ends below. */
+    (void) session_driver(s)->ctx_synchronize();
     store_leave_graphs(s, context);
     for (module = LIST_FIRST(&store->modules); module; module = next) {
         next = LIST_NEXT(module, link);
