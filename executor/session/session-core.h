@@ -135,7 +135,7 @@ typedef struct SessionMarks {
     uint32_t n;
     uint32_t *free_places; /* a stack, under the session's lock */
     uint32_t n_free;
-    unsigned n_given;    /* works, since the device had none */
+    unsigned n_given;    /* works, fences and so on, since the device had none */
     SessionStream *last; /* which got the last one */
 } SessionMarks;
 
