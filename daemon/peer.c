@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "closer.h"
 #include "message-source.h"
 
 #define DEADLINE_ACCURACY_USEC 100000
@@ -367,7 +368,7 @@ static int peer_on_session_open(Peer *p, const VGPUSocketHeader *h, const char *
     memcpy(&open, payload, sizeof(open));
     if (!ring_can_have_session(open.ring)) {
         for (unsigned i = 0; i < VGPU_RING_N_FDS; i++)
-            close(fds[i]);
+            closer_close(fds[i]);
         return peer_violation(p, "SESSION_OPEN of a ring that has none");
     }
     return sessions_open(p->peers->sessions, p->vm, p->process, fds, &open, h->request_id,
@@ -502,7 +503,7 @@ int peers_add(Peers *peers, int fd)
     int r;
 
     if (!p) {
-        close(fd);
+        closer_close(fd);
         return -ENOMEM;
     }
 

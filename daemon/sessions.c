@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "closer.h"
 #include "passed-fds.h"
 #include "vgpu-session.h"
 
@@ -284,10 +285,9 @@ int sessions_open(Sessions *all, VM *vm, Origin *process, const int *fds,
         opening_answer_refused(&o);
 
     /* The executor has copies of its own. */
-    if (o.window >= 0)
-        close(o.window);
-    close(o.doorbell);
-    close(o.interrupt);
+    closer_close(o.window);
+    closer_close(o.doorbell);
+    closer_close(o.interrupt);
     return r;
 }
 

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "manager.h"
 #include "ring-guest.h"
 #include "wire.h"
@@ -96,6 +97,7 @@ static int next_descriptor(Manager *m)
 {
     int fd;
 
+    closer_wait();
     origins_clear(&manager_peers(m)->origins);
     fd = dup(STDIN_FILENO);
     require(fd >= 0);

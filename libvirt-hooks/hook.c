@@ -6,7 +6,8 @@
  *
  * prepare registers the VM with the mediator and writes a record for the emulator launcher,
  * which attaches the device; started tells the mediator what came of it; release undoes both.
- * restore and migrate come before prepare, where a machine's state is to be loaded.
+ * restore and migrate come before prepare, where a machine's state is to be loaded, and leave it a
+ * record that says so.
  *
  * The hook must never call libvirt, which waits for the hook; never print to stdout, which
  * libvirt takes for XML at migrate and restore; never fail at reconnect, which would end a
@@ -14,7 +15,9 @@
  *
  * An element that is wrong refuses the start. A mediator that does not work refuses no start:
  * the domain starts without the device, with a warning. But the state of a machine that had the
- * device cannot be loaded without it, and is refused with the reason.
+ * device cannot be loaded without it, and is refused with the reason. prepare refuses it, and not
+ * restore: libvirt 11.3 takes a refusal there, of a state that it keeps itself, for a success, and
+ * removes the state.
  */
 #include <errno.h>
 #include <limits.h>
@@ -52,7 +55,8 @@ typedef struct Hook {
     const char *name; /* the domain's, as libvirt gave it */
     Domain *domain;
     bool invalid_device;
-    char *error; /* what is wrong with it */
+    bool loads_state; /* of a machine that had the device */
+    char *error;      /* what is wrong with it */
     uint64_t deadline_usec;
 } Hook;
 
@@ -173,8 +177,15 @@ static int hook_refuse(const Hook *h, const char *reason)
     return EXIT_FAILURE;
 }
 
+/* Or not at all, where there is a state to load. */
 static int hook_start_without(const Hook *h, const char *reason)
 {
+    if (h->loads_state) {
+        verdict = EXIT_FAILURE;
+        hook_say(h, LOG_ERR, "its state has a vgpu device, and cannot be loaded without one: %s",
+                 reason);
+        return EXIT_FAILURE;
+    }
     hook_say(h, LOG_WARNING, "starts without its vgpu device: %s", reason);
     return EXIT_SUCCESS;
 }
@@ -182,9 +193,10 @@ static int hook_start_without(const Hook *h, const char *reason)
 /* libvirt takes names that the mediator does not. */
 static int hook_start_without_for_name(const Hook *h, const char *problem)
 {
-    hook_say(h, LOG_WARNING,
-             "starts without its vgpu device: the mediator does not take its name: %s", problem);
-    return EXIT_SUCCESS;
+    CLEANUP_FREE char *reason = NULL;
+    int r = fail_with(0, &reason, "the mediator does not take its name: %s", problem);
+
+    return hook_start_without(h, r == 0 ? reason : strerror(-r));
 }
 
 /* ---- Before the start ------------------------------------------------------------------ */
@@ -262,59 +274,34 @@ static bool hook_is_running(const char *name, const char *uuid)
     return process_find(PID_DIR, name, uuid, &process) != -ESRCH;
 }
 
-static int hook_prepare(Hook *h)
+/* A machine's state is to be loaded. Where that has our device, QEMU cannot do without, and prepare
+ * has to know. */
+static int hook_load(Hook *h)
 {
-    const Domain *d = h->domain;
-    char problem[VM_NAME_PROBLEM_SIZE];
-    CLEANUP_FREE char *error = NULL;
-    Record record = {
-        .pool = d->device.settings.pool,
-        .priority = d->device.settings.priority,
-        .window_size = VGPU_WINDOW_SIZE_DEFAULT,
-        .slot = d->device.slot,
+    const Record record = {
+        .slot = SLOT_ANY,
+        .loads_state = true,
+        .problem = "libvirt has not come to its start",
     };
+    const Domain *d = h->domain;
     int r;
 
-    /* A record may be left from a start whose release never came. The launcher must not find it. */
-    (void) record_remove(DOMAINS_DIR, d->uuid);
-    if (h->invalid_device)
-        return hook_refuse(h, h->error);
-    if (!d->has_device)
+    if (!d->has_device || d->device.slot == SLOT_NONE ||
+        (d->emulator && !domain_is_launcher(d->emulator)))
         return EXIT_SUCCESS;
-    if (vm_name_problem(d->name, problem))
-        return hook_start_without_for_name(h, problem);
-    record_tidy(DOMAINS_DIR, SYSTEM_UID, hook_is_running);
-    if (strlen(d->name) < sizeof(record.name) && !strchr(d->name, '\n'))
-        strcpy(record.name, d->name);
-
-    r = hook_register(h, &record, &error);
-    if (r == MEDIATOR_REFUSED)
-        return hook_refuse(h, error);
-    if (r == 0)
-        r = hook_copy_emulator(h, &record);
-    if (r < 0)
-        return hook_leave_out(h, &record, error ? error : strerror(-r));
-    if (d->emulator && !domain_is_launcher(d->emulator)) {
-        r = fail_with(0, &error, "its <emulator> is %s and not %s", d->emulator, LAUNCHER_PATH);
-        return hook_leave_out(h, &record, r == 0 ? error : strerror(-r));
-    }
-
     r = record_write(DOMAINS_DIR, d->uuid, &record);
-    return r < 0 ? hook_start_without(h, strerror(-r)) : EXIT_SUCCESS;
+    if (r < 0)
+        hook_say(h, LOG_WARNING, "cannot note that its state has a vgpu device: %s", strerror(-r));
+    return EXIT_SUCCESS;
 }
 
-/* Is the mediator there to be asked? */
-static int hook_ask(Hook *h, char **ret_error)
+/* Has hook_load() been here? */
+static bool hook_loads_state(const Hook *h)
 {
-    CLEANUP_CLIENT MediatorClient *client = NULL;
-    bool known;
-    int r;
+    Record record;
 
-    r = mediator_client_new(h->deadline_usec, &client);
-    if (r < 0)
-        return fail_with(r, ret_error, "%s", strerror(-r));
-    r = mediator_client_has(client, h->domain->name, h->domain->uuid, &known);
-    return r < 0 ? fail_with(r, ret_error, "%s", mediator_client_error(client)) : 0;
+    return record_read(DOMAINS_DIR, h->domain->uuid, SYSTEM_UID, &record) == 0 &&
+           record.loads_state;
 }
 
 /*
@@ -332,26 +319,50 @@ static int hook_find_plugin(const Hook *h, char **ret_error)
                : 0;
 }
 
-/* A machine's state is to be loaded. Where that has our device, QEMU cannot do without. */
-static int hook_load(Hook *h)
+static int hook_prepare(Hook *h)
 {
     const Domain *d = h->domain;
+    char problem[VM_NAME_PROBLEM_SIZE];
     CLEANUP_FREE char *error = NULL;
+    Record record = {
+        .pool = d->device.settings.pool,
+        .priority = d->device.settings.priority,
+        .window_size = VGPU_WINDOW_SIZE_DEFAULT,
+        .slot = d->device.slot,
+    };
     int r;
 
-    if (!d->has_device || d->device.slot == SLOT_NONE ||
-        (d->emulator && !domain_is_launcher(d->emulator)))
+    h->loads_state = hook_loads_state(h);
+    if (h->loads_state)
+        verdict = EXIT_FAILURE;
+    /* A record may be left from a start whose release never came. The launcher must not find it. */
+    (void) record_remove(DOMAINS_DIR, d->uuid);
+    if (h->invalid_device)
+        return hook_refuse(h, h->error);
+    if (!d->has_device)
         return EXIT_SUCCESS;
+    if (vm_name_problem(d->name, problem))
+        return hook_start_without_for_name(h, problem);
+    record_tidy(DOMAINS_DIR, SYSTEM_UID, hook_is_running);
+    if (strlen(d->name) < sizeof(record.name) && !strchr(d->name, '\n'))
+        strcpy(record.name, d->name);
 
-    r = hook_ask(h, &error);
+    r = hook_register(h, &record, &error);
+    if (r == MEDIATOR_REFUSED)
+        return hook_refuse(h, error);
     if (r == 0)
+        r = hook_copy_emulator(h, &record);
+    if (r == 0 && h->loads_state)
         r = hook_find_plugin(h, &error);
-    if (r == 0)
-        return EXIT_SUCCESS;
-    verdict = EXIT_FAILURE;
-    hook_say(h, LOG_ERR, "its state has a vgpu device, and cannot be loaded without one: %s",
-             error ? error : strerror(-r));
-    return EXIT_FAILURE;
+    if (r != 0)
+        return hook_leave_out(h, &record, error ? error : strerror(-r));
+    if (d->emulator && !domain_is_launcher(d->emulator)) {
+        r = fail_with(0, &error, "its <emulator> is %s and not %s", d->emulator, LAUNCHER_PATH);
+        return hook_leave_out(h, &record, r == 0 ? error : strerror(-r));
+    }
+
+    r = record_write(DOMAINS_DIR, d->uuid, &record);
+    return r < 0 ? hook_start_without(h, strerror(-r)) : EXIT_SUCCESS;
 }
 
 /* ---- After the start ------------------------------------------------------------------- */

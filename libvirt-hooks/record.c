@@ -71,6 +71,8 @@ static size_t record_print(const Record *record, char text[static RECORD_SIZE_MA
     if (record->name[0] != '\0')
         fprintf(f, "NAME=%s\n", record->name);
     fprintf(f, "MACHINE=%s\n", record->needs_machine ? "yes" : "no");
+    if (record->loads_state)
+        fprintf(f, "LOADS_STATE=yes\n");
     if (record->slot != SLOT_ANY)
         fprintf(f, "SLOT=%s\n", slot_print(record->slot, slot));
     if (record->emulator[0] != '\0')
@@ -164,6 +166,8 @@ static int record_take(Record *record, const char *key, const char *value, unsig
         return parse_u64(value, 0, UINT64_MAX, &record->window_size);
     if (strcmp(key, "MACHINE") == 0)
         record->needs_machine = strcmp(value, "no") != 0;
+    else if (strcmp(key, "LOADS_STATE") == 0)
+        record->loads_state = strcmp(value, "yes") == 0;
     else if (strcmp(key, "SLOT") == 0)
         return slot_parse(value, &record->slot);
     else if (strcmp(key, "NAME") == 0)

@@ -26,6 +26,9 @@ typedef struct Record {
      * starts its domains in one, and no user's session can. */
     bool needs_machine;
     int slot; /* where the device was before, or SLOT_*; see slot.h */
+    /* The start to come loads a machine's state that has the device. Only between the two calls of
+     * the hook; a launcher never sees it. */
+    bool loads_state;
     /* Texts of one line, empty where there is nothing to say. */
     char name[RECORD_TEXT_SIZE];     /* the domain's */
     char emulator[RECORD_TEXT_SIZE]; /* what the launcher runs; empty: the distribution's QEMU */

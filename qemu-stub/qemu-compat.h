@@ -32,6 +32,9 @@
 #include "sysemu/sysemu.h"
 #endif
 
+#include "migration/blocker.h"
+#include "qapi/error.h"
+
 #define VGPU_QEMU_SINCE(major, minor)       \
     (QEMU_VERSION_MAJOR > (major) ||        \
      (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
@@ -66,6 +69,37 @@
 #else
 #define VGPU_CLASS_DATA void
 #endif
+
+/*
+ * Keep the VM from being migrated for *@reason, and let it be migrated again.
+ * Either way *@reason is NULL when there is no blocker. Since 8.2, QEMU itself
+ * frees it.
+ */
+static inline int vgpu_compat_add_blocker(Error **reason)
+{
+#if VGPU_QEMU_SINCE(8, 2)
+    return migrate_add_blocker(reason, NULL);
+#else
+    int r = migrate_add_blocker(*reason, NULL);
+
+    if (r < 0) {
+        error_free(*reason);
+        *reason = NULL;
+    }
+    return r;
+#endif
+}
+
+static inline void vgpu_compat_del_blocker(Error **reason)
+{
+#if VGPU_QEMU_SINCE(8, 2)
+    migrate_del_blocker(reason);
+#else
+    migrate_del_blocker(*reason);
+    error_free(*reason);
+    *reason = NULL;
+#endif
+}
 
 /* Sets the reset function. The way to do so changed when resets got phases. */
 static inline void vgpu_compat_set_reset(DeviceClass *dc,

@@ -30,11 +30,17 @@
 #include "vgpu-protocol.h"
 #include "vgpu-ring.h"
 
-/* Room for a hello, a request, a ring, and some answers to pings. */
+/*
+ * Room for a hello, a request, a ring, the beginning and the end of each
+ * session, and some answers to pings.
+ */
 #define VGPU_CHANNEL_TX_SIZE                                     \
     (sizeof(VGPUSocketHeader) + sizeof(VGPUHello) +              \
      sizeof(VGPUSocketHeader) + VGPU_REQUEST_MAX +               \
      sizeof(VGPUSocketHeader) + sizeof(VGPURingSetup) +          \
+     (VGPU_RINGS_MAX - 1) *                                      \
+     (2 * sizeof(VGPUSocketHeader) + sizeof(VGPUSessionOpen) +   \
+      sizeof(VGPUSessionRing)) +                                 \
      16 * sizeof(VGPUSocketHeader))
 #define VGPU_CHANNEL_RX_SIZE (sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX)
 

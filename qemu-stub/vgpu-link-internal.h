@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What vgpu-link.c and vgpu-link-ring.c need from each other. */
+/* What vgpu-link.c, vgpu-link-ring.c and vgpu-link-session.c need from each
+ * other. */
 #ifndef VGPU_LINK_INTERNAL_H
 #define VGPU_LINK_INTERNAL_H
 
@@ -48,6 +49,22 @@ void vgpu_link_send_fds(VGPULink *link, uint32_t type, uint32_t request_id,
                         const void *payload, uint32_t len, const int *fds);
 
 /*
+ * vgpu_link_is_unsent() - are these descriptors still to be sent?
+ *
+ * Only one message with descriptors waits at a time. The next such message is
+ * sent when vgpu_link_has_unsent() says no.
+ */
+static inline bool vgpu_link_has_unsent(const VGPULink *link)
+{
+    return link->channel.fds;
+}
+
+static inline bool vgpu_link_is_unsent(const VGPULink *link, const int *fds)
+{
+    return vgpu_link_has_unsent(link) && link->channel.fds == fds;
+}
+
+/*
  * vgpu_link_ping() - asks for a sign of life; the next time after @interval ms
  */
 void vgpu_link_ping(VGPULink *link, int64_t interval);
@@ -74,12 +91,13 @@ static inline bool vgpu_link_ring_is_new(const VGPULink *link)
 void vgpu_link_ring_advance(VGPULink *link);
 
 /*
- * vgpu_link_ring_let_go() - makes the mediator let go of the window
+ * vgpu_link_let_go() - makes the mediator let go of the window
+ * @sessions: also ends the sessions, which go on otherwise
  *
  * Waits until the mediator has done so or is gone. Closes the connection after
  * @wait_ms, or earlier if the mediator is silent.
  */
-void vgpu_link_ring_let_go(VGPULink *link, int64_t wait_ms);
+void vgpu_link_let_go(VGPULink *link, int64_t wait_ms, bool sessions);
 
 /* vgpu_link_ring_end() - the ring has ended for this reason */
 void vgpu_link_ring_end(VGPULink *link, uint32_t error);
@@ -93,5 +111,45 @@ void vgpu_link_ring_release(VGPULink *link);
 const char *vgpu_link_receive_ring_ready(VGPULink *link,
                                          const uint8_t *payload);
 const char *vgpu_link_receive_ring_stopped(VGPULink *link);
+
+/* ---- Sessions ------------------------------------------------------------ */
+
+/*
+ * The device has a session of which this connection's mediator was not told
+ * yet; there is a session at all, or the mediator has one; the mediator owes an
+ * answer about one; it was told to let go of one
+ */
+bool vgpu_link_sessions_have_new(const VGPULink *link);
+bool vgpu_link_sessions_are_open(const VGPULink *link);
+bool vgpu_link_sessions_expect(const VGPULink *link);
+bool vgpu_link_sessions_are_stopping(const VGPULink *link);
+
+/* vgpu_link_sessions_are_wanted() - has the device a session? */
+bool vgpu_link_sessions_are_wanted(const VGPULink *link);
+
+/* vgpu_link_sessions_advance() - tells the mediator of them, where it may */
+void vgpu_link_sessions_advance(VGPULink *link);
+
+/* vgpu_link_sessions_end_new() - those that no mediator was told of have ended
+ * for this reason */
+void vgpu_link_sessions_end_new(VGPULink *link, uint32_t error);
+
+/* vgpu_link_sessions_forget() - the device has none any more, and knows it */
+void vgpu_link_sessions_forget(VGPULink *link);
+
+/* vgpu_link_sessions_close() - takes them back, and tells the device */
+void vgpu_link_sessions_close(VGPULink *link);
+
+/*
+ * vgpu_link_sessions_release() - the connection has ended, and with it all
+ * sessions that its mediator was told of
+ */
+void vgpu_link_sessions_release(VGPULink *link);
+
+/* Take a message about a session. Return what is wrong with it, or NULL. */
+const char *vgpu_link_receive_session_ready(VGPULink *link,
+                                            const uint8_t *payload);
+const char *vgpu_link_receive_session_closed(VGPULink *link,
+                                             const uint8_t *payload);
 
 #endif

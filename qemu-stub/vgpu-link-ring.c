@@ -17,9 +17,12 @@
  * results of requests that the ring does not show as done: the next mediator
  * does these again, or, where that is not possible, fails them.
  *
- * The other wait is for a reset. It is short, because PCI Express allows a
+ * Another wait is for a reset. It is short, because PCI Express allows a
  * function only so long to be reset. When the VM goes on, the mediator is told
  * of the ring again.
+ *
+ * A reset ends the sessions, too, and so does the end of the VM, which waits
+ * like a stop. A stop leaves them alone: see vgpu-link-session.c.
  */
 
 #include "qemu/osdep.h"
@@ -53,7 +56,8 @@ void vgpu_link_ring_end(VGPULink *link, uint32_t error)
 void vgpu_link_ring_advance(VGPULink *link)
 {
     if (!link->ring || !link->welcomed || !link->running ||
-        link->peer_ring != PEER_RING_NONE || migration_in_incoming_postcopy()) {
+        link->peer_ring != PEER_RING_NONE || migration_in_incoming_postcopy() ||
+        vgpu_link_has_unsent(link)) {
         return;
     }
     if (!(link->features & VGPU_FEATURE_RING)) {
@@ -61,6 +65,7 @@ void vgpu_link_ring_advance(VGPULink *link)
         return;
     }
     link->ring_sends++;
+    link->ring_fds = link->ring->fds;
     link->peer_ring = PEER_RING_SETUP;
     vgpu_link_expect(link);
     vgpu_link_send_fds(link, VGPU_MSG_RING_SETUP, 0, &link->ring->setup,
@@ -75,7 +80,8 @@ static void link_ring_off(VGPULink *link)
         link->peer_ring != PEER_RING_READY) {
         return;
     }
-    if (link->channel.fds) { /* the mediator has not even got the window yet */
+    if (vgpu_link_is_unsent(link, link->ring_fds)) {
+        /* The mediator has not even got the window yet. */
         vgpu_link_break(link, "the mediator does not read");
         return;
     }
@@ -103,14 +109,24 @@ static void link_wait(VGPULink *link, int64_t ms)
     }
 }
 
-void vgpu_link_ring_let_go(VGPULink *link, int64_t wait_ms)
+/* Has the mediator to let go of something that is waited for? */
+static bool link_is_letting_go(const VGPULink *link, bool sessions)
+{
+    return link->peer_ring == PEER_RING_OFF ||
+           (sessions && vgpu_link_sessions_are_stopping(link));
+}
+
+void vgpu_link_let_go(VGPULink *link, int64_t wait_ms, bool sessions)
 {
     int64_t now = vgpu_link_now(), end = now + wait_ms;
 
     link_ring_off(link);
+    if (sessions) {
+        vgpu_link_sessions_close(link);
+    }
     link->heard_at = now;
     link->ping_at = now + PING_MIN_MS;
-    while (link->peer_ring == PEER_RING_OFF) {
+    while (link_is_letting_go(link, sessions)) {
         int64_t until = MIN(end, link->heard_at + RING_SILENCE_MS);
 
         now = vgpu_link_now();
@@ -137,6 +153,7 @@ const char *vgpu_link_receive_ring_ready(VGPULink *link,
         return NULL; /* sent before the mediator heard of the ring's end */
     }
     if (link->peer_ring == PEER_RING_NONE ||
+        vgpu_link_is_unsent(link, link->ring_fds) ||
         (link->peer_ring == PEER_RING_READY &&
          ready.error == VGPU_ERROR_NONE)) {
         return "a ring that it was not told of";

@@ -9,9 +9,9 @@
  *    10 ms apart at first and 1 s in the end.
  *  - ping_at: on a connection where an answer is expected, the next PING. If no
  *    valid message comes for the length of the timeout, the connection is dead
- *    and the link closes it. A ring that is on expects no answer.
- *  - deadline: the end of the request, and of a ring that no mediator has taken
- *    up yet. It is counted from the doorbell and from each break, and any valid
+ *    and the link closes it. A ring or a session that is on expects no answer.
+ *  - deadline: the end of the request, of a ring that no mediator has taken up
+ *    yet, and of sessions that no mediator was told of yet. It is counted from the doorbell and from each break, and any valid
  *    message cancels it. At the deadline the guest is told that there is no
  *    mediator. A ring that was on stays on, however long there is no mediator:
  *    what the guest has asked for is in the window, and waits there.
@@ -25,6 +25,8 @@
  *
  * While the VM is stopped the link is stopped too: no wait ends and nothing is
  * read. So nothing that the guest can see changes, as QEMU expects of a device.
+ * The link of a VM with an open session goes on to read: vgpu-link-session.c
+ * says why.
  * The timer uses the host's monotonic clock. The virtual clock would stop with
  * the VM by itself, but where QEMU counts instructions it does not run at the
  * speed of the mediator's clock.
@@ -69,20 +71,31 @@ static bool link_is_open(const VGPULink *link)
 /* Does anybody need a connection? */
 static bool link_is_wanted(const VGPULink *link)
 {
-    return link->request || link->ring;
+    return link->request || link->ring || vgpu_link_sessions_are_wanted(link);
 }
 
 /* Does something fail at the deadline? */
 static bool link_has_deadline(const VGPULink *link)
 {
-    return link->deadline && (link->request || vgpu_link_ring_is_new(link));
+    return link->deadline && (link->request || vgpu_link_ring_is_new(link) ||
+                              vgpu_link_sessions_have_new(link));
 }
 
 /* Does the mediator owe us an answer? */
 static bool link_is_expecting(const VGPULink *link)
 {
     return link->request || link->peer_ring == PEER_RING_OFF ||
-           (link->ring && link->peer_ring != PEER_RING_READY);
+           (link->ring && link->peer_ring != PEER_RING_READY) ||
+           vgpu_link_sessions_expect(link);
+}
+
+/*
+ * May something be read now? A stopped VM's device does not change, unless it
+ * has a session: then nobody can save the VM.
+ */
+static bool link_is_reading(const VGPULink *link)
+{
+    return link->running || vgpu_link_sessions_are_open(link);
 }
 
 void vgpu_link_arm(VGPULink *link)
@@ -106,7 +119,7 @@ static void link_watch(VGPULink *link)
         return;
     }
     link->tx_watched = link->channel.tx_len > 0;
-    if (link->running) {
+    if (link_is_reading(link)) {
         qemu_set_fd_handler(link->channel.fd, link_readable,
                             link->tx_watched ? link_writable : NULL, link);
     } else {
@@ -122,6 +135,7 @@ static void link_close(VGPULink *link)
     vgpu_channel_close(&link->channel);
     link->welcomed = false;
     vgpu_link_ring_release(link);
+    vgpu_link_sessions_release(link);
 }
 
 static void link_end_request(VGPULink *link, uint32_t error,
@@ -154,6 +168,7 @@ static void link_give_up(VGPULink *link)
     if (vgpu_link_ring_is_new(link)) {
         vgpu_link_ring_end(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     }
+    vgpu_link_sessions_end_new(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     if (link->request) {
         link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
     }
@@ -168,7 +183,10 @@ static void link_warn(VGPULink *link, const char *what)
     link->warned = true;
 }
 
-/* The connection is gone. Decides what becomes of the request and the ring. */
+/*
+ * The connection is gone. Decides what becomes of the request, the ring and the
+ * sessions.
+ */
 static void link_lost(VGPULink *link)
 {
     bool impatient = link->config->timeout_s == 0 || link->absent;
@@ -182,6 +200,9 @@ static void link_lost(VGPULink *link)
     if (link->ring_sends >= SENDS_MAX ?
         link->ring != NULL : impatient && vgpu_link_ring_is_new(link)) {
         vgpu_link_ring_end(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
+    }
+    if (impatient) {
+        vgpu_link_sessions_end_new(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     }
     if (link->request && (impatient || link->sends >= SENDS_MAX)) {
         link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
@@ -213,7 +234,7 @@ void vgpu_link_flush(VGPULink *link)
 
     if (r < 0) {
         vgpu_link_break(link, strerror(-r));
-    } else if (link->tx_watched != (link->channel.tx_len > 0)) {
+    } else if (!link->tx_watched && link->channel.tx_len > 0) {
         link_watch(link);
     }
 }
@@ -316,6 +337,13 @@ static const char *link_receive_end(VGPULink *link, uint32_t id,
     return NULL;
 }
 
+/* Tells the mediator of what it may be told now. */
+static void link_advance(VGPULink *link)
+{
+    vgpu_link_ring_advance(link);
+    vgpu_link_sessions_advance(link);
+}
+
 /* Keeps the secret by which a later connection proves to be this VM's. */
 static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
                               const uint8_t *payload)
@@ -326,17 +354,20 @@ static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
     memcpy(link->resume, welcome.resume, sizeof(link->resume));
     link->welcomed = true;
     link->features = welcome.features & link->config->features;
-    vgpu_link_ring_advance(link);
+    link_advance(link);
 }
 
 /*
- * The VM may not submit. Before WELCOME it is not even let in, and a ring need
+ * The VM may not submit. Before WELCOME it is not even let in, and rings need
  * not wait any longer.
  */
 static const char *link_receive_quarantined(VGPULink *link, uint32_t id)
 {
-    if (vgpu_link_ring_is_new(link) && !link->welcomed) {
-        vgpu_link_ring_end(link, VGPU_ERROR_VM_QUARANTINED);
+    if (!link->welcomed) {
+        if (vgpu_link_ring_is_new(link)) {
+            vgpu_link_ring_end(link, VGPU_ERROR_VM_QUARANTINED);
+        }
+        vgpu_link_sessions_end_new(link, VGPU_ERROR_VM_QUARANTINED);
     }
     return link_receive_end(link, id, VGPU_ERROR_VM_QUARANTINED, NULL, 0);
 }
@@ -376,6 +407,10 @@ static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
         return vgpu_link_receive_ring_ready(link, payload);
     case VGPU_MSG_RING_STOPPED:
         return vgpu_link_receive_ring_stopped(link);
+    case VGPU_MSG_SESSION_READY:
+        return vgpu_link_receive_session_ready(link, payload);
+    case VGPU_MSG_SESSION_CLOSED:
+        return vgpu_link_receive_session_closed(link, payload);
     default:
         return "a message that only a device sends";
     }
@@ -434,12 +469,24 @@ void vgpu_link_read(VGPULink *link)
 
 static void link_readable(void *opaque)
 {
-    vgpu_link_read(opaque);
+    VGPULink *link = opaque;
+
+    vgpu_link_read(link);
+    if (!link_is_reading(link)) {
+        link_watch(link); /* a stopped VM's last session has ended */
+    }
 }
 
+/* All that waited may be gone already, with what was sent meanwhile. */
 static void link_writable(void *opaque)
 {
-    vgpu_link_flush(opaque);
+    VGPULink *link = opaque;
+
+    vgpu_link_flush(link);
+    if (link_is_open(link) && link->channel.tx_len == 0) {
+        link_watch(link);
+        link_advance(link); /* with descriptors, only one message waits */
+    }
 }
 
 static void link_tick(void *opaque)
@@ -466,7 +513,7 @@ static void link_tick(void *opaque)
             vgpu_link_break(link, "the mediator does not answer");
         } else if (now >= link->ping_at) {
             vgpu_link_ping(link, link_ping_interval(link));
-            vgpu_link_ring_advance(link);
+            link_advance(link);
         }
     }
     vgpu_link_arm(link);
@@ -482,7 +529,7 @@ void vgpu_link_start(VGPULink *link)
         if (link->request && link->sends == 0) {
             link_send_request(link);
         }
-        vgpu_link_ring_advance(link);
+        link_advance(link);
     }
     vgpu_link_arm(link);
 }
@@ -492,8 +539,9 @@ static void link_vm_state_changed(void *opaque, bool running, RunState state)
     VGPULink *link = opaque;
 
     link->running = running;
-    if (!running) {
-        vgpu_link_ring_let_go(link, link_patience(link));
+    if (!running) { /* a guest that was shut down needs no session any more */
+        vgpu_link_let_go(link, link_patience(link),
+                         state == RUN_STATE_SHUTDOWN);
         link->ring_sends = 0;
         link->absent = false;
     }
@@ -517,13 +565,16 @@ void vgpu_link_submit(VGPULink *link, const VGPUInFlight *request)
 
 void vgpu_link_reset(VGPULink *link)
 {
-    bool was_used = link->request || link->peer_ring != PEER_RING_NONE;
+    bool was_used;
 
+    vgpu_link_sessions_forget(link);
+    was_used = link->request || link->peer_ring != PEER_RING_NONE ||
+               vgpu_link_sessions_are_open(link);
     link->request = NULL;
     link->ring = NULL;
     link->deadline = 0;
     if (was_used) {
-        vgpu_link_ring_let_go(link, RESET_WAIT_MS);
+        vgpu_link_let_go(link, RESET_WAIT_MS, true);
         link_close(link);
     }
 }

@@ -2,12 +2,14 @@
 /*
  * The device's connection to the mediator.
  *
- * A link carries one request at a time, and one ring. It connects when it first
- * gets either, and keeps the connection. After a break it connects again and
- * sends the request or the ring again, as long as there is one. Each request
- * ends in exactly one call of the complete callback, or in vgpu_link_reset().
+ * A link carries one request at a time, one ring, and the rings of sessions. It
+ * connects when it first gets any of these, and keeps the connection. After a
+ * break it connects again and sends the request or the ring again, as long as
+ * there is one. A session cannot be taken up again, and ends with the break.
+ * Each request ends in exactly one call of the complete callback, or in
+ * vgpu_link_reset().
  *
- * Everything happens under QEMU's big lock. Nothing blocks except the two waits
+ * Everything happens under QEMU's big lock. Nothing blocks except the waits
  * that vgpu-link-ring.c describes. The vCPU that rang the doorbell writes the
  * request; everything else runs in the main loop.
  */
@@ -46,6 +48,12 @@ typedef struct VGPULinkRing {
     int fds[VGPU_RING_N_FDS];
 } VGPULinkRing;
 
+/* A session's ring as the mediator gets it. */
+typedef struct VGPULinkSessionRing {
+    VGPUSessionOpen open;
+    int fds[VGPU_RING_N_FDS];
+} VGPULinkSessionRing;
+
 /* What the link tells the device. None of these may call into the link. */
 typedef struct VGPULinkOps {
     /*
@@ -65,15 +73,30 @@ typedef struct VGPULinkOps {
      * gone.
      */
     void (*ring_released)(void *opaque);
+    /*
+     * The session of @ring has begun, or with an error has ended; the link has
+     * it no more then. @cuda_result is 0 unless @error is CUDA_ERROR.
+     */
+    void (*session_ready)(void *opaque, unsigned ring, uint32_t error,
+                          uint32_t cuda_result);
+    /* As ring_released; the session's executor is gone. */
+    void (*session_released)(void *opaque, unsigned ring);
 } VGPULinkOps;
 
-/* What this connection's mediator has of the ring. */
+/* What this connection's mediator has of a ring. */
 typedef enum VGPUPeerRing {
     PEER_RING_NONE,
     PEER_RING_SETUP, /* it was told of the ring */
     PEER_RING_READY, /* it has taken up the ring */
     PEER_RING_OFF,   /* it was told to let go of the ring */
 } VGPUPeerRing;
+
+/* One of the rings beyond ring 0. */
+typedef struct VGPULinkSession {
+    const VGPULinkSessionRing *ring; /* NULL: the device has none */
+    const int *fds; /* of the ring that the mediator was told of last */
+    VGPUPeerRing peer;
+} VGPULinkSession;
 
 typedef struct VGPULink {
     const VGPULinkConfig *config;
@@ -89,10 +112,13 @@ typedef struct VGPULink {
     const VGPULinkRing *ring; /* NULL: the device has none */
     bool ring_agreed;         /* a mediator has taken it up before */
     unsigned ring_sends;      /* how often a mediator was told of it */
+    const int *ring_fds; /* of the ring that the mediator was told of last */
+
+    VGPULinkSession sessions[VGPU_RINGS_MAX]; /* by ring; 0 is not used */
 
     /*
      * When the request fails without a sign of life, and with it a ring that is
-     * not agreed; 0: never
+     * not agreed, and sessions that no mediator was told of; 0: never
      */
     int64_t deadline;
 
@@ -152,11 +178,36 @@ void vgpu_link_ring_start(VGPULink *link, const VGPULinkRing *ring,
 bool vgpu_link_ring_stop(VGPULink *link);
 
 /*
- * vgpu_link_reset() - forgets the pending request and the ring
+ * vgpu_link_session_start() - takes up the ring of a session, until it ends or
+ * is stopped
+ * @ring: must not change until then, nor may its descriptors
  *
- * Closes the connection if there was either: nobody waits for the request's
- * answer any more, and the mediator must not reach the window. The mediator
- * gets a moment to let go of the window first.
+ * The link must have no other session of this ring. The mediator may still have
+ * one that was stopped; the new one waits for that. The session may have ended
+ * on return.
+ */
+void vgpu_link_session_start(VGPULink *link, const VGPULinkSessionRing *ring);
+
+/*
+ * vgpu_link_session_stop() - takes back that ring, if there is one
+ *
+ * Returns whether the mediator still has it: session_released will be called.
+ */
+bool vgpu_link_session_stop(VGPULink *link, unsigned ring);
+
+/* vgpu_link_session_is_held() - has the mediator the window for this ring? */
+static inline bool vgpu_link_session_is_held(const VGPULink *link,
+                                             unsigned ring)
+{
+    return link->sessions[ring].peer != PEER_RING_NONE;
+}
+
+/*
+ * vgpu_link_reset() - forgets the pending request, the ring and all sessions
+ *
+ * Closes the connection if there was any: nobody waits for the request's answer
+ * any more, and the mediator must not reach the window. The mediator gets a
+ * moment to let go of the window first.
  */
 void vgpu_link_reset(VGPULink *link);
 

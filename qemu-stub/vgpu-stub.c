@@ -4,15 +4,16 @@
  *
  * This file is the PCI device: it cuts the guest's accesses into registers,
  * raises interrupts, and ties the parts together. vgpu-stub-mailbox.c keeps the
- * registers of vgpu-protocol.h, vgpu-stub-ring.c the data window and the
- * extension block of vgpu-ring.h, and vgpu-link.c speaks with the mediator for
- * both. With window-size=0 there is neither window nor extension block, and the
+ * registers of vgpu-protocol.h, vgpu-stub-window.c the data window,
+ * vgpu-stub-ring.c ring 0 and the extension block of vgpu-ring.h,
+ * vgpu-stub-session.c the other rings, and vgpu-link.c speaks with the mediator
+ * for all of them. vgpu-stub-state.c says what is saved when the VM is saved or
+ * migrated. With window-size=0 there is neither window nor extension block, and the
  * device is as it was before it had them.
  *
  * Interrupts
  * ----------
- * INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two registers of the
- * ring. A guest that switches MSI-X on gets a message for each event instead,
+ * INTx is a level: IRQ_STATUS & IRQ_CTRL, or the same two registers of a ring. A guest that switches MSI-X on gets a message for each event instead,
  * and need not clear IRQ_STATUS for it.
  *
  * Reset
@@ -22,12 +23,6 @@
  * pending, the connection is closed with it: its answer may be on its way, and
  * must not be taken for the answer to the next request, whatever REQUEST_ID
  * that has. A connection on which the mediator has the window is closed too.
- *
- * Migration
- * ---------
- * The ring's registers are a subsection, so a stream from before there were
- * rings is one of window-size=0. The window is RAM like any other, and a ring
- * that is on is set up with the destination's mediator.
  */
 
 #include "qemu/osdep.h"
@@ -35,13 +30,9 @@
 #include "qapi/error.h"
 #include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
-#include "migration/vmstate.h"
 #include "qemu-compat.h"
-#include "vgpu-link.h"
 #include "vgpu-protocol.h"
-#include "vgpu-stub.h"
-#include "vgpu-stub-mailbox.h"
-#include "vgpu-stub-ring.h"
+#include "vgpu-stub-internal.h"
 
 #include <sys/un.h>
 
@@ -50,49 +41,33 @@
 #define BAR_WINDOW 2
 #define BAR_MSIX 4
 
+/* Vector 1 + i is ring i's. */
 enum {
     VECTOR_REQUEST,
     VECTOR_RING,
-    N_VECTORS,
 };
-
-OBJECT_DECLARE_TYPE(VGPUStub, VGPUStubClass, VGPU_STUB)
-
-struct VGPUStubClass {
-    PCIDeviceClass parent_class;
-    DeviceRealize parent_realize;
-};
-
-struct VGPUStub {
-    PCIDevice parent_obj;
-
-    MemoryRegion bar0;
-    VGPULink link;
-    VGPULinkConfig config;
-    VGPUMailbox mailbox;
-    VGPURing ring;
-
-    /* Properties as given */
-    char *pool_id;
-    char *priority;
-
-    /* Guest accesses to the registers since the device was made */
-    uint64_t mmio_reads;
-    uint64_t mmio_writes;
-};
-
-static bool vgpu_stub_has_window(const VGPUStub *s)
-{
-    return s->ring.window_size > 0;
-}
 
 /* ---- Interrupts ---------------------------------------------------------- */
 
-static void vgpu_stub_update_irq(VGPUStub *s)
+static VGPUSignals *vgpu_stub_signals(VGPUStub *s, unsigned ring)
+{
+    return ring == 0 ? &s->ring.signals : &s->sessions.session[ring].signals;
+}
+
+static bool vgpu_stub_wants_irq(VGPUStub *s)
+{
+    for (unsigned i = 0; i < s->sessions.rings; i++) {
+        if (vgpu_signals_irq(vgpu_stub_signals(s, i))) {
+            return true;
+        }
+    }
+    return vgpu_mailbox_irq(&s->mailbox);
+}
+
+void vgpu_stub_update_irq(VGPUStub *s)
 {
     pci_set_irq(PCI_DEVICE(s),
-                (vgpu_mailbox_irq(&s->mailbox) || vgpu_ring_irq(&s->ring)) &&
-                !msix_enabled(PCI_DEVICE(s)));
+                !msix_enabled(PCI_DEVICE(s)) && vgpu_stub_wants_irq(s));
 }
 
 /* Something is new. Interrupts the guest if it @wants to be. */
@@ -111,29 +86,39 @@ static void vgpu_stub_mailbox_event(void *opaque)
     vgpu_stub_interrupt(s, VECTOR_REQUEST, vgpu_mailbox_irq(&s->mailbox));
 }
 
-static void vgpu_stub_ring_event(void *opaque)
+static void vgpu_stub_ring_event(void *opaque, unsigned vector, bool wants)
 {
-    VGPUStub *s = opaque;
+    vgpu_stub_interrupt(opaque, vector, wants);
+}
 
-    vgpu_stub_interrupt(s, VECTOR_RING, vgpu_ring_irq(&s->ring));
+static void vgpu_stub_update_vector(VGPUStub *s, unsigned vector)
+{
+    if (vector >= VECTOR_RING) {
+        vgpu_signals_update(vgpu_stub_signals(s, vector - VECTOR_RING));
+    }
 }
 
 static int vgpu_stub_vector_unmasked(PCIDevice *dev, unsigned vector,
                                      MSIMessage message)
 {
-    vgpu_ring_update_listener(&VGPU_STUB(dev)->ring);
+    vgpu_stub_update_vector(VGPU_STUB(dev), vector);
     return 0;
 }
 
 static void vgpu_stub_vector_masked(PCIDevice *dev, unsigned vector)
 {
-    vgpu_ring_update_listener(&VGPU_STUB(dev)->ring);
+    vgpu_stub_update_vector(VGPU_STUB(dev), vector);
 }
 
 /* The guest reads which messages are pending. */
 static void vgpu_stub_vector_poll(PCIDevice *dev, unsigned start, unsigned end)
 {
-    vgpu_ring_poll(&VGPU_STUB(dev)->ring);
+    VGPUStub *s = VGPU_STUB(dev);
+
+    end = MIN(end, vgpu_stub_n_vectors(s));
+    for (unsigned i = MAX(start, VECTOR_RING); i < end; i++) {
+        vgpu_signals_poll(vgpu_stub_signals(s, i - VECTOR_RING));
+    }
 }
 
 /* ---- What the link says -------------------------------------------------- */
@@ -160,10 +145,27 @@ static void vgpu_stub_ring_released(void *opaque)
     vgpu_ring_released(&s->ring);
 }
 
+static void vgpu_stub_session_ready(void *opaque, unsigned ring, uint32_t error,
+                                    uint32_t cuda_result)
+{
+    VGPUStub *s = opaque;
+
+    vgpu_sessions_ready(&s->sessions, ring, error, cuda_result);
+}
+
+static void vgpu_stub_session_released(void *opaque, unsigned ring)
+{
+    VGPUStub *s = opaque;
+
+    vgpu_sessions_released(&s->sessions, ring);
+}
+
 static const VGPULinkOps vgpu_stub_link_ops = {
     .complete = vgpu_stub_complete,
     .ring_ready = vgpu_stub_ring_ready,
     .ring_released = vgpu_stub_ring_released,
+    .session_ready = vgpu_stub_session_ready,
+    .session_released = vgpu_stub_session_released,
 };
 
 /* ---- Registers ----------------------------------------------------------- */
@@ -173,7 +175,11 @@ static uint32_t vgpu_stub_load(const VGPUStub *s, hwaddr word)
     if (word < VGPU_REG_EXTENSION) {
         return vgpu_mailbox_load(&s->mailbox, word);
     }
-    return vgpu_stub_has_window(s) ? vgpu_ring_load(&s->ring, word) : 0;
+    if (!vgpu_stub_has_window(s)) {
+        return 0;
+    }
+    return vgpu_sessions_has_word(word) ? vgpu_sessions_load(&s->sessions, word)
+                                        : vgpu_ring_load(&s->ring, word);
 }
 
 static void vgpu_stub_store_mailbox(VGPUStub *s, hwaddr word, uint32_t value,
@@ -188,18 +194,6 @@ static void vgpu_stub_store_mailbox(VGPUStub *s, hwaddr word, uint32_t value,
     }
 }
 
-static void vgpu_stub_store_ring(VGPUStub *s, hwaddr word, uint32_t value,
-                                 uint32_t mask)
-{
-    bool had_irq = vgpu_ring_irq(&s->ring);
-
-    vgpu_ring_store(&s->ring, word, value, mask);
-    if (word == VGPU_REG_RING_IRQ_CTRL || word == VGPU_REG_RING_IRQ_STATUS) {
-        vgpu_stub_interrupt(s, VECTOR_RING,
-                            !had_irq && vgpu_ring_irq(&s->ring));
-    }
-}
-
 /*
  * Writes those bits of the word at @word, a multiple of 4, that @mask has;
  * @value has no others.
@@ -209,8 +203,12 @@ static void vgpu_stub_store(VGPUStub *s, hwaddr word, uint32_t value,
 {
     if (word < VGPU_REG_EXTENSION) {
         vgpu_stub_store_mailbox(s, word, value, mask);
-    } else if (vgpu_stub_has_window(s)) {
-        vgpu_stub_store_ring(s, word, value, mask);
+    } else if (!vgpu_stub_has_window(s)) {
+        return;
+    } else if (vgpu_sessions_has_word(word)) {
+        vgpu_sessions_store(&s->sessions, word, value, mask);
+    } else {
+        vgpu_ring_store(&s->ring, word, value, mask);
     }
 }
 
@@ -267,7 +265,7 @@ static const MemoryRegionOps vgpu_stub_mmio_ops = {
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };
 
-/* ---- Reset and migration ------------------------------------------------- */
+/* ---- Reset --------------------------------------------------------------- */
 
 static void vgpu_stub_reset(DeviceState *dev)
 {
@@ -276,79 +274,9 @@ static void vgpu_stub_reset(DeviceState *dev)
     vgpu_link_reset(&s->link);
     vgpu_mailbox_reset(&s->mailbox);
     vgpu_ring_reset(&s->ring);
+    vgpu_sessions_reset(&s->sessions);
     vgpu_stub_update_irq(s);
 }
-
-/* QEMU has reset the device before this, so nothing is pending. */
-static int vgpu_stub_post_load(void *opaque, int version_id)
-{
-    VGPUStub *s = opaque;
-
-    if (!vgpu_mailbox_is_valid(&s->mailbox)) {
-        return -EINVAL;
-    }
-    if (vgpu_stub_has_window(s)) {
-        int r = vgpu_ring_post_load(&s->ring);
-
-        if (r < 0) {
-            return r;
-        }
-    }
-    vgpu_stub_update_irq(s);
-    vgpu_mailbox_resume(&s->mailbox);
-    return 0;
-}
-
-static bool vgpu_stub_ring_needed(void *opaque)
-{
-    return vgpu_stub_has_window(opaque);
-}
-
-static const VMStateDescription vgpu_stub_ring_vmstate = {
-    .name = TYPE_VGPU_STUB "/lane", /* in the stream, so it cannot change */
-    .version_id = 1,
-    .minimum_version_id = 1,
-    .needed = vgpu_stub_ring_needed,
-    .fields = (VMStateField[]) {
-        VMSTATE_MSIX(parent_obj, VGPUStub),
-        VMSTATE_UINT64(ring.offset, VGPUStub),
-        VMSTATE_UINT32(ring.entries, VGPUStub),
-        VMSTATE_UINT32(ring.state, VGPUStub),
-        VMSTATE_UINT32(ring.error, VGPUStub),
-        VMSTATE_UINT32(ring.irq_ctrl, VGPUStub),
-        VMSTATE_UINT32(ring.irq_status, VGPUStub),
-        VMSTATE_END_OF_LIST()
-    },
-};
-
-static const VMStateDescription vgpu_stub_vmstate = {
-    .name = TYPE_VGPU_STUB,
-    .version_id = 1,
-    .minimum_version_id = 1,
-    .post_load = vgpu_stub_post_load,
-    .fields = (VMStateField[]) {
-        VMSTATE_PCI_DEVICE(parent_obj, VGPUStub),
-        VMSTATE_UINT32(mailbox.status, VGPUStub),
-        VMSTATE_UINT32(mailbox.error_code, VGPUStub),
-        VMSTATE_UINT32(mailbox.request_len, VGPUStub),
-        VMSTATE_UINT32(mailbox.response_len, VGPUStub),
-        VMSTATE_UINT32(mailbox.irq_ctrl, VGPUStub),
-        VMSTATE_UINT32(mailbox.irq_status, VGPUStub),
-        VMSTATE_UINT32(mailbox.request_id, VGPUStub),
-        VMSTATE_UINT32(mailbox.scratch, VGPUStub),
-        VMSTATE_UINT64(mailbox.timestamp, VGPUStub),
-        VMSTATE_UINT8_ARRAY(mailbox.request, VGPUStub, VGPU_REQUEST_MAX),
-        VMSTATE_UINT8_ARRAY(mailbox.response, VGPUStub, VGPU_RESPONSE_MAX),
-        VMSTATE_UINT32(mailbox.in_flight.id, VGPUStub),
-        VMSTATE_UINT32(mailbox.in_flight.len, VGPUStub),
-        VMSTATE_UINT8_ARRAY(mailbox.in_flight.data, VGPUStub, VGPU_REQUEST_MAX),
-        VMSTATE_END_OF_LIST()
-    },
-    .subsections = (const VMStateDescription *[]) {
-        &vgpu_stub_ring_vmstate,
-        NULL
-    },
-};
 
 /* ---- The PCI device ------------------------------------------------------ */
 
@@ -360,8 +288,8 @@ static void vgpu_stub_config_write(PCIDevice *dev, uint32_t address,
 
     pci_default_write_config(dev, address, value, len);
     vgpu_stub_update_irq(s); /* MSI-X may have come or gone */
-    if (vgpu_stub_has_window(s)) {
-        vgpu_ring_update_listener(&s->ring);
+    for (unsigned i = 0; vgpu_stub_has_window(s) && i < s->sessions.rings; i++) {
+        vgpu_signals_update(vgpu_stub_signals(s, i));
     }
     if (pci_is_express(dev)) {
         pcie_cap_flr_write_config(dev, address, value, len);
@@ -374,6 +302,11 @@ static bool vgpu_stub_check_properties(VGPUStub *s, Error **errp)
     const char *priority = s->priority ? s->priority : "medium";
     int level = vgpu_priority_from_string(priority);
 
+    if (s->sessions.rings < 1 || s->sessions.rings > VGPU_RINGS_MAX) {
+        error_setg(errp, "rings must be from 1 to %u, not %" PRIu32,
+                   VGPU_RINGS_MAX, s->sessions.rings);
+        return false;
+    }
     if (strlen(pool) != 1 || !vgpu_pool_is_valid((uint8_t)pool[0])) {
         error_setg(errp, "pool_id must be one letter from %c to %c, not '%s'",
                    VGPU_POOL_FIRST, VGPU_POOL_LAST, pool);
@@ -403,33 +336,49 @@ static bool vgpu_stub_check_properties(VGPUStub *s, Error **errp)
     return true;
 }
 
-/* Makes the window and MSI-X. */
-static bool vgpu_stub_realize_window(VGPUStub *s, Error **errp)
+/* A machine may have no MSI-X; INTx serves there. */
+static void vgpu_stub_realize_msix(VGPUStub *s)
 {
     PCIDevice *dev = PCI_DEVICE(s);
 
-    if (!vgpu_ring_init(&s->ring, DEVICE(s), &s->link, &s->bar0,
-                        vgpu_stub_ring_event, s, errp)) {
+    s->has_msix = msix_init_exclusive_bar(dev, vgpu_stub_n_vectors(s), BAR_MSIX,
+                                          NULL) == 0;
+    if (!s->has_msix) {
+        return;
+    }
+    for (unsigned i = 0; i < vgpu_stub_n_vectors(s); i++) {
+        msix_vector_use(dev, i);
+    }
+    msix_set_vector_notifiers(dev, vgpu_stub_vector_unmasked,
+                              vgpu_stub_vector_masked, vgpu_stub_vector_poll);
+}
+
+/* Makes the window, and what needs it. */
+static bool vgpu_stub_realize_window(VGPUStub *s, Error **errp)
+{
+    PCIDevice *dev = PCI_DEVICE(s);
+    uint32_t features = VGPU_EXT_FEATURE_WINDOW | VGPU_EXT_FEATURE_RING;
+
+    if (!vgpu_window_init(&s->window, DEVICE(s), errp)) {
         return false;
     }
     pci_register_bar(dev, BAR_WINDOW,
                      PCI_BASE_ADDRESS_SPACE_MEMORY |
                      PCI_BASE_ADDRESS_MEM_TYPE_64 |
-                     PCI_BASE_ADDRESS_MEM_PREFETCH, &s->ring.window);
+                     PCI_BASE_ADDRESS_MEM_PREFETCH, &s->window.region);
 
-    /* A machine may have no MSI-X; INTx serves there. */
-    s->ring.has_msix =
-        msix_init_exclusive_bar(dev, N_VECTORS, BAR_MSIX, NULL) == 0;
-    for (unsigned i = 0; s->ring.has_msix && i < N_VECTORS; i++) {
-        msix_vector_use(dev, i);
-    }
-    vgpu_irqfd_init(&s->ring.irqfd, dev, VECTOR_RING);
-    if (s->ring.has_msix) {
-        msix_set_vector_notifiers(dev, vgpu_stub_vector_unmasked,
-                                  vgpu_stub_vector_masked,
-                                  vgpu_stub_vector_poll);
-    }
+    vgpu_signals_init(&s->ring.signals, dev, &s->bar0, 0, vgpu_stub_ring_event,
+                      s);
+    vgpu_stub_realize_msix(s);
+    features |= s->has_msix ? VGPU_EXT_FEATURE_MSIX : 0;
     s->config.features |= VGPU_FEATURE_RING;
+    if (s->sessions.rings > 1) {
+        features |= VGPU_EXT_FEATURE_SESSIONS;
+        s->config.features |= VGPU_FEATURE_SESSIONS;
+    }
+    vgpu_ring_init(&s->ring, &s->link, &s->window, features);
+    vgpu_sessions_init(&s->sessions, dev, &s->bar0, &s->link, &s->window,
+                       vgpu_stub_ring_event, s);
     return true;
 }
 
@@ -472,8 +421,10 @@ static void vgpu_stub_exit(PCIDevice *dev)
 
     vgpu_link_cleanup(&s->link);
     if (vgpu_stub_has_window(s)) {
-        vgpu_ring_cleanup(&s->ring, DEVICE(s));
-        if (s->ring.has_msix) {
+        vgpu_signals_close(&s->ring.signals);
+        vgpu_sessions_reset(&s->sessions);
+        vgpu_window_cleanup(&s->window, DEVICE(s));
+        if (s->has_msix) {
             msix_unset_vector_notifiers(dev);
             msix_uninit_exclusive_bar(dev);
         }
@@ -513,9 +464,10 @@ VGPU_PROPERTY_LIST vgpu_stub_properties[] = {
     DEFINE_PROP_UUID_NODEFAULT("uuid", VGPUStub, config.uuid),
     DEFINE_PROP_STRING("socket", VGPUStub, config.socket),
     DEFINE_PROP_UINT32("reconnect-timeout", VGPUStub, config.timeout_s, 10),
-    DEFINE_PROP_SIZE("window-size", VGPUStub, ring.window_size,
+    DEFINE_PROP_SIZE("window-size", VGPUStub, window.size,
                      VGPU_WINDOW_SIZE_DEFAULT),
-    DEFINE_PROP_BOOL("hugepages", VGPUStub, ring.hugepages, false),
+    DEFINE_PROP_BOOL("hugepages", VGPUStub, window.hugepages, false),
+    DEFINE_PROP_UINT32("rings", VGPUStub, sessions.rings, VGPU_RINGS_MAX),
     VGPU_PROPERTY_END
 };
 

@@ -54,6 +54,16 @@ void session_store_free(SessionStore *store)
     free(store);
 }
 
+/* Frees its number, unless that names another object by now: numbers of a context that ends are
+ * free before this thread comes to it. */
+static void store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
+{
+    void *found;
+
+    if (session_find(s, kind, id, &found) == CUDA_SUCCESS && found == object)
+        (void) session_remove(s, kind, id, &found);
+}
+
 CUresult session_module_end(Session *s, SessionModule *module)
 {
     SessionStore *store = session_store(s);
@@ -75,9 +85,8 @@ CUresult session_graph_end(Session *s, SessionGraph *graph)
 {
     const CudaSessionDriver *driver = session_driver(s);
     CUresult result;
-    void *removed;
 
-    (void) session_remove(s, graph->kind, graph->id, &removed);
+    store_remove(s, graph->kind, graph->id, graph);
     result = graph->kind == SESSION_GRAPH ? driver->graph_destroy(graph->graph)
                                           : driver->graph_exec_destroy(graph->exec);
     LIST_REMOVE(graph, link);

@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "device-access.h"
 #include "device.h"
+#include "mapping.h"
 #include "sysfs.h"
 #include "uio.h"
 
@@ -60,12 +61,11 @@ static int sysfs_open_bar(const vgpu_paths *paths, const char *address, unsigned
     return fd == -ENOENT ? sysfs_open(paths, address, "resource2", O_RDWR) : fd;
 }
 
-static int sysfs_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, void **ret)
+static int sysfs_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, void *at, void **ret)
 {
     const vgpu_paths paths = device_paths(dev);
     CLEANUP_CLOSE int fd = -1;
     struct stat st;
-    void *memory;
 
     fd = sysfs_open_bar(&paths, dev->address, bar);
     if (fd < 0)
@@ -75,11 +75,7 @@ static int sysfs_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, v
     if (st.st_size < 0 || (uint64_t) st.st_size < size)
         return -ERANGE;
 
-    memory = mmap(NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED)
-        return -errno;
-    *ret = memory;
-    return 0;
+    return mapping_create(at, size, fd, 0, ret);
 }
 
 /* Each open file of /dev/uioN counts the interrupts that it has seen by itself. */

@@ -23,12 +23,13 @@
 #include "cleanup.h"
 #include "device-access.h"
 #include "device.h"
+#include "mapping.h"
 #include "sysfs.h"
 
 struct vfio {
     int container_fd, device_fd;
-    int messages_result;                  /* of setting up MSI-X */
-    int32_t messages[INTERRUPT_N_CAUSES]; /* an eventfd for each vector */
+    int messages_result;                      /* of setting up MSI-X */
+    int32_t messages[INTERRUPT_MESSAGES_MAX]; /* an eventfd for each vector that the device has */
 };
 
 /* ---- Opening ----------------------------------------------------------------- */
@@ -132,13 +133,16 @@ static int vfio_enable(const struct vfio *v)
 
 /* ---- Interrupts -------------------------------------------------------------- */
 
-static int vfio_check_messages(const struct vfio *v)
+/* Returns how many vectors there are to be, or a negative errno. */
+static int vfio_count_messages(const struct vfio *v)
 {
     struct vfio_irq_info info = {.argsz = sizeof(info), .index = VFIO_PCI_MSIX_IRQ_INDEX};
 
     if (ioctl(v->device_fd, VFIO_DEVICE_GET_IRQ_INFO, &info) < 0)
         return -errno;
-    return info.count < INTERRUPT_N_CAUSES ? -EOPNOTSUPP : 0;
+    if (info.count < INTERRUPT_N_CAUSES)
+        return -EOPNOTSUPP;
+    return info.count < INTERRUPT_MESSAGES_MAX ? (int) info.count : INTERRUPT_MESSAGES_MAX;
 }
 
 /* Connect each vector with its eventfd. Kernels before 6.5 cannot add a vector later. */
@@ -147,25 +151,25 @@ static int vfio_set_messages(struct vfio *v)
     _Alignas(struct vfio_irq_set)
         uint8_t memory[sizeof(struct vfio_irq_set) + sizeof(v->messages)] = {0};
     struct vfio_irq_set *set = (struct vfio_irq_set *) memory;
-    int r;
+    int n, r;
 
-    r = vfio_check_messages(v);
-    if (r < 0)
-        return r;
+    n = vfio_count_messages(v);
+    if (n < 0)
+        return n;
 
-    for (size_t i = 0; i < INTERRUPT_N_CAUSES; i++) {
+    for (int i = 0; i < n; i++) {
         v->messages[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (v->messages[i] < 0)
             return -errno;
     }
 
     *set = (struct vfio_irq_set){
-        .argsz = sizeof(memory),
+        .argsz = (uint32_t) (sizeof(*set) + (size_t) n * sizeof(v->messages[0])),
         .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
         .index = VFIO_PCI_MSIX_IRQ_INDEX,
-        .count = INTERRUPT_N_CAUSES,
+        .count = (uint32_t) n,
     };
-    memcpy(set->data, v->messages, sizeof(v->messages));
+    memcpy(set->data, v->messages, (size_t) n * sizeof(v->messages[0]));
     r = ioctl(v->device_fd, VFIO_DEVICE_SET_IRQS, set);
     if (r < 0)
         return -errno;
@@ -180,6 +184,8 @@ static int vfio_access_open_interrupt(vgpu_device *dev, interrupt_cause cause, i
 
     if (v->messages_result < 0)
         return v->messages_result;
+    if (v->messages[cause] < 0)
+        return -EOPNOTSUPP;
 
     fd = fcntl(v->messages[cause], F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
@@ -197,7 +203,7 @@ static struct vfio *vfio_new(void)
     if (!v)
         return NULL;
     v->container_fd = v->device_fd = -1;
-    for (size_t i = 0; i < INTERRUPT_N_CAUSES; i++)
+    for (size_t i = 0; i < INTERRUPT_MESSAGES_MAX; i++)
         v->messages[i] = -1;
     return v;
 }
@@ -239,7 +245,7 @@ static void vfio_access_close(vgpu_device *dev)
     if (!v)
         return;
 
-    for (size_t i = 0; i < INTERRUPT_N_CAUSES; i++)
+    for (size_t i = 0; i < INTERRUPT_MESSAGES_MAX; i++)
         if (v->messages[i] >= 0)
             close(v->messages[i]);
     if (v->device_fd >= 0)
@@ -251,11 +257,10 @@ static void vfio_access_close(vgpu_device *dev)
     free(v);
 }
 
-static int vfio_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, void **ret)
+static int vfio_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, void *at, void **ret)
 {
     const struct vfio *v = dev->vfio;
     struct vfio_region_info region = {0};
-    void *memory;
     int r;
 
     r = vfio_find_region(v, VFIO_PCI_BAR0_REGION_INDEX + bar, &region);
@@ -264,12 +269,7 @@ static int vfio_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, vo
     if (region.size < size)
         return -ERANGE;
 
-    memory = mmap(NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, v->device_fd,
-                  (off_t) region.offset);
-    if (memory == MAP_FAILED)
-        return -errno;
-    *ret = memory;
-    return 0;
+    return mapping_create(at, size, v->device_fd, (off_t) region.offset, ret);
 }
 
 static int vfio_access_reset(vgpu_device *dev)

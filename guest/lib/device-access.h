@@ -30,9 +30,10 @@ typedef struct access_ops {
     /* close() - undo that; does nothing to what has not been opened */
     void (*close)(vgpu_device *dev);
 
-    /* map() - map the first @size bytes of a BAR, shared; unmap them with munmap(). Returns 0,
-     * -ERANGE when it is smaller, or another negative errno. */
-    int (*map)(vgpu_device *dev, unsigned int bar, uint64_t size, void **ret);
+    /* map() - map the first @size bytes of a BAR, shared, at the address @at, or, if that is NULL,
+     * anywhere; unmap them with munmap(). Returns 0, -ERANGE when it is smaller, -EEXIST when there
+     * is something at @at, or another negative errno. */
+    int (*map)(vgpu_device *dev, unsigned int bar, uint64_t size, void *at, void **ret);
 
     /* open_interrupt() - open an interrupt; the caller closes @ret. For any thread. Returns 0 or as
      * vgpu_enable_interrupts(). */

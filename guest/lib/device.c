@@ -23,7 +23,7 @@ static int device_map_registers(vgpu_device *dev)
     void *bar;
     int r;
 
-    r = dev->access->map(dev, BAR_REGISTERS, VGPU_BAR0_SIZE, &bar);
+    r = dev->access->map(dev, BAR_REGISTERS, VGPU_BAR0_SIZE, NULL, &bar);
     if (r < 0)
         return r == -ERANGE ? -ENODEV : r;
 
@@ -133,6 +133,14 @@ vgpu_device *vgpu_close(vgpu_device *dev)
     free(dev->dev);
     free(dev);
     return NULL;
+}
+
+void device_forget(vgpu_device *dev)
+{
+    interrupt_close(&dev->interrupt);
+    dev->access->close(dev);
+    dev->lock_fd = -1;
+    dev->vfio = NULL;
 }
 
 int vgpu_enable_interrupts(vgpu_device *dev)

@@ -30,7 +30,9 @@ struct vgpu_device {
     vgpu_counters counters;
 
     bool locked;
-    bool ring_locked; /* does this handle have the ring? */
+    bool ring_locked;          /* does this handle have ring 0? */
+    uint32_t session_ring;     /* which ring this handle has for a session, or 0 */
+    unsigned int window_users; /* how many rings of this handle share the window */
     request_state request;
     uint32_t tag;    /* REQUEST_ID of the last request */
     uint32_t status; /* STATUS that ended it */
@@ -48,10 +50,31 @@ static inline vgpu_paths device_paths(const vgpu_device *dev)
 uint32_t device_read(vgpu_device *dev, uint32_t offset);
 void device_write(vgpu_device *dev, uint32_t offset, uint32_t value);
 
+/* device_forget() - in a child of the process that opened it: close the descriptors, and with them
+ * the child's hold on the locks. Only vgpu_close() may follow. */
+void device_forget(vgpu_device *dev);
+
 /* The steps of a request as in vgpu.h, up to a point in time. */
 int device_lock(vgpu_device *dev, deadline until);
 int device_lock_ring(vgpu_device *dev, deadline until);
 void device_unlock_ring(vgpu_device *dev);
+
+/* device_try_session_ring() - take the lock of ring @ring, 1 to VGPU_RINGS_MAX - 1, which lasts
+ * until device_unlock_session_ring() or the end of the process. Returns 0; -EAGAIN when another
+ * handle has it; -EBUSY when a program that knows no sessions has the whole window; another
+ * negative errno. */
+int device_try_session_ring(vgpu_device *dev, uint32_t ring);
+void device_unlock_session_ring(vgpu_device *dev, uint32_t ring);
+
+/* device_session_ring_is_locked() - does another handle have it? Returns 1, 0, or a negative errno.
+ */
+int device_session_ring_is_locked(const vgpu_device *dev, uint32_t ring);
+
+/* The lock of the process that turns off the rings of processes that have died: likewise. */
+int device_try_keeper(vgpu_device *dev);
+void device_unlock_keeper(vgpu_device *dev);
+int device_keeper_is_locked(const vgpu_device *dev);
+
 int device_submit(vgpu_device *dev, const void *request, size_t size, deadline until);
 int device_wait(vgpu_device *dev, deadline until);
 int device_call(vgpu_device *dev, const void *request, size_t size, deadline until, void *response,

@@ -11,9 +11,10 @@
 /* What the device interrupts for. The numbers are those of the MSI-X vectors; INTx is the same for
  * all. */
 typedef enum interrupt_cause {
-    INTERRUPT_REQUEST, /* a request through the registers has ended */
-    INTERRUPT_RING,    /* so has one on the ring, or the ring itself */
-    INTERRUPT_N_CAUSES,
+    INTERRUPT_REQUEST,  /* a request through the registers has ended */
+    INTERRUPT_RING,     /* so has one on ring 0, or the ring itself; + i: of ring i */
+    INTERRUPT_N_CAUSES, /* that each device has */
+    INTERRUPT_MESSAGES_MAX = INTERRUPT_RING + 16,
 } interrupt_cause;
 
 typedef struct interrupt {

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "cleanup.h"
+#include "session-rings.h"
 #include "shared.h"
 
 #define PAUSE_MAX_NS 1000000u
@@ -31,7 +32,7 @@ static int ring_map_window(vgpu_ring *ring, uint64_t size)
         size % HEAP_UNIT != 0)
         return -EPROTO;
 
-    r = ring->dev->access->map(ring->dev, BAR_WINDOW, size, &window);
+    r = ring->dev->access->map(ring->dev, BAR_WINDOW, size, NULL, &window);
     if (r < 0)
         return r == -ERANGE ? -EPROTO : r;
     ring->window = window;
@@ -39,20 +40,35 @@ static int ring_map_window(vgpu_ring *ring, uint64_t size)
     return 0;
 }
 
-/* The ring lies at the beginning of the window. The rest is for vgpu_window_alloc(). */
-static int ring_divide_window(vgpu_ring *ring)
+/* How long a host may take to let go of the memory of a process that has died */
+#define QUIET_TIMEOUT_MS 2000
+
+static int ring_extents_taken(void *userdata)
+{
+    int r = session_rings_turn_off_dead(userdata, deadline_after(QUIET_TIMEOUT_MS));
+
+    return r < 0 ? r : 0;
+}
+
+/* The ring lies where the window has room. The rest is for vgpu_window_alloc(), and for others. */
+static int ring_place(vgpu_ring *ring)
 {
     uint64_t size = vgpu_ring_size(ring->entries);
-    uint64_t begin = (size + VGPU_RING_ALIGNMENT - 1) & ~(uint64_t) (VGPU_RING_ALIGNMENT - 1);
+    int r;
 
-    if (!vgpu_ring_is_valid(ring->window_size, 0, ring->entries) || begin >= ring->window_size)
-        return -ENOSPC;
+    size = (size + VGPU_RING_ALIGNMENT - 1) & ~(uint64_t) (VGPU_RING_ALIGNMENT - 1);
+    r = share_init(&ring->share, ring->dev->lock_fd, ring->window_size, ring_extents_taken,
+                   ring->dev);
+    if (r < 0)
+        return r;
+    r = share_alloc(&ring->share, size, VGPU_RING_ALIGNMENT, &ring->offset);
+    if (r < 0)
+        return r;
 
-    ring->offset = 0;
-    ring->header = (VGPURingHeader *) ring->window;
-    ring->submissions = (VGPUSubmission *) (ring->window + sizeof(VGPURingHeader));
+    ring->header = (VGPURingHeader *) (ring->window + ring->offset);
+    ring->submissions = (VGPUSubmission *) (ring->header + 1);
     ring->completions = (VGPUCompletion *) (ring->submissions + ring->entries);
-    return heap_init(&ring->heap, begin, ring->window_size - begin);
+    return 0;
 }
 
 static int ring_make_slots(vgpu_ring *ring)
@@ -188,7 +204,7 @@ int ring_open_at(vgpu_device *dev, uint32_t entries, int timeout_ms, uint32_t fi
         return r;
     r = ring_map_window(ring, extension.window_size);
     if (r == 0)
-        r = ring_divide_window(ring);
+        r = ring_place(ring);
     if (r == 0)
         r = ring_make_slots(ring);
     if (r == 0)
@@ -228,7 +244,7 @@ vgpu_ring *vgpu_ring_close(vgpu_ring *ring)
 
     if (ring->window)
         munmap(ring->window, (size_t) ring->window_size);
-    heap_destroy(&ring->heap);
+    share_destroy(&ring->share);
     free(ring->slots);
     device_unlock_ring(ring->dev);
     pthread_cond_destroy(&ring->called);

@@ -74,7 +74,7 @@
 
 #include "device.h"
 #include "vgpu.h"
-#include "window-heap.h"
+#include "window-share.h"
 
 typedef enum slot_state {
     SLOT_FREE,
@@ -122,7 +122,7 @@ struct vgpu_ring {
 
     uint8_t *window;
     uint64_t window_size;
-    heap heap;
+    window_share share;
 
     VGPURingHeader *header; /* these three are in the window */
     VGPUSubmission *submissions;

@@ -5,17 +5,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
+void heap_init_empty(heap *h)
+{
+    h->first = NULL;
+}
+
 int heap_init(heap *h, uint64_t offset, uint64_t size)
 {
-    heap_block *block = malloc(sizeof(*block));
-
-    assert(offset % HEAP_UNIT == 0 && size % HEAP_UNIT == 0 && size > 0);
-    if (!block)
-        return -ENOMEM;
-
-    *block = (heap_block){.offset = offset, .size = size};
-    h->first = block;
-    return 0;
+    heap_init_empty(h);
+    return heap_add(h, offset, size);
 }
 
 void heap_destroy(heap *h)
@@ -59,15 +57,91 @@ static void block_merge_next(heap_block *block)
 {
     heap_block *next = block->next;
 
-    if (!next || next->used || block->used)
+    if (!next || next->used || block->used || next->offset != block->offset + block->size)
         return;
 
-    assert(next->offset == block->offset + block->size);
     block->size += next->size;
     block->next = next->next;
     if (block->next)
         block->next->previous = block;
     free(next);
+}
+
+int heap_add(heap *h, uint64_t offset, uint64_t size)
+{
+    heap_block *block = malloc(sizeof(*block)), *previous = NULL, *next = h->first;
+
+    assert(offset % HEAP_UNIT == 0 && size % HEAP_UNIT == 0 && size > 0);
+    if (!block)
+        return -ENOMEM;
+
+    while (next && next->offset < offset) {
+        previous = next;
+        next = next->next;
+    }
+    assert(!previous || previous->offset + previous->size <= offset);
+    assert(!next || offset + size <= next->offset);
+
+    *block = (heap_block){.previous = previous, .next = next, .offset = offset, .size = size};
+    if (next)
+        next->previous = block;
+    if (previous)
+        previous->next = block;
+    else
+        h->first = block;
+    block_merge_next(block);
+    if (previous)
+        block_merge_next(previous);
+    return 0;
+}
+
+static heap_block *find_block(const heap *h, uint64_t offset)
+{
+    heap_block *block = h->first;
+
+    while (block && block->offset + block->size <= offset)
+        block = block->next;
+    return block && block->offset <= offset ? block : NULL;
+}
+
+bool heap_find_free(const heap *h, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end)
+{
+    const heap_block *block = find_block(h, offset);
+
+    if (!block || block->used)
+        return false;
+    *ret_begin = block->offset;
+    *ret_end = block->offset + block->size;
+    return true;
+}
+
+int heap_remove(heap *h, uint64_t offset, uint64_t size)
+{
+    heap_block *block = find_block(h, offset);
+
+    assert(offset % HEAP_UNIT == 0 && size % HEAP_UNIT == 0 && size > 0);
+    if (!block || block->used || offset + size > block->offset + block->size)
+        return -EINVAL;
+
+    if (offset > block->offset) {
+        if (block_split(block, offset - block->offset) < 0)
+            return -ENOMEM;
+        block = block->next;
+    }
+    if (block_split(block, size) < 0) {
+        if (block->previous)
+            block_merge_next(block->previous);
+        return -ENOMEM;
+    }
+
+    if (block->next)
+        block->next->previous = block->previous;
+    if (block->previous)
+        block->previous->next = block->next;
+    else
+        h->first = block->next;
+    free(block);
+    return 0;
 }
 
 /* How many bytes there are from the beginning of @block to the first aligned address in it. */

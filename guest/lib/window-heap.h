@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An allocator of ranges of numbers: first fit, in order of address.
+ * An allocator of ranges of numbers: first fit, in order of address. The ranges that it hands out
+ * are parts of those that were added to it.
  *
  * Its records of the blocks are not in the range that it hands out: that range is the data window,
  * where the host can write.
@@ -15,7 +16,7 @@
 #define HEAP_UNIT 64u
 
 typedef struct heap_block {
-    struct heap_block *previous, *next; /* in order of address; the blocks cover the whole range */
+    struct heap_block *previous, *next; /* in order of address; they cover all that was added */
     uint64_t offset, size;
     bool used;
 } heap_block;
@@ -27,6 +28,21 @@ typedef struct heap {
 /* heap_init() - make a heap of one free block. @offset and @size are multiples of HEAP_UNIT, and
  * @size is not 0. Returns 0 or -ENOMEM. */
 int heap_init(heap *h, uint64_t offset, uint64_t size);
+
+/* heap_init_empty() - make a heap that has nothing to give */
+void heap_init_empty(heap *h);
+
+/* heap_add() - give the heap a range to hand out, of which it has no part yet. Both numbers are
+ * multiples of HEAP_UNIT, and @size is not 0. Returns 0 or -ENOMEM. */
+int heap_add(heap *h, uint64_t offset, uint64_t size);
+
+/* heap_remove() - take a range from the heap that is free. Returns 0, -EINVAL when a part of it is
+ * not, or -ENOMEM. */
+int heap_remove(heap *h, uint64_t offset, uint64_t size);
+
+/* heap_find_free() - the free block that has this offset. Returns false when it is in use or no
+ * part of the heap. */
+bool heap_find_free(const heap *h, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end);
 
 /* heap_destroy() - forget all blocks. The heap may be all zero. */
 void heap_destroy(heap *h);

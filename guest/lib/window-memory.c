@@ -15,7 +15,7 @@ int vgpu_window_alloc(vgpu_ring *ring, size_t size, size_t alignment, void **ret
         return -EINVAL;
 
     ring_lock(ring);
-    r = heap_alloc(&ring->heap, size, alignment, &offset);
+    r = share_alloc(&ring->share, size, alignment, &offset);
     ring_unlock(ring);
     if (r < 0)
         return r;
@@ -35,7 +35,7 @@ int vgpu_window_free(vgpu_ring *ring, void *memory)
         return -EINVAL;
 
     ring_lock(ring);
-    r = heap_free(&ring->heap, offset);
+    r = share_free(&ring->share, offset);
     ring_unlock(ring);
     return r;
 }
@@ -45,7 +45,7 @@ uint64_t vgpu_window_largest(const vgpu_ring *ring)
     uint64_t largest;
 
     ring_lock(ring);
-    largest = heap_largest(&ring->heap);
+    largest = share_largest((window_share *) &ring->share);
     ring_unlock(ring);
     return largest;
 }

@@ -44,9 +44,13 @@ TEST(test_list_all)
     ctl_expect("", "revert", "web");
     vm_text_is("web", "Priority", "high");
     vm_text_is("web", "Pool", "A");
-    ctl_expect("gone " UUID_OF_02 " absent  -    -        Priority=medium\n"
-               "web  01010101-0101-0101-0101-010101010101 waiting A    high     -\n",
-               "list", "--all", "--no-legend");
+    ctl_expect("{\"vms\":[{\"name\":\"gone\",\"uuid\":\"" UUID_OF_02
+               "\",\"state\":\"absent\",\"pool\":null,\"priority\":null,"
+               "\"overrides\":\"Priority=medium\"},"
+               "{\"name\":\"web\",\"uuid\":\"01010101-0101-0101-0101-010101010101\","
+               "\"state\":\"waiting\",\"pool\":\"A\",\"priority\":\"high\","
+               "\"overrides\":null}]}\n",
+               "list", "--all", "--json=short");
     ctl_expect("", "revert", UUID_OF_02);
     ctl_refuse("Failed to revert settings of VM gone: No VM 'gone' is known, and no setting is "
                "kept for one.",

@@ -197,9 +197,8 @@ static void test_interrupt_disable_bit(void **state)
 
 /* ---- MSI-X ---------------------------------------------------------------------------------- */
 
-static void test_msix_capability(void **state)
+static void check_msix_capability(Testbed *t, unsigned vectors)
 {
-    Testbed *t = *state;
     uint8_t at = pci_capability(t->qtest, 0, 3, PCI_CAP_ID_MSIX);
     uint32_t flags, table, pba;
 
@@ -207,10 +206,20 @@ static void test_msix_capability(void **state)
     flags = pci_read32(t->qtest, 0, 3, at) >> 16;
     table = pci_read32(t->qtest, 0, 3, (uint8_t) (at + PCI_MSIX_TABLE));
     pba = pci_read32(t->qtest, 0, 3, (uint8_t) (at + PCI_MSIX_PBA));
-    assert_int_equal((flags & PCI_MSIX_FLAGS_QSIZE) + 1, 2);
+    assert_int_equal((flags & PCI_MSIX_FLAGS_QSIZE) + 1, vectors);
     assert_false(flags & PCI_MSIX_FLAGS_ENABLE);
     assert_int_equal(table & PCI_MSIX_TABLE_BIR, 4);
     assert_int_equal(pba & PCI_MSIX_PBA_BIR, 4);
+}
+
+static void test_msix_capability(void **state)
+{
+    check_msix_capability(*state, 1 + VGPU_RINGS_MAX);
+}
+
+static void test_msix_capability_of_one_ring(void **state)
+{
+    check_msix_capability(*state, 2);
 }
 
 static void test_msix(void **state)
@@ -335,6 +344,7 @@ int main(void)
         RING_ON_TEST(test_intx_of_both, NULL),
         RING_ON_TEST(test_interrupt_disable_bit, NULL),
         RING_TEST(test_msix_capability, NULL),
+        RING_TEST(test_msix_capability_of_one_ring, ",rings=1"),
         RING_ON_TEST(test_msix, NULL),
         RING_ON_TEST(test_msix_not_wanted, NULL),
         RING_ON_TEST(test_msix_masked, NULL),

@@ -260,6 +260,8 @@ TEST(test_bad_properties)
         {"\"vm_id\": 4294967296", "vm_id"},
         {"\"vm_id\": -1", "vm_id"},
         {"\"reconnect-timeout\": \"soon\"", "reconnect-timeout"},
+        {"\"rings\": 0", "rings must be from 1 to 16, not 0"},
+        {"\"rings\": 17", "rings must be from 1 to 16, not 17"},
         {"\"colour\": \"red\"", "colour"},
     };
 

@@ -55,7 +55,7 @@ static void test_what_the_mediator_is_told(void **state)
     assert_int_equal(hello.header.payload_len, sizeof(VGPUHello));
     memcpy(&payload, hello.payload, sizeof(payload));
     assert_memory_equal(payload.uuid, uuid, sizeof(uuid));
-    assert_int_equal(payload.features, VGPU_FEATURE_RING);
+    assert_int_equal(payload.features, VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS);
     assert_int_equal(payload.reserved, 0);
     assert_int_equal(hello.header.vm_id, 4000000000u);
 

@@ -10,7 +10,7 @@ static void assert_power_on(Testbed *t)
 {
     device_enable(&t->device);
     for (uint32_t at = VGPU_REG_RING_OFFSET_LO; at < VGPU_BAR0_SIZE; at += 4)
-        assert_int_equal(device_read(&t->device, at), 0);
+        assert_int_equal(device_read(&t->device, at), at == VGPU_REG_RINGS ? VGPU_RINGS_MAX : 0);
     assert_int_equal(device_read(&t->device, VGPU_REG_EXT_MAGIC), VGPU_EXT_MAGIC);
     qtest_wait_irq(t->qtest, false);
 }

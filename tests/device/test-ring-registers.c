@@ -17,7 +17,7 @@ static const struct row {
 } rows[] = {
     {"EXT_MAGIC", VGPU_REG_EXT_MAGIC, 0x58555056, 0},
     {"EXT_VERSION", VGPU_REG_EXT_VERSION, 1, 0},
-    {"EXT_FEATURES", VGPU_REG_EXT_FEATURES, 7, 0},
+    {"EXT_FEATURES", VGPU_REG_EXT_FEATURES, 0xf, 0},
     {"nothing", 0x84c, 0, 0},
     {"WINDOW_SIZE_LO", VGPU_REG_WINDOW_SIZE_LO, 16 << 20, 0},
     {"WINDOW_SIZE_HI", VGPU_REG_WINDOW_SIZE_HI, 0, 0},
@@ -27,7 +27,8 @@ static const struct row {
     {"RING_ERROR", VGPU_REG_RING_ERROR, 0, 0},
     {"RING_IRQ_CTRL", VGPU_REG_RING_IRQ_CTRL, 0, 1},
     {"RING_IRQ_STATUS", VGPU_REG_RING_IRQ_STATUS, 0, 0},
-    {"nothing behind", 0x874, 0, 0},
+    {"RINGS", VGPU_REG_RINGS, VGPU_RINGS_MAX, 0},
+    {"nothing behind", 0x878, 0, 0},
     {"RING_DOORBELL", VGPU_REG_RING_DOORBELL, 0, 0},
     {"the last word", 0xffc, 0, 0},
 };

@@ -4,7 +4,7 @@
  * executor uses. Products are run by the fake device.
  */
 #include "cuda-blas.h"
-#include "fake-device.h"
+#include "fake-queue.h"
 
 #include <stdlib.h>
 
@@ -46,29 +46,30 @@ int cublasSetStream_v2(CudaBlasHandle handle, CUstream stream)
 static int multiply(CudaBlasHandle handle, const char *kernel, int m, int n, int k, const void *a,
                     int lda, const void *b, int ldb, void *c, int ldc, double alpha, double beta)
 {
-    FakeLaunch launch = {
-        .kernel = fake_kernel_find(kernel),
-        .grid_x = ((unsigned) m + KERNEL_TILE - 1) / KERNEL_TILE,
-        .grid_y = ((unsigned) n + KERNEL_TILE - 1) / KERNEL_TILE,
-        .matmul =
-            {
-                .a = (CUdeviceptr) (uintptr_t) b,
-                .b = (CUdeviceptr) (uintptr_t) a,
-                .c = (CUdeviceptr) (uintptr_t) c,
-                .lda = (uint64_t) ldb,
-                .ldb = (uint64_t) lda,
-                .ldc = (uint64_t) ldc,
-                .m = (uint32_t) n,
-                .n = (uint32_t) m,
-                .k = (uint32_t) k,
-                .accumulate = beta == 1,
-            },
+    KernelMatmul product = {
+        .a = (CUdeviceptr) (uintptr_t) b,
+        .b = (CUdeviceptr) (uintptr_t) a,
+        .c = (CUdeviceptr) (uintptr_t) c,
+        .lda = (uint64_t) ldb,
+        .ldb = (uint64_t) lda,
+        .ldc = (uint64_t) ldc,
+        .m = (uint32_t) n,
+        .n = (uint32_t) m,
+        .k = (uint32_t) k,
+        .accumulate = beta == 1,
     };
+    FakeWork w = {.kind = FAKE_WORK_KERNEL};
 
     if (!handle->stream || m < 1 || n < 1 || k < 1 || lda < m || ldb < k || ldc < m || alpha != 1 ||
         (beta != 0 && beta != 1))
         fake_misuse("cuBLAS: %d by %d by %d, %d, %d, %d apart", m, n, k, lda, ldb, ldc);
-    fake_stream_launch(handle->stream, &launch, CUDA_SUCCESS, false);
+    w.launch = fake_launch_new(fake_kernel_find(kernel), &product, sizeof(product));
+    w.launch.grid[0] = ((unsigned) m + KERNEL_TILE - 1) / KERNEL_TILE;
+    w.launch.grid[1] = ((unsigned) n + KERNEL_TILE - 1) / KERNEL_TILE;
+    w.launch.exempt = true;
+
+    FAKE_LOCKED();
+    fake_submit(fake_stream_get(handle->stream, "cuBLAS"), &w);
     return SUCCESS;
 }
 

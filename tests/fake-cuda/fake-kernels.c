@@ -3,13 +3,27 @@
  * The fake device's own code for the built-in kernels. It is written from what kernels.h says
  * of them, not from their source. All memory that a launch names is checked.
  */
-#include "fake-device.h"
+#include "fake-memory.h"
+#include "fake-queue.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-struct FakeKernel {
-    const char *name;
-    FakeKernelKind kind;
+/* What a kernel takes */
+typedef enum Kind {
+    REQUEST_KERNEL, /* a Request; in one block */
+    VECTOR_KERNEL,  /* a KernelVector */
+    MATMUL_KERNEL,  /* a KernelMatmul */
+} Kind;
+
+typedef struct Request {
+    CUdeviceptr a, b, c, ret_ns;
+    uint32_t n;
+} Request;
+
+typedef struct Builtin {
+    FakeKernel kernel; /* first */
+    Kind kind;
     size_t element;
     /* REQUEST: n elements without gaps; VECTOR: n elements from @first on */
     void (*request)(const void *a, const void *b, void *c, size_t n);
@@ -17,7 +31,7 @@ struct FakeKernel {
                    uint64_t n, KernelReport *report);
     void (*matmul)(const KernelMatmul *p, const void *a, const void *b, void *c);
     bool has_b, has_c;
-};
+} Builtin;
 
 /* ---- Requests ------------------------------------------------------------------- */
 
@@ -135,27 +149,43 @@ DEFINE_MATMUL(matmul_float64, double)
 
 /* ---- The table ------------------------------------------------------------------------- */
 
-#define REQUEST(suffix, bytes)                                                                    \
+static CUresult run_request(const FakeLaunch *l, uint64_t ns);
+static CUresult run_vector(const FakeLaunch *l, uint64_t ns);
+static CUresult run_matmul(const FakeLaunch *l, uint64_t ns);
+
+/* a, b, c, n, ret_ns */
+static const FakeParameter request_parameters[] = {{0, 8}, {8, 8}, {16, 8}, {24, 4}, {32, 8}};
+static const FakeParameter vector_parameters[] = {{0, sizeof(KernelVector)}};
+static const FakeParameter matmul_parameters[] = {{0, sizeof(KernelMatmul)}};
+
+#define KERNEL(called, takes, n, runs)                                                            \
     {                                                                                             \
-        "vgpu_vector_add_" #suffix, FAKE_REQUEST, bytes, request_##suffix, NULL, NULL, true, true \
+        .name = called, .parameters = takes, .n_parameters = n, .builtin = true, .registers = 32, \
+        .run = runs                                                                               \
     }
-#define VECTOR(name, suffix, bytes, has_b, has_c)                                               \
+#define REQUEST(suffix, bytes)                                                                  \
     {                                                                                           \
-        "vgpu_ring_" #name "_" #suffix, FAKE_VECTOR, bytes, NULL, name##_##suffix, NULL, has_b, \
-            has_c                                                                               \
+        KERNEL("vgpu_vector_add_" #suffix, request_parameters, 5, run_request), REQUEST_KERNEL, \
+            bytes, request_##suffix, NULL, NULL, true, true                                     \
     }
-#define MATMUL(suffix, bytes)                                                                    \
+#define VECTOR(name, suffix, bytes, has_b, has_c)                                                \
     {                                                                                            \
-        "vgpu_ring_matmul_" #suffix, FAKE_MATMUL, bytes, NULL, NULL, matmul_##suffix, true, true \
+        KERNEL("vgpu_ring_" #name "_" #suffix, vector_parameters, 1, run_vector), VECTOR_KERNEL, \
+            bytes, NULL, name##_##suffix, NULL, has_b, has_c                                     \
+    }
+#define MATMUL(suffix, bytes)                                                                 \
+    {                                                                                         \
+        KERNEL("vgpu_ring_matmul_" #suffix, matmul_parameters, 1, run_matmul), MATMUL_KERNEL, \
+            bytes, NULL, NULL, matmul_##suffix, true, true                                    \
     }
 #define OF_EVERY_TYPE(suffix, bytes)                                                     \
     REQUEST(suffix, bytes), VECTOR(add, suffix, bytes, true, true),                      \
         VECTOR(mul, suffix, bytes, true, true), VECTOR(dot, suffix, bytes, true, false), \
         VECTOR(sum, suffix, bytes, false, false), VECTOR(extremes, suffix, bytes, false, false)
 
-const FakeKernel *fake_kernel_find(const char *name)
+const FakeKernel *fake_builtin_kernel_find(const char *name)
 {
-    static const FakeKernel kernels[] = {
+    static const Builtin kernels[] = {
         OF_EVERY_TYPE(int32, 4),
         OF_EVERY_TYPE(int64, 8),
         OF_EVERY_TYPE(float32, 4),
@@ -167,38 +197,57 @@ const FakeKernel *fake_kernel_find(const char *name)
     };
 
     for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++)
-        if (strcmp(name, kernels[i].name) == 0)
-            return &kernels[i];
+        if (strcmp(name, kernels[i].kernel.name) == 0)
+            return &kernels[i].kernel;
 
     return NULL;
 }
 
-FakeKernelKind fake_kernel_kind(const FakeKernel *kernel)
-{
-    return kernel->kind;
-}
-
-size_t fake_kernel_element(const FakeKernel *kernel)
-{
-    return kernel->element;
-}
-
 /* ---- Running ----------------------------------------------------------------------------- */
 
-static void run_request(const FakeLaunch *l, uint64_t ns)
+static const Builtin *builtin(const FakeLaunch *l)
 {
-    size_t element = l->kernel->element, size = l->request.n * element;
+    return (const Builtin *) l->kernel;
+}
 
-    memcpy(fake_resolve(l->request.ret_ns, sizeof(ns), sizeof(ns), "kernel, ret_ns"), &ns,
-           sizeof(ns));
-    l->kernel->request(fake_resolve(l->request.a, size, element, "kernel, a"),
-                       fake_resolve(l->request.b, size, element, "kernel, b"),
-                       fake_resolve(l->request.c, size, element, "kernel, c"), l->request.n);
+static Request request(const FakeLaunch *l)
+{
+    Request r;
+
+    memcpy(&r.a, l->parameters, 24);
+    memcpy(&r.n, l->parameters + 24, sizeof(r.n));
+    memcpy(&r.ret_ns, l->parameters + 32, sizeof(r.ret_ns));
+    return r;
+}
+
+/* The operands of a request are in the executor's own memory, so nobody may change them. */
+static void check_operands(const FakeLaunch *l)
+{
+    Request r = request(l);
+    size_t element = builtin(l)->element, size = r.n * element;
+
+    if (memcmp(fake_resolve(r.a, size, element, "kernel, a"), l->operands, size) != 0 ||
+        memcmp(fake_resolve(r.b, size, element, "kernel, b"), l->operands + size, size) != 0)
+        fake_misuse("operands changed between launch and execution");
+}
+
+static CUresult run_request(const FakeLaunch *l, uint64_t ns)
+{
+    Request r = request(l);
+    size_t element = builtin(l)->element, size = r.n * element;
+
+    check_operands(l);
+
+    memcpy(fake_resolve(r.ret_ns, sizeof(ns), sizeof(ns), "kernel, ret_ns"), &ns, sizeof(ns));
+    builtin(l)->request(fake_resolve(r.a, size, element, "kernel, a"),
+                        fake_resolve(r.b, size, element, "kernel, b"),
+                        fake_resolve(r.c, size, element, "kernel, c"), r.n);
+    return CUDA_SUCCESS;
 }
 
 static KernelReport *resolve_reports(const FakeLaunch *l, uint64_t address)
 {
-    size_t n = (size_t) l->grid_x * l->grid_y;
+    size_t n = (size_t) l->grid[0] * l->grid[1];
 
     if (address == 0)
         return NULL;
@@ -219,58 +268,78 @@ static size_t rows_size(uint64_t rows, uint64_t stride, uint64_t columns, size_t
 }
 
 /* The blocks have successive parts of the vector. The host must not rely on which. */
-static void run_vector(const FakeLaunch *l, uint64_t ns)
+static CUresult run_vector(const FakeLaunch *l, uint64_t ns)
 {
-    const FakeKernel *k = l->kernel;
-    const KernelVector *v = &l->vector;
+    const Builtin *k = builtin(l);
+    const KernelVector *v = (const KernelVector *) (const void *) l->parameters;
     KernelReport *reports = resolve_reports(l, v->reports), none;
     size_t element = k->element;
     const void *a, *b;
     void *c;
 
-    if (v->n < l->grid_x || l->grid_y != 1 || v->sa == 0 || (!reports && !k->has_c))
-        fake_misuse("kernel %s: %zu elements in %u blocks", k->name, (size_t) v->n, l->grid_x);
+    if (v->n < l->grid[0] || l->grid[1] != 1 || v->sa == 0 || (!reports && !k->has_c))
+        fake_misuse("kernel %s: %zu elements in %u blocks", k->kernel.name, (size_t) v->n,
+                    l->grid[0]);
     a = fake_resolve(v->a, rows_size(v->n, v->sa, 1, element), element, "kernel, a");
     b = k->has_b ? fake_resolve(v->b, rows_size(v->n, v->sb, 1, element), element, "kernel, b")
                  : NULL;
     c = k->has_c ? fake_resolve(v->c, rows_size(v->n, v->sc, 1, element), element, "kernel, c")
                  : NULL;
 
-    fill_reports(reports, l->grid_x, ns);
-    for (uint64_t i = 0; i < l->grid_x; i++) {
-        uint64_t first = v->n * i / l->grid_x, end = v->n * (i + 1) / l->grid_x;
+    fill_reports(reports, l->grid[0], ns);
+    for (uint64_t i = 0; i < l->grid[0]; i++) {
+        uint64_t first = v->n * i / l->grid[0], end = v->n * (i + 1) / l->grid[0];
 
         k->vector(v, a, b, c, first, end - first, reports ? &reports[i] : &none);
     }
+    return CUDA_SUCCESS;
 }
 
-static void run_matmul(const FakeLaunch *l, uint64_t ns)
+static CUresult run_matmul(const FakeLaunch *l, uint64_t ns)
 {
-    const KernelMatmul *p = &l->matmul;
-    size_t element = l->kernel->element;
+    const KernelMatmul *p = (const KernelMatmul *) (const void *) l->parameters;
+    size_t element = builtin(l)->element;
 
     if (p->m == 0 || p->n == 0 || p->k == 0 ||
-        l->grid_x != (p->n + KERNEL_TILE - 1) / KERNEL_TILE ||
-        l->grid_y != (p->m + KERNEL_TILE - 1) / KERNEL_TILE)
+        l->grid[0] != (p->n + KERNEL_TILE - 1) / KERNEL_TILE ||
+        l->grid[1] != (p->m + KERNEL_TILE - 1) / KERNEL_TILE)
         fake_misuse("kernel, matrix: %u by %u by %u in %u by %u blocks", p->m, p->n, p->k,
-                    l->grid_x, l->grid_y);
-    fill_reports(resolve_reports(l, p->reports), (size_t) l->grid_x * l->grid_y, ns);
-    l->kernel->matmul(p, fake_resolve(p->a, rows_size(p->m, p->lda, p->k, element), element, "a"),
-                      fake_resolve(p->b, rows_size(p->k, p->ldb, p->n, element), element, "b"),
-                      fake_resolve(p->c, rows_size(p->m, p->ldc, p->n, element), element, "c"));
+                    l->grid[0], l->grid[1]);
+    fill_reports(resolve_reports(l, p->reports), (size_t) l->grid[0] * l->grid[1], ns);
+    builtin(l)->matmul(p, fake_resolve(p->a, rows_size(p->m, p->lda, p->k, element), element, "a"),
+                       fake_resolve(p->b, rows_size(p->k, p->ldb, p->n, element), element, "b"),
+                       fake_resolve(p->c, rows_size(p->m, p->ldc, p->n, element), element, "c"));
+    return CUDA_SUCCESS;
 }
 
-void fake_kernel_run(const FakeLaunch *launch, uint64_t ns)
+/* ---- Launching (under the lock) ------------------------------------------------------------ */
+
+/* Returns a copy of the operands of a request. */
+static unsigned char *copy_operands(const FakeLaunch *l)
 {
-    switch (launch->kernel->kind) {
-    case FAKE_REQUEST:
-        run_request(launch, ns);
-        break;
-    case FAKE_VECTOR:
-        run_vector(launch, ns);
-        break;
-    case FAKE_MATMUL:
-        run_matmul(launch, ns);
-        break;
+    Request r = request(l);
+    size_t element = builtin(l)->element, size = r.n * element;
+    unsigned char *operands = malloc(2 * size + 1);
+
+    if (r.n == 0 || size > FAKE_KERNEL_OPERAND_MAX)
+        fake_misuse("cuLaunchKernel: n is %u", r.n);
+    if (!operands)
+        abort();
+    memcpy(operands, fake_memory_check(r.a, size, element, "cuLaunchKernel, a"), size);
+    memcpy(operands + size, fake_memory_check(r.b, size, element, "cuLaunchKernel, b"), size);
+    return operands;
+}
+
+void fake_builtin_prepare(FakeLaunch *l)
+{
+    if (l->grid[2] != 1 || l->block[1] != 1 || l->block[2] != 1 || l->shared_bytes != 0)
+        fake_misuse("cuLaunchKernel: %u by %u by %u blocks", l->grid[0], l->grid[1], l->grid[2]);
+    if (builtin(l)->kind != REQUEST_KERNEL) {
+        if (l->block[0] != KERNEL_THREADS)
+            fake_misuse("cuLaunchKernel: the kernels of windows have %u threads", KERNEL_THREADS);
+        return;
     }
+    if (l->grid[0] != 1 || l->grid[1] != 1)
+        fake_misuse("cuLaunchKernel: the kernels of requests run in one block");
+    l->operands = copy_operands(l);
 }

@@ -33,9 +33,9 @@ static PlanItem parse_item(char *value, const char *format)
     bool good;
 
     if (strcmp(format, "function:result") == 0)
-        good = sscanf(value, "%47[A-Za-z0-9_]:%d", item.function, &item.result) == 2;
+        good = sscanf(value, "%63[A-Za-z0-9_]:%d", item.function, &item.result) == 2;
     else if (strcmp(format, "function") == 0)
-        good = sscanf(value, "%47[A-Za-z0-9_]", item.function) == 1;
+        good = sscanf(value, "%63[A-Za-z0-9_]", item.function) == 1;
     else
         good = sscanf(value, "%d", &item.result) == 1;
 
@@ -60,6 +60,12 @@ static void parse(Plan *plan, char *item)
         plan->slow_ms = (unsigned) atoi(value);
     } else if (strcmp(item, "hold") == 0) {
         plan->hold = (unsigned) atoi(value);
+    } else if (strcmp(item, "memory") == 0) {
+        if (strlen(value) >= sizeof(plan->memory))
+            refuse(value);
+        strcpy(plan->memory, value);
+    } else if (strcmp(item, "total") == 0) {
+        plan->total = strtoull(value, NULL, 10) << 20;
     } else if (strcmp(item, "trace") == 0) {
         plan->trace_fd = open(value, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
         if (plan->trace_fd < 0)
@@ -77,7 +83,7 @@ static void parse(Plan *plan, char *item)
 
 Plan plan_read(void)
 {
-    Plan plan = {.devices = 1, .blas = true, .trace_fd = -1};
+    Plan plan = {.devices = 1, .blas = true, .trace_fd = -1, .total = UINT64_C(8) << 30};
     const char *env = getenv("VGPU_FAKE_CUDA");
     char *copy = strdup(env ? env : "");
     char *save = NULL;

@@ -21,6 +21,11 @@
  *       every kernel takes that many milliseconds
  *   hold=K
  *       no kernel starts before K are launched
+ *   memory=FILE
+ *       the devices' memory is that of all processes that name this file; what one has is free
+ *       again when it ends, however it ends
+ *   total=MIB
+ *       how much memory each device has (default 8192)
  *   trace=FILE
  *       append a line for each call: FUNCTION, or FUNCTION NUMBER
  *
@@ -32,8 +37,10 @@
 #define FAKE_PLAN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-#define PLAN_NAME_MAX 48u
+#define PLAN_NAME_MAX 64u
+#define PLAN_PATH_MAX 256u
 
 typedef struct PlanItem {
     bool set;
@@ -49,6 +56,8 @@ typedef struct Plan {
     unsigned slow_ms;
     unsigned hold;
     int trace_fd; /* -1: none */
+    char memory[PLAN_PATH_MAX];
+    uint64_t total; /* bytes */
     PlanItem fail;
     PlanItem hang;
     PlanItem fault;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "address-space.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool reserved; /* a child inherits both, the mapping and this */
+
+static int reserve(uint64_t address, uint64_t size)
+{
+    void *wanted = (void *) (uintptr_t) address;
+    void *memory = mmap(wanted, (size_t) size, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return errno == EEXIST ? -EADDRINUSE : -errno;
+    if (memory != wanted) {
+        munmap(memory, (size_t) size);
+        return -EADDRINUSE;
+    }
+    return 0;
+}
+
+int address_space_reserve(void)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&lock);
+    if (!reserved) {
+        r = reserve(DEVICE_RANGE_BEGIN, DEVICE_RANGE_END - DEVICE_RANGE_BEGIN);
+        reserved = r == 0;
+    }
+    pthread_mutex_unlock(&lock);
+    return r;
+}
+
+bool address_space_has(uint64_t address, uint64_t size)
+{
+    return address >= DEVICE_RANGE_BEGIN && address <= DEVICE_RANGE_END &&
+           size <= DEVICE_RANGE_END - address;
+}
+
+/* The pages of a range. Returns false when there is no such range. */
+static bool to_pages(uint64_t *address, uint64_t *size)
+{
+    uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), end;
+
+    if (*size == 0 || *size > UINT64_MAX - page || *address > UINT64_MAX - page - *size)
+        return false;
+    end = (*address + *size + page - 1) & ~(page - 1);
+    *address &= ~(page - 1);
+    *size = end - *address;
+    return true;
+}
+
+int address_space_take(uint64_t address, uint64_t size)
+{
+    return to_pages(&address, &size) ? reserve(address, size) : -EINVAL;
+}
+
+void address_space_give(uint64_t address, uint64_t size)
+{
+    if (to_pages(&address, &size))
+        munmap((void *) (uintptr_t) address, (size_t) size);
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Copies between the device and memory that is the program's own, which the device cannot reach: by
+ * way of pieces of the window, in a pipeline. While one piece travels the next is filled or
+ * emptied.
+ *
+ * Small copies have small pieces, so that many can be on their way. A piece is used again when the
+ * fence behind its last copy has passed.
+ *
+ * A thread has pieces in its hands only while it copies from or to them, or waits for its own
+ * stream. One that finds none free gets a new one, up to a limit; behind that it waits for another
+ * thread's.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client-internal.h"
+
+#define SMALL_SIZE ((size_t) 16 << 10)
+#define SMALL_MAX 64u
+#define LARGE_MIN ((size_t) 64 << 10)
+#define LARGE_MAX ((size_t) 8 << 20)
+#define LARGE_N_MAX 16u
+/* How many pieces of a download are on their way */
+#define DEPTH 3u
+#define BACK_WAIT_NSEC (10 * NSEC_PER_MSEC)
+
+static void pool_init(client_pool *pool, size_t piece_size, uint32_t max)
+{
+    *pool = (client_pool){.piece_size = piece_size, .max = max};
+    TAILQ_INIT(&pool->pieces);
+    deadline_cond_init(&pool->back);
+}
+
+/* Pieces of all copies take a quarter of the window at most. */
+int client_copy_init(vgpu_session *s)
+{
+    size_t large = LARGE_MAX;
+
+    while (large > LARGE_MIN && large * 4 * LARGE_N_MAX > s->transport->window_size)
+        large /= 2;
+    pool_init(&s->large, large, LARGE_N_MAX);
+    pool_init(&s->small, SMALL_SIZE, SMALL_MAX);
+    return 0;
+}
+
+static void pool_destroy(client_pool *pool)
+{
+    client_piece *piece;
+
+    while ((piece = TAILQ_FIRST(&pool->pieces))) {
+        TAILQ_REMOVE(&pool->pieces, piece, link);
+        free(piece->fence);
+        free(piece);
+    }
+    pthread_cond_destroy(&pool->back);
+}
+
+/* The window's memory goes with the session. */
+void client_copy_destroy(vgpu_session *s)
+{
+    pool_destroy(&s->large);
+    pool_destroy(&s->small);
+}
+
+/* ---- Pieces ------------------------------------------------------------------------ */
+
+static client_piece *piece_new(vgpu_session *s, const client_pool *pool)
+{
+    client_piece *piece = calloc(1, sizeof(*piece));
+    void *memory;
+
+    if (!piece)
+        return NULL;
+    if (vgpu_session_fence_new(s, &piece->fence) == 0 &&
+        vgpu_session_window_alloc(s, pool->piece_size, 4096, &memory) == 0) {
+        piece->memory = memory;
+        return piece;
+    }
+    vgpu_session_fence_free(s, piece->fence);
+    free(piece);
+    return NULL;
+}
+
+/* With copy_lock held: the first that the device is done with */
+static client_piece *pool_find(const client_pool *pool)
+{
+    client_piece *piece;
+
+    TAILQ_FOREACH(piece, &pool->pieces, link)
+    if (vgpu_session_fence_is_passed(piece->fence, piece->number))
+        return piece;
+    return NULL;
+}
+
+/*
+ * Wait for the oldest piece, whose copy is on its way, or for another thread's. With copy_lock
+ * held, which is free meanwhile. Returns 0, with @ret NULL when there is none yet, or what ends the
+ * wait.
+ *
+ * The piece's stream may be gone by now, and its copy still run: then the wait is a look from time
+ * to time.
+ */
+static int pool_wait(vgpu_session *s, client_pool *pool, client_piece **ret)
+{
+    client_piece *piece = TAILQ_FIRST(&pool->pieces);
+    vgpu_session_from from;
+    int r;
+
+    *ret = NULL;
+    if (piece) {
+        TAILQ_REMOVE(&pool->pieces, piece, link);
+        from = (vgpu_session_from){.context = piece->context};
+        pthread_mutex_unlock(&s->copy_lock);
+        r = vgpu_session_fence_wait(s, &from, piece->stream, piece->fence, piece->number);
+        pthread_mutex_lock(&s->copy_lock);
+        if (r == 0) {
+            *ret = piece;
+            return 0;
+        }
+        TAILQ_INSERT_TAIL(&pool->pieces, piece, link);
+        if (client_usable(s) == 0 && vgpu_session_get_sticky(s) != 0)
+            return r;
+    }
+    (void) deadline_cond_wait(&pool->back, &s->copy_lock, now_nsec() + BACK_WAIT_NSEC);
+    return client_usable(s);
+}
+
+/* Returns 0, with @ret NULL when a piece is to be had only by waiting; or an error. */
+static int pool_try(vgpu_session *s, client_pool *pool, client_piece **ret)
+{
+    client_piece *piece = pool_find(pool);
+
+    if (piece)
+        TAILQ_REMOVE(&pool->pieces, piece, link);
+    else if (pool->n < pool->max && (piece = piece_new(s, pool)))
+        pool->n++;
+    else if (pool->n == 0)
+        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+    *ret = piece;
+    return 0;
+}
+
+/* @wait: else @ret may be NULL. */
+static int pool_take(vgpu_session *s, client_pool *pool, bool wait, client_piece **ret)
+{
+    client_piece *piece;
+    int r;
+
+    r = client_usable(s);
+    if (r != 0)
+        return r;
+    pthread_mutex_lock(&s->copy_lock);
+    do {
+        r = pool_try(s, pool, &piece);
+        if (r == 0 && !piece && wait)
+            r = pool_wait(s, pool, &piece);
+    } while (r == 0 && !piece && wait);
+    pthread_mutex_unlock(&s->copy_lock);
+    if (r == 0)
+        *ret = piece;
+    return r;
+}
+
+static void pool_give(vgpu_session *s, client_pool *pool, client_piece *piece)
+{
+    pthread_mutex_lock(&s->copy_lock);
+    TAILQ_INSERT_TAIL(&pool->pieces, piece, link);
+    pthread_cond_signal(&pool->back);
+    pthread_mutex_unlock(&s->copy_lock);
+}
+
+int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size)
+{
+    *ret_size = s->large.piece_size;
+    return pool_take(s, &s->large, true, ret);
+}
+
+void client_piece_give(vgpu_session *s, client_piece *piece)
+{
+    pool_give(s, &s->large, piece);
+}
+
+/* ---- Copies ------------------------------------------------------------------------- */
+
+/* COPY and FENCE, together. */
+static int piece_post(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                      client_piece *piece, uint64_t to, uint64_t source, size_t size)
+{
+    const VGPUSessionCopy copy = {
+        .to = to,
+        .from = source,
+        .size = size,
+        .stream = stream,
+    };
+    int r = client_enter(s);
+
+    if (r != 0)
+        return r;
+    r = client_put(s, VGPU_SESSION_OP_COPY, from, &copy, sizeof(copy));
+    if (r == 0)
+        r = client_put_fence(s, from, stream, piece->fence, &piece->number);
+    client_leave(s);
+    piece->stream = stream;
+    piece->context = from ? from->context : 0;
+    return r;
+}
+
+static client_pool *pool_for(vgpu_session *s, size_t size)
+{
+    return size <= SMALL_SIZE ? &s->small : &s->large;
+}
+
+int vgpu_session_upload(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                        uint64_t to, const void *from_memory, size_t size)
+{
+    client_pool *pool = pool_for(s, size);
+    const uint8_t *source = from_memory;
+    client_piece *piece;
+    int r = 0;
+
+    for (size_t at = 0; r == 0 && at < size; at += pool->piece_size) {
+        size_t n = size - at < pool->piece_size ? size - at : pool->piece_size;
+
+        r = pool_take(s, pool, true, &piece);
+        if (r != 0)
+            break;
+        memcpy(piece->memory, source + at, n);
+        r = piece_post(s, from, stream, piece, to + at, (uintptr_t) piece->memory, n);
+        pool_give(s, pool, piece);
+    }
+    return r == 0 ? client_usable(s) : r;
+}
+
+typedef struct download {
+    vgpu_session *s;
+    const vgpu_session_from *from;
+    uint32_t stream;
+    client_pool *pool;
+    uint8_t *to;
+    uint64_t source;
+    size_t size;
+    size_t asked, come; /* bytes */
+    client_piece *pieces[DEPTH];
+    unsigned int n; /* pieces on their way; the first came first */
+} download;
+
+/* A thread that has pieces waits for none: it first empties one of its own. */
+static int download_ask(download *d, bool *ret_asked)
+{
+    size_t n = d->size - d->asked;
+    client_piece *piece;
+    int r;
+
+    if (n > d->pool->piece_size)
+        n = d->pool->piece_size;
+    r = pool_take(d->s, d->pool, d->n == 0, &piece);
+    *ret_asked = r == 0 && piece;
+    if (r != 0 || !piece)
+        return r;
+    r = piece_post(d->s, d->from, d->stream, piece, (uintptr_t) piece->memory, d->source + d->asked,
+                   n);
+    if (r != 0) {
+        pool_give(d->s, d->pool, piece);
+        return r;
+    }
+    d->pieces[d->n++] = piece;
+    d->asked += n;
+    return 0;
+}
+
+static int download_take(download *d)
+{
+    client_piece *piece = d->pieces[0];
+    size_t n = d->size - d->come;
+    int r;
+
+    if (n > d->pool->piece_size)
+        n = d->pool->piece_size;
+    r = vgpu_session_fence_wait(d->s, d->from, d->stream, piece->fence, piece->number);
+    if (r != 0)
+        return r;
+    memcpy(d->to + d->come, piece->memory, n);
+    d->come += n;
+    d->n--;
+    memmove(d->pieces, d->pieces + 1, d->n * sizeof(d->pieces[0]));
+    pool_give(d->s, d->pool, piece);
+    return 0;
+}
+
+int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                          void *to_memory, uint64_t from_address, size_t size)
+{
+    download d = {
+        .s = s,
+        .from = from,
+        .stream = stream,
+        .pool = pool_for(s, size),
+        .to = to_memory,
+        .source = from_address,
+        .size = size,
+    };
+    int r = 0;
+
+    while (r == 0 && d.come < size) {
+        bool asked = false;
+
+        if (d.asked < size && d.n < DEPTH)
+            r = download_ask(&d, &asked);
+        if (r == 0 && !asked)
+            r = download_take(&d);
+    }
+    for (unsigned int i = 0; i < d.n; i++)
+        pool_give(s, d.pool, d.pieces[i]);
+    return r == 0 ? client_usable(s) : r;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Fences: a stream's work ends in numbers that the device writes into the window. */
+#include <stdlib.h>
+
+#include "client-internal.h"
+
+static uint64_t offset_of(const vgpu_session *s, const void *memory)
+{
+    return (uint64_t) ((const uint8_t *) memory - s->transport->window);
+}
+
+/* Numbers are given under the ring's lock: they rise in the order of the ring. */
+int client_put_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                     vgpu_session_fence *fence, uint64_t *ret_number)
+{
+    const VGPUSessionFence parameters = {
+        .stream = stream,
+        .offset = offset_of(s, fence->word),
+        .value = fence->last + 1,
+    };
+    int r = client_put(s, VGPU_SESSION_OP_FENCE, from, &parameters, sizeof(parameters));
+
+    if (r == 0)
+        *ret_number = ++fence->last;
+    return r;
+}
+
+int vgpu_session_fence_post(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                            vgpu_session_fence *fence, uint64_t *ret_number)
+{
+    int r = client_enter(s);
+
+    if (r != 0)
+        return r;
+    r = client_put_fence(s, from, stream, fence, ret_number);
+    client_leave(s);
+    return r;
+}
+
+bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t number)
+{
+    return (int64_t) (__atomic_load_n(fence->word, __ATOMIC_ACQUIRE) - number) >= 0;
+}
+
+/* The WAKE has a reply: so a fence that never comes, because its stream or context is dead, is
+ * noticed.
+ */
+static int post_wake(vgpu_session *s, const vgpu_session_from *from, uint32_t stream)
+{
+    const VGPUSessionFence parameters = {.stream = stream};
+
+    return vgpu_session_call(s, VGPU_SESSION_OP_WAKE, from, &parameters, sizeof(parameters), NULL,
+                             0, NULL);
+}
+
+int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                            vgpu_session_fence *fence, uint64_t number)
+{
+    client_waiter w = {.word = fence->word, .number = number};
+    int r;
+
+    if (__atomic_load_n(s->owned, __ATOMIC_RELAXED) != 1)
+        return VGPU_CUDA_ERROR_NOT_INITIALIZED;
+    if (client_wait_spin(s, &w))
+        return 0;
+    r = post_wake(s, from, stream);
+    return r == 0 || vgpu_session_fence_is_passed(fence, number) ? client_wait_sleep(s, &w) : r;
+}
+
+/* ---- Words ------------------------------------------------------------------------ */
+
+/* Words of fences lie together, in pieces of the window, each in a cache line of its own: the
+ * device writes one while the program looks at another. */
+#define LINE 64u
+#define WORDS 64u
+
+/* With memory_lock held. The pieces stay until the session ends. */
+static int add_words(vgpu_session *s)
+{
+    uint64_t offset;
+
+    uint32_t *more = realloc(s->fence_free, (s->n_fence_words + WORDS) * sizeof(*more));
+    if (!more)
+        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+    s->fence_free = more;
+    if (share_alloc(&s->share, WORDS * LINE, LINE, &offset) < 0)
+        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < WORDS; i++)
+        s->fence_free[s->n_fence_free++] = (uint32_t) ((offset + i * LINE) / LINE);
+    s->n_fence_words += WORDS;
+    return 0;
+}
+
+static int take_word(vgpu_session *s, uint64_t **ret)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&s->memory_lock);
+    if (s->n_fence_free == 0)
+        r = add_words(s);
+    if (r == 0)
+        *ret = (uint64_t *) (s->transport->window +
+                             (uint64_t) s->fence_free[--s->n_fence_free] * LINE);
+    pthread_mutex_unlock(&s->memory_lock);
+    return r;
+}
+
+int vgpu_session_fence_new(vgpu_session *s, vgpu_session_fence **ret)
+{
+    vgpu_session_fence *fence;
+    int r = client_usable(s);
+
+    if (r != 0)
+        return r;
+    fence = calloc(1, sizeof(*fence));
+    if (!fence)
+        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+    r = take_word(s, &fence->word);
+    if (r != 0) {
+        free(fence);
+        return r;
+    }
+    __atomic_store_n(fence->word, 0, __ATOMIC_RELAXED);
+    *ret = fence;
+    return 0;
+}
+
+vgpu_session_fence *vgpu_session_fence_free(vgpu_session *s, vgpu_session_fence *fence)
+{
+    if (!fence)
+        return NULL;
+
+    pthread_mutex_lock(&s->memory_lock);
+    s->fence_free[s->n_fence_free++] =
+        (uint32_t) ((uint64_t) ((uint8_t *) fence->word - s->transport->window) / LINE);
+    pthread_mutex_unlock(&s->memory_lock);
+    free(fence);
+    return NULL;
+}

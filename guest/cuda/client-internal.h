@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A session, as the files of this library see it.
+ *
+ * Locks, from the outside in; none is held while a thread waits for the host, but ring_lock while
+ * the ring is full: copy_lock    pieces for copies ring_lock    the ring: whoever writes records
+ *   wait_lock    reply slots, and threads that sleep
+ *   memory_lock  the window's heap, and numbers of objects
+ */
+#ifndef VGPU_GUEST_CLIENT_INTERNAL_H
+#define VGPU_GUEST_CLIENT_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "cuda-client.h"
+#include "transport.h"
+#include "window-share.h"
+
+/* What a thread waits for: a reply, or a fence. */
+typedef struct client_waiter {
+    TAILQ_ENTRY(client_waiter) link;
+    const uint32_t *reply_state; /* of a reply, else NULL */
+    const uint64_t *word;        /* of a fence */
+    uint64_t number;
+    pthread_cond_t cond; /* for a follower */
+} client_waiter;
+
+/* Numbers of one kind of objects: the last that was taken for the first time, and those that were
+ * given back, in a circle of CLIENT_IDS places */
+#define CLIENT_IDS 65536u
+
+typedef struct client_ids {
+    uint16_t *free;
+    uint32_t first, n_free, last;
+} client_ids;
+
+typedef struct client_range {
+    uint64_t address, size;
+} client_range;
+
+/* A piece of the window for copies of the program's memory. Free when its fence has passed. */
+typedef struct client_piece {
+    TAILQ_ENTRY(client_piece) link;
+    uint8_t *memory;
+    vgpu_session_fence *fence;
+    uint64_t number;
+    uint32_t stream, context; /* of the fence */
+} client_piece;
+
+TAILQ_HEAD(client_pieces, client_piece);
+
+typedef struct client_pool {
+    struct client_pieces pieces; /* not in a thread's hands; the oldest first */
+    size_t piece_size;
+    uint32_t n, max;
+    pthread_cond_t back; /* one has come back */
+} client_pool;
+
+struct vgpu_session {
+    transport *transport;
+    const uint32_t *owned; /* 1 in the process that opened it, 0 in its children */
+    int failure;           /* atomic: CUresult */
+    LIST_ENTRY(vgpu_session) all;
+
+    uint64_t area; /* offset in the window */
+    VGPUSessionHeader *header;
+    uint8_t *ring;
+    VGPUSessionReply *replies;
+    uint32_t ring_size;
+
+    pthread_mutex_t ring_lock;
+    uint64_t tail;      /* ours, with what is not published yet */
+    uint64_t published; /* what the host has seen of it */
+    uint64_t head;      /* the host's, when we last looked */
+
+    pthread_mutex_t wait_lock;
+    uint16_t free_replies[VGPU_SESSION_REPLIES];
+    uint32_t n_free_replies;
+    pthread_cond_t reply_free;
+    TAILQ_HEAD(, client_waiter) waiters; /* all that sleep, or are about to */
+    client_waiter *leader;               /* who sleeps for all of them */
+    uint32_t n_fence_waiters;
+    int wake_fd;         /* wakes the leader */
+    uint64_t spin_nsec;  /* atomic: how long it pays to look before sleeping */
+    uint64_t next_check; /* atomic: when to look whether the session is over */
+
+    pthread_mutex_t memory_lock;
+    window_share share;
+    client_ids ids[VGPU_SESSION_N_KINDS];
+    client_range *foreign; /* device memory outside the reserved range */
+    size_t n_foreign;
+    uint32_t *fence_free; /* words of the window for fences: their cache lines */
+    uint32_t n_fence_free, n_fence_words;
+
+    pthread_mutex_t copy_lock;
+    client_pool large, small;
+};
+
+struct vgpu_session_fence {
+    uint64_t *word; /* in the window; the device writes it */
+    uint64_t last;  /* under ring_lock: the last number that was posted */
+};
+
+/* client_fail() - the session is over; everybody who waits returns */
+void client_fail(vgpu_session *s, int result);
+
+/* client_check() - look, from time to time (or @now), whether the session is over */
+void client_check(vgpu_session *s, bool now);
+
+/* client_usable() - 0, or what a function of the session has to return */
+static inline int client_usable(const vgpu_session *s)
+{
+    if (__atomic_load_n(s->owned, __ATOMIC_RELAXED) != 1)
+        return VGPU_CUDA_ERROR_NOT_INITIALIZED;
+    return __atomic_load_n(&s->failure, __ATOMIC_ACQUIRE);
+}
+
+/* ---- Several records at once (client-ring.c) ----------------------------------------------------
+ */
+
+/* client_enter() - take the ring. Returns 0, or what the caller returns. */
+int client_enter(vgpu_session *s);
+
+/* client_record() - write a record's header, with the ring taken; waits for room. @reply: its slot,
+ * from 1, or 0. Returns 0, or what the caller returns after client_leave(). */
+int client_record(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from, uint32_t reply,
+                  size_t size, void **ret_parameters);
+
+/* client_leave() - publish what was written, and let others have the ring */
+void client_leave(vgpu_session *s);
+
+/* client_put() - client_record(), and copy the parameters */
+int client_put(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
+               const void *parameters, size_t size);
+
+/* client_put_fence() - a FENCE, with the ring taken */
+int client_put_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                     vgpu_session_fence *fence, uint64_t *ret_number);
+
+/* ---- Waiting (client-wait.c)
+ * --------------------------------------------------------------------- */
+
+static inline void client_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* client_wait_spin() - look for a while. Returns whether it has come. */
+bool client_wait_spin(vgpu_session *s, const client_waiter *w);
+
+/* client_wait_sleep() - sleep until it has come. Returns 0 or the session's failure. */
+int client_wait_sleep(vgpu_session *s, client_waiter *w);
+
+/* client_wait_wake_all() - the session is over */
+void client_wait_wake_all(vgpu_session *s);
+
+/* ---- Pieces of the window for bytes that travel (client-copy.c)
+ * -------------------------------------- */
+
+/* client_piece_take() - a large piece, of @ret_size bytes; for client_piece_give() when the host is
+ * done with it. Returns 0, or what the caller returns. */
+int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size);
+void client_piece_give(vgpu_session *s, client_piece *piece);
+
+/* ---- Parts
+ * ------------------------------------------------------------------------------------------ */
+
+/* Each returns 0 or a negative errno, and is undone by the other, also after a failure or before.
+ */
+int client_memory_init(vgpu_session *s);
+void client_memory_destroy(vgpu_session *s);
+int client_copy_init(vgpu_session *s);
+void client_copy_destroy(vgpu_session *s);
+void client_ids_destroy(vgpu_session *s);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Waiting for replies and fences: first by looking at memory, for as long as that has paid lately,
+ * then asleep.
+ *
+ * Of the threads that sleep, one leads: it alone sleeps on the interrupt. The others follow: each
+ * sleeps on a condition of its own. Whoever leads looks for all after each interrupt, and wakes
+ * those whose wait is over. Nothing is lost, because:
+ *
+ *   guest_waits is set as long as a thread is in the list. A thread enters the list, has a full
+ *   barrier, and looks once more before it sleeps. So what it waits for has come before that look,
+ * or the executor sees guest_waits after it has written, and signals.
+ *
+ *   While there are threads in the list whose wait is not over, one leads, or has been woken to
+ * lead: a leader that goes wakes the first of the others.
+ *
+ * Nobody signals what the device writes. A thread that waits for a fence has put a WAKE behind it;
+ * but other work may stand between the two. So while one waits for a fence, the leader also looks
+ * from time to time.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "client-internal.h"
+
+#define SPIN_MIN_NSEC (2 * NSEC_PER_USEC)
+#define SPIN_MAX_NSEC (100 * NSEC_PER_USEC)
+/* The longest sleep, after which the leader looks whether the session is over */
+#define SLEEP_NSEC (250 * NSEC_PER_MSEC)
+#define FENCE_SLEEP_MIN_NSEC (200 * NSEC_PER_USEC)
+#define FENCE_SLEEP_MAX_NSEC (10 * NSEC_PER_MSEC)
+
+static bool is_over(const client_waiter *w)
+{
+    if (w->reply_state)
+        return __atomic_load_n(w->reply_state, __ATOMIC_ACQUIRE) == VGPU_SESSION_REPLY_DONE;
+    return (int64_t) (__atomic_load_n(w->word, __ATOMIC_ACQUIRE) - w->number) >= 0;
+}
+
+/* Why it will not come, or 0. After an error that a context does not survive, its streams stand
+ * still; operations are answered all the same. */
+static int is_hopeless(const vgpu_session *s, const client_waiter *w)
+{
+    int r = client_usable(s);
+
+    return r == 0 && w->word ? vgpu_session_get_sticky(s) : r;
+}
+
+/* ---- Looking ----------------------------------------------------------------------- */
+
+/* What has paid is done for longer the next time. */
+static void spin_learn(vgpu_session *s, uint64_t spin, bool paid)
+{
+    spin = paid ? spin * 2 : spin / 2;
+    if (spin < SPIN_MIN_NSEC)
+        spin = SPIN_MIN_NSEC;
+    if (spin > SPIN_MAX_NSEC)
+        spin = SPIN_MAX_NSEC;
+    __atomic_store_n(&s->spin_nsec, spin, __ATOMIC_RELAXED);
+}
+
+bool client_wait_spin(vgpu_session *s, const client_waiter *w)
+{
+    uint64_t spin = __atomic_load_n(&s->spin_nsec, __ATOMIC_RELAXED), until;
+
+    if (is_over(w))
+        return true;
+
+    until = now_nsec() + spin;
+    do
+        for (int i = 0; i < 16; i++) {
+            client_relax();
+            if (is_over(w)) {
+                spin_learn(s, spin, true);
+                return true;
+            }
+        }
+    while (now_nsec() < until && is_hopeless(s, w) == 0);
+    spin_learn(s, spin, false);
+    return false;
+}
+
+/* ---- Sleeping ---------------------------------------------------------------------- */
+
+static void wake(vgpu_session *s, client_waiter *w)
+{
+    const uint64_t one = 1;
+
+    if (s->leader != w)
+        pthread_cond_signal(&w->cond);
+    else if (write(s->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+        client_check(s, false); /* cannot be: the leader looks by itself in time */
+}
+
+void client_wait_wake_all(vgpu_session *s)
+{
+    client_waiter *w;
+
+    pthread_mutex_lock(&s->wait_lock);
+    TAILQ_FOREACH(w, &s->waiters, link)
+    wake(s, w);
+    pthread_cond_broadcast(&s->reply_free);
+    pthread_mutex_unlock(&s->wait_lock);
+}
+
+static void wake_those_over(vgpu_session *s, const client_waiter *self)
+{
+    client_waiter *w;
+
+    TAILQ_FOREACH(w, &s->waiters, link)
+    if (w != self && (is_over(w) || is_hopeless(s, w) != 0))
+        pthread_cond_signal(&w->cond);
+}
+
+/* Sleep once, for all. @pause: the last one, for a leader that also has to look by itself. */
+static int lead(vgpu_session *s, client_waiter *self, uint64_t *pause)
+{
+    uint64_t sleep = SLEEP_NSEC;
+    int r;
+
+    if (s->n_fence_waiters > 0)
+        sleep = *pause;
+    *pause = *pause * 2 < FENCE_SLEEP_MAX_NSEC ? *pause * 2 : FENCE_SLEEP_MAX_NSEC;
+
+    s->leader = self;
+    pthread_mutex_unlock(&s->wait_lock);
+    r = s->transport->ops->sleep(s->transport, s->wake_fd, now_nsec() + sleep, *pause);
+    client_check(s, false);
+    pthread_mutex_lock(&s->wait_lock);
+    s->leader = NULL;
+    wake_those_over(s, self);
+    return r;
+}
+
+/* A follower that finds no leader becomes it. */
+static void follow(vgpu_session *s, client_waiter *self)
+{
+    (void) deadline_cond_wait(&self->cond, &s->wait_lock, now_nsec() + 4 * SLEEP_NSEC);
+}
+
+static void enter_list(vgpu_session *s, client_waiter *w)
+{
+    bool first = TAILQ_EMPTY(&s->waiters);
+
+    TAILQ_INSERT_TAIL(&s->waiters, w, link);
+    if (!w->reply_state && s->n_fence_waiters++ == 0 && s->leader)
+        wake(s, s->leader); /* it sleeps for too long now */
+    if (first)
+        __atomic_store_n(&s->header->guest_waits, 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static void leave_list(vgpu_session *s, client_waiter *w)
+{
+    TAILQ_REMOVE(&s->waiters, w, link);
+    if (!w->reply_state)
+        s->n_fence_waiters--;
+    if (TAILQ_EMPTY(&s->waiters))
+        __atomic_store_n(&s->header->guest_waits, 0, __ATOMIC_RELAXED);
+    else if (!s->leader)
+        pthread_cond_signal(&TAILQ_FIRST(&s->waiters)->cond);
+}
+
+int client_wait_sleep(vgpu_session *s, client_waiter *w)
+{
+    uint64_t pause = FENCE_SLEEP_MIN_NSEC;
+    int r = 0;
+
+    deadline_cond_init(&w->cond);
+    pthread_mutex_lock(&s->wait_lock);
+    enter_list(s, w);
+    while (!is_over(w)) {
+        r = is_hopeless(s, w);
+        if (r != 0)
+            break;
+        if (s->leader)
+            follow(s, w);
+        else if (lead(s, w, &pause) < 0) {
+            pthread_mutex_unlock(&s->wait_lock);
+            client_fail(s, VGPU_CUDA_ERROR_UNKNOWN);
+            pthread_mutex_lock(&s->wait_lock);
+        }
+    }
+    leave_list(s, w);
+    pthread_mutex_unlock(&s->wait_lock);
+    pthread_cond_destroy(&w->cond);
+    return r;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fake-memory.h"
+#include "fake-queue.h"
+
+#include <string.h>
+
+enum { MEMORYTYPE_ARRAY = 3, MEMORYTYPE_UNIFIED = 4 };
+
+/* ---- Running ------------------------------------------------------------------ */
+
+/* From the first byte to the last */
+static size_t extent(const FakePlace *p, const FakeCopy *c)
+{
+    return (c->depth - 1) * p->slice + (c->height - 1) * p->pitch + c->width;
+}
+
+/* Under the lock. Host memory has to be pinned, and stays the caller's care. NULL: the device would
+ * fault. */
+static unsigned char *find(const FakePlace *p, const FakeCopy *c, const char *what)
+{
+    unsigned char *host = (unsigned char *) (uintptr_t) p->address;
+
+    if (!p->host)
+        return fake_memory_find(p->address, extent(p, c));
+    if (!fake_memory_is_pinned(host, extent(p, c)))
+        fake_misuse("%s: %zu bytes at %p are not pinned", what, extent(p, c), (void *) host);
+    return host;
+}
+
+void fake_copy_check(const FakeCopy *c, const char *what)
+{
+    const FakePlace *places[] = {&c->to, &c->from};
+
+    for (size_t i = 0; i < 2; i++)
+        if (places[i]->host)
+            find(places[i], c, what);
+        else
+            fake_memory_check(places[i]->address, extent(places[i], c), 1, what);
+}
+
+CUresult fake_copy_run(const FakeCopy *c)
+{
+    unsigned char *to = find(&c->to, c, "copy"), *from = find(&c->from, c, "copy");
+
+    if (!to || !from)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    fake_unlock();
+    for (size_t z = 0; z < c->depth; z++)
+        for (size_t y = 0; y < c->height; y++)
+            memmove(to + z * c->to.slice + y * c->to.pitch,
+                    from + z * c->from.slice + y * c->from.pitch, c->width);
+    fake_lock();
+    return CUDA_SUCCESS;
+}
+
+static size_t set_extent(const FakeSet *s)
+{
+    return (s->rows - 1) * s->pitch + s->count * s->width;
+}
+
+CUresult fake_set_run(const FakeSet *s)
+{
+    unsigned char *bytes = fake_memory_find(s->address, set_extent(s));
+
+    if (!bytes)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    fake_unlock();
+    for (size_t y = 0; y < s->rows; y++)
+        for (size_t i = 0; i < s->count; i++)
+            memcpy(bytes + y * s->pitch + i * s->width, &s->value, s->width);
+    fake_lock();
+    return CUDA_SUCCESS;
+}
+
+/* ---- Copies --------------------------------------------------------------------- */
+
+static bool is_good(const FakePlace *p, const FakeCopy *c)
+{
+    return (c->height == 1 || p->pitch >= c->width) && p->pitch <= CUDA_PITCH_MAX &&
+           (c->depth == 1 || p->slice >= c->height * p->pitch);
+}
+
+static CUresult submit(FakeCopy c, CUstream stream, const char *what)
+{
+    FakeWork w = {.kind = FAKE_WORK_COPY, .copy = c};
+
+    if (c.width == 0 || c.height == 0 || c.depth == 0)
+        return fake_is_session() ? CUDA_SUCCESS : fake_refuse("%s: no bytes", what);
+    if (!is_good(&c.to, &c) || !is_good(&c.from, &c))
+        return fake_refuse("%s: %zu by %zu bytes, %zu and %zu apart", what, c.width, c.height,
+                           c.to.pitch, c.from.pitch);
+
+    FAKE_LOCKED();
+    fake_copy_check(&c, what);
+    return fake_submit(fake_stream_get(stream, what), &w);
+}
+
+static FakeCopy line(CUdeviceptr device, const void *host, size_t size, bool to_device)
+{
+    FakePlace d = {.address = device}, h = {.address = (uintptr_t) host, .host = true};
+
+    return (FakeCopy){
+        .to = to_device ? d : h,
+        .from = to_device ? h : d,
+        .width = size,
+        .height = 1,
+        .depth = 1,
+    };
+}
+
+CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr device, const void *host, size_t size, CUstream stream)
+{
+    ENTER_NUMBER(FAKE_CONTEXT, size);
+    return submit(line(device, host, size, true), stream, __func__);
+}
+
+CUresult cuMemcpyDtoHAsync_v2(void *host, CUdeviceptr device, size_t size, CUstream stream)
+{
+    ENTER_NUMBER(FAKE_CONTEXT, size);
+    return submit(line(device, host, size, false), stream, __func__);
+}
+
+CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream)
+{
+    FakeCopy c = {.to = {.address = to}, .from = {.address = from}, .width = size};
+
+    ENTER_SESSION(FAKE_CONTEXT);
+    c.height = c.depth = 1;
+    return submit(c, stream, __func__);
+}
+
+/* Returns whether the model has such memory. */
+static bool place(FakePlace *ret, int type, const void *host, CUdeviceptr device, size_t pitch,
+                  size_t height, size_t offset)
+{
+    if (type != CU_MEMORYTYPE_HOST && type != CU_MEMORYTYPE_DEVICE && type != MEMORYTYPE_UNIFIED)
+        return false;
+    *ret = (FakePlace){
+        .host = type == CU_MEMORYTYPE_HOST,
+        .address = (type == CU_MEMORYTYPE_HOST ? (uintptr_t) host : device) + offset,
+        .pitch = pitch,
+        .slice = pitch * height,
+    };
+    return true;
+}
+
+CUresult cuMemcpy2DAsync_v2(const CudaCopy2D *c, CUstream stream)
+{
+    FakeCopy copy = {.width = c->width_bytes, .height = c->height, .depth = 1};
+
+    ENTER_NUMBER(FAKE_CONTEXT, c->height);
+    if (c->src_array || c->dst_array ||
+        !place(&copy.from, c->src_type, c->src_host, c->src_device, c->src_pitch, c->height,
+               c->src_y * c->src_pitch + c->src_x_bytes) ||
+        !place(&copy.to, c->dst_type, c->dst_host, c->dst_device, c->dst_pitch, c->height,
+               c->dst_y * c->dst_pitch + c->dst_x_bytes))
+        fake_misuse("cuMemcpy2DAsync_v2: types %d and %d", c->src_type, c->dst_type);
+    return submit(copy, stream, __func__);
+}
+
+CUresult cuMemcpy3DAsync_v2(const CudaCopy3D *c, CUstream stream)
+{
+    FakeCopy copy = {.width = c->width_bytes, .height = c->height, .depth = c->depth};
+
+    ENTER_SESSION(FAKE_CONTEXT);
+    if (c->src_array || c->dst_array || c->src_lod || c->dst_lod || c->reserved0 || c->reserved1 ||
+        !place(&copy.from, c->src_type, c->src_host, c->src_device, c->src_pitch, c->src_height,
+               (c->src_z * c->src_height + c->src_y) * c->src_pitch + c->src_x_bytes) ||
+        !place(&copy.to, c->dst_type, c->dst_host, c->dst_device, c->dst_pitch, c->dst_height,
+               (c->dst_z * c->dst_height + c->dst_y) * c->dst_pitch + c->dst_x_bytes))
+        fake_misuse("cuMemcpy3DAsync_v2: types %d and %d", c->src_type, c->dst_type);
+    return submit(copy, stream, __func__);
+}
+
+/* ---- Sets ------------------------------------------------------------------------- */
+
+static CUresult set(FakeSet s, CUstream stream, const char *what)
+{
+    FakeWork w = {.kind = FAKE_WORK_SET, .set = s};
+
+    if (s.address % s.width != 0 ||
+        (s.rows > 1 && (s.pitch % s.width != 0 || s.pitch < s.count * s.width)))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (s.count == 0 || s.rows == 0)
+        return CUDA_SUCCESS;
+
+    FAKE_LOCKED();
+    fake_memory_check(s.address, set_extent(&s), 1, what);
+    return fake_submit(fake_stream_get(stream, what), &w);
+}
+
+#define SET(bits, type)                                                                            \
+    CUresult cuMemsetD##bits##Async(CUdeviceptr address, type value, size_t count,                 \
+                                    CUstream stream)                                               \
+    {                                                                                              \
+        ENTER_SESSION(FAKE_CONTEXT);                                                               \
+        return set((FakeSet){address, 0, count, 1, value, (bits) / 8}, stream, __func__);          \
+    }                                                                                              \
+    CUresult cuMemsetD2D##bits##Async(CUdeviceptr address, size_t pitch, type value, size_t width, \
+                                      size_t height, CUstream stream)                              \
+    {                                                                                              \
+        ENTER_SESSION(FAKE_CONTEXT);                                                               \
+        return set((FakeSet){address, pitch, width, height, value, (bits) / 8}, stream, __func__); \
+    }
+
+SET(8, unsigned char)
+SET(16, unsigned short)
+SET(32, unsigned)
