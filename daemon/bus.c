@@ -290,6 +290,7 @@ static int bus_observe(Bus *b)
     manager_peers(c->manager)->can_register = true;
     manager_peers(c->manager)->identity.open_bus =
         b->kind == BUS_USER ? bus_open_user : bus_open_system;
+    c->sessions->killer.open_bus = manager_peers(c->manager)->identity.open_bus;
     c->vms->observer = (VMObserver){
         .announce = bus_on_announce,
         .changed = bus_on_vm_changed,

@@ -35,6 +35,7 @@ struct SessionProcess {
     sd_event *event;
     const SessionProcessHandler *handler;
     void *userdata;
+    UnitKiller *killer;
     int fd;
     pid_t pid; /* 0: not known, or reaped */
     int pidfd; /* of a unit's process; -1: not known */
@@ -57,7 +58,9 @@ static void session_process_send_kill(const SessionProcess *p)
             : p->pidfd >= 0 ? (int) syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0)
                             : -1;
 
-    if (r < 0)
+    if (r < 0 && errno == EPERM && p->pidfd >= 0 && p->killer)
+        unit_killer_kill(p->killer, p->pid);
+    else if (r < 0)
         log_warning("the executor of a session, process %d, does not end and cannot be killed: %s",
                     (int) p->pid, p->pid == 0 ? "its number is not known" : strerror(errno));
 }
@@ -340,6 +343,7 @@ int session_process_new(sd_event *event, const SessionProcessOptions *options,
     p->event = sd_event_ref(event);
     p->handler = handler;
     p->userdata = userdata;
+    p->killer = options->killer;
     p->pidfd = -1;
     p->fd = r = connect_to_unit(options->socket);
     if (r == -ENOENT)

@@ -196,6 +196,12 @@ void print_foreign(const char *text)
         putchar(*p < ' ' || *p > '~' || *p == '"' || *p == '\\' ? '?' : *p);
 }
 
+void print_foreign_lines(FILE *to, const char *text)
+{
+    for (const char *p = text; *p; p++)
+        fputc((*p < ' ' && *p != '\n' && *p != '\t') || *p > '~' ? '?' : *p, to);
+}
+
 int finish_output(int code)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))

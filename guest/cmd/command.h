@@ -40,10 +40,14 @@ typedef struct options {
     double alpha;
     bool has_alpha;
     uint32_t inner; /* 0: not given */
+    const char *kernel;
+    uint32_t grid[3], block[3]; /* all 0: not given */
+    uint32_t shared;            /* bytes */
+    uint32_t repeat;            /* 0: not given */
 } options;
 
-/* The subcommands. @argv holds as many operands as the table in vgpu.c says. Each prints its
- * message and returns an exit code. */
+/* The subcommands. @argv holds as many operands as the table in vgpu.c says, and NULL. Each prints
+ * its message and returns an exit code. */
 int command_info(const options *o, char **argv);
 int command_bind(const options *o, char **argv);
 int command_add(const options *o, char **argv);
@@ -57,6 +61,9 @@ int command_max(const options *o, char **argv);
 int command_matmul(const options *o, char **argv);
 int command_selftest(const options *o, char **argv);
 int command_bench(const options *o, char **argv);
+int command_run(const options *o, char **argv);
+int command_smi(const options *o, char **argv);
+int command_keep_rings(const options *o, char **argv);
 
 /* Print "vgpu: MESSAGE" on the standard error output. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -90,6 +97,9 @@ int parse_number(const char *text, uint32_t *ret_value);
 /* Print text that came from the host. Everything but printable ASCII is replaced, and so are quotes
  * and backslashes, for JSON. */
 void print_foreign(const char *text);
+
+/* The same to @to, of a text of several lines. */
+void print_foreign_lines(FILE *to, const char *text);
 
 /* Flush the standard output. Returns @code, or prints a message and returns EXIT_SYSTEM when that
  * fails. */

@@ -8,6 +8,7 @@
 
 #include "cleanup.h"
 #include "command.h"
+#include "ring-keeper.h"
 
 #define TIMEOUT_DEFAULT_MS 30000
 #define COUNT_MAX 10000000u
@@ -22,7 +23,11 @@ enum {
     TAKES_DEPTH = 1 << 5,
     TAKES_ALPHA = 1 << 6,
     TAKES_INNER = 1 << 7,
+    TAKES_LAUNCH = 1 << 8,
 };
+
+/* As many operands as the user likes, and one at least */
+#define MANY 1000
 
 static const struct command {
     const char *name;
@@ -43,24 +48,22 @@ static const struct command {
     {"selftest", command_selftest, 0, 0},
     {"bind", command_bind, 0, 0},
     {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT | TAKES_PATH | TAKES_DEPTH},
+    {"run", command_run, MANY, TAKES_LAUNCH},
+    {"smi", command_smi, 0, TAKES_JSON},
+    {RING_KEEPER_COMMAND, command_keep_rings, 1, 0},
 };
 
 static const struct option long_options[] = {
-    {"device", required_argument, NULL, 'd'},
-    {"timeout", required_argument, NULL, 't'},
-    {"interrupt", no_argument, NULL, 'i'},
-    {"json", no_argument, NULL, 'j'},
-    {"type", required_argument, NULL, 'T'},
-    {"output", required_argument, NULL, 'o'},
-    {"count", required_argument, NULL, 'n'},
-    {"path", required_argument, NULL, 'p'},
-    {"depth", required_argument, NULL, 'D'},
-    {"alpha", required_argument, NULL, 'a'},
-    {"inner", required_argument, NULL, 'k'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {"lane", required_argument, NULL, 'l'},
-    {0},
+    {"device", required_argument, NULL, 'd'}, {"timeout", required_argument, NULL, 't'},
+    {"interrupt", no_argument, NULL, 'i'},    {"json", no_argument, NULL, 'j'},
+    {"type", required_argument, NULL, 'T'},   {"output", required_argument, NULL, 'o'},
+    {"count", required_argument, NULL, 'n'},  {"path", required_argument, NULL, 'p'},
+    {"depth", required_argument, NULL, 'D'},  {"alpha", required_argument, NULL, 'a'},
+    {"inner", required_argument, NULL, 'k'},  {"kernel", required_argument, NULL, 'K'},
+    {"grid", required_argument, NULL, 'G'},   {"block", required_argument, NULL, 'B'},
+    {"shared", required_argument, NULL, 'S'}, {"repeat", required_argument, NULL, 'R'},
+    {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
+    {"lane", required_argument, NULL, 'l'},   {0},
 };
 
 static const char *const path_names[] = {
@@ -91,6 +94,11 @@ static const char help[] =
     "  selftest                  check the registers, errors and computations of a device\n"
     "  bench                     measure round trips of the scalar add, or requests on the\n"
     "                            ring\n"
+    "  run MODULE --kernel NAME --grid X[,Y,Z] --block X[,Y,Z] [ARGUMENT]...\n"
+    "                            run a kernel of a PTX, cubin or fatbin file in a CUDA\n"
+    "                            session; an ARGUMENT is i32:N, u32:N, i64:N, u64:N, f32:X,\n"
+    "                            f64:X, in:FILE, out:FILE:BYTES, inout:FILE or zero:BYTES\n"
+    "  smi                       show the GPU of a CUDA session, and the machine's sessions\n"
     "  bind                      give a device to vfio-pci, for a kernel that is locked down\n"
     "\n"
     "Options:\n"
@@ -108,7 +116,12 @@ static const char help[] =
     "      --inner=K             matmul: columns of the first matrix\n"
     "  -n, --count=N             bench: how many requests, 1 to 10000000 (1000 without it)\n"
     "      --depth=N             bench: on the ring, with N requests outstanding, 1 to 1024\n"
-    "      --json                info, bench: print JSON\n"
+    "      --kernel=NAME         run: which kernel\n"
+    "      --grid=X[,Y,Z]        run: how many blocks\n"
+    "      --block=X[,Y,Z]       run: how many threads in a block\n"
+    "      --shared=BYTES        run: dynamic shared memory of a block (0 without it)\n"
+    "      --repeat=N            run: launch the kernel N times, and print how long it took\n"
+    "      --json                info, bench, smi: print JSON\n"
     "      --help                print this help\n"
     "      --version             print the version\n"
     "\n"
@@ -173,6 +186,46 @@ static int bad_value(const char *option, const char *value)
 {
     complain("invalid value '%s' for --%s", value, option);
     return EXIT_USAGE;
+}
+
+/* X[,Y,Z]: each from 1 on, 1 where it is not given */
+static int parse_three(const char *text, uint32_t ret[static 3])
+{
+    char part[16];
+
+    ret[0] = ret[1] = ret[2] = 1;
+    for (int i = 0; i < 3; i++) {
+        size_t n = strcspn(text, ",");
+
+        if (n >= sizeof(part))
+            return -EINVAL;
+        memcpy(part, text, n);
+        part[n] = '\0';
+        if (parse_range(part, INT32_MAX, &ret[i]) < 0)
+            return -EINVAL;
+        if (text[n] == '\0')
+            return 0;
+        text += n + 1;
+    }
+    return -EINVAL;
+}
+
+/* The options of run. Returns an exit code. */
+static int parse_launch(int c, const char *value, options *o)
+{
+    switch (c) {
+    case 'K':
+        o->kernel = value;
+        return EXIT_OK;
+    case 'G':
+        return parse_three(value, o->grid) < 0 ? bad_value("grid", value) : EXIT_OK;
+    case 'B':
+        return parse_three(value, o->block) < 0 ? bad_value("block", value) : EXIT_OK;
+    case 'S':
+        return parse_number(value, &o->shared) < 0 ? bad_value("shared", value) : EXIT_OK;
+    default:
+        return parse_range(value, COUNT_MAX, &o->repeat) < 0 ? bad_value("repeat", value) : EXIT_OK;
+    }
 }
 
 __attribute__((noreturn)) static void print_and_exit(const char *text)
@@ -243,6 +296,15 @@ static int parse_options(int argc, char **argv, options *ret, unsigned int *ret_
                 return bad_value("inner", optarg);
             taken |= TAKES_INNER;
             break;
+        case 'K':
+        case 'G':
+        case 'B':
+        case 'S':
+        case 'R':
+            if (parse_launch(c, optarg, &o) != EXIT_OK)
+                return EXIT_USAGE;
+            taken |= TAKES_LAUNCH;
+            break;
         case 'h':
             print_and_exit(help);
         case 'V':
@@ -290,7 +352,7 @@ int main(int argc, char **argv)
         return bad_usage("unknown command '%s'", argv[0]);
     if (taken & ~command->takes)
         return bad_usage("an option that was given is not for '%s'", command->name);
-    if (argc - 1 < command->operands)
+    if (argc - 1 < (command->operands == MANY ? 1 : command->operands))
         return bad_usage("missing operand for '%s'", command->name);
     if (argc - 1 > command->operands)
         return bad_usage("extra operand '%s'", argv[1 + command->operands]);

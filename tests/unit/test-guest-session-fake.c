@@ -226,6 +226,8 @@ static void *run_executor(void *userdata)
             usleep(1000);
             continue;
         }
+        if (tail == head && f->busy)
+            continue;
         if (tail == head) {
             sleep_for_doorbell(f, head);
             continue;

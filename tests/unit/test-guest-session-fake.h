@@ -27,6 +27,7 @@ struct fake_session {
     uint32_t refuse;      /* VGPU_ERROR_* of SESSION_READY */
     uint32_t refuse_cuda; /* and the CUresult */
     bool knows_nothing;   /* no sessions in WELCOME */
+    bool busy;            /* the executor looks at the ring all the time, and sleeps never */
     /* Called for each record, by the executor's thread. Returns the CUresult. Or NULL. */
     uint32_t (*hook)(fake_session *f, const VGPUSessionRecord *record, const void *parameters);
 

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "run-arguments.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "command.h"
+
+#define BUFFER_MAX (UINT64_C(1) << 40)
+
+/* ---- Files ------------------------------------------------------------------ */
+
+static int complain_file(const char *path)
+{
+    complain("cannot read '%s': %s", path, strerror(errno));
+    return EXIT_USAGE;
+}
+
+int read_whole_file(const char *path, uint8_t **ret, size_t *ret_size)
+{
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP_FREE uint8_t *bytes = NULL;
+    size_t n = 0, room = 0;
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return complain_file(path);
+    for (;;) { /* a pipe has no size */
+        ssize_t got;
+
+        if (n + 1 >= room) {
+            uint8_t *more;
+
+            room = room > 0 ? room * 2 : (size_t) st.st_size + 4096;
+            more = realloc(bytes, room);
+            if (!more)
+                return complain_file(path);
+            bytes = more;
+        }
+        got = read(fd, bytes + n, room - n - 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return complain_file(path);
+        if (got == 0)
+            break;
+        n += (size_t) got;
+    }
+    bytes[n] = 0;
+    *ret = TAKE_PTR(bytes);
+    *ret_size = n;
+    return EXIT_OK;
+}
+
+/* ---- Parsing ------------------------------------------------------------------ */
+
+static int bad_argument(const char *text, const char *why)
+{
+    complain("invalid argument '%s': %s", text, why);
+    return EXIT_USAGE;
+}
+
+static int parse_whole(const char *text, const char *number, int bits, bool is_signed,
+                       run_argument *ret)
+{
+    const int64_t least = bits == 32 ? INT32_MIN : INT64_MIN;
+    const uint64_t most =
+        bits == 32 ? (is_signed ? INT32_MAX : UINT32_MAX) : (is_signed ? INT64_MAX : UINT64_MAX);
+    bool is_negative = number[0] == '-';
+    uint64_t value;
+    char *end;
+
+    errno = 0;
+    value = is_negative ? (uint64_t) strtoll(number, &end, 0) : strtoull(number, &end, 0);
+    if (end == number || *end != '\0' || number[0] == '+' || number[0] == ' ')
+        return bad_argument(text, "no number stands behind the colon");
+    if (errno == ERANGE || (is_negative ? !is_signed || (int64_t) value < least : value > most))
+        return bad_argument(text, "the number is too large for its type");
+
+    ret->size = (uint32_t) bits / 8;
+    memcpy(ret->value, &value, ret->size);
+    return EXIT_OK;
+}
+
+static int parse_float(const char *text, const char *number, int bits, run_argument *ret)
+{
+    char *end;
+    double value = strtod(number, &end);
+    float single = (float) value;
+
+    if (end == number || *end != '\0')
+        return bad_argument(text, "no number stands behind the colon");
+    ret->size = (uint32_t) bits / 8;
+    memcpy(ret->value, bits == 32 ? (void *) &single : (void *) &value, ret->size);
+    return EXIT_OK;
+}
+
+static int parse_bytes(const char *text, const char *number, size_t *ret)
+{
+    unsigned long long value;
+    char *end;
+
+    errno = 0;
+    value = strtoull(number, &end, 0);
+    if (number[0] < '0' || number[0] > '9' || *end != '\0' || errno != 0 || value == 0 ||
+        value > BUFFER_MAX)
+        return bad_argument(text, "give the buffer's size in bytes behind the last colon");
+    *ret = (size_t) value;
+    return EXIT_OK;
+}
+
+static int parse_input(const char *text, const char *path, bool is_output, run_argument *ret)
+{
+    int r;
+
+    r = read_whole_file(path, &ret->content, &ret->buffer_size);
+    if (r != EXIT_OK)
+        return r;
+    if (ret->buffer_size == 0)
+        return bad_argument(text, "the file is empty");
+    if (is_output)
+        ret->output = strdup(path);
+    return EXIT_OK;
+}
+
+/* out:FILE:BYTES; the file's name may have colons, too. */
+static int parse_output(const char *text, const char *path, run_argument *ret)
+{
+    const char *colon = strrchr(path, ':');
+
+    if (!colon || colon == path)
+        return bad_argument(text, "write out:FILE:BYTES");
+    ret->output = strndup(path, (size_t) (colon - path));
+    return parse_bytes(text, colon + 1, &ret->buffer_size);
+}
+
+static int parse_buffer(const char *text, const char *kind, const char *rest, run_argument *ret)
+{
+    ret->is_buffer = true;
+    ret->size = 8;
+    if (strcmp(kind, "in") == 0)
+        return parse_input(text, rest, false, ret);
+    if (strcmp(kind, "inout") == 0)
+        return parse_input(text, rest, true, ret);
+    if (strcmp(kind, "out") == 0)
+        return parse_output(text, rest, ret);
+    if (strcmp(kind, "zero") == 0)
+        return parse_bytes(text, rest, &ret->buffer_size);
+    return bad_argument(text, "write i32:, u32:, i64:, u64:, f32:, f64:, in:, out:, inout: or "
+                              "zero: before it");
+}
+
+int run_argument_parse(const char *text, run_argument *ret)
+{
+    const char *colon = strchr(text, ':');
+    char kind[8] = "";
+
+    *ret = (run_argument){.text = text};
+    if (!colon || (size_t) (colon - text) >= sizeof(kind))
+        return parse_buffer(text, kind, text, ret);
+    memcpy(kind, text, (size_t) (colon - text));
+
+    if (strcmp(kind, "i32") == 0 || strcmp(kind, "u32") == 0)
+        return parse_whole(text, colon + 1, 32, kind[0] == 'i', ret);
+    if (strcmp(kind, "i64") == 0 || strcmp(kind, "u64") == 0)
+        return parse_whole(text, colon + 1, 64, kind[0] == 'i', ret);
+    if (strcmp(kind, "f32") == 0 || strcmp(kind, "f64") == 0)
+        return parse_float(text, colon + 1, kind[1] == '3' ? 32 : 64, ret);
+    return parse_buffer(text, kind, colon + 1, ret);
+}
+
+void run_argument_free(run_argument *a)
+{
+    free(a->content);
+    free(a->output);
+}
+
+/* ---- The kernel's parameters ------------------------------------------------------- */
+
+int run_arguments_check(const run_argument *a, size_t n, const char *kernel,
+                        const VGPUSessionFunction *f)
+{
+    if (n != f->n_parameters) {
+        complain("%s has %" PRIu32 " parameter%s, and %zu argument%s given", kernel,
+                 f->n_parameters, f->n_parameters == 1 ? "" : "s", n, n == 1 ? " is" : "s are");
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (a[i].size != f->parameter[i].size) {
+            complain("argument %zu, '%s', has %" PRIu32 " bytes; that parameter of %s has %" PRIu32,
+                     i + 1, a[i].text, a[i].size, kernel, f->parameter[i].size);
+            return EXIT_USAGE;
+        }
+    return EXIT_OK;
+}
+
+void run_arguments_pack(const run_argument *a, size_t n, const VGPUSessionFunction *f, uint8_t *to)
+{
+    memset(to, 0, f->parameters_size);
+    for (size_t i = 0; i < n; i++)
+        memcpy(to + f->parameter[i].offset,
+               a[i].is_buffer ? (const void *) &a[i].address : a[i].value, a[i].size);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session-list.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "device.h"
+#include "session-rings.h"
+
+static uint32_t ring_read(vgpu_device *dev, uint32_t ring, uint32_t reg)
+{
+    return device_read(dev, vgpu_session_register(ring, reg));
+}
+
+/* The session's area, which another process writes: looked at once, and believed in nothing. */
+static void read_area(const uint8_t *window, uint64_t window_size, uint64_t offset,
+                      session_listed *ret)
+{
+    const VGPUSessionHeader *header;
+
+    if (offset % VGPU_SESSION_ALIGNMENT != 0 || offset > window_size ||
+        window_size - offset < sizeof(*header))
+        return;
+    header = (const VGPUSessionHeader *) (window + offset);
+    if (header->magic != VGPU_SESSION_MAGIC)
+        return;
+    ret->pid = header->guest_pid;
+    memcpy(ret->command, header->command, sizeof(ret->command));
+    ret->command[sizeof(ret->command) - 1] = '\0';
+}
+
+int session_list(vgpu_device *dev, session_listed ret[static VGPU_RINGS_MAX], uint32_t *ret_rings)
+{
+    uint32_t rings = session_rings_count(dev);
+    vgpu_extension extension;
+    void *window;
+    int n = 0, r;
+
+    if (rings < 2)
+        return -EOPNOTSUPP;
+    r = vgpu_get_extension(dev, &extension);
+    if (r < 0)
+        return r;
+    r = dev->access->map(dev, BAR_WINDOW, extension.window_size, NULL, &window);
+    if (r < 0)
+        return r;
+
+    for (uint32_t i = 1; i < rings; i++) {
+        uint32_t state = ring_read(dev, i, VGPU_SESSION_REG_CTRL);
+        uint64_t offset;
+
+        if (state == VGPU_RING_OFF)
+            continue;
+        offset = ring_read(dev, i, VGPU_SESSION_REG_OFFSET_LO) |
+                 (uint64_t) ring_read(dev, i, VGPU_SESSION_REG_OFFSET_HI) << 32;
+        ret[n] = (session_listed){.ring = i, .state = state};
+        read_area(window, extension.window_size, offset, &ret[n++]);
+    }
+    munmap(window, (size_t) extension.window_size);
+    *ret_rings = rings - 1;
+    return n;
+}

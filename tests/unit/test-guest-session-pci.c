@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libvgpu's sessions through a device: rings, locks, and processes that die. The device is a file
+ * of registers: a ring that is turned on reads as on, one that is turned off as off.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "cuda-client.h"
+#include "device.h"
+#include "test-guest-sysfs.h"
+#include "test.h"
+#include "vgpu-ring.h"
+
+#define WINDOW (UINT64_C(16) << 20)
+#define RINGS 4u
+
+typedef struct fixture {
+    fake_sysfs *sysfs;
+    volatile uint32_t *bar;
+    vgpu_session_options options;
+} fixture;
+
+static uint32_t reg(const fixture *f, uint32_t offset)
+{
+    return f->bar[offset / 4];
+}
+
+static int setup(void **state)
+{
+    fixture *f = calloc(1, sizeof(*f));
+    int fd;
+
+    assert_non_null(f);
+    fake_sysfs_setup((void **) &f->sysfs);
+    fake_sysfs_add(f->sysfs, FAKE_ADDRESS);
+    fake_sysfs_write(f->sysfs, FAKE_ADDRESS, "resource2", "");
+    assert_return_code(truncate(fake_sysfs_path(f->sysfs, FAKE_ADDRESS, "resource2"), WINDOW),
+                       errno);
+    fd = open(fake_sysfs_path(f->sysfs, FAKE_ADDRESS, "resource0"), O_RDWR | O_CLOEXEC);
+    assert_return_code(fd, errno);
+    f->bar = mmap(NULL, VGPU_BAR0_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(f->bar != MAP_FAILED);
+    close(fd);
+    f->bar[VGPU_REG_EXT_MAGIC / 4] = VGPU_EXT_MAGIC;
+    f->bar[VGPU_REG_EXT_VERSION / 4] = VGPU_EXT_VERSION;
+    f->bar[VGPU_REG_EXT_FEATURES / 4] =
+        VGPU_EXT_FEATURE_WINDOW | VGPU_EXT_FEATURE_RING | VGPU_EXT_FEATURE_SESSIONS;
+    f->bar[VGPU_REG_WINDOW_SIZE_LO / 4] = (uint32_t) WINDOW;
+    f->bar[VGPU_REG_RINGS / 4] = RINGS;
+    f->options = (vgpu_session_options){
+        .paths = &f->sysfs->paths,
+        .device = FAKE_ADDRESS,
+        .timeout_ms = 100,
+    };
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+
+    munmap((void *) f->bar, VGPU_BAR0_SIZE);
+    fake_sysfs_teardown((void **) &f->sysfs);
+    free(f);
+    return 0;
+}
+
+static uint32_t control(const fixture *f, uint32_t ring)
+{
+    return reg(f, vgpu_session_register(ring, VGPU_SESSION_REG_CTRL));
+}
+
+static void test_rings(void **state)
+{
+    fixture *f = *state;
+    vgpu_session *s[RINGS], *one_more = NULL;
+    const VGPUSessionNone none = {0};
+
+    for (uint32_t i = 1; i < RINGS; i++) {
+        VGPUSessionBytes bytes;
+        void *memory;
+
+        assert_int_equal(vgpu_session_open(&f->options, &s[i], NULL), 0);
+        assert_string_equal(vgpu_session_get_name(s[i]), FAKE_ADDRESS);
+        assert_int_equal(control(f, i), VGPU_RING_ON);
+        assert_int_equal(vgpu_session_window_alloc(s[i], 64, 0, &memory), 0);
+        assert_true(vgpu_session_window_bytes(s[i], memory, 64, &bytes));
+        assert_int_equal((uintptr_t) memory - bytes.offset,
+                         UINT64_C(0x2f0000000000) + i * UINT64_C(0x010000000000));
+    }
+    assert_int_not_equal(reg(f, vgpu_session_register(1, VGPU_SESSION_REG_OFFSET_LO)),
+                         reg(f, vgpu_session_register(2, VGPU_SESSION_REG_OFFSET_LO)));
+    assert_int_equal(vgpu_session_open(&f->options, &one_more, NULL), -EBUSY);
+
+    /* the doorbell, as nobody waits: only when asked for */
+    assert_int_equal(
+        vgpu_session_post(s[2], VGPU_SESSION_OP_NOP, NULL, &none, sizeof(none), NULL, 0), 0);
+    assert_int_equal(reg(f, vgpu_ring_doorbell(2)), 0);
+
+    vgpu_session_close(s[2]);
+    assert_int_equal(control(f, 2), VGPU_RING_OFF);
+    assert_int_equal(control(f, 1), VGPU_RING_ON);
+    assert_int_equal(vgpu_session_open(&f->options, &s[2], NULL), 0);
+    for (uint32_t i = 1; i < RINGS; i++)
+        vgpu_session_close(s[i]);
+    for (uint32_t i = 1; i < RINGS; i++)
+        assert_int_equal(control(f, i), VGPU_RING_OFF);
+}
+
+/* A ring that fails ends its session with what the device says. */
+static void test_failed(void **state)
+{
+    fixture *f = *state;
+    const VGPUSessionNone none = {0};
+    vgpu_session *s;
+
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), 0);
+    f->bar[vgpu_session_register(1, VGPU_SESSION_REG_ERROR) / 4] = VGPU_ERROR_CUDA_ERROR;
+    f->bar[vgpu_session_register(1, VGPU_SESSION_REG_CUDA_RESULT) / 4] = 719;
+    f->bar[vgpu_session_register(1, VGPU_SESSION_REG_CTRL) / 4] = VGPU_RING_FAILED;
+    assert_int_equal(
+        vgpu_session_call(s, VGPU_SESSION_OP_NOP, NULL, &none, sizeof(none), NULL, 0, NULL), 719);
+    assert_int_equal(vgpu_session_get_failure(s), 719);
+    vgpu_session_close(s);
+}
+
+static void test_no_sessions(void **state)
+{
+    fixture *f = *state;
+    vgpu_session *s;
+
+    f->bar[VGPU_REG_EXT_FEATURES / 4] &= ~VGPU_EXT_FEATURE_SESSIONS;
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), -EOPNOTSUPP);
+}
+
+/* A program with an old libvgpu has the whole window with one lock. */
+static void test_old_program(void **state)
+{
+    fixture *f = *state;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2, .l_len = 1};
+    vgpu_session *s = NULL;
+    int fd = open(fake_sysfs_path(f->sysfs, FAKE_ADDRESS, "resource0"), O_RDWR | O_CLOEXEC);
+
+    assert_return_code(fcntl(fd, F_OFD_SETLK, &lock), errno);
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), -EBUSY);
+    lock.l_type = F_UNLCK;
+    assert_return_code(fcntl(fd, F_OFD_SETLK, &lock), errno);
+
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), 0);
+    lock.l_type = F_WRLCK;
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), -1); /* and the other way round */
+    vgpu_session_close(s);
+    assert_return_code(fcntl(fd, F_OFD_SETLK, &lock), errno);
+    close(fd);
+}
+
+/* ---- Processes that die -------------------------------------------------------------------- */
+
+static pid_t start_process(const fixture *f)
+{
+    int says[2];
+    char ok = 0;
+    pid_t pid;
+
+    assert_return_code(pipe(says), errno);
+    pid = fork();
+    assert_return_code(pid, errno);
+    if (pid == 0) {
+        vgpu_session *s;
+
+        ok = vgpu_session_open(&f->options, &s, NULL) == 0;
+        if (write(says[1], &ok, 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(says[0], &ok, 1), 1);
+    assert_int_equal(ok, 1);
+    close(says[0]);
+    close(says[1]);
+    return pid;
+}
+
+static void kill_process(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* With no other process that has a session, the keeper turns the ring off. */
+static void test_keeper(void **state)
+{
+    fixture *f = *state;
+    vgpu_device *dev = NULL;
+    pid_t first = start_process(f), second = start_process(f);
+    uint64_t until;
+
+    assert_int_equal(control(f, 1), VGPU_RING_ON);
+    assert_int_equal(control(f, 2), VGPU_RING_ON);
+    assert_int_equal(vgpu_open(&f->sysfs->paths, FAKE_ADDRESS, &dev), 0);
+    for (int i = 0; i < 2000 && device_keeper_is_locked(dev) != 1; i++)
+        usleep(5000);
+    assert_int_equal(device_keeper_is_locked(dev), 1);
+
+    kill_process(first);
+    kill_process(second);
+    until = now_nsec() + 20 * NSEC_PER_SEC;
+    while ((control(f, 1) != VGPU_RING_OFF || control(f, 2) != VGPU_RING_OFF) && now_nsec() < until)
+        usleep(5000);
+    assert_int_equal(control(f, 1), VGPU_RING_OFF);
+    assert_int_equal(control(f, 2), VGPU_RING_OFF);
+    assert_int_equal(device_keeper_is_locked(dev), 1); /* it has waited for more */
+    vgpu_close(dev);
+}
+
+int main(void)
+{
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_rings),       CASE(test_failed), CASE(test_no_sessions),
+        CASE(test_old_program), CASE(test_keeper),
+    };
+
+    return cmocka_run_group_tests_name("guest-session-pci", tests, NULL, NULL);
+}
