@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "session.h"
+#include "vm-session.h"
 
 #include <assert.h>
 #include <errno.h>

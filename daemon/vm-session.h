@@ -7,8 +7,8 @@
  * A session is over when its executor is gone, and not before: until then it counts, and nobody is
  * told that the window is free. Its VM may go earlier.
  */
-#ifndef VGPU_DAEMON_SESSION_H
-#define VGPU_DAEMON_SESSION_H
+#ifndef VGPU_VM_SESSION_H
+#define VGPU_VM_SESSION_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,8 +17,8 @@
 
 #include "eventfd-signaller.h"
 #include "pool.h"
+#include "session-client.h"
 #include "session-figures.h"
-#include "session-process.h"
 #include "vm.h"
 #include "window.h"
 

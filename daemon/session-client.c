@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "session-process.h"
+#include "session-client.h"
 
 #include <assert.h>
 #include <errno.h>

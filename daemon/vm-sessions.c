@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "sessions.h"
+#include "vm-sessions.h"
 
 #include <assert.h>
 #include <errno.h>
