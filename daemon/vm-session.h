@@ -31,10 +31,11 @@ typedef enum SessionState {
 } SessionState;
 
 typedef enum SessionReason {
-    SESSION_CLOSED,         /* by the guest */
-    SESSION_HUNG_UP,        /* the device is gone */
-    SESSION_QUARANTINED,    /* the VM is */
-    SESSION_ENDED_ON_CALL,  /* by an administrator */
+    SESSION_CLOSED,        /* by the guest */
+    SESSION_HUNG_UP,       /* the device is gone */
+    SESSION_QUARANTINED,   /* the VM is */
+    SESSION_ENDED_ON_CALL, /* by an administrator */
+    SESSION_SERVICE_ENDS,
     SESSION_REFUSED,        /* the executor cannot serve it */
     SESSION_START_LATE,     /* the executor was too slow */
     SESSION_VIOLATION,      /* the guest wrote what is no ring */
@@ -150,7 +151,7 @@ const SessionFigures *session_figures(Session *s);
 /* session_state_to_string() - "starting", "open" or "ending"; static */
 const char *session_state_to_string(SessionState state);
 
-/* session_free() - kill its executor; nobody is told. NULL is fine */
+/* session_free() - kill its executor; nobody is told but the journal. NULL is fine */
 Session *session_free(Session *s);
 
 #endif

@@ -336,6 +336,18 @@ void sessions_reload(Sessions *all)
     session_spares_configure(&all->spares, &options);
 }
 
+void sessions_stop(Sessions *all)
+{
+    Session *s;
+
+    if (!all->event)
+        return;
+    TAILQ_FOREACH(s, &all->list, link)
+    {
+        session_end(s, SESSION_SERVICE_ENDS);
+    }
+}
+
 void sessions_clear(Sessions *all)
 {
     if (!all->event)

@@ -53,6 +53,9 @@ int sessions_init(Sessions *all, sd_event *event, const Pools *pools, RingSource
 /* sessions_reload() - the configuration, or n_max, is another now */
 void sessions_reload(Sessions *all);
 
+/* sessions_stop() - the service ends: all are to end, before their connections do */
+void sessions_stop(Sessions *all);
+
 /* sessions_clear() - kill all executors. The connections are gone. All zero is fine */
 void sessions_clear(Sessions *all);
 
