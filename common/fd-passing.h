@@ -6,8 +6,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* The most descriptors of one call. */
-#define FD_PASSING_MAX 16u
+/* The most descriptors of one call, the kernel's own limit (SCM_MAX_FD). A receiver with room for
+ * so many closes none in the call, which could block. */
+#define FD_PASSING_MAX 253u
 
 /*
  * fd_passing_send() - send(2), with descriptors at the first byte

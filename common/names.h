@@ -38,6 +38,8 @@
 /* Other people's. */
 #define VGPU_MACHINED_NAME "org.freedesktop.machine1"
 #define VGPU_POLKIT_NAME "org.freedesktop.PolicyKit1"
+#define VGPU_SYSTEMD_NAME "org.freedesktop.systemd1"
+#define VGPU_SYSTEMD_OBJECT "/org/freedesktop/systemd1"
 
 /* FileDescriptorName= of the listening socket in vgpu-mediator.socket. */
 #define VGPU_FDNAME_LISTEN "mediator"

@@ -219,6 +219,7 @@ static void check_pool(Check *c, const PoolInfo *pool)
     else
         check_add(c, "pool", FINDING_OK, NULL, "Pool %s computes with %s on %s.", name,
                   pool->backend, *pool->devices ? pool->devices : "a device without a name");
+    check_pool_sessions(c, pool);
     snprintf(mend, sizeof(mend), "vgpuctl resume-pool %s", name);
     if (pool->paused)
         check_add(c, "pool", FINDING_NOTE, mend, "Pool %s is paused by an administrator.", name);

@@ -145,6 +145,7 @@ int verb_check(Context *context, int argc, char **argv)
     check_socket(&c);
     check_state_directory(&c);
     check_gpu(&c);
+    check_sessions(&c);
     check_plugin(&c);
     check_hook(&c);
     check_apparmor(&c);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "ctl.h"
+#include "snapshot.h"
 
 typedef enum FindingState {
     FINDING_OK,
@@ -46,12 +47,17 @@ const char *check_path(const Check *c, const char *path, char *buffer);
 void check_socket(Check *c);
 void check_state_directory(Check *c);
 void check_gpu(Check *c);
+void check_sessions(Check *c); /* after check_gpu() */
 void check_plugin(Check *c);
 void check_hook(Check *c);
 void check_apparmor(Check *c);
 
 /* check_mediator() - over the bus, its pools too; after check_gpu() */
 void check_mediator(Check *c);
+
+/* check_pool_sessions() - whether this pool can have CUDA sessions, once it is known what computes
+ */
+void check_pool_sessions(Check *c, const PoolInfo *pool);
 
 /* check_domains() - of the libvirt at @uri; NULL: the system's. A build without libvirt has none */
 void check_domains(Check *c, const char *uri);

@@ -52,6 +52,8 @@ Verb verb_revert;
 Verb verb_change_vms;   /* pause, resume, quarantine, release, unregister */
 Verb verb_change_pools; /* pause-pool, resume-pool */
 Verb verb_register;
+Verb verb_sessions;
+Verb verb_end_session;
 Verb verb_reload;
 Verb verb_reset_statistics;
 Verb verb_top;

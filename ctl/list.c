@@ -41,6 +41,8 @@ const Column list_vm_columns[LIST_VM_COLUMNS] = {
     VM("STATE", "state", COLUMN_STATE, object.state, 1),
     VM("QUEUE", "queue_depth", COLUMN_UINT, queue_depth, 7),
     COUNTERS(VMInfo, "SHARE", "share"),
+    VM("SESS", "sessions", COLUMN_UINT, sessions, 11),
+    VM("MEM", "session_memory_bytes", COLUMN_BYTES, session_memory, 12),
     VM(NULL, "requests_rejected", COLUMN_COUNT, object.counters.rejected, 0),
     VM(NULL, "weight", COLUMN_UINT, limits.weight, 0),
     VM(NULL, "device_problem", COLUMN_STRING, device_problem, 0),

@@ -6,7 +6,7 @@
 #include "snapshot.h"
 #include "table.h"
 
-#define LIST_VM_COLUMNS 18
+#define LIST_VM_COLUMNS 20
 #define LIST_POOL_COLUMNS 21
 
 extern const Column list_vm_columns[LIST_VM_COLUMNS];     /* of VMInfo */

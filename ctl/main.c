@@ -31,6 +31,7 @@ static const struct {
     {"show", 1, ANY, true, verb_status},
     {"info", 1, ANY, true, verb_status},
     {"pools", 0, ANY, true, verb_pools},
+    {"sessions", 0, ANY, true, verb_sessions},
     {"top", 0, 0, true, verb_top},
     {"monitor", 0, 0, true, verb_monitor},
     {"metrics", 0, 0, true, verb_metrics},
@@ -45,6 +46,7 @@ static const struct {
     {"release", 1, ANY, true, verb_change_vms},
     {"register", 2, ANY, true, verb_register},
     {"unregister", 1, ANY, true, verb_change_vms},
+    {"end-session", 1, ANY, true, verb_end_session},
     {"pause-pool", 1, ANY, true, verb_change_pools},
     {"resume-pool", 1, ANY, true, verb_change_pools},
     {"reset-statistics", 0, ANY, true, verb_reset_statistics},
@@ -87,6 +89,7 @@ static void usage(void)
            "                                that are not there\n"
            "  status VM...                  Show all about VMs\n"
            "  pools [POOL...]               List GPU pools\n"
+           "  sessions [VM...]              List CUDA sessions: of these VMs, or all\n"
            "  top                           Show VMs as they work\n"
            "  monitor                       Show changes as they happen\n"
            "  metrics                       Write everything for Prometheus\n"
@@ -102,6 +105,7 @@ static void usage(void)
            "  quarantine|release VM...      Refuse what VMs submit, or accept it again\n"
            "  register VM UUID [LIMIT=N...] Make a VM known, and print its number\n"
            "  unregister VM...              Forget VMs\n"
+           "  end-session ID...             End CUDA sessions\n"
 #if VGPU_HAVE_LIBVIRT
            "  attach DOMAIN [LIMIT=N...]    Give a libvirt domain a GPU at its next start\n"
            "  detach DOMAIN | --all         Take it from the domain again, or from every one\n"

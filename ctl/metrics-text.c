@@ -71,6 +71,20 @@ static const Family vm_families[] = {
     {"quarantined", "gauge", NULL, "Whether the VM may not submit.", VALUE_BOOL,
      offsetof(VMInfo, quarantined)},
     {"queue_depth", "gauge", NULL, "Requests waiting.", VALUE_UINT, offsetof(VMInfo, queue_depth)},
+    {"sessions", "gauge", NULL, "CUDA sessions.", VALUE_UINT, offsetof(VMInfo, sessions)},
+    {"session_memory_bytes", "gauge", "bytes", "Device memory of the sessions.", VALUE_COUNT,
+     offsetof(VMInfo, session_memory)},
+    {"session_device_seconds", "counter", "seconds",
+     "Time in which the device had work of a session.", VALUE_TIME,
+     offsetof(VMInfo, session_device_time)},
+    {"session_launches", "counter", NULL, "Kernels and graphs that sessions launched.", VALUE_COUNT,
+     offsetof(VMInfo, session_launches)},
+    {"session_to_device_bytes", "counter", "bytes", "What sessions copied to the device.",
+     VALUE_COUNT, offsetof(VMInfo, session_to_device)},
+    {"session_from_device_bytes", "counter", "bytes", "What sessions copied from the device.",
+     VALUE_COUNT, offsetof(VMInfo, session_from_device)},
+    {"session_faults", "counter", NULL, "Sessions that ended for a fault of the guest.",
+     VALUE_COUNT, offsetof(VMInfo, session_faults)},
 };
 
 static const Family pool_families[] = {
@@ -333,14 +347,19 @@ static void write_mediator(const Writer *w, const Metrics *m)
 /* The limits of VMs follow from the table of settings. */
 static void write_limits(const Writer *w, const Things *vms)
 {
-    for (unsigned i = vm_limits_next(0); i < VM_N_SETTINGS; i = vm_limits_next(i + 1))
+    for (unsigned i = vm_limits_next(0); i < VM_N_SETTINGS; i = vm_limits_next(i + 1)) {
+        bool bytes = vm_settings[i].kind == VM_SETTING_IS_BYTES;
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s%s", vm_settings[i].key, bytes ? "_bytes" : "");
         write_family(w, vms,
-                     &(Family){.name = vm_settings[i].key,
+                     &(Family){.name = name,
                                .type = "gauge",
+                               .unit = bytes ? "bytes" : NULL,
                                .help = vm_settings[i].help,
-                               .value = vm_settings[i].kind == VM_SETTING_IS_BYTES ? VALUE_COUNT
-                                                                                   : VALUE_UINT,
+                               .value = bytes ? VALUE_COUNT : VALUE_UINT,
                                .offset = offsetof(VMInfo, limits) + vm_settings[i].offset});
+    }
 }
 
 static void write_vms(const Writer *w, const Things *t)

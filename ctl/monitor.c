@@ -143,7 +143,7 @@ static int monitor_on_vm(const Monitor *monitor, sd_bus_message *m, const char *
 static int monitor_on_properties(const Monitor *monitor, sd_bus_message *m)
 {
     bool json = monitor->json;
-    CLEANUP_FREE char *vm = NULL, *pool = NULL;
+    CLEANUP_FREE char *vm = NULL, *pool = NULL, *session = NULL;
     const char *path = sd_bus_message_get_path(m), *interface;
     int r;
 
@@ -154,6 +154,8 @@ static int monitor_on_properties(const Monitor *monitor, sd_bus_message *m)
         monitor_begin(json, "vm", vm, "changed");
     else if (sd_bus_path_decode(path, VGPU_OBJECT_POOL, &pool) > 0)
         monitor_begin(json, "pool", pool, "changed");
+    else if (sd_bus_path_decode(path, VGPU_OBJECT_SESSION, &session) > 0)
+        monitor_begin(json, "session", session, "changed");
     else
         monitor_begin(json, NULL, NULL, "changed");
     r = write_changed(m, json);

@@ -10,6 +10,7 @@
 #include "cleanup-bus.h"
 #include "clock.h"
 #include "names.h"
+#include "properties.h"
 #include "snapshot.h"
 #include "vm-limits.h"
 
@@ -75,6 +76,13 @@ static const Column vm_columns_first[] = {
 static const Column vm_columns_last[] = {
     VM("QueueDepth", "queue_depth", COLUMN_UINT, queue_depth),
     COUNTERS(VMInfo),
+    VM("Sessions", "sessions", COLUMN_UINT, sessions),
+    VM("SessionMemoryBytes", "session_memory_bytes", COLUMN_BYTES, session_memory),
+    VM("SessionDeviceTimeUSec", "session_device_usec", COLUMN_COUNT, session_device_time),
+    VM("SessionLaunches", "session_launches", COLUMN_COUNT, session_launches),
+    VM("SessionBytesToDevice", "session_bytes_to_device", COLUMN_COUNT, session_to_device),
+    VM("SessionBytesFromDevice", "session_bytes_from_device", COLUMN_COUNT, session_from_device),
+    VM("SessionFaults", "session_faults", COLUMN_COUNT, session_faults),
 };
 
 static const Column pool_columns[] = {
@@ -124,129 +132,6 @@ VMColumns vm_info_columns(void)
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-static int read_string(sd_bus_message *m, char **target)
-{
-    const char *s;
-    int r = sd_bus_message_read(m, "v", "s", &s);
-
-    if (r < 0)
-        return r;
-    free(*target);
-    *target = strdup(s);
-    return *target ? 0 : -ENOMEM;
-}
-
-static int read_strings(sd_bus_message *m, char **target)
-{
-    char **words = NULL;
-    size_t size = 0;
-    FILE *f = NULL;
-    int r;
-
-    r = sd_bus_message_enter_container(m, 'v', "as");
-    if (r >= 0)
-        r = sd_bus_message_read_strv(m, &words);
-    if (r >= 0)
-        r = sd_bus_message_exit_container(m);
-    if (r >= 0) {
-        free(*target);
-        *target = NULL;
-        f = open_memstream(target, &size);
-        r = f ? 0 : -ENOMEM;
-    }
-    for (size_t i = 0; words && words[i]; i++) {
-        if (f)
-            fprintf(f, "%s%s", i > 0 ? ", " : "", words[i]);
-        free(words[i]);
-    }
-    free(words);
-    if (f && fclose(f) != 0)
-        r = -ENOMEM;
-    return r;
-}
-
-static int read_bool(sd_bus_message *m, bool *target)
-{
-    int value, r = sd_bus_message_read(m, "v", "b", &value);
-
-    if (r >= 0)
-        *target = value;
-    return r;
-}
-
-static int read_text(sd_bus_message *m, char **target)
-{
-    const char *contents;
-    int r = sd_bus_message_peek_type(m, NULL, &contents);
-
-    if (r < 0)
-        return r;
-    return strcmp(contents, "as") == 0 ? read_strings(m, target) : read_string(m, target);
-}
-
-static int read_value(sd_bus_message *m, const Column *c, void *object)
-{
-    void *target = (char *) object + c->offset;
-
-    switch (c->type) {
-    case COLUMN_STRING:
-        return read_text(m, target);
-    case COLUMN_BOOL:
-        return read_bool(m, target);
-    case COLUMN_UINT:
-        return sd_bus_message_read(m, "v", "u", target);
-    case COLUMN_RATIO:
-        return sd_bus_message_read(m, "v", "d", target);
-    default:
-        return sd_bus_message_read(m, "v", "t", target);
-    }
-}
-
-static const Column *find_column(const Column *columns, size_t n, const char *property)
-{
-    for (size_t i = 0; i < n; i++)
-        if (columns[i].property && strcmp(columns[i].property, property) == 0)
-            return &columns[i];
-    return NULL;
-}
-
-/* A newer mediator may have a property that is not known here: it is passed over. */
-static int read_property(sd_bus_message *m, const Column *columns, size_t n, void *object)
-{
-    const char *property;
-    const Column *c;
-    int r;
-
-    r = sd_bus_message_read(m, "s", &property);
-    if (r < 0)
-        return r;
-    c = find_column(columns, n, property);
-    return c ? read_value(m, c, object) : sd_bus_message_skip(m, "v");
-}
-
-/* Reads a{sv}. */
-static int read_properties(sd_bus_message *m, const Column *columns, size_t n, void *object)
-{
-    int r;
-
-    r = sd_bus_message_enter_container(m, 'a', "{sv}");
-    if (r < 0)
-        return r;
-    while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-        r = read_property(m, columns, n, object);
-        if (r >= 0)
-            r = sd_bus_message_exit_container(m);
-        if (r < 0)
-            return r;
-    }
-    return r < 0 ? r : sd_bus_message_exit_container(m);
-}
-
-static bool owns_string(const Column *c)
-{
-    return c->property && c->type == COLUMN_STRING;
-}
-
 /*
  * Reads an object, of zeros until now. Without one of its strings it is of no use, unless only
  * newer mediators have that. On failure it holds what it has got, and is to be released all the
@@ -262,14 +147,10 @@ static int read_object(sd_bus_message *m, const char *path, const Column *column
     object->path = strdup(path);
     if (!object->path)
         return -ENOMEM;
-    r = read_properties(m, columns, n, object);
+    r = properties_read(m, columns, n, object);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < n; i++)
-        if (owns_string(&columns[i]) && !columns[i].optional &&
-            !*(char **) ((char *) object + columns[i].offset))
-            return -EBADMSG;
-    return 0;
+    return properties_are_all_there(columns, n, object) ? 0 : -EBADMSG;
 }
 
 static int read_vm(sd_bus_message *m, const char *path, VMInfo *vm)
@@ -426,9 +307,7 @@ int snapshot_get(sd_bus *bus, sd_bus_error *error, Snapshot **ret)
 static void release_object(const Column *columns, size_t n, Object *object)
 {
     free(object->path);
-    for (size_t i = 0; i < n; i++)
-        if (owns_string(&columns[i]))
-            free(*(char **) ((char *) object + columns[i].offset));
+    properties_release(columns, n, object);
 }
 
 void vm_info_release(VMInfo *vm)

@@ -46,7 +46,11 @@ typedef struct VMInfo {
     uint64_t window_size;       /* bytes; 0: there is no ring */
     bool without_device;        /* it was started so, and device_problem says why */
     bool registered, connected, paused, quarantined;
-    VMSettings limits; /* the numbers alone: pool and priority are the words above */
+    uint32_t sessions;       /* now. A mediator without CUDA sessions has 0 of all these */
+    uint64_t session_memory; /* bytes, now */
+    uint64_t session_device_time, session_launches, session_to_device, session_from_device,
+        session_faults; /* of all sessions, those that have ended too */
+    VMSettings limits;  /* the numbers alone: pool and priority are the words above */
 } VMInfo;
 
 typedef struct PoolInfo {

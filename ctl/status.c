@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "ctl.h"
+#include "session-info.h"
 #include "snapshot.h"
 #include "text.h"
 
@@ -146,7 +147,53 @@ static void print_vm_limits(const VMInfo *vm)
             line(vm_settings[i].label, "%s", vm_setting_print(&vm_settings[i], &vm->limits, text));
 }
 
-static void print_vm(const VMInfo *vm, bool colors)
+/* ---- CUDA sessions ------------------------------------------------------------------------ */
+
+/* A guest chooses the command. */
+static void print_session(const SessionInfo *s)
+{
+    CLEANUP_FREE char *command = text_escape(s->command);
+    char memory[TEXT_SIZE], peak[TEXT_SIZE], time[TEXT_SIZE], label[32];
+
+    snprintf(label, sizeof(label), "Session %" PRIu32, s->id);
+    line(label,
+         "%s (guest's PID %" PRIu32 "), %s; memory %s, peak %s; %s on the device, %" PRIu64
+         " launches",
+         command && *command ? command : "-", s->guest_pid, s->state, text_bytes(s->memory, memory),
+         text_bytes(s->memory_peak, peak), text_usec(s->device_time, time), s->launches);
+}
+
+/* What its sessions have done, those that have ended too. */
+static void print_session_totals(const VMInfo *vm)
+{
+    char to[TEXT_SIZE], from[TEXT_SIZE], time[TEXT_SIZE];
+
+    line("CUDA work",
+         "%s on the device, %" PRIu64 " launches, %s to it, %s from it, %" PRIu64 " faults",
+         text_usec(vm->session_device_time, time), vm->session_launches,
+         text_bytes(vm->session_to_device, to), text_bytes(vm->session_from_device, from),
+         vm->session_faults);
+}
+
+/* @sessions: of all VMs; NULL: a mediator without any */
+static void print_sessions(const VMInfo *vm, const SessionList *sessions)
+{
+    char memory[TEXT_SIZE], max[TEXT_SIZE];
+
+    if (!sessions)
+        return;
+    line("Sessions", "%" PRIu32 " of %" PRIu32 ", with %s of device memory", vm->sessions,
+         vm->limits.sessions_max, text_bytes(vm->session_memory, memory));
+    if (vm->limits.session_memory_max > 0)
+        line("Session memory", "at most %s each", text_bytes(vm->limits.session_memory_max, max));
+    for (size_t i = 0; i < sessions->n; i++)
+        if (strcmp(sessions->sessions[i].vm, vm->object.name) == 0)
+            print_session(&sessions->sessions[i]);
+    if (vm->session_launches > 0 || vm->session_device_time > 0 || vm->session_faults > 0)
+        print_session_totals(vm);
+}
+
+static void print_vm(const VMInfo *vm, const SessionList *sessions, bool colors)
 {
     CLEANUP_FREE char *name = text_escape(vm->object.name);
 
@@ -167,12 +214,31 @@ static void print_vm(const VMInfo *vm, bool colors)
     if (!isnan(vm->object.counters.share))
         line("Share", "%.1f%% of the last 10s", vm->object.counters.share * 100);
     print_counters(&vm->object.counters);
+    print_sessions(vm, sessions);
+}
+
+/* A mediator that is older than sessions has no such method, or its bus's policy lets nobody call
+ * it. */
+static int get_sessions(Context *c, SessionList **ret)
+{
+    CLEANUP_ERROR sd_bus_error error = SD_BUS_ERROR_NULL;
+    int r = session_list_get(bus_client_bus(c->client), &error, ret);
+
+    if (r >= 0 ||
+        sd_bus_error_has_names(&error, SD_BUS_ERROR_UNKNOWN_METHOD, SD_BUS_ERROR_ACCESS_DENIED))
+        return 0;
+    print_error("Failed to list sessions: %s", bus_client_strerror(&error, r));
+    return r;
 }
 
 static int status_print(Context *c, const VMInfo *vms, size_t n)
 {
+    CLEANUP(cleanup_session_list) SessionList *sessions = NULL;
+    int r;
+
     if (n == 0)
         return 0;
+    r = c->options.table.json == JSON_OFF ? get_sessions(c, &sessions) : 0;
     open_pager(c);
     if (c->options.table.json != JSON_OFF) {
         const VMColumns columns = vm_info_columns();
@@ -184,9 +250,9 @@ static int status_print(Context *c, const VMInfo *vms, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             putchar('\n');
-        print_vm(&vms[i], c->options.table.colors);
+        print_vm(&vms[i], sessions, c->options.table.colors);
     }
-    return 0;
+    return r;
 }
 
 int verb_status(Context *c, int argc, char **argv)

@@ -43,6 +43,8 @@ static char *number_text(const Column *c, const void *value, bool json)
 
     if (!json && c->type == COLUMN_MSEC)
         return asprintf(&text, "%.10g", (double) number / 1e3) < 0 ? NULL : text;
+    if (!json && c->type == COLUMN_SEC)
+        return asprintf(&text, "%.1f", (double) number / 1e6) < 0 ? NULL : text;
     if (!json && c->type == COLUMN_BYTES)
         return strdup(text_bytes(number, buffer));
     return asprintf(&text, "%" PRIu64, number) < 0 ? NULL : text;
@@ -73,6 +75,7 @@ static bool is_there(const Column *c, const void *value)
         return *(char *const *) value && **(char *const *) value;
     case COLUMN_USEC:
     case COLUMN_MSEC:
+    case COLUMN_SEC:
         return *(const uint64_t *) value != UINT64_MAX;
     case COLUMN_RATE:
     case COLUMN_RATIO:
@@ -108,7 +111,8 @@ static char *cell_text(const Column *c, const void *value, bool json)
 
 static const char *state_color(const char *state)
 {
-    if (strcmp(state, "connected") == 0 || strcmp(state, "ready") == 0)
+    if (strcmp(state, "connected") == 0 || strcmp(state, "ready") == 0 ||
+        strcmp(state, "open") == 0)
         return "green";
     if (strcmp(state, "paused") == 0 || strcmp(state, "starting") == 0)
         return "yellow";

@@ -33,6 +33,7 @@ typedef enum ColumnType {
     COLUMN_BYTES,  /* uint64_t */
     COLUMN_USEC,   /* uint64_t; UINT64_MAX: no value. The title names the unit */
     COLUMN_MSEC,   /* the same, shown in milliseconds */
+    COLUMN_SEC,    /* the same, shown in seconds */
     COLUMN_RATE,   /* double; NAN: no value */
     COLUMN_RATIO,  /* double, 0 to 1; NAN: no value. Shown in percent */
 } ColumnType;

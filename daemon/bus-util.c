@@ -2,7 +2,11 @@
 #include "bus-util.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "names.h"
 
@@ -26,6 +30,52 @@ static const sd_bus_error_map error_map[] = {
 int bus_add_errors(void)
 {
     return sd_bus_error_add_map(error_map);
+}
+
+/* sd-bus lets nobody say this between its own opening and its start. */
+static int bus_open_address(const char *address, bool trusted, sd_bus **ret)
+{
+    sd_bus *bus = NULL;
+    int r = sd_bus_new(&bus);
+
+    if (r >= 0)
+        r = sd_bus_set_address(bus, address);
+    if (r >= 0)
+        r = sd_bus_set_bus_client(bus, true);
+    if (r >= 0)
+        r = sd_bus_set_trusted(bus, trusted);
+    if (r >= 0)
+        r = sd_bus_negotiate_fds(bus, false);
+    if (r >= 0)
+        r = sd_bus_start(bus);
+    if (r < 0) {
+        sd_bus_unref(bus);
+        return r;
+    }
+
+    *ret = bus;
+    return 0;
+}
+
+int bus_open_system(sd_bus **ret)
+{
+    const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
+
+    return bus_open_address(address ? address : "unix:path=/run/dbus/system_bus_socket", false,
+                            ret);
+}
+
+int bus_open_user(sd_bus **ret)
+{
+    const char *address = secure_getenv("DBUS_SESSION_BUS_ADDRESS"),
+               *directory = secure_getenv("XDG_RUNTIME_DIR");
+    char own[PATH_MAX];
+
+    if (!address && !directory)
+        return -ENOMEDIUM;
+    if (!address && snprintf(own, sizeof(own), "unix:path=%s/bus", directory) >= (int) sizeof(own))
+        return -ENAMETOOLONG;
+    return bus_open_address(address ? address : own, true, ret);
 }
 
 /* A property without a getter is where its offset leads to. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What everything on D-Bus needs: our errors' numbers, our objects' paths, and what objects are
- * like in one list of all. */
+/* What everything on D-Bus needs: the bus, our errors' numbers, our objects' paths, and what
+ * objects are like in one list of all. */
 #ifndef VGPU_BUS_UTIL_H
 #define VGPU_BUS_UTIL_H
 
@@ -13,6 +13,16 @@
  * negative errno.
  */
 int bus_add_errors(void);
+
+/*
+ * bus_open_system() - sd_bus_open_system(), but the bus passes no descriptors on it
+ * bus_open_user() - the same of sd_bus_open_user()
+ *
+ * Anybody may send a call with descriptors, whatever arguments the method has, and sd-bus would
+ * close them: close(2) can take as long as their sender likes.
+ */
+int bus_open_system(sd_bus **ret);
+int bus_open_user(sd_bus **ret);
 
 /*
  * bus_append_object() - append an object to the answer of GetManagedObjects

@@ -33,6 +33,11 @@
 /* Before the calls, so that those who may are not behind those of whom it is not known yet. */
 #define QUESTIONS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
+/* Bytes of the longest path of an object, and of a text that a call begins with: of names, each up
+ * to VM_NAME_MAX, escaped in the path. */
+#define PATH_LENGTH_MAX 1024
+#define TEXT_MAX 4096
+
 struct Bus {
     BusContext context;
     StatusLine status;
@@ -124,7 +129,7 @@ static int bus_open(Bus *b, int priority, sd_bus **ret)
     sd_bus *bus = NULL;
     int r;
 
-    r = b->kind == BUS_USER ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
+    r = b->kind == BUS_USER ? bus_open_user(&bus) : bus_open_system(&bus);
     if (r >= 0)
         r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                       "org.freedesktop.DBus.Local", "Disconnected",
@@ -148,6 +153,39 @@ static void bus_limit_writes(sd_bus *bus)
     (void) setsockopt(sd_bus_get_fd(bus), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
+/* Does the call begin with a text that is longer than any that means something? */
+static bool has_long_text(sd_bus_message *call)
+{
+    const char *text;
+    char type;
+    bool is_long = false;
+
+    while (!is_long && sd_bus_message_peek_type(call, &type, NULL) > 0 &&
+           type == SD_BUS_TYPE_STRING && sd_bus_message_read_basic(call, type, &text) > 0)
+        is_long = strlen(text) > TEXT_MAX;
+    (void) sd_bus_message_rewind(call, true);
+    return is_long;
+}
+
+/* Stands before all that looks for objects. sd-bus's own work for a path grows with the square of
+ * its length, to seconds, and every text would go back to the caller in an error. */
+static int bus_on_message(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+    const char *path = sd_bus_message_get_path(message);
+    uint8_t type;
+
+    (void) userdata;
+
+    if (sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
+        return 0;
+    if (path && strlen(path) > PATH_LENGTH_MAX)
+        return sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_OBJECT,
+                                "No object has a path of this length.");
+    if (has_long_text(message))
+        return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, "An argument is too long.");
+    return 0;
+}
+
 /* Who calls is asked on a connection of its own: there the bus counts no reply that calls of
  * others wait for, and an answer is not behind them. */
 static int bus_connect(Bus *b)
@@ -162,6 +200,9 @@ static int bus_connect(Bus *b)
     b->context.signals.bus = bus;
     b->context.session_signals.bus = bus;
     bus_limit_writes(bus);
+    r = sd_bus_add_filter(bus, NULL, bus_on_message, b);
+    if (r < 0)
+        return bus_retry(b, r);
     r = bus_open(b, QUESTIONS_PRIORITY, &b->context.access.questions);
     if (r < 0)
         return bus_retry(b, r);
@@ -248,7 +289,8 @@ static int bus_observe(Bus *b)
 
     manager_peers(c->manager)->can_register = true;
     manager_peers(c->manager)->identity.open_bus =
-        b->kind == BUS_USER ? sd_bus_open_user : sd_bus_open_system;
+        b->kind == BUS_USER ? bus_open_user : bus_open_system;
+    c->sessions->killer.open_bus = manager_peers(c->manager)->identity.open_bus;
     c->vms->observer = (VMObserver){
         .announce = bus_on_announce,
         .changed = bus_on_vm_changed,

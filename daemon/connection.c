@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "buffer.h"
+#include "closer.h"
 #include "passed-fds.h"
 
 #define MESSAGE_MAX (sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX)
@@ -283,6 +284,8 @@ static int connection_read(Connection *c)
     n = passed_fds_receive(&c->fds, c->fd, in + size, sizeof(in) - size);
     if (n == -EPROTO)
         return connection_violation(c, "more descriptors than any message takes");
+    if (n > 0 && !passed_fds_are_empty(&c->fds) && closer_is_late())
+        return connection_violation(c, "earlier descriptors are still being closed");
     if (n == -EMFILE)
         return (int) n;
     if (n < 0)
@@ -340,7 +343,7 @@ int connection_new(Connections *all, int fd, const ConnectionHandler *handler, v
     int r;
 
     if (!c) {
-        close(fd);
+        closer_close(fd);
         return -ENOMEM;
     }
 
@@ -374,7 +377,9 @@ Connection *connection_free(Connection *c)
     TAILQ_REMOVE(&c->all->list, c, link);
     c->all->n--;
     poll_set_remove(c->all->poll_set, c->fd, c);
-    close(c->fd);
+    /* The peer is told now. Descriptors that it sent and nobody received are closed with it. */
+    (void) shutdown(c->fd, SHUT_RDWR);
+    closer_close(c->fd);
     passed_fds_close(&c->fds);
     buffer_clear(&c->out);
     free(c->kept);

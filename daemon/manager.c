@@ -12,14 +12,19 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "closer.h"
 #include "container-of.h"
 #include "log.h"
 #include "vm-quarantine.h"
 
-/* Descriptors that are not connections: executors, bus, loop, log. */
-#define RESERVED_FDS 128
+/* Descriptors that are not connections: executors, bus, loop, log; what waits to be closed; and
+ * what one message may bring. */
+#define RESERVED_FDS 512
 
 #define ACCEPT_PAUSE_USEC UINT64_C(1000000)
+
+/* Descriptors of connections that are over are closed much faster than this. */
+#define CLOSER_PAUSE_USEC UINT64_C(2000)
 
 struct Manager {
     sd_event *event;
@@ -149,14 +154,19 @@ static int manager_on_accept_pause_over(sd_event_source *source, uint64_t usec, 
     return m->listen ? sd_event_source_set_enabled(m->listen, SD_EVENT_ON) : 0;
 }
 
+static int manager_pause_accept(Manager *m, uint64_t usec)
+{
+    (void) sd_event_source_set_enabled(m->listen, SD_EVENT_OFF);
+    (void) sd_event_source_set_time_relative(m->accept_pause, usec);
+    return sd_event_source_set_enabled(m->accept_pause, SD_EVENT_ONESHOT);
+}
+
 /* A host out of descriptors or memory: the queue of connections stays readable,
  * so looking away for a while is what keeps the loop from spinning. */
-static int manager_pause_accept(Manager *m, int error)
+static int manager_cannot_accept(Manager *m, int error)
 {
     log_errno(-error, "cannot accept connections for now");
-    (void) sd_event_source_set_enabled(m->listen, SD_EVENT_OFF);
-    (void) sd_event_source_set_time_relative(m->accept_pause, ACCEPT_PAUSE_USEC);
-    return sd_event_source_set_enabled(m->accept_pause, SD_EVENT_ONESHOT);
+    return manager_pause_accept(m, ACCEPT_PAUSE_USEC);
 }
 
 static int manager_on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -167,11 +177,13 @@ static int manager_on_accept(sd_event_source *source, int fd, uint32_t revents, 
     (void) source;
     (void) revents;
 
+    if (closer_is_late())
+        return manager_pause_accept(m, CLOSER_PAUSE_USEC);
     peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (peer < 0)
         return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED
                    ? 0
-                   : manager_pause_accept(m, errno);
+                   : manager_cannot_accept(m, errno);
 
     r = peers_add(&m->peers, peer);
     if (r < 0)
@@ -289,7 +301,7 @@ static int manager_add_sources(Manager *m)
         r = sd_event_add_signal(m->event, NULL, SIGHUP, manager_on_reload, m);
     if (r >= 0)
         r = sd_event_add_time_relative(m->event, &m->accept_pause, CLOCK_MONOTONIC, UINT64_MAX / 2,
-                                       0, manager_on_accept_pause_over, m);
+                                       CLOSER_PAUSE_USEC / 2, manager_on_accept_pause_over, m);
     if (r >= 0)
         r = sd_event_source_set_enabled(m->accept_pause, SD_EVENT_OFF);
     return r;

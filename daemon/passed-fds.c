@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "fd-passing.h"
 #include "passed-fds.h"
 
 ssize_t passed_fds_receive(PassedFds *p, int socket, void *buf, size_t size)
 {
-    return fd_passing_receive(socket, buf, size, p->fd, PASSED_FDS_MAX, &p->n);
+    int fds[FD_PASSING_MAX];
+    unsigned n = 0, room = PASSED_FDS_MAX - p->n, kept;
+    ssize_t r = fd_passing_receive(socket, buf, size, fds, FD_PASSING_MAX, &n);
+
+    kept = n < room ? n : room;
+    memcpy(&p->fd[p->n], fds, kept * sizeof(*fds));
+    p->n += kept;
+    for (unsigned i = kept; i < n; i++)
+        closer_close(fds[i]);
+    return n > kept && r >= 0 ? -EPROTO : r;
 }
 
 bool passed_fds_take(PassedFds *p, int *ret, unsigned n)
@@ -36,6 +47,6 @@ bool passed_fd_is_eventfd(int fd)
 void passed_fds_close(PassedFds *p)
 {
     for (unsigned i = 0; i < p->n; i++)
-        close(p->fd[i]);
+        closer_close(p->fd[i]);
     p->n = 0;
 }

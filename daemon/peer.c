@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "closer.h"
 #include "message-source.h"
 
 #define DEADLINE_ACCURACY_USEC 100000
@@ -502,7 +503,7 @@ int peers_add(Peers *peers, int fd)
     int r;
 
     if (!p) {
-        close(fd);
+        closer_close(fd);
         return -ENOMEM;
     }
 

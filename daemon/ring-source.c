@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "closer.h"
 #include "container-of.h"
 #include "log.h"
 #include "passed-fds.h"
@@ -106,8 +107,7 @@ static void ring_source_close(RingSource *s)
 
     s->doorbell = sd_event_source_disable_unref(s->doorbell);
     s->rate = sd_event_source_disable_unref(s->rate);
-    if (s->completion >= 0)
-        close(s->completion);
+    closer_close(s->completion);
     s->completion = -1;
 }
 
@@ -465,7 +465,7 @@ static int ring_source_open(RingSource *s, Origin *process, int window, int door
 {
     uint64_t size_max =
         s->vm->device.window_size ? s->vm->device.window_size : s->all->config->window_size_max;
-    CLEANUP_CLOSE int doorbell_fd = doorbell;
+    CLEANUP_CLOSER int doorbell_fd = doorbell;
     int r;
 
     s->completion = completion;
@@ -520,7 +520,7 @@ static RingSource *ring_source_new(RingSources *all, VM *vm, const VGPURingSetup
 static void close_all(const int *fds)
 {
     for (unsigned i = 0; i < VGPU_RING_N_FDS; i++)
-        close(fds[i]);
+        closer_close(fds[i]);
 }
 
 int ring_source_setup(RingSources *all, VM *vm, Origin *process, const int *fds,

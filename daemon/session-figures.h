@@ -14,7 +14,7 @@
 
 /* The most that a session can have counted, or has in memory. A real one gets nowhere near. */
 #define SESSION_COUNT_MAX (UINT64_C(1) << 48)
-#define SESSION_BYTES_MAX (UINT64_C(1) << 56)
+#define SESSION_BYTES_MAX (UINT64_C(1) << 55)
 
 /* All zero: a session that has done nothing. */
 typedef struct SessionFigures {
@@ -38,11 +38,5 @@ typedef struct SessionFigures {
  */
 void session_figures_read(SessionFigures *f, const SessionControl *page, uint64_t memory_max,
                           uint64_t elapsed_usec);
-
-/* session_add_saturated() - the sum, or UINT64_MAX */
-static inline uint64_t session_add_saturated(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
 
 #endif

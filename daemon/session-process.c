@@ -34,6 +34,7 @@ struct SessionProcess {
     sd_event *event;
     const SessionProcessHandler *handler;
     void *userdata;
+    UnitKiller *killer;
     int fd;
     pid_t pid; /* 0: not known, or reaped */
     int pidfd; /* of a unit's process; -1: not known */
@@ -42,6 +43,7 @@ struct SessionProcess {
     bool answered;  /* STARTED has come */
     bool has_ended; /* ENDED has come */
     bool ending;    /* the connection is closed on this side */
+    bool hung_up;   /* and on the other */
     bool killed;
     SessionProcessFate fate; /* once killed */
     sd_event_source *io, *end, *timer;
@@ -55,7 +57,9 @@ static void session_process_send_kill(const SessionProcess *p)
             : p->pidfd >= 0 ? (int) syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0)
                             : -1;
 
-    if (r < 0)
+    if (r < 0 && errno == EPERM && p->pidfd >= 0 && p->killer)
+        unit_killer_kill(p->killer, p->pid);
+    else if (r < 0)
         log_warning("the executor of a session, process %d, does not end and cannot be killed: %s",
                     (int) p->pid, p->pid == 0 ? "its number is not known" : strerror(errno));
 }
@@ -77,8 +81,8 @@ static int session_process_on_timer(sd_event_source *source, uint64_t usec, void
 
     (void) source, (void) usec;
 
-    session_process_kill(p, p->ending || p->has_ended ? SESSION_PROCESS_END_LATE
-                                                      : SESSION_PROCESS_START_LATE);
+    session_process_kill(p, p->ending || p->has_ended || p->hung_up ? SESSION_PROCESS_END_LATE
+                                                                    : SESSION_PROCESS_START_LATE);
     return 0;
 }
 
@@ -212,6 +216,7 @@ static bool session_process_take_message(SessionProcess *p)
 static void session_process_on_hang_up(SessionProcess *p)
 {
     p->io = sd_event_source_disable_unref(p->io);
+    p->hung_up = true;
     if (!p->is_child && p->pidfd < 0)
         session_process_gone(p, "hung up");
     else if (!p->ending && !p->has_ended)
@@ -337,6 +342,7 @@ int session_process_new(sd_event *event, const SessionProcessOptions *options,
     p->event = sd_event_ref(event);
     p->handler = handler;
     p->userdata = userdata;
+    p->killer = options->killer;
     p->pidfd = -1;
     p->fd = r = connect_to_unit(options->socket);
     if (r == -ENOENT)

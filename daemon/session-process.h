@@ -14,12 +14,14 @@
 #include <systemd/sd-event.h>
 
 #include "session-protocol.h"
+#include "unit-killer.h"
 
 typedef struct SessionProcess SessionProcess;
 
 typedef struct SessionProcessOptions {
     const char *path;   /* of vgpu-executor */
     const char *socket; /* of its unit; NULL or "": there is none */
+    UnitKiller *killer; /* of units whose processes this one may not signal; NULL: nobody is */
 } SessionProcessOptions;
 
 /* How long it may take to answer START, and to end after session_process_end(). */

@@ -176,6 +176,9 @@ void session_abandon(Session *s)
     *s->owner = NULL;
     s->owner = NULL;
     session_end(s, SESSION_HUNG_UP);
+    /* Nobody writes a line about a VM that goes with its device, when that is gone. */
+    if (!s->vm->registered)
+        session_log_end(s, "");
 }
 
 static void session_on_vm_changed(VMWatcher *w)

@@ -179,11 +179,12 @@ static int sessions_open_window(const Sessions *all, Opening *o, Origin *process
     return 0;
 }
 
-static SessionProcessOptions sessions_process_options(const Sessions *all)
+static SessionProcessOptions sessions_process_options(Sessions *all)
 {
     return (SessionProcessOptions){
         .path = all->executor_path,
         .socket = all->config->executor_socket,
+        .killer = &all->killer,
     };
 }
 
@@ -324,6 +325,7 @@ int sessions_init(Sessions *all, sd_event *event, const Pools *pools, RingSource
     all->config = config;
     all->executor_path = executor_path;
     TAILQ_INIT(&all->list);
+    unit_killer_init(&all->killer, event);
     return session_spares_init(&all->spares, event, pools);
 }
 
@@ -342,4 +344,5 @@ void sessions_clear(Sessions *all)
     while (!TAILQ_EMPTY(&all->list))
         sessions_remove(all, TAILQ_FIRST(&all->list));
     session_spares_clear(&all->spares);
+    unit_killer_clear(&all->killer);
 }

@@ -36,6 +36,7 @@ typedef struct Sessions {
     unsigned n_max; /* sessions that there may be */
     uint32_t last_id;
     SessionSpares spares;
+    UnitKiller killer;
     SessionsObserver observer;
 } Sessions;
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "closer.h"
+#include "sealer.h"
 #include "vgpu-ring.h"
 
 void windows_init(Windows *windows)
@@ -24,19 +26,30 @@ void windows_init(Windows *windows)
  * as it is. (A page that is missing inside is for the guard to deal with.) A memfd that could
  * be sealed against writing later would be another thing to an executor than it is here.
  * Anything that is no memfd has no seals. */
-static const char *window_seal(int fd, uint64_t size_max, struct stat *ret)
+static int window_seal(int fd, const char **ret_reason)
 {
-    int seals;
+    const int added = F_SEAL_GROW | F_SEAL_SEAL;
+    int seals = fcntl(fd, F_GET_SEALS), r = 0;
 
-    (void) fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL);
-    seals = fcntl(fd, F_GET_SEALS);
+    *ret_reason = NULL;
     if (seals < 0)
-        return "the window is no memfd that can be sealed";
-    if (!(seals & F_SEAL_SHRINK))
-        return "the window is not sealed against shrinking";
-    if (!(seals & F_SEAL_GROW) || !(seals & F_SEAL_SEAL))
-        return "the window cannot be sealed against growing";
+        *ret_reason = "the window is no memfd that can be sealed";
+    else if (!(seals & F_SEAL_SHRINK))
+        *ret_reason = "the window is not sealed against shrinking";
+    else if ((seals & added) != added)
+        r = sealer_add(fd, added);
 
+    if (r == -EBUSY)
+        *ret_reason = "the window is in use while it is to be sealed";
+    else if (r < 0)
+        return r;
+    else if (!*ret_reason && (fcntl(fd, F_GET_SEALS) & added) != added)
+        *ret_reason = "the window cannot be sealed against growing";
+    return *ret_reason ? WINDOW_UNUSABLE : 0;
+}
+
+static const char *window_measure(int fd, uint64_t size_max, struct stat *ret)
+{
     if (fstat(fd, ret) < 0)
         return "the window has no size";
     if ((uint64_t) ret->st_size < VGPU_WINDOW_SIZE_MIN ||
@@ -87,16 +100,16 @@ static int window_new(Windows *windows, int fd, Origin *process, const struct st
 static int window_take(Windows *windows, int fd, Origin *process, uint64_t size_max, bool map,
                        Window **ret, const char **ret_reason)
 {
-    CLEANUP_CLOSE int owned = fd;
+    CLEANUP_CLOSER int owned = fd;
     struct stat st;
-    const char *wrong = window_seal(fd, size_max, &st);
     OriginWindow *account;
-    int r;
+    int r = window_seal(fd, ret_reason);
 
-    if (wrong) {
-        *ret_reason = wrong;
+    if (r != 0)
+        return r;
+    *ret_reason = window_measure(fd, size_max, &st);
+    if (*ret_reason)
         return WINDOW_UNUSABLE;
-    }
     r = origin_take_window(process, &st, size_max, &account);
     if (r < 0)
         return r;
@@ -157,7 +170,8 @@ Window *window_unref(Window *w)
     origin_return_window(w->process, w->account,
                          fstat(w->fd, &st) == 0 ? window_allocated(&st) : w->size);
     origin_unref(w->process);
-    close(w->fd);
+    /* The memory may go with it, and that takes a while. */
+    closer_close(w->fd);
     free(w);
     return NULL;
 }

@@ -6,7 +6,8 @@
  * it says is well-formed, and that it leaves nothing behind.
  *
  * The first byte says in what portions the rest arrives. Its highest bit says that the
- * descriptors of a ring come with each portion that begins like a RING_SETUP.
+ * descriptors of a ring come with each portion that begins like a RING_SETUP or a SESSION_OPEN. No
+ * executor can be started for a session either, so the mediator refuses each.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "manager.h"
 #include "ring-guest.h"
 #include "wire.h"
@@ -52,6 +54,7 @@ static Manager *manager_of_ours(void)
     require(sigprocmask(SIG_BLOCK, &signals, NULL) == 0);
 
     require(config_load("/nonexistent/mediator.conf", &config, NULL) == 0);
+    config.executor_socket[0] = '\0';
     require(manager_new(&config, "/nonexistent/mediator.conf", "/nonexistent/vgpu-executor", &m) ==
             0);
     while (!pools_next(manager_pools(m), NULL)->unavailable)
@@ -94,6 +97,7 @@ static int next_descriptor(Manager *m)
 {
     int fd;
 
+    closer_wait();
     origins_clear(&manager_peers(m)->origins);
     fd = dup(STDIN_FILENO);
     require(fd >= 0);
@@ -107,7 +111,7 @@ static bool send_portion(int fd, const RingGuest *guest, const uint8_t *data, si
 
     if (guest && n >= sizeof(h)) {
         memcpy(&h, data, sizeof(h));
-        if (h.msg_type == VGPU_MSG_RING_SETUP)
+        if (h.msg_type == VGPU_MSG_RING_SETUP || h.msg_type == VGPU_MSG_SESSION_OPEN)
             return wire_send_bytes(fd, data, n, guest->fds, VGPU_RING_N_FDS);
     }
     return wire_send_bytes(fd, data, n, NULL, 0);
@@ -158,6 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     require(manager_vms(m)->n == 0);
     require(pools_are_idle(manager_pools(m)));
+    require(TAILQ_EMPTY(&manager_sessions(m)->list));
     require(TAILQ_EMPTY(&manager_rings(m)->windows.list));
     require(TAILQ_EMPTY(&manager_rings(m)->windows.waiters));
     require(next_descriptor(m) == free_descriptor);

@@ -223,8 +223,9 @@ typedef struct VGPUSessionWord {
 } VGPUSessionWord;
 
 /* MEMORY_ALLOC: value[0] is the address. MEMORY_FREE: by address. MEMORY_ALLOC_ASYNC from
- * the device's default pool. MEMORY_INFO: value[0] free, value[1] total, of what the session may
- * have */
+ * the device's default pool; it and MEMORY_FREE_ASYNC are CUDA_ERROR_NOT_SUPPORTED in a stream that
+ * captures, and the capture goes on. MEMORY_INFO: value[0] free, value[1] total, of what the
+ * session may have */
 typedef struct VGPUSessionMemory {
     uint64_t address;
     uint64_t size;
@@ -358,10 +359,11 @@ typedef struct VGPUSessionFunctionSet {
     uint32_t reserved;
 } VGPUSessionFunctionSet;
 
-/* OCCUPANCY: what is asked (VGPU_OCCUPANCY_*); value[0], of POTENTIAL_BLOCK value[1] too */
+/* OCCUPANCY: what is asked (VGPU_OCCUPANCY_*); value[0]. The size of a block is the product of
+ * block[] */
 enum {
     VGPU_OCCUPANCY_BLOCKS = 0,       /* cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags */
-    VGPU_OCCUPANCY_SHARED = 1,       /* cuOccupancyAvailableDynamicSMemPerBlock */
+    VGPU_OCCUPANCY_SHARED = 1,       /* cuOccupancyAvailableDynamicSMemPerBlock; grid[0]: blocks */
     VGPU_OCCUPANCY_CLUSTERS = 2,     /* cuOccupancyMaxActiveClusters */
     VGPU_OCCUPANCY_CLUSTER_SIZE = 3, /* cuOccupancyMaxPotentialClusterSize */
 };
@@ -369,7 +371,9 @@ enum {
 #define VGPU_SESSION_LAUNCH_ATTRIBUTES 8u
 #define VGPU_SESSION_PARAMETERS_MAX 32764u
 
-/* A CUlaunchAttribute; of an event or a stream in it, the number in its first 4 bytes */
+/* A CUlaunchAttribute; of an event in it, the number in its first 4 bytes. Those that say something
+ * of a launch are taken; those of streams and graph nodes, and unknown ones, are
+ * CUDA_ERROR_INVALID_VALUE. */
 typedef struct VGPUSessionLaunchAttribute {
     uint32_t id;
     uint32_t reserved;

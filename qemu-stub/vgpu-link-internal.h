@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What vgpu-link.c, vgpu-link-ring.c and vgpu-link-session.c need from each
- * other. */
+/* What the files of the link need from each other. */
 #ifndef VGPU_LINK_INTERNAL_H
 #define VGPU_LINK_INTERNAL_H
 
@@ -17,6 +16,11 @@ static inline int64_t vgpu_link_now(void)
 }
 
 /* ---- The connection ------------------------------------------------------ */
+
+static inline bool vgpu_link_is_open(const VGPULink *link)
+{
+    return link->channel.fd >= 0;
+}
 
 /* vgpu_link_arm() - sets the timer to the end of the next wait, or earlier */
 void vgpu_link_arm(VGPULink *link);
@@ -36,6 +40,16 @@ void vgpu_link_start(VGPULink *link);
  *     connection, nor while the last warning still holds
  */
 void vgpu_link_break(VGPULink *link, const char *what);
+
+/*
+ * vgpu_link_violation() - the mediator has broken the protocol, and the
+ * connection is closed
+ */
+void vgpu_link_violation(VGPULink *link, const char *what);
+
+/* vgpu_link_end_request() - the pending request has ended, see VGPULinkOps */
+void vgpu_link_end_request(VGPULink *link, uint32_t error,
+                           const uint8_t *response, uint32_t len);
 
 /*
  * vgpu_link_send() - sends a message, or breaks the connection if the mediator
@@ -151,5 +165,12 @@ const char *vgpu_link_receive_session_ready(VGPULink *link,
                                             const uint8_t *payload);
 const char *vgpu_link_receive_session_closed(VGPULink *link,
                                              const uint8_t *payload);
+
+/* vgpu_link_advance() - tells the mediator of all that it may be told now */
+static inline void vgpu_link_advance(VGPULink *link)
+{
+    vgpu_link_ring_advance(link);
+    vgpu_link_sessions_advance(link);
+}
 
 #endif

@@ -63,11 +63,6 @@ static int64_t link_ping_interval(const VGPULink *link)
     return MIN(MAX(link_patience(link) / 4, PING_MIN_MS), PING_MAX_MS);
 }
 
-static bool link_is_open(const VGPULink *link)
-{
-    return link->channel.fd >= 0;
-}
-
 /* Does anybody need a connection? */
 static bool link_is_wanted(const VGPULink *link)
 {
@@ -100,9 +95,9 @@ static bool link_is_reading(const VGPULink *link)
 
 void vgpu_link_arm(VGPULink *link)
 {
-    int64_t next = link_is_open(link) ? link->ping_at : link->retry_at;
+    int64_t next = vgpu_link_is_open(link) ? link->ping_at : link->retry_at;
 
-    if (!link->running || !(link_is_open(link) ? link_is_expecting(link)
+    if (!link->running || !(vgpu_link_is_open(link) ? link_is_expecting(link)
                                                : link_is_wanted(link))) {
         return;
     }
@@ -115,7 +110,7 @@ void vgpu_link_arm(VGPULink *link)
 /* Lets the main loop watch for what the connection waits for. */
 static void link_watch(VGPULink *link)
 {
-    if (!link_is_open(link)) {
+    if (!vgpu_link_is_open(link)) {
         return;
     }
     link->tx_watched = link->channel.tx_len > 0;
@@ -129,7 +124,7 @@ static void link_watch(VGPULink *link)
 
 static void link_close(VGPULink *link)
 {
-    if (link_is_open(link)) {
+    if (vgpu_link_is_open(link)) {
         qemu_set_fd_handler(link->channel.fd, NULL, NULL, NULL);
     }
     vgpu_channel_close(&link->channel);
@@ -138,8 +133,8 @@ static void link_close(VGPULink *link)
     vgpu_link_sessions_release(link);
 }
 
-static void link_end_request(VGPULink *link, uint32_t error,
-                             const uint8_t *response, uint32_t len)
+void vgpu_link_end_request(VGPULink *link, uint32_t error,
+                           const uint8_t *response, uint32_t len)
 {
     link->request = NULL;
     link->deadline = 0;
@@ -170,7 +165,7 @@ static void link_give_up(VGPULink *link)
     }
     vgpu_link_sessions_end_new(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     if (link->request) {
-        link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
+        vgpu_link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
     }
     link->deadline = 0;
     link_retry(link);
@@ -205,7 +200,7 @@ static void link_lost(VGPULink *link)
         vgpu_link_sessions_end_new(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE);
     }
     if (link->request && (impatient || link->sends >= SENDS_MAX)) {
-        link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
+        vgpu_link_end_request(link, VGPU_ERROR_MEDIATOR_UNAVAILABLE, NULL, 0);
     }
     link_retry(link);
 }
@@ -218,8 +213,7 @@ void vgpu_link_break(VGPULink *link, const char *what)
     link_lost(link);
 }
 
-/* The mediator has broken the protocol. */
-static void link_violation(VGPULink *link, const char *what)
+void vgpu_link_violation(VGPULink *link, const char *what)
 {
     g_autofree char *message =
         g_strdup_printf("protocol violated: %s; connection closed", what);
@@ -315,157 +309,12 @@ static void link_connect(VGPULink *link)
     link_watch(link);
     vgpu_link_expect(link);
     link_send_hello(link);
-    if (link_is_open(link) && link->request) {
+    if (vgpu_link_is_open(link) && link->request) {
         link_send_request(link);
     }
 }
 
-/* ---- Messages ------------------------------------------------------------ */
-
-/* Takes a message that ends the request @id. */
-static const char *link_receive_end(VGPULink *link, uint32_t id,
-                                    uint32_t error, const uint8_t *response,
-                                    uint32_t len)
-{
-    if (!link->request) {
-        return NULL; /* nobody waits for it any more */
-    }
-    if (id != link->request->id) {
-        return "an answer to another request";
-    }
-    link_end_request(link, error, response, len);
-    return NULL;
-}
-
-/* Tells the mediator of what it may be told now. */
-static void link_advance(VGPULink *link)
-{
-    vgpu_link_ring_advance(link);
-    vgpu_link_sessions_advance(link);
-}
-
-/* Keeps the secret by which a later connection proves to be this VM's. */
-static void link_take_welcome(VGPULink *link, const VGPUSocketHeader *header,
-                              const uint8_t *payload)
-{
-    VGPUWelcome welcome = { .features = 0 };
-
-    memcpy(&welcome, payload, MIN(header->payload_len, sizeof(welcome)));
-    memcpy(link->resume, welcome.resume, sizeof(link->resume));
-    link->welcomed = true;
-    link->features = welcome.features & link->config->features;
-    link_advance(link);
-}
-
-/*
- * The VM may not submit. Before WELCOME it is not even let in, and rings need
- * not wait any longer.
- */
-static const char *link_receive_quarantined(VGPULink *link, uint32_t id)
-{
-    if (!link->welcomed) {
-        if (vgpu_link_ring_is_new(link)) {
-            vgpu_link_ring_end(link, VGPU_ERROR_VM_QUARANTINED);
-        }
-        vgpu_link_sessions_end_new(link, VGPU_ERROR_VM_QUARANTINED);
-    }
-    return link_receive_end(link, id, VGPU_ERROR_VM_QUARANTINED, NULL, 0);
-}
-
-/*
- * Takes a message whose header has been checked.
- *
- * Returns what is wrong with it, or NULL. The connection may be closed on
- * return.
- */
-static const char *link_receive(VGPULink *link, const VGPUSocketHeader *header,
-                                const uint8_t *payload)
-{
-    VGPUResponse response;
-
-    switch (header->msg_type) {
-    case VGPU_MSG_RESPONSE:
-        if (!vgpu_response_check(payload, header->payload_len, &response)) {
-            return "malformed response";
-        }
-        return link_receive_end(link, header->request_id, response.status,
-                                payload, header->payload_len);
-    case VGPU_MSG_BUSY:
-        return link_receive_end(link, header->request_id,
-                                VGPU_ERROR_QUEUE_FULL, NULL, 0);
-    case VGPU_MSG_QUARANTINED:
-        return link_receive_quarantined(link, header->request_id);
-    case VGPU_MSG_PING:
-        vgpu_link_send(link, VGPU_MSG_PONG, header->request_id, NULL, 0);
-        return NULL;
-    case VGPU_MSG_WELCOME:
-        link_take_welcome(link, header, payload);
-        return NULL;
-    case VGPU_MSG_PONG:
-        return NULL;
-    case VGPU_MSG_RING_READY:
-        return vgpu_link_receive_ring_ready(link, payload);
-    case VGPU_MSG_RING_STOPPED:
-        return vgpu_link_receive_ring_stopped(link);
-    case VGPU_MSG_SESSION_READY:
-        return vgpu_link_receive_session_ready(link, payload);
-    case VGPU_MSG_SESSION_CLOSED:
-        return vgpu_link_receive_session_closed(link, payload);
-    default:
-        return "a message that only a device sends";
-    }
-}
-
-/*
- * Takes the first message that was read. Returns false when there is no more.
- */
-static bool link_take_message(VGPULink *link)
-{
-    VGPUSocketHeader header;
-    const uint8_t *payload;
-    const char *problem = vgpu_channel_peek(&link->channel, &header, &payload);
-
-    if (!problem && !payload) {
-        return false;
-    }
-    if (!problem) {
-        link->heard_at = vgpu_link_now();
-        problem = link_receive(link, &header, payload);
-    }
-    if (problem) {
-        link_violation(link, problem);
-        return false;
-    }
-    if (!link_is_open(link)) {
-        return false; /* the message closed it, and the buffer is gone */
-    }
-
-    link->deadline = 0;
-    if (header.msg_type != VGPU_MSG_QUARANTINED) {
-        link->warned = false; /* the next break deserves a warning again */
-    }
-    vgpu_channel_drop(&link->channel, &header);
-    return true;
-}
-
-/*
- * Reads once only, so that a mediator that never stops talking starves nobody.
- */
-void vgpu_link_read(VGPULink *link)
-{
-    ssize_t n = vgpu_channel_fill(&link->channel);
-
-    if (n == -EAGAIN) {
-        return;
-    }
-    if (n <= 0) {
-        vgpu_link_break(link, n == 0 ? "closed by the mediator" : strerror(-n));
-        return;
-    }
-    while (link_take_message(link)) {
-        /* next */
-    }
-}
+/* ---- The main loop ------------------------------------------------------- */
 
 static void link_readable(void *opaque)
 {
@@ -483,9 +332,9 @@ static void link_writable(void *opaque)
     VGPULink *link = opaque;
 
     vgpu_link_flush(link);
-    if (link_is_open(link) && link->channel.tx_len == 0) {
+    if (vgpu_link_is_open(link) && link->channel.tx_len == 0) {
         link_watch(link);
-        link_advance(link); /* with descriptors, only one message waits */
+        vgpu_link_advance(link); /* with descriptors, only one message waits */
     }
 }
 
@@ -504,7 +353,7 @@ static void link_tick(void *opaque)
         link_give_up(link);
         return;
     }
-    if (!link_is_open(link)) {
+    if (!vgpu_link_is_open(link)) {
         if (link_is_wanted(link) && now >= link->retry_at) {
             link_connect(link);
         }
@@ -513,7 +362,7 @@ static void link_tick(void *opaque)
             vgpu_link_break(link, "the mediator does not answer");
         } else if (now >= link->ping_at) {
             vgpu_link_ping(link, link_ping_interval(link));
-            link_advance(link);
+            vgpu_link_advance(link);
         }
     }
     vgpu_link_arm(link);
@@ -522,14 +371,14 @@ static void link_tick(void *opaque)
 void vgpu_link_start(VGPULink *link)
 {
     link->deadline = vgpu_link_now() + link_patience(link);
-    if (!link_is_open(link)) {
+    if (!vgpu_link_is_open(link)) {
         link_connect(link);
     } else {
         vgpu_link_expect(link);
         if (link->request && link->sends == 0) {
             link_send_request(link);
         }
-        link_advance(link);
+        vgpu_link_advance(link);
     }
     vgpu_link_arm(link);
 }

@@ -138,7 +138,10 @@ static int vgpu_stub_post_save(void *opaque)
     return 0;
 }
 
-/* QEMU compares the configuration space with the one in the stream. */
+/*
+ * QEMU compares the configuration space with the one in the stream. A VM whose
+ * stream does not load is of no use, so nothing is put right then.
+ */
 static int vgpu_stub_pre_load(void *opaque)
 {
     vgpu_stub_show_vectors(opaque, BASIC_VECTORS);

@@ -9,7 +9,7 @@
  * @argv: of this process, which may be executed once more with it: device addresses depend on the
  *     memory layout that a process starts with
  *
- * Returns the exit status where no session was begun. One that has begun ends with the process.
+ * Returns the exit status where nothing was begun. Otherwise the process ends in here.
  */
 int session_run(int fd, char *argv[]);
 

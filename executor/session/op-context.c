@@ -224,24 +224,36 @@ static CUresult context_hand_over(Session *s)
     return r == CUDA_SUCCESS ? session_marks_register(s, other) : r;
 }
 
+/* What the context had registered goes with it; not where it is the primary one, and another number
+ * stands for it, too. */
+static void context_forget(Session *s, const SessionContext *c)
+{
+    const SessionContext *other;
+    bool is_last, stays = false;
+
+    pthread_mutex_lock(&s->lock);
+    is_last = LIST_EMPTY(&s->contexts);
+    LIST_FOREACH(other, &s->contexts, link)
+    stays = stays || other->handle == c->handle;
+    pthread_mutex_unlock(&s->lock);
+    if (stays)
+        return;
+    session_window_forget(s, c->handle, is_last);
+    session_marks_forget(s, c->handle, is_last);
+}
+
 CUresult session_op_CONTEXT_DESTROY(Session *s, SessionCall *call)
 {
     SessionContext *c = session_thread()->context;
-    bool is_last;
     CUresult r;
 
     (void) call;
     if (!c)
         return CUDA_ERROR_INVALID_CONTEXT;
-    pthread_mutex_lock(&s->lock);
-    is_last = LIST_EMPTY(&s->contexts);
-    pthread_mutex_unlock(&s->lock);
-
     r = session_make_current(s, c->handle);
     if (r == CUDA_SUCCESS) {
         session_store_leave(s, c->id);
-        session_window_forget(s, c->handle, is_last);
-        session_marks_forget(s, c->handle, is_last);
+        context_forget(s, c);
         context_unmake(s, c);
         r = context_hand_over(s);
     }

@@ -2,11 +2,6 @@
 /* Copies between the window and device memory in every direction, and sets. */
 #include "session-store.h"
 
-static void copy_count(uint64_t *counter, uint64_t bytes)
-{
-    __atomic_fetch_add(counter, bytes, __ATOMIC_RELAXED);
-}
-
 /* ---- A line --------------------------------------------------------------------------------- */
 
 /* Between two places in the window the device copies, too: in the order of the stream. */
@@ -21,11 +16,11 @@ static CUresult copy_line(Session *s, const VGPUSessionCopy *p, CUstream stream)
     if (from_window && !to_window) {
         result = driver->base.memcpy_h_to_d_async(p->to, (const void *) p->from, p->size, stream);
         if (result == CUDA_SUCCESS)
-            copy_count(&control->bytes_to_device, p->size);
+            session_count(&control->bytes_to_device, p->size);
     } else if (to_window && !from_window) {
         result = driver->base.memcpy_d_to_h_async((void *) p->to, p->from, p->size, stream);
         if (result == CUDA_SUCCESS)
-            copy_count(&control->bytes_from_device, p->size);
+            session_count(&control->bytes_from_device, p->size);
     } else {
         result = driver->memcpy_d_to_d_async(p->to, p->from, p->size, stream);
     }
@@ -159,8 +154,8 @@ CUresult session_op_COPY_3D(Session *s, SessionCall *call)
     if (result == CUDA_SUCCESS && from_window != to_window) {
         SessionControl *control = session_control(s);
 
-        copy_count(from_window ? &control->bytes_to_device : &control->bytes_from_device,
-                   p.width_bytes * p.height * p.depth);
+        session_count(from_window ? &control->bytes_to_device : &control->bytes_from_device,
+                      p.width_bytes * p.height * p.depth);
     }
     return result;
 }

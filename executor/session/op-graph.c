@@ -200,7 +200,7 @@ CUresult session_op_GRAPH_LAUNCH(Session *s, SessionCall *call)
         result = session_driver(s)->graph_launch(exec->exec, stream);
     pthread_mutex_unlock(&store->handles);
     if (result == CUDA_SUCCESS)
-        __atomic_fetch_add(&session_control(s)->launches, 1, __ATOMIC_RELAXED);
+        session_count(&session_control(s)->launches, 1);
     return result;
 }
 

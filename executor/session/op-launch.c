@@ -177,6 +177,6 @@ CUresult session_op_LAUNCH(Session *s, SessionCall *call)
     result = launch_locked(s, call, &config);
     pthread_mutex_unlock(&store->handles);
     if (result == CUDA_SUCCESS)
-        __atomic_fetch_add(&session_control(s)->launches, 1, __ATOMIC_RELAXED);
+        session_count(&session_control(s)->launches, 1);
     return result;
 }

@@ -25,10 +25,17 @@ static CUresult memory_refuse(Session *s, SessionRange *range, CUdeviceptr addre
 static CUresult memory_prepare(Session *s, const SessionCall *call, SessionRangeKind kind,
                                uint64_t size, SessionRange **ret)
 {
+    SessionMemory *memory = &session_store(s)->memory;
+    const uint64_t charge = session_memory_rounded(size);
+    CUresult result;
+
     if (size == 0)
         return CUDA_ERROR_INVALID_VALUE;
-    return session_memory_prepare(&session_store(s)->memory, kind, call->record.context, size,
-                                  session_memory_rounded(size), ret);
+    result = session_memory_prepare(memory, kind, call->record.context, size, charge, ret);
+    if (result != CUDA_ERROR_OUT_OF_MEMORY)
+        return result;
+    session_frees_settle(s, call->record.context);
+    return session_memory_prepare(memory, kind, call->record.context, size, charge, ret);
 }
 
 CUresult session_op_MEMORY_ALLOC(Session *s, SessionCall *call)
@@ -87,10 +94,13 @@ CUresult session_op_MEMORY_FREE(Session *s, SessionCall *call)
 CUresult session_op_MEMORY_INFO(Session *s, SessionCall *call)
 {
     const uint64_t max = session_limits(s)->memory_max;
-    const uint64_t used = session_memory_used(&session_store(s)->memory);
     size_t free, total;
-    CUresult result = session_driver(s)->base.mem_get_info(&free, &total);
+    uint64_t used;
+    CUresult result;
 
+    session_frees_settle(s, call->record.context);
+    used = session_memory_used(&session_store(s)->memory);
+    result = session_driver(s)->base.mem_get_info(&free, &total);
     if (result != CUDA_SUCCESS)
         return result;
     call->value[0] = max - used < free ? max - used : free;
@@ -126,6 +136,8 @@ CUresult session_op_MEMORY_ALLOC_ASYNC(Session *s, SessionCall *call)
     CUresult result;
 
     result = memory_find_stream(s, p->stream, &stream);
+    if (result == CUDA_SUCCESS)
+        result = session_frees_begin(s, call->record.context);
     if (result != CUDA_SUCCESS)
         return result;
     result = memory_prepare(s, call, SESSION_RANGE_ASYNC, p->size, &range);
@@ -156,7 +168,7 @@ CUresult session_op_MEMORY_FREE_ASYNC(Session *s, SessionCall *call)
     range = memory_take_allocation(memory, p->address);
     if (!range)
         return CUDA_ERROR_INVALID_VALUE;
-    return memory_freed(memory, range, session_driver(s)->mem_free_async(p->address, stream));
+    return session_free_in_order(s, call->record.context, range, stream);
 }
 
 /* ---- Reserved addresses --------------------------------------------------------------------- */
@@ -239,6 +251,10 @@ CUresult session_op_PHYSICAL_CREATE(Session *s, SessionCall *call)
     if (p->size == 0)
         return CUDA_ERROR_INVALID_VALUE;
     result = session_memory_charge(memory, p->size);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+        session_frees_settle(s, call->record.context);
+        result = session_memory_charge(memory, p->size);
+    }
     if (result != CUDA_SUCCESS)
         return result;
     physical = calloc(1, sizeof(*physical));

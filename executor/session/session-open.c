@@ -187,8 +187,10 @@ static int open_area(Session *s)
 int session_open(Session *s)
 {
     uint32_t n_streams = s->start.objects_max + SESSION_CONTEXTS_MAX;
-    int r = open_control(s);
+    int r;
 
+    s->started.cuda_result = CUDA_SUCCESS; /* whatever WARM came to */
+    r = open_control(s);
     if (r == 0)
         r = open_window(s);
     if (r == 0)

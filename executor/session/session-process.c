@@ -199,11 +199,6 @@ static int process_start_threads(Session *s)
     return r == 0 ? -pthread_create(&thread, NULL, session_loop_run, s) : r;
 }
 
-static int process_exit_status(int r)
-{
-    return r == -ENODEV ? EXECUTOR_EXIT_NO_BACKEND : EXECUTOR_EXIT_FAILURE;
-}
-
 /* Device addresses go to the guest's program as they are, and must never equal an address that it
  * uses itself. Ordinary processes map their memory from the end of the address space downwards, and
  * so does the driver its device addresses. In the layout that the kernel had earlier, memory goes
@@ -233,6 +228,25 @@ static int process_check_socket(int fd)
     return type == SOCK_SEQPACKET ? 0 : -EINVAL;
 }
 
+/* Returns an exit status where there is no session to be watched. */
+static int process_serve(Session *s)
+{
+    int r = process_wait_for_start(s);
+
+    if (r != 0)
+        return r > 0 ? EXECUTOR_EXIT_OK : EXECUTOR_EXIT_FAILURE;
+    r = session_open(s);
+    if (r == 0)
+        r = process_start_threads(s);
+    s->started.error = r;
+    if (r == 0)
+        session_set_state(s, VGPU_SESSION_STATE_OPEN);
+    process_send(s, &s->started, sizeof(s->started));
+    if (r < 0)
+        return r == -ENODEV ? EXECUTOR_EXIT_NO_BACKEND : EXECUTOR_EXIT_FAILURE;
+    process_watch(s);
+}
+
 int session_run(int fd, char *argv[])
 {
     Session *s;
@@ -250,18 +264,5 @@ int session_run(int fd, char *argv[])
     s = session_new(fd);
     if (!s)
         return EXECUTOR_EXIT_FAILURE;
-
-    r = process_wait_for_start(s);
-    if (r != 0)
-        return r > 0 ? EXECUTOR_EXIT_OK : EXECUTOR_EXIT_FAILURE;
-    r = session_open(s);
-    if (r == 0)
-        r = process_start_threads(s);
-    s->started.error = r;
-    if (r == 0)
-        session_set_state(s, VGPU_SESSION_STATE_OPEN);
-    process_send(s, &s->started, sizeof(s->started));
-    if (r < 0)
-        return process_exit_status(r);
-    process_watch(s);
+    _exit(process_serve(s)); /* as session_end() does */
 }

@@ -11,7 +11,9 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
         return NULL;
     session_memory_open(&store->memory, limits->memory_max, control);
     session_images_open(&store->images, limits->images_max, limits->objects_max, control);
+    pthread_mutex_init(&store->frees_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);
+    LIST_INIT(&store->frees);
     LIST_INIT(&store->physicals);
     LIST_INIT(&store->modules);
     LIST_INIT(&store->graphs);
@@ -35,6 +37,7 @@ void session_store_free(SessionStore *store)
     SessionPhysical *physical;
     SessionModule *module;
     SessionGraph *graph;
+    SessionFrees *frees;
 
     if (!store)
         return;
@@ -48,8 +51,13 @@ void session_store_free(SessionStore *store)
         LIST_REMOVE(physical, link);
         free(physical);
     }
+    while ((frees = LIST_FIRST(&store->frees))) {
+        LIST_REMOVE(frees, link);
+        session_frees_free(frees, &store->memory);
+    }
     session_images_close(&store->images);
     session_memory_close(&store->memory);
+    pthread_mutex_destroy(&store->frees_lock);
     pthread_mutex_destroy(&store->handles);
     free(store);
 }
@@ -129,6 +137,7 @@ void session_store_leave(Session *s, uint32_t context)
             (void) session_driver(s)->base.mem_free(range->address);
         session_memory_drop(&store->memory, range);
     }
+    session_frees_end(s, context);
 }
 
 bool session_memory_has(Session *s, uint64_t address, uint64_t size)

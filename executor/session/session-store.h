@@ -12,6 +12,7 @@
 
 #include <sys/queue.h>
 
+#include "session-frees.h"
 #include "session-image.h"
 #include "session-memory.h"
 #include "session.h"
@@ -52,6 +53,8 @@ typedef struct SessionStore {
     SessionMemory memory;
     SessionImages images;
     LIST_HEAD(, SessionPhysical) physicals; /* of the ring's thread */
+    pthread_mutex_t frees_lock;
+    LIST_HEAD(, SessionFrees) frees;
     pthread_mutex_t handles;
     LIST_HEAD(, SessionModule) modules;
     LIST_HEAD(, SessionGraph) graphs;
@@ -68,6 +71,12 @@ void session_store_free(SessionStore *store);
 /* session_store_leave() - end all that belongs to a context, which is current and about to be
  * destroyed: memory, modules with their functions, graphs. On the SLOW thread */
 void session_store_leave(Session *s, uint32_t context);
+
+/* session_count() - add to a counter of the control page that the ring's thread alone writes */
+static inline void session_count(uint64_t *counter, uint64_t by)
+{
+    __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
+}
 
 /* session_module_end() - take a module, its functions and its variables out of everything, unload
  * it, and free it. Returns what the driver says. On the SLOW thread */

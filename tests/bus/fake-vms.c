@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,7 +16,8 @@
 #include "names.h"
 
 typedef struct Fake {
-    const FakeObject *vms, *pools;
+    const FakeObject *vms, *pools, *sessions;
+    bool ended[8];    /* sessions */
     uint64_t started; /* µs */
 } Fake;
 
@@ -42,6 +45,8 @@ static int append_value(const Fake *f, sd_bus_message *m, const FakeProperty *p)
     switch (p->type) {
     case 's':
         return sd_bus_message_append(m, "{sv}", name, "s", p->text);
+    case 'o':
+        return sd_bus_message_append(m, "{sv}", name, "o", p->text);
     case 'b':
         return sd_bus_message_append(m, "{sv}", name, "b", p->number != 0);
     case 'u':
@@ -70,6 +75,92 @@ static int append_properties(const Fake *f, sd_bus_message *m, const FakeObject 
     for (size_t i = 0; i < FAKE_PROPERTIES_MAX && o->properties[i].name && r >= 0; i++)
         r = append_value(f, m, &o->properties[i]);
     return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* What vgpuctl cannot do without; the name of a session is its number. */
+static const FakeProperty session_texts[] = {
+    {"VM", 'o', VGPU_OBJECT_VM "/web1", 0},
+    {"Pool", 's', "A", 0},
+    {"Device", 's', "0", 0},
+    {"Command", 's', "python3", 0},
+    {"State", 's', "open", 0},
+    {"GuestPID", 'u', NULL, 4242},
+    {NULL, 0, NULL, 0},
+};
+
+static const FakeProperty *session_property(const FakeObject *session, const char *name)
+{
+    for (size_t i = 0; i < FAKE_PROPERTIES_MAX && session->properties[i].name; i++)
+        if (strcmp(session->properties[i].name, name) == 0)
+            return &session->properties[i];
+    for (const FakeProperty *p = session_texts; p->name; p++)
+        if (strcmp(p->name, name) == 0)
+            return p;
+    abort();
+}
+
+/* Appends a(uoosus). */
+static int append_sessions(const Fake *f, sd_bus_message *m)
+{
+    int r = sd_bus_message_open_container(m, 'a', "(uoosus)");
+
+    for (size_t i = 0; f->sessions[i].name && r >= 0; i++) {
+        const FakeObject *s = &f->sessions[i];
+        char path[80];
+
+        if (f->ended[i])
+            continue;
+        snprintf(path, sizeof(path), VGPU_OBJECT_SESSION "/%s", s->name);
+        r = sd_bus_message_append(
+            m, "(uoosus)", (uint32_t) atoi(s->name), path, session_property(s, "VM")->text,
+            session_property(s, "Command")->text,
+            (uint32_t) session_property(s, "GuestPID")->number, session_property(s, "State")->text);
+    }
+    return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* Appends all properties of the session that the call goes to. One that is named "gone" in its
+ * command ends between the list and this. */
+static int append_session(const Fake *f, sd_bus_message *call, sd_bus_message *m,
+                          sd_bus_error *error)
+{
+    const char *number = strrchr(sd_bus_message_get_path(call), '/') + 1;
+    int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+    for (size_t i = 0; f->sessions[i].name && r >= 0; i++) {
+        const FakeObject *s = &f->sessions[i];
+
+        if (strcmp(s->name, number) != 0)
+            continue;
+        if (strcmp(session_property(s, "Command")->text, "gone") == 0)
+            return sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_OBJECT, "It is gone.");
+        r = sd_bus_message_append(m, "{sv}", "ID", "u", (uint32_t) atoi(number));
+        for (const FakeProperty *p = session_texts; p->name && r >= 0; p++)
+            r = append_value(f, m, p);
+        for (size_t j = 0; j < FAKE_PROPERTIES_MAX && s->properties[j].name && r >= 0; j++)
+            r = append_value(f, m, &s->properties[j]);
+    }
+    return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int end_session(Fake *f, sd_bus_message *call, sd_bus_error *error)
+{
+    char path[80];
+    uint32_t id;
+    int r = sd_bus_message_read(call, "u", &id);
+
+    if (r < 0)
+        return r;
+    snprintf(path, sizeof(path), VGPU_OBJECT_SESSION "/%u", id);
+    for (size_t i = 0; f->sessions[i].name; i++)
+        if ((uint32_t) atoi(f->sessions[i].name) == id && !f->ended[i]) {
+            f->ended[i] = true;
+            return sd_bus_emit_signal(sd_bus_message_get_bus(call), path,
+                                      "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                                      "sa{sv}as", VGPU_INTERFACE_SESSION, 1, "State", "s", "ending",
+                                      0);
+        }
+    return sd_bus_error_setf(error, VGPU_BUS_ERROR_NO_SUCH_SESSION, "There is no session %u.", id);
 }
 
 static int append_objects(const Fake *f, sd_bus_message *m, const FakeObject *objects,
@@ -156,11 +247,9 @@ static int append_property(sd_bus_message *call, sd_bus_message *m)
 
 static int fake_on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
-    const Fake *f = userdata;
+    Fake *f = userdata;
     sd_bus_message *m = NULL;
     int r = sd_bus_message_new_method_return(call, &m);
-
-    (void) error;
 
     if (r < 0)
         return r;
@@ -168,8 +257,16 @@ static int fake_on_call(sd_bus_message *call, void *userdata, sd_bus_error *erro
         r = append_managed(f, m);
     else if (sd_bus_message_is_method_call(call, NULL, "GetVM") > 0)
         r = append_path(f, call, m);
+    else if (sd_bus_message_is_method_call(call, NULL, "ListSessions") > 0)
+        r = f->sessions ? append_sessions(f, m)
+                        : sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_METHOD, "Unknown method.");
+    else if (sd_bus_message_is_method_call(call, NULL, "EndSession") > 0)
+        r = end_session(f, call, error);
     else if (sd_bus_message_is_method_call(call, NULL, "GetAll") > 0)
-        r = append_vm(f, call, m);
+        r = strncmp(sd_bus_message_get_path(call), VGPU_OBJECT_SESSION "/",
+                    strlen(VGPU_OBJECT_SESSION "/")) == 0
+                ? append_session(f, call, m, error)
+                : append_vm(f, call, m);
     else if (sd_bus_message_is_method_call(call, NULL, "Get") > 0)
         r = append_property(call, m);
     else if (sd_bus_message_is_method_call(call, NULL, "GetHistograms") > 0)
@@ -204,7 +301,7 @@ static void serve(Fake *f, int ready)
 
 void fake_vms_start(FakeVMs *m, const FakeObject *vms, const FakeObject *pools)
 {
-    Fake fake = {.vms = vms, .pools = pools};
+    Fake fake = {.vms = vms, .pools = pools, .sessions = m->sessions};
     int ready[2];
     char byte;
 

@@ -2,8 +2,8 @@
 /*
  * An executor that stands in for vgpu-executor and lies. It adds scalars, and from the second
  * request on it tells the mediator what $VGPU_HOSTILE says. The first answer is honest: by it a
- * test learns that the executor runs. Some numbers to be added have it do something else at once:
- * HOSTILE_* (hostile-executor.h).
+ * test learns that the executor runs. It computes with $VGPU_HOSTILE_BACKEND, it says. Some numbers
+ * to be added have it do something else at once: HOSTILE_* (hostile-executor.h).
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -163,7 +163,8 @@ static void die_first(void)
 
 int main(int argc, char *argv[])
 {
-    const char *how = getenv("VGPU_HOSTILE");
+    const char *how = getenv("VGPU_HOSTILE"), *backend = getenv("VGPU_HOSTILE_BACKEND");
+    ExecutorHello hello = {.device.name = "fake"};
     Channel channel = {0};
     int first_fd = -1;
 
@@ -173,11 +174,12 @@ int main(int argc, char *argv[])
     if (!how || link_open(first_fd, &l) < 0)
         return EXIT_FAILURE;
 
+    snprintf(hello.device.backend, sizeof(hello.device.backend), "%s", backend ? backend : "cpu");
     die_first();
     channel.fd = l.socket;
     requests.queue = &l.memory->requests;
     answers = (ExecutorWriter){.queue = &l.memory->answers, .event = l.answers_event};
-    if (channel_send_hello(&channel, &(ExecutorHello){.device.backend = "cpu"}) < 0)
+    if (channel_send_hello(&channel, &hello) < 0)
         return EXIT_FAILURE;
     serve(how);
     return EXIT_SUCCESS;

@@ -32,6 +32,11 @@ static char top[32], root[48];
     "echo 0x030200 >sys/bus/pci/devices/0000:01:00.0/class\n"                                      \
     "echo 550.54.15 >sys/module/nvidia/version\n"                                                  \
     "touch dev/nvidiactl dev/nvidia0 dev/nvidia-uvm\n"                                             \
+    "mkdir -p usr/bin usr/lib/systemd/system; "                                                    \
+    "printf '#!/bin/sh\\necho 0, Default\\necho 1, Default\\n' >usr/bin/nvidia-smi\n"              \
+    "chmod 755 usr/bin/nvidia-smi; echo [Socket] >usr/lib/systemd/system/vgpu-executor.socket\n"   \
+    "/usr/bin/python3 -c \"import socket; "                                                        \
+    "socket.socket(socket.AF_UNIX).bind('run/vgpu/executor.sock')\"\n"                             \
     "mkdir -p .$(dirname " LAUNCHER_PATH ") .$(dirname " QEMU_PATH ")\n"                           \
     "printf '#!/bin/sh\\necho QEMU emulator version 10.0.2\\n' >." QEMU_PATH "\n"                  \
     "chmod 755 ." QEMU_PATH "; cp ." QEMU_PATH " ." LAUNCHER_PATH "\n"                             \
@@ -99,6 +104,8 @@ TEST(test_all_is_well)
     assert_non_null(strstr(c.out, "\n0 problems, 0 notes.\n"));
     assert_non_null(strstr(c.out, "ok      socket   The mediator listens on "));
     assert_non_null(strstr(c.out, "ok      gpu      NVIDIA's driver 550.54.15 is loaded.\n"));
+    assert_non_null(strstr(c.out, "ok      session  Executors of CUDA sessions are units of their "
+                                  "own.\nok      session  Several processes may use each GPU.\n"));
     assert_non_null(strstr(c.out, "ok      hook     libvirtd knows the hook.\n"));
     ctl_release(&c);
 }
@@ -158,6 +165,21 @@ static const Harm harms[] = {
      "nvidia-modprobe -c 0"},
     {"rm dev/nvidia-uvm", 1, "/dev/nvidia-uvm, which CUDA needs, is not there.",
      "nvidia-modprobe -c 0 -u"},
+
+    {"rm usr/lib/systemd/system/*", 0,
+     "note    session  vgpu-executor.socket is not installed: executors of CUDA sessions run in "
+     "the "
+     "mediator's own sandbox",
+     "install vgpu-mediator again"},
+    {"ln -s /dev/null etc/systemd/system/vgpu-executor.socket", 0,
+     "note    session  vgpu-executor.socket is masked: ", "systemctl unmask vgpu-executor.socket"},
+    {"rm run/vgpu/executor.sock", 0, "note    session  There is no socket /run/vgpu/executor.sock",
+     "systemctl start vgpu-executor.socket"},
+    {"sed -i 's/1, Default/1, Exclusive_Process/' usr/bin/nvidia-smi", 0,
+     "note    session  GPU 1 is in compute mode Exclusive_Process: no CUDA session can be opened "
+     "beside",
+     "nvidia-smi -i 1 -c DEFAULT"},
+    {"rm usr/bin/nvidia-smi", 0, "ok      session  Executors of CUDA sessions are units", ""},
 
     {"rm ." LAUNCHER_PATH, 1, "problem plugin   The launcher " LAUNCHER_PATH ", which adds",
      "install vgpu-mediator again"},
@@ -273,7 +295,7 @@ static const FakeObject vms[] = {
 
 TEST(test_mediator)
 {
-    FakeVMs fake;
+    FakeVMs fake = {0};
     TestBus bus;
 
     setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
@@ -286,6 +308,8 @@ TEST(test_mediator)
     fake_vms_start(&fake, vms, pools);
     expect_line("ok      bus      The mediator answers as org.vgpu.Mediator1.", "");
     expect_line("ok      pool     Pool A computes with cuda on a GPU.", "");
+    expect_line("ok      session  Pool A has a GPU for CUDA sessions.", "");
+    expect_line("ok      session  Pool C has no GPU, and refuses CUDA sessions.", "");
     expect_line("problem pool     Pool B computes nothing", "journalctl -u vgpu-mediator");
     expect_line("note    pool     Pool C: its executor is starting.", "");
     expect_line("note    pool     Pool C is paused", "vgpuctl resume-pool C");
@@ -306,7 +330,7 @@ TEST(test_mediator)
 TEST(test_policy)
 {
     char *policy = strdup(getenv("VGPU_BUS_POLICY")), path[64];
-    FakeVMs fake;
+    FakeVMs fake = {0};
     TestBus bus;
     FILE *f;
 

@@ -411,7 +411,7 @@ static void expect_offers(const char *words, const char *offers)
 
 TEST(test_completion)
 {
-    expect_offers("se", "set-limits set-pool set-priority ");
+    expect_offers("se", "sessions set-limits set-pool set-priority ");
     expect_offers("--json=short po", "pools ");
     expect_offers("status we", "web1 web2 ");
     expect_offers("status web1 ''", "web1 web2 ");

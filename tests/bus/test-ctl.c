@@ -85,10 +85,10 @@ TEST(test_list)
     c = ctl_run("--interval=0");
     assert_int_equal(c.status, 0);
     expect_row(&c, "NAME ID POOL PRIORITY STATE QUEUE RUNNING REQUESTS FAILED SHARE RATE "
-                   "WAIT-P50/us WAIT-P99/us RUN-P50/us RUN-P99/us");
-    expect_row(&c, "web1 %u A high connected 0 0 0 0 * - - - - -", web1);
-    expect_row(&c, "web2 %u A medium paused 0 0 0 0 * - - - - -", web2);
-    expect_row(&c, "web10 %u C low quarantined 0 0 0 0 * - - - - -", web10);
+                   "WAIT-P50/us WAIT-P99/us RUN-P50/us RUN-P99/us SESS MEM");
+    expect_row(&c, "web1 %u A high connected 0 0 0 0 * - - - - - 0 0B", web1);
+    expect_row(&c, "web2 %u A medium paused 0 0 0 0 * - - - - - 0 0B", web2);
+    expect_row(&c, "web10 %u C low quarantined 0 0 0 0 * - - - - - 0 0B", web10);
     expect_row(&c, "3 VMs listed.");
     /* The list is sorted by name, and numbers in names by value. */
     assert_true(strstr(c.out, "web1 ") < strstr(c.out, "web2 "));
@@ -97,7 +97,7 @@ TEST(test_list)
     ctl_release(&c);
 
     c = ctl_run("--no-legend", "list");
-    expect_row(&c, "web1 %u A high connected 0 0 0 0 * 0 - - - -", web1);
+    expect_row(&c, "web1 %u A high connected 0 0 0 0 * 0 - - - - 0 0B", web1);
     assert_null(strstr(c.out, "NAME"));
     assert_null(strstr(c.out, "listed"));
     ctl_release(&c);
@@ -126,7 +126,7 @@ TEST(test_list_requests)
     expect_pong(fd);
 
     c = ctl_run("--interval=0");
-    expect_row(&c, "web %u A high connected 5 15 0 0 * - - - - -", id_of_web);
+    expect_row(&c, "web %u A high connected 5 15 0 0 * - - - - - 0 0B", id_of_web);
     ctl_release(&c);
     c = ctl_run("pools", "--interval=0", "--no-legend");
     assert_true(strncmp(c.out, "A", 1) == 0);

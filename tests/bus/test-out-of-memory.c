@@ -29,8 +29,12 @@
 
 #include "failing-malloc.h"
 #include "ring-peer.h"
+#include "session-guest.h"
 #include "test.h"
 #include "world.h"
+
+/* With executors that only say so */
+#define CUDA_CONFIG "[Pool A]\nBackend=cuda\n[Unregistered]\nPolicy=allow\n"
 
 #define CONFIG                                              \
     "[Pool A]\nBackend=cpu\n[Unregistered]\nPolicy=allow\n" \
@@ -203,6 +207,53 @@ static Outcome walk_ring(int fd)
     return o;
 }
 
+static Outcome close_session(int fd)
+{
+    const VGPUSessionRing ring = {.ring = 3};
+    VGPUSocketHeader h = wire_header(VGPU_MSG_SESSION_CLOSE, 5, 4, VGPU_PRIORITY_LOW, sizeof(ring));
+    WireMessage m;
+
+    return wire_send(fd, &h, &ring) ? receive(fd, VGPU_MSG_SESSION_CLOSED, &m) : REFUSED;
+}
+
+/* An executor is started for a session, and ended. */
+static Outcome walk_session_with(int fd, const SessionGuest *g)
+{
+    const VGPUSessionOpen open = {.ring = 3};
+    VGPUHello hello = {.features = VGPU_FEATURE_SESSIONS};
+    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 5, 1, VGPU_PRIORITY_LOW, sizeof(hello));
+    VGPUSessionReady ready;
+    WireMessage m;
+    Outcome o = say(fd, &h, &hello);
+
+    if (o == DONE)
+        o = receive(fd, VGPU_MSG_WELCOME, &m);
+    h = wire_header(VGPU_MSG_SESSION_OPEN, 5, 3, VGPU_PRIORITY_LOW, sizeof(open));
+    if (o == DONE && !wire_send_fds(fd, &h, &open, g->fds, VGPU_RING_N_FDS))
+        o = REFUSED;
+    if (o == DONE)
+        o = receive(fd, VGPU_MSG_SESSION_READY, &m);
+    if (o != DONE)
+        return o;
+    memcpy(&ready, m.payload, sizeof(ready));
+    if (ready.error == VGPU_ERROR_MEDIATOR_UNAVAILABLE)
+        return REFUSED;
+    if (ready.error != VGPU_ERROR_NONE)
+        return complain("the session is refused with %u; ", ready.error);
+    return close_session(fd);
+}
+
+static Outcome walk_session(int fd)
+{
+    SessionGuest g;
+    Outcome o;
+
+    session_guest_open(&g, &(SessionGuestOptions){.window_size = UINT64_C(1) << 20});
+    o = walk_session_with(fd, &g);
+    session_guest_close(&g);
+    return o;
+}
+
 /* The mediator notices that its executor is gone, and starts another one for the request. */
 static Outcome walk_executor_start(int fd)
 {
@@ -337,6 +388,7 @@ typedef struct Way {
     Outcome (*walk)(int fd); /* with a new connection to the mediator's socket */
     Outcome (*call)(void);   /* or this, without one */
     void (*prepare)(void);
+    const char *config; /* NULL: CONFIG */
     bool has_bus;
     bool ends_executor;
 } Way;
@@ -490,7 +542,9 @@ static bool try(const Way *way, unsigned n, int64_t *blocks, bool *returned)
     size_t from;
     Outcome o;
 
-    assert_int_equal(test_mediator_start(&mediator, CONFIG, way->has_bus ? "system" : "none"), 0);
+    assert_int_equal(test_mediator_start(&mediator, way->config ? way->config : CONFIG,
+                                         way->has_bus ? "system" : "none"),
+                     0);
     if (way->has_bus)
         wait_for_name();
     neighbour = dial();
@@ -551,6 +605,8 @@ static const Way ways[] = {
     {"pieces", .walk = walk_pieces},
     {"ring", .walk = walk_ring},
     {"executor", .walk = walk_executor_start, .ends_executor = true},
+    {"session", .walk = walk_session, .config = CUDA_CONFIG},
+    {"bus-session", .walk = walk_session, .config = CUDA_CONFIG, .has_bus = true},
     {"bus-request", .walk = walk_request, .has_bus = true},
     {"bus-ring", .walk = walk_ring, .has_bus = true},
     {"bus-hello", .walk = walk_registered, .has_bus = true, .prepare = prepare_web},

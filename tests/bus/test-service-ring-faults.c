@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ring-peer.h"
@@ -197,6 +198,17 @@ static void break_rules(unsigned rule)
     close(bad);
 }
 
+/* The mediator closes what came from a peer beside its other work. */
+static void expect_fds(pid_t pid, unsigned most)
+{
+    time_t end = time(NULL) + 20;
+
+    while (count_fds(pid) > most) {
+        assert_true(time(NULL) < end);
+        usleep(1000);
+    }
+}
+
 TEST(test_leaks)
 {
     unsigned mediator_fds, executor_fds;
@@ -227,7 +239,7 @@ TEST(test_leaks)
     }
 
     expect_pong(fd);
-    assert_int_equal(count_fds(mediator.pid), mediator_fds);
+    expect_fds(mediator.pid, mediator_fds);
     /* The last WINDOW_REMOVE is handled when what follows it is answered. */
     expect_add(fd, 9, 1, 0, 1, 2);
     assert_int_equal(count_fds(executor), executor_fds);
@@ -279,10 +291,13 @@ TEST(test_hostile_indices)
 TEST(test_full_completion)
 {
     const uint64_t full = UINT64_MAX - 1;
+    uint64_t n;
 
     fd = ring_up(&g, 16, 0);
     expect_ring_works(&g);
-    assert_int_equal(write(g.fds[2], &full, sizeof(full)), sizeof(full));
+    /* The signal of what was taken already may still come. */
+    while (write(g.fds[2], &full, sizeof(full)) < 0)
+        (void) !read(g.fds[2], &n, sizeof(n));
     assert_int_equal(fcntl(g.fds[2], F_SETFL, O_RDWR), 0);
     for (unsigned i = 0; i < 200; i++) {
         const VGPUSubmission nop = ring_guest_nop(i);

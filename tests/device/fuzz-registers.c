@@ -32,7 +32,7 @@ static void step(Target *t, FuzzInput *in)
 {
     char bytes[32];
 
-    switch (input_take8(in) % 30) {
+    switch (input_take8(in) % 36) {
     case 0:
         target_access_registers(t, in, true);
         break;
@@ -124,6 +124,21 @@ static void step(Target *t, FuzzInput *in)
         if (input_take8(in) % 4 == 0)
             target_bring_up_ring(t);
         break;
+    case 30:
+        if (input_take8(in) % 4 == 0)
+            target_bring_up_sessions(t);
+        break;
+    case 31:
+        target_start_session(t, in);
+        break;
+    case 32:
+    case 33:
+        target_access_session(t, in);
+        break;
+    case 34:
+    case 35:
+        hostile_send_session(&t->mediator, in);
+        break;
     }
 }
 
@@ -183,21 +198,27 @@ static void send_ring(Target *t, uint32_t type, const void *payload, uint32_t si
         give_up("the device does not listen");
 }
 
-static uint32_t wait_ring(Target *t)
+/* Returns the state of a ring that interrupts. */
+static uint32_t wait_state(Target *t, uint32_t ctrl, uint32_t irq_status)
 {
     uint32_t state;
 
     qtest_wait_irq(t->device.qtest, true);
-    state = device_read(&t->device, VGPU_REG_RING_CTRL);
-    device_write(&t->device, VGPU_REG_RING_IRQ_STATUS, 1);
+    state = device_read(&t->device, ctrl);
+    device_write(&t->device, irq_status, 1);
     qtest_wait_irq(t->device.qtest, false);
     return state;
+}
+
+static uint32_t wait_ring(Target *t)
+{
+    return wait_state(t, VGPU_REG_RING_CTRL, VGPU_REG_RING_IRQ_STATUS);
 }
 
 /* On the connection of the plain request */
 static void serve_ring(Target *t)
 {
-    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING};
+    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS};
     const VGPURingReady ready = {.error = VGPU_ERROR_NONE};
 
     if (device_read(&t->device, VGPU_REG_RING_CTRL) != VGPU_RING_OFF)
@@ -218,6 +239,34 @@ static void serve_ring(Target *t)
     send_ring(t, VGPU_MSG_RING_STOPPED, NULL, 0);
 }
 
+#define SESSION 15u
+
+/* The same on the same connection, for a ring of a session */
+static void serve_session(Target *t)
+{
+    const VGPUSessionReady ready = {.ring = SESSION};
+    const VGPUSessionRing closed = {.ring = SESSION};
+    const uint32_t ctrl = vgpu_session_register(SESSION, VGPU_SESSION_REG_CTRL);
+    const uint32_t irq_status = vgpu_session_register(SESSION, VGPU_SESSION_REG_IRQ_STATUS);
+
+    for (uint32_t ring = 1; ring < VGPU_RINGS_MAX; ring++)
+        if (device_read(&t->device, vgpu_session_register(ring, VGPU_SESSION_REG_CTRL)) !=
+            VGPU_RING_OFF)
+            give_up("a session is on in a device that was reset");
+    device_write(&t->device, vgpu_session_register(SESSION, VGPU_SESSION_REG_IRQ_CTRL), 1);
+    device_write(&t->device, ctrl, 1);
+    expect(t, VGPU_MSG_SESSION_OPEN);
+    send_ring(t, VGPU_MSG_SESSION_READY, &ready, sizeof(ready));
+    if (wait_state(t, ctrl, irq_status) != VGPU_RING_ON)
+        give_up("the session does not become on");
+    hostile_signal(&t->mediator);
+    if (wait_state(t, ctrl, irq_status) != VGPU_RING_ON)
+        give_up("the session does not stay on");
+    device_write(&t->device, ctrl, 0);
+    expect(t, VGPU_MSG_SESSION_CLOSE);
+    send_ring(t, VGPU_MSG_SESSION_CLOSED, &closed, sizeof(closed));
+}
+
 /* Does the device still work? Also brings it back to the state in which each string begins. */
 static void assert_sane(Target *t)
 {
@@ -236,6 +285,7 @@ static void assert_sane(Target *t)
     if (device_wait(&t->device) != VGPU_STATUS_DONE)
         give_up("a plain request does not succeed");
     serve_ring(t);
+    serve_session(t);
     hostile_hang_up(&t->mediator);
     target_synchronize(t);
     device_map_window(&t->device);

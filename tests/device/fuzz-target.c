@@ -84,13 +84,9 @@ void target_start_ring(Target *t, FuzzInput *in)
     device_write(&t->device, VGPU_REG_RING_CTRL, 1);
 }
 
-void target_bring_up_ring(Target *t)
+/* A device that was reset, and a mediator that listens */
+static void target_renew(Target *t)
 {
-    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING};
-    const VGPURingReady ready = {.error = VGPU_ERROR_NONE};
-    const VGPUSocketHeader welcome_header = wire_header(VGPU_MSG_WELCOME, 0, 0, 0, sizeof(welcome));
-    const VGPUSocketHeader ready_header = wire_header(VGPU_MSG_RING_READY, 0, 0, 0, sizeof(ready));
-
     target_set_stopped(t, false);
     hostile_vanish(&t->mediator);
     hostile_listen(&t->mediator);
@@ -98,6 +94,16 @@ void target_bring_up_ring(Target *t)
     device_reset(&t->device);
     device_enable(&t->device);
     device_map_window(&t->device);
+}
+
+void target_bring_up_ring(Target *t)
+{
+    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING};
+    const VGPURingReady ready = {.error = VGPU_ERROR_NONE};
+    const VGPUSocketHeader welcome_header = wire_header(VGPU_MSG_WELCOME, 0, 0, 0, sizeof(welcome));
+    const VGPUSocketHeader ready_header = wire_header(VGPU_MSG_RING_READY, 0, 0, 0, sizeof(ready));
+
+    target_renew(t);
     device_ring_start(&t->device);
     hostile_accept(&t->mediator);
     if (t->mediator.peer < 0)
@@ -121,6 +127,59 @@ void target_access_extension(Target *t, FuzzInput *in)
 
     qtest_write(t->device.qtest, DEVICE_BAR0 + at, size,
                 input_take8(in) % 4 ? input_take8(in) % 2 : input_take32(in));
+}
+
+static uint32_t choose_session(FuzzInput *in)
+{
+    return 1 + input_take8(in) % (VGPU_RINGS_MAX - 1);
+}
+
+void target_access_session(Target *t, FuzzInput *in)
+{
+    unsigned size = 1u << (input_take8(in) % 4);
+    uint32_t ring = choose_session(in), reg = input_take8(in) % VGPU_SESSION_REG_STRIDE;
+    uint32_t at =
+        input_take8(in) % 4 ? vgpu_session_register(ring, reg & ~3u) : vgpu_ring_doorbell(ring);
+
+    at += input_take8(in) % 4 ? 0 : reg % 4;
+    qtest_write(t->device.qtest, DEVICE_BAR0 + at, size,
+                input_take8(in) % 4 ? input_take8(in) % 2 : input_take32(in));
+    qtest_read(t->device.qtest, DEVICE_BAR0 + at, size);
+}
+
+void target_start_session(Target *t, FuzzInput *in)
+{
+    uint32_t ring = choose_session(in);
+
+    device_write(&t->device, vgpu_session_register(ring, VGPU_SESSION_REG_OFFSET_LO),
+                 input_take8(in) % 8 ? input_take8(in) * 4096u : input_take32(in));
+    device_write(&t->device, vgpu_session_register(ring, VGPU_SESSION_REG_CTRL), 1);
+}
+
+void target_bring_up_sessions(Target *t)
+{
+    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS};
+    const VGPUSocketHeader welcome_header = wire_header(VGPU_MSG_WELCOME, 0, 0, 0, sizeof(welcome));
+
+    target_renew(t);
+    for (uint32_t ring = 1; ring <= 3; ring++) {
+        device_write(&t->device, vgpu_session_register(ring, VGPU_SESSION_REG_OFFSET_LO), 0x1000);
+        device_write(&t->device, vgpu_session_register(ring, VGPU_SESSION_REG_IRQ_CTRL), 1);
+        device_write(&t->device, vgpu_session_register(ring, VGPU_SESSION_REG_CTRL), 1);
+    }
+    hostile_accept(&t->mediator);
+    if (t->mediator.peer < 0)
+        return;
+    (void) !wire_send(t->mediator.peer, &welcome_header, &welcome);
+    target_synchronize(t);
+    for (uint32_t ring = 1; ring <= 3; ring++) {
+        const VGPUSessionReady ready = {.ring = ring};
+        const VGPUSocketHeader header = wire_header(VGPU_MSG_SESSION_READY, 0, 0, 0, sizeof(ready));
+
+        hostile_read(&t->mediator);
+        (void) !wire_send(t->mediator.peer, &header, &ready);
+    }
+    target_synchronize(t);
 }
 
 void target_access_other_bars(Target *t, FuzzInput *in)

@@ -49,6 +49,14 @@ void target_fill_request(Target *t, FuzzInput *in);
 /* target_start_ring() - turns the ring on, mostly where one can lie */
 void target_start_ring(Target *t, FuzzInput *in);
 
+/* target_access_session() - stores to the registers of any ring for sessions, or to its doorbell;
+ * target_start_session() - turns one on, mostly where it can lie */
+void target_access_session(Target *t, FuzzInput *in);
+void target_start_session(Target *t, FuzzInput *in);
+
+/* target_bring_up_sessions() - makes what seldom comes about by chance: three that are on */
+void target_bring_up_sessions(Target *t);
+
 /* target_bring_up_ring() - makes what seldom comes about by chance: a ring that is on */
 void target_bring_up_ring(Target *t);
 

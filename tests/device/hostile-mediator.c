@@ -144,13 +144,55 @@ void hostile_send_ring(HostileMediator *m, FuzzInput *in)
     hostile_send(m, bytes, sizeof(header) + header.payload_len);
 }
 
+/* Names a ring that there is more often than one that there is not. */
+static uint32_t choose_ring(FuzzInput *in)
+{
+    uint8_t choice = input_take8(in);
+
+    return choice == 255 ? input_take32(in) : choice % (VGPU_RINGS_MAX + 2);
+}
+
+void hostile_send_session(HostileMediator *m, FuzzInput *in)
+{
+    const VGPUWelcome welcome = {.features = VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS};
+    const VGPUSessionReady ready = {
+        .ring = choose_ring(in),
+        .error = input_take8(in) % 2 ? 0 : input_take8(in) % (VGPU_N_ERRORS + 1),
+        .cuda_result = input_take8(in),
+    };
+    char bytes[sizeof(VGPUSocketHeader) + sizeof(welcome)];
+    VGPUSocketHeader header;
+
+    switch (input_take8(in) % 8) {
+    case 0:
+        header = wire_header(VGPU_MSG_WELCOME, 0, 0, 0, sizeof(welcome));
+        memcpy(bytes + sizeof(header), &welcome, sizeof(welcome));
+        break;
+    case 1:
+    case 2:
+        header = wire_header(VGPU_MSG_SESSION_CLOSED, 0, 0, 0, sizeof(VGPUSessionRing));
+        memcpy(bytes + sizeof(header), &ready, sizeof(VGPUSessionRing));
+        break;
+    default:
+        header = wire_header(VGPU_MSG_SESSION_READY, 0, 0, 0, sizeof(ready));
+        memcpy(bytes + sizeof(header), &ready, sizeof(ready));
+    }
+    memcpy(bytes, &header, sizeof(header));
+    hostile_send(m, bytes, sizeof(header) + header.payload_len);
+}
+
 void hostile_send_message(HostileMediator *m, FuzzInput *in, bool good)
 {
     char bytes[sizeof(VGPUSocketHeader) + VGPU_PAYLOAD_MAX];
     static const uint8_t types[] = {
-        VGPU_MSG_PING,       VGPU_MSG_PONG,       VGPU_MSG_BUSY,     VGPU_MSG_QUARANTINED,
-        VGPU_MSG_WELCOME,    VGPU_MSG_HELLO,      VGPU_MSG_REQUEST,  0,
-        VGPU_MSG_RING_SETUP, VGPU_MSG_RING_READY, VGPU_MSG_RING_OFF, VGPU_MSG_RING_STOPPED,
+        VGPU_MSG_PING,          VGPU_MSG_PONG,
+        VGPU_MSG_BUSY,          VGPU_MSG_QUARANTINED,
+        VGPU_MSG_WELCOME,       VGPU_MSG_HELLO,
+        VGPU_MSG_REQUEST,       0,
+        VGPU_MSG_RING_SETUP,    VGPU_MSG_RING_READY,
+        VGPU_MSG_RING_OFF,      VGPU_MSG_RING_STOPPED,
+        VGPU_MSG_SESSION_OPEN,  VGPU_MSG_SESSION_READY,
+        VGPU_MSG_SESSION_CLOSE, VGPU_MSG_SESSION_CLOSED,
     };
     VGPUSocketHeader header = wire_header(
         types[input_take8(in) % sizeof(types)], input_take8(in), input_take8(in) % 4,

@@ -15,7 +15,7 @@
 typedef struct HostileMediator {
     int listener;   /* -1: nobody listens */
     int peer;       /* -1: not connected */
-    int completion; /* the ring's eventfd, if one came, or -1 */
+    int completion; /* the eventfd of the last ring that came, or -1 */
     struct sockaddr_un address;
 } HostileMediator;
 
@@ -35,6 +35,9 @@ void hostile_send(HostileMediator *m, const void *bytes, size_t size);
 
 /* hostile_send_ring() - sends a WELCOME that knows rings, or a message about one */
 void hostile_send_ring(HostileMediator *m, FuzzInput *in);
+
+/* hostile_send_session() - sends a WELCOME that knows sessions, or a message about one */
+void hostile_send_session(HostileMediator *m, FuzzInput *in);
 
 /* hostile_send_message() - sends any message, whose header is @good or any */
 void hostile_send_message(HostileMediator *m, FuzzInput *in, bool good);

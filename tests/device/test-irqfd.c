@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ring's interrupts and its doorbell under KVM, as the processor takes and makes them: QEMU has
- * no part in them, and nothing is lost when QEMU takes part for a while.
+ * The rings' interrupts and their doorbells under KVM, as the processor takes and makes them: QEMU
+ * has no part in them, and nothing is lost when QEMU takes part for a while.
  *
  * QEMU's system calls tell whether it took part: an eventfd that QEMU takes up costs a read() each
  * time, and one that it signals a write().
  */
+#include "device-rings.h"
 #include "guest.h"
 
 #include <errno.h>
@@ -386,6 +387,88 @@ static void test_migrated_unmasked(void **state)
     guest_close(&there);
 }
 
+/* ---- Sessions ------------------------------------------------------------------------------ */
+
+/* The rings of two sessions, whose interrupts are GUEST_VECTOR and the next one */
+static const uint32_t session_rings[2] = {1, 15};
+
+static void open_sessions(Guest *g, FakeSession s[static 2])
+{
+    Testbed *t = &g->testbed;
+
+    for (unsigned i = 0; i < 2; i++) {
+        msix_set_vector(&t->device, 1 + session_rings[i], GUEST_APIC, GUEST_VECTOR + i, false);
+        session_open(t, session_rings[i], &s[i]);
+        guest_wait_interrupt(g, i); /* of the session's begin */
+    }
+}
+
+/* As for completions: KVM makes each interrupt, and it is the one of that session. */
+static void assert_sessions_by_kvm(Guest *g, const FakeSession s[static 2])
+{
+    uint64_t before = qtest_n_transfers(g->testbed.qtest);
+
+    for (int i = 0; i < N; i++) {
+        fake_session_signal(&s[i % 2]);
+        guest_wait_interrupt(g, i % 2);
+    }
+    assert_true(qtest_n_transfers(g->testbed.qtest) - before < OTHER_TRANSFERS);
+    guest_expect_no_interrupt(g);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(session_read(&g->testbed, session_rings[i], VGPU_SESSION_REG_IRQ_STATUS),
+                         0);
+}
+
+static void test_sessions(void **state)
+{
+    Guest *g = *state;
+    FakeSession s[2];
+
+    open_sessions(g, s);
+    assert_sessions_by_kvm(g, s);
+
+    /* An event of one that is masked is kept, and the other one's comes. */
+    msix_set_vector(&g->testbed.device, 1 + session_rings[0], GUEST_APIC, GUEST_VECTOR, true);
+    fake_session_signal(&s[0]);
+    fake_session_signal(&s[1]);
+    guest_wait_interrupt(g, 1);
+    guest_expect_no_interrupt(g);
+    msix_set_vector(&g->testbed.device, 1 + session_rings[0], GUEST_APIC, GUEST_VECTOR, false);
+    guest_wait_interrupt(g, 0);
+    session_write(&g->testbed, session_rings[0], VGPU_SESSION_REG_IRQ_STATUS, 1);
+    assert_sessions_by_kvm(g, s);
+
+    /* One ends, and the other goes on. */
+    session_write(&g->testbed, session_rings[0], VGPU_SESSION_REG_CTRL, 0);
+    fake_expect_close(&g->testbed.mediator, session_rings[0]);
+    fake_session_signal(&s[0]);
+    fake_session_signal(&s[1]);
+    guest_wait_interrupt(g, 1);
+    guest_expect_no_interrupt(g);
+    for (unsigned i = 0; i < 2; i++)
+        fake_session_free(&s[i]);
+}
+
+static void test_doorbells_of_sessions(void **state)
+{
+    Guest *g = *state;
+    uint64_t transfers;
+    FakeSession s[2];
+
+    open_sessions(g, s);
+    for (unsigned i = 0; i < 2; i++) {
+        g->state->address = DEVICE_BAR0 + vgpu_ring_doorbell(session_rings[i]);
+        g->state->writes = N;
+        transfers = qtest_n_transfers(g->testbed.qtest);
+        guest_kick(g);
+        assert_true(qtest_n_transfers(g->testbed.qtest) - transfers < OTHER_TRANSFERS);
+        assert_int_equal(fake_session_rung(&s[i]), N);
+        assert_int_equal(fake_session_rung(&s[!i]), 0);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        fake_session_free(&s[i]);
+}
+
 /* ---- The program -------------------------------------------------------------------------- */
 
 static int setup(void **state, const char *accel)
@@ -436,6 +519,8 @@ int main(void)
         CASE(test_function_level_reset),
         CASE(test_migrated),
         CASE(test_migrated_unmasked),
+        CASE(test_sessions),
+        CASE(test_doorbells_of_sessions),
 #undef CASE
     };
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);

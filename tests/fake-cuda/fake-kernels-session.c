@@ -307,5 +307,7 @@ const FakeKernel *fake_kernel_find(const char *name)
 {
     const FakeKernel *kernel = fake_builtin_kernel_find(name);
 
-    return kernel ? kernel : fake_session_kernel_find(name);
+    if (!kernel)
+        kernel = fake_session_kernel_find(name);
+    return kernel ? kernel : fake_layout_kernel_find(name);
 }

@@ -9,9 +9,12 @@ enum { LAUNCH_PARAM_END = 0, LAUNCH_PARAM_POINTER = 1, LAUNCH_PARAM_SIZE = 2 };
 
 size_t fake_kernel_parameters_size(const FakeKernel *k)
 {
-    const FakeParameter *last = k->parameters + k->n_parameters - 1;
+    const FakeParameter *last;
 
-    return k->n_parameters > 0 ? last->offset + last->size : 0;
+    if (k->n_parameters == 0)
+        return 0;
+    last = &k->parameters[k->n_parameters - 1];
+    return last->offset + last->size;
 }
 
 FakeLaunch fake_launch_new(const FakeKernel *kernel, const void *parameters, size_t size)

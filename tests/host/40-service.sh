@@ -17,11 +17,17 @@ test_the_journal_explains_its_lines() {
 
 test_the_units_are_without_fault() {
     host_run systemd-analyze verify --man=no vgpu-mediator.socket "$service" vgpu-metrics.timer \
-        vgpu-metrics.service
+        vgpu-metrics.service vgpu-executor.socket vgpu-executor@1-2-3.service
 }
 
 test_the_units_exposure_is_at_most_15_tenths() {
     host_run systemd-analyze security --no-pager --threshold=15 "$service" | tail -n 20
+}
+
+# The mediator's unit has started it, and a session is a connection to it.
+test_executors_of_sessions_can_be_started() {
+    equal "the socket" "$(unit_property vgpu-executor.socket SubState)" listening
+    equal "its mode" "$(host_run stat -c '%U %a' /run/vgpu/executor.sock)" 'vgpu 600'
 }
 
 # The memory controller is not there to try it with.

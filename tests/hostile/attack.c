@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -131,6 +132,24 @@ static double now_sec(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+int attack_make_lingering(void)
+{
+    const struct linger day = {.l_onoff = 1, .l_linger = 86400};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+    static const char bytes[65536];
+    socklen_t size = sizeof(address);
+
+    if (bind(listener, (struct sockaddr *) &address, size) < 0 || listen(listener, 1) < 0 ||
+        getsockname(listener, (struct sockaddr *) &address, &size) < 0 ||
+        connect(fd, (struct sockaddr *) &address, size) < 0)
+        _exit(1);
+    while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        continue;
+    (void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &day, sizeof(day));
+    return fd;
 }
 
 void neighbour_works(int fd, double seconds)

@@ -51,6 +51,15 @@ int attack_dial(void);
 /* attack_send() - send all of it, or as much as there is room for in a tenth of a second */
 void attack_send(int fd, const void *bytes, size_t size);
 
+/*
+ * attack_make_lingering() - a TCP connection that is full: its last close() waits for a day that
+ *     somebody reads
+ *
+ * The process that ends does not wait for what it closes. So an attacker sends it from one, and the
+ * other side has the last one.
+ */
+int attack_make_lingering(void);
+
 /* neighbour_works() - additions over @fd for @seconds, each of which has to be right */
 void neighbour_works(int fd, double seconds);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "attack.h"
@@ -130,6 +131,109 @@ TEST(test_calls_that_wait_for_polkit_take_no_place)
     fake_polkit_stop(&polkit);
 }
 
+/* A call with a descriptor that takes a day to close. */
+static void send_lingering(void)
+{
+    int fd = attack_make_lingering();
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        sd_bus *caller = NULL;
+        sd_bus_message *m = NULL;
+
+        if (sd_bus_open_system(&caller) < 0 ||
+            sd_bus_message_new_method_call(caller, &m, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER,
+                                           VGPU_INTERFACE_MANAGER, "SetVMLimits") < 0)
+            _exit(1);
+        if (sd_bus_message_append(m, "sa{sv}b", "web", 1, "Weight", "h", fd, false) >= 0)
+            (void) sd_bus_send(caller, m, NULL);
+        (void) sd_bus_flush(caller);
+        usleep(20000);
+        _exit(0);
+    }
+    close(fd);
+    (void) waitpid(pid, NULL, 0);
+}
+
+/* When polkit refuses the calls that have waited for it, whoever sent the descriptors has no longer
+ * any. */
+TEST(test_descriptors_in_calls)
+{
+    FakePolkit polkit;
+    int fd = dial();
+    Attack *a;
+
+    assert_int_equal(fake_polkit_start(&polkit), 0);
+    assert_int_equal(fake_polkit_hold(&polkit), 0);
+    hello(fd, WEB, 0, NULL);
+    (void) expect_welcome(fd);
+    a = attack_repeat(send_lingering);
+    neighbour_works(fd, SECONDS / 2);
+    assert_int_equal(fake_polkit_release(&polkit), 0);
+    neighbour_works(fd, SECONDS);
+    attack_end(a);
+    call_manager(NULL, "SetVMPriority", "ssb", "web", "low", true);
+    fake_polkit_stop(&polkit);
+    close(fd);
+}
+
+/* The error's name that a call of a stranger's gets; "" for none */
+static const char *call_error(const char *path, const char *interface, const char *member,
+                              const char *text)
+{
+    static char name[100];
+    static sd_bus *caller;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+
+    if (!caller && sd_bus_open_system(&caller) < 0)
+        _exit(1);
+    (void) sd_bus_call_method(caller, VGPU_BUS_NAME, path, interface, member, &error, NULL, "s",
+                              text);
+    snprintf(name, sizeof(name), "%s", error.name ? error.name : "");
+    sd_bus_error_free(&error);
+    return name;
+}
+
+/* As long as sd-bus lets a path be. */
+static void call_long_path(void)
+{
+    static char path[65001];
+
+    for (unsigned i = 0; i < sizeof(path) - 1; i++)
+        path[i] = i % 2 ? 'a' : '/';
+    if (strcmp(call_error(path, "org.freedesktop.DBus.Properties", "GetAll", "x.y"),
+               SD_BUS_ERROR_UNKNOWN_OBJECT) != 0)
+        _exit(1);
+}
+
+/* Each of them used to take two seconds, of everybody's. */
+TEST(test_long_paths)
+{
+    int fd = dial();
+    Attack *a;
+
+    hello(fd, WEB, 0, NULL);
+    (void) expect_welcome(fd);
+    a = attack_repeat(call_long_path);
+    neighbour_works(fd, SECONDS);
+    assert_true(a->rounds >= 10);
+    attack_end(a);
+    close(fd);
+}
+
+/* Nobody gets a megabyte of his own back. */
+TEST(test_long_names)
+{
+    static char name[1 << 20];
+
+    memset(name, 'a', sizeof(name) - 1);
+    assert_string_equal(call_error(VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "GetVM", name),
+                        SD_BUS_ERROR_INVALID_ARGS);
+    name[4096] = '\0';
+    assert_string_equal(call_error(VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER, "GetVM", name),
+                        VGPU_BUS_ERROR_NO_SUCH_VM);
+}
+
 #define ON_A_BUS(test) cmocka_unit_test_setup_teardown(test, start, end)
 
 int main(void)
@@ -138,6 +242,9 @@ int main(void)
         ON_A_BUS(test_claims_of_a_busy_identity_in_the_log),
         ON_A_BUS(test_claims_of_an_unknown_identity_in_the_log),
         ON_A_BUS(test_calls_that_wait_for_polkit_take_no_place),
+        ON_A_BUS(test_descriptors_in_calls),
+        ON_A_BUS(test_long_paths),
+        ON_A_BUS(test_long_names),
     };
 
     if (getuid() != 0) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -156,6 +157,51 @@ TEST(test_idle_connections_leave_places)
     close(neighbour);
 }
 
+/* A process that ends does not wait for what it closes. So it sends them from one, and the mediator
+ * has the last one. The other end stays with the attacker. */
+static void send_lingering(const void *bytes, size_t size, unsigned n)
+{
+    int fds[WIRE_FDS_MAX], fd = attack_make_lingering();
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        int connection = attack_dial();
+
+        for (unsigned i = 0; i < n; i++)
+            fds[i] = fd;
+        attack_send(connection, bytes, size - 1);
+        (void) wire_send_bytes(connection, (const char *) bytes + size - 1, 1, fds, n);
+        usleep(5000);
+        _exit(0);
+    }
+    close(fd);
+    (void) waitpid(pid, NULL, 0);
+}
+
+static void leave_lingering(void)
+{
+    static const char rubbish[4096] = "GET / HTTP/1.1\r\n\r\n";
+    const VGPUSocketHeader setup = wire_header(VGPU_MSG_RING_SETUP, 1, 1, 0, sizeof(VGPURingSetup));
+
+    send_lingering(&setup, sizeof(setup), VGPU_RING_N_FDS); /* received, with half a message */
+    send_lingering(&setup, sizeof(setup), WIRE_FDS_MAX);    /* more than are kept */
+    send_lingering(rubbish, sizeof(rubbish), 1);            /* behind what is not read any more */
+}
+
+TEST(test_descriptors_that_take_long_to_close)
+{
+    int neighbour = dial();
+    Attack *a;
+
+    expect_add(neighbour, 1, 1, VGPU_PRIORITY_HIGH, 1, 1);
+    a = attack_repeat(leave_lingering);
+    neighbour_works(neighbour, SECONDS);
+    assert_true(a->rounds > 0);
+    assert_true(newcomer_is_served());
+    attack_end(a);
+    close(neighbour);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +209,7 @@ int main(void)
         UNDER_ATTACK(ALLOW, test_rubbish_in_the_log),
         UNDER_ATTACK(ALLOW, test_unread_answers_in_memory),
         UNDER_ATTACK(ALLOW, test_idle_connections_leave_places),
+        UNDER_ATTACK(ALLOW, test_descriptors_that_take_long_to_close),
     };
 
     return cmocka_run_group_tests_name("hostile peers", tests, NULL, NULL);

@@ -68,7 +68,7 @@ int ring_guest_open_in(RingGuest *g, int memfd, uint64_t window_size, uint64_t o
                        uint32_t entries, uint32_t begin)
 {
     if (memfd < 0 || ftruncate(memfd, (off_t) window_size) < 0 ||
-        fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+        fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     return open_ring(g, memfd, window_size, offset, entries, begin);
 }

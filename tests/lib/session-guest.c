@@ -34,6 +34,34 @@ __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *form
     abort();
 }
 
+static char *read_text(const SessionGuest *g)
+{
+    struct stat st;
+    char *text;
+
+    if (fstat(g->text, &st) < 0)
+        die("text: %s", strerror(errno));
+    text = calloc(1, (size_t) st.st_size + 1);
+    if (!text || pread(g->text, text, (size_t) st.st_size, 0) != st.st_size)
+        die("text: %s", strerror(errno));
+    return text;
+}
+
+/* With what the executor has said */
+__attribute__((noreturn)) static void die_of(const SessionGuest *g, const char *what)
+{
+    die("%s; the header's state is %u; it said: %s", what, g->header->state,
+        g->text >= 0 ? read_text(g) : "");
+}
+
+/* Nothing more comes of a process that is gone. To be asked before the last look. */
+static bool is_gone(const SessionGuest *g)
+{
+    struct pollfd fd = {.fd = g->socket};
+
+    return g->socket >= 0 && poll(&fd, 1, 0) > 0 && (fd.revents & POLLHUP);
+}
+
 static int64_t now_msec(void)
 {
     struct timespec ts;
@@ -45,9 +73,9 @@ static int64_t now_msec(void)
 /* ---- The area -----------------------------------------------------------------------------------
  */
 
-static int sealed_memory(const char *name, uint64_t size)
+static int sealed_memory(int memfd, const char *name, uint64_t size)
 {
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd ? memfd : memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     if (fd < 0 || ftruncate(fd, (off_t) size) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
@@ -65,10 +93,10 @@ static void *map(int fd, uint64_t size, uint64_t base)
     return memory;
 }
 
-static void open_descriptors(SessionGuest *g)
+static void open_descriptors(SessionGuest *g, int memfd)
 {
-    g->fds[SESSION_FD_WINDOW] = sealed_memory("window", g->window_size);
-    g->fds[SESSION_FD_CONTROL] = sealed_memory("control", sizeof(SessionControl));
+    g->fds[SESSION_FD_WINDOW] = sealed_memory(memfd, "window", g->window_size);
+    g->fds[SESSION_FD_CONTROL] = sealed_memory(0, "control", sizeof(SessionControl));
     g->fds[SESSION_FD_DOORBELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->fds[SESSION_FD_INTERRUPT] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->fds[SESSION_FD_GATE] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -99,7 +127,7 @@ void session_guest_open(SessionGuest *g, const SessionGuestOptions *options)
     };
     if (!vgpu_session_is_valid(g->window_size, o.offset, ring_size))
         die("the window has no room for that");
-    open_descriptors(g);
+    open_descriptors(g, o.memfd);
     g->window = map(g->fds[SESSION_FD_WINDOW], g->window_size, o.window_base);
     g->control = map(g->fds[SESSION_FD_CONTROL], sizeof(SessionControl), 0);
     g->control->gate = 1;
@@ -247,19 +275,6 @@ void session_guest_gate(SessionGuest *g, bool is_open)
         die("gate: %s", strerror(errno));
 }
 
-static char *read_text(const SessionGuest *g)
-{
-    struct stat st;
-    char *text;
-
-    if (fstat(g->text, &st) < 0)
-        die("text: %s", strerror(errno));
-    text = calloc(1, (size_t) st.st_size + 1);
-    if (!text || pread(g->text, text, (size_t) st.st_size, 0) != st.st_size)
-        die("text: %s", strerror(errno));
-    return text;
-}
-
 bool session_guest_says(SessionGuest *g, const char *what)
 {
     char *text = read_text(g);
@@ -314,8 +329,8 @@ static void wait_for_room(SessionGuest *g, uint32_t size)
            g->header->ring_size) {
         session_guest_publish(g);
         sched_yield();
-        if (now_msec() > end)
-            die("the executor makes no room in the ring");
+        if (is_gone(g) || now_msec() > end)
+            die_of(g, "the executor makes no room in the ring");
     }
 }
 
@@ -424,7 +439,7 @@ static void sleep_for_reply(SessionGuest *g, uint16_t slot)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     while (!session_guest_is_done(g, slot))
         if (!session_guest_sleep(g, SESSION_GUEST_TIMEOUT_MSEC))
-            die("no interrupt for the reply in slot %u", slot);
+            die_of(g, "no interrupt for a reply");
     __atomic_store_n(&g->header->guest_waits, 0, __ATOMIC_RELAXED);
 }
 
@@ -436,9 +451,11 @@ uint32_t session_guest_wait(SessionGuest *g, uint16_t slot, uint64_t *ret_value)
     if (g->sleeps)
         sleep_for_reply(g, slot);
     while (!session_guest_is_done(g, slot)) {
+        bool is_last = is_gone(g) || now_msec() > end;
+
         sched_yield();
-        if (now_msec() > end)
-            die("no reply in slot %u; the header's state is %u", slot, g->header->state);
+        if (is_last && !session_guest_is_done(g, slot))
+            die_of(g, "no reply");
     }
     if (ret_value)
         memcpy(ret_value, reply->value, sizeof(reply->value));
@@ -486,8 +503,8 @@ bool session_guest_wait_word(const SessionGuest *g, uint64_t offset, uint64_t va
     int64_t end = now_msec() + timeout_msec;
 
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) != value) {
-        if (now_msec() > end)
-            return false;
+        if (now_msec() > end || is_gone(g))
+            return __atomic_load_n(word, __ATOMIC_ACQUIRE) == value;
         sched_yield();
     }
     return true;
@@ -499,6 +516,84 @@ void session_guest_synchronize(SessionGuest *g, uint32_t context, uint32_t strea
 
     session_guest_fence(g, context, stream, offset, 1);
     if (!session_guest_wait_word(g, offset, 1, SESSION_GUEST_TIMEOUT_MSEC))
-        die("a fence does not come");
+        die_of(g, "a fence does not come");
     g->heap = offset; /* nothing came behind it */
+}
+
+/* ---- Kernels ------------------------------------------------------------------------------------
+ */
+
+static uint64_t read_file(SessionGuest *g, const char *path, uint64_t *ret_size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    uint64_t offset;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        die("%s: %s", path, strerror(errno));
+    /* PTX is text, and ends with a 0. */
+    *ret_size = (uint64_t) st.st_size + 1;
+    offset = session_guest_alloc(g, *ret_size);
+    if (read(fd, g->window + offset, (size_t) st.st_size) != st.st_size)
+        die("%s: %s", path, strerror(errno));
+    close(fd);
+    return offset;
+}
+
+static void must(SessionGuest *g, const char *what, uint16_t opcode, uint32_t context,
+                 const void *parameters, uint32_t size)
+{
+    uint32_t r = session_guest_call(g, opcode, context, parameters, size);
+
+    if (r != 0)
+        die("%s: %u", what, r);
+}
+
+void session_guest_load(SessionGuest *g, uint32_t context, const char *path, uint32_t id)
+{
+    VGPUSessionImage image = {0};
+    VGPUSessionModule module = {.id = id};
+    uint64_t offset = read_file(g, path, &image.size);
+
+    for (uint64_t i = 0; i < image.size; i++)
+        image.key[i % sizeof(image.key)] ^= (uint8_t) (g->window[offset + i] + i);
+    memcpy(module.key, image.key, sizeof(module.key));
+    must(g, "IMAGE_BEGIN", VGPU_SESSION_OP_IMAGE_BEGIN, context, &image, sizeof(image));
+    image.piece = (VGPUSessionBytes){.offset = offset, .size = image.size};
+    must(g, "IMAGE_PIECE", VGPU_SESSION_OP_IMAGE_PIECE, context, &image, sizeof(image));
+    must(g, "MODULE_LOAD", VGPU_SESSION_OP_MODULE_LOAD, context, &module, sizeof(module));
+    g->heap = offset;
+}
+
+void session_guest_function(SessionGuest *g, uint32_t context, uint32_t module, const char *name,
+                            uint32_t id)
+{
+    const VGPUSessionName p = {
+        .module = module,
+        .id = id,
+        .into = {session_guest_alloc(g, 4096), 4096},
+        .name_size = (uint32_t) strlen(name) + 1,
+    };
+    uint32_t r = session_guest_call_with(g, VGPU_SESSION_OP_FUNCTION_GET, context, &p, sizeof(p),
+                                         name, p.name_size, NULL);
+
+    if (r != 0)
+        die("FUNCTION_GET of %s: %u", name, r);
+    g->heap = p.into.offset;
+}
+
+void session_guest_launch(SessionGuest *g, uint32_t context, uint32_t stream, uint32_t function,
+                          const void *parameters, uint32_t size)
+{
+    const VGPUSessionRecord record = {.opcode = VGPU_SESSION_OP_LAUNCH, .context = context};
+    const VGPUSessionLaunch p = {
+        .function = function,
+        .stream = stream,
+        .grid = {1, 1, 1},
+        .block = {1, 1, 1},
+        .parameters_size = size,
+    };
+
+    session_guest_put(g, &record, &p, sizeof(p), parameters, size);
+    session_guest_publish(g);
 }

@@ -35,6 +35,7 @@ typedef struct SessionGuestOptions {
     uint64_t offset;      /* of the area in it */
     uint32_t ring_size;   /* bytes; 0: 64 KiB */
     uint64_t window_base; /* where it is mapped; 0: anywhere, and the session is told 0 */
+    int memfd;            /* for the window, taken over; 0: one is made */
 } SessionGuestOptions;
 
 typedef struct SessionGuest {
@@ -169,6 +170,22 @@ bool session_guest_wait_word(const SessionGuest *g, uint64_t offset, uint64_t va
 
 /* session_guest_synchronize() - a fence behind all in @stream, and wait for it */
 void session_guest_synchronize(SessionGuest *g, uint32_t context, uint32_t stream);
+
+/* ---- Kernels ----------------------------------------------------------------------------------
+ */
+
+/* session_guest_load() - send the image in the file @path, and load it as module @id; both have to
+ * succeed */
+void session_guest_load(SessionGuest *g, uint32_t context, const char *path, uint32_t id);
+
+/* session_guest_function() - @name of @module is function @id from now on; has to succeed */
+void session_guest_function(SessionGuest *g, uint32_t context, uint32_t module, const char *name,
+                            uint32_t id);
+
+/* session_guest_launch() - one block of one thread, without a reply slot. @parameters: @size
+ * bytes, packed as the function has them */
+void session_guest_launch(SessionGuest *g, uint32_t context, uint32_t stream, uint32_t function,
+                          const void *parameters, uint32_t size);
 
 /* session_guest_sleep() - until the interrupt; false when that takes longer than @timeout_msec */
 bool session_guest_sleep(const SessionGuest *g, int timeout_msec);

@@ -245,7 +245,8 @@ static void expect_limit(xmlRelaxNG *schema, const char *attribute, const char *
 TEST(test_the_schema_has_every_limit)
 {
     static const char *const wrong[] = {"",    "-1",  "+1",       "0x10",    "many",
-                                        "64 ", " 64", "64&#10;1", "&#10;64", "99999999999"};
+                                        "64 ", " 64", "64&#10;1", "&#10;64", "99999999999999999999",
+                                        "G",   "8g",  "8GB",      "8.5G",    "G8"};
     xmlRelaxNG *schema = load_schema();
 
     for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
@@ -264,6 +265,7 @@ TEST(test_the_schema_has_every_limit)
         expect_limit(schema, s->attribute, text, false);
         for (size_t j = 0; j < ELEMENTSOF(wrong); j++)
             expect_limit(schema, s->attribute, wrong[j], false);
+        expect_limit(schema, s->attribute, "8G", s->kind == VM_SETTING_IS_BYTES);
     }
     xmlRelaxNGFree(schema);
 }
@@ -274,15 +276,20 @@ TEST(test_values)
                  &(DomainDevice){.settings = {.pool = 'A', .priority = VGPU_PRIORITY_HIGH},
                                  .given = REQUIRED});
     expect_valid("<device xmlns='urn:vgpu-mediator:domain:1' pool='C' priority='low'"
-                 " queue-limit='65536' request-rate-limit='4294967295' weight='10000'/>",
+                 " queue-limit='65536' request-rate-limit='4294967295' weight='10000'"
+                 " sessions-max='2' session-memory-max='8G'/>",
                  &(DomainDevice){.settings = {.pool = 'C',
                                               .priority = VGPU_PRIORITY_LOW,
                                               .queue_limit = 65536,
                                               .rate_limit = UINT32_MAX,
-                                              .weight = 10000},
+                                              .weight = 10000,
+                                              .sessions_max = 2,
+                                              .session_memory_max = UINT64_C(8) << 30},
                                  .given = REQUIRED | VM_SETTING_BIT(VM_SETTING_QUEUE_LIMIT) |
                                           VM_SETTING_BIT(VM_SETTING_RATE_LIMIT) |
-                                          VM_SETTING_BIT(VM_SETTING_WEIGHT)});
+                                          VM_SETTING_BIT(VM_SETTING_WEIGHT) |
+                                          VM_SETTING_BIT(VM_SETTING_SESSIONS_MAX) |
+                                          VM_SETTING_BIT(VM_SETTING_SESSION_MEMORY_MAX)});
     expect_valid("<x:y xmlns:x='urn:x'><x:z/></x:y><!-- --><q:device xmlns:q='urn:vgpu-mediator:"
                  "domain:1' pool='B' priority='medium' request-rate-limit='0'/>text",
                  &(DomainDevice){.settings = {.pool = 'B', .priority = VGPU_PRIORITY_MEDIUM},

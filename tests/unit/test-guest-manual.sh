@@ -40,6 +40,16 @@ done < <(constants REG "$ring")
 report 'every register of the extension block is in vgpu-stub(7), at its offset'
 
 while read -r name value; do
+    case $name in
+    OFFSET_LO) want "$man/vgpu-stub.7" "^$value, 0x04	$name, _HI	" ;;
+    OFFSET_HI) want "$man/vgpu-stub.7" "^0x00, $value	" ;;
+    STRIDE) want "$man/vgpu-stub.7" "begin at 0x900 \+ \(i .* 1\) \* $value:" ;;
+    *) want "$man/vgpu-stub.7" "^$value	$name	" ;;
+    esac
+done < <(constants SESSION_REG "$ring")
+report "every register of a session's ring is in vgpu-stub(7), at its offset"
+
+while read -r name value; do
     want "$man/vgpu-stub.7" "^$value	$name	"
 done < <(constants 'OP_RING' "$builtin" | sed 's/^/RING_/' && constants RING "$ring" && constants TYPE "$builtin")
 report "every operation and type, and every state of the ring, is in vgpu-stub(7)"

@@ -53,13 +53,14 @@ done
 report 'every option is in vgpuctl(1) and the completion'
 
 titles=$(sed -nE -e 's/^ +(VM|COUNTER)\("([A-Z0-9-]+)(\/us)?", .*/\2/p' \
-    -e 's/^ +COUNTERS\([A-Za-z]+, "([A-Z]+)", .*/\1/p' "$root/ctl/list.c")
+    -e 's/^ +COUNTERS\([A-Za-z]+, "([A-Z]+)", .*/\1/p' "$root/ctl/list.c"
+    sed -nE 's/^ +ROW\("([A-Za-z/]+)", .*/\1/p' "$root/ctl/list-sessions.c")
 # shellcheck disable=SC2086
-at_least 16 $titles
+at_least 28 $titles
 for title in $titles; do
     want "$man/vgpuctl.1" "^\.It Li (.* , )?$title( |\$)"
 done
-report 'every column of the list is in vgpuctl(1)'
+report 'every column of the lists is in vgpuctl(1)'
 
 for name in $(variables "$root"/ctl/*.c); do
     [ "$name" = TERM ] || want "$man/vgpuctl.1" "^\.It Ev (.* , )?$name( |\$)"

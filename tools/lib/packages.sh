@@ -27,6 +27,8 @@ packages_check=(
     libcmocka-dev libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients polkitd
     clang libclang-rt-dev llvm binutils
     clang-format shellcheck mandoc apparmor
+    # a cable between two hosts
+    iproute2
     # a parser of OpenMetrics, and the pager of vgpuctl
     python3-prometheus-client less
     # promtool, and node_exporter with its textfile collector: the readers of vgpuctl metrics
