@@ -49,10 +49,11 @@ static CUresult context_retain(Session *s, uint32_t flags, CUcontext *ret)
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (s->warm) {
-        *ret = TAKE_PTR(s->warm);
+    pthread_mutex_lock(&s->lock);
+    *ret = TAKE_PTR(s->warm);
+    pthread_mutex_unlock(&s->lock);
+    if (*ret)
         return CUDA_SUCCESS;
-    }
     return d->primary_ctx_retain(ret, s->device);
 }
 
