@@ -359,7 +359,10 @@ CUresult cuMemFreeHost(void *host)
     ENTER(FAKE_CONTEXT);
     FAKE_LOCKED();
 
-    for (const struct CUstream_st *s = fake_stream_first(); s; s = s->next)
+    /* A driver waits for what its context has been given. */
+    if (fake_is_session())
+        (void) fake_context_drain(fake_context());
+    for (const struct CUstream_st *s = fake_stream_first(); s && !fake_is_session(); s = s->next)
         if (!fake_stream_idle(s))
             fake_misuse("cuMemFreeHost: there is work in flight");
     fake_memory_remove(settled(host, FAKE_PINNED, __func__));
