@@ -7,13 +7,16 @@
  *   fake-cuda       the driver, devices                       fake-attributes what devices are
  *   fake-queue      streams as the device sees them           fake-stream     as programs do
  *   fake-memory     allocations, pinned memory                fake-address    ranges, mappings
- *   fake-arena      the device's addresses                    fake-total      how much there is
- *   fake-copy       copies and sets                           fake-event, fake-word
+ *   fake-pool       allocations in the order of streams       fake-total      how much there is
+ *   fake-arena      the device's addresses                    fake-copy       copies and sets
+ *   fake-event      events                                    fake-word       words
  *   fake-capture    captures                                  fake-graph      graphs
- *   fake-image      what an image names                       fake-module     modules, functions
- *   fake-launch     launches, occupancy                       fake-kernels*   kernels in C
+ *   fake-image      what an image names                       fake-ptx        what PTX names
+ *   fake-module     modules                                   fake-function   functions, occupancy
+ *   fake-launch     launches                                  fake-kernels*   kernels in C
  *
- * fake-plan.h says how it is told to misbehave. It is never installed.
+ * fake-plan.h says how it is told to misbehave. It is never installed. What the model leaves out:
+ * arrays and textures, nodes of graphs that allocate, and two kernels at the same time.
  *
  * When the executor breaks a rule of the driver API (a dead handle, no current context, memory
  * that is not there), a real driver returns an error. This one aborts the process with a
