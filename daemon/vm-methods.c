@@ -120,8 +120,8 @@ static int read_bytes(sd_bus_message *call, const char *key, uint64_t min, uint6
 static int read_limit(sd_bus_message *call, const VMSetting *setting, sd_bus_error *error,
                       VMSettings *ret)
 {
-    uint64_t bytes;
-    uint32_t number;
+    uint64_t bytes = 0;
+    uint32_t number = 0;
     int r;
 
     if (setting->kind == VM_SETTING_IS_BYTES) {

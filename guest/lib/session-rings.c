@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#include "vgpu-ring.h"
-
 #define PAUSE_MAX_NS 1000000u
 
 uint32_t session_rings_count(vgpu_device *dev)

@@ -112,7 +112,7 @@ static int extents_take_row(window_share *s, uint32_t n)
     uint32_t at = 0;
 
     while (n <= s->n_extents && at <= s->n_extents - n) {
-        uint32_t foreign = extents_foreign(s, at, n), begin, end = at + n;
+        uint32_t foreign = extents_foreign(s, at, n), begin = at, end = at + n;
         int r;
 
         if (foreign < n) {
@@ -137,7 +137,7 @@ static int extents_take_row(window_share *s, uint32_t n)
 static int extents_take_all(window_share *s, uint32_t first, uint32_t end)
 {
     while (first < end) {
-        uint32_t n = extents_foreign(s, first, end - first), begin, stop;
+        uint32_t n = extents_foreign(s, first, end - first), begin = first, stop = end;
         int r;
 
         if (n == 0) {

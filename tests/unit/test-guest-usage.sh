@@ -70,6 +70,20 @@ check 3 'no vgpu device found' bench --lane auto --depth 2
 check 2 'does not go with --path=registers' bench --path registers --depth 2
 check 2 'does not go with --path=registers' bench --lane slow --depth 2
 check 2 "not for 'vecadd'" vecadd --depth 2 a b -o c
+check 2 "missing operand for 'run'" run --kernel k --grid 1 --block 1
+check 2 'needs --kernel, --grid and --block' run m.ptx --kernel k --grid 1
+check 2 "'0' for --grid" run m.ptx --kernel k --grid 0 --block 1
+check 2 "'1,2,3,4' for --block" run m.ptx --kernel k --grid 1 --block 1,2,3,4
+check 2 "'1,,2' for --block" run m.ptx --kernel k --grid 1 --block 1,,2
+check 2 "'-1' for --shared" run m.ptx --kernel k --grid 1 --block 1 --shared -1
+check 2 "'0' for --repeat" run m.ptx --kernel k --grid 1 --block 1 --repeat 0
+check 2 'the number is too large' run m.ptx --kernel k --grid 1 --block 1 i32:2147483648
+check 2 'the number is too large' run m.ptx --kernel k --grid 1 --block 1 u32:-1
+check 2 'no number stands' run m.ptx --kernel k --grid 1 --block 1 f32:
+check 2 'write out:FILE:BYTES' run m.ptx --kernel k --grid 1 --block 1 out:file
+check 2 "buffer's size in bytes" run m.ptx --kernel k --grid 1 --block 1 zero:0
+check 2 'write i32:' run m.ptx --kernel k --grid 1 --block 1 5
+check 2 "not for 'smi'" smi --kernel k
 check 2 "extra operand 'b'" sum a b
 check 2 "missing operand for 'matmul'" matmul --inner 2 a
 check 2 'needs an output' mul a b

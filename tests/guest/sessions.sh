@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh
+#
+# CUDA sessions of processes in a machine, one ring each: by polling, by interrupt, several at once, and
+# when a process is killed
+
+cd /root || exit 1
+
+# fill FILE VALUE COUNT [REPEAT] - a kernel that fills a buffer, which the FILE has then
+fill() {
+    vgpu run session-kernels.ptx --kernel fill --grid 400 --block 256 "out:$1:$((4 * $3))" "u32:$2" \
+        "u64:$3" --repeat "${4:-1}"
+}
+
+# has FILE TEXT SIZE - the file begins with the text, which it repeats
+has() {
+    [ "$(head -c ${#2} "$1")" = "$2" ] && [ "$(wc -c <"$1")" -eq "$3" ]
+}
+
+# several - three processes at once, each with results of its own
+several() {
+    fill one 0x41414141 100000 300 &
+    one=$!
+    fill two 0x42424242 100000 300 &
+    two=$!
+    fill three 0x43434343 100000 300 &
+    wait $one && wait $two && wait $! && has one AAAA 400000 && has two BBBB 400000 &&
+        has three CCCC 400000
+}
+
+# sessions N - vgpu smi shows so many beside its own
+sessions() {
+    vgpu smi | grep "sessions: *$1 of 15"
+}
+
+# await_sessions N - it does so within some time
+await_sessions() {
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        sessions "$1" && return
+        sleep 1
+    done
+    return 1
+}
+
+# killed - a process that is killed in the middle of its work loses its session, with no other there
+killed() {
+    vgpu run session-kernels.ptx --kernel fill --grid 1 --block 1 --repeat 10000000 zero:64 u32:1 u64:1 &
+    victim=$!
+    await_sessions 1 || return
+    kill -9 $victim
+    await_sessions 0
+}
+
+head -c 4000 /dev/zero >zeros
+rmmod uio_pci_generic
+check 'the device as a session has it' ends 0 'Fake GPU 0' vgpu smi
+check 'a kernel, by polling' ends 0 'launches' fill polled 0x41424344 1000 100
+check 'its result' has polled DCBADCBA 4000
+modprobe uio_pci_generic
+check 'the built-in operations, by interrupt' ends 0 42 vgpu -i add 40 2
+check 'a kernel, by interrupt' ends 0 'launches' fill interrupted 0x41424344 1000 1000
+check 'its result' has interrupted DCBADCBA 4000
+check 'three processes at once' several
+check 'nobody has a session now' await_sessions 0
+check 'a process that is killed' killed
+check 'an error of the kernel, by its own number' ends 1 'CUDA error 700' \
+    vgpu run session-kernels.ptx --kernel illegal_address --grid 1 --block 1
+check 'the next process has none of it' ends 0 'launch' fill after 0x41424344 1000
+check 'ring 0 beside it' vgpu vecadd zeros zeros -o sums

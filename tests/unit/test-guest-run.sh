@@ -1,0 +1,157 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-guest-run.sh VGPU MEDIATORD EXECUTOR FAKE-CUDA-DIR SOURCE-ROOT - vgpu run and vgpu smi through a
+# mediator's socket, with a session executor on the fake driver
+set -uo pipefail
+
+vgpu=$1
+mediatord=$2
+executor=$3
+fake=$4
+source=$5/tests/fake-cuda
+kernels=$source/session-kernels.ptx
+number=0
+failures=0
+
+work=$(mktemp -d)
+mediator=
+trap '[ -z "$mediator" ] || kill "$mediator"; wait; rm -rf "$work"' EXIT
+
+# result NAME OK - one result; OK is empty when it failed
+result() {
+    number=$((number + 1))
+    if [ -n "$2" ]; then
+        echo "ok $number - $1"
+    else
+        failures=$((failures + 1))
+        echo "not ok $number - $1"
+        sed 's/^/# /' "$work/output" "$work/log"
+    fi
+}
+
+# check WANTED-STATUS WANTED-TEXT ARGUMENT... - the text is in either output
+check() {
+    local status=$1 text=$2 got=0
+    shift 2
+    "$vgpu" "$@" >"$work/output" 2>&1 || got=$?
+    [ "$got" -eq "$status" ] && [[ $(<"$work/output") == *"$text"* ]] && passed=yes || passed=
+    result "vgpu ${*//$work/.}" "$passed"
+}
+
+# repeat N BYTES - four BYTES, as printf has them, N times
+repeat() {
+    local n=1
+
+    printf '%b' "$2" >"$work/part"
+    while [ "$n" -lt "$1" ]; do
+        cat "$work/part" "$work/part" >"$work/twice"
+        mv "$work/twice" "$work/part"
+        n=$((2 * n))
+    done
+    head -c "$((4 * $1))" "$work/part"
+}
+
+# same NAME FILE N BYTES - the file has nothing else
+same() {
+    repeat "$3" "$4" >"$work/wanted"
+    cmp -s "$2" "$work/wanted" && passed=yes || passed=
+    result "$1" "$passed"
+}
+
+# await TEXT [N] - the mediator's log has it N times (1 without it)
+await() {
+    for _ in {1..200}; do
+        [ "$(grep -cF -e "$1" "$work/log")" -ge "${2:-1}" ] && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+printf '[Pool A]\nBackend=cuda\n' >"$work/mediator.conf"
+LD_LIBRARY_PATH=$fake VGPU_REAL_EXECUTOR=$executor VGPU_FAKE_CUDA_KERNELS=$source/kernels.ptx \
+    "$mediatord" --bus=none --listen="$work/socket" --config="$work/mediator.conf" \
+    --executor="$source/executor.sh" >"$work/log" 2>&1 &
+mediator=$!
+: >"$work/output"
+await 'computing with backend cuda' && passed=yes || passed=
+result 'the mediator has a pool' "$passed"
+export VGPU_SOCKET=$work/socket VGPU_WINDOW_SIZE=16777216
+
+check 0 'Fake GPU 0' smi
+check 0 '"driver_version":13000' smi --json
+
+repeat 1000 '\x00\x00\x80\x3f' >"$work/x" # 1.0
+cp "$work/x" "$work/y"
+check 0 '' run "$kernels" --kernel saxpy --grid 4 --block 256 u32:1000 f32:2 "in:$work/x" \
+    "inout:$work/y"
+same 'y is 3.0 everywhere' "$work/y" 1000 '\x00\x00\x40\x40'
+same 'x is as it was' "$work/x" 1000 '\x00\x00\x80\x3f'
+
+check 0 '20 launches' run "$kernels" --kernel fill --grid 4096 --block 256 --repeat 20 \
+    "out:$work/filled:4194304" u32:0x04030201 i64:1048576
+same 'four mebibytes are filled' "$work/filled" 1048576 '\x01\x02\x03\x04'
+check 0 '' run "$kernels" --kernel fill --grid 1 --block 1 "out:$work/zeros:100" u32:0 u64:0
+same 'what nobody has written is zero' "$work/zeros" 25 '\x00\x00\x00\x00'
+
+check 2 'fill has 3 parameters, and 2 arguments are given' run "$kernels" --kernel fill --grid 1 \
+    --block 1 zero:64 u32:7
+check 2 "argument 2, 'u64:7', has 8 bytes; that parameter of fill has 4" run "$kernels" \
+    --kernel fill --grid 1 --block 1 zero:64 u64:7 u64:1
+check 2 "the module has no kernel 'none'" run "$kernels" --kernel none --grid 1 --block 1
+check 2 'a block of 2048 threads: fill can have 1024' run "$kernels" --kernel fill --grid 1 \
+    --block 32,64 zero:64 u32:7 u64:1
+check 1 'INVALID' run "$kernels" --kernel fill --grid 1 --block 1 --shared 100000000 zero:64 u32:7 \
+    u64:1
+check 2 "cannot read '/nonexistent'" run /nonexistent --kernel fill --grid 1 --block 1
+echo 'this is no PTX' >"$work/bad.ptx"
+check 1 'CUDA error' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+check 1 'CUDA error 700, ILLEGAL_ADDRESS' run "$kernels" --kernel illegal_address --grid 1 --block 1
+check 1 'CUDA error 719, LAUNCH_FAILED' run "$kernels" --kernel trap --grid 1 --block 1
+
+# Several at once: each has a process of its own on the host.
+for i in 1 2 3 4; do
+    "$vgpu" run "$kernels" --kernel fill --grid 64 --block 256 --repeat 500 "out:$work/at-once-$i:65536" \
+        "u32:$((i * 0x01010101))" u64:16384 >"$work/output-$i" 2>&1 &
+    jobs[i]=$!
+done
+passed=yes
+for i in 1 2 3 4; do
+    wait "${jobs[i]}" || passed=
+done
+result 'four at once' "$passed"
+for i in 1 2 3 4; do
+    same "number $i has its own memory" "$work/at-once-$i" 16384 "\\x0$i\\x0$i\\x0$i\\x0$i"
+done
+
+# begin - start a process that works for long, as $process, and wait for its executor, $executor_pid
+begin() {
+    local opened
+    opened=$(grep -c 'its executor is process' "$work/log")
+    "$vgpu" run "$kernels" --kernel fill --grid 1 --block 1 --repeat 10000000 zero:64 u32:1 u64:1 \
+        >"$work/output" 2>&1 &
+    process=$!
+    await 'its executor is process' $((opened + 1))
+    executor_pid=$(sed -n 's/.*its executor is process \([0-9]*\)$/\1/p' "$work/log" | tail -n 1)
+    sleep 0.5
+}
+
+begin
+kill -KILL "$process"
+wait "$process" 2>/dev/null
+passed=
+for _ in {1..200}; do
+    kill -0 "$executor_pid" 2>/dev/null || { passed=yes && break; }
+    sleep 0.1
+done
+result 'a process that is killed in the middle of its work has no executor' "$passed"
+
+begin
+kill -KILL "$executor_pid"
+wait "$process"
+[ $? -eq 1 ] && grep -q 'CUDA error' "$work/output" && passed=yes || passed=
+result 'a process whose executor is killed is told' "$passed"
+check 0 'Fake GPU 0' smi
+
+echo "1..$number"
+exit $((failures > 0))
