@@ -162,6 +162,26 @@ static void test_old_program(void **state)
     close(fd);
 }
 
+/* A reset would end everybody's session. */
+static void test_reset(void **state)
+{
+    fixture *f = *state;
+    vgpu_device *dev = NULL;
+    vgpu_session *s;
+
+    fake_sysfs_write(f->sysfs, FAKE_ADDRESS, "reset_method", "flr\n");
+    fake_sysfs_write(f->sysfs, FAKE_ADDRESS, "reset", "");
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), 0);
+    assert_int_equal(vgpu_open(&f->sysfs->paths, FAKE_ADDRESS, &dev), 0);
+    assert_int_equal(vgpu_lock(dev, 0), 0);
+    assert_int_equal(vgpu_reset(dev), -EBUSY);
+    vgpu_session_close(s);
+    assert_int_equal(vgpu_reset(dev), 0);
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), 0);
+    vgpu_session_close(s);
+    vgpu_close(dev);
+}
+
 /* ---- Processes that die -------------------------------------------------------------------- */
 
 static pid_t start_process(const fixture *f)
@@ -226,7 +246,7 @@ int main(void)
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_rings),       CASE(test_failed), CASE(test_no_sessions),
-        CASE(test_old_program), CASE(test_keeper),
+        CASE(test_old_program), CASE(test_reset),  CASE(test_keeper),
     };
 
     return cmocka_run_group_tests_name("guest-session-pci", tests, NULL, NULL);
