@@ -115,6 +115,22 @@ static void test_rings(void **state)
         assert_int_equal(control(f, i), VGPU_RING_OFF);
 }
 
+/* All processes that the device has rings for have room for copies in a small window. */
+static void test_room_for_all(void **state)
+{
+    fixture *f = *state;
+    vgpu_session *s[VGPU_RINGS_MAX];
+    void *memory;
+
+    f->bar[VGPU_REG_RINGS / 4] = VGPU_RINGS_MAX;
+    for (uint32_t i = 1; i < VGPU_RINGS_MAX; i++)
+        assert_int_equal(vgpu_session_open(&f->options, &s[i], NULL), 0);
+    for (uint32_t i = 1; i < VGPU_RINGS_MAX; i++)
+        assert_int_equal(vgpu_session_window_alloc(s[i], 512 << 10, 0, &memory), 0);
+    for (uint32_t i = 1; i < VGPU_RINGS_MAX; i++)
+        vgpu_session_close(s[i]);
+}
+
 /* A ring that fails ends its session with what the device says. */
 static void test_failed(void **state)
 {
@@ -245,8 +261,8 @@ int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_rings),       CASE(test_failed), CASE(test_no_sessions),
-        CASE(test_old_program), CASE(test_reset),  CASE(test_keeper),
+        CASE(test_rings),       CASE(test_room_for_all), CASE(test_failed), CASE(test_no_sessions),
+        CASE(test_old_program), CASE(test_reset),        CASE(test_keeper),
     };
 
     return cmocka_run_group_tests_name("guest-session-pci", tests, NULL, NULL);
