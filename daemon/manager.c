@@ -404,6 +404,7 @@ Manager *manager_free(Manager *m)
     if (!m)
         return NULL;
 
+    sessions_stop(&m->sessions);
     peers_clear(&m->peers);
     sessions_clear(&m->sessions);
     pools_clear(&m->pools);

@@ -11,8 +11,8 @@
 #include "config.h"
 #include "peer.h"
 #include "pools.h"
-#include "sessions.h"
 #include "vm-registry.h"
+#include "vm-sessions.h"
 
 typedef struct Manager Manager;
 

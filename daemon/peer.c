@@ -368,7 +368,7 @@ static int peer_on_session_open(Peer *p, const VGPUSocketHeader *h, const char *
     memcpy(&open, payload, sizeof(open));
     if (!ring_can_have_session(open.ring)) {
         for (unsigned i = 0; i < VGPU_RING_N_FDS; i++)
-            close(fds[i]);
+            closer_close(fds[i]);
         return peer_violation(p, "SESSION_OPEN of a ring that has none");
     }
     return sessions_open(p->peers->sessions, p->vm, p->process, fds, &open, h->request_id,

@@ -18,9 +18,9 @@
 #include "identity.h"
 #include "origin.h"
 #include "ring-source.h"
-#include "sessions.h"
 #include "vm-quarantine.h"
 #include "vm-registry.h"
+#include "vm-sessions.h"
 
 typedef struct Peer Peer;
 

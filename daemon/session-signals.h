@@ -13,7 +13,7 @@
 #include <systemd/sd-bus.h>
 
 #include "bus-reply.h"
-#include "sessions.h"
+#include "vm-sessions.h"
 
 typedef struct SessionSignal SessionSignal;
 

@@ -7,7 +7,7 @@
 
 #include "clock.h"
 #include "log.h"
-#include "session.h"
+#include "vm-session.h"
 
 /* Until the next try after one that ended by itself; doubled each time that another does. */
 #define PAUSE_MIN_USEC (UINT64_C(1) * USEC_PER_SEC)

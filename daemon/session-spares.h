@@ -10,7 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "pools.h"
-#include "session-process.h"
+#include "session-client.h"
 
 typedef struct SessionSpare SessionSpare;
 

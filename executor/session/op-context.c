@@ -156,6 +156,8 @@ static void context_end_objects(Session *s, SessionContext *c)
     for (uint32_t id = 0; (object = session_take_of(s, SESSION_STREAM, c->id, &id));)
         session_note(s, session_stream_end(s, object));
     (void) session_stream_end(s, &c->legacy);
+    for (unsigned i = 0; i < SESSION_N_CHARGED_LIMITS; i++)
+        session_memory_give_back(&session_store(s)->memory, c->charged[i]);
 }
 
 SessionContext *session_context_leave(Session *s, const SessionRingRecord *record)
@@ -277,11 +279,60 @@ CUresult session_op_CONTEXT_LIMIT_GET(Session *s, SessionCall *call)
     return r;
 }
 
+/* For these limits the driver takes device memory, which the session's quota counts as far as it is
+ * more than every context has. By CUlimit: CU_LIMIT_STACK_SIZE, for each thread that the device can
+ * have at once; CU_LIMIT_PRINTF_FIFO_SIZE; CU_LIMIT_MALLOC_HEAP_SIZE. */
+static const uint64_t limit_free[SESSION_N_CHARGED_LIMITS] = {1024, 1 << 20, 8 << 20};
+
+enum { LIMIT_STACK_SIZE = 0, ATTRIBUTE_THREADS_OF_MULTIPROCESSOR = 39 };
+
+static CUresult limit_threads(Session *s, uint64_t *ret)
+{
+    const CudaDriver *d = &s->driver.base;
+    int multiprocessors = 0, threads = 0;
+    CUresult r = d->device_get_attribute(&multiprocessors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+                                         s->device);
+
+    if (r == CUDA_SUCCESS)
+        r = d->device_get_attribute(&threads, ATTRIBUTE_THREADS_OF_MULTIPROCESSOR, s->device);
+    *ret = (uint64_t) multiprocessors * (uint64_t) threads;
+    return r;
+}
+
+static CUresult limit_bytes(Session *s, const VGPUSessionLimit *p, uint64_t *ret)
+{
+    uint64_t above = p->value > limit_free[p->limit] ? p->value - limit_free[p->limit] : 0;
+    uint64_t times = 1;
+    CUresult r = p->limit == LIMIT_STACK_SIZE ? limit_threads(s, &times) : CUDA_SUCCESS;
+
+    if (r == CUDA_SUCCESS && __builtin_mul_overflow(above, times, ret))
+        r = CUDA_ERROR_OUT_OF_MEMORY;
+    return r;
+}
+
 CUresult session_op_CONTEXT_LIMIT_SET(Session *s, SessionCall *call)
 {
     const VGPUSessionLimit *p = call->parameters;
+    SessionMemory *memory = &session_store(s)->memory;
+    uint64_t *charged, bytes, more;
+    CUresult r;
 
-    if (p->value > s->start.memory_max)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return s->driver.ctx_set_limit((int) p->limit, p->value);
+    if (p->limit >= SESSION_N_CHARGED_LIMITS)
+        return s->driver.ctx_set_limit((int) p->limit, p->value);
+    charged = &session_thread()->context->charged[p->limit];
+    r = limit_bytes(s, p, &bytes);
+    if (r != CUDA_SUCCESS)
+        return r;
+    more = bytes > *charged ? bytes - *charged : 0;
+    r = session_memory_charge(memory, more);
+    if (r != CUDA_SUCCESS)
+        return r;
+    r = s->driver.ctx_set_limit((int) p->limit, p->value);
+    if (r != CUDA_SUCCESS) {
+        session_memory_give_back(memory, more);
+        return r;
+    }
+    session_memory_give_back(memory, *charged + more - bytes);
+    *charged = bytes;
+    return CUDA_SUCCESS;
 }

@@ -52,6 +52,8 @@ typedef struct SessionStream {
 
 #define SESSION_NO_PLACE UINT32_MAX
 
+#define SESSION_N_CHARGED_LIMITS 3u /* op-context.c knows which */
+
 /* A context of the guest's. The ring's thread frees it: streams in it may have ended later. */
 struct SessionContext {
     LIST_ENTRY(SessionContext) link;
@@ -60,6 +62,7 @@ struct SessionContext {
     bool is_dead; /* atomic: the driver has destroyed it */
     CUcontext handle;
     SessionStream legacy;
+    uint64_t charged[SESSION_N_CHARGED_LIMITS]; /* bytes of the quota; the ring's thread's */
 };
 
 /* The guest may not fill the device's memory with contexts, which its quota does not count. */
@@ -135,7 +138,7 @@ typedef struct SessionMarks {
     uint32_t n;
     uint32_t *free_places; /* a stack, under the session's lock */
     uint32_t n_free;
-    unsigned n_given;    /* works, since the device had none */
+    unsigned n_given;    /* works, fences and so on, since the device had none */
     SessionStream *last; /* which got the last one */
 } SessionMarks;
 

@@ -39,11 +39,14 @@ static CUresult frees_make(Session *s, uint32_t context, SessionFrees **ret)
 {
     SessionFrees *f = calloc(1, sizeof(*f));
     CUresult result;
+    int mode;
 
     if (!f)
         return CUDA_ERROR_OUT_OF_MEMORY;
     f->context = context;
+    mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
     result = frees_open(s, f);
+    (void) session_exchange_capture_mode(s, mode);
     if (result != CUDA_SUCCESS) {
         free(f);
         return result;
@@ -151,8 +154,12 @@ void session_frees_settle(Session *s, uint32_t context)
             idle = f->idle;
     }
     pthread_mutex_unlock(&store->frees_lock);
-    if (idle)
+    if (idle) {
+        const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
+
         (void) session_driver(s)->base.stream_synchronize(idle);
+        (void) session_exchange_capture_mode(s, mode);
+    }
 }
 
 void session_frees_end(Session *s, uint32_t context)
@@ -169,7 +176,6 @@ void session_frees_end(Session *s, uint32_t context)
     if (!f)
         return;
     (void) driver->base.stream_destroy(f->idle);
-    /* It waits for the device, which may still write there. */
     (void) driver->base.mem_free_host(f->words);
     session_frees_free(f, &store->memory);
 }

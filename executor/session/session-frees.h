@@ -47,7 +47,8 @@ CUresult session_free_in_order(Session *s, uint32_t context, SessionRange *range
  */
 void session_frees_settle(Session *s, uint32_t context);
 
-/* session_frees_end() - a context, which is current, is about to be destroyed */
+/* session_frees_end() - a context, which is current and has done all its work, is about to be
+ * destroyed */
 void session_frees_end(Session *s, uint32_t context);
 
 /* session_frees_free() - the driver is not called */

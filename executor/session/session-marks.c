@@ -151,7 +151,8 @@ static void marks_close_others(Session *s, const SessionStream *stream)
 {
     SessionStream *legacy = &stream->context->legacy;
     SessionStream *other;
-    bool all = s->marks.n_given >= MARKS_DEEP && s->marks.last != stream;
+    unsigned n = s->marks.n_given;
+    bool all = n == MARKS_DEEP || (n > MARKS_DEEP && s->marks.last != stream);
 
     if (stream->is_blocking && stream != legacy)
         marks_close_open(s, legacy);
@@ -171,7 +172,6 @@ static bool marks_is_due(const SessionStream *stream)
 
 static void marks_before_work(Session *s, SessionStream *stream)
 {
-    marks_close_others(s, stream);
     if (marks_is_due(stream)) {
         if (!session_marks_is_reached(s, stream))
             stream->span = stream->span > 1 ? stream->span / 2 : 1;
@@ -183,28 +183,19 @@ static void marks_before_work(Session *s, SessionStream *stream)
     if (stream->place != SESSION_NO_PLACE)
         __atomic_store_n(&s->marks.watches[stream->place].n_works, stream->n_works,
                          __ATOMIC_RELAXED);
-    s->marks.n_given++;
-    s->marks.last = stream;
 }
 
 void session_marks_before(Session *s, SessionStream *stream, SessionStreamUse use)
 {
-    if (!marks_are_timed(s))
+    if (!marks_are_timed(s) || use == SESSION_USE_ASK)
         return;
-    switch (use) {
-    case SESSION_USE_ASK:
-        break;
-    case SESSION_USE_WORK:
+    s->marks.n_given++;
+    marks_close_others(s, stream);
+    if (use == SESSION_USE_WORK)
         marks_before_work(s, stream);
-        break;
-    case SESSION_USE_QUICK:
-        marks_close_others(s, stream);
-        break;
-    case SESSION_USE_WAIT:
-        marks_close_others(s, stream);
+    else if (use == SESSION_USE_WAIT)
         marks_close_open(s, stream);
-        break;
-    }
+    s->marks.last = stream;
 }
 
 static uint64_t marks_word(const Session *s, uint32_t place)
@@ -240,7 +231,8 @@ static bool watch_is_overdue(SessionWatch *w, uint64_t word, uint64_t limit, uin
     uint64_t given = __atomic_load_n(&w->given, __ATOMIC_ACQUIRE);
     uint64_t span = word & ((1u << MARK_SPAN_BITS) - 1);
 
-    if (word == given && __atomic_load_n(&w->ended, __ATOMIC_ACQUIRE) == given)
+    /* What was behind that mark has ended without another one: what is next may wait. */
+    if (__atomic_load_n(&w->ended, __ATOMIC_ACQUIRE) >> MARK_SPAN_BITS >= word >> MARK_SPAN_BITS)
         span = 0;
     if (word != w->seen || span == 0) {
         w->seen = word;

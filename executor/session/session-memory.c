@@ -269,12 +269,21 @@ SessionRange *session_memory_take(SessionMemory *m, SessionRangeKind kind, uint6
     return r;
 }
 
+static bool memory_is_reserved_locked(SessionMemory *m, uint64_t address, uint64_t end)
+{
+    const SessionRange *r = range_tree_find(m->reservations, address);
+
+    return r && end <= range_end(r);
+}
+
 static bool memory_contains_locked(SessionMemory *m, uint64_t address, uint64_t end)
 {
     const SessionRange *r = range_tree_find(m->ranges, address);
 
     if (r && r->accessible && end <= range_end(r))
         return true;
+    if (!r || r->kind != SESSION_RANGE_MAPPED || !memory_is_reserved_locked(m, address, end))
+        return false;
     while (r && r->kind == SESSION_RANGE_MAPPED && r->accessible) {
         if (end <= range_end(r))
             return true;
@@ -299,14 +308,13 @@ bool session_memory_contains(SessionMemory *m, uint64_t address, uint64_t size)
 
 bool session_memory_is_vacant(SessionMemory *m, uint64_t address, uint64_t size)
 {
-    const SessionRange *r;
     bool vacant;
 
     if (size == 0 || address > UINT64_MAX - size)
         return false;
     pthread_mutex_lock(&m->lock);
-    r = range_tree_find(m->reservations, address);
-    vacant = r && address + size <= range_end(r) && !range_tree_overlaps(m->ranges, address, size);
+    vacant = memory_is_reserved_locked(m, address, address + size) &&
+             !range_tree_overlaps(m->ranges, address, size);
     pthread_mutex_unlock(&m->lock);
     return vacant;
 }
@@ -315,6 +323,8 @@ static bool memory_has_mapped_locked(SessionMemory *m, uint64_t address, uint64_
 {
     const SessionRange *r = NULL;
 
+    if (!memory_is_reserved_locked(m, address, end))
+        return false;
     while (address < end) {
         r = range_tree_find(m->ranges, address);
         if (!r || r->kind != SESSION_RANGE_MAPPED || r->address != address)

@@ -118,14 +118,14 @@ bool session_memory_insert(SessionMemory *m, SessionRange *range, uint64_t addre
 SessionRange *session_memory_take(SessionMemory *m, SessionRangeKind kind, uint64_t address);
 
 /* session_memory_contains() - do these bytes, one at least, lie in one range, or in mapped ranges
- * side by side that are all accessible? */
+ * side by side in one reservation that are all accessible? */
 bool session_memory_contains(SessionMemory *m, uint64_t address, uint64_t size);
 
 /* session_memory_is_vacant() - does that lie in one reservation, with nothing mapped there? */
 bool session_memory_is_vacant(SessionMemory *m, uint64_t address, uint64_t size);
 
-/* session_memory_has_mapped() - are these bytes, one at least, whole mapped ranges side by side?
- */
+/* session_memory_has_mapped() - are these bytes, one at least, whole mapped ranges side by side
+ * in one reservation? */
 bool session_memory_has_mapped(SessionMemory *m, uint64_t address, uint64_t size);
 
 /* session_memory_allow() - session_memory_has_mapped() is true of these; may they be touched? */

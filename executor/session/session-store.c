@@ -62,6 +62,12 @@ void session_store_free(SessionStore *store)
     free(store);
 }
 
+int session_exchange_capture_mode(Session *s, int mode)
+{
+    (void) session_driver(s)->thread_exchange_stream_capture_mode(&mode);
+    return mode;
+}
+
 /* Frees its number, unless that names another object by now: numbers of a context that ends are
  * free before this thread comes to it. */
 static void store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
@@ -118,11 +124,14 @@ static void store_leave_graphs(Session *s, uint32_t context)
 
 void session_store_leave(Session *s, uint32_t context)
 {
+    const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
     SessionStore *store = session_store(s);
     SessionModule *module, *next;
     SessionRange *range;
     uint64_t address = 0;
 
+    /* What runs may be of a module and use memory that ends below. */
+    (void) session_driver(s)->ctx_synchronize();
     store_leave_graphs(s, context);
     for (module = LIST_FIRST(&store->modules); module; module = next) {
         next = LIST_NEXT(module, link);
@@ -138,6 +147,7 @@ void session_store_leave(Session *s, uint32_t context)
         session_memory_drop(&store->memory, range);
     }
     session_frees_end(s, context);
+    (void) session_exchange_capture_mode(s, mode);
 }
 
 bool session_memory_has(Session *s, uint64_t address, uint64_t size)

@@ -72,6 +72,13 @@ void session_store_free(SessionStore *store);
  * destroyed: memory, modules with their functions, graphs. On the SLOW thread */
 void session_store_leave(Session *s, uint32_t context);
 
+/* CU_STREAM_CAPTURE_MODE_RELAXED: for what the executor does for itself. Captures, of any thread,
+ * forbid that nothing, and survive it. */
+#define SESSION_CAPTURE_MODE_RELAXED 2
+
+/* session_exchange_capture_mode() - of this thread; returns the one that it had */
+int session_exchange_capture_mode(Session *s, int mode);
+
 /* session_count() - add to a counter of the control page that the ring's thread alone writes */
 static inline void session_count(uint64_t *counter, uint64_t by)
 {

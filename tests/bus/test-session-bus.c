@@ -2,6 +2,7 @@
 /* CUDA sessions on D-Bus: what an administrator sees of them, and ends. The executors stand in for
  * the real one. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -459,6 +460,25 @@ TEST(test_end_twice)
     close(fd);
 }
 
+/* The journal says why, also when there is nobody left to ask. */
+TEST(test_service_ends)
+{
+    SessionGuest g;
+    char *log;
+    int fd;
+
+    register_vm("web", 1, "A", "low");
+    fd = connect_as(1);
+    session_peer_up(fd, &g, 1, FAKE_STAY);
+    restart_mediator(SIGTERM);
+    log = test_mediator_log(&mediator);
+    assert_non_null(strstr(log, "CUDA session 1 of ring 1 ended: the service ends"));
+    free(log);
+    assert_int_equal(list_sessions(NULL, 0), 0);
+    session_guest_close(&g);
+    close(fd);
+}
+
 TEST(test_quarantine)
 {
     SessionGuest g, neighbour;
@@ -619,6 +639,7 @@ int main(void)
         WITH_BUS(NULL, test_gate),
         WITH_BUS(NULL, test_end),
         WITH_BUS(NULL, test_end_twice),
+        WITH_BUS(NULL, test_service_ends),
         WITH_BUS(NULL, test_quarantine),
         WITH_BUS(SESSION_CONFIG "[Limits]\nFaultLimit=2\n", test_faults),
         WITH_BUS(NULL, test_who_may),

@@ -164,15 +164,19 @@ CUresult fake_capture_add(CUstream s, FakeWork *work)
     return CUDA_SUCCESS;
 }
 
+/* Does this stream capture, and would the default stream wait for it? */
+static bool is_implied(const struct CUstream_st *s, const struct CUstream_st *legacy)
+{
+    return fake_stream_is_legacy(legacy) && s->object.context == legacy->object.context &&
+           s->capture && !(s->flags & CU_STREAM_NON_BLOCKING);
+}
+
 bool fake_capture_is_implied(const struct CUstream_st *stream)
 {
     bool implied = false;
 
-    if (!fake_stream_is_legacy(stream))
-        return false;
     for (CUstream s = fake_stream_first(); s; s = s->next) {
-        if (s->object.context != stream->object.context || !s->capture ||
-            (s->flags & CU_STREAM_NON_BLOCKING))
+        if (!is_implied(s, stream))
             continue;
         fake_capture_invalidate(s);
         implied = true;
@@ -263,8 +267,10 @@ CUresult cuStreamIsCapturing(CUstream stream, int *status)
 
     CUstream s = fake_stream_get(stream, __func__);
 
-    if (fake_capture_is_implied(s))
-        return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+    /* To ask does no harm to the capture. */
+    for (CUstream other = fake_stream_first(); other; other = other->next)
+        if (is_implied(other, s))
+            return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
     *status = !s->capture           ? FAKE_CAPTURE_NONE
               : s->capture->invalid ? FAKE_CAPTURE_INVALIDATED
                                     : FAKE_CAPTURE_ACTIVE;

@@ -7,11 +7,13 @@
  *   fake-cuda       the driver, devices                       fake-attributes what devices are
  *   fake-queue      streams as the device sees them           fake-stream     as programs do
  *   fake-memory     allocations, pinned memory                fake-address    ranges, mappings
- *   fake-arena      the device's addresses                    fake-total      how much there is
- *   fake-copy       copies and sets                           fake-event, fake-word
+ *   fake-pool       allocations in the order of streams       fake-total      how much there is
+ *   fake-arena      the device's addresses                    fake-copy       copies and sets
+ *   fake-event      events                                    fake-word       words
  *   fake-capture    captures                                  fake-graph      graphs
- *   fake-image      what an image names                       fake-module     modules, functions
- *   fake-launch     launches, occupancy                       fake-kernels*   kernels in C
+ *   fake-image      what an image names                       fake-ptx        what PTX names
+ *   fake-module     modules                                   fake-function   functions, occupancy
+ *   fake-launch     launches                                  fake-kernels*   kernels in C
  *
  * fake-plan.h says how it is told to misbehave. It is never installed.
  *

@@ -217,6 +217,13 @@ void fake_object_check(const void *handle, FakeKind kind, const char *function)
                     (int) kind);
 }
 
+bool fake_object_lives(const void *handle, FakeKind kind)
+{
+    const FakeObject *object = handles.n_slots ? handles.slots[slot_find(handle)] : NULL;
+
+    return object && object->kind == kind;
+}
+
 void *fake_object_any(FakeKind kind, CUcontext context)
 {
     for (size_t i = 0; i < handles.n_slots; i++) {

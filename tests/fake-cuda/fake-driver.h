@@ -140,7 +140,9 @@ void *fake_object_new(FakeKind kind, CUcontext context, size_t size);
 void fake_object_end(void *object);
 /* fake_object_check() - misuse unless the handle lives */
 void fake_object_check(const void *handle, FakeKind kind, const char *function);
-/* fake_object_next() - some object of that kind (and context, unless NULL), or NULL */
+/* fake_object_lives() - does the handle live? */
+bool fake_object_lives(const void *handle, FakeKind kind);
+/* fake_object_any() - some object of that kind (and context, unless NULL), or NULL */
 void *fake_object_any(FakeKind kind, CUcontext context);
 void fake_objects_stop(void);
 

@@ -220,21 +220,18 @@ static void shared_give(CUdeviceptr address)
     free(s);
 }
 
-void fake_memory_free(FakeMemory *m)
+void fake_memory_give(const FakeMemory *m)
 {
     if (m->size < SMALL_MAX)
         shared_give(m->address);
     else
         fake_arena_give(m->context->device, m->address, granules(m->size));
-    fake_memory_remove(m);
 }
 
-void fake_free_run(CUdeviceptr address)
+void fake_memory_free(FakeMemory *m)
 {
-    FakeMemory *m = fake_memory_at(address);
-
-    if (m)
-        fake_memory_free(m);
+    fake_memory_give(m);
+    fake_memory_remove(m);
 }
 
 static void end_one(FakeMemory *m)
@@ -258,6 +255,7 @@ static void end_one(FakeMemory *m)
 
 void fake_memory_end(CUcontext context)
 {
+    fake_pool_trim();
     for (size_t i = memory.n; i > 0; i--)
         if (memory.all[i - 1]->context == context)
             end_one(memory.all[i - 1]);
@@ -312,38 +310,6 @@ CUresult cuMemFree_v2(CUdeviceptr device)
     return r;
 }
 
-CUresult cuMemAllocAsync(CUdeviceptr *device, size_t size, CUstream stream)
-{
-    ENTER_SESSION(FAKE_CONTEXT);
-    FAKE_LOCKED();
-
-    CUstream s = fake_stream_get(stream, __func__);
-
-    if (size == 0)
-        return CUDA_ERROR_INVALID_VALUE;
-    /* The model has no nodes that allocate. */
-    if (s->capture)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    return fake_memory_alloc(s->object.context, size, device);
-}
-
-CUresult cuMemFreeAsync(CUdeviceptr device, CUstream stream)
-{
-    ENTER_SESSION(FAKE_CONTEXT);
-    FAKE_LOCKED();
-
-    CUstream s = fake_stream_get(stream, __func__);
-    FakeMemory *m = fake_memory_at(device);
-    FakeWork w = {.kind = FAKE_WORK_FREE, .free = device};
-
-    if (s->capture)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    if (!m || m->kind != FAKE_ALLOCATED || m->freeing)
-        return CUDA_ERROR_INVALID_VALUE;
-    m->freeing = true;
-    return fake_submit(s, &w);
-}
-
 CUresult cuMemHostAlloc(void **host, size_t size, unsigned flags)
 {
     FakeMemory m = {.size = size, .kind = FAKE_PINNED};
@@ -393,7 +359,10 @@ CUresult cuMemFreeHost(void *host)
     ENTER(FAKE_CONTEXT);
     FAKE_LOCKED();
 
-    for (const struct CUstream_st *s = fake_stream_first(); s; s = s->next)
+    /* A driver waits for what its context has been given. */
+    if (fake_is_session())
+        (void) fake_context_drain(fake_context());
+    for (const struct CUstream_st *s = fake_stream_first(); s && !fake_is_session(); s = s->next)
         if (!fake_stream_idle(s))
             fake_misuse("cuMemFreeHost: there is work in flight");
     fake_memory_remove(settled(host, FAKE_PINNED, __func__));

@@ -64,6 +64,10 @@ void fake_memory_stop(void);
 /* fake_memory_alloc() - 512-byte aligned. CUDA_SUCCESS, or _OUT_OF_MEMORY */
 CUresult fake_memory_alloc(CUcontext context, size_t size, CUdeviceptr *ret);
 void fake_memory_free(FakeMemory *memory);
+/* fake_memory_give() - the bytes of an allocation that is in no list any more */
+void fake_memory_give(const FakeMemory *memory);
+/* fake_pool_trim() - give back what was freed in the order of streams (fake-pool.c) */
+void fake_pool_trim(void);
 
 /* The device's own addresses, in granules (fake-arena.c) */
 bool fake_arena_take(CUdevice device, uint64_t granules, CUdeviceptr *ret);

@@ -178,7 +178,10 @@ bool fake_global_find(const FakeLaunch *launch, const char *name, CUdeviceptr *r
 {
     FAKE_LOCKED();
 
-    for (size_t i = 0; launch->module && i < launch->module->image.n_globals; i++) {
+    /* A launch or a graph may outlive the module. */
+    if (!fake_object_lives(launch->module, FAKE_KIND_MODULE))
+        return false;
+    for (size_t i = 0; i < launch->module->image.n_globals; i++) {
         const FakeGlobal *g = &launch->module->image.globals[i];
 
         if (strcmp(g->name, name) != 0)

@@ -173,7 +173,7 @@ void fake_word_write(const FakeWord *word);
 /* (fake-event.c) */
 void fake_event_done(CUevent event, uint64_t number);
 void fake_event_unref(CUevent event);
-/* fake_free_run() - the end of cuMemFreeAsync() (fake-memory.c) */
+/* fake_free_run() - the end of cuMemFreeAsync() (fake-pool.c) */
 void fake_free_run(CUdeviceptr address);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-capture.h"
+#include "fake-memory.h"
 
 CUresult fake_submit(CUstream s, const FakeWork *work)
 {
@@ -66,6 +67,14 @@ CUresult cuStreamDestroy_v2(CUstream stream)
     return CUDA_SUCCESS;
 }
 
+/* The program has waited. */
+static CUresult waited(CUresult result)
+{
+    if (result == CUDA_SUCCESS)
+        fake_pool_trim();
+    return result;
+}
+
 CUresult cuStreamSynchronize(CUstream stream)
 {
     ENTER(FAKE_CONTEXT);
@@ -79,7 +88,7 @@ CUresult cuStreamSynchronize(CUstream stream)
     /* What waits for all blocking streams is work in the default stream. */
     if (fake_stream_is_legacy(s))
         fake_push(s, &(FakeWork){.kind = FAKE_WORK_NOTHING});
-    return fake_stream_drain(s);
+    return waited(fake_stream_drain(s));
 }
 
 /* Is nothing to be waited for? */
@@ -147,5 +156,5 @@ CUresult cuCtxSynchronize(void)
 
     CUresult r = fake_capture_forbids();
 
-    return r != CUDA_SUCCESS ? r : fake_context_drain(fake_context());
+    return r != CUDA_SUCCESS ? r : waited(fake_context_drain(fake_context()));
 }

@@ -7,6 +7,7 @@
  */
 #include "fake-memory.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -61,7 +62,10 @@ static void open_file(void)
     if (path[0] == '\0')
         return;
 
-    total.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    /* Where another user made it, O_CREAT may be refused. */
+    total.fd = open(path, O_RDWR | O_CLOEXEC);
+    if (total.fd < 0 && errno == ENOENT)
+        total.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (total.fd < 0 || ftruncate(total.fd, (SLOTS + 1) * sizeof(Slot)) != 0)
         fake_misuse("memory=%s: can't be opened", path);
     total.slots = mmap(NULL, SLOTS * sizeof(Slot), PROT_READ | PROT_WRITE, MAP_SHARED, total.fd, 0);

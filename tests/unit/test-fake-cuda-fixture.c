@@ -2,6 +2,7 @@
 #include "test-fake-cuda-fixture.h"
 
 #include <dlfcn.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,8 +43,12 @@ static void open_driver(void)
 
 void run_driver(const char *plan, void (*body)(void))
 {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     CUuuid uuid;
 
+    /* cmocka's handlers would go on with the next test in this process. */
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        signal(faults[i], SIG_DFL);
     setenv("VGPU_FAKE_CUDA", plan, 1);
     open_driver();
     OK(BASE.init(0));

@@ -240,6 +240,8 @@ static void try_unsupported(void)
     OK(cu.memset_d32_async(cell, 0, 1, NULL));
     OK(cu.stream_end_capture(s, &graph));
     OK(cu.stream_begin_capture(plain, RELAXED));
+    EXPECT_RESULT(cu.stream_is_capturing(NULL, &(int){0}), IMPLICIT);
+    EXPECT(status_of(plain) == ACTIVE);
     EXPECT_RESULT(cu.memset_d32_async(cell, 0, 1, NULL), IMPLICIT);
     expect_lost(plain);
 }

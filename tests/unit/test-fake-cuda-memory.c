@@ -102,9 +102,30 @@ static void try_free_in_order(void)
     EXPECT(free_memory() >= before);
 }
 
+/* The pool keeps what was freed until the program waits, or until it needs room itself. */
+static void try_pool(void)
+{
+    CUstream s = new_stream(CU_STREAM_NON_BLOCKING);
+    CUdeviceptr first, second, other;
+    size_t before = free_memory();
+
+    OK(cu.mem_alloc_async(&first, 40 * MIB, s));
+    OK(cu.mem_free_async(first, s));
+    while (cu.stream_query(s) == CUDA_ERROR_NOT_READY)
+        usleep(100);
+    EXPECT(free_memory() == before - 40 * MIB);
+    EXPECT_RESULT(BASE.mem_alloc(&other, 40 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    OK(cu.mem_alloc_async(&second, 40 * MIB, s));
+    OK(cu.mem_free_async(second, s));
+    OK(BASE.stream_synchronize(s));
+    EXPECT(free_memory() == before);
+    OK(BASE.mem_alloc(&other, 40 * MIB));
+}
+
 TEST(test_free_in_order)
 {
     assert_good("", try_free_in_order);
+    assert_good("total=64", try_pool);
 }
 
 static void use_freed(void)
@@ -142,8 +163,6 @@ TEST(test_misuse)
 
 static void touch(void)
 {
-    /* A sanitizer would only explain the signal at length. */
-    signal(SIGSEGV, SIG_DFL);
     *(volatile uint32_t *) (uintptr_t) new_numbers(1) = 1;
 }
 

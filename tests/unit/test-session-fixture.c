@@ -45,19 +45,14 @@ bool world_is_gpu(void)
     return is_gpu;
 }
 
-void world_begin(World *w, const WorldLimits *limits)
+void world_open(World *w, const SessionGuestOptions *options, const WorldLimits *limits)
 {
-    const SessionGuestOptions options = {
-        .window_size = WINDOW_SIZE,
-        .window_base = WINDOW_BASE,
-    };
-
     /* A test that failed has left its own. */
     if (w->is_open)
         session_guest_close(&w->g);
     memset(w, 0, sizeof(*w));
     w->is_open = true;
-    session_guest_open(&w->g, &options);
+    session_guest_open(&w->g, options);
     if (limits && limits->memory_max)
         w->g.start.memory_max = limits->memory_max;
     if (limits && limits->images_max)
@@ -68,6 +63,16 @@ void world_begin(World *w, const WorldLimits *limits)
     assert_int_equal(session_guest_start(&w->g), 0);
     session_guest_context(&w->g, 1, true);
     w->fence_at = session_guest_alloc(&w->g, sizeof(uint64_t));
+}
+
+void world_begin(World *w, const WorldLimits *limits)
+{
+    const SessionGuestOptions options = {
+        .window_size = WINDOW_SIZE,
+        .window_base = WINDOW_BASE,
+    };
+
+    world_open(w, &options, limits);
 }
 
 static void world_end_well(World *w, bool quietly)

@@ -38,6 +38,9 @@ bool world_is_gpu(void);
 /* world_begin() - a session, with the primary context as number 1. @limits: NULL for none */
 void world_begin(World *w, const WorldLimits *limits);
 
+/* world_open() - the same with a window of one's own */
+void world_open(World *w, const SessionGuestOptions *options, const WorldLimits *limits);
+
 /* world_end() - the executor ends well, and has said nothing */
 void world_end(World *w);
 

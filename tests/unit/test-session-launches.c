@@ -349,8 +349,11 @@ TEST(test_capture_goes_on)
     world_function(&w, WORLD_KERNELS, 1, "fill");
     p.to = world_alloc(&w, 256);
     assert_ok(CALL(&w, STREAM_CREATE, .id = 5, .flags = CU_STREAM_NON_BLOCKING));
-    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 5, .flags = 2));
+    assert_ok(CALL(&w, STREAM_CREATE, .id = 6, .flags = CU_STREAM_NON_BLOCKING));
+    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 5, .flags = 0));
     assert_fails(CALL(&w, MEMORY_ALLOC_ASYNC, .size = 512, .stream = 5), CUDA_ERROR_NOT_SUPPORTED);
+    assert_ok(CALL(&w, MEMORY_ALLOC_ASYNC, .size = 512, .stream = 6));
+    assert_ok(CALL(&w, MEMORY_INFO));
     assert_fails(CALL(&w, MEMORY_FREE_ASYNC, .address = p.to, .stream = 5),
                  CUDA_ERROR_NOT_SUPPORTED);
     assert_fails(CALL(&w, COPY, .to = p.to, .from = p.to + 1, .size = 256, .stream = 5),

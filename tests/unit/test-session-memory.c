@@ -231,6 +231,25 @@ TEST(test_mapped)
     world_end(&w);
 }
 
+/* Reservations may lie side by side, and are not one. */
+TEST(test_mapped_in_two_reservations)
+{
+    World w;
+    SessionPhysical physical = {.size = 4 * MIB};
+
+    world_begin(&w, UINT64_MAX);
+    for (unsigned i = 0; i < 2; i++) {
+        add(&w, SESSION_RANGE_RESERVED, 0, BASE + i * 2 * MIB, 2 * MIB);
+        add(&w, SESSION_RANGE_MAPPED, 0, BASE + i * 2 * MIB, 2 * MIB)->physical = &physical;
+        session_memory_allow(&w.memory, BASE + i * 2 * MIB, 2 * MIB, true);
+    }
+    assert_true(has(&w, BASE, 2 * MIB));
+    assert_true(has(&w, BASE + 2 * MIB, 2 * MIB));
+    assert_false(has(&w, BASE, 2 * MIB + 1));
+    assert_false(session_memory_has_mapped(&w.memory, BASE, 4 * MIB));
+    world_end(&w);
+}
+
 TEST(test_reservations)
 {
     World w;
@@ -363,12 +382,19 @@ TEST(test_depth)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edges),        cmocka_unit_test(test_neighbours_are_not_one),
-        cmocka_unit_test(test_no_overlap),   cmocka_unit_test(test_take),
-        cmocka_unit_test(test_quota),        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_too_many),     cmocka_unit_test(test_mapped),
-        cmocka_unit_test(test_reservations), cmocka_unit_test(test_context_ends),
-        cmocka_unit_test(test_module_ends),  cmocka_unit_test(test_random),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_neighbours_are_not_one),
+        cmocka_unit_test(test_no_overlap),
+        cmocka_unit_test(test_take),
+        cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_mapped),
+        cmocka_unit_test(test_mapped_in_two_reservations),
+        cmocka_unit_test(test_reservations),
+        cmocka_unit_test(test_context_ends),
+        cmocka_unit_test(test_module_ends),
+        cmocka_unit_test(test_random),
         cmocka_unit_test(test_depth),
     };
 

@@ -205,6 +205,39 @@ TEST(test_limits)
     end(&g);
 }
 
+/* What the driver takes for a limit is in the quota, as far as it is more than usual. */
+TEST(test_limits_are_charged)
+{
+    enum { STACK = 0, HEAP = 2, MIB = 1 << 20 };
+    SessionGuest g;
+    uint64_t before;
+
+    session_guest_open(&g, NULL);
+    g.start.memory_max = 100 * MIB;
+    session_guest_spawn(&g, NULL);
+    assert_int_equal(session_guest_start(&g), 0);
+    session_guest_context(&g, 1, true);
+    before = g.control->memory;
+    assert_int_equal(CALL(&g, CONTEXT_LIMIT_SET, 1, (VGPUSessionLimit){HEAP, 0, 8 * MIB}), 0);
+    assert_int_equal(g.control->memory, before);
+    assert_int_equal(CALL(&g, CONTEXT_LIMIT_SET, 1, (VGPUSessionLimit){HEAP, 0, 48 * MIB}), 0);
+    assert_int_equal(g.control->memory, before + 40 * MIB);
+    assert_int_equal(CALL(&g, CONTEXT_LIMIT_SET, 1, (VGPUSessionLimit){HEAP, 0, 109 * MIB}),
+                     OUT_OF_MEMORY);
+    assert_int_equal(CALL(&g, CONTEXT_LIMIT_SET, 1, (VGPUSessionLimit){STACK, 0, UINT64_MAX}),
+                     OUT_OF_MEMORY);
+    assert_int_equal(CALL(&g, CONTEXT_LIMIT_SET, 1, (VGPUSessionLimit){STACK, 0, MIB}),
+                     OUT_OF_MEMORY); /* for each of so many threads */
+    assert_int_equal(g.control->memory, before + 40 * MIB);
+    assert_int_equal(CALL(&g, CONTEXT_LIMIT_SET, 1, (VGPUSessionLimit){HEAP, 0, 100 * MIB}), 0);
+    assert_int_equal(g.control->memory, before + 92 * MIB);
+    assert_int_equal(CALL(&g, CONTEXT_LIMIT_SET, 1, (VGPUSessionLimit){HEAP, 0, 16 * MIB}), 0);
+    assert_int_equal(g.control->memory, before + 8 * MIB);
+    assert_int_equal(CALL(&g, CONTEXT_DESTROY, 0, (VGPUSessionId){.id = 1}), 0);
+    assert_int_equal(g.control->memory, 0);
+    end(&g);
+}
+
 /* ---- Streams and events
  * ------------------------------------------------------------------------------ */
 
@@ -443,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_context_takes_its_objects_along),
         cmocka_unit_test(test_warm_context),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits_are_charged),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_streams_come_and_go),
         cmocka_unit_test(test_events),

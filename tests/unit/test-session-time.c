@@ -27,7 +27,7 @@ static uint64_t now_usec(void)
 }
 
 /* With context 1, streams 1 (blocking) and 2 (not), and the functions */
-static SessionGuest start(uint64_t kernel_timeout_usec)
+static SessionGuest start_plan(uint64_t kernel_timeout_usec, const char *plan)
 {
     static const char *const names[] = {
         [BUSY] = "busy", [NOTHING] = "nothing",         [ENDLESS] = "endless",
@@ -38,7 +38,7 @@ static SessionGuest start(uint64_t kernel_timeout_usec)
 
     session_guest_open(&g, &o);
     g.start.kernel_timeout_usec = kernel_timeout_usec;
-    session_guest_spawn(&g, NULL);
+    session_guest_spawn(&g, plan);
     assert_int_equal(session_guest_start(&g), 0);
     session_guest_context(&g, 1, true);
     for (uint32_t id = 1; id <= 2; id++) {
@@ -51,6 +51,11 @@ static SessionGuest start(uint64_t kernel_timeout_usec)
     for (uint32_t id = BUSY; id <= ILLEGAL; id++)
         session_guest_function(&g, 1, 1, names[id], id);
     return g;
+}
+
+static SessionGuest start(uint64_t kernel_timeout_usec)
+{
+    return start_plan(kernel_timeout_usec, NULL);
 }
 
 static void end(SessionGuest *g)
@@ -459,6 +464,29 @@ TEST(test_waits_do_not_count)
     end(&g);
 }
 
+/* The driver lets the ring's thread wait, because a stream that waits for a word has too much
+ * behind that. Nobody can ask it then whether another stream's work has ended. */
+TEST(test_stuck_in_the_driver)
+{
+    SessionGuest g = start_plan(LONG_LIMIT_USEC, "hang=cuLaunchKernel:after=400");
+    const VGPUSessionWord word = {
+        .stream = 2,
+        .address = (uint64_t) (uintptr_t) (g.window + session_guest_alloc(&g, 8)),
+        .value = 1,
+        .bits = 64,
+    };
+
+    session_guest_submit(&g, VGPU_SESSION_OP_WORD_WAIT, 1, &word, sizeof(word));
+    launch_busy(&g, 1, 200000);
+    for (unsigned i = 0; i < 400; i++)
+        launch(&g, 2, NOTHING, 0);
+    session_guest_begin(&g, 2, VGPU_SESSION_OP_NOP, 0, &none, sizeof(none));
+    usleep(2 * LONG_LIMIT_USEC);
+    assert_int_equal(g.header->state, VGPU_SESSION_STATE_OPEN);
+    assert_false(session_guest_is_done(&g, 2)); /* it is stuck */
+    end(&g);
+}
+
 /* A stream has rested for longer than the limit. */
 TEST(test_rest_does_not_count)
 {
@@ -523,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_endless_kernel_beside_a_wait),
         cmocka_unit_test(test_many_kernels_within_the_limit),
         cmocka_unit_test(test_waits_do_not_count),
+        cmocka_unit_test(test_stuck_in_the_driver),
         cmocka_unit_test(test_rest_does_not_count),
         cmocka_unit_test(test_faults),
     };

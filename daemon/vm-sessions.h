@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All CUDA sessions of a mediator: who may open one, which executor it gets, and the end of each.
  */
-#ifndef VGPU_SESSIONS_H
-#define VGPU_SESSIONS_H
+#ifndef VGPU_VM_SESSIONS_H
+#define VGPU_VM_SESSIONS_H
 
 #include <stdint.h>
 #include <sys/queue.h>
@@ -12,9 +12,9 @@
 #include "pools.h"
 #include "ring-source.h"
 #include "session-spares.h"
-#include "session.h"
 #include "vgpu-ring.h"
 #include "vm-quarantine.h"
+#include "vm-session.h"
 
 /* Announces sessions and their changes to the world. Each function may be NULL. One that has lost
  * its VM is not there any more. */
@@ -52,6 +52,9 @@ int sessions_init(Sessions *all, sd_event *event, const Pools *pools, RingSource
 
 /* sessions_reload() - the configuration, or n_max, is another now */
 void sessions_reload(Sessions *all);
+
+/* sessions_stop() - the service ends: all are to end, before their connections do */
+void sessions_stop(Sessions *all);
 
 /* sessions_clear() - kill all executors. The connections are gone. All zero is fine */
 void sessions_clear(Sessions *all);

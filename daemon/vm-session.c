@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "session.h"
+#include "vm-session.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,6 +33,7 @@ static const struct {
     [SESSION_HUNG_UP] = {"its device is gone", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
     [SESSION_QUARANTINED] = {"the VM is quarantined", VGPU_ERROR_VM_QUARANTINED, false},
     [SESSION_ENDED_ON_CALL] = {"an administrator ended it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
+    [SESSION_SERVICE_ENDS] = {"the service ends", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
     [SESSION_REFUSED] = {"its executor cannot serve it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
     [SESSION_START_LATE] = {"its executor did not start in time", VGPU_ERROR_TIMEOUT, false},
     [SESSION_VIOLATION] = {"the guest wrote what is no ring", VGPU_ERROR_INVALID_REQUEST, false},
@@ -485,6 +486,8 @@ Session *session_free(Session *s)
     if (!s)
         return NULL;
 
+    if (s->process && s->vm)
+        session_log_end(s, "");
     session_process_free(s->process);
     vm_unwatch(&s->watcher);
     vm_end_use(&s->user);

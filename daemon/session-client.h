@@ -6,8 +6,8 @@
  * It is a unit of systemd where its socket is there, and a child of this process otherwise. In both
  * cases it is over when on_gone() is called, once, and not before the process has ended.
  */
-#ifndef VGPU_SESSION_PROCESS_H
-#define VGPU_SESSION_PROCESS_H
+#ifndef VGPU_SESSION_CLIENT_H
+#define VGPU_SESSION_CLIENT_H
 
 #include <stdbool.h>
 #include <sys/types.h>

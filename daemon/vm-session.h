@@ -7,8 +7,8 @@
  * A session is over when its executor is gone, and not before: until then it counts, and nobody is
  * told that the window is free. Its VM may go earlier.
  */
-#ifndef VGPU_DAEMON_SESSION_H
-#define VGPU_DAEMON_SESSION_H
+#ifndef VGPU_VM_SESSION_H
+#define VGPU_VM_SESSION_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,8 +17,8 @@
 
 #include "eventfd-signaller.h"
 #include "pool.h"
+#include "session-client.h"
 #include "session-figures.h"
-#include "session-process.h"
 #include "vm.h"
 #include "window.h"
 
@@ -31,10 +31,11 @@ typedef enum SessionState {
 } SessionState;
 
 typedef enum SessionReason {
-    SESSION_CLOSED,         /* by the guest */
-    SESSION_HUNG_UP,        /* the device is gone */
-    SESSION_QUARANTINED,    /* the VM is */
-    SESSION_ENDED_ON_CALL,  /* by an administrator */
+    SESSION_CLOSED,        /* by the guest */
+    SESSION_HUNG_UP,       /* the device is gone */
+    SESSION_QUARANTINED,   /* the VM is */
+    SESSION_ENDED_ON_CALL, /* by an administrator */
+    SESSION_SERVICE_ENDS,
     SESSION_REFUSED,        /* the executor cannot serve it */
     SESSION_START_LATE,     /* the executor was too slow */
     SESSION_VIOLATION,      /* the guest wrote what is no ring */
@@ -150,7 +151,7 @@ const SessionFigures *session_figures(Session *s);
 /* session_state_to_string() - "starting", "open" or "ending"; static */
 const char *session_state_to_string(SessionState state);
 
-/* session_free() - kill its executor; nobody is told. NULL is fine */
+/* session_free() - kill its executor; nobody is told but the journal. NULL is fine */
 Session *session_free(Session *s);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "sessions.h"
+#include "vm-sessions.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "closer.h"
 #include "passed-fds.h"
 #include "vgpu-session.h"
 
@@ -285,10 +286,9 @@ int sessions_open(Sessions *all, VM *vm, Origin *process, const int *fds,
         opening_answer_refused(&o);
 
     /* The executor has copies of its own. */
-    if (o.window >= 0)
-        close(o.window);
-    close(o.doorbell);
-    close(o.interrupt);
+    closer_close(o.window);
+    closer_close(o.doorbell);
+    closer_close(o.interrupt);
     return r;
 }
 
@@ -334,6 +334,18 @@ void sessions_reload(Sessions *all)
     const SessionProcessOptions options = sessions_process_options(all);
 
     session_spares_configure(&all->spares, &options);
+}
+
+void sessions_stop(Sessions *all)
+{
+    Session *s;
+
+    if (!all->event)
+        return;
+    TAILQ_FOREACH(s, &all->list, link)
+    {
+        session_end(s, SESSION_SERVICE_ENDS);
+    }
 }
 
 void sessions_clear(Sessions *all)

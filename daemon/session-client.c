@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "session-process.h"
+#include "session-client.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "closer.h"
 #include "fd-passing.h"
 #include "log.h"
 
@@ -441,8 +442,8 @@ SessionProcess *session_process_free(SessionProcess *p)
     sd_event_source_disable_unref(p->timer);
     if (p->pidfd >= 0)
         close(p->pidfd);
-    if (p->fd >= 0)
-        close(p->fd);
+    /* With what it has sent that nobody has read. */
+    closer_close(p->fd);
     sd_event_unref(p->event);
     free(p);
     return NULL;

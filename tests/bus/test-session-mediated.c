@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* CUDA sessions from a device to the driver: the mediator with the real executor, over the fake
+ * driver. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "session-peer.h"
+#include "test.h"
+#include "world.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+#define SESSION(id) VGPU_OBJECT_SESSION "/" id
+
+/* Numbers of functions */
+enum { NOTHING = 1, ENDLESS, TRAP };
+
+static int start(void **state)
+{
+    setenv("LD_LIBRARY_PATH", getenv("VGPU_FAKE_CUDA_DIR"), 1);
+    if (!getenv("VGPU_REAL_EXECUTOR"))
+        setenv("VGPU_REAL_EXECUTOR", getenv("VGPU_EXECUTOR"), 1);
+    setenv("VGPU_EXECUTOR", getenv("VGPU_FAKE_CUDA_EXECUTOR"), 1);
+    return world_start(*state);
+}
+
+/* Connects as the device of a new VM "web". */
+static int connect_web(void)
+{
+    VGPUHello message = {.features = VGPU_FEATURE_SESSIONS};
+    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 1, 70, 0, sizeof(message));
+    int fd;
+
+    register_vm("web", 1, "A", "low");
+    fd = dial();
+    memset(message.uuid, 1, sizeof(message.uuid));
+    assert_true(wire_send(fd, &h, &message));
+    assert_int_equal(expect_welcome(fd).features, VGPU_FEATURE_SESSIONS);
+    return fd;
+}
+
+/* With context 1 and some functions in it; as soon as it has taken an operation. */
+static void open_session(int fd, SessionGuest *g, uint32_t ring)
+{
+    static const char *const names[] = {
+        [NOTHING] = "nothing", [ENDLESS] = "endless", [TRAP] = "trap"};
+
+    session_guest_open(g, &(SessionGuestOptions){.window_base = UINT64_C(0x300000000000) +
+                                                                ring * UINT64_C(0x40000000)});
+    session_peer_open(fd, g, ring);
+    expect_session_ready(fd, ring, VGPU_ERROR_NONE, 0);
+    session_guest_context(g, 1, true);
+    session_guest_load(g, 1, getenv("VGPU_FAKE_SESSION_KERNELS"), 1);
+    for (uint32_t id = NOTHING; id <= TRAP; id++)
+        session_guest_function(g, 1, 1, names[id], id);
+}
+
+static uint32_t allocate(SessionGuest *g, uint64_t size)
+{
+    const VGPUSessionMemory p = {.size = size};
+
+    return session_guest_call(g, VGPU_SESSION_OP_MEMORY_ALLOC, 1, &p, sizeof(p));
+}
+
+static uint64_t session_u64(const char *path, const char *property)
+{
+    return get_u64(path, VGPU_INTERFACE_SESSION, property);
+}
+
+static uint64_t vm_u64(const char *property)
+{
+    return get_u64(VM("web"), VGPU_INTERFACE_VM, property);
+}
+
+/* What the guest does is what the administrator sees; the limit of its memory is the driver's. */
+TEST(test_life)
+{
+    int fd = connect_web();
+    SessionGuest g;
+
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", 4 * MIB, 1);
+    open_session(fd, &g, 1);
+    expect_text(SESSION("1"), VGPU_INTERFACE_SESSION, "Command", "session-guest");
+    assert_int_equal(allocate(&g, 3 * MIB), 0);
+    assert_int_equal(allocate(&g, 2 * MIB), 2); /* CUDA_ERROR_OUT_OF_MEMORY */
+    assert_int_equal(session_u64(SESSION("1"), "MemoryBytes"), 3 * MIB);
+    assert_true(session_u64(SESSION("1"), "ImagesBytes") > 0);
+    assert_true(session_u64(SESSION("1"), "Operations") > 3);
+
+    for (unsigned i = 0; i < 5; i++)
+        session_guest_launch(&g, 1, 0, NOTHING, NULL, 0);
+    session_guest_synchronize(&g, 1, 0);
+    assert_int_equal(session_u64(SESSION("1"), "Launches"), 5);
+    assert_int_equal(vm_u64("SessionLaunches"), 5);
+
+    session_peer_down(fd, &g, 1);
+    assert_int_equal(session_peer_children(NULL, 0), 0);
+    assert_int_equal(vm_u64("SessionLaunches"), 5);
+    assert_int_equal(vm_u64("SessionMemoryBytes"), 0);
+    assert_int_equal(vm_u64("SessionFaults"), 0);
+    close(fd);
+}
+
+/* Work waits while the VM is paused. */
+TEST(test_pause)
+{
+    int fd = connect_web();
+    SessionGuest g;
+    uint64_t word;
+
+    open_session(fd, &g, 1);
+    word = session_guest_alloc(&g, 8);
+    call_manager(NULL, "PauseVM", "s", "web");
+    session_guest_fence(&g, 1, 0, word, 7);
+    assert_false(session_guest_wait_word(&g, word, 7, 200));
+    call_manager(NULL, "ResumeVM", "s", "web");
+    assert_true(session_guest_wait_word(&g, word, 7, SESSION_GUEST_TIMEOUT_MSEC));
+    session_peer_down(fd, &g, 1);
+    close(fd);
+}
+
+/* Each way in which a guest can end its session; a neighbour does not notice. */
+TEST(test_ends)
+{
+    static const unsigned char nonsense[64] = {0xff};
+    int fd = connect_web();
+    SessionGuest g, neighbour;
+    uint64_t never;
+
+    open_session(fd, &neighbour, 15);
+
+    open_session(fd, &g, 1);
+    session_guest_put_bytes(&g, nonsense, sizeof(nonsense));
+    (void) session_guest_publish(&g);
+    expect_session_ready(fd, 1, VGPU_ERROR_INVALID_REQUEST, 0);
+    session_guest_close(&g);
+
+    open_session(fd, &g, 2);
+    never = (uint64_t) (uintptr_t) (g.window + session_guest_alloc(&g, 8));
+    session_guest_launch(&g, 1, 0, ENDLESS, &never, sizeof(never));
+    expect_session_ready(fd, 2, VGPU_ERROR_CUDA_ERROR, 702);
+    assert_int_equal(g.header->sticky, 702);
+    session_guest_close(&g);
+    assert_int_equal(vm_u64("SessionFaults"), 2);
+
+    /* An error that the context does not survive, and the guest closes. */
+    open_session(fd, &g, 3);
+    session_guest_launch(&g, 1, 0, TRAP, NULL, 0);
+    for (uint64_t end = now_usec() + 20 * USEC_PER_SEC; g.header->sticky == 0; usleep(1000)) {
+        const VGPUSessionNone none = {{0}};
+
+        assert_true(now_usec() < end);
+        (void) session_guest_call(&g, VGPU_SESSION_OP_NOP, 0, &none, sizeof(none));
+    }
+    session_peer_down(fd, &g, 3);
+    assert_int_equal(vm_u64("SessionFaults"), 3);
+
+    /* A process that is killed. */
+    open_session(fd, &g, 4);
+    call_manager(NULL, "EndSession", "u", 5);
+    expect_session_ready(fd, 4, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
+    assert_int_equal(g.header->state, VGPU_SESSION_STATE_ENDED);
+    session_guest_close(&g);
+
+    session_guest_launch(&neighbour, 1, 0, NOTHING, NULL, 0);
+    session_guest_synchronize(&neighbour, 1, 0);
+    session_peer_down(fd, &neighbour, 15);
+    close(fd);
+}
+
+/* An area that is none, and a session of an executor that waited for it. */
+TEST(test_spare)
+{
+    int fd = connect_web();
+    SessionGuest g;
+    pid_t spare;
+
+    wait_for_children(1, WIRE_TIMEOUT_MSEC);
+    assert_int_equal(session_peer_children(&spare, 1), 1);
+    open_session(fd, &g, 1);
+    assert_int_equal(get_u32(SESSION("1"), VGPU_INTERFACE_SESSION, "ExecutorPID"), spare);
+    wait_for_children(2, WIRE_TIMEOUT_MSEC);
+    session_peer_down(fd, &g, 1);
+
+    session_guest_open(&g, NULL);
+    g.header->magic++;
+    session_peer_open(fd, &g, 1);
+    expect_session_ready(fd, 1, VGPU_ERROR_INVALID_REQUEST, 0);
+    session_guest_close(&g);
+    close(fd);
+}
+
+#define WITH_BUS(config, test)                           \
+    {                                                    \
+#test, test, start, world_end, (void *) (config) \
+    }
+
+#define CONFIG "[Pool A]\nBackend=cuda\nKernelTimeoutSec=1\n[Limits]\nFaultLimit=0\n"
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_BUS(CONFIG, test_life),
+        WITH_BUS(CONFIG, test_pause),
+        WITH_BUS(CONFIG, test_ends),
+        WITH_BUS("[Pool A]\nBackend=cuda\nWarmSpares=1\n", test_spare),
+    };
+
+    return cmocka_run_group_tests_name("session-mediated", tests, NULL, NULL);
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A guest that asks for anything: operations whose numbers are taken at random from those that are
+ * right and those that lie beside them. The fake driver ends the executor when that hands it memory
+ * that is not there or an object that is none, so the executor has to refuse each such operation.
+ * The quota holds all the time, and a session that lived through it works.
+ */
+#include "test-session-fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STEPS 20000u
+#define STEPS_OF_SESSION 2000u
+#define POOL 64u
+#define MEMORY_MAX (48 * MIB)
+#define WINDOW_BASE UINT64_C(0x300000000000)
+#define WINDOW_SIZE (16 * MIB)
+/* The session's area lies below, and operations write upwards from where they are told. */
+#define PLAYGROUND MIB
+
+static World w;
+static uint64_t seed;
+static uint64_t addresses[POOL]; /* what the driver has told */
+static unsigned n_addresses;
+
+/* ---- Numbers -------------------------------------------------------------------------------- */
+
+static uint32_t dice(uint32_t sides)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t) (seed >> 33) % sides;
+}
+
+static uint64_t some_size(void)
+{
+    static const uint64_t sizes[] = {
+        0,       1,       3,          4,          64,         512,
+        513,     4096,    MIB,        2 * MIB,    2 * MIB,    2 * MIB + 1,
+        4 * MIB, 6 * MIB, UINT32_MAX, UINT64_MAX, 1ull << 63, 1ull << 40,
+    };
+
+    return dice(8) == 0 ? sizes[dice(sizeof(sizes) / sizeof(sizes[0]))] : sizes[dice(12)];
+}
+
+static uint64_t some_address(void)
+{
+    static const uint64_t window[] = {
+        WINDOW_BASE + PLAYGROUND, WINDOW_BASE + PLAYGROUND + 1,   WINDOW_BASE + 2 * PLAYGROUND,
+        WINDOW_BASE - 1,          WINDOW_BASE + WINDOW_SIZE - 64,
+    };
+    uint64_t address;
+
+    switch (dice(12)) {
+    case 0:
+        return dice(2) ? 0 : UINT64_MAX - dice(100);
+    case 1:
+    case 2:
+    case 3:
+        return window[dice(5)];
+    default:
+        if (n_addresses == 0)
+            return 0;
+        address = addresses[dice(n_addresses)];
+        return dice(4) ? address : address + some_size() - dice(2);
+    }
+}
+
+static uint32_t some_id(void)
+{
+    return dice(16) ? 1 + dice(3) : UINT32_MAX - dice(2);
+}
+
+static uint32_t some_stream(void)
+{
+    return dice(8) ? dice(4) : some_id();
+}
+
+static VGPUSessionBytes some_bytes(void)
+{
+    return (VGPUSessionBytes){dice(8) ? PLAYGROUND * (1 + dice(3)) : WINDOW_SIZE - dice(3),
+                              some_size()};
+}
+
+static void learn(uint64_t address)
+{
+    const unsigned at = n_addresses < POOL ? n_addresses++ : dice(POOL);
+
+    addresses[at] = address;
+}
+
+/* ---- Operations -------------------------------------------------------------------------------
+ */
+
+static uint32_t do_memory(void)
+{
+    const VGPUSessionMemory p = {some_address(), some_size(), some_stream(), 0, 0};
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_MEMORY_ALLOC, VGPU_SESSION_OP_MEMORY_ALLOC_ASYNC,
+        VGPU_SESSION_OP_MEMORY_FREE,  VGPU_SESSION_OP_MEMORY_FREE_ASYNC,
+        VGPU_SESSION_OP_MEMORY_INFO,
+    };
+    const uint16_t op = ops[dice(5)];
+    const uint32_t result = world_call(&w, op, &p, sizeof(p), NULL, 0);
+
+    if (result == CUDA_SUCCESS && (op == ops[0] || op == ops[1]))
+        learn(w.value[0]);
+    return result;
+}
+
+static uint32_t do_physical(void)
+{
+    const VGPUSessionPhysical p = {
+        .address = some_address(),
+        .size = dice(3) ? 2 * MIB : some_size(),
+        .offset = dice(6) ? 0 : some_size(),
+        .alignment = dice(6) ? 0 : some_size(),
+        .id = some_id(),
+        .flags = dice(3) ? 3 : dice(5),
+    };
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_ADDRESS_RESERVE, VGPU_SESSION_OP_ADDRESS_FREE,
+        VGPU_SESSION_OP_PHYSICAL_CREATE, VGPU_SESSION_OP_PHYSICAL_RELEASE,
+        VGPU_SESSION_OP_PHYSICAL_MAP,    VGPU_SESSION_OP_PHYSICAL_MAP,
+        VGPU_SESSION_OP_PHYSICAL_UNMAP,  VGPU_SESSION_OP_PHYSICAL_ACCESS,
+        VGPU_SESSION_OP_PHYSICAL_ACCESS, VGPU_SESSION_OP_GRANULARITY,
+    };
+    const uint16_t op = ops[dice(10)];
+    const uint32_t result = world_call(&w, op, &p, sizeof(p), NULL, 0);
+
+    if (result == CUDA_SUCCESS && op == VGPU_SESSION_OP_ADDRESS_RESERVE)
+        learn(w.value[0]);
+    return result;
+}
+
+static uint32_t do_copy(void)
+{
+    return CALL(&w, COPY, .to = some_address(), .from = some_address(), .size = some_size(),
+                .stream = some_stream());
+}
+
+static VGPUSessionPlace some_place(void)
+{
+    return (VGPUSessionPlace){
+        .address = some_address(),
+        .pitch = dice(2) ? 64 : some_size(),
+        .height = dice(2) ? 8 : some_size(),
+        .array = dice(50) == 0,
+        .level = dice(50) == 0,
+        .x_bytes = dice(2) ? dice(64) : some_size(),
+        .y = dice(2) ? dice(4) : some_size(),
+        .z = dice(2) ? dice(4) : some_size(),
+    };
+}
+
+static uint32_t do_box(void)
+{
+    const VGPUSessionCopy3D p = {
+        .to = some_place(),
+        .from = some_place(),
+        .width_bytes = dice(4) ? dice(65) : some_size(),
+        .height = dice(4) ? dice(9) : some_size(),
+        .depth = dice(4) ? dice(4) : some_size(),
+        .stream = some_stream(),
+    };
+
+    return world_call(&w, VGPU_SESSION_OP_COPY_3D, &p, sizeof(p), NULL, 0);
+}
+
+static uint32_t do_set(void)
+{
+    return CALL(&w, SET, .address = some_address(), .count = some_size(),
+                .rows = dice(2) ? 1 : some_size(), .pitch = dice(2) ? 64 : some_size(),
+                .value = dice(1000), .width = dice(4) ? 1u << dice(3) : dice(10),
+                .stream = some_stream());
+}
+
+static uint32_t do_image(void)
+{
+    VGPUSessionImage p = {
+        .key = {(uint8_t) dice(4)},
+        .size = dice(2) ? 64 : some_size(),
+        .at = dice(2) ? 0 : some_size(),
+        .piece = some_bytes(),
+    };
+
+    for (unsigned i = 0; i < 64; i++)
+        w.g.window[PLAYGROUND + i] = (char) dice(256);
+    memcpy(w.g.window + PLAYGROUND, dice(2) ? "\x50\xed\x55\xba" : "\177ELF", 4);
+    return world_call(&w, dice(2) ? VGPU_SESSION_OP_IMAGE_BEGIN : VGPU_SESSION_OP_IMAGE_PIECE, &p,
+                      sizeof(p), NULL, 0);
+}
+
+static uint32_t do_module(void)
+{
+    VGPUSessionModule p = {
+        .key = {dice(2) ? WORLD_KERNELS : (uint8_t) dice(4)},
+        .id = some_id(),
+        .n_options = dice(8) ? 0 : dice(20),
+        .info_log = some_bytes(),
+        .error_log = some_bytes(),
+    };
+
+    for (unsigned i = 0; i < VGPU_SESSION_JIT_OPTIONS; i++)
+        p.option[i].option = dice(40);
+    return dice(2) ? world_call(&w, VGPU_SESSION_OP_MODULE_LOAD, &p, sizeof(p), NULL, 0)
+                   : CALL(&w, MODULE_UNLOAD, .id = dice(4) ? 3 + dice(2) : some_id());
+}
+
+static uint32_t do_name(void)
+{
+    static const char *const names[] = {"nothing", "fill", "counter", "none", ""};
+    static const uint16_t ops[] = {VGPU_SESSION_OP_FUNCTION_GET, VGPU_SESSION_OP_GLOBAL_GET,
+                                   VGPU_SESSION_OP_FUNCTION_NAMES};
+    const uint16_t op = ops[dice(3)];
+    /* Under number 1 there is nothing but "nothing": its launches touch no memory. */
+    const char *name = op == VGPU_SESSION_OP_FUNCTION_GET ? names[0] : names[dice(5)];
+    const VGPUSessionName p = {
+        .module = dice(2) ? WORLD_KERNELS : some_id(),
+        .id = some_id(),
+        .into = some_bytes(),
+        .name_size = dice(8) ? (uint32_t) strlen(name) + 1 : dice(5000),
+    };
+    const uint32_t result = world_call(&w, op, &p, sizeof(p), name, strlen(name) + 1);
+
+    if (result == CUDA_SUCCESS && op == VGPU_SESSION_OP_GLOBAL_GET)
+        learn(w.value[0]);
+    return result;
+}
+
+static uint32_t do_launch(void)
+{
+    VGPUSessionLaunchAttribute attributes[4] = {{.id = dice(20)}, {.id = dice(20)}};
+    VGPUSessionLaunch p = {
+        .function = some_id(),
+        .stream = some_stream(),
+        .grid = {dice(8), 1, 1},
+        .block = {dice(8) ? 32 : UINT32_MAX, 1, 1},
+        .shared_bytes = dice(8) ? 0 : UINT32_MAX,
+        .n_attributes = dice(3) ? 0 : dice(12),
+        .parameters_size = dice(8) ? 0 : dice(400),
+        .what = dice(6),
+        .flags = dice(8) ? dice(2) : 2,
+    };
+
+    attributes[0].value[0] = (uint8_t) dice(4);
+    return world_call(&w, dice(4) ? VGPU_SESSION_OP_LAUNCH : VGPU_SESSION_OP_OCCUPANCY, &p,
+                      sizeof(p), attributes,
+                      dice(4) ? sizeof(attributes) : dice(sizeof(attributes)));
+}
+
+static uint32_t do_function(void)
+{
+    const VGPUSessionFunctionSet p = {some_id(), dice(20), (int32_t) dice(100000) - 10, 0};
+
+    return world_call(&w,
+                      dice(2) ? VGPU_SESSION_OP_FUNCTION_ATTRIBUTE : VGPU_SESSION_OP_FUNCTION_CACHE,
+                      &p, sizeof(p), NULL, 0);
+}
+
+static uint32_t do_graph(void)
+{
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_CAPTURE_BEGIN, VGPU_SESSION_OP_CAPTURE_END,
+        VGPU_SESSION_OP_CAPTURE_END,   VGPU_SESSION_OP_GRAPH_DESTROY,
+        VGPU_SESSION_OP_GRAPH_LAUNCH,  VGPU_SESSION_OP_GRAPH_INSTANTIATE,
+        VGPU_SESSION_OP_GRAPH_UPDATE,  VGPU_SESSION_OP_GRAPH_EXEC_DESTROY,
+        VGPU_SESSION_OP_GRAPH_NODES,
+    };
+    const VGPUSessionGraph p = {some_id(), some_id(), some_stream(), dice(3) ? dice(3) : dice(20)};
+
+    return world_call(&w, ops[dice(9)], &p, sizeof(p), NULL, 0);
+}
+
+static uint32_t do_object(void)
+{
+    switch (dice(4)) {
+    case 0:
+        return CALL(&w, STREAM_CREATE, .id = some_stream(), .flags = 1);
+    case 1:
+        return CALL(&w, STREAM_DESTROY, .id = some_stream());
+    case 2:
+        return CALL(&w, EVENT_CREATE, .id = some_id(), .flags = 2);
+    default:
+        return CALL(&w, EVENT_DESTROY, .id = some_id());
+    }
+}
+
+/* ---- The storm --------------------------------------------------------------------------------
+ */
+
+static uint32_t (*const steps[])(void) = {
+    do_memory, do_memory, do_physical, do_physical, do_copy,   do_copy,  do_box,    do_box,
+    do_set,    do_image,  do_module,   do_name,     do_launch, do_graph, do_object, do_function,
+};
+
+static void storm_begin(void)
+{
+    const SessionGuestOptions options = {
+        .window_size = WINDOW_SIZE,
+        .window_base = WINDOW_BASE,
+    };
+
+    world_open(&w, &options, &(WorldLimits){.memory_max = MEMORY_MAX, .images_max = MIB});
+    world_load_kernels(&w);
+    n_addresses = 0;
+}
+
+/* It is still a session, unless a graph or another stream had a use for memory that was freed: then
+ * the device has faulted, as it does for any program. */
+static void storm_end(void)
+{
+    uint32_t back;
+
+    if (w.g.header->sticky != 0) {
+        assert_int_equal(w.g.header->sticky, CUDA_ERROR_ILLEGAL_ADDRESS);
+        world_end_after_error(&w);
+        return;
+    }
+    assert_ok(CALL(&w, CONTEXT_DESTROY, .id = 1));
+    session_guest_context(&w.g, 1, true);
+    assert_ok(CALL(&w, SET, .address = WINDOW_BASE + PLAYGROUND, .count = 1, .rows = 1, .width = 4,
+                   .value = 77));
+    world_settle(&w, 0);
+    memcpy(&back, w.g.window + PLAYGROUND, sizeof(back));
+    assert_int_equal(back, 77);
+    world_end(&w);
+}
+
+TEST(test_storm)
+{
+    unsigned n_done[sizeof(steps) / sizeof(steps[0])] = {0};
+    unsigned n = 0;
+
+    for (unsigned round = 0; n < STEPS; round++) {
+        seed = round + 1;
+        storm_begin();
+        for (unsigned i = 0; i < STEPS_OF_SESSION && w.g.header->sticky == 0; i++, n++) {
+            const uint32_t which = dice(sizeof(steps) / sizeof(steps[0]));
+
+            n_done[which] += steps[which]() == CUDA_SUCCESS;
+            assert_true(w.g.control->memory <= MEMORY_MAX);
+        }
+        storm_end();
+    }
+    /* It does not only refuse. */
+    for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+        assert_in_range(n_done[i], 5, STEPS);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_storm),
+    };
+
+    world_main(argc, argv);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
