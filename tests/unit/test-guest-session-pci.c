@@ -231,6 +231,45 @@ static void kill_process(pid_t pid)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+/* A child has no part in its parent's session, and may have one of its own. */
+static void test_child(void **state)
+{
+    fixture *f = *state;
+    const VGPUSessionNone none = {0};
+    vgpu_device *dev = NULL;
+    vgpu_session *s, *own;
+    int status;
+    pid_t pid;
+
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), 0);
+    pid = fork();
+    assert_return_code(pid, errno);
+    if (pid == 0) {
+        if (vgpu_session_post(s, VGPU_SESSION_OP_NOP, NULL, &none, sizeof(none), NULL, 0) !=
+            VGPU_CUDA_ERROR_NOT_INITIALIZED)
+            _exit(1);
+        if (vgpu_session_open(&f->options, &own, NULL) != 0)
+            _exit(2);
+        if (control(f, 1) != VGPU_RING_ON || control(f, 2) != VGPU_RING_ON)
+            _exit(3);
+        vgpu_session_close(s);
+        vgpu_session_close(own);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+
+    assert_int_equal(control(f, 1), VGPU_RING_ON);
+    assert_int_equal(control(f, 2), VGPU_RING_OFF);
+    assert_int_equal(vgpu_open(&f->sysfs->paths, FAKE_ADDRESS, &dev), 0);
+    assert_int_equal(device_session_ring_is_locked(dev, 1), 1);
+    assert_int_equal(device_session_ring_is_locked(dev, 2), 0);
+    vgpu_close(dev);
+    assert_int_equal(vgpu_session_get_failure(s), 0);
+    vgpu_session_close(s);
+}
+
 /* With no other process that has a session, the keeper turns the ring off. */
 static void test_keeper(void **state)
 {
@@ -262,7 +301,7 @@ int main(void)
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_rings),       CASE(test_room_for_all), CASE(test_failed), CASE(test_no_sessions),
-        CASE(test_old_program), CASE(test_reset),        CASE(test_keeper),
+        CASE(test_old_program), CASE(test_reset),        CASE(test_child),  CASE(test_keeper),
     };
 
     return cmocka_run_group_tests_name("guest-session-pci", tests, NULL, NULL);
