@@ -8,13 +8,19 @@
  * packet is one message, which begins with its type (uint32_t). The end of the connection ends the
  * executor; the end of the executor ends the session.
  *
- *   WARM      mediator to executor, at most once, before START: SessionWarm. Load the driver and
- *             make the device's primary context, so that a session that starts later has it at
- * once. START     mediator to executor, once: SessionStart, with SESSION_N_FDS descriptors. STARTED
- * executor to mediator, the answer: SessionStarted. The session takes operations, or the executor
- * ends. CHANGED   executor to mediator, no payload: running or waiting in the control page has
- *             changed while tell was set there.
- *   ENDED     executor to mediator, last: SessionEnded. Why it is about to exit by itself.
+ * WARM     mediator to executor, at most once, before START: SessionWarm. Load the driver and make
+ *          the device's primary context, so that a session that starts later has it at once. There
+ *          is no answer.
+ *
+ * START    mediator to executor, once: SessionStart, with SESSION_N_FDS descriptors.
+ *
+ * STARTED  executor to mediator, the answer: SessionStarted. The session takes operations, or the
+ *          executor ends.
+ *
+ * CHANGED  executor to mediator, no payload: running or waiting in the control page has changed
+ *          while tell was set there.
+ *
+ * ENDED    executor to mediator, last: SessionEnded. Why it is about to exit by itself.
  *
  * The control page is shared. Each side writes its own part with atomic stores. An executor runs
  * on behalf of a guest: the mediator reads its figures, and believes them about that session alone.
@@ -59,7 +65,7 @@ typedef struct SessionStart {
     uint64_t offset;                 /* of the session's area in the window */
     uint64_t memory_max;             /* bytes of device memory; UINT64_MAX: no limit */
     uint64_t images_max;             /* bytes of images; UINT64_MAX: no limit */
-    uint64_t kernel_timeout_usec;    /* UINT64_MAX: no limit */
+    uint64_t kernel_timeout_usec;    /* at least 1; UINT64_MAX: no limit */
     uint32_t objects_max;            /* of each kind, 1 to VGPU_SESSION_ID_MAX */
     uint32_t busy_poll_usec;         /* how long it looks before it sleeps */
     char name[64];                   /* for its log lines */
@@ -111,6 +117,8 @@ typedef struct SessionControl {
 
 static_assert(sizeof(SessionControl) == 192, "no padding");
 
-/* Exit status of vgpu-executor beside those of executor-protocol.h: 0 after HANGUP and VIOLATION */
+/* Exit status of vgpu-executor, by executor-protocol.h: EXECUTOR_EXIT_OK after HANGUP and
+ * VIOLATION, _STICKY after KERNEL_TIMEOUT, _FAILURE after the others. After STARTED with -ENODEV it
+ * is _NO_BACKEND, and with another error _FAILURE. */
 
 #endif

@@ -168,10 +168,12 @@ vgpu_device *vgpu_close(vgpu_device *dev);
  *
  * A function level reset by the kernel. It frees a device that is BUSY for too
  * long: the answer to the request from before is dropped. Takes about a tenth
- * of a second. It ends a ring too, whoever has it: see vgpu_ring_submit().
+ * of a second. It ends a ring too, whoever has it: see vgpu_ring_submit(). But it does not
+ * end the CUDA sessions of other processes.
  *
  * Returns 0, or a negative errno:
  *   -ENOLCK      the lock is not held
+ *   -EBUSY       a process has a CUDA session
  *   -EOPNOTSUPP  the kernel knows no function level reset of this device
  *   -EACCES, -EPERM and others from writing to sysfs
  */

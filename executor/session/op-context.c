@@ -49,10 +49,11 @@ static CUresult context_retain(Session *s, uint32_t flags, CUcontext *ret)
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (s->warm) {
-        *ret = TAKE_PTR(s->warm);
+    pthread_mutex_lock(&s->lock);
+    *ret = TAKE_PTR(s->warm);
+    pthread_mutex_unlock(&s->lock);
+    if (*ret)
         return CUDA_SUCCESS;
-    }
     return d->primary_ctx_retain(ret, s->device);
 }
 
@@ -130,9 +131,11 @@ CUresult session_op_CONTEXT_CREATE(Session *s, SessionCall *call)
         r = session_marks_register(s, c->handle);
     if (r == CUDA_SUCCESS) {
         c->legacy.place = session_marks_take_place(s);
-        r = session_add(s, SESSION_CONTEXT, c->id, c);
+        r = c->legacy.place == SESSION_NO_PLACE ? CUDA_ERROR_OUT_OF_MEMORY
+                                                : session_add(s, SESSION_CONTEXT, c->id, c);
     }
     if (r != CUDA_SUCCESS) {
+        session_marks_give_place(s, c->legacy.place);
         context_unmake(s, c);
         return r;
     }

@@ -95,6 +95,39 @@ CUresult session_stream_end(Session *s, SessionStream *stream)
 
 /* ---- Operations ------------------------------------------------------------------------------ */
 
+/* A stream without a word would be one without a time limit. Streams that were destroyed with work
+ * in them have theirs until that has ended. */
+static uint32_t stream_take_place(Session *s)
+{
+    uint32_t place = session_marks_take_place(s);
+
+    if (place != SESSION_NO_PLACE)
+        return place;
+    session_meter_ask_all(s);
+    return session_marks_take_place(s);
+}
+
+static CUresult stream_create(Session *s, const VGPUSessionCreate *p, SessionStream *stream)
+{
+    SessionContext *context = session_thread()->context;
+    CUresult r;
+
+    session_stream_init(stream, context, stream_take_place(s));
+    stream->id = p->id;
+    stream->is_blocking = !(p->flags & CU_STREAM_NON_BLOCKING);
+    if (stream->place == SESSION_NO_PLACE)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    r = session_make_current(s, context->handle);
+    if (r == CUDA_SUCCESS)
+        r = s->driver.base.stream_create_with_priority(&stream->handle, p->flags, p->priority);
+    if (r != CUDA_SUCCESS)
+        return r;
+    r = session_add(s, SESSION_STREAM, p->id, stream);
+    if (r != CUDA_SUCCESS)
+        (void) s->driver.base.stream_destroy(stream->handle);
+    return r;
+}
+
 CUresult session_op_STREAM_CREATE(Session *s, SessionCall *call)
 {
     const VGPUSessionCreate *p = call->parameters;
@@ -106,23 +139,10 @@ CUresult session_op_STREAM_CREATE(Session *s, SessionCall *call)
     stream = malloc(sizeof(*stream));
     if (!stream)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    session_stream_init(stream, session_thread()->context, SESSION_NO_PLACE);
-    stream->id = p->id;
-    stream->is_blocking = !(p->flags & CU_STREAM_NON_BLOCKING);
-
-    r = s->driver.base.stream_create_with_priority(&stream->handle, p->flags, p->priority);
-    if (r != CUDA_SUCCESS) {
-        free(stream);
-        return r;
-    }
-    r = session_add(s, SESSION_STREAM, p->id, stream);
-    if (r != CUDA_SUCCESS) {
-        (void) s->driver.base.stream_destroy(stream->handle);
-        free(stream);
-        return r;
-    }
-    stream->place = session_marks_take_place(s);
-    return CUDA_SUCCESS;
+    r = stream_create(s, p, stream);
+    if (r != CUDA_SUCCESS)
+        session_stream_free(s, stream);
+    return r;
 }
 
 CUresult session_op_STREAM_DESTROY(Session *s, SessionCall *call)

@@ -2,15 +2,15 @@
 /*
  * A session from inside: what the files of the core share. Operations see session.h.
  *
- * Three threads:
+ * Four threads:
  *
  *   the ring's  takes operations and carries them out, all but the SLOW ones (session-loop.c). It
  *               alone gives work to the device, so it alone asks the driver whether that has ended
  *               (session-meter.c), and it alone waits at the gate.
  *   SLOW        carries out the SLOW ones (session-slow.c).
- *   the first   waits for the mediator's end, and looks after kernels that never end
- *               (session-process.c). It never calls the driver, which may hold any other thread for
- *               ever.
+ *   the first   opens the session, and looks after kernels that never end (session-process.c). From
+ *               then on it never calls the driver, which may hold the others for ever.
+ *   one more    waits for the mediator's end, from the beginning.
  *
  * Each may end the session, and with it the process (session_end()).
  */
@@ -169,6 +169,7 @@ struct Session {
     SessionThread ring_thread, slow_thread;
     SessionSlow slow;
     /* The ring's thread */
+    SessionCall ring_call; /* here, so that the first thread may look at it whenever it likes */
     int epoll_fd;
     BusyPoll poll;
     SessionMeter meter;
@@ -179,7 +180,7 @@ struct Session {
     struct SessionStore *store; /* of the operations on memory, modules, graphs */
 
     pthread_mutex_t end_lock;
-    bool ended;
+    bool is_open; /* atomic: session_end() has what it needs */
 };
 
 /* session_thread() - of the calling thread, one of the two that carry out operations */

@@ -98,6 +98,8 @@ static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *
     if (!row->function)
         return dispatch_missing(s, call->record.opcode);
 
+    if (dispatch_is_capture(call->record.opcode))
+        session_meter_before(s, call); /* may make another context current */
     if (row->properties & VGPU_SESSION_IN_CONTEXT) {
         r = context ? session_make_current(s, context->handle) : CUDA_ERROR_INVALID_CONTEXT;
         if (r == CUDA_SUCCESS)
@@ -105,11 +107,9 @@ static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *
         if (r != CUDA_SUCCESS)
             return r;
     }
-    if (!dispatch_is_capture(call->record.opcode))
-        return row->function(s, call);
-    session_meter_before(s, call);
     r = row->function(s, call);
-    session_meter_after(s, call, r);
+    if (dispatch_is_capture(call->record.opcode))
+        session_meter_after(s, call, r);
     return r;
 }
 
@@ -127,7 +127,9 @@ void session_carry_out(Session *s, SessionContext *context, SessionCall *call)
 
 static void dispatch_now(Session *s, const SessionRingRecord *record, SessionContext *context)
 {
-    SessionCall call = {
+    SessionCall *call = &s->ring_call;
+
+    *call = (SessionCall){
         .record = *record->record,
         .position = record->position,
         .parameters = record->parameters,
@@ -137,9 +139,9 @@ static void dispatch_now(Session *s, const SessionRingRecord *record, SessionCon
 
     /* An operation that is too new for this executor; its numbers grow. */
     if (!record->known)
-        session_reply(s, &call, CUDA_ERROR_NOT_SUPPORTED);
+        session_reply(s, call, CUDA_ERROR_NOT_SUPPORTED);
     else
-        session_carry_out(s, context, &call);
+        session_carry_out(s, context, call);
 }
 
 void session_dispatch(Session *s, const SessionRingRecord *record)

@@ -16,6 +16,10 @@
  * where the device is. What is found is a kernel, a copy or a graph that takes longer than the
  * limit; at worst only after 32 times the limit, where 31 short works follow it under one mark.
  *
+ * A kernel that finds these words and writes to them itself can hide that it never ends. The limit
+ * is for programs that hang; who lets others share a device with a hostile one can end that
+ * session.
+ *
  * Time is the clock's while the device has the work, also where other sessions share the device.
  * Without a limit a stream gets marks only where the driver cannot be asked (session-meter.h).
  */

@@ -81,7 +81,7 @@ bool session_meter_ask(Session *s, SessionStream *stream)
     return true;
 }
 
-static void meter_ask_all(Session *s)
+void session_meter_ask_all(Session *s)
 {
     SessionStream *stream, *next;
 
@@ -111,7 +111,7 @@ uint64_t session_meter_look(Session *s, uint64_t now)
     if (now < m->look_nsec)
         return m->look_nsec;
 
-    meter_ask_all(s);
+    session_meter_ask_all(s);
     now = now_nsec();
     meter_count(s, now);
     if (LIST_EMPTY(&m->busy)) {
@@ -144,7 +144,7 @@ void session_meter_before(Session *s, const SessionCall *call)
     if (call->record.opcode != VGPU_SESSION_OP_CAPTURE_BEGIN)
         return;
     /* Once it has begun, some of these cannot be asked any more. */
-    meter_ask_all(s);
+    session_meter_ask_all(s);
     LIST_FOREACH(stream, &s->meter.busy, busy_link)
     if (stream->unsure && !meter_must_guess(s, stream))
         session_marks_close(s, stream);

@@ -31,6 +31,10 @@ uint64_t session_meter_look(Session *s, uint64_t now);
  * more */
 bool session_meter_ask(Session *s, SessionStream *stream);
 
+/* session_meter_ask_all() - the same of all busy streams; frees those that are gone and have ended
+ */
+void session_meter_ask_all(Session *s);
+
 /* session_meter_before(), session_meter_after() - around each CAPTURE_BEGIN and CAPTURE_END */
 void session_meter_before(Session *s, const SessionCall *call);
 void session_meter_after(Session *s, const SessionCall *call, CUresult result);

@@ -65,9 +65,9 @@ void session_end(Session *s, uint32_t reason, uint32_t result)
         session_stick(s, (CUresult) result);
     message.cuda_result = (uint32_t) session_sticky(s);
     session_set_state(s, VGPU_SESSION_STATE_ENDED);
+    process_send(s, &message, sizeof(message));
     process_answer(s, message.cuda_result != 0 ? (CUresult) message.cuda_result
                                                : CUDA_ERROR_DEINITIALIZED);
-    process_send(s, &message, sizeof(message));
     session_signal(s);
 
     /* A kernel may run for ever, and a context that is broken can't be closed. The system cleans up
@@ -131,8 +131,8 @@ static bool process_is_start(const ProcessPacket *p)
 
     return p->size == sizeof(*start) && start->type == SESSION_MSG_START && start->reserved == 0 &&
            p->n_fds == SESSION_N_FDS && memchr(start->device, 0, SESSION_DEVICE_MAX) &&
-           memchr(start->name, 0, sizeof(start->name)) && start->objects_max >= 1 &&
-           start->objects_max <= VGPU_SESSION_ID_MAX;
+           memchr(start->name, 0, sizeof(start->name)) && start->kernel_timeout_usec > 0 &&
+           start->objects_max >= 1 && start->objects_max <= VGPU_SESSION_ID_MAX;
 }
 
 /* Reads until there is a session. Returns as process_receive(). */
@@ -228,19 +228,41 @@ static int process_check_socket(int fd)
     return type == SOCK_SEQPACKET ? 0 : -EINVAL;
 }
 
+/* The mediator's end ends the process also while the first thread is in the driver, which may not
+ * return. */
+static void *process_wait_for_hangup(void *data)
+{
+    Session *s = data;
+    struct pollfd fd = {.fd = s->socket};
+
+    while (poll(&fd, 1, -1) < 0 && errno == EINTR)
+        continue;
+    if (__atomic_load_n(&s->is_open, __ATOMIC_ACQUIRE))
+        session_end(s, SESSION_END_HANGUP, 0);
+    pthread_mutex_lock(&s->end_lock); /* for ever */
+    _exit(EXECUTOR_EXIT_OK);
+}
+
 /* Returns an exit status where there is no session to be watched. */
 static int process_serve(Session *s)
 {
-    int r = process_wait_for_start(s);
+    pthread_t thread;
+    int r = -pthread_create(&thread, NULL, process_wait_for_hangup, s);
 
+    if (r == 0)
+        r = process_wait_for_start(s);
     if (r != 0)
         return r > 0 ? EXECUTOR_EXIT_OK : EXECUTOR_EXIT_FAILURE;
     r = session_open(s);
     if (r == 0)
         r = process_start_threads(s);
     s->started.error = r;
-    if (r == 0)
+    if (r == 0) {
         session_set_state(s, VGPU_SESSION_STATE_OPEN);
+        __atomic_store_n(&s->is_open, true, __ATOMIC_RELEASE);
+    }
+    if (r < 0)
+        pthread_mutex_lock(&s->end_lock); /* for ever: a hang-up changes nothing now */
     process_send(s, &s->started, sizeof(s->started));
     if (r < 0)
         return r == -ENODEV ? EXECUTOR_EXIT_NO_BACKEND : EXECUTOR_EXIT_FAILURE;

@@ -9,12 +9,14 @@
 #include "session-objects.h"
 #include "session-reply.h"
 
-static SessionSlowCall *slow_take(SessionSlow *slow)
+/* The next one; @done, NULL at first, is freed. */
+static SessionSlowCall *slow_take(SessionSlow *slow, SessionSlowCall *done)
 {
     SessionSlowCall *c;
 
     pthread_mutex_lock(&slow->lock);
     slow->now = NULL;
+    free(done);
     while (!(c = STAILQ_FIRST(&slow->calls)))
         pthread_cond_wait(&slow->more, &slow->lock);
     STAILQ_REMOVE_HEAD(&slow->calls, link);
@@ -28,15 +30,14 @@ static SessionSlowCall *slow_take(SessionSlow *slow)
 static void *slow_run(void *data)
 {
     Session *s = data;
+    SessionSlowCall *c = NULL;
 
     session_thread_set(&s->slow_thread);
     for (;;) {
-        SessionSlowCall *c = slow_take(&s->slow);
-
+        c = slow_take(&s->slow, c);
         if (!c->context && c->in_context)
             c->context = session_context(s, c->call.record.context);
         session_carry_out(s, c->context, &c->call);
-        free(c);
     }
     return NULL;
 }

@@ -74,6 +74,9 @@ CUresult session_window_register(Session *s, CUcontext context)
     if (r != CUDA_SUCCESS && r != CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED)
         return r;
     r = d->mem_host_get_device_pointer(&w->device, w->memory, 0);
+    /* Addresses in the window have to mean the same to the guest's program and its kernels. */
+    if (r == CUDA_SUCCESS && w->base != 0 && w->device != w->base)
+        r = CUDA_ERROR_NOT_SUPPORTED;
     if (r != CUDA_SUCCESS) {
         (void) d->mem_host_unregister(w->memory);
         return r;

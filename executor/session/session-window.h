@@ -26,7 +26,8 @@ void session_window_close(SessionWindow *w);
  * session_window_register() - tell CUDA, unless it knows
  * @context: is current on this thread
  *
- * On the SLOW thread.
+ * On the SLOW thread. Returns what the driver says, or CUDA_ERROR_NOT_SUPPORTED when the device has
+ * the window elsewhere than the guest.
  */
 CUresult session_window_register(Session *s, CUcontext context);
 

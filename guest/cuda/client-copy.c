@@ -32,12 +32,14 @@ static void pool_init(client_pool *pool, size_t piece_size, uint32_t max)
     deadline_cond_init(&pool->back);
 }
 
-/* Pieces of all copies take a quarter of the window at most. */
+/* The pieces of all copies together take a quarter of a window that is the process's own, and of
+ * one that others have, too, a sixteenth. */
 int client_copy_init(vgpu_session *s)
 {
+    uint64_t room = s->transport->window_size / (s->transport->lock_fd < 0 ? 4 : 16);
     size_t large = LARGE_MAX;
 
-    while (large > LARGE_MIN && large * 4 * LARGE_N_MAX > s->transport->window_size)
+    while (large > LARGE_MIN && large * LARGE_N_MAX > room)
         large /= 2;
     pool_init(&s->large, large, LARGE_N_MAX);
     pool_init(&s->small, SMALL_SIZE, SMALL_MAX);

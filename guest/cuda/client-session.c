@@ -10,6 +10,7 @@
 #include "address-space.h"
 #include "cleanup.h"
 #include "client-internal.h"
+#include "vgpu-ring.h"
 
 #define CHECK_NSEC (100 * NSEC_PER_MSEC)
 #define CLOSE_TIMEOUT_MS 1000
@@ -173,15 +174,17 @@ static void read_command(char ret[static VGPU_SESSION_COMMAND_MAX])
     strncpy(ret, name ? name : "", VGPU_SESSION_COMMAND_MAX - 1);
 }
 
-/* A power of two, at most an eighth of the window */
-static uint32_t ring_size_for(const vgpu_session_options *o, uint64_t window_size)
+/* A power of two: at most an eighth of a window that is the process's own, and of one that others
+ * have, too, so much that each ring of a device leaves room for memory. */
+static uint32_t ring_size_for(const vgpu_session_options *o, const transport *t)
 {
+    uint64_t room = t->window_size / (t->lock_fd < 0 ? 8 : 4 * VGPU_RINGS_MAX);
     uint32_t size = o->ring_size;
 
     if (size > 0)
         return size;
     size = RING_DEFAULT;
-    while (size > VGPU_SESSION_RING_MIN && size > window_size / 8)
+    while (size > VGPU_SESSION_RING_MIN && size > room)
         size /= 2;
     return size;
 }
@@ -193,7 +196,7 @@ static int make_area(vgpu_session *s, const vgpu_session_options *o)
     uint64_t size;
     int r;
 
-    s->ring_size = ring_size_for(o, t->window_size);
+    s->ring_size = ring_size_for(o, t);
     if (!vgpu_session_is_valid(t->window_size, 0, s->ring_size))
         return o->ring_size > 0 ? -EINVAL : -ENOSPC;
     size = vgpu_session_size(s->ring_size);

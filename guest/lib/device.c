@@ -116,8 +116,13 @@ int vgpu_reset(vgpu_device *dev)
     if (r < 0)
         return r;
 
+    r = device_try_all_session_rings(dev);
+    if (r < 0)
+        return r == -EAGAIN ? -EBUSY : r;
     dev->request = REQUEST_NONE;
-    return dev->access->reset(dev);
+    r = dev->access->reset(dev);
+    device_unlock_all_session_rings(dev);
+    return r;
 }
 
 vgpu_device *vgpu_close(vgpu_device *dev)

@@ -66,6 +66,11 @@ void device_unlock_ring(vgpu_device *dev);
 int device_try_session_ring(vgpu_device *dev, uint32_t ring);
 void device_unlock_session_ring(vgpu_device *dev, uint32_t ring);
 
+/* device_try_all_session_rings() - keep all processes from having a session. For a handle without
+ * one. Returns 0, -EAGAIN when one has a session, or another negative errno. */
+int device_try_all_session_rings(vgpu_device *dev);
+void device_unlock_all_session_rings(vgpu_device *dev);
+
 /* device_session_ring_is_locked() - does another handle have it? Returns 1, 0, or a negative errno.
  */
 int device_session_ring_is_locked(const vgpu_device *dev, uint32_t ring);

@@ -159,6 +159,36 @@ void device_unlock_session_ring(vgpu_device *dev, uint32_t ring)
     unshare_window(dev);
 }
 
+/* All of them at once, for a moment */
+static int session_rings_set(vgpu_device *dev, short type)
+{
+    struct flock lock = {
+        .l_type = type,
+        .l_whence = SEEK_SET,
+        .l_start = BYTE_SESSION,
+        .l_len = VGPU_RINGS_MAX,
+    };
+
+    while (fcntl(dev->lock_fd, F_OFD_SETLK, &lock) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
+int device_try_all_session_rings(vgpu_device *dev)
+{
+    int r;
+
+    assert(dev->session_ring == 0);
+    r = session_rings_set(dev, F_WRLCK);
+    return r == -EACCES ? -EAGAIN : r;
+}
+
+void device_unlock_all_session_rings(vgpu_device *dev)
+{
+    session_rings_set(dev, F_UNLCK);
+}
+
 /* Does another handle have this byte? Returns 1 or 0, or a negative errno. */
 static int byte_is_locked(const vgpu_device *dev, off_t byte)
 {

@@ -15,6 +15,7 @@
  * must be in the log.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
@@ -249,6 +250,7 @@ static Outcome walk_session(int fd)
     Outcome o;
 
     session_guest_open(&g, &(SessionGuestOptions){.window_size = UINT64_C(1) << 20});
+    assert_int_equal(fcntl(g.fds[SESSION_FD_WINDOW], F_ADD_SEALS, F_SEAL_SEAL), 0);
     o = walk_session_with(fd, &g);
     session_guest_close(&g);
     return o;

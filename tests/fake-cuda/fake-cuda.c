@@ -15,7 +15,8 @@
  *   fake-module     modules                                   fake-function   functions, occupancy
  *   fake-launch     launches                                  fake-kernels*   kernels in C
  *
- * fake-plan.h says how it is told to misbehave. It is never installed.
+ * fake-plan.h says how it is told to misbehave. It is never installed. What the model leaves out:
+ * arrays and textures, nodes of graphs that allocate, and two kernels at the same time.
  *
  * When the executor breaks a rule of the driver API (a dead handle, no current context, memory
  * that is not there), a real driver returns an error. This one aborts the process with a

@@ -51,7 +51,7 @@ static void note(void *number)
     (*(uint32_t *) number)++;
 }
 
-/* ---- Replay ---------------------------------------------------------------------- */
+/* ---- Replay ---------------------------------------------------------------------------------- */
 
 static void try_replay(void)
 {
@@ -193,7 +193,7 @@ TEST(test_update)
     assert_good("", try_update);
 }
 
-/* ---- What a capture does not bear --------------------------------------------------- */
+/* ---- What a capture does not bear ------------------------------------------------------------ */
 
 /* The capture of @s is lost, and ends so. */
 static void expect_lost(CUstream s)
@@ -281,7 +281,7 @@ TEST(test_what_captures_do_not_bear)
     assert_good("", try_events);
 }
 
-/* ---- Threads ------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 static CUresult of_thread;
 static CUstream of_capture;
@@ -342,7 +342,7 @@ TEST(test_threads)
     assert_good("", try_threads);
 }
 
-/* ---- Handles, plan ---------------------------------------------------------------------- */
+/* ---- Handles, plan --------------------------------------------------------------------------- */
 
 static void use_dead_exec(void)
 {

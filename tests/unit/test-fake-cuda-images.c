@@ -14,7 +14,7 @@ static CUresult load(const void *image, CUmodule *ret)
     return cu.module_load_data_ex(ret, image, 0, NULL, NULL);
 }
 
-/* ---- PTX ------------------------------------------------------------------------------ */
+/* ---- PTX ------------------------------------------------------------------------------------- */
 
 static void try_ptx(void)
 {
@@ -94,7 +94,7 @@ TEST(test_ptx)
     assert_good("", try_logs);
 }
 
-/* ---- Cubins and containers --------------------------------------------------------------- */
+/* ---- Cubins and containers ------------------------------------------------------------------- */
 
 typedef struct Cubin {
     Elf64_Ehdr header;
@@ -227,7 +227,7 @@ TEST(test_binaries)
     assert_good("", try_fatbin);
 }
 
-/* ---- Modules -------------------------------------------------------------------------------- */
+/* ---- Modules --------------------------------------------------------------------------------- */
 
 static void try_globals_memory(void)
 {

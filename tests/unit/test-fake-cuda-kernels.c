@@ -11,7 +11,7 @@
 enum { INVALID_CLUSTER_SIZE = 912, COOPERATIVE_TOO_LARGE = 720 };
 enum { ATTRIBUTE_COOPERATIVE = 2, ATTRIBUTE_CLUSTER = 4, ATTRIBUTE_COMPLETION_EVENT = 12 };
 
-/* ---- What they compute --------------------------------------------------------------- */
+/* ---- What they compute ----------------------------------------------------------------------- */
 
 static void try_saxpy(void)
 {
@@ -141,7 +141,7 @@ TEST(test_kernels)
     assert_good("", try_global);
 }
 
-/* ---- Refused launches ------------------------------------------------------------------- */
+/* ---- Refused launches ------------------------------------------------------------------------ */
 
 static CUresult launch_shape(unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                              unsigned bz, unsigned shared)
@@ -226,7 +226,7 @@ TEST(test_launches)
     assert_good("", try_launch_attributes);
 }
 
-/* ---- What is known of them ----------------------------------------------------------------- */
+/* ---- What is known of them ------------------------------------------------------------------- */
 
 static void try_function(void)
 {
@@ -260,8 +260,7 @@ TEST(test_function)
     assert_good("", try_function);
 }
 
-/* ---- How they end -----------------------------------------------------------------------------
- */
+/* ---- How they end -------------------------------------------------------------------------- */
 
 static void try_illegal_address(void)
 {

@@ -18,7 +18,7 @@ static size_t free_memory(void)
     return free_bytes;
 }
 
-/* ---- Allocations --------------------------------------------------------------------- */
+/* ---- Allocations ----------------------------------------------------------------------------- */
 
 static void try_alloc(void)
 {
@@ -173,7 +173,7 @@ TEST(test_host_cannot_touch_it)
     assert_true(WIFSIGNALED(o.status) && WTERMSIG(o.status) == SIGSEGV);
 }
 
-/* ---- Copies and sets ------------------------------------------------------------------ */
+/* ---- Copies and sets ------------------------------------------------------------------------- */
 
 static void try_copies(void)
 {
@@ -263,7 +263,7 @@ TEST(test_copies)
     assert_good("", try_sets);
 }
 
-/* ---- Ranges and mappings ----------------------------------------------------------------- */
+/* ---- Ranges and mappings --------------------------------------------------------------------- */
 
 static const CUmemAllocationProp prop = {
     .type = CU_MEM_ALLOCATION_TYPE_PINNED,
@@ -385,7 +385,7 @@ TEST(test_context_end)
     assert_good("", try_context_end);
 }
 
-/* ---- Several processes ---------------------------------------------------------------------- */
+/* ---- Several processes ----------------------------------------------------------------------- */
 
 static int told[2];
 

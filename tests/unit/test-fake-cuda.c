@@ -2,13 +2,14 @@
 /* The fake CUDA driver: contexts, streams and what orders them */
 #include "test-fake-cuda-fixture.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define STEPS 200u
 
-/* ---- Devices and contexts ---------------------------------------------------------- */
+/* ---- Devices and contexts -------------------------------------------------------------------- */
 
 static void try_device(void)
 {
@@ -102,7 +103,7 @@ TEST(test_misuse_of_handles)
     assert_misuse("", use_no_context, "no context is current");
 }
 
-/* ---- Order ---------------------------------------------------------------------------- */
+/* ---- Order ----------------------------------------------------------------------------------- */
 
 /* Each step needs the one before it, and two streams are taken in turn. */
 static void try_events(void)
@@ -182,7 +183,7 @@ TEST(test_default_stream_waits)
     assert_good("", try_default_stream_waits);
 }
 
-/* ---- Events -------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 static void try_event_times(void)
 {
@@ -286,8 +287,7 @@ TEST(test_misuse_of_words)
     assert_misuse("", write_word_nowhere, "no device address");
 }
 
-/* ---- Host functions, and streams themselves -----------------------------------------------------
- */
+/* ---- Host functions, and streams themselves ------------------------------------------------ */
 
 static void note(void *number)
 {
@@ -374,8 +374,59 @@ TEST(test_sticky_error)
     assert_good("", try_sticky);
 }
 
-/* ---- By plan
- * ---------------------------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------- */
+
+/* Takes and gives memory, streams and events beside other threads that do. */
+static void *work(void *number)
+{
+    uint32_t *is = (uint32_t *) number + 1;
+    CUstream s;
+    CUevent e;
+
+    OK(BASE.ctx_set_current(primary));
+    s = new_stream(CU_STREAM_NON_BLOCKING);
+    e = new_event();
+    for (uint32_t i = 0; i < STEPS; i++) {
+        CUdeviceptr cells = new_numbers(1 + 1000 * (i % 3));
+        uint32_t value = i + *(uint32_t *) number;
+
+        fill(cells, value, 1, s);
+        OK(cu.event_record_with_flags(e, s, 0));
+        OK(cu.stream_wait_event(s, e, 0));
+        OK(BASE.memcpy_d_to_h_async(is, cells, 4, s));
+        OK(BASE.stream_synchronize(s));
+        EXPECT(*is == value);
+        OK(BASE.mem_free(cells));
+    }
+    OK(cu.event_destroy(e));
+    OK(BASE.stream_destroy(s));
+    return NULL;
+}
+
+static void try_threads(void)
+{
+    pthread_t threads[4];
+    uint32_t *numbers = pinned(8);
+    size_t before, after, total;
+
+    function("fill");
+    OK(BASE.mem_get_info(&before, &total));
+    for (uint32_t i = 0; i < 4; i++) {
+        numbers[2 * i] = 1000 * i;
+        EXPECT(pthread_create(&threads[i], NULL, work, &numbers[2 * i]) == 0);
+    }
+    for (size_t i = 0; i < 4; i++)
+        EXPECT(pthread_join(threads[i], NULL) == 0);
+    OK(BASE.mem_get_info(&after, &total));
+    EXPECT(after == before);
+}
+
+TEST(test_threads)
+{
+    assert_good("", try_threads);
+}
+
+/* ---- By plan ------------------------------------------------------------------------------- */
 
 static void try_failing_word(void)
 {
@@ -430,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_host_functions),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_sticky_error),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_plan),
     };
 

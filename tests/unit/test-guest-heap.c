@@ -159,11 +159,45 @@ TEST(test_limits)
     heap_destroy(&h);
 }
 
+/* A heap of several ranges: neighbours become one, and what is free can be taken away again. */
+TEST(test_ranges)
+{
+    uint64_t a, b, begin, end;
+    heap h;
+
+    heap_init_empty(&h);
+    assert_int_equal(heap_alloc(&h, 64, 64, &a), -ENOSPC);
+    assert_int_equal(heap_largest(&h), 0);
+    assert_int_equal(heap_add(&h, 4096, 4096), 0);
+    assert_int_equal(heap_add(&h, 16384, 4096), 0);
+    assert_int_equal(heap_largest(&h), 4096);
+    assert_int_equal(heap_alloc(&h, 4160, 64, &a), -ENOSPC); /* not across the gap */
+    assert_int_equal(heap_add(&h, 8192, 8192), 0);
+    assert_int_equal(heap_largest(&h), 16384);
+    assert_int_equal(heap_alloc(&h, 4160, 64, &a), 0);
+    assert_int_equal(a, 4096);
+
+    assert_int_equal(heap_remove(&h, 4096, 4096), -EINVAL);  /* in use */
+    assert_int_equal(heap_remove(&h, 16384, 8192), -EINVAL); /* a part is none of it */
+    assert_int_equal(heap_remove(&h, 12288, 4096), 0);
+    assert_false(heap_find_free(&h, 12288, &begin, &end));
+    assert_true(heap_find_free(&h, 8320, &begin, &end));
+    assert_int_equal(begin, 8256);
+    assert_int_equal(end, 12288);
+    assert_int_equal(heap_alloc(&h, 8192, 64, &b), -ENOSPC);
+    assert_int_equal(heap_free(&h, a), 0);
+    assert_int_equal(heap_remove(&h, 4096, 8192), 0);
+    assert_int_equal(heap_remove(&h, 16384, 4096), 0);
+    assert_null(h.first);
+    heap_destroy(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_use),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_ranges),
     };
 
     return cmocka_run_group_tests_name("guest-heap", tests, NULL, NULL);

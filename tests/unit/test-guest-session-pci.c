@@ -115,6 +115,22 @@ static void test_rings(void **state)
         assert_int_equal(control(f, i), VGPU_RING_OFF);
 }
 
+/* All processes that the device has rings for have room for copies in a small window. */
+static void test_room_for_all(void **state)
+{
+    fixture *f = *state;
+    vgpu_session *s[VGPU_RINGS_MAX];
+    void *memory;
+
+    f->bar[VGPU_REG_RINGS / 4] = VGPU_RINGS_MAX;
+    for (uint32_t i = 1; i < VGPU_RINGS_MAX; i++)
+        assert_int_equal(vgpu_session_open(&f->options, &s[i], NULL), 0);
+    for (uint32_t i = 1; i < VGPU_RINGS_MAX; i++)
+        assert_int_equal(vgpu_session_window_alloc(s[i], 512 << 10, 0, &memory), 0);
+    for (uint32_t i = 1; i < VGPU_RINGS_MAX; i++)
+        vgpu_session_close(s[i]);
+}
+
 /* A ring that fails ends its session with what the device says. */
 static void test_failed(void **state)
 {
@@ -162,6 +178,26 @@ static void test_old_program(void **state)
     close(fd);
 }
 
+/* A reset would end everybody's session. */
+static void test_reset(void **state)
+{
+    fixture *f = *state;
+    vgpu_device *dev = NULL;
+    vgpu_session *s;
+
+    fake_sysfs_write(f->sysfs, FAKE_ADDRESS, "reset_method", "flr\n");
+    fake_sysfs_write(f->sysfs, FAKE_ADDRESS, "reset", "");
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), 0);
+    assert_int_equal(vgpu_open(&f->sysfs->paths, FAKE_ADDRESS, &dev), 0);
+    assert_int_equal(vgpu_lock(dev, 0), 0);
+    assert_int_equal(vgpu_reset(dev), -EBUSY);
+    vgpu_session_close(s);
+    assert_int_equal(vgpu_reset(dev), 0);
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), 0);
+    vgpu_session_close(s);
+    vgpu_close(dev);
+}
+
 /* ---- Processes that die -------------------------------------------------------------------- */
 
 static pid_t start_process(const fixture *f)
@@ -195,6 +231,45 @@ static void kill_process(pid_t pid)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+/* A child has no part in its parent's session, and may have one of its own. */
+static void test_child(void **state)
+{
+    fixture *f = *state;
+    const VGPUSessionNone none = {0};
+    vgpu_device *dev = NULL;
+    vgpu_session *s, *own;
+    int status;
+    pid_t pid;
+
+    assert_int_equal(vgpu_session_open(&f->options, &s, NULL), 0);
+    pid = fork();
+    assert_return_code(pid, errno);
+    if (pid == 0) {
+        if (vgpu_session_post(s, VGPU_SESSION_OP_NOP, NULL, &none, sizeof(none), NULL, 0) !=
+            VGPU_CUDA_ERROR_NOT_INITIALIZED)
+            _exit(1);
+        if (vgpu_session_open(&f->options, &own, NULL) != 0)
+            _exit(2);
+        if (control(f, 1) != VGPU_RING_ON || control(f, 2) != VGPU_RING_ON)
+            _exit(3);
+        vgpu_session_close(s);
+        vgpu_session_close(own);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+
+    assert_int_equal(control(f, 1), VGPU_RING_ON);
+    assert_int_equal(control(f, 2), VGPU_RING_OFF);
+    assert_int_equal(vgpu_open(&f->sysfs->paths, FAKE_ADDRESS, &dev), 0);
+    assert_int_equal(device_session_ring_is_locked(dev, 1), 1);
+    assert_int_equal(device_session_ring_is_locked(dev, 2), 0);
+    vgpu_close(dev);
+    assert_int_equal(vgpu_session_get_failure(s), 0);
+    vgpu_session_close(s);
+}
+
 /* With no other process that has a session, the keeper turns the ring off. */
 static void test_keeper(void **state)
 {
@@ -225,8 +300,8 @@ int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_rings),       CASE(test_failed), CASE(test_no_sessions),
-        CASE(test_old_program), CASE(test_keeper),
+        CASE(test_rings),       CASE(test_room_for_all), CASE(test_failed), CASE(test_no_sessions),
+        CASE(test_old_program), CASE(test_reset),        CASE(test_child),  CASE(test_keeper),
     };
 
     return cmocka_run_group_tests_name("guest-session-pci", tests, NULL, NULL);

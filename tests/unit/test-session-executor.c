@@ -258,7 +258,7 @@ TEST(test_packets_that_are_none)
 {
     SessionGuest g;
 
-    for (unsigned i = 0; i < 7; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         session_guest_open(&g, NULL);
         session_guest_spawn(&g, NULL);
         switch (i) {
@@ -278,6 +278,10 @@ TEST(test_packets_that_are_none)
             break;
         case 4:
             g.start.objects_max = 0;
+            session_guest_send_start(&g, g.fds, SESSION_N_FDS);
+            break;
+        case 6:
+            g.start.kernel_timeout_usec = 0;
             session_guest_send_start(&g, g.fds, SESSION_N_FDS);
             break;
         case 5:

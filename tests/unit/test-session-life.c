@@ -364,6 +364,13 @@ TEST(test_hangup_before_start)
     session_guest_spawn(&g, NULL);
     session_guest_send_start(&g, g.fds, SESSION_N_FDS);
     assert_end(&g, 0, "");
+    /* in a driver that does not return */
+    session_guest_open(&g, NULL);
+    session_guest_spawn(&g, "hang=cuInit");
+    session_guest_warm(&g, "0");
+    session_guest_send_start(&g, g.fds, SESSION_N_FDS);
+    usleep(50000);
+    assert_end(&g, 0, "");
 }
 
 /* The guest that waits for a reply gets one, and sees that there are no more. */

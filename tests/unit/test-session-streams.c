@@ -17,6 +17,8 @@ enum {
     CAPTURE_UNSUPPORTED = 900,
 };
 
+#define OBJECTS_MAX 200
+
 #define CALL(g, op, context, ...) \
     session_guest_call(g, VGPU_SESSION_OP_##op, context, &(__VA_ARGS__), sizeof(__VA_ARGS__))
 
@@ -26,6 +28,7 @@ static SessionGuest start(const char *plan)
     SessionGuest g;
 
     session_guest_open(&g, &o);
+    g.start.objects_max = OBJECTS_MAX;
     session_guest_spawn(&g, plan);
     assert_int_equal(session_guest_start(&g), 0);
     return g;
@@ -99,13 +102,14 @@ TEST(test_contexts)
     assert_int_equal(g.control->n_contexts, 1);
     assert_int_equal(CALL(&g, CONTEXT_CREATE, 0, (VGPUSessionContext){.id = 1}), INVALID_VALUE);
     assert_int_equal(CALL(&g, CONTEXT_CREATE, 0, (VGPUSessionContext){.id = 0}), INVALID_VALUE);
-    assert_int_equal(CALL(&g, CONTEXT_CREATE, 0, (VGPUSessionContext){.id = 4097}), INVALID_VALUE);
+    assert_int_equal(CALL(&g, CONTEXT_CREATE, 0, (VGPUSessionContext){.id = OBJECTS_MAX + 1}),
+                     INVALID_VALUE);
     assert_int_equal(CALL(&g, CONTEXT_CREATE, 0, (VGPUSessionContext){.id = 2, .flags = 0x40}),
                      INVALID_VALUE);
     session_guest_context(&g, 2, false);
-    session_guest_context(&g, 4096, true); /* the same once more */
+    session_guest_context(&g, OBJECTS_MAX, true); /* the same once more */
     assert_int_equal(g.control->n_contexts, 3);
-    for (uint32_t id = 1; id <= 4096; id = id == 2 ? 4096 : id + 1) {
+    for (uint32_t id = 1; id <= OBJECTS_MAX; id = id == 2 ? OBJECTS_MAX : id + 1) {
         session_guest_synchronize(&g, id, 0);
         assert_int_equal(CALL(&g, CONTEXT_DESTROY, 0, (VGPUSessionId){.id = id}), 0);
         assert_int_equal(CALL(&g, CONTEXT_DESTROY, 0, (VGPUSessionId){.id = id}), INVALID_CONTEXT);
@@ -253,8 +257,9 @@ TEST(test_streams)
             0);
     assert_int_equal(CALL(&g, STREAM_CREATE, 1, (VGPUSessionCreate){.id = 7}), INVALID_VALUE);
     assert_int_equal(CALL(&g, STREAM_CREATE, 1, (VGPUSessionCreate){.id = 0}), INVALID_VALUE);
-    assert_int_equal(CALL(&g, STREAM_CREATE, 1, (VGPUSessionCreate){.id = 4097}), INVALID_VALUE);
-    assert_int_equal(CALL(&g, STREAM_CREATE, 1, (VGPUSessionCreate){.id = 200, .flags = 2}),
+    assert_int_equal(CALL(&g, STREAM_CREATE, 1, (VGPUSessionCreate){.id = OBJECTS_MAX + 1}),
+                     INVALID_VALUE);
+    assert_int_equal(CALL(&g, STREAM_CREATE, 1, (VGPUSessionCreate){.id = 150, .flags = 2}),
                      INVALID_VALUE);
     for (uint32_t id = 1; id <= 100; id++)
         session_guest_synchronize(&g, 1, id);
@@ -266,7 +271,7 @@ TEST(test_streams)
     end(&g);
 }
 
-/* A number of streams that come and go with work in them, more than there are words for marks */
+/* Many streams come and go with work in them. */
 TEST(test_streams_come_and_go)
 {
     SessionGuest g;
@@ -286,10 +291,40 @@ TEST(test_streams_come_and_go)
         session_guest_submit(&g, VGPU_SESSION_OP_STREAM_CREATE, 1, &stream, sizeof(stream));
         session_guest_fence(&g, 1, stream.id, words + 8 * i, 1);
         session_guest_submit(&g, VGPU_SESSION_OP_STREAM_DESTROY, 1, &id, sizeof(id));
+        if (i >= 6)
+            assert_true(
+                session_guest_wait_word(&g, words + 8 * (i - 6), 1, SESSION_GUEST_TIMEOUT_MSEC));
     }
     for (uint64_t i = 0; i < 300; i++)
         assert_true(session_guest_wait_word(&g, words + 8 * i, 1, SESSION_GUEST_TIMEOUT_MSEC));
     assert_int_equal(g.header->error, 0);
+    end(&g);
+}
+
+/* A stream that is destroyed while it waits for ever holds what a new one needs. */
+TEST(test_too_many_streams_that_wait)
+{
+    const VGPUSessionCreate stream = {.id = 1};
+    VGPUSessionWord wait = {.stream = 1, .value = 1, .bits = 64};
+    SessionGuest g = start(NULL);
+    uint64_t word = session_guest_alloc(&g, 8);
+    uint32_t n = 0;
+
+    session_guest_context(&g, 1, true);
+    wait.address = address_of(&g, word);
+    while (CALL(&g, STREAM_CREATE, 1, stream) == 0) {
+        assert_int_equal(CALL(&g, WORD_WAIT, 1, wait), 0);
+        assert_int_equal(CALL(&g, STREAM_DESTROY, 1, (VGPUSessionId){.id = 1}), 0);
+        n++;
+    }
+    assert_int_equal(n, g.start.objects_max + 7); /* the context's own stream has one */
+    assert_int_equal(CALL(&g, STREAM_CREATE, 1, stream), OUT_OF_MEMORY);
+    __atomic_store_n((uint64_t *) (g.window + word), 1, __ATOMIC_RELEASE);
+    for (unsigned i = 0; CALL(&g, STREAM_CREATE, 1, stream) != 0; i++) {
+        assert_true(i < SESSION_GUEST_TIMEOUT_MSEC);
+        usleep(1000);
+    }
+    session_guest_synchronize(&g, 1, 1);
     end(&g);
 }
 
@@ -479,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_limits_are_charged),
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_streams_come_and_go),
+        cmocka_unit_test(test_too_many_streams_that_wait),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_fences),
         cmocka_unit_test(test_wake),
