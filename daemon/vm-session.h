@@ -106,7 +106,6 @@ struct Session {
 
 /* What a new session is made of. */
 typedef struct SessionOptions {
-    sd_event *event;
     EventfdSignaller *signaller; /* NULL: the host has none; outlives the session */
     uint32_t id;
     uint32_t ring;

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vm-sessions.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 #include "closer.h"
@@ -196,7 +193,6 @@ static int sessions_start(Sessions *all, Opening *o, Window *window, Session **s
     const SessionProcessOptions process_options = sessions_process_options(all);
     char device[SESSION_DEVICE_MAX];
     SessionOptions options = {
-        .event = all->event,
         .signaller = all->rings->signaller,
         .ring = o->open->ring,
         .request_id = o->request_id,

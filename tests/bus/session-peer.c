@@ -186,3 +186,40 @@ void wait_for_fds(unsigned n)
         usleep(2000);
     }
 }
+
+void session_expect_log(const char *text)
+{
+    assert_int_equal(test_mediator_wait_log(&mediator, text), 0);
+}
+
+/* What was closed may take a moment to be closed. */
+unsigned session_stable_fds(void)
+{
+    unsigned n = count_fds(mediator.pid), equal = 0;
+
+    while (equal < 20) {
+        unsigned before = n;
+
+        usleep(10000);
+        n = count_fds(mediator.pid);
+        equal = n == before ? equal + 1 : 0;
+    }
+    return n;
+}
+
+/* The descriptors of a mediator that has had a session, and has none: what is kept after the first
+ * one is there. */
+unsigned session_settled_fds(void)
+{
+    int fd = session_peer_hello(50);
+    SessionGuest g;
+
+    session_peer_up(fd, &g, 1, "");
+    session_peer_down(fd, &g, 1);
+    expect_pong(fd);
+    close(fd);
+    fd = session_peer_hello(50);
+    expect_pong(fd);
+    close(fd);
+    return session_stable_fds();
+}

@@ -13,6 +13,9 @@
 #define SESSION_OPEN_ID 81
 #define SESSION_CLOSE_ID 82
 
+/* "Within a second", on a machine that does other things beside */
+#define SOON_MSEC 1000
+
 #define SESSION_CONFIG "[Pool A]\nBackend=cuda\n[Unregistered]\nPolicy=allow\n"
 
 /* session_peer_hello() - connect as an unregistered VM that offers sessions; returns the connection
@@ -64,5 +67,16 @@ void wait_for_children(unsigned n, unsigned msec);
 
 /* wait_for_fds() - until the mediator has so many descriptors; within some seconds */
 void wait_for_fds(unsigned n);
+
+/* session_expect_log() - wait until the mediator's log has this */
+void session_expect_log(const char *text);
+
+/* session_stable_fds() - how many descriptors the mediator has, when that does not change any more
+ */
+unsigned session_stable_fds(void);
+
+/* session_settled_fds() - the same of one that has had a session, and has none: what is kept after
+ * the first one is there */
+unsigned session_settled_fds(void);
 
 #endif
