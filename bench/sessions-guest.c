@@ -10,6 +10,8 @@
 
 #define GUEST_CONTEXT 1u
 
+uint64_t session_window_size;
+
 static const vgpu_session_from guest_from = {.context = GUEST_CONTEXT};
 
 static struct {
@@ -33,7 +35,7 @@ static void must(int result, const char *what)
 
 static void guest_begin(void)
 {
-    const vgpu_session_options options = {.window_size = UINT64_C(1) << 30};
+    const vgpu_session_options options = {.window_size = session_window_size};
     const VGPUSessionContext context = {.id = GUEST_CONTEXT, .primary = 1};
     int cuda = 0, r;
 

@@ -43,4 +43,7 @@ typedef struct Way {
 extern const Way way_native;
 extern const Way way_session; /* by the mediator's socket, $VGPU_SOCKET */
 
+/* The window of a session that begins, in bytes; 0: the library's default */
+extern uint64_t session_window_size;
+
 #endif

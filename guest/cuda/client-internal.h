@@ -23,6 +23,7 @@ typedef struct client_waiter {
     const uint32_t *reply_state; /* of a reply, else NULL */
     const uint64_t *word;        /* of a fence */
     uint64_t number;
+    uint64_t since;      /* when it began to look (now_nsec()); 0: it has not yet */
     pthread_cond_t cond; /* for a follower */
 } client_waiter;
 
@@ -149,7 +150,7 @@ static inline void client_relax(void)
 }
 
 /* client_wait_spin() - look for a while. Returns whether it has come. */
-bool client_wait_spin(vgpu_session *s, const client_waiter *w);
+bool client_wait_spin(vgpu_session *s, client_waiter *w);
 
 /* client_wait_sleep() - sleep until it has come. Returns 0 or the session's failure. */
 int client_wait_sleep(vgpu_session *s, client_waiter *w);

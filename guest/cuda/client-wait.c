@@ -48,10 +48,16 @@ static int is_hopeless(const vgpu_session *s, const client_waiter *w)
 
 /* ---- Looking ----------------------------------------------------------------------- */
 
-/* What has paid is done for longer the next time. */
-static void spin_learn(vgpu_session *s, uint64_t spin, bool paid)
+/* A wait has taken so long. Where looking for longer would have seen its end, that is done from now
+ * on; after a wait that is not worth it, less. */
+static void spin_learn(vgpu_session *s, uint64_t nsec)
 {
-    spin = paid ? spin * 2 : spin / 2;
+    uint64_t spin = __atomic_load_n(&s->spin_nsec, __ATOMIC_RELAXED);
+
+    if (nsec > SPIN_MAX_NSEC)
+        spin /= 2;
+    else if (spin < 2 * nsec)
+        spin = 2 * nsec;
     if (spin < SPIN_MIN_NSEC)
         spin = SPIN_MIN_NSEC;
     if (spin > SPIN_MAX_NSEC)
@@ -59,24 +65,22 @@ static void spin_learn(vgpu_session *s, uint64_t spin, bool paid)
     __atomic_store_n(&s->spin_nsec, spin, __ATOMIC_RELAXED);
 }
 
-bool client_wait_spin(vgpu_session *s, const client_waiter *w)
+bool client_wait_spin(vgpu_session *s, client_waiter *w)
 {
-    uint64_t spin = __atomic_load_n(&s->spin_nsec, __ATOMIC_RELAXED), until;
+    uint64_t until;
 
     if (is_over(w))
         return true;
 
-    until = now_nsec() + spin;
+    w->since = now_nsec();
+    until = w->since + __atomic_load_n(&s->spin_nsec, __ATOMIC_RELAXED);
     do
         for (int i = 0; i < 16; i++) {
             client_relax();
-            if (is_over(w)) {
-                spin_learn(s, spin, true);
+            if (is_over(w))
                 return true;
-            }
         }
     while (now_nsec() < until && is_hopeless(s, w) == 0);
-    spin_learn(s, spin, false);
     return false;
 }
 
@@ -184,5 +188,7 @@ int client_wait_sleep(vgpu_session *s, client_waiter *w)
     leave_list(s, w);
     pthread_mutex_unlock(&s->wait_lock);
     pthread_cond_destroy(&w->cond);
+    if (r == 0 && w->since != 0)
+        spin_learn(s, now_nsec() - w->since);
     return r;
 }
