@@ -324,7 +324,13 @@ static int session_process_fork(SessionProcess *p, const char *path)
         return r;
     }
     p->is_child = true;
-    return sd_event_add_child(p->event, &p->end, p->pid, WEXITED, session_process_on_child, p);
+    r = sd_event_add_child(p->event, &p->end, p->pid, WEXITED, session_process_on_child, p);
+    /* With ONESHOT, sd-event looks once when the process has ended. One that a debugger still holds
+     * is not to be seen then, and nobody would look again. Only a source that was off is registered
+     * anew. */
+    if (r >= 0)
+        r = sd_event_source_set_enabled(p->end, SD_EVENT_OFF);
+    return r < 0 ? r : sd_event_source_set_enabled(p->end, SD_EVENT_ON);
 }
 
 static void session_process_freep(SessionProcess **p)
