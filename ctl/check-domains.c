@@ -77,17 +77,50 @@ static bool check_definition(Check *c, const char *name, const char *xml)
     return element != NULL;
 }
 
+/* Has the mediator said it already? */
+static bool is_known_without_device(const Check *c, const char *name)
+{
+    for (size_t i = 0; c->snapshot && i < c->snapshot->n_vms; i++)
+        if (strcmp(c->snapshot->vms[i].object.name, name) == 0)
+            return c->snapshot->vms[i].without_device;
+    return false;
+}
+
+/* A domain that was started while the mediator could not be asked. The mediator does not know that,
+ * the definition of the running domain does. */
+static void check_running(Check *c, const char *name, const char *xml)
+{
+    CLEANUP_FREE char *error = NULL;
+    Domain *domain = NULL;
+    bool without;
+
+    without = domain_parse(xml, strlen(xml), &domain, &error) == 0 && domain->has_device &&
+              domain->device.slot == SLOT_NONE;
+    domain_free(domain);
+    if (without && !is_known_without_device(c, name))
+        check_add(c, "domain", FINDING_PROBLEM,
+                  "shut it down, and start it again when the rest is well",
+                  "Domain %s runs without its device: /var/log/libvirt/qemu/%s.log says why.", name,
+                  name);
+}
+
 static size_t check_all(Check *c, virDomainPtr *domains, int n)
 {
     size_t with_device = 0;
 
     for (int i = 0; i < n; i++) {
+        const char *name = virDomainGetName(domains[i]);
+        CLEANUP_FREE char *running = NULL;
         CLEANUP_FREE char *xml = virDomainGetXMLDesc(
             domains[i], virDomainIsPersistent(domains[i]) > 0 ? VIR_DOMAIN_XML_INACTIVE : 0);
 
         /* A domain without XML is gone since the list was made. */
         if (xml)
-            with_device += check_definition(c, virDomainGetName(domains[i]), xml);
+            with_device += check_definition(c, name, xml);
+        if (virDomainIsActive(domains[i]) > 0)
+            running = virDomainGetXMLDesc(domains[i], 0);
+        if (running)
+            check_running(c, name, running);
         virDomainFree(domains[i]);
     }
     return with_device;

@@ -119,6 +119,12 @@ typedef struct Harm {
 static const Harm harms[] = {
     {"rm etc/systemd/system/sockets.target.wants/*", 1,
      "problem socket   vgpu-mediator.socket is not enabled", "systemctl enable --now"},
+    {"ln -s /dev/null etc/systemd/system/vgpu-mediator.socket", 1,
+     "problem socket   vgpu-mediator.socket is masked", "systemctl unmask vgpu-mediator.socket"},
+    {"mkdir -p run/systemd/system; ln -s /dev/null run/systemd/system/vgpu-mediator.socket", 1,
+     "problem socket   vgpu-mediator.socket is masked", "systemctl unmask vgpu-mediator.socket"},
+    {"ln -s /usr/lib/systemd/system/vgpu-mediator.socket etc/systemd/system/", 0,
+     "ok      socket   vgpu-mediator.socket is enabled.", ""},
     {"rm run/vgpu/mediator.sock", 1, "problem socket   There is no socket /run/vgpu/mediator.sock.",
      "systemctl restart"},
     {"mv run/vgpu/mediator.sock run/s; /usr/bin/python3 -c \"import socket; "
@@ -334,6 +340,8 @@ TEST(test_policy)
     "<domain type='test'><name>" name "</name><memory>1</memory><os><type>hvm</type></os>" \
     "<metadata>" element "</metadata><devices>" emulator "</devices></domain>"
 #define ELEMENT "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='high'/>"
+#define NO_SLOT_ELEMENT \
+    "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='high' slot='none'/>"
 #define WRONG_ELEMENT \
     "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='urgent'/>"
 #define LAUNCHER "<emulator>" LAUNCHER_PATH "</emulator>"
@@ -365,6 +373,9 @@ TEST(test_domains)
          "/usr/bin/qemu: it starts without the device.\n                 Mend: vgpuctl attach"},
         {DOMAIN("half", "", LAUNCHER),
          "problem domain   Domain half has our launcher as <emulator>, and no element"},
+        {DOMAIN("bare", NO_SLOT_ELEMENT, LAUNCHER),
+         "problem domain   Domain bare runs without its device: "
+         "/var/log/libvirt/qemu/bare.log says why.\n"},
         {DOMAIN("wrong", WRONG_ELEMENT, LAUNCHER),
          "problem domain   Domain wrong cannot start: <vgpu:device> in its <metadata>: priority is "
          "'urgent'"},
