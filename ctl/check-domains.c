@@ -2,6 +2,7 @@
 /* check: the definitions of libvirt's domains. */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -35,6 +36,22 @@ static bool is_launcher(const Check *c, const char *emulator)
            a.st_ino == b.st_ino;
 }
 
+/* Adds it where the mediator has no pool of the name that the domain asks for. */
+static void check_domain_pool(Check *c, const char *name, const DomainDevice *device)
+{
+    char mend[96];
+
+    if (!c->snapshot || !(device->given & VM_SETTING_BIT(VM_SETTING_POOL)))
+        return;
+    for (size_t i = 0; i < c->snapshot->n_pools; i++)
+        if (c->snapshot->pools[i].object.name[0] == device->settings.pool)
+            return;
+    snprintf(mend, sizeof(mend), "[Pool %c] in mediator.conf, or vgpuctl set-pool",
+             device->settings.pool);
+    check_add(c, "domain", FINDING_PROBLEM, mend,
+              "Domain %s cannot start: the mediator has no pool %c.", name, device->settings.pool);
+}
+
 /* Adds what is wrong with a domain's definition, if anything. Returns whether it has our element.
  */
 static bool check_definition(Check *c, const char *name, const char *xml)
@@ -54,6 +71,8 @@ static bool check_definition(Check *c, const char *name, const char *xml)
     emulator = xml_text(xml_child(xml_child(root, "devices"), "emulator"));
     ours = emulator && is_launcher(c, emulator);
     r = domain_parse(xml, strlen(xml), &domain, &error);
+    if (r == 0 && domain->has_device)
+        check_domain_pool(c, name, &domain->device);
     domain_free(domain);
     if (r == DOMAIN_INVALID_DEVICE) {
         check_add(c, "domain", FINDING_PROBLEM, "virsh edit, or vgpuctl attach",

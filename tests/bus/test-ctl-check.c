@@ -340,6 +340,8 @@ TEST(test_policy)
     "<domain type='test'><name>" name "</name><memory>1</memory><os><type>hvm</type></os>" \
     "<metadata>" element "</metadata><devices>" emulator "</devices></domain>"
 #define ELEMENT "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='high'/>"
+#define POOL_ELEMENT \
+    "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='Z' priority='low'/>"
 #define NO_SLOT_ELEMENT \
     "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='high' slot='none'/>"
 #define WRONG_ELEMENT \
@@ -380,6 +382,8 @@ TEST(test_domains)
          "problem domain   Domain wrong cannot start: <vgpu:device> in its <metadata>: priority is "
          "'urgent'"},
     };
+    FakeVMs fake;
+    TestBus bus;
     Ctl c = ctl_run("--help");
     bool libvirt = strstr(c.out, "attach DOMAIN") != NULL;
 
@@ -394,6 +398,18 @@ TEST(test_domains)
             fail_msg("no '%s' in: %s%s", cases[i].line, c.out, c.err);
         ctl_release(&c);
     }
+
+    assert_int_equal(test_bus_start(&bus), 0);
+    fake_vms_start(&fake, vms, pools);
+    c = check_domains(DOMAIN("lost", POOL_ELEMENT, LAUNCHER) DOMAIN("both", ELEMENT, LAUNCHER));
+    if (!strstr(c.out, "problem domain   Domain lost cannot start: the mediator has no pool Z.\n"
+                       "                 Mend: [Pool Z] in mediator.conf") ||
+        strstr(c.out, "Domain both"))
+        fail_msg("%s%s", c.out, c.err);
+    ctl_release(&c);
+    fake_vms_stop(&fake);
+    test_bus_stop(&bus);
+
     c = ctl_run("check", "--connect=test:///nonexistent");
     assert_non_null(strstr(c.out, "note    domain   libvirt's domains cannot be looked at: "));
     ctl_release(&c);
