@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "ctl.h"
+#include "snapshot.h"
 
 typedef enum FindingState {
     FINDING_OK,
@@ -22,8 +23,9 @@ typedef struct Finding {
 } Finding;
 
 typedef struct Check {
-    const char *root; /* the directory that is taken for /; "": that one itself */
-    bool has_gpu;     /* set by check_gpu(): there is one that can be used */
+    const char *root;   /* the directory that is taken for /; "": that one itself */
+    bool has_gpu;       /* set by check_gpu(): there is one that can be used */
+    Snapshot *snapshot; /* set by check_mediator(): what the mediator says; NULL: nothing */
     Finding *findings;
     size_t n;
     size_t n_problems, n_notes;
@@ -53,7 +55,8 @@ void check_apparmor(Check *c);
 /* check_mediator() - over the bus, its pools too; after check_gpu() */
 void check_mediator(Check *c);
 
-/* check_domains() - of the libvirt at @uri; NULL: the system's. A build without libvirt has none */
+/* check_domains() - of the libvirt at @uri; NULL: the system's. After check_mediator(). A build
+ * without libvirt has none */
 void check_domains(Check *c, const char *uri);
 
 #endif

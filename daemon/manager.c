@@ -206,6 +206,8 @@ int manager_listen(Manager *m, int fd)
 static unsigned connections_within_rlimit(unsigned wanted)
 {
     struct rlimit limit;
+    unsigned possible;
+    rlim_t needed;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return wanted;
@@ -213,13 +215,16 @@ static unsigned connections_within_rlimit(unsigned wanted)
     limit.rlim_cur = limit.rlim_max;
     (void) setrlimit(RLIMIT_NOFILE, &limit);
 
-    if (limit.rlim_cur >= (rlim_t) wanted * FDS_PER_CONNECTION + RESERVED_FDS)
+    needed = (rlim_t) wanted * FDS_PER_CONNECTION + RESERVED_FDS;
+    if (limit.rlim_cur >= needed)
         return wanted;
-    log_warning("MaxConnections=%u does not fit into this process's limit of %llu open files",
-                wanted, (unsigned long long) limit.rlim_cur);
-    return limit.rlim_cur > 2 * RESERVED_FDS
-               ? (unsigned) (limit.rlim_cur - RESERVED_FDS) / FDS_PER_CONNECTION
-               : RESERVED_FDS / FDS_PER_CONNECTION;
+    possible = limit.rlim_cur > 2 * RESERVED_FDS
+                   ? (unsigned) (limit.rlim_cur - RESERVED_FDS) / FDS_PER_CONNECTION
+                   : RESERVED_FDS / FDS_PER_CONNECTION;
+    log_warning("MaxConnections=%u would need %llu open files, and this process may have %llu: "
+                "at most %u devices can be connected",
+                wanted, (unsigned long long) needed, (unsigned long long) limit.rlim_cur, possible);
+    return possible;
 }
 
 int manager_reload(Manager *m, char **ret_error)
