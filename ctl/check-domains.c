@@ -2,6 +2,7 @@
 /* check: the definitions of libvirt's domains. */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -35,6 +36,22 @@ static bool is_launcher(const Check *c, const char *emulator)
            a.st_ino == b.st_ino;
 }
 
+/* Adds it where the mediator has no pool of the name that the domain asks for. */
+static void check_domain_pool(Check *c, const char *name, const DomainDevice *device)
+{
+    char mend[96];
+
+    if (!c->snapshot || !(device->given & VM_SETTING_BIT(VM_SETTING_POOL)))
+        return;
+    for (size_t i = 0; i < c->snapshot->n_pools; i++)
+        if (c->snapshot->pools[i].object.name[0] == device->settings.pool)
+            return;
+    snprintf(mend, sizeof(mend), "[Pool %c] in mediator.conf, or vgpuctl set-pool",
+             device->settings.pool);
+    check_add(c, "domain", FINDING_PROBLEM, mend,
+              "Domain %s cannot start: the mediator has no pool %c.", name, device->settings.pool);
+}
+
 /* Adds what is wrong with a domain's definition, if anything. Returns whether it has our element.
  */
 static bool check_definition(Check *c, const char *name, const char *xml)
@@ -54,6 +71,8 @@ static bool check_definition(Check *c, const char *name, const char *xml)
     emulator = xml_text(xml_child(xml_child(root, "devices"), "emulator"));
     ours = emulator && is_launcher(c, emulator);
     r = domain_parse(xml, strlen(xml), &domain, &error);
+    if (r == 0 && domain->has_device)
+        check_domain_pool(c, name, &domain->device);
     domain_free(domain);
     if (r == DOMAIN_INVALID_DEVICE) {
         check_add(c, "domain", FINDING_PROBLEM, "virsh edit, or vgpuctl attach",
@@ -77,17 +96,50 @@ static bool check_definition(Check *c, const char *name, const char *xml)
     return element != NULL;
 }
 
+/* Has the mediator said it already? */
+static bool is_known_without_device(const Check *c, const char *name)
+{
+    for (size_t i = 0; c->snapshot && i < c->snapshot->n_vms; i++)
+        if (strcmp(c->snapshot->vms[i].object.name, name) == 0)
+            return c->snapshot->vms[i].without_device;
+    return false;
+}
+
+/* A domain that was started while the mediator could not be asked. The mediator does not know that,
+ * the definition of the running domain does. */
+static void check_running(Check *c, const char *name, const char *xml)
+{
+    CLEANUP_FREE char *error = NULL;
+    Domain *domain = NULL;
+    bool without;
+
+    without = domain_parse(xml, strlen(xml), &domain, &error) == 0 && domain->has_device &&
+              domain->device.slot == SLOT_NONE;
+    domain_free(domain);
+    if (without && !is_known_without_device(c, name))
+        check_add(c, "domain", FINDING_PROBLEM,
+                  "shut it down, and start it again when the rest is well",
+                  "Domain %s runs without its device: /var/log/libvirt/qemu/%s.log says why.", name,
+                  name);
+}
+
 static size_t check_all(Check *c, virDomainPtr *domains, int n)
 {
     size_t with_device = 0;
 
     for (int i = 0; i < n; i++) {
+        const char *name = virDomainGetName(domains[i]);
+        CLEANUP_FREE char *running = NULL;
         CLEANUP_FREE char *xml = virDomainGetXMLDesc(
             domains[i], virDomainIsPersistent(domains[i]) > 0 ? VIR_DOMAIN_XML_INACTIVE : 0);
 
         /* A domain without XML is gone since the list was made. */
         if (xml)
-            with_device += check_definition(c, virDomainGetName(domains[i]), xml);
+            with_device += check_definition(c, name, xml);
+        if (virDomainIsActive(domains[i]) > 0)
+            running = virDomainGetXMLDesc(domains[i], 0);
+        if (running)
+            check_running(c, name, running);
         virDomainFree(domains[i]);
     }
     return with_device;

@@ -19,11 +19,13 @@
 #define SOCKET_PATH "/run/vgpu/mediator.sock"
 #define SOCKET_UNIT "vgpu-mediator.socket"
 #define STATE_DIRECTORY "/var/lib/vgpu-mediator"
+#define SERVICE_UNIT "vgpu-mediator.service"
 #define SERVICE_USER "vgpu"
 #define QEMU_USER "libvirt-qemu"
 #define RESTART_SOCKET "systemctl restart " SOCKET_UNIT
 #define CREATE_STATE "systemd-tmpfiles --create vgpu-mediator.conf"
 #define RESTART_SERVICE ", and then systemctl restart vgpu-mediator"
+#define UNIT_MASKED "org.freedesktop.systemd1.UnitMasked"
 #define LOOK_AT_JOURNAL "journalctl -u vgpu-mediator tells why"
 
 static void cleanup_file(FILE **f)
@@ -67,6 +69,27 @@ static bool is_in_group(const Check *c, const char *user, gid_t primary, gid_t g
 
 /* ---- The socket --------------------------------------------------------------------------- */
 
+/* Is the socket's unit a link to /dev/null, so that systemd starts it for nobody? */
+static bool socket_is_masked(const Check *c)
+{
+    static const char *const units[] = {
+        "/etc/systemd/system/" SOCKET_UNIT,
+        "/run/systemd/system/" SOCKET_UNIT,
+    };
+    char path[PATH_MAX], target[PATH_MAX];
+
+    for (size_t i = 0; i < ELEMENTSOF(units); i++) {
+        ssize_t n = readlink(check_path(c, units[i], path), target, sizeof(target) - 1);
+
+        if (n < 0)
+            continue;
+        target[n] = '\0';
+        if (strcmp(target, "/dev/null") == 0)
+            return true;
+    }
+    return false;
+}
+
 static void check_socket_enabled(Check *c)
 {
     static const char *const links[] = {
@@ -76,6 +99,12 @@ static void check_socket_enabled(Check *c)
     char path[PATH_MAX];
     struct stat st;
 
+    if (socket_is_masked(c)) {
+        check_add(c, "socket", FINDING_PROBLEM,
+                  "systemctl unmask " SOCKET_UNIT ", and then systemctl enable --now " SOCKET_UNIT,
+                  "%s is masked: nothing starts it.", SOCKET_UNIT);
+        return;
+    }
     for (size_t i = 0; i < ELEMENTSOF(links); i++)
         if (lstat(check_path(c, links[i], path), &st) == 0) {
             check_add(c, "socket", FINDING_OK, NULL, "%s is enabled.", SOCKET_UNIT);
@@ -262,6 +291,9 @@ static void check_bus_failed(Check *c, const sd_bus_error *error, int r)
                   "systemctl reload dbus, so that it reads the policy "
                   "/usr/share/dbus-1/system.d/org.vgpu.Mediator1.conf",
                   "The bus lets nobody ask the mediator: %s", text);
+    else if (sd_bus_error_has_name(error, UNIT_MASKED))
+        check_add(c, "bus", FINDING_PROBLEM, "systemctl unmask " SERVICE_UNIT,
+                  "The mediator cannot be asked on the bus: %s", text);
     else if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) || r == -ETIMEDOUT)
         check_add(c, "bus", FINDING_PROBLEM, "systemctl restart vgpu-mediator",
                   "The mediator does not answer on the bus.");
@@ -296,9 +328,11 @@ void check_mediator(Check *c)
         return;
     }
     r = snapshot_get(bus, &error, &s);
-    if (r < 0)
+    if (r < 0) {
         check_bus_failed(c, &error, r);
-    else
+    } else {
         check_snapshot(c, s);
+        c->snapshot = TAKE_PTR(s);
+    }
     sd_bus_flush_close_unref(bus);
 }

@@ -70,6 +70,7 @@ static void check_release(Check *c)
         free(c->findings[i].mend);
     }
     free(c->findings);
+    snapshot_free(c->snapshot);
 }
 
 /* ---- Printing ----------------------------------------------------------------------------- */

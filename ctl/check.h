@@ -23,8 +23,9 @@ typedef struct Finding {
 } Finding;
 
 typedef struct Check {
-    const char *root; /* the directory that is taken for /; "": that one itself */
-    bool has_gpu;     /* set by check_gpu(): there is one that can be used */
+    const char *root;   /* the directory that is taken for /; "": that one itself */
+    bool has_gpu;       /* set by check_gpu(): there is one that can be used */
+    Snapshot *snapshot; /* set by check_mediator(): what the mediator says; NULL: nothing */
     Finding *findings;
     size_t n;
     size_t n_problems, n_notes;
@@ -59,7 +60,8 @@ void check_mediator(Check *c);
  */
 void check_pool_sessions(Check *c, const PoolInfo *pool);
 
-/* check_domains() - of the libvirt at @uri; NULL: the system's. A build without libvirt has none */
+/* check_domains() - of the libvirt at @uri; NULL: the system's. After check_mediator(). A build
+ * without libvirt has none */
 void check_domains(Check *c, const char *uri);
 
 #endif

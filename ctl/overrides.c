@@ -92,14 +92,15 @@ static int entries_on_definition(void *userdata, const DefinitionInfo *info)
     char pool[VM_SETTING_TEXT_SIZE] = "", priority[VM_SETTING_TEXT_SIZE] = "";
     Entries *entries = userdata;
 
-    /* One that runs is known to the mediator, or has no device. */
-    if (info->active || entries_find(entries, info->name, info->uuid))
+    if (entries_find(entries, info->name, info->uuid))
         return 0;
     if (info->given & VM_SETTING_BIT(VM_SETTING_POOL))
         vm_setting_print(&vm_settings[VM_SETTING_POOL], info->settings, pool);
     if (info->given & VM_SETTING_BIT(VM_SETTING_PRIORITY))
         vm_setting_print(&vm_settings[VM_SETTING_PRIORITY], info->settings, priority);
-    return entries_add(entries, info->name, info->uuid, "off", pool, priority);
+    /* One that runs and that the mediator does not know has been started without its device. */
+    return entries_add(entries, info->name, info->uuid, info->active ? "no device" : "off", pool,
+                       priority);
 }
 
 /* The settings of one override, as text to be freed. */

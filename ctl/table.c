@@ -332,7 +332,9 @@ int table_print(const TableOptions *o, const char *name, const char *noun, const
             putchar('\n');
     }
     if (o->json == JSON_OFF && !o->no_legend) {
-        if (n_rows > 0)
+        if (n_rows == 1)
+            printf("\n1 %.*s listed.\n", (int) strlen(noun) - 1, noun); /* without its s */
+        else if (n_rows > 0)
             printf("\n%zu %s listed.\n", n_rows, noun);
         else
             printf("No %s.\n", noun);

@@ -142,9 +142,9 @@ static void write_summary(FILE *f, const Top *t)
         running += p->object.counters.in_flight;
         total += isnan(p->object.counters.rate) ? 0 : p->object.counters.rate;
     }
-    fprintf(f, "%zu VMs, %zu connected; %zu waiting, %zu running, %s/s; by %s%s, every %s\n",
-            s->n_vms, connected, queued, running, text_rate(total, rate), t->sort->name,
-            t->reversed ? " reversed" : "", text_usec(t->interval_usec, interval));
+    fprintf(f, "%zu VM%s, %zu connected; %zu waiting, %zu running, %s/s; by %s%s, every %s\n",
+            s->n_vms, s->n_vms == 1 ? "" : "s", connected, queued, running, text_rate(total, rate),
+            t->sort->name, t->reversed ? " reversed" : "", text_usec(t->interval_usec, interval));
 }
 
 /* Writes a table without its first @skip rows, but with its head. */

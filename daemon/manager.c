@@ -228,22 +228,31 @@ static rlim_t raise_rlimit(void)
 
 static unsigned connections_within_rlimit(unsigned wanted, rlim_t limit)
 {
-    if (limit >= (rlim_t) wanted * FDS_PER_CONNECTION + RESERVED_FDS)
+    rlim_t needed = (rlim_t) wanted * FDS_PER_CONNECTION + RESERVED_FDS;
+    unsigned possible;
+
+    if (limit >= needed)
         return wanted;
-    log_warning("MaxConnections=%u does not fit into this process's limit of %llu open files",
-                wanted, (unsigned long long) limit);
-    return limit > 2 * RESERVED_FDS ? (unsigned) (limit - RESERVED_FDS) / FDS_PER_CONNECTION
-                                    : RESERVED_FDS / FDS_PER_CONNECTION;
+    possible = limit > 2 * RESERVED_FDS ? (unsigned) (limit - RESERVED_FDS) / FDS_PER_CONNECTION
+                                        : RESERVED_FDS / FDS_PER_CONNECTION;
+    log_warning("MaxConnections=%u would need %llu open files, and this process may have %llu: "
+                "at most %u devices can be connected",
+                wanted, (unsigned long long) needed, (unsigned long long) limit, possible);
+    return possible;
 }
 
 /* A quarter of the descriptors is for sessions. */
 static unsigned sessions_within_rlimit(unsigned wanted, rlim_t limit)
 {
-    if (limit / 4 >= (rlim_t) wanted * FDS_PER_SESSION)
+    rlim_t needed = (rlim_t) wanted * FDS_PER_SESSION;
+    unsigned possible = (unsigned) (limit / 4) / FDS_PER_SESSION;
+
+    if (limit / 4 >= needed)
         return wanted;
-    log_warning("MaxSessions=%u does not fit into this process's limit of %llu open files", wanted,
-                (unsigned long long) limit);
-    return (unsigned) (limit / 4) / FDS_PER_SESSION;
+    log_warning("MaxSessions=%u would need %llu open files, and this process may have %llu for "
+                "sessions: at most %u can be open",
+                wanted, (unsigned long long) needed, (unsigned long long) limit / 4, possible);
+    return possible;
 }
 
 /* Both in one. */

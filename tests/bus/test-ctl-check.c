@@ -126,6 +126,12 @@ typedef struct Harm {
 static const Harm harms[] = {
     {"rm etc/systemd/system/sockets.target.wants/*", 1,
      "problem socket   vgpu-mediator.socket is not enabled", "systemctl enable --now"},
+    {"ln -s /dev/null etc/systemd/system/vgpu-mediator.socket", 1,
+     "problem socket   vgpu-mediator.socket is masked", "systemctl unmask vgpu-mediator.socket"},
+    {"mkdir -p run/systemd/system; ln -s /dev/null run/systemd/system/vgpu-mediator.socket", 1,
+     "problem socket   vgpu-mediator.socket is masked", "systemctl unmask vgpu-mediator.socket"},
+    {"ln -s /usr/lib/systemd/system/vgpu-mediator.socket etc/systemd/system/", 0,
+     "ok      socket   vgpu-mediator.socket is enabled.", ""},
     {"rm run/vgpu/mediator.sock", 1, "problem socket   There is no socket /run/vgpu/mediator.sock.",
      "systemctl restart"},
     {"mv run/vgpu/mediator.sock run/s; /usr/bin/python3 -c \"import socket; "
@@ -358,6 +364,10 @@ TEST(test_policy)
     "<domain type='test'><name>" name "</name><memory>1</memory><os><type>hvm</type></os>" \
     "<metadata>" element "</metadata><devices>" emulator "</devices></domain>"
 #define ELEMENT "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='high'/>"
+#define POOL_ELEMENT \
+    "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='Z' priority='low'/>"
+#define NO_SLOT_ELEMENT \
+    "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='high' slot='none'/>"
 #define WRONG_ELEMENT \
     "<vgpu:device xmlns:vgpu='urn:vgpu-mediator:domain:1' pool='A' priority='urgent'/>"
 #define LAUNCHER "<emulator>" LAUNCHER_PATH "</emulator>"
@@ -389,10 +399,15 @@ TEST(test_domains)
          "/usr/bin/qemu: it starts without the device.\n                 Mend: vgpuctl attach"},
         {DOMAIN("half", "", LAUNCHER),
          "problem domain   Domain half has our launcher as <emulator>, and no element"},
+        {DOMAIN("bare", NO_SLOT_ELEMENT, LAUNCHER),
+         "problem domain   Domain bare runs without its device: "
+         "/var/log/libvirt/qemu/bare.log says why.\n"},
         {DOMAIN("wrong", WRONG_ELEMENT, LAUNCHER),
          "problem domain   Domain wrong cannot start: <vgpu:device> in its <metadata>: priority is "
          "'urgent'"},
     };
+    FakeVMs fake;
+    TestBus bus;
     Ctl c = ctl_run("--help");
     bool libvirt = strstr(c.out, "attach DOMAIN") != NULL;
 
@@ -407,6 +422,18 @@ TEST(test_domains)
             fail_msg("no '%s' in: %s%s", cases[i].line, c.out, c.err);
         ctl_release(&c);
     }
+
+    assert_int_equal(test_bus_start(&bus), 0);
+    fake_vms_start(&fake, vms, pools);
+    c = check_domains(DOMAIN("lost", POOL_ELEMENT, LAUNCHER) DOMAIN("both", ELEMENT, LAUNCHER));
+    if (!strstr(c.out, "problem domain   Domain lost cannot start: the mediator has no pool Z.\n"
+                       "                 Mend: [Pool Z] in mediator.conf") ||
+        strstr(c.out, "Domain both"))
+        fail_msg("%s%s", c.out, c.err);
+    ctl_release(&c);
+    fake_vms_stop(&fake);
+    test_bus_stop(&bus);
+
     c = ctl_run("check", "--connect=test:///nonexistent");
     assert_non_null(strstr(c.out, "note    domain   libvirt's domains cannot be looked at: "));
     ctl_release(&c);

@@ -114,6 +114,19 @@ TEST(test_what_cannot_be_kept)
     unregister_vm("bad");
 }
 
+/* Domains that the mediator does not know: one runs, and another does not. */
+TEST(test_list_all)
+{
+    Ctl c = ctl_run("list", "--all", "--json=short");
+
+    assert_int_equal(c.status, 0);
+    assert_non_null(strstr(c.out, "\"uuid\":\"11111111-1111-1111-1111-111111111111\","
+                                  "\"state\":\"no device\",\"pool\":\"A\","));
+    assert_non_null(strstr(c.out, "\"uuid\":\"44444444-4444-4444-4444-444444444444\","
+                                  "\"state\":\"off\",\"pool\":\"A\","));
+    ctl_release(&c);
+}
+
 /* A domain that does not run is not with the mediator, and has a definition all the same. */
 TEST(test_off)
 {
@@ -157,9 +170,10 @@ TEST(test_saved)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_definition_has_it), cmocka_unit_test(test_no_definition),
-        cmocka_unit_test(test_what_cannot_be_kept),   cmocka_unit_test(test_off),
-        cmocka_unit_test(test_off_and_no_pool),       cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_list_all),      cmocka_unit_test(test_the_definition_has_it),
+        cmocka_unit_test(test_no_definition), cmocka_unit_test(test_what_cannot_be_kept),
+        cmocka_unit_test(test_off),           cmocka_unit_test(test_off_and_no_pool),
+        cmocka_unit_test(test_saved),
     };
 
     return cmocka_run_group_tests_name("ctl-definition", tests, start, world_end);

@@ -198,7 +198,7 @@ TEST(test_top_without_answers)
     assert_int_equal(test_mediator_run(&mediator, "system"), 0);
     wait_for_name();
     register_vm("again", 1, "A", "low");
-    ctl_wait_for(&top, "1 VMs, ");
+    ctl_wait_for(&top, "1 VM, ");
     ctl_wait_for(&top, "\033[Kagain ");
     ctl_press(&top, "q");
     expect_restored(&top, 0, "");

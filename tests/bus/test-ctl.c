@@ -96,6 +96,10 @@ TEST(test_list)
     assert_null(strstr(c.out, "\033"));
     ctl_release(&c);
 
+    c = ctl_run("--interval=0", "list", "web1");
+    expect_row(&c, "1 VM listed.");
+    ctl_release(&c);
+
     c = ctl_run("--no-legend", "list");
     expect_row(&c, "web1 %u A high connected 0 0 0 0 * 0 - - - - 0 0B", web1);
     assert_null(strstr(c.out, "NAME"));

@@ -77,5 +77,20 @@ test_a_mediator_that_is_not_there_is_named() {
         host_run systemctl start vgpu-mediator.socket' EXIT
     host_run systemctl mask --runtime --now vgpu-mediator.socket "$service"
     check 1
-    finds 'problem socket   ' 'problem bus      '
+    finds 'problem socket   vgpu-mediator.socket is masked' 'problem bus      '
+    grep 'Mend: systemctl unmask vgpu-mediator.service$' "$cache/host/check"
+}
+
+test_a_domain_that_started_while_there_was_no_mediator_is_named() {
+    trap 'host_run systemctl unmask --runtime vgpu-mediator.socket "$service"
+        host_run systemctl start vgpu-mediator.socket
+        web5_is_off' EXIT
+    domain_define web5 "$(element 'pool="A" priority="high"')"
+    host_run systemctl mask --runtime --now vgpu-mediator.socket "$service"
+    virsh start web5
+    eventually 20 domain_says_slot web5 none
+    host_run systemctl unmask --runtime vgpu-mediator.socket "$service"
+    host_run systemctl start vgpu-mediator.socket
+    check 1
+    finds 'problem domain   Domain web5 runs without its device'
 }

@@ -10,7 +10,7 @@
 here_root=$host_root here_leader=$host_leader
 other_root='' other_leader=''
 guests=/var/lib/vgpu-guests
-web5=$(domain_object web5)
+web9=$(domain_object web9)
 
 # on_other COMMAND... - as on this host, on the other
 on_other() {
@@ -49,18 +49,18 @@ migrate() {
     printf -v from "$uri" "$1"
     # shellcheck disable=SC2059
     printf -v to "$uri" "$2"
-    command virsh --quiet --connect "$from" migrate web5 "$to" --live --persistent --undefinesource \
+    command virsh --quiet --connect "$from" migrate web9 "$to" --live --persistent --undefinesource \
         --migrateuri "tcp://$3"
 }
 
-# the ends of web5's serial line on the other host
+# the ends of web9's serial line on the other host
 other_pipes() {
-    local pipes=$other_root$guests/web5 in out
+    local pipes=$other_root$guests/web9 in out
 
-    cp "$here_root$guests/web5.initramfs" "$pipes.initramfs"
+    cp "$here_root$guests/web9.initramfs" "$pipes.initramfs"
     mkfifo "$pipes.in" "$pipes.out"
     exec {in}<>"$pipes.in" {out}<>"$pipes.out"
-    vm_in[web5-there]=$in vm_out[web5-there]=$out
+    vm_in[web9-there]=$in vm_out[web9-there]=$out
 }
 
 mkdir -p "$cache/other"
@@ -68,16 +68,16 @@ mkdir -p "$cache/other"
 quietly other-boot other_boot >&2
 host_root=$here_root host_leader=$here_leader
 quietly cable cable >&2
-domain_pipes web5
+domain_pipes web9
 other_pipes
 
 test_a_running_domain_is_refused_by_a_host_without_a_mediator() {
     local answer
 
-    domain_define web5 "$(element 'pool="A" priority="high"')"
-    domain_start web5
-    loop_start web5
-    eventually 30 domain_says_slot web5 0x1e
+    domain_define web9 "$(element 'pool="A" priority="high"')"
+    domain_start web9
+    loop_start web9
+    eventually 30 domain_says_slot web9 0x1e
     on_other host_run systemctl mask --runtime --now vgpu-mediator.socket "$service"
     if answer=$(migrate "$here_leader" "$other_leader" 10.77.0.2 2>&1); then
         echo "it was migrated"
@@ -87,30 +87,30 @@ test_a_running_domain_is_refused_by_a_host_without_a_mediator() {
     [[ $answer == *"its state has a vgpu device, and cannot be loaded without one: "*masked* ]]
     on_other host_run systemctl unmask --runtime vgpu-mediator.socket "$service"
     on_other host_run systemctl start vgpu-mediator.socket
-    domain_is running web5
-    loop_goes_on web5
+    domain_is running web9
+    loop_goes_on web9
 }
 
 test_it_moves_to_the_other_host_while_its_guest_computes() {
     migrate "$here_leader" "$other_leader" 10.77.0.2
-    fails domain_is running web5
-    fails is_known web5
-    on_other domain_is running web5
-    on_other is_known web5
-    loop_goes_on web5-there
-    equal "the slot there" "$(on_other domain_slot web5)" 0x1e
-    on_other domain_says_slot web5 0x1e
-    on_other domain_says_slot web5 0x1e --inactive
-    equal Priority "$(on_other bus_property "$web5" VM Priority)" high
+    fails domain_is running web9
+    fails is_known web9
+    on_other domain_is running web9
+    on_other is_known web9
+    loop_goes_on web9-there
+    equal "the slot there" "$(on_other domain_slot web9)" 0x1e
+    on_other domain_says_slot web9 0x1e
+    on_other domain_says_slot web9 0x1e --inactive
+    equal Priority "$(on_other bus_property "$web9" VM Priority)" high
 }
 
 test_it_comes_back() {
     migrate "$other_leader" "$here_leader" 10.77.0.1
-    domain_is running web5
-    fails on_other is_known web5
-    loop_goes_on web5
-    loop_stop web5
-    equal "the slot" "$(domain_slot web5)" 0x1e
-    virsh destroy web5
-    no_trace_of web5
+    domain_is running web9
+    fails on_other is_known web9
+    loop_goes_on web9
+    loop_stop web9
+    equal "the slot" "$(domain_slot web9)" 0x1e
+    virsh destroy web9
+    no_trace_of web9
 }

@@ -21,11 +21,13 @@ removal() {
     sed -n '/^### Remove it/,/^## /p' "$tests/../../README.md" | sed -n '/^```sh$/,/^```$/{/^```/!p}'
 }
 
-# What was installed was put there from outside, so it is taken away from there.
+# What was installed was put there from outside, so it is taken away from there. It was installed over an
+# earlier installation, whose folders Meson then takes for the system's own.
 test_the_commands_of_the_README_succeed() {
     removal | sed '/^ninja /,$d' >"$cache/host/before"
     removal | sed '1,/^ninja /d' >"$cache/host/after"
     equal "commands that uninstall" "$(removal | grep '^ninja ')" 'ninja -C build uninstall'
+    meson install -C "$build" --no-rebuild --quiet --destdir "$host_root"
     host_run bash -euxo pipefail <"$cache/host/before"
     ninja -C "$build" uninstall
     host_run bash -euxo pipefail <"$cache/host/after"

@@ -41,7 +41,7 @@ progress_seconds=${VGPU_PROGRESS_SECONDS:-10}
 doing() {
     local text
 
-    text=$("$@" 2>/dev/null | tail -n 1 | tr -cd '[:print:]') || true
+    text=$("$@" 2>/dev/null | tail -n 1 | tr -cd '[:print:]' | sed 's/^ *//') || true
     printf '        [%4ds] … %.100s\n' "$SECONDS" "$text"
 }
 
