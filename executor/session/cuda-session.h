@@ -140,6 +140,8 @@ typedef struct CudaGraphUpdate {
     X(event_destroy, cuEventDestroy_v2, (CUevent event))                                         \
     X(event_record_with_flags, cuEventRecordWithFlags,                                           \
       (CUevent event, CUstream stream, unsigned flags))                                          \
+    X(event_query, cuEventQuery, (CUevent event))                                                \
+    X(event_synchronize, cuEventSynchronize, (CUevent event))                                    \
     X(event_elapsed_time, cuEventElapsedTime, (float *msec, CUevent start, CUevent end))         \
     X(mem_alloc_async, cuMemAllocAsync, (CUdeviceptr * device, size_t size, CUstream stream))    \
     X(mem_free_async, cuMemFreeAsync, (CUdeviceptr device, CUstream stream))                     \

@@ -5,6 +5,8 @@
 
 #include "session-store.h"
 
+#define FREES_EVENT_FLAGS 2u /* CU_EVENT_DISABLE_TIMING */
+
 /* The caller holds the frees' lock; so in all of these. */
 static SessionFrees *frees_of(SessionStore *store, uint32_t context)
 {
@@ -29,7 +31,7 @@ static CUresult frees_open(Session *s, SessionFrees *f)
     f->words = words;
     result = driver->base.mem_host_get_device_pointer(&f->device, words, 0);
     if (result == CUDA_SUCCESS)
-        result = driver->base.stream_create_with_priority(&f->idle, CU_STREAM_NON_BLOCKING, 0);
+        result = driver->event_create(&f->last, FREES_EVENT_FLAGS);
     if (result != CUDA_SUCCESS)
         (void) driver->base.mem_free_host(words);
     return result;
@@ -102,6 +104,13 @@ static CUresult frees_take_word(Session *s, uint32_t context, SessionFrees **ret
     return CUDA_SUCCESS;
 }
 
+/* Behind a free. Without the event, the pool keeps it until the next one. */
+static void frees_mark(Session *s, SessionFrees *f, CUstream stream)
+{
+    if (session_driver(s)->event_record_with_flags(f->last, stream, 0) == CUDA_SUCCESS)
+        f->is_held = true;
+}
+
 static CUresult frees_give(Session *s, uint32_t context, SessionRange *range, CUstream stream)
 {
     const CudaSessionDriver *driver = session_driver(s);
@@ -118,7 +127,20 @@ static CUresult frees_give(Session *s, uint32_t context, SessionRange *range, CU
     f->n++;
     /* Without its word the range stays charged until the context ends. */
     (void) driver->stream_write_value_32(stream, f->device + word * sizeof(*f->words), 1, 0);
+    frees_mark(s, f, stream);
     return CUDA_SUCCESS;
+}
+
+/* Without a quota, nobody has to know when the stream has come so far. */
+static CUresult frees_give_uncharged(Session *s, uint32_t context, CUdeviceptr address,
+                                     CUstream stream)
+{
+    SessionFrees *f = frees_of(session_store(s), context);
+    CUresult result = session_driver(s)->mem_free_async(address, stream);
+
+    if (result == CUDA_SUCCESS && f)
+        frees_mark(s, f, stream);
+    return result;
 }
 
 CUresult session_free_in_order(Session *s, uint32_t context, SessionRange *range, CUstream stream)
@@ -126,40 +148,46 @@ CUresult session_free_in_order(Session *s, uint32_t context, SessionRange *range
     SessionStore *store = session_store(s);
     CUresult result;
 
+    pthread_mutex_lock(&store->frees_lock);
     if (session_limits(s)->memory_max == UINT64_MAX) {
-        result = session_driver(s)->mem_free_async(range->address, stream);
+        result = frees_give_uncharged(s, context, range->address, stream);
         if (result == CUDA_SUCCESS)
             session_memory_drop(&store->memory, range);
     } else {
-        pthread_mutex_lock(&store->frees_lock);
         result = frees_give(s, context, range, stream);
-        pthread_mutex_unlock(&store->frees_lock);
     }
+    pthread_mutex_unlock(&store->frees_lock);
     if (result != CUDA_SUCCESS && !session_memory_insert(&store->memory, range, range->address))
         session_memory_drop(&store->memory, range);
     return result;
 }
 
+/* The caller has made the frees' context current. */
+static void frees_release(Session *s, SessionFrees *f)
+{
+    const CudaSessionDriver *driver = session_driver(s);
+
+    if (!f->is_held || driver->event_query(f->last) != CUDA_SUCCESS)
+        return;
+    (void) driver->event_synchronize(f->last); /* which has come */
+    f->is_held = false;
+}
+
 void session_frees_settle(Session *s, uint32_t context)
 {
     SessionStore *store = session_store(s);
+    int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
     SessionFrees *f;
-    CUstream idle = NULL;
 
     pthread_mutex_lock(&store->frees_lock);
     LIST_FOREACH(f, &store->frees, link)
     {
         frees_look(f, &store->memory);
         if (f->context == context)
-            idle = f->idle;
+            frees_release(s, f);
     }
     pthread_mutex_unlock(&store->frees_lock);
-    if (idle) {
-        const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
-
-        (void) session_driver(s)->base.stream_synchronize(idle);
-        (void) session_exchange_capture_mode(s, mode);
-    }
+    (void) session_exchange_capture_mode(s, mode);
 }
 
 void session_frees_end(Session *s, uint32_t context)
@@ -175,7 +203,7 @@ void session_frees_end(Session *s, uint32_t context)
     pthread_mutex_unlock(&store->frees_lock);
     if (!f)
         return;
-    (void) driver->base.stream_destroy(f->idle);
+    (void) driver->event_destroy(f->last);
     (void) driver->base.mem_free_host(f->words);
     session_frees_free(f, &store->memory);
 }

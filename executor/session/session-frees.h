@@ -23,7 +23,8 @@ typedef struct SessionFrees {
     SessionRange *range[SESSION_FREES_MAX]; /* NULL: its word is not in use */
     uint32_t *words;                        /* 1: done */
     CUdeviceptr device;                     /* of the words */
-    CUstream idle;                          /* nothing is ever given to it */
+    CUevent last;                           /* behind the last free */
+    bool is_held;                           /* may the pool still keep what was freed? */
 } SessionFrees;
 
 /* session_frees_begin() - memory is about to be allocated in the order of a stream of a context,
@@ -42,8 +43,9 @@ CUresult session_free_in_order(Session *s, uint32_t context, SessionRange *range
 /*
  * session_frees_settle() - give back the charge of all whose turn has come
  *
- * Has the driver give up what its pools keep of the context that is current: it does so when it is
- * asked to wait for a stream, which sessions never do else.
+ * Has the driver give up what the device's default pool keeps, too. It does so only when it is
+ * asked to wait: for an event behind the last free that has come already. cuMemPoolTrimTo() does
+ * not, as tried on an H200.
  */
 void session_frees_settle(Session *s, uint32_t context);
 

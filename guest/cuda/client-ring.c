@@ -8,12 +8,12 @@
  * before tail, too.
  */
 #include <string.h>
+#include <time.h>
 
 #include "client-internal.h"
 
-#define ROOM_PAUSE_MAX_NS 1000000u
-/* Looks at head before the thread pauses, while the ring is full */
-#define ROOM_SPINS 4096
+#define ROOM_PAUSE_MIN_NSEC (50 * NSEC_PER_USEC)
+#define ROOM_PAUSE_MAX_NSEC NSEC_PER_MSEC
 
 static void full_barrier(void)
 {
@@ -71,23 +71,28 @@ static int update_head(vgpu_session *s)
     return 0;
 }
 
+/* The executor has much to do then. So the thread sleeps, and leaves the executor the processor's
+ * core: until it can write a good deal again, of which the executor sees nothing. */
 static int wait_for_room(vgpu_session *s, uint64_t size)
 {
-    backoff pause = {0};
+    const uint64_t enough = size > s->ring_size / 4 ? size : s->ring_size / 4;
+    const uint64_t begin = now_nsec();
 
     publish(s);
-    for (uint64_t i = 1;; i++) {
+    for (;;) {
         int r = update_head(s);
+        uint64_t pause = (now_nsec() - begin) / 4;
 
         if (r == 0)
             r = client_usable(s);
-        if (r != 0 || room(s) >= size)
+        if (r != 0 || room(s) >= enough)
             return r;
-        client_relax();
-        if (i % 1024 == 0 || i > ROOM_SPINS)
-            client_check(s, false);
-        if (i > ROOM_SPINS)
-            backoff_pause(&pause, DEADLINE_NEVER, ROOM_PAUSE_MAX_NS);
+        client_check(s, false);
+        if (pause < ROOM_PAUSE_MIN_NSEC)
+            pause = ROOM_PAUSE_MIN_NSEC;
+        if (pause > ROOM_PAUSE_MAX_NSEC)
+            pause = ROOM_PAUSE_MAX_NSEC;
+        (void) nanosleep(&(struct timespec){.tv_nsec = (long) pause}, NULL);
     }
 }
 

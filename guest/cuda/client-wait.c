@@ -19,12 +19,15 @@
  * from time to time.
  */
 #include <errno.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "client-internal.h"
 
 #define SPIN_MIN_NSEC (2 * NSEC_PER_USEC)
-#define SPIN_MAX_NSEC (100 * NSEC_PER_USEC)
+#define SPIN_MAX_NSEC (10 * NSEC_PER_MSEC)
+/* Who looks for longer lets others have the processor in between. */
+#define SPIN_ALONE_NSEC (100 * NSEC_PER_USEC)
 /* The longest sleep, after which the leader looks whether the session is over */
 #define SLEEP_NSEC (250 * NSEC_PER_MSEC)
 #define FENCE_SLEEP_MIN_NSEC (200 * NSEC_PER_USEC)
@@ -67,20 +70,23 @@ static void spin_learn(vgpu_session *s, uint64_t nsec)
 
 bool client_wait_spin(vgpu_session *s, client_waiter *w)
 {
-    uint64_t until;
+    uint64_t until, now;
 
     if (is_over(w))
         return true;
 
-    w->since = now_nsec();
-    until = w->since + __atomic_load_n(&s->spin_nsec, __ATOMIC_RELAXED);
-    do
+    now = w->since = now_nsec();
+    until = now + __atomic_load_n(&s->spin_nsec, __ATOMIC_RELAXED);
+    do {
+        if (now > w->since + SPIN_ALONE_NSEC)
+            sched_yield();
         for (int i = 0; i < 16; i++) {
             client_relax();
             if (is_over(w))
                 return true;
         }
-    while (now_nsec() < until && is_hopeless(s, w) == 0);
+        now = now_nsec();
+    } while (now < until && is_hopeless(s, w) == 0);
     return false;
 }
 

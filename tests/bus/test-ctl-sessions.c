@@ -125,7 +125,7 @@ TEST(test_list)
 TEST(test_names)
 {
     start_fake(sessions);
-    expect_in("\n1 sessions listed.\n", "sessions", "a b-*");
+    expect_in("\n1 session listed.\n", "sessions", "a b-*");
     expect_in("\n2 sessions listed.\n", "sessions", "web1", "idle");
     ctl_expect("No sessions.\n", "sessions", "idle");
     ctl_expect("{\"sessions\":[]}\n", "sessions", "--json=short", "idle");
@@ -194,7 +194,7 @@ TEST(test_end)
     assert_int_equal(c.status, 1);
     assert_string_equal(c.err, "Failed to end session 12: There is no session 12.\n");
     ctl_release(&c);
-    expect_in("\n1 sessions listed.\n", "sessions");
+    expect_in("\n1 session listed.\n", "sessions");
     assert_int_equal(kill(monitor.pid, SIGTERM), 0);
     assert_int_equal(ctl_end(&monitor, NULL), 0);
 }

@@ -291,7 +291,7 @@ TEST(test_vgpuctl)
 
     ctl_expect("", "end-session", "2");
     expect_session_ready(fd, 2, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
-    expect_in("\n1 sessions listed.\n", "sessions");
+    expect_in("\n1 session listed.\n", "sessions");
     c = ctl_run("end-session", "2");
     assert_int_equal(c.status, 1);
     assert_true(strncmp(c.err, "Failed to end session 2: ", 25) == 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-capture.h"
+#include "fake-memory.h"
 
 #include <time.h>
 
@@ -117,6 +118,33 @@ CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags)
         return CUDA_SUCCESS;
     event->references++;
     return fake_submit(s, &w);
+}
+
+CUresult cuEventQuery(CUevent event)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    check(event, __func__);
+    if (fake_capture_forbids() != CUDA_SUCCESS)
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    return event->done < event->recorded ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
+
+/* A session waits for nothing. So the event must have come, and yet the program has waited. */
+CUresult cuEventSynchronize(CUevent event)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    check(event, __func__);
+    if (event->done < event->recorded)
+        fake_misuse("cuEventSynchronize: the event has not come");
+    if (fake_capture_forbids() != CUDA_SUCCESS)
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (event->recorded > 0)
+        fake_pool_trim();
+    return CUDA_SUCCESS;
 }
 
 CUresult cuEventElapsedTime(float *msec, CUevent start, CUevent end)

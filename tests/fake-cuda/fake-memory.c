@@ -323,6 +323,10 @@ CUresult cuMemHostAlloc(void **host, size_t size, unsigned flags)
     memset(bytes, 0xa5, size);
 
     FAKE_LOCKED();
+    if (fake_capture_forbids() != CUDA_SUCCESS) {
+        free(bytes);
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    }
     m.bytes = bytes;
     m.address = (CUdeviceptr) (uintptr_t) bytes + PINNED_ADDRESS_OFFSET;
     m.context = fake_context();

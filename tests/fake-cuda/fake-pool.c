@@ -54,6 +54,8 @@ CUresult cuMemAllocAsync(CUdeviceptr *device, size_t size, CUstream stream)
     /* The model has no nodes that allocate. */
     if (s->capture)
         return CUDA_ERROR_NOT_SUPPORTED;
+    if (fake_capture_forbids() != CUDA_SUCCESS)
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (fake_memory_alloc(s->object.context, size, device) == CUDA_SUCCESS)
         return CUDA_SUCCESS;
     fake_pool_trim();

@@ -39,6 +39,7 @@ typedef struct SessionGuestOptions {
 } SessionGuestOptions;
 
 typedef struct SessionGuest {
+    uint8_t capture_mode; /* of all records that have none of their own; 0 at first */
     int fds[SESSION_N_FDS];
     char *window;
     uint64_t window_size;
