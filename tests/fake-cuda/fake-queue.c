@@ -110,6 +110,7 @@ void fake_push(CUstream s, const FakeWork *work)
         abort();
     *w = *work;
     w->next = NULL;
+    s->was_used = true;
     w->sequence = ++device.sequence;
     if (w->kind == FAKE_WORK_KERNEL)
         plan_launch(&w->launch);

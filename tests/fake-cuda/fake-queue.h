@@ -89,6 +89,7 @@ struct CUstream_st {
     unsigned flags;
     int priority;
     bool busy, hung, destroyed;
+    bool was_used;      /* has it ever had work? */
     uint64_t running;   /* sequence of what runs, while busy */
     unsigned long wait; /* polls of the word at the head */
     CUresult status;    /* of the last kernel, for the callback behind it */

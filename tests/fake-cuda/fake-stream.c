@@ -88,8 +88,8 @@ CUresult cuStreamSynchronize(CUstream stream)
     /* What waits for all blocking streams is work in the default stream. */
     if (fake_stream_is_legacy(s))
         fake_push(s, &(FakeWork){.kind = FAKE_WORK_NOTHING});
-    else if (fake_stream_idle(s))
-        return CUDA_SUCCESS; /* without having waited: pools keep what they have */
+    else if (!s->was_used)
+        return CUDA_SUCCESS; /* there was nothing to wait for: pools keep what they have */
     return waited(fake_stream_drain(s));
 }
 
