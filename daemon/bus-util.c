@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "names.h"
 
 /* What a client written with sd-bus gets as errno. */
@@ -144,6 +145,20 @@ int bus_append_object(sd_bus_message *m, const char *path, const char *interface
     if (r >= 0)
         r = sd_bus_message_close_container(m);
     return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_add_timer(sd_event *event, int priority, sd_event_time_handler_t handler, void *userdata,
+                  sd_event_source **ret)
+{
+    int r;
+
+    r = sd_event_add_time(event, ret, CLOCK_MONOTONIC, UINT64_MAX / 2, 10 * USEC_PER_MSEC, handler,
+                          userdata);
+    if (r >= 0)
+        r = sd_event_source_set_priority(*ret, priority);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+    return r < 0 ? r : 0;
 }
 
 char *bus_object_path(const char *prefix, const char *name)

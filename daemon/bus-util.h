@@ -34,6 +34,15 @@ int bus_open_user(sd_bus **ret);
 int bus_append_object(sd_bus_message *m, const char *path, const char *interface,
                       const sd_bus_vtable *const *tables, unsigned n_tables, void *object);
 
+/*
+ * bus_add_timer() - a timer that is off, for what is announced later than it happens
+ * @priority: of its event source
+ *
+ * Returns 0 or a negative errno.
+ */
+int bus_add_timer(sd_event *event, int priority, sd_event_time_handler_t handler, void *userdata,
+                  sd_event_source **ret);
+
 /* bus_object_path() - @prefix/@name, with @name escaped; to be freed; NULL without memory */
 char *bus_object_path(const char *prefix, const char *name);
 

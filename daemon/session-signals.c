@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus-util.h"
 #include "clock.h"
 #include "names.h"
 
@@ -256,19 +257,11 @@ void session_signals_reply_done(SessionSignals *signals)
 int session_signals_init(SessionSignals *signals, sd_event *event, BusReplies *replies,
                          int priority)
 {
-    int r;
-
     signals->replies = replies;
     TAILQ_INIT(&signals->list);
     TAILQ_INIT(&signals->pending);
     TAILQ_INIT(&signals->gone);
-    r = sd_event_add_time(event, &signals->timer, CLOCK_MONOTONIC, UINT64_MAX / 2,
-                          10 * USEC_PER_MSEC, session_signals_on_timer, signals);
-    if (r >= 0)
-        r = sd_event_source_set_priority(signals->timer, priority);
-    if (r >= 0)
-        r = sd_event_source_set_enabled(signals->timer, SD_EVENT_OFF);
-    return r < 0 ? r : 0;
+    return bus_add_timer(event, priority, session_signals_on_timer, signals, &signals->timer);
 }
 
 void session_signals_free(SessionSignals *signals)

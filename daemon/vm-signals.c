@@ -353,20 +353,12 @@ void vm_signals_reply_done(VMSignals *signals)
 int vm_signals_init(VMSignals *signals, sd_event *event, const VMRegistry *vms, BusReplies *replies,
                     int priority)
 {
-    int r;
-
     signals->vms = vms;
     signals->replies = replies;
     TAILQ_INIT(&signals->list);
     TAILQ_INIT(&signals->pending);
     TAILQ_INIT(&signals->gone);
-    r = sd_event_add_time(event, &signals->timer, CLOCK_MONOTONIC, UINT64_MAX / 2,
-                          10 * USEC_PER_MSEC, vm_signals_on_timer, signals);
-    if (r >= 0)
-        r = sd_event_source_set_priority(signals->timer, priority);
-    if (r >= 0)
-        r = sd_event_source_set_enabled(signals->timer, SD_EVENT_OFF);
-    return r < 0 ? r : 0;
+    return bus_add_timer(event, priority, vm_signals_on_timer, signals, &signals->timer);
 }
 
 void vm_signals_free(VMSignals *signals)

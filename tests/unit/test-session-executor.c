@@ -5,8 +5,7 @@
 #include <stdlib.h>
 
 #include "executor-protocol.h"
-#include "session-guest.h"
-#include "test.h"
+#include "test-session-start.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -18,27 +17,6 @@
 #define BASE UINT64_C(0x300000000000)
 
 static const VGPUSessionNone none;
-
-static SessionGuest start(const char *plan)
-{
-    SessionGuest g;
-
-    session_guest_open(&g, NULL);
-    session_guest_spawn(&g, plan);
-    assert_int_equal(session_guest_start(&g), 0);
-    return g;
-}
-
-static void assert_end(SessionGuest *g, int status, const char *says)
-{
-    char *text;
-
-    assert_int_equal(session_guest_end(g, &text), status);
-    if (*says == '\0' ? *text != '\0' : !strstr(text, says))
-        fail_msg("said \"%s\" instead of \"%s\"", text, says);
-    free(text);
-    session_guest_close(g);
-}
 
 static uint32_t call_nop(SessionGuest *g)
 {

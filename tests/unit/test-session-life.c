@@ -6,8 +6,7 @@
 
 #include "executor-protocol.h"
 #include "huge-pages.h"
-#include "session-guest.h"
-#include "test.h"
+#include "test-session-start.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -15,27 +14,6 @@
 enum { INVALID_VALUE = 1, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_SUPPORTED = 801 };
 
 static const VGPUSessionNone none;
-
-static SessionGuest start(const char *plan)
-{
-    SessionGuest g;
-
-    session_guest_open(&g, NULL);
-    session_guest_spawn(&g, plan);
-    assert_int_equal(session_guest_start(&g), 0);
-    return g;
-}
-
-static void assert_end(SessionGuest *g, int status, const char *says)
-{
-    char *text;
-
-    assert_int_equal(session_guest_end(g, &text), status);
-    if (*says == '\0' ? *text != '\0' : !strstr(text, says))
-        fail_msg("said \"%s\" instead of \"%s\"", text, says);
-    free(text);
-    session_guest_close(g);
-}
 
 static void wait_until_it_sleeps(SessionGuest *g)
 {
