@@ -217,7 +217,7 @@ static void measure_mediator(pid_t mediator)
     }
 }
 
-/* With any argument, the mediator's part alone, which the fake driver of the tests can do, too */
+/* With any argument, the mediator's part alone */
 int main(int argc, char **argv)
 {
     TestMediator mediator;
