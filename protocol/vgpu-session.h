@@ -35,8 +35,9 @@
  * executor at window_base, the address at which the guest process has it, and is registered with
  * CUDA: so an address in it means the same bytes to the program, to the executor and to a kernel.
  * An operation accepts addresses in the device's memory that this session has allocated, and in the
- * window from its beginning to its end; others are CUDA_ERROR_INVALID_VALUE. Offsets ("window
- * bytes") count from the beginning of the window.
+ * window from its beginning to its end, as far as the device has it (WINDOW_PIN); others are
+ * CUDA_ERROR_INVALID_VALUE. Offsets ("window bytes") count from the beginning of the window. What
+ * the executor itself reads or writes there (images, logs, texts) need not be pinned.
  *
  * Waiting. A FENCE makes the device write a number into the window when all before it in its
  * stream is done: the guest looks at memory, and no thread waits on the host. For a reply it looks
@@ -76,6 +77,10 @@ enum {
     VGPU_SESSION_STATE_ENDED = 3,   /* takes no more; sticky says why */
 };
 
+/* The guest pins what it uses of the window, with WINDOW_PIN. Without it, the first context pins
+ * all of the window, which takes 60 us for each MiB. */
+#define VGPU_SESSION_PINS 0x1u
+
 typedef struct VGPUSessionHeader {
     /* The guest, before the session is opened */
     uint32_t magic;
@@ -89,7 +94,8 @@ typedef struct VGPUSessionHeader {
     /* The guest */
     uint64_t tail;
     uint32_t guest_waits; /* 1: signal the interrupt after a reply */
-    uint8_t guest_reserved[52];
+    uint32_t flags;       /* before the session is opened: VGPU_SESSION_PINS; other bits 0 */
+    uint8_t guest_reserved[48];
     /* The executor */
     uint64_t head;
     uint32_t executor_waits; /* 1: ring the doorbell after moving tail */
@@ -168,6 +174,27 @@ typedef struct VGPUSessionDevice {
     } attribute[VGPU_SESSION_ATTRIBUTES]; /* by CUdevice_attribute */
 } VGPUSessionDevice;
 
+/*
+ * OUTPUT: what kernels have printed since the last one, into @into: first what goes to the
+ * program's standard output, then what goes to its standard error. value[0] and value[1]: bytes of
+ * each; value[2]: 1 when there is more. All that kernels of the record's context printed whose end
+ * the guest knows of (by a fence) is there; with context 0, what had come to the executor before.
+ * Also answered when the session's CUDA has ended: what an assertion says comes then.
+ */
+typedef struct VGPUSessionOutput {
+    VGPUSessionBytes into;
+} VGPUSessionOutput;
+
+/* WINDOW_PIN: @bytes, whole pages, are pinned until the session ends, in each context. A second pin
+ * of the same piece is nothing; one that overlaps another otherwise is CUDA_ERROR_INVALID_VALUE. A
+ * copy may cross pieces. The session's own area needs none. CUDA_ERROR_OUT_OF_MEMORY above
+ * VGPU_SESSION_PINS_MAX pieces. */
+#define VGPU_SESSION_PINS_MAX 4096u
+
+typedef struct VGPUSessionPin {
+    VGPUSessionBytes bytes;
+} VGPUSessionPin;
+
 /* CONTEXT_CREATE: @id is the new context; flags as cuCtxCreate(). With primary it is the device's
  * primary context; the guest counts its references. */
 typedef struct VGPUSessionContext {
@@ -212,6 +239,14 @@ typedef struct VGPUSessionFence {
     uint64_t reserved2;
 } VGPUSessionFence;
 
+/*
+ * HOST_CALL (a VGPUSessionFence): a function of the guest's in the stream, also in one that
+ * captures. At @offset, a multiple of 16, are two words of 64 bits. When all before it in the
+ * stream is done, the executor writes 0 to the second and then @value to the first, and signals the
+ * interrupt; the stream goes on when the guest has written 1 to the second. The guest clears the
+ * first before that. A graph does the same each time that it is launched.
+ */
+
 /* WORD_WRITE, WORD_WAIT: cuStreamWriteValue, cuStreamWaitValue */
 typedef struct VGPUSessionWord {
     uint32_t stream;
@@ -223,16 +258,46 @@ typedef struct VGPUSessionWord {
 } VGPUSessionWord;
 
 /* MEMORY_ALLOC: value[0] is the address. MEMORY_FREE: by address. MEMORY_ALLOC_ASYNC from
- * the device's default pool; it and MEMORY_FREE_ASYNC are CUDA_ERROR_NOT_SUPPORTED in a stream that
- * captures, and the capture goes on. MEMORY_INFO: value[0] free, value[1] total, of what the
- * session may have */
+ * @pool, or the device's default pool where that is 0; it and MEMORY_FREE_ASYNC are
+ * CUDA_ERROR_NOT_SUPPORTED in a stream that captures, and the capture goes on. MEMORY_INFO:
+ * value[0] free, value[1] total, of what the session may have */
 typedef struct VGPUSessionMemory {
     uint64_t address;
     uint64_t size;
     uint32_t stream;
-    uint32_t reserved;
-    uint64_t reserved2;
+    uint32_t pool;
+    uint64_t reserved;
 } VGPUSessionMemory;
+
+/* POOL_CREATE: @id is the new pool of the device's memory, @value the bytes that it has at most, or
+ * 0. POOL_SET, POOL_GET (value[0]): @attribute is a CUmemPool_attribute. POOL_TRIM: to @value
+ * bytes. With @id 0 the device's default pool, which POOL_DESTROY refuses. */
+typedef struct VGPUSessionPool {
+    uint32_t id;
+    uint32_t attribute;
+    uint64_t value;
+} VGPUSessionPool;
+
+/*
+ * Memory that processes of one VM share. Each that has it is charged for it.
+ *
+ * SHARE_MEMORY: of the MEMORY_ALLOC memory at @address. SHARE_PHYSICAL: of the physical memory @id,
+ * which was made with VGPU_PHYSICAL_SHAREABLE. value[0] and value[1] are a token, random and good
+ * in this VM alone while this session lives and has the memory. value[2]: bytes.
+ *
+ * TAKE_MEMORY, with a token of another session: value[0] address, value[1] bytes; ends with
+ * TAKEN_FREE, by address. TAKE_PHYSICAL: known as the physical memory @id from now on; value[1]
+ * bytes.
+ */
+typedef struct VGPUSessionShare {
+    uint64_t address;
+    uint64_t token[2];
+    uint32_t id;
+    uint32_t flags; /* 0 */
+} VGPUSessionShare;
+
+/* PHYSICAL_CREATE's flags */
+#define VGPU_PHYSICAL_SHAREABLE 0x1u
 
 /* ADDRESS_RESERVE (value[0]: the address), ADDRESS_FREE, PHYSICAL_CREATE (of the number @id),
  * PHYSICAL_RELEASE, PHYSICAL_MAP, PHYSICAL_UNMAP, PHYSICAL_ACCESS (@flags: CUmemAccess_flags).
@@ -259,10 +324,10 @@ typedef struct VGPUSessionCopy {
 /* One end of a COPY_3D: linear memory, or an array when @array is not 0 */
 typedef struct VGPUSessionPlace {
     uint64_t address;
-    uint64_t pitch;  /* bytes from row to row */
-    uint64_t height; /* rows from slice to slice */
-    uint32_t array;
-    uint32_t level; /* of a mipmap */
+    uint64_t pitch;    /* bytes from row to row */
+    uint64_t height;   /* rows from slice to slice */
+    uint32_t array;    /* a level of a mipmap has a number of its own (MIPMAP_LEVEL) */
+    uint32_t reserved; /* 0 */
     uint64_t x_bytes, y, z;
 } VGPUSessionPlace;
 
@@ -285,6 +350,72 @@ typedef struct VGPUSessionSet {
     uint32_t reserved;
 } VGPUSessionSet;
 
+/* ARRAY_CREATE, MIPMAP_CREATE: @id is the new one; numbers as in CUDA_ARRAY3D_DESCRIPTOR. A mipmap
+ * has @levels. MIPMAP_LEVEL: level @levels of @mipmap is known as the array @id, until the mipmap
+ * ends. ARRAY_DESTROY, MIPMAP_DESTROY: a VGPUSessionId. ARRAY_NEEDS: value[0] bytes, value[1]
+ * alignment (cuArrayGetMemoryRequirements()), of the array @id, or of @mipmap where that is not 0
+ */
+typedef struct VGPUSessionArray {
+    uint32_t id;
+    uint32_t mipmap;
+    uint64_t width, height, depth;
+    uint32_t format; /* CUarray_format */
+    uint32_t channels;
+    uint32_t flags;
+    uint32_t levels;
+} VGPUSessionArray;
+
+/* TEXTURE_CREATE, SURFACE_CREATE (of it, the resource alone): value[0] is the object, as kernels
+ * take it. TEXTURE_DESTROY, SURFACE_DESTROY: a VGPUSessionId whose value is the object. */
+typedef struct VGPUSessionTexture {
+    uint32_t resource_type; /* CUresourcetype */
+    uint32_t resource;      /* number of the array or mipmap */
+    uint64_t address;       /* linear memory; pitched memory */
+    uint64_t size;          /* bytes, of linear memory */
+    uint64_t width, height; /* pitched memory: elements, rows */
+    uint64_t pitch;         /* bytes */
+    uint32_t format, channels;
+    /* CUDA_TEXTURE_DESC */
+    uint32_t address_mode[3];
+    uint32_t filter_mode;
+    uint32_t flags;
+    uint32_t max_anisotropy;
+    uint32_t mipmap_filter_mode;
+    float mipmap_bias, mipmap_min, mipmap_max;
+    float border[4];
+    /* CUDA_RESOURCE_VIEW_DESC */
+    uint32_t has_view;
+    uint32_t view_format;
+    uint64_t view_width, view_height, view_depth;
+    uint32_t first_level, last_level, first_layer, last_layer;
+} VGPUSessionTexture;
+
+/* TENSOR_MAP: a CUtensorMap, VGPU_SESSION_TENSOR_MAP_SIZE bytes, into @into.
+ * CUDA_ERROR_NOT_SUPPORTED where the host's driver is older than the kind. */
+enum {
+    VGPU_TENSOR_MAP_TILED = 0,       /* cuTensorMapEncodeTiled */
+    VGPU_TENSOR_MAP_IM2COL = 1,      /* cuTensorMapEncodeIm2col */
+    VGPU_TENSOR_MAP_IM2COL_WIDE = 2, /* cuTensorMapEncodeIm2colWide (CUDA 12.8) */
+};
+
+#define VGPU_SESSION_TENSOR_MAP_SIZE 128u
+
+typedef struct VGPUSessionTensorMap {
+    VGPUSessionBytes into;
+    uint32_t kind;      /* VGPU_TENSOR_MAP_* */
+    uint32_t data_type; /* CUtensorMapDataType; the next four likewise */
+    uint32_t interleave, swizzle, l2_promotion, oob_fill;
+    uint32_t wide_mode; /* CUtensorMapIm2ColWideMode */
+    uint32_t rank;      /* 1 to 5 */
+    uint64_t address;
+    uint64_t size[5];
+    uint64_t stride[5]; /* bytes; rank - 1 of them */
+    uint32_t box[5];
+    uint32_t element_stride[5];
+    int32_t lower[3], upper[3]; /* im2col: rank - 2 of them; wide: [0] alone */
+    uint32_t channels, pixels;  /* im2col: of a column */
+} VGPUSessionTensorMap;
+
 /*
  * Images: cubin, PTX and fatbin containers. Each is sent once for each session, in pieces through
  * the window, and known by a key that the guest makes of its bytes. A guest that uses one key for
@@ -304,7 +435,8 @@ typedef struct VGPUSessionImage {
 
 /* MODULE_LOAD (SLOW): the number @id is the new module's. Options as of cuModuleLoadDataEx() that
  * are numbers; logs go to the window, value[0] and value[1] are their lengths. @library: the guest
- * calls it a library. */
+ * calls it a library. value[2]: 1 when kernels of it may print, so that OUTPUT is worth asking
+ * after they have run. */
 typedef struct VGPUSessionModule {
     uint8_t key[32];
     uint32_t id;
@@ -317,6 +449,29 @@ typedef struct VGPUSessionModule {
         uint32_t value;
     } option[VGPU_SESSION_JIT_OPTIONS];
 } VGPUSessionModule;
+
+/*
+ * The linker. LINK_CREATE: @id, with options as MODULE_LOAD has them. LINK_ADD: the image of @key
+ * as
+ * @type, with its name, which follows, or none. LINK_COMPLETE: the result, a cubin, is the image of
+ * @key from now on; value[2] is its bytes. LINK_READ: @into.size bytes of it from @at on. LINK_ADD
+ * and LINK_COMPLETE write the logs of the linker so far as MODULE_LOAD does: value[0], value[1].
+ * LINK_DESTROY.
+ */
+typedef struct VGPUSessionLink {
+    uint8_t key[32];
+    uint32_t id;
+    uint32_t type;      /* CUjitInputType */
+    uint32_t name_size; /* bytes with the 0, at most VGPU_SESSION_NAME_MAX; 0: none */
+    uint32_t n_options;
+    uint64_t at;
+    VGPUSessionBytes into;
+    VGPUSessionBytes info_log, error_log;
+    struct {
+        uint32_t option;
+        uint32_t value;
+    } option[VGPU_SESSION_JIT_OPTIONS];
+} VGPUSessionLink;
 
 #define VGPU_SESSION_NAME_MAX 4096u /* bytes with the 0 at the end */
 
@@ -406,6 +561,56 @@ typedef struct VGPUSessionGraph {
     uint32_t flags;
 } VGPUSessionGraph;
 
+/* CAPTURE_INFO (a VGPUSessionId, of a stream): value[0] CUstreamCaptureStatus, value[1] the
+ * capture's own number */
+
+/*
+ * Nodes of graphs. GRAPH_CREATE: @graph is new, and empty. GRAPH_CLONE: @graph as @exec (a number
+ * of a graph, here).
+ *
+ * The executor gives nodes their numbers: from 1, in each graph, in the order in which it hears of
+ * them; a clone's nodes have the numbers of their originals, and so has @exec made of the graph.
+ * GRAPH_LIST: into @into, @what: 32-bit numbers of all nodes, of the roots, or pairs of them (from,
+ * to) of all edges. value[0]: how many nodes or pairs there are, whether they had room or not.
+ *
+ * NODE_ADD: value[0] is the number of the new node. NODE_SET: the same in the graph; NODE_EXEC_SET:
+ * in
+ * @exec. NODE_GET: value[0] is its type, value[1] the bytes of what is written to @into: the
+ * payload. Behind the parameters follow @n_dependencies numbers of nodes (32 bits each, padded with
+ * one more to a multiple of 8 bytes) and the payload, by @type:
+ *
+ *   KERNEL   VGPUSessionLaunch, attributes, parameters, as for LAUNCH; stream 0
+ *   MEMCPY   VGPUSessionCopy3D; stream 0
+ *   MEMSET   VGPUSessionSet; stream 0
+ *   HOST     VGPUSessionFence, as for HOST_CALL: adds two nodes, the number is that of the last
+ *   GRAPH    nothing; @child is the graph
+ *   EMPTY    nothing
+ *   WAIT_EVENT, EVENT_RECORD   nothing; @event
+ *   BATCH_MEM_OP   VGPUSessionWord; @flags: 1 waits, 0 writes
+ *
+ * NODE_DESTROY. NODE_DEPENDS: @n_dependencies pairs (from, to) follow; @flags: 1 adds them, 0
+ * removes them. NODE_ENABLE: of @exec; @flags: 1 or 0.
+ */
+enum {
+    VGPU_GRAPH_LIST_NODES = 0,
+    VGPU_GRAPH_LIST_ROOTS = 1,
+    VGPU_GRAPH_LIST_EDGES = 2,
+};
+
+typedef struct VGPUSessionNode {
+    uint32_t graph;
+    uint32_t exec;
+    uint32_t node;
+    uint32_t type; /* CUgraphNodeType */
+    uint32_t n_dependencies;
+    uint32_t child;
+    uint32_t event;
+    uint32_t flags;
+    uint32_t what; /* GRAPH_LIST */
+    uint32_t reserved;
+    VGPUSessionBytes into;
+} VGPUSessionNode;
+
 /* ---- Operations ------------------------------------------------------------------------------ */
 
 /* Properties of an operation */
@@ -426,6 +631,8 @@ enum {
     X(NOP, 0x001, VGPUSessionNone, 0)                                                             \
     X(ERROR_TAKE, 0x002, VGPUSessionNone, VGPU_SESSION_REPLIES_ONLY)                              \
     X(DEVICE_INFO, 0x003, VGPUSessionDeviceInfo, VGPU_SESSION_REPLIES_ONLY)                       \
+    X(OUTPUT, 0x004, VGPUSessionOutput, VGPU_SESSION_REPLIES_ONLY)                                \
+    X(WINDOW_PIN, 0x005, VGPUSessionPin, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)            \
                                                                                                   \
     X(CONTEXT_CREATE, 0x010, VGPUSessionContext, VGPU_SESSION_REPLIES_ONLY | VGPU_SESSION_SLOW)   \
     X(CONTEXT_DESTROY, 0x011, VGPUSessionId, VGPU_SESSION_SLOW)                                   \
@@ -439,6 +646,7 @@ enum {
     X(WAKE, 0x024, VGPUSessionFence, VGPU_SESSION_CONTEXT_WORK)                                   \
     X(WORD_WRITE, 0x025, VGPUSessionWord, VGPU_SESSION_CONTEXT_WORK)                              \
     X(WORD_WAIT, 0x026, VGPUSessionWord, VGPU_SESSION_CONTEXT_WORK)                               \
+    X(HOST_CALL, 0x027, VGPUSessionFence, VGPU_SESSION_CONTEXT_WORK)                              \
                                                                                                   \
     X(EVENT_CREATE, 0x030, VGPUSessionCreate, VGPU_SESSION_IN_CONTEXT)                            \
     X(EVENT_DESTROY, 0x031, VGPUSessionId, VGPU_SESSION_IN_CONTEXT)                               \
@@ -487,13 +695,55 @@ enum {
     X(GRAPH_UPDATE, 0x084, VGPUSessionGraph, VGPU_SESSION_CONTEXT_ASK)                            \
     X(GRAPH_LAUNCH, 0x085, VGPUSessionGraph, VGPU_SESSION_CONTEXT_WORK)                           \
     X(GRAPH_EXEC_DESTROY, 0x086, VGPUSessionGraph, VGPU_SESSION_IN_CONTEXT)                       \
-    X(GRAPH_NODES, 0x087, VGPUSessionGraph, VGPU_SESSION_CONTEXT_ASK)
+    X(GRAPH_NODES, 0x087, VGPUSessionGraph, VGPU_SESSION_CONTEXT_ASK)                             \
+    X(CAPTURE_INFO, 0x088, VGPUSessionId, VGPU_SESSION_CONTEXT_ASK)                               \
+    X(GRAPH_CREATE, 0x089, VGPUSessionGraph, VGPU_SESSION_IN_CONTEXT)                             \
+    X(GRAPH_CLONE, 0x08a, VGPUSessionGraph, VGPU_SESSION_IN_CONTEXT)                              \
+    X(GRAPH_LIST, 0x08b, VGPUSessionNode, VGPU_SESSION_CONTEXT_ASK)                               \
+    X(NODE_ADD, 0x08c, VGPUSessionNode, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_MORE)             \
+    X(NODE_SET, 0x08d, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)              \
+    X(NODE_EXEC_SET, 0x08e, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)         \
+    X(NODE_GET, 0x08f, VGPUSessionNode, VGPU_SESSION_CONTEXT_ASK)                                 \
+    X(NODE_DESTROY, 0x090, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT)                              \
+    X(NODE_DEPENDS, 0x091, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)          \
+    X(NODE_ENABLE, 0x092, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT)                               \
+                                                                                                  \
+    X(POOL_CREATE, 0x0a0, VGPUSessionPool, VGPU_SESSION_IN_CONTEXT)                               \
+    X(POOL_DESTROY, 0x0a1, VGPUSessionPool, VGPU_SESSION_IN_CONTEXT)                              \
+    X(POOL_SET, 0x0a2, VGPUSessionPool, VGPU_SESSION_IN_CONTEXT)                                  \
+    X(POOL_GET, 0x0a3, VGPUSessionPool, VGPU_SESSION_CONTEXT_ASK)                                 \
+    X(POOL_TRIM, 0x0a4, VGPUSessionPool, VGPU_SESSION_IN_CONTEXT)                                 \
+                                                                                                  \
+    X(SHARE_MEMORY, 0x0a8, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)        \
+    X(SHARE_PHYSICAL, 0x0a9, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)      \
+    X(TAKE_MEMORY, 0x0aa, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)         \
+    X(TAKE_PHYSICAL, 0x0ab, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)       \
+    X(TAKEN_FREE, 0x0ac, VGPUSessionShare, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)           \
+                                                                                                  \
+    X(ARRAY_CREATE, 0x0b0, VGPUSessionArray, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)        \
+    X(ARRAY_DESTROY, 0x0b1, VGPUSessionId, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)           \
+    X(ARRAY_NEEDS, 0x0b2, VGPUSessionArray, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)         \
+    X(MIPMAP_CREATE, 0x0b3, VGPUSessionArray, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)       \
+    X(MIPMAP_DESTROY, 0x0b4, VGPUSessionId, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)          \
+    X(MIPMAP_LEVEL, 0x0b5, VGPUSessionArray, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)        \
+    X(TEXTURE_CREATE, 0x0b6, VGPUSessionTexture, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)    \
+    X(TEXTURE_DESTROY, 0x0b7, VGPUSessionId, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)         \
+    X(SURFACE_CREATE, 0x0b8, VGPUSessionTexture, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)    \
+    X(SURFACE_DESTROY, 0x0b9, VGPUSessionId, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)         \
+    X(TENSOR_MAP, 0x0ba, VGPUSessionTensorMap, VGPU_SESSION_CONTEXT_ASK)                          \
+                                                                                                  \
+    X(LINK_CREATE, 0x0c0, VGPUSessionLink, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)          \
+    X(LINK_ADD, 0x0c1, VGPUSessionLink,                                                           \
+      VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW | VGPU_SESSION_MORE)                           \
+    X(LINK_COMPLETE, 0x0c2, VGPUSessionLink, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)        \
+    X(LINK_READ, 0x0c3, VGPUSessionLink, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)            \
+    X(LINK_DESTROY, 0x0c4, VGPUSessionLink, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)
 
 enum {
 #define VGPU_SESSION_OP_(name, number, parameters, properties) VGPU_SESSION_OP_##name = number,
     VGPU_SESSION_OPERATIONS(VGPU_SESSION_OP_)
 #undef VGPU_SESSION_OP_
-        VGPU_SESSION_N_OPS = 0x088,
+        VGPU_SESSION_N_OPS = 0x0c5,
 };
 
 static_assert(sizeof(VGPUSessionHeader) == VGPU_SESSION_HEADER_SIZE, "ABI");

@@ -22,6 +22,10 @@ int cuda_session_driver_open(CudaSessionDriver *ret, char *reason, size_t reason
     }
     CUDA_SESSION_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
+#define LOOK_UP_OPTIONAL(member, symbol, parameters) \
+    *(void **) &d.member = dlsym(d.base.shared_object, #symbol);
+    CUDA_SESSION_OPTIONAL(LOOK_UP_OPTIONAL)
+#undef LOOK_UP_OPTIONAL
 
     *ret = d;
     return 0;

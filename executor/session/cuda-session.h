@@ -9,13 +9,13 @@
 #define VGPU_SESSION_CUDA_SESSION_H
 
 #include "cuda-driver.h"
+#include "cuda-session-arrays.h"
+#include "cuda-session-link.h"
+#include "cuda-session-nodes.h"
+#include "cuda-session-pools.h"
+#include "cuda-session-share.h"
 
 typedef struct CUevent_st *CUevent;
-typedef struct CUgraph_st *CUgraph;
-typedef struct CUgraphExec_st *CUgraphExec;
-typedef struct CUgraphNode_st *CUgraphNode;
-typedef struct CUarray_st *CUarray;
-typedef unsigned long long CUmemGenericAllocationHandle;
 typedef void (*CUhostFn)(void *user_data);
 
 typedef struct CUuuid {
@@ -112,8 +112,10 @@ typedef struct CudaGraphUpdate {
     CUgraphNode error_node, error_from_node;
 } CudaGraphUpdate;
 
-/* X(member of CudaSessionDriver, symbol, parameters) */
-#define CUDA_SESSION_FUNCTIONS(X)                                                                \
+/* X(member of CudaSessionDriver, symbol, parameters). The tables of the areas are of the same kind;
+ * a function of a table that ends with _OPTIONAL may be missing in an old driver, and is NULL then.
+ */
+#define CUDA_SESSION_CORE_FUNCTIONS(X)                                                           \
     X(device_get_uuid, cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                     \
     X(device_total_mem, cuDeviceTotalMem_v2, (size_t * bytes, CUdevice device))                  \
     X(ctx_create, cuCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))        \
@@ -211,9 +213,20 @@ typedef struct CudaGraphUpdate {
     X(graph_launch, cuGraphLaunch, (CUgraphExec exec, CUstream stream))                          \
     X(graph_exec_destroy, cuGraphExecDestroy, (CUgraphExec exec))
 
+#define CUDA_SESSION_FUNCTIONS(X)  \
+    CUDA_SESSION_CORE_FUNCTIONS(X) \
+    CUDA_ARRAY_FUNCTIONS(X)        \
+    CUDA_LINK_FUNCTIONS(X)         \
+    CUDA_NODE_FUNCTIONS(X)         \
+    CUDA_POOL_FUNCTIONS(X)         \
+    CUDA_SHARE_FUNCTIONS(X)
+
+#define CUDA_SESSION_OPTIONAL(X) CUDA_ARRAY_OPTIONAL(X)
+
 typedef struct CudaSessionDriver {
     CudaDriver base; /* the functions that built-in operations use too */
     CUDA_SESSION_FUNCTIONS(CUDA_DRIVER_MEMBER)
+    CUDA_SESSION_OPTIONAL(CUDA_DRIVER_MEMBER)
 } CudaSessionDriver;
 
 /*

@@ -137,7 +137,7 @@ CUresult session_op_COPY_3D(Session *s, SessionCall *call)
 
     if (p.from.array != 0 || p.to.array != 0)
         return CUDA_ERROR_NOT_SUPPORTED;
-    if (p.from.level != 0 || p.to.level != 0)
+    if (p.from.reserved != 0 || p.to.reserved != 0)
         return CUDA_ERROR_INVALID_VALUE;
     if (!is_empty) {
         if (!copy_span(&p, &p.from, &from) || !copy_span(&p, &p.to, &to) ||

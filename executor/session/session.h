@@ -26,6 +26,10 @@ typedef enum SessionKind {
     SESSION_FUNCTION,
     SESSION_GRAPH,
     SESSION_EXEC,
+    SESSION_POOL,
+    SESSION_ARRAY,
+    SESSION_MIPMAP,
+    SESSION_LINK,
     SESSION_N_KINDS,
 } SessionKind;
 

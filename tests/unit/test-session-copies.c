@@ -215,7 +215,7 @@ TEST(test_box_edges)
     WRONG(to.pitch, UINT64_C(1) << 58);
     WRONG(to.height, UINT64_C(1) << 58);
     WRONG(to.address, UINT64_MAX);
-    WRONG(to.level, 1);
+    WRONG(to.reserved, 1);
 #undef WRONG
     p = whole;
     p.from.array = 1;

@@ -146,7 +146,7 @@ static VGPUSessionPlace some_place(void)
         .pitch = dice(2) ? 64 : some_size(),
         .height = dice(2) ? 8 : some_size(),
         .array = dice(50) == 0,
-        .level = dice(50) == 0,
+        .reserved = dice(50) == 0,
         .x_bytes = dice(2) ? dice(64) : some_size(),
         .y = dice(2) ? dice(4) : some_size(),
         .z = dice(2) ? dice(4) : some_size(),
