@@ -103,7 +103,7 @@ check_all() {
     return "$failed"
 }
 
-sources=(tests/fake-cuda/*.cu)
+sources=(guest/examples/*.cu tests/fake-cuda/*.cu)
 if [ -n "$write" ]; then
     write_all
 else

@@ -11,32 +11,13 @@ executor=$3
 fake=$4
 source=$5/tests/fake-cuda
 kernels=$source/session-kernels.ptx
-number=0
-failures=0
+. "$(dirname "$0")/session-command.sh"
 
-work=$(mktemp -d)
-mediator=
-trap '[ -z "$mediator" ] || kill "$mediator"; wait; rm -rf "$work"' EXIT
-
-# result NAME OK - one result; OK is empty when it failed
-result() {
-    number=$((number + 1))
-    if [ -n "$2" ]; then
-        echo "ok $number - $1"
-    else
-        failures=$((failures + 1))
-        echo "not ok $number - $1"
-        sed 's/^/# /' "$work/output" "$work/log"
-    fi
-}
-
-# check WANTED-STATUS WANTED-TEXT ARGUMENT... - the text is in either output
+# check WANTED-STATUS WANTED-TEXT ARGUMENT... - of vgpu
 check() {
-    local status=$1 text=$2 got=0
+    local status=$1 text=$2
     shift 2
-    "$vgpu" "$@" >"$work/output" 2>&1 || got=$?
-    [ "$got" -eq "$status" ] && [[ $(<"$work/output") == *"$text"* ]] && passed=yes || passed=
-    result "vgpu ${*//$work/.}" "$passed"
+    check_program "vgpu ${*//$work/.}" "$status" "$text" "$vgpu" "$@"
 }
 
 # repeat N BYTES - four BYTES, as printf has them, N times
@@ -59,24 +40,7 @@ same() {
     result "$1" "$passed"
 }
 
-# await TEXT [N] - the mediator's log has it N times (1 without it)
-await() {
-    for _ in {1..200}; do
-        [ "$(grep -cF -e "$1" "$work/log")" -ge "${2:-1}" ] && return 0
-        sleep 0.1
-    done
-    return 1
-}
-
-printf '[Pool A]\nBackend=cuda\n' >"$work/mediator.conf"
-LD_LIBRARY_PATH=$fake VGPU_REAL_EXECUTOR=$executor VGPU_FAKE_CUDA_KERNELS=$source/kernels.ptx \
-    "$mediatord" --bus=none --listen="$work/socket" --config="$work/mediator.conf" \
-    --executor="$source/executor.sh" >"$work/log" 2>&1 &
-mediator=$!
-: >"$work/output"
-await 'computing with backend cuda' && passed=yes || passed=
-result 'the mediator has a pool' "$passed"
-export VGPU_SOCKET=$work/socket VGPU_WINDOW_SIZE=16777216
+start_mediator "$mediatord" "$executor" "$fake" "$source"
 
 check 0 'Fake GPU 0' smi
 check 0 '"driver_version":13000' smi --json
@@ -153,5 +117,4 @@ wait "$process"
 result 'a process whose executor is killed is told' "$passed"
 check 0 'Fake GPU 0' smi
 
-echo "1..$number"
-exit $((failures > 0))
+conclude
