@@ -62,14 +62,46 @@ check 2 'fill has 3 parameters, and 2 arguments are given' run "$kernels" --kern
     --block 1 zero:64 u32:7
 check 2 "argument 2, 'u64:7', has 8 bytes; that parameter of fill has 4" run "$kernels" \
     --kernel fill --grid 1 --block 1 zero:64 u64:7 u64:1
-check 2 "the module has no kernel 'none'" run "$kernels" --kernel none --grid 1 --block 1
+check 2 'bytes of the parameters of fill: 8 4 8; an address has 8' run "$kernels" --kernel fill --grid 1 \
+    --block 1 zero:64 u64:7 u64:1
+check 2 "the module has no kernel 'none'; it has:" run "$kernels" --kernel none --grid 1 --block 1
+check 2 $'\n  saxpy\n' run "$kernels" --kernel none --grid 1 --block 1
+check 2 $'but has these; C++ makes names longer:\n  matmul_tile' run "$kernels" --kernel matmul --grid 1 --block 1
 check 2 'a block of 2048 threads: fill can have 1024' run "$kernels" --kernel fill --grid 1 \
     --block 32,64 zero:64 u32:7 u64:1
 check 1 'INVALID' run "$kernels" --kernel fill --grid 1 --block 1 --shared 100000000 zero:64 u32:7 \
     u64:1
 check 2 "cannot read '/nonexistent'" run /nonexistent --kernel fill --grid 1 --block 1
+VGPU_SOCKET=/nonexistent check 2 "cannot read '/no-file'" run /no-file --kernel fill --grid 1 --block 1
+check 2 'is empty' run /dev/null --kernel fill --grid 1 --block 1
 echo 'this is no PTX' >"$work/bad.ptx"
-check 1 'CUDA error' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+check 1 'CUDA error 200, INVALID_IMAGE: this is neither PTX' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+{ cat "$kernels" && echo '{'; } >"$work/bad.ptx"
+check 1 'CUDA error 218, INVALID_PTX' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+check 1 'braces do not match' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+check 1 'OUT_OF_MEMORY: there is not so much memory' run "$kernels" --kernel fill --grid 1 --block 1 \
+    zero:500G u32:7 u64:1
+check 1 'ILLEGAL_ADDRESS: a kernel has reached beyond its buffers' run "$kernels" --kernel fill --grid 65536 \
+    --block 256 zero:64 u32:7 u64:16777216
+
+# The first launch is not timed, and leaves nothing behind.
+repeat 4 '\x00\x00\x80\x3f' >"$work/x"
+cp "$work/x" "$work/y"
+check 0 '1 launch:' run "$kernels" --kernel saxpy --grid 1 --block 32 --repeat 1 u32:4 f32:2 "in:$work/x" \
+    "inout:$work/y"
+same 'y has been launched at once' "$work/y" 4 '\x00\x00\x40\x40'
+
+printf '\x00\x00\x00\x00' >"$work/number"
+check 0 '' run "$kernels" --kernel print_number --grid 1 --block 1 "raw:$work/number"
+check 2 'has 2 bytes; that parameter of print_number has 4' run "$kernels" --kernel print_number --grid 1 \
+    --block 1 i16:-32768
+for bad in i8:128 i8:-129 u8:256 u8:-1 i16:32768 u16:65536 i64:9223372036854775808 u64:18446744073709551616; do
+    check 2 'the number is too large for its type' run "$kernels" --kernel nothing --grid 1 --block 1 "$bad"
+done
+check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:1T
+check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:2048G
+check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:1Kx
+check 0 '' run "$kernels" --kernel fill --grid 4 --block 256 zero:4K u32:1 u64:1024
 check 1 'CUDA error 700, ILLEGAL_ADDRESS' run "$kernels" --kernel illegal_address --grid 1 --block 1
 check 1 'CUDA error 719, LAUNCH_FAILED' run "$kernels" --kernel trap --grid 1 --block 1
 
