@@ -42,7 +42,8 @@ same() {
 
 start_mediator "$mediatord" "$executor" "$fake" "$source"
 
-check 0 'Fake GPU 0' smi
+check 0 '| Fake GPU 0  ' smi
+check 0 ' memory: 8192 MiB |' smi
 check 0 '"driver_version":13000' smi --json
 
 repeat 1000 '\x00\x00\x80\x3f' >"$work/x" # 1.0
