@@ -6,7 +6,7 @@
 # The GPU is the tests' fake one.
 
 session_files=("$tests/../fake-cuda/session-kernels.ptx")
-for example in saxpy reduction matmul; do
+for example in saxpy block-sums matmul-tiled; do
     session_files+=("$tests/../../guest/examples/$example.ptx" "$build/guest/examples/example-$example")
 done
 fake_gpu_start $'[Pool A]\nBackend=cuda'
@@ -61,7 +61,7 @@ test_a_process_of_a_guest_has_the_GPU() {
 test_the_examples_are_right() {
     local example
 
-    for example in saxpy reduction matmul; do
+    for example in saxpy block-sums matmul-tiled; do
         vm_run d "/example-$example /$example.ptx"
     done
     eventually 20 no_sessions

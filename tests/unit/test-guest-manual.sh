@@ -73,9 +73,9 @@ operations=$(sed -nE 's/^    X\(([A-Z0-9_]+), (0x[0-9a-f]+),.*/\2	\1/p' "$root/p
 while read -r line; do
     want "$session_page" "^$line	VGPUSession[A-Za-z0-9]+	"
 done <<<"$operations"
-for name in $(sed -nE 's/^\} (VGPUSession[A-Za-z0-9]+);/\1/p' "$root/protocol/vgpu-session.h"); do
+while read -r name; do
     want "$session_page" "^typedef struct $name \{"
-done
+done < <(sed -nE 's/^\} (VGPUSession[A-Za-z0-9]+);/\1/p' "$root/protocol/vgpu-session.h")
 report 'every operation and structure of a session is in vgpu-session-ring(7)'
 
 functions=$(sed -nE 's/^[a-z].*[ *](vgpu_[a-z_]+)\(.*/\1/p' "$header")
