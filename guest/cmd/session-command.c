@@ -47,6 +47,9 @@ static int complain_session(const options *o, int result, int cuda)
     case -EOPNOTSUPP:
         complain("the host is too old for this: it knows no CUDA sessions");
         return EXIT_REFUSED;
+    case VGPU_ERROR_QUEUE_FULL:
+        complain("this machine has as many CUDA sessions as it may have (SessionsMax=)");
+        return EXIT_REFUSED;
     case -ENODEV:
         complain(o->device ? "no vgpu device '%s'" : "no vgpu device found, and no mediator here",
                  o->device);

@@ -118,15 +118,10 @@ static void print_session(const session_listed *s)
     print_line(left, "");
 }
 
-static void print_text(const smi_facts *f)
+static void print_sessions(const smi_facts *f)
 {
     char left[64];
 
-    print_rule();
-    print_device(f);
-    print_rule();
-    if (f->n_sessions < 0)
-        return;
     snprintf(left, sizeof(left), "sessions: %d of %" PRIu32, f->n_sessions, f->rings);
     print_line(left, "");
     if (f->n_sessions > 0)
@@ -134,6 +129,15 @@ static void print_text(const smi_facts *f)
     for (int i = 0; i < f->n_sessions; i++)
         print_session(&f->sessions[i]);
     print_rule();
+}
+
+static void print_text(const smi_facts *f)
+{
+    print_rule();
+    print_device(f);
+    print_rule();
+    if (f->n_sessions >= 0)
+        print_sessions(f);
 }
 
 /* ---- As JSON --------------------------------------------------------------------- */
@@ -175,8 +179,12 @@ int command_smi(const options *o, char **argv)
     (void) argv;
     list_sessions(o, &f);
     r = open_session(o, &s);
+    if (r != EXIT_OK && f.n_sessions > 0 && !o->json) { /* they may be the reason */
+        print_rule();
+        print_sessions(&f);
+    }
     if (r != EXIT_OK)
-        return r;
+        return finish_output(r);
     r = vgpu_session_device_get(s, &f.device);
     if (r != 0)
         return complain_cuda("cannot ask for the device", r);

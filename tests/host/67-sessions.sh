@@ -99,6 +99,21 @@ test_an_administrator_ends_it() {
     vm_run d 'vgpu smi' | grep 'Fake GPU 0'
 }
 
+test_a_quota_of_sessions_holds() {
+    local answer
+
+    host_run vgpuctl set-limits --runtime sessions SessionsMax=1
+    trap 'host_run vgpuctl set-limits --runtime sessions SessionsMax=8' EXIT
+    session_begin
+    answer=$(vm_run d 'vgpu smi') && return 1
+    echo "$answer"
+    [[ $answer == *'as many CUDA sessions as it may have (SessionsMax=)'* ]]
+    grep -q ' on  *8 MiB  vgpu' <<<"$answer"
+    host_run vgpuctl end-session "$(session_number)"
+    session_answer
+    eventually 20 no_sessions
+}
+
 test_a_quota_of_memory_holds() {
     local answer
 
