@@ -158,7 +158,7 @@ struct Session {
     VGPUSessionReply *replies; /* likewise */
     SessionRing ring;
 
-    pthread_mutex_t lock; /* of what follows, up to the next comment */
+    pthread_mutex_t lock; /* of changing what follows, up to the next comment */
     SessionTable tables[SESSION_N_KINDS];
     LIST_HEAD(, SessionContext) contexts;
     unsigned n_contexts;
