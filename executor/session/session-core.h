@@ -174,6 +174,7 @@ struct Session {
     BusyPoll poll;
     SessionMeter meter;
     bool untold;                         /* CHANGED could not be sent */
+    uint64_t tended_nsec;                /* when this was done last between two operations */
     LIST_HEAD(, SessionContext) leaving; /* contexts without a number, which may still have work */
 
     SessionMarks marks;
