@@ -6,8 +6,8 @@
  *                       mmap layout; the process cannot touch these addresses, for the bytes
  *                       are elsewhere
  *   pinned              far from any address of the host, so that a mix-up is noticed
- *   registered          at the host's own address when that is a multiple of 2 MiB, as a
- *                       session's window is; else far away as pinned memory
+ *   registered          at the host's own address where a session's window lies, or when it is a
+ *                       multiple of 2 MiB; else far away as pinned memory
  *
  * All but fake_resolve() and fake_reach() are called with the lock held.
  */
