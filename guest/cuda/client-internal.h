@@ -2,10 +2,10 @@
 /*
  * A session, as the files of this library see it.
  *
- * Locks, from the outside in; none is held while a thread waits for the host, but ring_lock while
- * the ring is full: copy_lock    pieces for copies ring_lock    the ring: whoever writes records
- *   wait_lock    reply slots, and threads that sleep
- *   memory_lock  the window's heap, and numbers of objects
+ * Locks, from the outside in; none is held while a thread waits for the host, but the pins' while
+ * it pins, and ring_lock while the ring is full: copy_lock    pieces for copies pins.lock    what
+ * the host has pinned of the window ring_lock    the ring: whoever writes records wait_lock reply
+ * slots, and threads that sleep memory_lock  the window's heap, numbers of objects, and addresses
  */
 #ifndef VGPU_GUEST_CLIENT_INTERNAL_H
 #define VGPU_GUEST_CLIENT_INTERNAL_H
@@ -58,6 +58,23 @@ typedef struct client_pool {
     pthread_cond_t back; /* one has come back */
 } client_pool;
 
+/* What the host has pinned of the window (client-pin.c) */
+typedef struct client_pins {
+    pthread_mutex_t lock;
+    uint64_t chunk; /* bytes */
+    uint32_t n_chunks;
+    uint8_t *state;     /* CHUNK_* of each */
+    uint32_t *contexts; /* numbers of those that live */
+    size_t n_contexts;
+    bool is_whole; /* the host has pinned all */
+} client_pins;
+
+/* What a reply is for, as far as this library cares */
+typedef struct client_asked {
+    uint16_t opcode;
+    uint32_t context; /* CONTEXT_CREATE: which */
+} client_asked;
+
 struct vgpu_session {
     transport *transport;
     const uint32_t *owned; /* 1 in the process that opened it, 0 in its children */
@@ -76,6 +93,7 @@ struct vgpu_session {
     uint64_t head;      /* the host's, when we last looked */
 
     pthread_mutex_t wait_lock;
+    client_asked asked[VGPU_SESSION_REPLIES];
     uint16_t free_replies[VGPU_SESSION_REPLIES];
     uint32_t n_free_replies;
     pthread_cond_t reply_free;
@@ -94,6 +112,7 @@ struct vgpu_session {
     uint32_t *fence_free; /* words of the window for fences: their cache lines */
     uint32_t n_fence_free, n_fence_words;
 
+    client_pins pins;
     pthread_mutex_t copy_lock;
     client_pool large, small;
 };
@@ -166,6 +185,20 @@ void client_wait_wake_all(vgpu_session *s);
 int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size);
 void client_piece_give(vgpu_session *s, client_piece *piece);
 
+/* ---- Pins (client-pin.c)
+ * ------------------------------------------------------------------------------------------- */
+
+/* client_pins_need() - the device is to reach these bytes of the window, one at least. Returns 0,
+ * or what the caller returns; 0 without a context, when they are pinned with the next one */
+int client_pins_need(vgpu_session *s, uint64_t offset, uint64_t size);
+
+/* client_pins_begin_context() - there is a context of that number. Returns 0, or why what it needs
+ * cannot be pinned: then it is no use */
+int client_pins_begin_context(vgpu_session *s, uint32_t id);
+
+/* client_pins_end_context() - it is about to be destroyed */
+void client_pins_end_context(vgpu_session *s, uint32_t id);
+
 /* ---- Parts
  * ------------------------------------------------------------------------------------------ */
 
@@ -173,6 +206,8 @@ void client_piece_give(vgpu_session *s, client_piece *piece);
  */
 int client_memory_init(vgpu_session *s);
 void client_memory_destroy(vgpu_session *s);
+int client_pins_init(vgpu_session *s);
+void client_pins_destroy(vgpu_session *s);
 int client_copy_init(vgpu_session *s);
 void client_copy_destroy(vgpu_session *s);
 void client_ids_destroy(vgpu_session *s);

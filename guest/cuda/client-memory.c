@@ -39,6 +39,13 @@ int vgpu_session_window_alloc(vgpu_session *s, size_t size, size_t alignment, vo
     pthread_mutex_unlock(&s->memory_lock);
     if (r < 0)
         return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+    r = client_pins_need(s, offset, size);
+    if (r != 0) {
+        pthread_mutex_lock(&s->memory_lock);
+        (void) share_free(&s->share, offset);
+        pthread_mutex_unlock(&s->memory_lock);
+        return r;
+    }
     *ret = s->transport->window + offset;
     return 0;
 }

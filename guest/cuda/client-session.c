@@ -213,6 +213,7 @@ static int make_area(vgpu_session *s, const vgpu_session_options *o)
     s->header->ring_size = s->ring_size;
     s->header->guest_pid = (uint32_t) getpid();
     s->header->window_base = (uintptr_t) t->window;
+    s->header->flags = VGPU_SESSION_PINS;
     read_command(s->header->command);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return 0;
@@ -224,6 +225,7 @@ static void init_threads(vgpu_session *s)
     pthread_mutex_init(&s->wait_lock, NULL);
     pthread_mutex_init(&s->memory_lock, NULL);
     pthread_mutex_init(&s->copy_lock, NULL);
+    pthread_mutex_init(&s->pins.lock, NULL);
     deadline_cond_init(&s->reply_free);
     TAILQ_INIT(&s->waiters);
     for (uint32_t i = VGPU_SESSION_REPLIES; i > 0; i--)
@@ -235,6 +237,7 @@ static void destroy_threads(vgpu_session *s)
 {
     pthread_cond_destroy(&s->reply_free);
     pthread_mutex_destroy(&s->copy_lock);
+    pthread_mutex_destroy(&s->pins.lock);
     pthread_mutex_destroy(&s->memory_lock);
     pthread_mutex_destroy(&s->wait_lock);
     pthread_mutex_destroy(&s->ring_lock);
@@ -305,6 +308,8 @@ int vgpu_session_open(const vgpu_session_options *options, vgpu_session **ret, i
     if (r == 0)
         r = client_memory_init(s);
     if (r == 0)
+        r = client_pins_init(s);
+    if (r == 0)
         r = make_area(s, o);
     if (r == 0)
         r = start(s, until, ret_cuda);
@@ -336,6 +341,7 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
     client_copy_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */
     client_memory_destroy(s);
+    client_pins_destroy(s);
     client_ids_destroy(s);
     destroy_threads(s);
     s->transport->ops->close(s->transport);

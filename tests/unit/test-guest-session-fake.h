@@ -56,6 +56,8 @@ struct fake_session {
     uint64_t image_size, image_at;
     uint8_t *image;
     uint32_t n_images;
+    bool *pinned; /* by page of the window */
+    unsigned n_pins, n_contexts;
 };
 
 /* Listen, and serve one session after the other. */
