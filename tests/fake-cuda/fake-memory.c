@@ -225,7 +225,9 @@ static void shared_give(CUdeviceptr address)
 
 void fake_memory_give(const FakeMemory *m)
 {
-    if (m->size < SMALL_MAX)
+    if (m->pool)
+        fake_pool_keep(m, true);
+    else if (m->size < SMALL_MAX)
         shared_give(m->address);
     else
         fake_arena_give(m->context->device, m->address, granules(m->size));
@@ -266,6 +268,7 @@ void fake_memory_end(CUcontext context)
 
 void fake_memory_stop(void)
 {
+    fake_pool_stop();
     free(memory.all);
 }
 

@@ -59,7 +59,7 @@ void world_open(World *w, const SessionGuestOptions *options, const WorldLimits 
         w->g.start.images_max = limits->images_max;
     if (limits && limits->objects_max)
         w->g.start.objects_max = limits->objects_max;
-    session_guest_spawn(&w->g, NULL);
+    session_guest_spawn(&w->g, limits ? limits->plan : NULL);
     assert_int_equal(session_guest_start(&w->g), 0);
     session_guest_context(&w->g, 1, true);
     w->fence_at = session_guest_alloc(&w->g, sizeof(uint64_t));

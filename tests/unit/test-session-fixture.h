@@ -26,6 +26,7 @@ typedef struct WorldLimits {
     uint64_t memory_max;
     uint64_t images_max;
     uint32_t objects_max;
+    const char *plan; /* of the fake driver; NULL: none */
 } WorldLimits;
 
 /* world_main() - reads the program's argument; ends it without a GPU, where one is wanted. Returns

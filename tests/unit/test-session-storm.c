@@ -96,7 +96,8 @@ static void learn(uint64_t address)
 
 static uint32_t do_memory(void)
 {
-    const VGPUSessionMemory p = {some_address(), some_size(), some_stream(), 0, 0};
+    const VGPUSessionMemory p = {some_address(), some_size(), some_stream(),
+                                 dice(2) ? 0 : some_id(), 0};
     static const uint16_t ops[] = {
         VGPU_SESSION_OP_MEMORY_ALLOC, VGPU_SESSION_OP_MEMORY_ALLOC_ASYNC,
         VGPU_SESSION_OP_MEMORY_FREE,  VGPU_SESSION_OP_MEMORY_FREE_ASYNC,
@@ -108,6 +109,23 @@ static uint32_t do_memory(void)
     if (result == CUDA_SUCCESS && (op == ops[0] || op == ops[1]))
         learn(w.value[0]);
     return result;
+}
+
+static uint32_t do_pool(void)
+{
+    const VGPUSessionPool p = {
+        .id = dice(4) ? some_id() : 0,
+        .attribute = dice(2)   ? 4 + dice(5)
+                     : dice(4) ? 0
+                               : dice(12),
+        .value = dice(3) ? 0 : some_size(),
+    };
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_POOL_CREATE, VGPU_SESSION_OP_POOL_DESTROY, VGPU_SESSION_OP_POOL_SET,
+        VGPU_SESSION_OP_POOL_GET,    VGPU_SESSION_OP_POOL_TRIM,
+    };
+
+    return world_call(&w, ops[dice(5)], &p, sizeof(p), NULL, 0);
 }
 
 static uint32_t do_physical(void)
@@ -309,7 +327,7 @@ static uint32_t do_object(void)
 static uint32_t (*const steps[])(void) = {
     do_memory, do_memory, do_physical, do_physical, do_copy,   do_copy,
     do_box,    do_box,    do_set,      do_image,    do_module, do_name,
-    do_launch, do_graph,  do_object,   do_function, do_pin,
+    do_launch, do_graph,  do_object,   do_function, do_pin,    do_pool,
 };
 
 /* @pins: of the window, one page is pinned */
