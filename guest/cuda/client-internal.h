@@ -36,9 +36,13 @@ typedef struct client_ids {
     uint32_t first, n_free, last;
 } client_ids;
 
-typedef struct client_range {
-    uint64_t address, size;
-} client_range;
+/* Pages that are reserved for something of the device's (client-claim.c) */
+typedef struct client_claim {
+    uint64_t begin, end;
+    uint64_t address; /* what it is for */
+    uint32_t context; /* ends with that one; 0: with none */
+    uint32_t module;  /* it is a variable of that one; or 0 */
+} client_claim;
 
 /* A piece of the window for copies of the program's memory. Free when its fence has passed. */
 typedef struct client_piece {
@@ -107,8 +111,8 @@ struct vgpu_session {
     pthread_mutex_t memory_lock;
     window_share share;
     client_ids ids[VGPU_SESSION_N_KINDS];
-    client_range *foreign; /* device memory outside the reserved range */
-    size_t n_foreign;
+    client_claim *claims; /* outside the reserved ranges */
+    size_t n_claims;
     uint32_t *fence_free; /* words of the window for fences: their cache lines */
     uint32_t n_fence_free, n_fence_words;
 
@@ -185,6 +189,26 @@ void client_wait_wake_all(vgpu_session *s);
 int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size);
 void client_piece_give(vgpu_session *s, client_piece *piece);
 
+/* ---- Addresses (client-claim.c)
+ * ------------------------------------------------------------------------------------------- */
+
+/*
+ * client_claim_address() - keep this process from mapping anything at an address of the device's
+ * @context: whose memory it is, or 0
+ * @module: whose variable it is, or 0
+ *
+ * Returns 0, or VGPU_CUDA_ERROR_OUT_OF_MEMORY when the process has something there: whatever it is
+ * must be freed again.
+ */
+int client_claim_address(vgpu_session *s, uint64_t address, uint64_t size, uint32_t context,
+                         uint32_t module);
+
+/* client_disclaim_address(), _module(), _context() - it is about to be freed: that of an address,
+ * the variables of a module, or all of a context */
+void client_disclaim_address(vgpu_session *s, uint64_t address);
+void client_disclaim_module(vgpu_session *s, uint32_t module);
+void client_disclaim_context(vgpu_session *s, uint32_t context);
+
 /* ---- Pins (client-pin.c)
  * ------------------------------------------------------------------------------------------- */
 
@@ -204,8 +228,9 @@ void client_pins_end_context(vgpu_session *s, uint32_t id);
 
 /* Each returns 0 or a negative errno, and is undone by the other, also after a failure or before.
  */
-int client_memory_init(vgpu_session *s);
-void client_memory_destroy(vgpu_session *s);
+int client_window_init(vgpu_session *s);
+void client_window_destroy(vgpu_session *s);
+void client_claims_destroy(vgpu_session *s);
 int client_pins_init(vgpu_session *s);
 void client_pins_destroy(vgpu_session *s);
 int client_copy_init(vgpu_session *s);

@@ -176,6 +176,12 @@ void vgpu_session_commit(vgpu_session *s)
     client_leave(s);
 }
 
+static void give_up_context(vgpu_session *s, const VGPUSessionId *p)
+{
+    client_pins_end_context(s, p->id);
+    client_disclaim_context(s, p->id);
+}
+
 /* One record, with what follows its parameters. */
 static int send_record(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
                        uint32_t reply, const void *parameters, size_t size, const void *more,
@@ -187,7 +193,7 @@ static int send_record(vgpu_session *s, uint16_t opcode, const vgpu_session_from
     if (more_size > VGPU_SESSION_RECORD_MAX)
         return VGPU_CUDA_ERROR_INVALID_VALUE;
     if (opcode == VGPU_SESSION_OP_CONTEXT_DESTROY)
-        client_pins_end_context(s, ((const VGPUSessionId *) parameters)->id);
+        give_up_context(s, parameters);
     r = client_enter(s);
     if (r != 0)
         return r;

@@ -306,7 +306,7 @@ int vgpu_session_open(const vgpu_session_options *options, vgpu_session **ret, i
         return r;
     r = session_new(t, &s);
     if (r == 0)
-        r = client_memory_init(s);
+        r = client_window_init(s);
     if (r == 0)
         r = client_pins_init(s);
     if (r == 0)
@@ -340,7 +340,8 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
     }
     client_copy_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */
-    client_memory_destroy(s);
+    client_window_destroy(s);
+    client_claims_destroy(s);
     client_pins_destroy(s);
     client_ids_destroy(s);
     destroy_threads(s);

@@ -143,6 +143,23 @@ static void do_log(fake_session *f, const VGPUSessionBytes *log, const char *tex
     *length = size;
 }
 
+/* All that has an address has 100 bytes, where it says nothing else. */
+static uint32_t do_alloc(fake_session *f, const VGPUSessionRecord *r,
+                         const VGPUSessionMemory *memory, VGPUSessionReply *reply)
+{
+    uint64_t size = r->opcode == VGPU_SESSION_OP_GLOBAL_GET ? 100 : memory->size;
+
+    reply->value[1] = size;
+    if (f->next_address != 0) {
+        reply->value[0] = f->next_address;
+        f->next_address = 0;
+        return 0;
+    }
+    reply->value[0] = FAKE_MEMORY + f->allocated;
+    f->allocated += (size + 511) & ~UINT64_C(511);
+    return f->allocated > FAKE_MEMORY_SIZE ? 2 : 0;
+}
+
 static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const void *parameters,
                              VGPUSessionReply *reply)
 {
@@ -164,9 +181,10 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     case VGPU_SESSION_OP_WINDOW_PIN:
         return do_pin(f, r, parameters);
     case VGPU_SESSION_OP_MEMORY_ALLOC:
-        reply->value[0] = FAKE_MEMORY + f->allocated;
-        f->allocated += (memory->size + 511) & ~UINT64_C(511);
-        return f->allocated > FAKE_MEMORY_SIZE ? 2 : 0;
+    case VGPU_SESSION_OP_MEMORY_ALLOC_ASYNC:
+    case VGPU_SESSION_OP_ADDRESS_RESERVE:
+    case VGPU_SESSION_OP_GLOBAL_GET:
+        return do_alloc(f, r, memory, reply);
     case VGPU_SESSION_OP_COPY:
         return do_copy(f, parameters);
     case VGPU_SESSION_OP_FENCE:
