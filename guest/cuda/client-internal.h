@@ -73,6 +73,14 @@ typedef struct client_pins {
     bool is_whole; /* the host has pinned all */
 } client_pins;
 
+/* Memory of the program's own whose place the window has taken (client-register.c) */
+typedef struct client_registered {
+    uint8_t *memory; /* as the program has it */
+    uint8_t *window; /* the same bytes */
+    size_t size;
+    bool is_used; /* or it was given up, and could not be moved back */
+} client_registered;
+
 /* What a reply is for, as far as this library cares */
 typedef struct client_asked {
     uint16_t opcode;
@@ -116,6 +124,8 @@ struct vgpu_session {
     uint32_t *fence_free; /* words of the window for fences: their cache lines */
     uint32_t n_fence_free, n_fence_words;
 
+    client_registered *registered; /* under a lock of all sessions */
+    size_t n_registered;
     client_pins pins;
     pthread_mutex_t copy_lock;
     client_pool large, small;
@@ -222,6 +232,17 @@ int client_pins_begin_context(vgpu_session *s, uint32_t id);
 
 /* client_pins_end_context() - it is about to be destroyed */
 void client_pins_end_context(vgpu_session *s, uint32_t id);
+
+/* ---- Memory that is registered (client-register.c)
+ * ------------------------------------------------------------------------------------------- */
+
+/* For fork(): before it, after it in the parent, and in the child, for each session. */
+void client_registered_before_fork(void);
+void client_registered_after_fork(void);
+void client_registered_in_child(vgpu_session *s);
+
+/* client_registered_destroy() - before the window's memory goes. @is_forgotten: in a child */
+void client_registered_destroy(vgpu_session *s, bool is_forgotten);
 
 /* ---- Parts
  * ------------------------------------------------------------------------------------------ */

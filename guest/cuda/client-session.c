@@ -28,10 +28,12 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void before_fork(void)
 {
     pthread_mutex_lock(&all_lock);
+    client_registered_before_fork();
 }
 
 static void after_fork(void)
 {
+    client_registered_after_fork();
     pthread_mutex_unlock(&all_lock);
 }
 
@@ -41,13 +43,14 @@ static void in_child(void)
 
     LIST_FOREACH(s, &all, all)
     {
+        client_registered_in_child(s);
         s->transport->ops->forget(s->transport);
         s->share.lock_fd = -1;
         close(s->wake_fd);
         s->wake_fd = -1;
     }
     LIST_INIT(&all);
-    pthread_mutex_unlock(&all_lock);
+    after_fork();
 }
 
 static void watch_forks(void)
@@ -338,6 +341,7 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         pthread_mutex_unlock(&all_lock);
         close(s->wake_fd);
     }
+    client_registered_destroy(s, is_forgotten || !s->owned || *s->owned != 1);
     client_copy_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */
     client_window_destroy(s);

@@ -230,6 +230,47 @@ bool vgpu_session_window_bytes(const vgpu_session *s, const void *memory, size_t
 /* vgpu_session_get_window_size() - bytes */
 uint64_t vgpu_session_get_window_size(const vgpu_session *s);
 
+/* ---- Memory of the program's own (client-register.c)
+ * ---------------------------------------------
+ */
+
+/*
+ * vgpu_session_host_register() - have the device reach memory of the program's own
+ * @memory, @size: whole pages, private and anonymous, readable and writable
+ * @ret_window: the same bytes in the window: what kernels and operations call them
+ *
+ * The window takes the place of these pages, byte by byte the same; the program goes on with its
+ * own address. Other threads may use the memory meanwhile: who writes waits for a moment. That
+ * needs userfaultfd(2) for all faults of the process (CAP_SYS_PTRACE, or the sysctl
+ * vm.unprivileged_userfaultfd); without it the process must have one thread. No device may be about
+ * to write into the pages by itself (O_DIRECT, io_uring's fixed buffers, RDMA).
+ *
+ * Returns
+ *   VGPU_CUDA_ERROR_NOT_SUPPORTED   for other memory, or where threads cannot be held back: nothing
+ *                                   has changed
+ *   VGPU_CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED   some of it is
+ *   VGPU_CUDA_ERROR_OUT_OF_MEMORY   the window has no room
+ */
+int vgpu_session_host_register(vgpu_session *s, void *memory, size_t size, void **ret_window);
+
+/*
+ * vgpu_session_host_unregister() - the memory that begins at @memory is the program's alone again
+ *
+ * What the device does with it is over. Where writes of other threads cannot be held back it stays
+ * in the window, and the program does not notice; it is moved back when the session closes, which
+ * of a device's window no thread may write into meanwhile. Returns
+ * VGPU_CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED when nothing is registered there.
+ *
+ * In a child that fork() has made the memory is private, as it was when the child was made; where a
+ * child is made without its handlers (clone(2)), it shares the memory with its parent.
+ */
+int vgpu_session_host_unregister(vgpu_session *s, void *memory);
+
+/* vgpu_session_host_find() - the window's address of bytes that are registered, all in one piece.
+ * Returns false for others. */
+bool vgpu_session_host_find(vgpu_session *s, const void *memory, size_t size,
+                            uint64_t *ret_address);
+
 /* ---- The device's memory (client-memory.c) ------------------------------------------------------
  *
  * Addresses are the device's own. The library keeps this process from mapping anything there. Where
