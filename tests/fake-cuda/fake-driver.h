@@ -125,6 +125,7 @@ typedef enum FakeKind {
     FAKE_KIND_PHYSICAL,
     FAKE_KIND_GRAPH,
     FAKE_KIND_EXEC,
+    FAKE_KIND_POOL,
 } FakeKind;
 
 /* What every handle points to begins with this. */
