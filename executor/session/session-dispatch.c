@@ -2,11 +2,11 @@
 #include "session-dispatch.h"
 
 #include <assert.h>
-#include <err.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "session-contexts.h"
+#include "session-log.h"
 #include "session-loop.h"
 #include "session-meter.h"
 #include "session-objects.h"
@@ -77,7 +77,8 @@ static CUresult dispatch_missing(const Session *s, uint16_t opcode)
     static atomic_bool is_told[VGPU_SESSION_N_OPS];
 
     if (!atomic_exchange(&is_told[opcode], true))
-        warnx("%s: this executor has no operation %s", s->start.name, dispatch_rows[opcode].name);
+        session_log("%s: this executor has no operation %s", s->start.name,
+                    dispatch_rows[opcode].name);
     return CUDA_ERROR_NOT_SUPPORTED;
 }
 
@@ -91,7 +92,8 @@ static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *
     const DispatchRow *row = &dispatch_rows[call->record.opcode];
     CUresult r = session_sticky(s);
 
-    if (r != CUDA_SUCCESS)
+    /* What an assertion says comes with the error that ends all else. */
+    if (r != CUDA_SUCCESS && call->record.opcode != VGPU_SESSION_OP_OUTPUT)
         return r;
     if ((row->properties & VGPU_SESSION_REPLIES_ONLY) && call->record.reply == 0)
         return CUDA_ERROR_INVALID_VALUE;

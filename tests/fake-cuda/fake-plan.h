@@ -29,6 +29,9 @@
  *   trace=FILE
  *       append a line for each call: FUNCTION, or FUNCTION NUMBER
  *
+ * VGPU_FAKE_CUDA_ERRORS is the number of a descriptor for complaints of misuse: where standard
+ * error is for what kernels say, as in sessions. Without it, standard error has them.
+ *
  * ":after=K" may be left out and is then 0. For example:
  *
  *   VGPU_FAKE_CUDA="slow=5,fail=cuLaunchKernel:701:after=3"
