@@ -136,9 +136,9 @@ CUresult session_images_put(SessionImages *images, const uint8_t *key, uint64_t 
     return last && !image->sound ? CUDA_ERROR_INVALID_IMAGE : CUDA_SUCCESS;
 }
 
-CUresult session_images_find(SessionImages *images, const uint8_t *key, const SessionImage **ret)
+CUresult session_images_find(SessionImages *images, const uint8_t *key, SessionImage **ret)
 {
-    const SessionImage *image;
+    SessionImage *image;
     bool whole;
 
     pthread_mutex_lock(&images->lock);
@@ -151,4 +151,12 @@ CUresult session_images_find(SessionImages *images, const uint8_t *key, const Se
         return CUDA_ERROR_INVALID_IMAGE;
     *ret = image;
     return CUDA_SUCCESS;
+}
+
+const ImageFacts *session_image_facts(SessionImage *image)
+{
+    if (!image->has_facts)
+        image_look(image->data, image->size, &image->facts);
+    image->has_facts = true;
+    return &image->facts;
 }

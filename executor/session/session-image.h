@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "cuda-session.h"
+#include "image-facts.h"
 #include "session-protocol.h"
 
 #define SESSION_IMAGE_KEY_SIZE 32u
@@ -27,6 +28,8 @@ typedef struct SessionImage {
     uint64_t received;   /* bytes, from the beginning on */
     bool sound;          /* whole, and image_check() has nothing against it */
     unsigned char *data; /* size bytes, and the tail */
+    bool has_facts;      /* of a whole one; the SLOW thread's */
+    ImageFacts facts;
 } SessionImage;
 
 typedef struct SessionImages {
@@ -70,7 +73,11 @@ CUresult session_images_put(SessionImages *images, const uint8_t *key, uint64_t 
                             const unsigned char *piece, uint64_t piece_size);
 
 /* session_images_find() - a whole image, good until the session ends. Returns CUDA_SUCCESS,
- * _NOT_FOUND, or _INVALID_IMAGE when the driver must not see it */
-CUresult session_images_find(SessionImages *images, const uint8_t *key, const SessionImage **ret);
+ * _NOT_FOUND, or _INVALID_IMAGE when the driver must not see it. On the SLOW thread */
+CUresult session_images_find(SessionImages *images, const uint8_t *key, SessionImage **ret);
+
+/* session_image_facts() - what modules of a whole image are like; read when it is asked for the
+ * first time. On the SLOW thread */
+const ImageFacts *session_image_facts(SessionImage *image);
 
 #endif

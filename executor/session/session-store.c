@@ -82,7 +82,9 @@ CUresult session_module_end(Session *s, SessionModule *module)
 {
     SessionStore *store = session_store(s);
     const CUmodule handle = module->handle;
+    const uint64_t charge = module->charge;
     SessionFunction *f;
+    CUresult result;
     void *removed;
 
     pthread_mutex_lock(&store->handles);
@@ -92,7 +94,9 @@ CUresult session_module_end(Session *s, SessionModule *module)
     session_memory_forget_module(&store->memory, module);
     store_free_module(module);
     pthread_mutex_unlock(&store->handles);
-    return session_driver(s)->base.module_unload(handle);
+    result = session_driver(s)->base.module_unload(handle);
+    session_memory_give_back(&store->memory, charge);
+    return result;
 }
 
 CUresult session_graph_end(Session *s, SessionGraph *graph)

@@ -12,6 +12,7 @@
 
 #include <sys/queue.h>
 
+#include "nvml-usage.h"
 #include "session-frees.h"
 #include "session-image.h"
 #include "session-memory.h"
@@ -34,6 +35,7 @@ struct SessionModule {
     uint32_t id;
     uint32_t context;
     CUmodule handle;
+    uint64_t charge; /* bytes of device memory (module-memory.h) */
     LIST_HEAD(, SessionFunction) functions;
 };
 
@@ -52,6 +54,7 @@ typedef struct SessionGraph {
 typedef struct SessionStore {
     SessionMemory memory;
     SessionImages images;
+    NvmlUsage usage;                        /* the SLOW thread's */
     LIST_HEAD(, SessionPhysical) physicals; /* of the ring's thread */
     pthread_mutex_t frees_lock;
     LIST_HEAD(, SessionFrees) frees;

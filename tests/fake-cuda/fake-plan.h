@@ -7,6 +7,8 @@
  *       how many devices there are (default 1); with 0 cuInit() fails
  *   blas=0
  *       the fake cuBLAS makes no handles
+ *   nvml=0
+ *       the fake management library does not begin
  *   fail=FUNCTION:CURESULT:after=K
  *       call K + 1 of FUNCTION does nothing and returns CURESULT; if that is a sticky
  *       error, the context is broken from then on
@@ -55,7 +57,7 @@ typedef struct PlanItem {
 
 typedef struct Plan {
     int devices;
-    bool blas;
+    bool blas, nvml;
     unsigned slow_ms;
     unsigned hold;
     int trace_fd; /* -1: none */
