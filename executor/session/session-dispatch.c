@@ -87,6 +87,14 @@ static bool dispatch_is_capture(uint16_t opcode)
     return opcode == VGPU_SESSION_OP_CAPTURE_BEGIN || opcode == VGPU_SESSION_OP_CAPTURE_END;
 }
 
+/* The linker says CUDA_ERROR_UNKNOWN of what it cannot link, and then CUDA is as it was. */
+static CUresult dispatch_note(Session *s, uint16_t opcode, CUresult result)
+{
+    bool is_link = opcode == VGPU_SESSION_OP_LINK_ADD || opcode == VGPU_SESSION_OP_LINK_COMPLETE;
+
+    return is_link && result == CUDA_ERROR_UNKNOWN ? result : session_note(s, result);
+}
+
 static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *call)
 {
     const DispatchRow *row = &dispatch_rows[call->record.opcode];
@@ -122,7 +130,7 @@ void session_carry_out(Session *s, SessionContext *context, SessionCall *call)
     thread->context = context;
     thread->gives_work = dispatch_rows[call->record.opcode].properties & VGPU_SESSION_GIVES_WORK;
     __atomic_store_n(&thread->call, call, __ATOMIC_RELEASE);
-    session_reply(s, call, session_note(s, dispatch_call(s, context, call)));
+    session_reply(s, call, dispatch_note(s, call->record.opcode, dispatch_call(s, context, call)));
     __atomic_store_n(&thread->call, NULL, __ATOMIC_RELEASE);
     thread->context = NULL;
 }

@@ -4,7 +4,7 @@
  * memory, where the guest cannot change them. They stay until the session ends, so that an image
  * travels once. A whole image does not change any more.
  *
- * The ring's thread puts images together; the SLOW thread loads whole ones.
+ * The ring's thread puts images together; the SLOW thread loads whole ones, and adds such.
  */
 #ifndef VGPU_SESSION_SESSION_IMAGE_H
 #define VGPU_SESSION_SESSION_IMAGE_H
@@ -71,6 +71,16 @@ CUresult session_images_begin(SessionImages *images, const uint8_t *key, uint64_
  */
 CUresult session_images_put(SessionImages *images, const uint8_t *key, uint64_t size, uint64_t at,
                             const unsigned char *piece, uint64_t piece_size);
+
+/*
+ * session_images_add() - a whole image of the executor's own making
+ * @bytes: @size, one at least; copied
+ *
+ * Returns CUDA_SUCCESS, _INVALID_VALUE when the key is one of another image, whole or not, or as
+ * session_images_begin(). On the SLOW thread.
+ */
+CUresult session_images_add(SessionImages *images, const uint8_t *key, const void *bytes,
+                            uint64_t size);
 
 /* session_images_find() - a whole image, good until the session ends. Returns CUDA_SUCCESS,
  * _NOT_FOUND, or _INVALID_IMAGE when the driver must not see it. On the SLOW thread */

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "session-link.h"
+
 SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
 {
     SessionStore *store = calloc(1, sizeof(*store));
@@ -17,6 +19,7 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
     LIST_INIT(&store->physicals);
     LIST_INIT(&store->modules);
     LIST_INIT(&store->graphs);
+    LIST_INIT(&store->links);
     return store;
 }
 
@@ -38,6 +41,7 @@ void session_store_free(SessionStore *store)
     SessionModule *module;
     SessionGraph *graph;
     SessionFrees *frees;
+    SessionLink *link;
 
     if (!store)
         return;
@@ -46,6 +50,10 @@ void session_store_free(SessionStore *store)
     while ((graph = LIST_FIRST(&store->graphs))) {
         LIST_REMOVE(graph, link);
         free(graph);
+    }
+    while ((link = LIST_FIRST(&store->links))) {
+        LIST_REMOVE(link, link);
+        session_link_free(link);
     }
     while ((physical = LIST_FIRST(&store->physicals))) {
         LIST_REMOVE(physical, link);
@@ -68,9 +76,7 @@ int session_exchange_capture_mode(Session *s, int mode)
     return mode;
 }
 
-/* Frees its number, unless that names another object by now: numbers of a context that ends are
- * free before this thread comes to it. */
-static void store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
+void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
 {
     void *found;
 
@@ -104,7 +110,7 @@ CUresult session_graph_end(Session *s, SessionGraph *graph)
     const CudaSessionDriver *driver = session_driver(s);
     CUresult result;
 
-    store_remove(s, graph->kind, graph->id, graph);
+    session_store_remove(s, graph->kind, graph->id, graph);
     result = graph->kind == SESSION_GRAPH ? driver->graph_destroy(graph->graph)
                                           : driver->graph_exec_destroy(graph->exec);
     LIST_REMOVE(graph, link);
@@ -126,6 +132,17 @@ static void store_leave_graphs(Session *s, uint32_t context)
     pthread_mutex_unlock(&store->handles);
 }
 
+static void store_leave_links(Session *s, uint32_t context)
+{
+    SessionLink *link, *next;
+
+    for (link = LIST_FIRST(&session_store(s)->links); link; link = next) {
+        next = LIST_NEXT(link, link);
+        if (link->context == context)
+            (void) session_link_end(s, link);
+    }
+}
+
 void session_store_leave(Session *s, uint32_t context)
 {
     const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
@@ -137,6 +154,7 @@ void session_store_leave(Session *s, uint32_t context)
     /* What runs may be of a module and use memory that ends below. */
     (void) session_driver(s)->ctx_synchronize();
     store_leave_graphs(s, context);
+    store_leave_links(s, context);
     for (module = LIST_FIRST(&store->modules); module; module = next) {
         next = LIST_NEXT(module, link);
         if (module->context == context)

@@ -51,6 +51,8 @@ typedef struct SessionGraph {
     };
 } SessionGraph;
 
+struct SessionLink; /* session-link.h */
+
 typedef struct SessionStore {
     SessionMemory memory;
     SessionImages images;
@@ -61,6 +63,9 @@ typedef struct SessionStore {
     pthread_mutex_t handles;
     LIST_HEAD(, SessionModule) modules;
     LIST_HEAD(, SessionGraph) graphs;
+    LIST_HEAD(, SessionLink) links; /* the SLOW thread's, with what follows */
+    uint32_t n_links;
+    uint64_t links_size; /* bytes that they were given */
 } SessionStore;
 
 /* session_store_new() - returns NULL when there is no memory. @limits and @control stay the
@@ -87,6 +92,10 @@ static inline void session_count(uint64_t *counter, uint64_t by)
 {
     __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
 }
+
+/* session_store_remove() - free an object's number, unless that names another object by now:
+ * numbers of a context that ends are free before the SLOW thread comes to it */
+void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object);
 
 /* session_module_end() - take a module, its functions and its variables out of everything, unload
  * it, and free it. Returns what the driver says. On the SLOW thread */

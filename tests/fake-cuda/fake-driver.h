@@ -125,6 +125,7 @@ typedef enum FakeKind {
     FAKE_KIND_PHYSICAL,
     FAKE_KIND_GRAPH,
     FAKE_KIND_EXEC,
+    FAKE_KIND_LINK,
 } FakeKind;
 
 /* What every handle points to begins with this. */
@@ -171,6 +172,7 @@ void fake_print_end(CUcontext context);
 void fake_graphs_end(CUcontext context);
 void fake_events_end(CUcontext context);
 void fake_modules_end(CUcontext context);
+void fake_links_end(CUcontext context);
 /* fake_contexts_stop() - end them with all they have, under the lock */
 void fake_contexts_stop(void);
 void fake_check_device(CUdevice device, const char *function);
