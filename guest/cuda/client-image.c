@@ -207,6 +207,8 @@ static int module_load_image(vgpu_session *s, const vgpu_session_from *from,
                               NULL, 0, &reply);
         log_take(logs->info, logs->info_size, info, reply.value[0]);
         log_take(logs->error, logs->error_size, error, reply.value[1]);
+        if (r == 0 && reply.value[2] != 0)
+            client_output_load(s, parameters.id);
     }
     vgpu_session_window_free(s, info);
     vgpu_session_window_free(s, error);
@@ -243,9 +245,12 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
     int r = vgpu_session_call(s, VGPU_SESSION_OP_MODULE_UNLOAD, from, &parameters,
                               sizeof(parameters), NULL, 0, NULL);
 
-    if (r == 0)
-        vgpu_session_id_give(s, VGPU_SESSION_MODULES, id);
-    return r;
+    if (r != 0)
+        return r;
+    vgpu_session_output(s, from);
+    client_output_unload(s, id);
+    vgpu_session_id_give(s, VGPU_SESSION_MODULES, id);
+    return 0;
 }
 
 /* ---- Functions --------------------------------------------------------------------- */

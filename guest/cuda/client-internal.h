@@ -2,9 +2,9 @@
 /*
  * A session, as the files of this library see it.
  *
- * Locks, from the outside in; none is held while a thread waits for the host, but ring_lock while
- * the ring is full: copy_lock    pieces for copies ring_lock    the ring: whoever writes records
- *   wait_lock    reply slots, and threads that sleep
+ * Locks, from the outside in; none is held while a thread waits for the host, but output_lock, and
+ * ring_lock while the ring is full: output_lock  what kernels print copy_lock    pieces for copies
+ * ring_lock    the ring: whoever writes records wait_lock    reply slots, and threads that sleep
  *   memory_lock  the window's heap, and numbers of objects
  */
 #ifndef VGPU_GUEST_CLIENT_INTERNAL_H
@@ -96,6 +96,15 @@ struct vgpu_session {
 
     pthread_mutex_t copy_lock;
     client_pool large, small;
+
+    pthread_mutex_t output_lock;
+    vgpu_session_text *text_take;
+    void *text_userdata;
+    uint8_t printing[CLIENT_IDS / 8]; /* modules whose kernels may print, by number */
+    uint32_t n_printing;              /* atomic: how many */
+    bool output_ended;                /* atomic: asked after CUDA has ended */
+    char *output_room;                /* of the window; NULL: not taken yet */
+    size_t output_size;
 };
 
 struct vgpu_session_fence {
@@ -165,6 +174,33 @@ void client_wait_wake_all(vgpu_session *s);
  * done with it. Returns 0, or what the caller returns. */
 int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size);
 void client_piece_give(vgpu_session *s, client_piece *piece);
+
+/* ---- Fences without what kernels have printed (client-fence.c)
+ * -------------------------------------- */
+
+/* client_fence_wait() - as vgpu_session_fence_wait(), for what this library does by itself */
+int client_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                      vgpu_session_fence *fence, uint64_t number);
+
+/* ---- What kernels print (client-output.c)
+ * ------------------------------------------------------------- */
+
+/* client_call_silently() - as vgpu_session_call(), and nothing is written (client-ring.c) */
+int client_call_silently(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
+                         const void *parameters, size_t size, const void *more, size_t more_size,
+                         VGPUSessionReply *ret);
+
+/* client_output_end() - once CUDA has ended: write what an assertion said, unless that is done. To
+ * be called before a function returns that error, with no lock held */
+void client_output_end(vgpu_session *s);
+
+/* client_output_load(), client_output_unload() - there is a module whose kernels may print, and a
+ * module has been unloaded */
+void client_output_load(vgpu_session *s, uint32_t module);
+void client_output_unload(vgpu_session *s, uint32_t module);
+
+void client_output_init(vgpu_session *s);
+void client_output_destroy(vgpu_session *s);
 
 /* ---- Parts
  * ------------------------------------------------------------------------------------------ */

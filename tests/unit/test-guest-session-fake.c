@@ -110,6 +110,29 @@ static void do_log(fake_session *f, const VGPUSessionBytes *log, const char *tex
     *length = size;
 }
 
+static void do_output(fake_session *f, const VGPUSessionOutput *p, VGPUSessionReply *reply)
+{
+    uint64_t at = p->into.offset, room = p->into.size;
+
+    f->n_outputs++;
+    for (unsigned int i = 0; i < 2; i++) {
+        const char *text = f->text[i] ? f->text[i] + f->text_at[i] : "";
+        uint64_t n = strlen(text);
+
+        if (n > room) {
+            n = room;
+            reply->value[2] = 1;
+        }
+        memcpy(f->window + at, text, (size_t) n);
+        at += n;
+        room -= n;
+        f->text_at[i] += n;
+        reply->value[i] = n;
+    }
+    if (f->lie_output > 0)
+        reply->value[0] = f->lie_output;
+}
+
 static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const void *parameters,
                              VGPUSessionReply *reply)
 {
@@ -141,7 +164,11 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     case VGPU_SESSION_OP_MODULE_LOAD:
         do_log(f, &module->info_log, "info", &reply->value[0]);
         do_log(f, &module->error_log, "a long error text", &reply->value[1]);
+        reply->value[2] = f->prints;
         return f->image_size > 0 && f->image[0] == '!' ? 218 : 0;
+    case VGPU_SESSION_OP_OUTPUT:
+        do_output(f, parameters, reply);
+        return 0;
     case VGPU_SESSION_OP_FUNCTION_GET:
         return do_function(f, parameters, reply);
     default:

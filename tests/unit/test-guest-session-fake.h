@@ -56,6 +56,12 @@ struct fake_session {
     uint64_t image_size, image_at;
     uint8_t *image;
     uint32_t n_images;
+    /* What OUTPUT gives, from the beginning on; text_at is how far it has come */
+    bool prints; /* modules may print */
+    const char *text[2];
+    uint64_t text_at[2];
+    uint32_t n_outputs;  /* how often it was asked */
+    uint64_t lie_output; /* if not 0: the bytes that it says it gave */
 };
 
 /* Listen, and serve one session after the other. */
