@@ -94,6 +94,9 @@ struct vgpu_session {
     uint32_t *fence_free; /* words of the window for fences: their cache lines */
     uint32_t n_fence_free, n_fence_words;
 
+    LIST_HEAD(, client_linked) linked; /* client-link.c */
+    uint64_t n_linked;                 /* atomic: keys that were made */
+
     pthread_mutex_t copy_lock;
     client_pool large, small;
 
@@ -181,6 +184,33 @@ void client_piece_give(vgpu_session *s, client_piece *piece);
 /* client_fence_wait() - as vgpu_session_fence_wait(), for what this library does by itself */
 int client_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                       vgpu_session_fence *fence, uint64_t number);
+
+/* ---- Images and their logs (client-image.c, client-link.c)
+ * ----------------------------------------- */
+
+/* Room in the window for the texts of the host's compiler */
+typedef struct client_logs {
+    vgpu_session_logs *logs; /* where they go in the end; or NULL */
+    void *info, *error;
+    VGPUSessionBytes info_bytes, error_bytes;
+} client_logs;
+
+/* client_logs_open() - with or without @logs. Returns 0, or what the caller returns; needs
+ * client_logs_close() either way */
+int client_logs_open(vgpu_session *s, vgpu_session_logs *logs, client_logs *ret);
+
+/* client_logs_take() - value[0] and value[1] of the reply are the texts' lengths */
+void client_logs_take(const client_logs *room, const VGPUSessionReply *reply);
+void client_logs_close(vgpu_session *s, client_logs *room);
+
+/* client_image_offer() - have the host know an image. @ret_key: what by. Returns 0, or what the
+ * caller returns */
+int client_image_offer(vgpu_session *s, const void *image, size_t size, uint8_t ret_key[static 32]);
+
+/* client_linked_translate() - the key by which the host has an image that it has made itself.
+ * Returns false, and @key is as it was, for others */
+bool client_linked_translate(vgpu_session *s, uint8_t key[static 32]);
+void client_linked_destroy(vgpu_session *s);
 
 /* ---- What kernels print (client-output.c)
  * ------------------------------------------------------------- */

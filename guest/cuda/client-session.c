@@ -336,6 +336,7 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
     }
     client_copy_destroy(s);
     client_output_destroy(s);
+    client_linked_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */
     client_memory_destroy(s);
     client_ids_destroy(s);

@@ -330,6 +330,45 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
 int vgpu_session_function_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
                               const char *name, uint32_t *ret_id, VGPUSessionFunction **ret);
 
+/* ---- The linker (client-link.c)
+ * ------------------------------------------------------------------
+ */
+
+/* No result is larger. */
+#define VGPU_SESSION_LINKED_MAX (UINT64_C(1) << 32)
+
+/*
+ * vgpu_session_link_create() - a linker
+ * @options: its option and n_options are used; or NULL
+ * @logs: how much the linker may say to each; nothing is written. NULL: nothing
+ * @ret_id: its number; ends with vgpu_session_link_destroy()
+ *
+ * A host has a limit for them, and for what they are given: VGPU_CUDA_ERROR_OUT_OF_MEMORY.
+ */
+int vgpu_session_link_create(vgpu_session *s, const vgpu_session_from *from,
+                             const VGPUSessionLink *options, const vgpu_session_logs *logs,
+                             uint32_t *ret_id);
+
+/*
+ * vgpu_session_link_add() - one more input; it may be changed afterwards
+ * @type: CUjitInputType; NVVM is VGPU_CUDA_ERROR_INVALID_VALUE
+ * @name: for the logs; one of VGPU_SESSION_NAME_MAX bytes or more is left out; or NULL
+ * @options: for this input, as above
+ * @logs: all that the linker has said so far; written on failure, too; or NULL
+ */
+int vgpu_session_link_add(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                          uint32_t type, const void *data, size_t size, const char *name,
+                          const VGPUSessionLink *options, vgpu_session_logs *logs);
+
+/*
+ * vgpu_session_link_complete() - link; the linker takes no more
+ * @ret_cubin: @ret_size bytes, to be freed with free(). The host has them, too: loading a module
+ *     from them does not send them
+ */
+int vgpu_session_link_complete(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                               vgpu_session_logs *logs, void **ret_cubin, size_t *ret_size);
+int vgpu_session_link_destroy(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
+
 /* vgpu_session_device_get() - what the device is. The name ends with 0. */
 int vgpu_session_device_get(vgpu_session *s, VGPUSessionDevice *ret);
 
