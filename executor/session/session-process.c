@@ -185,7 +185,7 @@ __attribute__((noreturn)) static void process_watch(Session *s)
             session_end(s, SESSION_END_HANGUP, 0);
         if (session_marks_is_overdue(s, now_nsec())) {
             session_log("%s: a kernel ran longer than the limit of %llu ms", s->start.name,
-                  (unsigned long long) (s->start.kernel_timeout_usec / USEC_PER_MSEC));
+                        (unsigned long long) (s->start.kernel_timeout_usec / USEC_PER_MSEC));
             session_end(s, SESSION_END_KERNEL_TIMEOUT, CUDA_ERROR_LAUNCH_TIMEOUT);
         }
     }

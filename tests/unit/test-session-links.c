@@ -209,7 +209,8 @@ TEST(test_limits)
     assert_ok(CALL(&w, LINK_DESTROY, .id = 3));
     assert_ok(CALL(&w, LINK_CREATE, .id = 3));
 
-    /* Twice 257 MiB are too much. What a real compiler makes of so many blanks is no matter here. */
+    /* Twice 257 MiB are too much. What a real compiler makes of so many blanks is no matter here.
+     */
     if (world_is_gpu()) {
         world_end(&w);
         return;
