@@ -98,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     is_sound = image_check(image, size);
     if (is_sound)
         walk(image, size);
-    image_look(image, size, &facts);
+    image_look(image, size, 0, &facts);
     /* Of what the check does not let pass nothing is known. */
     if (!is_sound && (!facts.may_print || facts.knows_memory))
         abort();

@@ -119,6 +119,16 @@ static unsigned char *entry_unpack(const FatbinEntryLong *entry, const unsigned 
     return NULL;
 }
 
+/* A device runs cubins of its own major version, and PTX of all versions up to its own. */
+static bool entry_is_for(const FatbinEntryLong *entry, unsigned capability)
+{
+    if (capability == 0)
+        return true;
+    if (entry->kind == FATBIN_CUBIN)
+        return entry->architecture / 10 == capability / 10;
+    return entry->kind != FATBIN_PTX || entry->architecture <= capability;
+}
+
 static void look_at_payload(uint16_t kind, const unsigned char *payload, size_t size,
                             ImageFacts *ret)
 {
@@ -131,8 +141,8 @@ static void look_at_payload(uint16_t kind, const unsigned char *payload, size_t 
     }
 }
 
-static void look_at_entry(const unsigned char *bytes, const FatbinEntry *entry, uint64_t *budget,
-                          ImageFacts *ret)
+static void look_at_entry(const unsigned char *bytes, const FatbinEntry *entry, unsigned capability,
+                          uint64_t *budget, ImageFacts *ret)
 {
     const unsigned char *payload = bytes + entry->header_size;
     CLEANUP_FREE unsigned char *unpacked = NULL;
@@ -144,6 +154,10 @@ static void look_at_entry(const unsigned char *bytes, const FatbinEntry *entry, 
         look_at_payload(entry->kind, payload, entry->size, ret);
         return;
     }
+    if (!entry_is_for(&full, capability)) {
+        *ret = (ImageFacts){.knows_memory = true};
+        return;
+    }
     unpacked = entry_unpack(&full, payload, budget);
     if (unpacked)
         look_at_payload(entry->kind, unpacked, full.unpacked_size, ret);
@@ -152,7 +166,8 @@ static void look_at_entry(const unsigned char *bytes, const FatbinEntry *entry, 
 }
 
 /* image_check() has found the headers to be sound. */
-static void look_at_container(const unsigned char *image, size_t size, ImageFacts *ret)
+static void look_at_container(const unsigned char *image, size_t size, unsigned capability,
+                              ImageFacts *ret)
 {
     uint64_t budget = IMAGE_UNPACKED_MAX;
     FatbinWalk walk = fatbin_walk(image, size);
@@ -161,17 +176,17 @@ static void look_at_container(const unsigned char *image, size_t size, ImageFact
 
     *ret = (ImageFacts){.knows_memory = true};
     while (fatbin_walk_next(&walk, &entry)) {
-        look_at_entry(walk.entry, &entry, &budget, &facts);
+        look_at_entry(walk.entry, &entry, capability, &budget, &facts);
         facts_either(ret, &facts);
     }
 }
 
-void image_look(const unsigned char *image, size_t size, ImageFacts *ret)
+void image_look(const unsigned char *image, size_t size, unsigned capability, ImageFacts *ret)
 {
     if (!image_check(image, size)) {
         *ret = facts_unreadable;
     } else if (image_begins_with(image, size, FATBIN_MAGIC)) {
-        look_at_container(image, size, ret);
+        look_at_container(image, size, capability, ret);
     } else if (image_is_cubin(image, size)) {
         look_at_cubin(image, ret);
     } else {

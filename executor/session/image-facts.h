@@ -27,10 +27,12 @@ typedef struct ImageFacts {
 /*
  * image_look() - read an image: a cubin, PTX, or a container of these, compressed or not
  * @image: @size bytes, one at least; they need not be sound
+ * @capability: the device's, as 90 for 9.0: compressed code that is for others, which the driver
+ *     does not take, is left out. 0: all is read
  *
  * Unpacks one entry after another into memory of its own.
  */
-void image_look(const unsigned char *image, size_t size, ImageFacts *ret);
+void image_look(const unsigned char *image, size_t size, unsigned capability, ImageFacts *ret);
 
 /* image_look_at_text() - the same for PTX (image-text.c), which ends with a 0 or with @size. Adds
  * to @facts */

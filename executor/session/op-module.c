@@ -44,12 +44,28 @@ static CUresult module_load(Session *s, SessionCall *call, const SessionImage *i
     return result;
 }
 
+/* Of the device, as 90 for 9.0; 0 where the driver does not say it */
+static unsigned module_capability(const Session *s)
+{
+    const CudaDriver *d = &session_driver(s)->base;
+    int major = 0, minor = 0;
+
+    if (d->device_get_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+                                session_device(s)) != CUDA_SUCCESS ||
+        d->device_get_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+                                session_device(s)) != CUDA_SUCCESS ||
+        major < 1 || minor < 0 || minor > 9)
+        return 0;
+    return (unsigned) (10 * major + minor);
+}
+
 /* Fills in the handle and the charge. */
 static CUresult module_load_charged(Session *s, SessionCall *call, SessionImage *image,
                                     SessionModule *module)
 {
     ModuleMemory memory;
-    CUresult result = module_memory_begin(s, session_image_facts(image), &memory);
+    const ImageFacts *facts = session_image_facts(image, module_capability(s));
+    CUresult result = module_memory_begin(s, facts, &memory);
 
     if (result != CUDA_SUCCESS)
         return result;
@@ -61,6 +77,7 @@ static CUresult module_load_charged(Session *s, SessionCall *call, SessionImage 
     result = module_memory_end(s, &memory, &module->charge);
     if (result != CUDA_SUCCESS)
         (void) session_driver(s)->base.module_unload(module->handle);
+    call->value[2] = facts->may_print;
     return result;
 }
 
@@ -91,7 +108,6 @@ CUresult session_op_MODULE_LOAD(Session *s, SessionCall *call)
     }
     LIST_INSERT_HEAD(&store->modules, module, link);
     (void) TAKE_PTR(module);
-    call->value[2] = session_image_facts(image)->may_print;
     return CUDA_SUCCESS;
 }
 

@@ -174,10 +174,10 @@ CUresult session_images_find(SessionImages *images, const uint8_t *key, SessionI
     return CUDA_SUCCESS;
 }
 
-const ImageFacts *session_image_facts(SessionImage *image)
+const ImageFacts *session_image_facts(SessionImage *image, unsigned capability)
 {
     if (!image->has_facts)
-        image_look(image->data, image->size, &image->facts);
+        image_look(image->data, image->size, capability, &image->facts);
     image->has_facts = true;
     return &image->facts;
 }

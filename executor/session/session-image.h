@@ -86,8 +86,8 @@ CUresult session_images_add(SessionImages *images, const uint8_t *key, const voi
  * _NOT_FOUND, or _INVALID_IMAGE when the driver must not see it. On the SLOW thread */
 CUresult session_images_find(SessionImages *images, const uint8_t *key, SessionImage **ret);
 
-/* session_image_facts() - what modules of a whole image are like; read when it is asked for the
- * first time. On the SLOW thread */
-const ImageFacts *session_image_facts(SessionImage *image);
+/* session_image_facts() - what modules of a whole image are like on a device of that capability
+ * (image_look()); read when it is asked for the first time. On the SLOW thread */
+const ImageFacts *session_image_facts(SessionImage *image, unsigned capability);
 
 #endif

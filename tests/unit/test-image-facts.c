@@ -33,16 +33,21 @@ static Image load(const char *name)
 }
 
 /* In memory of its very size */
-static ImageFacts look_at(const void *bytes, size_t size)
+static ImageFacts look_at_for(const void *bytes, size_t size, unsigned capability)
 {
     unsigned char *copy = malloc(size);
     ImageFacts facts;
 
     assert_non_null(copy);
     memcpy(copy, bytes, size);
-    image_look(copy, size, &facts);
+    image_look(copy, size, capability, &facts);
     free(copy);
     return facts;
+}
+
+static ImageFacts look_at(const void *bytes, size_t size)
+{
+    return look_at_for(bytes, size, 0);
 }
 
 static ImageFacts look_at_image(const Image *image)
@@ -154,6 +159,27 @@ TEST(test_unreadable)
     assert_unreadable(look_at("\177ELF", 4));
 }
 
+/* What is compressed and for other devices is left out. */
+TEST(test_capability)
+{
+    enum { ENTRY = 16, KIND = ENTRY };
+    static const struct {
+        unsigned kind, capability;
+        bool is_read;
+    } cases[] = {{1, 75, true}, {1, 90, true},  {1, 70, false}, {2, 75, true},
+                 {2, 78, true}, {2, 80, false}, {2, 90, false}, {8, 90, true}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Image image = load("prints-lz4"); /* PTX of 7.5 */
+        ImageFacts facts;
+
+        put(&image, KIND, cases[i].kind, 2);
+        facts = look_at_for(image.bytes, image.size, cases[i].capability);
+        assert_int_equal(facts.may_print, cases[i].is_read);
+        assert_int_equal(facts.memory > 0 || !facts.knows_memory, cases[i].is_read);
+    }
+}
+
 /* ---- Cubins ------------------------------------------------------------------------------------
  */
 
@@ -247,9 +273,9 @@ TEST(test_text_unknown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_images),       cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_cubins),       cmocka_unit_test(test_text),
-        cmocka_unit_test(test_text_unknown),
+        cmocka_unit_test(test_images),     cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_capability), cmocka_unit_test(test_cubins),
+        cmocka_unit_test(test_text),       cmocka_unit_test(test_text_unknown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
