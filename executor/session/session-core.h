@@ -2,7 +2,7 @@
 /*
  * A session from inside: what the files of the core share. Operations see session.h.
  *
- * Four threads:
+ * Five threads:
  *
  *   the ring's  takes operations and carries them out, all but the SLOW ones (session-loop.c). It
  *               alone gives work to the device, so it alone asks the driver whether that has ended
@@ -11,8 +11,9 @@
  *   the first   opens the session, and looks after kernels that never end (session-process.c). From
  *               then on it never calls the driver, which may hold the others for ever.
  *   one more    waits for the mediator's end, from the beginning.
+ *   another     keeps what kernels print, from the beginning (session-output.c).
  *
- * Each may end the session, and with it the process (session_end()).
+ * Each but the last may end the session, and with it the process (session_end()).
  */
 #ifndef VGPU_SESSION_CORE_H
 #define VGPU_SESSION_CORE_H
@@ -21,6 +22,7 @@
 
 #include "busy-poll.h"
 #include "cleanup.h"
+#include "session-output.h"
 #include "session-ring.h"
 #include "session-table.h"
 #include "session.h"
@@ -62,6 +64,7 @@ struct SessionContext {
     bool is_dead; /* atomic: the driver has destroyed it */
     CUcontext handle;
     SessionStream legacy;
+    CUstream output; /* never has work (op-output.c); the ring's thread's; NULL: not made yet */
     uint64_t charged[SESSION_N_CHARGED_LIMITS]; /* bytes of the quota; the ring's thread's */
 };
 
@@ -185,6 +188,7 @@ struct Session {
     uint64_t tended_nsec;                /* when this was done last between two operations */
     LIST_HEAD(, SessionContext) leaving; /* contexts without a number, which may still have work */
 
+    SessionOutput output;
     SessionMarks marks;
     struct SessionStore *store; /* of the operations on memory, modules, graphs */
 

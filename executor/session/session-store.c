@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "session-link.h"
 #include "session-pool.h"
 
 SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
@@ -20,6 +21,7 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
     LIST_INIT(&store->physicals);
     LIST_INIT(&store->modules);
     LIST_INIT(&store->graphs);
+    LIST_INIT(&store->links);
     return store;
 }
 
@@ -42,6 +44,7 @@ void session_store_free(SessionStore *store)
     SessionGraph *graph;
     SessionFrees *frees;
     SessionPool *pool;
+    SessionLink *link;
 
     if (!store)
         return;
@@ -50,6 +53,10 @@ void session_store_free(SessionStore *store)
     while ((graph = LIST_FIRST(&store->graphs))) {
         LIST_REMOVE(graph, link);
         free(graph);
+    }
+    while ((link = LIST_FIRST(&store->links))) {
+        LIST_REMOVE(link, link);
+        session_link_free(link);
     }
     while ((physical = LIST_FIRST(&store->physicals))) {
         LIST_REMOVE(physical, link);
@@ -76,9 +83,7 @@ int session_exchange_capture_mode(Session *s, int mode)
     return mode;
 }
 
-/* Frees its number, unless that names another object by now: numbers of a context that ends are
- * free before this thread comes to it. */
-static void store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
+void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
 {
     void *found;
 
@@ -90,7 +95,9 @@ CUresult session_module_end(Session *s, SessionModule *module)
 {
     SessionStore *store = session_store(s);
     const CUmodule handle = module->handle;
+    const uint64_t charge = module->charge;
     SessionFunction *f;
+    CUresult result;
     void *removed;
 
     pthread_mutex_lock(&store->handles);
@@ -100,7 +107,9 @@ CUresult session_module_end(Session *s, SessionModule *module)
     session_memory_forget_module(&store->memory, module);
     store_free_module(module);
     pthread_mutex_unlock(&store->handles);
-    return session_driver(s)->base.module_unload(handle);
+    result = session_driver(s)->base.module_unload(handle);
+    session_memory_give_back(&store->memory, charge);
+    return result;
 }
 
 CUresult session_graph_end(Session *s, SessionGraph *graph)
@@ -108,7 +117,7 @@ CUresult session_graph_end(Session *s, SessionGraph *graph)
     const CudaSessionDriver *driver = session_driver(s);
     CUresult result;
 
-    store_remove(s, graph->kind, graph->id, graph);
+    session_store_remove(s, graph->kind, graph->id, graph);
     result = graph->kind == SESSION_GRAPH ? driver->graph_destroy(graph->graph)
                                           : driver->graph_exec_destroy(graph->exec);
     LIST_REMOVE(graph, link);
@@ -130,6 +139,17 @@ static void store_leave_graphs(Session *s, uint32_t context)
     pthread_mutex_unlock(&store->handles);
 }
 
+static void store_leave_links(Session *s, uint32_t context)
+{
+    SessionLink *link, *next;
+
+    for (link = LIST_FIRST(&session_store(s)->links); link; link = next) {
+        next = LIST_NEXT(link, link);
+        if (link->context == context)
+            (void) session_link_end(s, link);
+    }
+}
+
 void session_store_leave(Session *s, uint32_t context)
 {
     const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
@@ -141,6 +161,7 @@ void session_store_leave(Session *s, uint32_t context)
     /* What runs may be of a module and use memory that ends below. */
     (void) session_driver(s)->ctx_synchronize();
     store_leave_graphs(s, context);
+    store_leave_links(s, context);
     for (module = LIST_FIRST(&store->modules); module; module = next) {
         next = LIST_NEXT(module, link);
         if (module->context == context)

@@ -53,8 +53,8 @@ static int post_wake(vgpu_session *s, const vgpu_session_from *from, uint32_t st
                              0, NULL);
 }
 
-int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                            vgpu_session_fence *fence, uint64_t number)
+int client_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                      vgpu_session_fence *fence, uint64_t number)
 {
     client_waiter w = {.word = fence->word, .number = number};
     int r;
@@ -65,6 +65,18 @@ int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint
         return 0;
     r = post_wake(s, from, stream);
     return r == 0 || vgpu_session_fence_is_passed(fence, number) ? client_wait_sleep(s, &w) : r;
+}
+
+int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                            vgpu_session_fence *fence, uint64_t number)
+{
+    int r = client_fence_wait(s, from, stream, fence, number);
+
+    if (r == 0)
+        vgpu_session_output(s, from);
+    else
+        client_output_end(s);
+    return r;
 }
 
 /* ---- Words ------------------------------------------------------------------------ */

@@ -2,10 +2,15 @@
 /*
  * A session, as the files of this library see it.
  *
- * Locks, from the outside in; none is held while a thread waits for the host, but the pins' while
- * it pins, and ring_lock while the ring is full: copy_lock    pieces for copies pins.lock    what
- * the host has pinned of the window ring_lock    the ring: whoever writes records wait_lock reply
- * slots, and threads that sleep memory_lock  the window's heap, numbers of objects, and addresses
+ * Locks, from the outside in; none is held while a thread waits for the host, but output_lock, the
+ * pins' while it pins, and ring_lock while the ring is full:
+ *
+ *   output_lock  what kernels print
+ *   copy_lock    pieces for copies
+ *   pins.lock    what the host has pinned of the window
+ *   ring_lock    the ring: whoever writes records
+ *   wait_lock    reply slots, and threads that sleep
+ *   memory_lock  the window's heap, numbers of objects, and addresses
  */
 #ifndef VGPU_GUEST_CLIENT_INTERNAL_H
 #define VGPU_GUEST_CLIENT_INTERNAL_H
@@ -127,8 +132,20 @@ struct vgpu_session {
     client_registered *registered; /* under a lock of all sessions */
     size_t n_registered;
     client_pins pins;
+    LIST_HEAD(, client_linked) linked; /* client-link.c */
+    uint64_t n_linked;                 /* atomic: keys that were made */
+
     pthread_mutex_t copy_lock;
     client_pool large, small;
+
+    pthread_mutex_t output_lock;
+    vgpu_session_text *text_take;
+    void *text_userdata;
+    uint8_t printing[CLIENT_IDS / 8]; /* modules whose kernels may print, by number */
+    uint32_t n_printing;              /* atomic: how many */
+    bool output_ended;                /* atomic: asked after CUDA has ended */
+    char *output_room;                /* of the window; NULL: not taken yet */
+    size_t output_size;
 };
 
 struct vgpu_session_fence {
@@ -243,6 +260,60 @@ void client_registered_in_child(vgpu_session *s);
 
 /* client_registered_destroy() - before the window's memory goes. @is_forgotten: in a child */
 void client_registered_destroy(vgpu_session *s, bool is_forgotten);
+
+/* ---- Fences without what kernels have printed (client-fence.c)
+ * -------------------------------------- */
+
+/* client_fence_wait() - as vgpu_session_fence_wait(), for what this library does by itself */
+int client_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                      vgpu_session_fence *fence, uint64_t number);
+
+/* ---- Images and their logs (client-image.c, client-link.c)
+ * ----------------------------------------- */
+
+/* Room in the window for the texts of the host's compiler */
+typedef struct client_logs {
+    vgpu_session_logs *logs; /* where they go in the end; or NULL */
+    void *info, *error;
+    VGPUSessionBytes info_bytes, error_bytes;
+} client_logs;
+
+/* client_logs_open() - with or without @logs. Returns 0, or what the caller returns; needs
+ * client_logs_close() either way */
+int client_logs_open(vgpu_session *s, vgpu_session_logs *logs, client_logs *ret);
+
+/* client_logs_take() - value[0] and value[1] of the reply are the texts' lengths */
+void client_logs_take(const client_logs *room, const VGPUSessionReply *reply);
+void client_logs_close(vgpu_session *s, client_logs *room);
+
+/* client_image_offer() - have the host know an image. @ret_key: what by. Returns 0, or what the
+ * caller returns */
+int client_image_offer(vgpu_session *s, const void *image, size_t size, uint8_t ret_key[static 32]);
+
+/* client_linked_translate() - the key by which the host has an image that it has made itself.
+ * Returns false, and @key is as it was, for others */
+bool client_linked_translate(vgpu_session *s, uint8_t key[static 32]);
+void client_linked_destroy(vgpu_session *s);
+
+/* ---- What kernels print (client-output.c)
+ * ------------------------------------------------------------- */
+
+/* client_call_silently() - as vgpu_session_call(), and nothing is written (client-ring.c) */
+int client_call_silently(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
+                         const void *parameters, size_t size, const void *more, size_t more_size,
+                         VGPUSessionReply *ret);
+
+/* client_output_end() - once CUDA has ended: write what an assertion said, unless that is done. To
+ * be called before a function returns that error, with no lock held */
+void client_output_end(vgpu_session *s);
+
+/* client_output_load(), client_output_unload() - there is a module whose kernels may print, and a
+ * module has been unloaded */
+void client_output_load(vgpu_session *s, uint32_t module);
+void client_output_unload(vgpu_session *s, uint32_t module);
+
+void client_output_init(vgpu_session *s);
+void client_output_destroy(vgpu_session *s);
 
 /* ---- Parts
  * ------------------------------------------------------------------------------------------ */

@@ -261,6 +261,7 @@ static int session_new(transport *t, vgpu_session **ret)
     s->share.lock_fd = -1;
     init_threads(s);
     client_copy_init(s);
+    client_output_init(s);
     r = own(s);
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->wake_fd < 0)
@@ -343,6 +344,8 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
     }
     client_registered_destroy(s, is_forgotten || !s->owned || *s->owned != 1);
     client_copy_destroy(s);
+    client_output_destroy(s);
+    client_linked_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */
     client_window_destroy(s);
     client_claims_destroy(s);

@@ -384,6 +384,29 @@ bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t numb
 int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                             vgpu_session_fence *fence, uint64_t number);
 
+/* ---- What kernels print (client-output.c) -------------------------------------------------------
+ *
+ * Every function that waits for the device writes, before it returns, what kernels have printed
+ * that ended before: vgpu_session_fence_wait(), vgpu_session_download(),
+ * vgpu_session_module_unload(), and vgpu_session_call() with CONTEXT_DESTROY. It goes to this
+ * program's standard output, by the C library's stream, which is flushed. After an error that ends
+ * CUDA, what an assertion said goes to standard error before the first function returns that error.
+ *
+ * A session that has no module whose kernels may print pays nothing for this.
+ */
+
+/* vgpu_session_text - takes a piece of it: @size bytes, without a 0. In one thread at a time, in
+ * order; it must not call a function of the session. */
+typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, size_t size);
+
+/* vgpu_session_set_text() - who takes it from now on. NULL: the standard output and the standard
+ * error, as at first */
+void vgpu_session_set_text(vgpu_session *s, vgpu_session_text *take, void *userdata);
+
+/* vgpu_session_output() - write what kernels of the context have printed, as the functions above
+ * do: for a wait that is none of them, as a look at a fence by which a program synchronizes */
+void vgpu_session_output(vgpu_session *s, const vgpu_session_from *from);
+
 /* ---- Copies of the program's own memory (client-copy.c) -----------------------------------------
  */
 
@@ -435,19 +458,44 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
 int vgpu_session_function_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
                               const char *name, uint32_t *ret_id, VGPUSessionFunction **ret);
 
-/* vgpu_session_text - takes a piece of what kernels have printed: @size bytes, without a 0 */
-typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, size_t size);
+/* ---- The linker (client-link.c)
+ * ------------------------------------------------------------------
+ */
+
+/* No result is larger. */
+#define VGPU_SESSION_LINKED_MAX (UINT64_C(1) << 32)
 
 /*
- * vgpu_session_output() - hand on what kernels of the context have printed (client-output.c)
- * @take: called for each piece, in order: those for the standard output before those for the
- * standard error
+ * vgpu_session_link_create() - a linker
+ * @options: its option and n_options are used; or NULL
+ * @logs: how much the linker may say to each; nothing is written. NULL: nothing
+ * @ret_id: its number; ends with vgpu_session_link_destroy()
  *
- * All is there that kernels printed whose end this process knows of. Works also when the session's
- * CUDA has ended, with what an assertion said. VGPU_CUDA_ERROR_NOT_SUPPORTED: the host is too old.
+ * A host has a limit for them, and for what they are given: VGPU_CUDA_ERROR_OUT_OF_MEMORY.
  */
-int vgpu_session_output(vgpu_session *s, const vgpu_session_from *from, vgpu_session_text *take,
-                        void *userdata);
+int vgpu_session_link_create(vgpu_session *s, const vgpu_session_from *from,
+                             const VGPUSessionLink *options, const vgpu_session_logs *logs,
+                             uint32_t *ret_id);
+
+/*
+ * vgpu_session_link_add() - one more input; it may be changed afterwards
+ * @type: CUjitInputType; NVVM is VGPU_CUDA_ERROR_INVALID_VALUE
+ * @name: for the logs; one of VGPU_SESSION_NAME_MAX bytes or more is left out; or NULL
+ * @options: for this input, as above
+ * @logs: all that the linker has said so far; written on failure, too; or NULL
+ */
+int vgpu_session_link_add(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                          uint32_t type, const void *data, size_t size, const char *name,
+                          const VGPUSessionLink *options, vgpu_session_logs *logs);
+
+/*
+ * vgpu_session_link_complete() - link; the linker takes no more
+ * @ret_cubin: @ret_size bytes, to be freed with free(). The host has them, too: loading a module
+ *     from them does not send them
+ */
+int vgpu_session_link_complete(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                               vgpu_session_logs *logs, void **ret_cubin, size_t *ret_size);
+int vgpu_session_link_destroy(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
 
 /* vgpu_session_device_get() - what the device is. The name ends with 0. */
 int vgpu_session_device_get(vgpu_session *s, VGPUSessionDevice *ret);

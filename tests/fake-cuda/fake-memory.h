@@ -90,6 +90,7 @@ bool fake_total_take(CUdevice device, uint64_t bytes);
 void fake_total_give(CUdevice device, uint64_t bytes);
 uint64_t fake_total(void);
 uint64_t fake_total_free(CUdevice device);
+uint64_t fake_total_own(CUdevice device); /* what this process has taken */
 void fake_total_stop(void);
 
 /* fake_address_reach() - may the device touch these bytes of a reserved range? (fake-address.c) */

@@ -188,18 +188,27 @@ void world_load_image(World *w, const uint8_t *key, const void *image, size_t si
     assert_int_equal(w->value[0], 1);
 }
 
-static void load_module(World *w, uint32_t id, const char *variable)
+size_t world_load_text(World *w, const uint8_t *key, const char *variable)
 {
     static char text[1 << 17];
-    VGPUSessionModule p = {.key = {(uint8_t) id}, .id = id};
     const char *path = getenv(variable);
+    size_t size;
     FILE *f;
 
     assert_non_null(path);
     f = fopen(path, "re");
     assert_non_null(f);
-    world_load_image(w, p.key, text, fread(text, 1, sizeof(text), f));
+    size = fread(text, 1, sizeof(text), f);
     fclose(f);
+    world_load_image(w, key, text, size);
+    return size;
+}
+
+static void load_module(World *w, uint32_t id, const char *variable)
+{
+    VGPUSessionModule p = {.key = {(uint8_t) id}, .id = id};
+
+    world_load_text(w, p.key, variable);
     assert_ok(world_call(w, VGPU_SESSION_OP_MODULE_LOAD, &p, sizeof(p), NULL, 0));
 }
 

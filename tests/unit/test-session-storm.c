@@ -321,13 +321,45 @@ static uint32_t do_object(void)
     }
 }
 
+static uint32_t do_link(void)
+{
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_LINK_CREATE,   VGPU_SESSION_OP_LINK_ADD,  VGPU_SESSION_OP_LINK_ADD,
+        VGPU_SESSION_OP_LINK_COMPLETE, VGPU_SESSION_OP_LINK_READ, VGPU_SESSION_OP_LINK_DESTROY,
+    };
+    VGPUSessionLink p = {
+        .key = {(uint8_t) (1 + dice(5))},
+        .id = some_id(),
+        .type = dice(4) ? CU_JIT_INPUT_PTX : dice(7),
+        .name_size = dice(4) ? 0 : dice(8),
+        .n_options = dice(8) ? 0 : dice(20),
+        .at = dice(4) ? 0 : dice(2000),
+        .into = some_bytes(),
+        .option = {{dice(40), dice(9)}},
+    };
+
+    if (dice(2))
+        p.info_log = some_bytes();
+    if (dice(2))
+        p.error_log = some_bytes();
+    return world_call(&w, ops[dice(6)], &p, sizeof(p), "a name", 7);
+}
+
+static uint32_t do_output(void)
+{
+    const VGPUSessionOutput p = {some_bytes()};
+
+    return session_guest_call_with(&w.g, VGPU_SESSION_OP_OUTPUT, dice(3), &p, sizeof(p), NULL, 0,
+                                   w.value);
+}
+
 /* ---- The storm --------------------------------------------------------------------------------
  */
 
 static uint32_t (*const steps[])(void) = {
-    do_memory, do_memory, do_physical, do_physical, do_copy,   do_copy,
-    do_box,    do_box,    do_set,      do_image,    do_module, do_name,
-    do_launch, do_graph,  do_object,   do_function, do_pin,    do_pool,
+    do_memory, do_memory,   do_physical, do_physical, do_copy,   do_copy,   do_box,
+    do_box,    do_set,      do_image,    do_module,   do_name,   do_launch, do_graph,
+    do_object, do_function, do_link,     do_link,     do_output, do_pin,    do_pool,
 };
 
 /* @pins: of the window, one page is pinned */
