@@ -159,6 +159,9 @@ static void context_end_objects(Session *s, SessionContext *c)
     for (uint32_t id = 0; (object = session_take_of(s, SESSION_STREAM, c->id, &id));)
         session_note(s, session_stream_end(s, object));
     (void) session_stream_end(s, &c->legacy);
+    if (c->output)
+        session_note(s, s->driver.base.stream_destroy(c->output));
+    c->output = NULL;
     for (unsigned i = 0; i < SESSION_N_CHARGED_LIMITS; i++)
         session_memory_give_back(&session_store(s)->memory, c->charged[i]);
 }

@@ -4,8 +4,20 @@
 
 /* ---- A line --------------------------------------------------------------------------------- */
 
+static uint64_t copy_smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How much of what is left one copy of the driver's may be: it refuses to cross two pieces of the
+ * window. */
+static uint64_t copy_run(Session *s, uint64_t to, uint64_t from, uint64_t left)
+{
+    return copy_smaller(left, copy_smaller(session_window_run(s, to), session_window_run(s, from)));
+}
+
 /* Between two places in the window the device copies, too: in the order of the stream. */
-static CUresult copy_line(Session *s, const VGPUSessionCopy *p, CUstream stream)
+static CUresult copy_part(Session *s, const VGPUSessionCopy *p, CUstream stream)
 {
     const CudaSessionDriver *driver = session_driver(s);
     SessionControl *control = session_control(s);
@@ -27,19 +39,35 @@ static CUresult copy_line(Session *s, const VGPUSessionCopy *p, CUstream stream)
     return result;
 }
 
+/* Each part is a work of its own in the stream. */
+static CUresult copy_line(Session *s, const VGPUSessionCopy *p)
+{
+    VGPUSessionCopy part = *p;
+    CUresult result = CUDA_SUCCESS;
+    CUstream stream;
+
+    for (uint64_t at = 0; result == CUDA_SUCCESS && at < p->size; at += part.size) {
+        part.to = p->to + at;
+        part.from = p->from + at;
+        part.size = copy_run(s, part.to, part.from, p->size - at);
+        result = session_find_stream(s, p->stream, &stream);
+        if (result == CUDA_SUCCESS)
+            result = copy_part(s, &part, stream);
+    }
+    return result;
+}
+
 CUresult session_op_COPY(Session *s, SessionCall *call)
 {
     const VGPUSessionCopy *p = call->parameters;
     CUstream stream;
-    CUresult result;
 
     if (p->size > 0 &&
         (!session_memory_has(s, p->to, p->size) || !session_memory_has(s, p->from, p->size)))
         return CUDA_ERROR_INVALID_VALUE;
-    result = session_find_stream(s, p->stream, &stream);
-    if (result != CUDA_SUCCESS || p->size == 0)
-        return result;
-    return copy_line(s, p, stream);
+    if (p->size == 0)
+        return session_find_stream(s, p->stream, &stream);
+    return copy_line(s, p);
 }
 
 /* ---- Boxes ------------------------------------------------------------------------------------
@@ -90,8 +118,13 @@ static bool copy_span(const VGPUSessionCopy3D *p, VGPUSessionPlace *place, CopyS
     return true;
 }
 
-static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, bool from_window, bool to_window,
-                         CUstream stream)
+/* Which ends of a box lie in the window */
+typedef struct CopyEnds {
+    bool from_window, to_window;
+} CopyEnds;
+
+static CUresult copy_whole_box(Session *s, const VGPUSessionCopy3D *p, CopyEnds ends,
+                               CUstream stream)
 {
     CudaCopy3D copy = {
         .src_x_bytes = p->from.x_bytes,
@@ -113,12 +146,12 @@ static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, bool from_windo
         .depth = p->depth,
     };
 
-    if (from_window && !to_window) {
+    if (ends.from_window && !ends.to_window) {
         copy.src_type = CU_MEMORYTYPE_HOST;
         copy.src_device = 0;
         copy.src_host = (const void *) p->from.address;
     }
-    if (to_window && !from_window) {
+    if (ends.to_window && !ends.from_window) {
         copy.dst_type = CU_MEMORYTYPE_HOST;
         copy.dst_device = 0;
         copy.dst_host = (void *) p->to.address;
@@ -126,37 +159,101 @@ static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, bool from_windo
     return session_driver(s)->memcpy_3d_async(&copy, stream);
 }
 
+/* Does the driver take this end of a box as it is? The box's numbers have been checked. */
+static bool copy_is_in_one(Session *s, const VGPUSessionCopy3D *p, const VGPUSessionPlace *place)
+{
+    VGPUSessionPlace copy = *place;
+    CopySpan span;
+
+    return copy_span(p, &copy, &span) && span.size <= session_window_run(s, span.address);
+}
+
+/* Cuts what is left of a row where the first of its ends comes to the end of a piece. */
+static uint64_t copy_row_part(Session *s, const VGPUSessionCopy3D *p)
+{
+    CopySpan to, from;
+    VGPUSessionPlace place = p->to;
+
+    if (!copy_span(p, &place, &to))
+        return p->width_bytes;
+    place = p->from;
+    if (!copy_span(p, &place, &from))
+        return p->width_bytes;
+    return copy_run(s, to.address, from.address, p->width_bytes);
+}
+
+/* The first part of a box that crosses pieces of the window, which is cut off @p: half of the
+ * slices, half of the rows, or a piece of a row */
+static VGPUSessionCopy3D copy_cut(Session *s, VGPUSessionCopy3D *p)
+{
+    VGPUSessionCopy3D part = *p;
+
+    if (p->depth > 1) {
+        part.depth = p->depth / 2;
+        p->depth -= part.depth;
+        p->to.z += part.depth;
+        p->from.z += part.depth;
+    } else if (p->height > 1) {
+        part.height = p->height / 2;
+        p->height -= part.height;
+        p->to.y += part.height;
+        p->from.y += part.height;
+    } else {
+        part.width_bytes = copy_row_part(s, p);
+        p->width_bytes -= part.width_bytes;
+        p->to.x_bytes += part.width_bytes;
+        p->from.x_bytes += part.width_bytes;
+    }
+    return part;
+}
+
+/* Each cut but those of rows halves a box: no deeper than both numbers have bits. */
+static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, CopyEnds ends)
+{
+    VGPUSessionCopy3D rest = *p;
+    CUresult result = CUDA_SUCCESS;
+    CUstream stream;
+
+    while (result == CUDA_SUCCESS && rest.width_bytes > 0) {
+        VGPUSessionCopy3D part = rest;
+
+        if (copy_is_in_one(s, &rest, &rest.to) && copy_is_in_one(s, &rest, &rest.from)) {
+            result = session_find_stream(s, p->stream, &stream);
+            return result == CUDA_SUCCESS ? copy_whole_box(s, &rest, ends, stream) : result;
+        }
+        part = copy_cut(s, &rest);
+        result = copy_box(s, &part, ends);
+    }
+    return result;
+}
+
 CUresult session_op_COPY_3D(Session *s, SessionCall *call)
 {
     VGPUSessionCopy3D p = *(const VGPUSessionCopy3D *) call->parameters;
-    const bool is_empty = p.width_bytes == 0 || p.height == 0 || p.depth == 0;
-    bool from_window = false, to_window = false;
+    SessionControl *control = session_control(s);
     CopySpan from, to;
     CUstream stream;
+    CopyEnds ends;
     CUresult result;
 
     if (p.from.array != 0 || p.to.array != 0)
         return CUDA_ERROR_NOT_SUPPORTED;
     if (p.from.reserved != 0 || p.to.reserved != 0)
         return CUDA_ERROR_INVALID_VALUE;
-    if (!is_empty) {
-        if (!copy_span(&p, &p.from, &from) || !copy_span(&p, &p.to, &to) ||
-            !session_memory_has(s, from.address, from.size) ||
-            !session_memory_has(s, to.address, to.size))
-            return CUDA_ERROR_INVALID_VALUE;
-        from_window = session_window_has(s, from.address, from.size);
-        to_window = session_window_has(s, to.address, to.size);
-    }
-    result = session_find_stream(s, p.stream, &stream);
-    if (result != CUDA_SUCCESS || is_empty)
-        return result;
-    result = copy_box(s, &p, from_window, to_window, stream);
-    if (result == CUDA_SUCCESS && from_window != to_window) {
-        SessionControl *control = session_control(s);
-
-        session_count(from_window ? &control->bytes_to_device : &control->bytes_from_device,
+    if (p.width_bytes == 0 || p.height == 0 || p.depth == 0)
+        return session_find_stream(s, p.stream, &stream);
+    if (!copy_span(&p, &p.from, &from) || !copy_span(&p, &p.to, &to) ||
+        !session_memory_has(s, from.address, from.size) ||
+        !session_memory_has(s, to.address, to.size))
+        return CUDA_ERROR_INVALID_VALUE;
+    ends = (CopyEnds){
+        .from_window = session_window_has(s, from.address, from.size),
+        .to_window = session_window_has(s, to.address, to.size),
+    };
+    result = copy_box(s, &p, ends);
+    if (result == CUDA_SUCCESS && ends.from_window != ends.to_window)
+        session_count(ends.from_window ? &control->bytes_to_device : &control->bytes_from_device,
                       p.width_bytes * p.height * p.depth);
-    }
     return result;
 }
 
@@ -188,28 +285,62 @@ static CUresult set_rows(const CudaSessionDriver *driver, const VGPUSessionSet *
     }
 }
 
+/* The first part of a set that crosses pieces of the window, which is cut off @p */
+static VGPUSessionSet set_cut(VGPUSessionSet *p, uint64_t run)
+{
+    VGPUSessionSet part = *p;
+
+    if (p->rows > 1) {
+        part.rows = p->rows / 2;
+        p->rows -= part.rows;
+        p->address += part.rows * p->pitch;
+    } else {
+        part.count = run / p->width;
+        p->count -= part.count;
+        p->address += part.count * p->width;
+    }
+    return part;
+}
+
+static CUresult set_parts(Session *s, const VGPUSessionSet *p)
+{
+    VGPUSessionSet rest = *p;
+    CUresult result = CUDA_SUCCESS;
+    CUstream stream;
+
+    while (result == CUDA_SUCCESS) {
+        const uint64_t run = session_window_run(s, rest.address);
+        VGPUSessionSet part;
+
+        if ((rest.rows - 1) * rest.pitch + rest.count * rest.width <= run) {
+            result = session_find_stream(s, p->stream, &stream);
+            if (result != CUDA_SUCCESS)
+                return result;
+            return rest.rows == 1 ? set_line(session_driver(s), &rest, stream)
+                                  : set_rows(session_driver(s), &rest, stream);
+        }
+        part = set_cut(&rest, run);
+        result = set_parts(s, &part);
+    }
+    return result;
+}
+
 CUresult session_op_SET(Session *s, SessionCall *call)
 {
     const VGPUSessionSet *p = call->parameters;
-    const bool is_empty = p->count == 0 || p->rows == 0;
     uint64_t row, size;
     CUstream stream;
-    CUresult result;
 
     if (p->width != 1 && p->width != 2 && p->width != 4)
         return CUDA_ERROR_INVALID_VALUE;
-    if (!is_empty) {
-        if (p->address % p->width != 0 || __builtin_mul_overflow(p->count, p->width, &row))
-            return CUDA_ERROR_INVALID_VALUE;
-        if (p->rows > 1 && (p->pitch < row || p->pitch > CUDA_PITCH_MAX))
-            return CUDA_ERROR_INVALID_VALUE;
-        if (!copy_position(p->rows - 1, p->rows > 1 ? p->pitch : 0, row, &size) ||
-            !session_memory_has(s, p->address, size))
-            return CUDA_ERROR_INVALID_VALUE;
-    }
-    result = session_find_stream(s, p->stream, &stream);
-    if (result != CUDA_SUCCESS || is_empty)
-        return result;
-    return p->rows == 1 ? set_line(session_driver(s), p, stream)
-                        : set_rows(session_driver(s), p, stream);
+    if (p->count == 0 || p->rows == 0)
+        return session_find_stream(s, p->stream, &stream);
+    if (p->address % p->width != 0 || __builtin_mul_overflow(p->count, p->width, &row))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (p->rows > 1 && (p->pitch < row || p->pitch > CUDA_PITCH_MAX))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!copy_position(p->rows - 1, p->rows > 1 ? p->pitch : 0, row, &size) ||
+        !session_memory_has(s, p->address, size))
+        return CUDA_ERROR_INVALID_VALUE;
+    return set_parts(s, p);
 }

@@ -2,7 +2,7 @@
 /*
  * A session from inside: what the files of the core share. Operations see session.h.
  *
- * Four threads:
+ * Five threads:
  *
  *   the ring's  takes operations and carries them out, all but the SLOW ones (session-loop.c). It
  *               alone gives work to the device, so it alone asks the driver whether that has ended
@@ -11,8 +11,9 @@
  *   the first   opens the session, and looks after kernels that never end (session-process.c). From
  *               then on it never calls the driver, which may hold the others for ever.
  *   one more    waits for the mediator's end, from the beginning.
+ *   another     keeps what kernels print, from the beginning (session-output.c).
  *
- * Each may end the session, and with it the process (session_end()).
+ * Each but the last may end the session, and with it the process (session_end()).
  */
 #ifndef VGPU_SESSION_CORE_H
 #define VGPU_SESSION_CORE_H
@@ -21,6 +22,7 @@
 
 #include "busy-poll.h"
 #include "cleanup.h"
+#include "session-output.h"
 #include "session-ring.h"
 #include "session-table.h"
 #include "session.h"
@@ -62,6 +64,7 @@ struct SessionContext {
     bool is_dead; /* atomic: the driver has destroyed it */
     CUcontext handle;
     SessionStream legacy;
+    CUstream output; /* never has work (op-output.c); the ring's thread's; NULL: not made yet */
     uint64_t charged[SESSION_N_CHARGED_LIMITS]; /* bytes of the quota; the ring's thread's */
 };
 
@@ -77,14 +80,22 @@ typedef struct SessionThread {
     bool gives_work;         /* does it? */
 } SessionThread;
 
+/* A piece of the window that CUDA knows, or is to know from the first context on */
+typedef struct SessionPin {
+    uint64_t offset, size;   /* window bytes, whole pages */
+    CUcontext registered_in; /* NULL: in none */
+    CUdeviceptr device;      /* of its first byte */
+} SessionPin;
+
 typedef struct SessionWindow {
     int fd;
     unsigned char *memory;
     uint64_t size; /* bytes */
     uint64_t base; /* as the guest addresses it; 0: it does not */
     MemoryGuard guard;
-    CUcontext registered_in; /* NULL: CUDA does not know it */
-    CUdeviceptr device;
+    pthread_mutex_t pins_lock; /* of the pins; the SLOW thread alone changes them */
+    SessionPin *pins;          /* by offset; none overlaps another */
+    size_t n_pins;
 } SessionWindow;
 
 /* An operation that waits for the SLOW thread */
@@ -158,7 +169,7 @@ struct Session {
     VGPUSessionReply *replies; /* likewise */
     SessionRing ring;
 
-    pthread_mutex_t lock; /* of what follows, up to the next comment */
+    pthread_mutex_t lock; /* of changing what follows, up to the next comment */
     SessionTable tables[SESSION_N_KINDS];
     LIST_HEAD(, SessionContext) contexts;
     unsigned n_contexts;
@@ -174,8 +185,10 @@ struct Session {
     BusyPoll poll;
     SessionMeter meter;
     bool untold;                         /* CHANGED could not be sent */
+    uint64_t tended_nsec;                /* when this was done last between two operations */
     LIST_HEAD(, SessionContext) leaving; /* contexts without a number, which may still have work */
 
+    SessionOutput output;
     SessionMarks marks;
     struct SessionStore *store; /* of the operations on memory, modules, graphs */
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session-open.h"
 
-#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include "cleanup.h"
 #include "parse.h"
+#include "session-log.h"
 #include "session-loop.h"
 #include "session-marks.h"
 #include "session-objects.h"
@@ -43,7 +43,7 @@ static int open_check(Session *s, CUresult result, const char *what)
     if (result == CUDA_SUCCESS)
         return 0;
     s->started.cuda_result = (uint32_t) result;
-    warnx("%s: %s (%d)", what, cuda_driver_error_name(&s->driver.base, result), result);
+    session_log("%s: %s (%d)", what, cuda_driver_error_name(&s->driver.base, result), result);
     if (result == CUDA_ERROR_OUT_OF_MEMORY)
         return -ENOMEM;
     return cuda_error_is_sticky(result) ? -EIO : -ENODEV;
@@ -72,7 +72,7 @@ int session_open_driver(Session *s, const char *device)
         r = cuda_session_driver_open(&s->driver, reason, sizeof(reason));
         if (r < 0) {
             s->started.cuda_result = CUDA_ERROR_NO_DEVICE;
-            warnx("no CUDA: %s", reason);
+            session_log("no CUDA: %s", reason);
         }
     }
     if (r == 0)
@@ -103,7 +103,7 @@ static int open_control(Session *s)
 
     if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
         st.st_size < (off_t) sizeof(SessionControl)) {
-        warnx("the mediator sent no control page");
+        session_log("the mediator sent no control page");
         return -EINVAL;
     }
     memory = mmap(NULL, sizeof(SessionControl), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -120,7 +120,7 @@ static int open_window(Session *s)
     if (r == 0)
         r = session_window_map(&s->window, 0);
     if (r < 0)
-        warnx("window: %s", strerror(-r));
+        session_log("window: %s", strerror(-r));
     return r;
 }
 
@@ -129,7 +129,7 @@ static int open_window(Session *s)
 
 static int open_refuse(Session *s, int error, const char *reason)
 {
-    warnx("%s: %s", s->start.name, reason);
+    session_log("%s: %s", s->start.name, reason);
     if (s->header)
         session_set_state(s, VGPU_SESSION_STATE_REFUSED);
     return error;
@@ -141,6 +141,14 @@ static void open_place(Session *s, uint32_t ring_size)
 
     s->header = (VGPUSessionHeader *) area;
     s->replies = (VGPUSessionReply *) (area + VGPU_SESSION_HEADER_SIZE + ring_size);
+}
+
+/* What CUDA is to know of the window from the first context on */
+static int open_pins(Session *s, const VGPUSessionHeader *copy)
+{
+    if (copy->flags & VGPU_SESSION_PINS)
+        return session_window_keep(&s->window, s->start.offset, vgpu_session_size(copy->ring_size));
+    return session_window_keep(&s->window, 0, s->window.size);
 }
 
 static int open_area(Session *s)
@@ -159,6 +167,8 @@ static int open_area(Session *s)
         return open_refuse(s, -EPROTO, "the guest's area is no session's");
     if (copy.tail != 0)
         return open_refuse(s, -EPROTO, "the guest's ring does not begin at 0");
+    if ((copy.flags & ~VGPU_SESSION_PINS) != 0)
+        return open_refuse(s, -EPROTO, "the guest's area has flags that mean nothing");
 
     if (copy.window_base != 0) {
         r = session_window_map(&s->window, copy.window_base);
@@ -172,6 +182,9 @@ static int open_area(Session *s)
     open_place(s, copy.ring_size);
     if (session_window_is_lost(s))
         return open_refuse(s, -EPROTO, "the VM took memory of its window away");
+    r = open_pins(s, &copy);
+    if (r < 0)
+        return r;
 
     session_ring_init(&s->ring, (unsigned char *) s->header + VGPU_SESSION_HEADER_SIZE,
                       &s->header->tail, copy.ring_size);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The process of a session: what the mediator says, what is made of that, and its end. */
 #include <assert.h>
-#include <err.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "executor-protocol.h"
 #include "fd-passing.h"
 #include "session-dispatch.h"
+#include "session-log.h"
 #include "session-loop.h"
 #include "session-marks.h"
 #include "session-open.h"
@@ -151,7 +151,7 @@ static int process_wait_for_start(Session *s)
             return 0;
         }
         if (is_warm || !process_is_warm(&p)) {
-            warnx("the mediator sent something that makes no sense");
+            session_log("the mediator sent something that makes no sense");
             return -EPROTO;
         }
         /* If it fails, START fails in the same way, and is answered. */
@@ -184,8 +184,8 @@ __attribute__((noreturn)) static void process_watch(Session *s)
         if (fd.revents != 0)
             session_end(s, SESSION_END_HANGUP, 0);
         if (session_marks_is_overdue(s, now_nsec())) {
-            warnx("%s: a kernel ran longer than the limit of %llu ms", s->start.name,
-                  (unsigned long long) (s->start.kernel_timeout_usec / USEC_PER_MSEC));
+            session_log("%s: a kernel ran longer than the limit of %llu ms", s->start.name,
+                        (unsigned long long) (s->start.kernel_timeout_usec / USEC_PER_MSEC));
             session_end(s, SESSION_END_KERNEL_TIMEOUT, CUDA_ERROR_LAUNCH_TIMEOUT);
         }
     }
@@ -211,7 +211,8 @@ static int process_use_compat_layout(char *argv[])
     if (persona < 0 || (persona & ADDR_COMPAT_LAYOUT))
         return 0;
     if (personality((unsigned long) persona | ADDR_COMPAT_LAYOUT) < 0) {
-        warn("personality; device addresses may be such as a guest's program has itself");
+        session_log("personality: %s; device addresses may be such as a guest's program has itself",
+                    strerror(errno));
         return 0;
     }
     execv("/proc/self/exe", argv);
@@ -247,8 +248,10 @@ static void *process_wait_for_hangup(void *data)
 static int process_serve(Session *s)
 {
     pthread_t thread;
-    int r = -pthread_create(&thread, NULL, process_wait_for_hangup, s);
+    int r = session_output_open(&s->output);
 
+    if (r == 0)
+        r = -pthread_create(&thread, NULL, process_wait_for_hangup, s);
     if (r == 0)
         r = process_wait_for_start(s);
     if (r != 0)
@@ -275,12 +278,12 @@ int session_run(int fd, char *argv[])
     int r = process_check_socket(fd);
 
     if (r < 0) {
-        warnx("descriptor %d is no connection for a session", fd);
+        session_log("descriptor %d is no connection for a session", fd);
         return EXECUTOR_EXIT_USAGE;
     }
     r = process_use_compat_layout(argv);
     if (r < 0) {
-        warnx("/proc/self/exe: %s", strerror(-r));
+        session_log("/proc/self/exe: %s", strerror(-r));
         return EXECUTOR_EXIT_FAILURE;
     }
     s = session_new(fd);

@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+#include "session-link.h"
+#include "session-pool.h"
+
 SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
 {
     SessionStore *store = calloc(1, sizeof(*store));
@@ -14,9 +17,11 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
     pthread_mutex_init(&store->frees_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);
     LIST_INIT(&store->frees);
+    LIST_INIT(&store->pools);
     LIST_INIT(&store->physicals);
     LIST_INIT(&store->modules);
     LIST_INIT(&store->graphs);
+    LIST_INIT(&store->links);
     return store;
 }
 
@@ -38,6 +43,8 @@ void session_store_free(SessionStore *store)
     SessionModule *module;
     SessionGraph *graph;
     SessionFrees *frees;
+    SessionPool *pool;
+    SessionLink *link;
 
     if (!store)
         return;
@@ -46,6 +53,10 @@ void session_store_free(SessionStore *store)
     while ((graph = LIST_FIRST(&store->graphs))) {
         LIST_REMOVE(graph, link);
         free(graph);
+    }
+    while ((link = LIST_FIRST(&store->links))) {
+        LIST_REMOVE(link, link);
+        session_link_free(link);
     }
     while ((physical = LIST_FIRST(&store->physicals))) {
         LIST_REMOVE(physical, link);
@@ -57,6 +68,10 @@ void session_store_free(SessionStore *store)
     }
     session_images_close(&store->images);
     session_memory_close(&store->memory);
+    while ((pool = LIST_FIRST(&store->pools))) {
+        LIST_REMOVE(pool, link);
+        free(pool);
+    }
     pthread_mutex_destroy(&store->frees_lock);
     pthread_mutex_destroy(&store->handles);
     free(store);
@@ -68,9 +83,7 @@ int session_exchange_capture_mode(Session *s, int mode)
     return mode;
 }
 
-/* Frees its number, unless that names another object by now: numbers of a context that ends are
- * free before this thread comes to it. */
-static void store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
+void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
 {
     void *found;
 
@@ -82,7 +95,9 @@ CUresult session_module_end(Session *s, SessionModule *module)
 {
     SessionStore *store = session_store(s);
     const CUmodule handle = module->handle;
+    const uint64_t charge = module->charge;
     SessionFunction *f;
+    CUresult result;
     void *removed;
 
     pthread_mutex_lock(&store->handles);
@@ -92,7 +107,9 @@ CUresult session_module_end(Session *s, SessionModule *module)
     session_memory_forget_module(&store->memory, module);
     store_free_module(module);
     pthread_mutex_unlock(&store->handles);
-    return session_driver(s)->base.module_unload(handle);
+    result = session_driver(s)->base.module_unload(handle);
+    session_memory_give_back(&store->memory, charge);
+    return result;
 }
 
 CUresult session_graph_end(Session *s, SessionGraph *graph)
@@ -100,7 +117,7 @@ CUresult session_graph_end(Session *s, SessionGraph *graph)
     const CudaSessionDriver *driver = session_driver(s);
     CUresult result;
 
-    store_remove(s, graph->kind, graph->id, graph);
+    session_store_remove(s, graph->kind, graph->id, graph);
     result = graph->kind == SESSION_GRAPH ? driver->graph_destroy(graph->graph)
                                           : driver->graph_exec_destroy(graph->exec);
     LIST_REMOVE(graph, link);
@@ -122,6 +139,17 @@ static void store_leave_graphs(Session *s, uint32_t context)
     pthread_mutex_unlock(&store->handles);
 }
 
+static void store_leave_links(Session *s, uint32_t context)
+{
+    SessionLink *link, *next;
+
+    for (link = LIST_FIRST(&session_store(s)->links); link; link = next) {
+        next = LIST_NEXT(link, link);
+        if (link->context == context)
+            (void) session_link_end(s, link);
+    }
+}
+
 void session_store_leave(Session *s, uint32_t context)
 {
     const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
@@ -133,6 +161,7 @@ void session_store_leave(Session *s, uint32_t context)
     /* What runs may be of a module and use memory that ends below. */
     (void) session_driver(s)->ctx_synchronize();
     store_leave_graphs(s, context);
+    store_leave_links(s, context);
     for (module = LIST_FIRST(&store->modules); module; module = next) {
         next = LIST_NEXT(module, link);
         if (module->context == context)
@@ -147,6 +176,7 @@ void session_store_leave(Session *s, uint32_t context)
         session_memory_drop(&store->memory, range);
     }
     session_frees_end(s, context);
+    session_pools_look(s);
     (void) session_exchange_capture_mode(s, mode);
 }
 

@@ -12,6 +12,7 @@
 
 #include <sys/queue.h>
 
+#include "nvml-usage.h"
 #include "session-frees.h"
 #include "session-image.h"
 #include "session-memory.h"
@@ -34,6 +35,7 @@ struct SessionModule {
     uint32_t id;
     uint32_t context;
     CUmodule handle;
+    uint64_t charge; /* bytes of device memory (module-memory.h) */
     LIST_HEAD(, SessionFunction) functions;
 };
 
@@ -49,15 +51,24 @@ typedef struct SessionGraph {
     };
 } SessionGraph;
 
+struct SessionLink; /* session-link.h */
+
 typedef struct SessionStore {
     SessionMemory memory;
     SessionImages images;
+    NvmlUsage usage;                        /* the SLOW thread's */
     LIST_HEAD(, SessionPhysical) physicals; /* of the ring's thread */
-    pthread_mutex_t frees_lock;
+    pthread_mutex_t frees_lock;             /* of the next four */
     LIST_HEAD(, SessionFrees) frees;
+    SessionPool default_pool;
+    LIST_HEAD(, SessionPool) pools; /* also those that were destroyed and have allocations */
+    uint32_t n_pools;
     pthread_mutex_t handles;
     LIST_HEAD(, SessionModule) modules;
     LIST_HEAD(, SessionGraph) graphs;
+    LIST_HEAD(, SessionLink) links; /* the SLOW thread's, with what follows */
+    uint32_t n_links;
+    uint64_t links_size; /* bytes that they were given */
 } SessionStore;
 
 /* session_store_new() - returns NULL when there is no memory. @limits and @control stay the
@@ -84,6 +95,10 @@ static inline void session_count(uint64_t *counter, uint64_t by)
 {
     __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
 }
+
+/* session_store_remove() - free an object's number, unless that names another object by now:
+ * numbers of a context that ends are free before the SLOW thread comes to it */
+void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object);
 
 /* session_module_end() - take a module, its functions and its variables out of everything, unload
  * it, and free it. Returns what the driver says. On the SLOW thread */

@@ -143,7 +143,7 @@ static int pool_wait(vgpu_session *s, client_pool *pool, client_piece **ret)
         TAILQ_REMOVE(&pool->pieces, piece, link);
         from = (vgpu_session_from){.context = piece->context};
         pthread_mutex_unlock(&s->copy_lock);
-        r = vgpu_session_fence_wait(s, &from, piece->stream, piece->fence, piece->number);
+        r = client_fence_wait(s, &from, piece->stream, piece->fence, piece->number);
         pthread_mutex_lock(&s->copy_lock);
         if (r == 0) {
             *ret = piece;
@@ -212,6 +212,47 @@ void client_piece_give(vgpu_session *s, client_piece *piece)
     pool_give(s, &s->large, piece);
 }
 
+/* ---- Copies of what the device reaches ---------------------------------------------------------
+ */
+
+/* Bytes from which it pays to wait for the device, rather than to copy them out of its way */
+#define DIRECT_MIN ((size_t) 64 << 10)
+
+/* Is it the window's, or registered? */
+static bool direct_find(vgpu_session *s, const void *memory, size_t size, uint64_t *ret_address)
+{
+    VGPUSessionBytes bytes;
+
+    if (vgpu_session_window_bytes(s, memory, size, &bytes)) {
+        *ret_address = (uintptr_t) memory;
+        return true;
+    }
+    return vgpu_session_host_find(s, memory, size, ret_address);
+}
+
+static int direct_copy(vgpu_session *s, const vgpu_session_from *from, uint32_t stream, uint64_t to,
+                       uint64_t source, size_t size)
+{
+    const VGPUSessionCopy copy = {.to = to, .from = source, .size = size, .stream = stream};
+    vgpu_session_fence *fence;
+    uint64_t number;
+    int r = vgpu_session_fence_new(s, &fence);
+
+    if (r != 0)
+        return r;
+    r = client_enter(s);
+    if (r == 0) {
+        r = client_put(s, VGPU_SESSION_OP_COPY, from, &copy, sizeof(copy));
+        if (r == 0)
+            r = client_put_fence(s, from, stream, fence, &number);
+        client_leave(s);
+    }
+    if (r == 0)
+        r = vgpu_session_fence_wait(s, from, stream, fence, number);
+    vgpu_session_fence_free(s, fence);
+    return r;
+}
+
 /* ---- Copies ------------------------------------------------------------------------- */
 
 /* COPY and FENCE, together. */
@@ -248,7 +289,11 @@ int vgpu_session_upload(vgpu_session *s, const vgpu_session_from *from, uint32_t
     client_pool *pool = pool_for(s, size);
     const uint8_t *source = from_memory;
     client_piece *piece;
+    uint64_t address;
     int r = 0;
+
+    if (size >= DIRECT_MIN && direct_find(s, from_memory, size, &address))
+        return direct_copy(s, from, stream, to, address, size);
 
     for (size_t at = 0; r == 0 && at < size; at += pool->piece_size) {
         size_t n = size - at < pool->piece_size ? size - at : pool->piece_size;
@@ -308,7 +353,7 @@ static int download_take(download *d)
 
     if (n > d->pool->piece_size)
         n = d->pool->piece_size;
-    r = vgpu_session_fence_wait(d->s, d->from, d->stream, piece->fence, piece->number);
+    r = client_fence_wait(d->s, d->from, d->stream, piece->fence, piece->number);
     if (r != 0)
         return r;
     copy_out(d->to + d->come, piece->memory, n);
@@ -331,8 +376,11 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
         .source = from_address,
         .size = size,
     };
+    uint64_t address;
     int r = 0;
 
+    if (size >= DIRECT_MIN && direct_find(s, to_memory, size, &address))
+        return direct_copy(s, from, stream, address, from_address, size);
     while (r == 0 && d.come < size) {
         bool asked = false;
 
@@ -343,5 +391,9 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
     }
     for (unsigned int i = 0; i < d.n; i++)
         pool_give(s, d.pool, d.pieces[i]);
+    if (r == 0)
+        vgpu_session_output(s, from);
+    else
+        client_output_end(s);
     return r == 0 ? client_usable(s) : r;
 }

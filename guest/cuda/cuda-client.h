@@ -196,7 +196,7 @@ int vgpu_session_id_take(vgpu_session *s, vgpu_session_kind kind, uint32_t *ret)
  * to make it has failed */
 void vgpu_session_id_give(vgpu_session *s, vgpu_session_kind kind, uint32_t id);
 
-/* ---- The window's memory (client-memory.c) ----------------------------------------------------
+/* ---- The window's memory (client-window.c) ----------------------------------------------------
  */
 
 /*
@@ -218,19 +218,147 @@ int vgpu_session_window_free(vgpu_session *s, void *memory);
 bool vgpu_session_window_bytes(const vgpu_session *s, const void *memory, size_t size,
                                VGPUSessionBytes *ret);
 
+/*
+ * Managed memory (cuMemAllocManaged()) is such memory, too. A libcuda reports of the device
+ * MANAGED_MEMORY 1, CONCURRENT_MANAGED_ACCESS 0, PAGEABLE_MEMORY_ACCESS 0 and
+ * DIRECT_MANAGED_MEM_ACCESS_FROM_HOST 0: the program touches it only while no kernel runs. Of the
+ * pointer it reports IS_MANAGED 1, MEMORY_TYPE CU_MEMORYTYPE_DEVICE, and the same address as the
+ * DEVICE_POINTER and the HOST_POINTER. Advice and prefetches have nothing to do. Memory beyond the
+ * window's room is not to be had: the result is VGPU_CUDA_ERROR_OUT_OF_MEMORY.
+ */
+
 /* vgpu_session_get_window_size() - bytes */
 uint64_t vgpu_session_get_window_size(const vgpu_session *s);
 
-/*
- * vgpu_session_memory_alloc() - device memory
- * @ret_address: an address that nothing in this process has
- *
- * An address outside the reserved range is reserved by itself; if the program has something there,
- * the memory is freed again and the result is VGPU_CUDA_ERROR_OUT_OF_MEMORY.
+/* ---- Memory of the program's own (client-register.c)
+ * ---------------------------------------------
  */
+
+/*
+ * vgpu_session_host_register() - have the device reach memory of the program's own
+ * @memory, @size: whole pages, private and anonymous, readable and writable
+ * @ret_window: the same bytes in the window: what kernels and operations call them
+ *
+ * The window takes the place of these pages, byte by byte the same; the program goes on with its
+ * own address. Other threads may use the memory meanwhile: who writes waits for a moment. That
+ * needs userfaultfd(2) for all faults of the process (CAP_SYS_PTRACE, or the sysctl
+ * vm.unprivileged_userfaultfd); without it the process must have one thread. No device may be about
+ * to write into the pages by itself (O_DIRECT, io_uring's fixed buffers, RDMA).
+ *
+ * Returns
+ *   VGPU_CUDA_ERROR_NOT_SUPPORTED   for other memory, or where threads cannot be held back: nothing
+ *                                   has changed
+ *   VGPU_CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED   some of it is
+ *   VGPU_CUDA_ERROR_OUT_OF_MEMORY   the window has no room
+ */
+int vgpu_session_host_register(vgpu_session *s, void *memory, size_t size, void **ret_window);
+
+/*
+ * vgpu_session_host_unregister() - the memory that begins at @memory is the program's alone again
+ *
+ * What the device does with it is over. Where writes of other threads cannot be held back it stays
+ * in the window, and the program does not notice; it is moved back when the session closes, which
+ * of a device's window no thread may write into meanwhile. Returns
+ * VGPU_CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED when nothing is registered there.
+ *
+ * In a child that fork() has made the memory is private, as it was when the child was made; where a
+ * child is made without its handlers (clone(2)), it shares the memory with its parent.
+ */
+int vgpu_session_host_unregister(vgpu_session *s, void *memory);
+
+/* vgpu_session_host_find() - the window's address of bytes that are registered, all in one piece.
+ * Returns false for others. */
+bool vgpu_session_host_find(vgpu_session *s, const void *memory, size_t size,
+                            uint64_t *ret_address);
+
+/* ---- The device's memory (client-memory.c) ------------------------------------------------------
+ *
+ * Addresses are the device's own. The library keeps this process from mapping anything there. Where
+ * it has something there already, what was to be made is undone again, and the result is
+ * VGPU_CUDA_ERROR_OUT_OF_MEMORY.
+ */
+
+/* vgpu_session_memory_alloc() - @size: bytes. Freed with vgpu_session_memory_free(), or with its
+ * context */
 int vgpu_session_memory_alloc(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
                               uint64_t *ret_address);
 int vgpu_session_memory_free(vgpu_session *s, const vgpu_session_from *from, uint64_t address);
+
+/* vgpu_session_memory_info() - bytes, of what the session may have */
+int vgpu_session_memory_info(vgpu_session *s, const vgpu_session_from *from, uint64_t *ret_free,
+                             uint64_t *ret_total);
+
+/*
+ * vgpu_session_memory_alloc_async() - in the order of a stream
+ * @pool: as vgpu_session_pool_create() told; 0: the device's default pool
+ *
+ * Each kind of memory may be freed in both ways. vgpu_session_memory_free_async() is told nothing
+ * of its end: what the host refuses is latched.
+ */
+int vgpu_session_memory_alloc_async(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                    uint32_t pool, uint64_t size, uint64_t *ret_address);
+int vgpu_session_memory_free_async(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                   uint64_t address);
+
+/* vgpu_session_global_get() - a variable of a module, with its bytes; it ends with the module.
+ * Without a place in this process the variable stays, and is of no use. */
+int vgpu_session_global_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
+                            const char *name, uint64_t *ret_address, uint64_t *ret_size);
+
+/* ---- Pools of it (client-pool.c)
+ * -----------------------------------------------------------------
+ */
+
+/*
+ * vgpu_session_pool_create() - @max: bytes that it has at most; 0: no limit of its own
+ * vgpu_session_pool_destroy() - allocations of it live on
+ * vgpu_session_pool_set(), _get() - @attribute: a CUmemPool_attribute from 1 to 8, whose value is
+ * an int or 64 bits vgpu_session_pool_trim() - give back what is free, but @keep bytes
+ *
+ * The number 0 is the device's default pool, which cannot be destroyed. What a pool keeps counts as
+ * the session's memory.
+ */
+int vgpu_session_pool_create(vgpu_session *s, const vgpu_session_from *from, uint64_t max,
+                             uint32_t *ret_id);
+int vgpu_session_pool_destroy(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
+int vgpu_session_pool_set(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                          uint32_t attribute, uint64_t value);
+int vgpu_session_pool_get(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                          uint32_t attribute, uint64_t *ret);
+int vgpu_session_pool_trim(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                           uint64_t keep);
+
+/* ---- Reserved addresses, and physical memory (client-physical.c)
+ * ---------------------------------
+ *
+ * All sizes, addresses and offsets are multiples of the granularity.
+ */
+
+/* vgpu_session_granularity() - the least, or what is recommended */
+int vgpu_session_granularity(vgpu_session *s, const vgpu_session_from *from, bool recommended,
+                             uint64_t *ret);
+
+/* vgpu_session_address_reserve() - @alignment: or 0; @wanted: where, if that can be, or 0. Ends
+ * with vgpu_session_address_free(), of all of it, when nothing is mapped there. */
+int vgpu_session_address_reserve(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
+                                 uint64_t alignment, uint64_t wanted, uint64_t *ret_address);
+int vgpu_session_address_free(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                              uint64_t size);
+
+/* vgpu_session_physical_create() - @flags: VGPU_PHYSICAL_*. Lives until it is released and nothing
+ * of it is mapped. */
+int vgpu_session_physical_create(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
+                                 uint32_t flags, uint32_t *ret_id);
+int vgpu_session_physical_release(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
+
+/* vgpu_session_physical_map(), _unmap(), _access() - @access: CUmemAccess_flags; nothing may touch
+ * what is mapped before */
+int vgpu_session_physical_map(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                              uint64_t size, uint64_t offset, uint32_t id);
+int vgpu_session_physical_unmap(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                                uint64_t size);
+int vgpu_session_physical_access(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                                 uint64_t size, uint32_t access);
 
 /* ---- Fences (client-fence.c) --------------------------------------------------------------------
  */
@@ -255,6 +383,29 @@ bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t numb
  * sleeps, and puts a WAKE into the stream for that. */
 int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                             vgpu_session_fence *fence, uint64_t number);
+
+/* ---- What kernels print (client-output.c) -------------------------------------------------------
+ *
+ * Every function that waits for the device writes, before it returns, what kernels have printed
+ * that ended before: vgpu_session_fence_wait(), vgpu_session_download(),
+ * vgpu_session_module_unload(), and vgpu_session_call() with CONTEXT_DESTROY. It goes to this
+ * program's standard output, by the C library's stream, which is flushed. After an error that ends
+ * CUDA, what an assertion said goes to standard error before the first function returns that error.
+ *
+ * A session that has no module whose kernels may print pays nothing for this.
+ */
+
+/* vgpu_session_text - takes a piece of it: @size bytes, without a 0. In one thread at a time, in
+ * order; it must not call a function of the session. */
+typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, size_t size);
+
+/* vgpu_session_set_text() - who takes it from now on. NULL: the standard output and the standard
+ * error, as at first */
+void vgpu_session_set_text(vgpu_session *s, vgpu_session_text *take, void *userdata);
+
+/* vgpu_session_output() - write what kernels of the context have printed, as the functions above
+ * do: for a wait that is none of them, as a look at a fence by which a program synchronizes */
+void vgpu_session_output(vgpu_session *s, const vgpu_session_from *from);
 
 /* ---- Copies of the program's own memory (client-copy.c) -----------------------------------------
  */
@@ -307,19 +458,44 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
 int vgpu_session_function_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
                               const char *name, uint32_t *ret_id, VGPUSessionFunction **ret);
 
-/* vgpu_session_text - takes a piece of what kernels have printed: @size bytes, without a 0 */
-typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, size_t size);
+/* ---- The linker (client-link.c)
+ * ------------------------------------------------------------------
+ */
+
+/* No result is larger. */
+#define VGPU_SESSION_LINKED_MAX (UINT64_C(1) << 32)
 
 /*
- * vgpu_session_output() - hand on what kernels of the context have printed (client-output.c)
- * @take: called for each piece, in order: those for the standard output before those for the
- * standard error
+ * vgpu_session_link_create() - a linker
+ * @options: its option and n_options are used; or NULL
+ * @logs: how much the linker may say to each; nothing is written. NULL: nothing
+ * @ret_id: its number; ends with vgpu_session_link_destroy()
  *
- * All is there that kernels printed whose end this process knows of. Works also when the session's
- * CUDA has ended, with what an assertion said. VGPU_CUDA_ERROR_NOT_SUPPORTED: the host is too old.
+ * A host has a limit for them, and for what they are given: VGPU_CUDA_ERROR_OUT_OF_MEMORY.
  */
-int vgpu_session_output(vgpu_session *s, const vgpu_session_from *from, vgpu_session_text *take,
-                        void *userdata);
+int vgpu_session_link_create(vgpu_session *s, const vgpu_session_from *from,
+                             const VGPUSessionLink *options, const vgpu_session_logs *logs,
+                             uint32_t *ret_id);
+
+/*
+ * vgpu_session_link_add() - one more input; it may be changed afterwards
+ * @type: CUjitInputType; NVVM is VGPU_CUDA_ERROR_INVALID_VALUE
+ * @name: for the logs; one of VGPU_SESSION_NAME_MAX bytes or more is left out; or NULL
+ * @options: for this input, as above
+ * @logs: all that the linker has said so far; written on failure, too; or NULL
+ */
+int vgpu_session_link_add(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                          uint32_t type, const void *data, size_t size, const char *name,
+                          const VGPUSessionLink *options, vgpu_session_logs *logs);
+
+/*
+ * vgpu_session_link_complete() - link; the linker takes no more
+ * @ret_cubin: @ret_size bytes, to be freed with free(). The host has them, too: loading a module
+ *     from them does not send them
+ */
+int vgpu_session_link_complete(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                               vgpu_session_logs *logs, void **ret_cubin, size_t *ret_size);
+int vgpu_session_link_destroy(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
 
 /* vgpu_session_device_get() - what the device is. The name ends with 0. */
 int vgpu_session_device_get(vgpu_session *s, VGPUSessionDevice *ret);

@@ -41,8 +41,10 @@ static void context_end(CUcontext c)
     fake_graphs_end(c);
     fake_events_end(c);
     fake_modules_end(c);
+    fake_links_end(c);
     fake_memory_end(c);
     fake_physicals_end(c);
+    fake_print_end(c);
     if (current == c)
         current = NULL;
     fake_object_end(c);

@@ -14,6 +14,7 @@
  *   fake-image      what an image names                       fake-ptx        what PTX names
  *   fake-module     modules                                   fake-function   functions, occupancy
  *   fake-launch     launches                                  fake-kernels*   kernels in C
+ *   fake-print      what kernels print                        fake-link       the linker
  *
  * fake-plan.h says how it is told to misbehave. It is never installed. What the model leaves out:
  * arrays and textures, nodes of graphs that allocate, and two kernels at the same time.

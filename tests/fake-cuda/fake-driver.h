@@ -125,6 +125,8 @@ typedef enum FakeKind {
     FAKE_KIND_PHYSICAL,
     FAKE_KIND_GRAPH,
     FAKE_KIND_EXEC,
+    FAKE_KIND_POOL,
+    FAKE_KIND_LINK,
 } FakeKind;
 
 /* What every handle points to begins with this. */
@@ -155,6 +157,8 @@ struct CUctx_st {
     unsigned references, flags;
     size_t limits[FAKE_LIMITS];
     CUstream legacy; /* its default stream */
+    char *print;     /* what kernels have printed, and is not written yet (fake-print.c) */
+    size_t print_size;
 };
 
 /* fake_context() - the thread's, or NULL */
@@ -162,10 +166,14 @@ CUcontext fake_context(void);
 /* fake_capture_forbids() - a call that a capture of this thread or another does not bear: returns
  * what the call has to return, and the capture is invalid (fake-capture.c; under the lock) */
 CUresult fake_capture_forbids(void);
+/* fake_print_out() - write what kernels of the context have printed: the program has waited */
+void fake_print_out(CUcontext context);
+void fake_print_end(CUcontext context);
 /* Ends of all that a context has, each in its own file, under the lock */
 void fake_graphs_end(CUcontext context);
 void fake_events_end(CUcontext context);
 void fake_modules_end(CUcontext context);
+void fake_links_end(CUcontext context);
 /* fake_contexts_stop() - end them with all they have, under the lock */
 void fake_contexts_stop(void);
 void fake_check_device(CUdevice device, const char *function);

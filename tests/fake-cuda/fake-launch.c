@@ -167,6 +167,7 @@ static CUresult launch(const CUlaunchConfig *c, CUfunction f, void **params, voi
     w.launch = (FakeLaunch){
         .kernel = f->kernel,
         .module = f->module,
+        .context = s->object.context,
         .grid = {c->grid_x, c->grid_y, c->grid_z},
         .block = {c->block_x, c->block_y, c->block_z},
         .shared_bytes = c->shared_bytes,

@@ -141,6 +141,7 @@ void session_guest_open(SessionGuest *g, const SessionGuestOptions *options)
         .ring_size = ring_size,
         .guest_pid = (uint32_t) getpid(),
         .window_base = o.window_base,
+        .flags = o.flags,
         .command = "session-guest",
     };
 }
@@ -169,12 +170,15 @@ __attribute__((noreturn)) static void run_executor(int socket, int text, const c
 {
     const char *program = getenv("VGPU_EXECUTOR");
     const char *drivers = getenv("VGPU_FAKE_CUDA_DIR");
-    char fd[32];
+    int errors = dup(text); /* of the fake driver; not closed when the program is executed */
+    char fd[32], errors_fd[32];
 
     if (!program)
         die("VGPU_EXECUTOR is not set");
     snprintf(fd, sizeof(fd), "--fd=%d", socket);
-    if (fcntl(socket, F_SETFD, 0) < 0 || dup2(text, STDERR_FILENO) < 0)
+    snprintf(errors_fd, sizeof(errors_fd), "%d", errors);
+    setenv("VGPU_FAKE_CUDA_ERRORS", errors_fd, 1);
+    if (errors < 0 || fcntl(socket, F_SETFD, 0) < 0 || dup2(text, STDERR_FILENO) < 0)
         die("descriptors: %s", strerror(errno));
     if (drivers)
         setenv("LD_LIBRARY_PATH", drivers, 1);

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "cuda-results.h"
 #include "fd-passing.h"
 #include "test.h"
 
@@ -41,6 +42,30 @@ void *fake_session_memory(fake_session *f, uint64_t address, uint64_t size)
     return NULL;
 }
 
+/* Is that pinned, or none of the window's? */
+static bool is_pinned(const fake_session *f, uint64_t offset, uint64_t size)
+{
+    for (uint64_t page = offset / 4096; page <= (offset + size - 1) / 4096; page++)
+        if (!f->pinned[page])
+            return false;
+    return true;
+}
+
+static uint32_t do_pin(fake_session *f, const VGPUSessionRecord *r, const VGPUSessionPin *p)
+{
+    MUST(p->bytes.size > 0 && p->bytes.offset % 4096 == 0 && p->bytes.size % 4096 == 0);
+    MUST(p->bytes.offset <= f->window_size && p->bytes.size <= f->window_size - p->bytes.offset);
+    if (f->n_contexts == 0 || r->context == 0)
+        return VGPU_CUDA_ERROR_INVALID_CONTEXT;
+    for (uint64_t page = p->bytes.offset / 4096; page < (p->bytes.offset + p->bytes.size) / 4096;
+         page++) {
+        MUST(!f->pinned[page]);
+        f->pinned[page] = true;
+    }
+    f->n_pins++;
+    return 0;
+}
+
 /* ---- Operations ------------------------------------------------------------------- */
 
 static uint32_t do_copy(fake_session *f, const VGPUSessionCopy *p)
@@ -50,6 +75,14 @@ static uint32_t do_copy(fake_session *f, const VGPUSessionCopy *p)
 
     if (!to || !from)
         return 1;
+    if (f->n_contexts > 0 && p->size > 0)
+        for (int i = 0; i < 2; i++) {
+            uint64_t address = i == 0 ? p->to : p->from;
+
+            if (address >= f->header->window_base &&
+                address - f->header->window_base < f->window_size)
+                MUST(is_pinned(f, address - f->header->window_base, p->size));
+        }
     memcpy(to, from, p->size);
     return 0;
 }
@@ -110,6 +143,67 @@ static void do_log(fake_session *f, const VGPUSessionBytes *log, const char *tex
     *length = size;
 }
 
+/* All that has an address has 100 bytes, where it says nothing else. */
+static uint32_t do_alloc(fake_session *f, const VGPUSessionRecord *r,
+                         const VGPUSessionMemory *memory, VGPUSessionReply *reply)
+{
+    uint64_t size = r->opcode == VGPU_SESSION_OP_GLOBAL_GET ? 100 : memory->size;
+
+    reply->value[1] = size;
+    if (f->next_address != 0) {
+        reply->value[0] = f->next_address;
+        f->next_address = 0;
+        return 0;
+    }
+    reply->value[0] = FAKE_MEMORY + f->allocated;
+    f->allocated += (size + 511) & ~UINT64_C(511);
+    return f->allocated > FAKE_MEMORY_SIZE ? 2 : 0;
+}
+
+static void do_output(fake_session *f, const VGPUSessionOutput *p, VGPUSessionReply *reply)
+{
+    uint64_t at = p->into.offset, room = p->into.size;
+
+    f->n_outputs++;
+    for (unsigned int i = 0; i < 2; i++) {
+        const char *text = f->text[i] ? f->text[i] + f->text_at[i] : "";
+        uint64_t n = strlen(text);
+
+        if (n > room) {
+            n = room;
+            reply->value[2] = 1;
+        }
+        memcpy(f->window + at, text, (size_t) n);
+        at += n;
+        room -= n;
+        f->text_at[i] += n;
+        reply->value[i] = n;
+    }
+    if (f->lie_output > 0)
+        reply->value[0] = f->lie_output;
+}
+
+static uint32_t do_link(fake_session *f, const VGPUSessionRecord *r, const VGPUSessionLink *p,
+                        VGPUSessionReply *reply)
+{
+    if (r->opcode == VGPU_SESSION_OP_LINK_READ) {
+        if (p->at > f->linked_size || p->into.size > f->linked_size - p->at)
+            return 1;
+        for (uint64_t i = 0; i < p->into.size; i++)
+            f->window[p->into.offset + i] = (uint8_t) (p->at + i);
+        return 0;
+    }
+    do_log(f, &p->info_log, "linked so far", &reply->value[0]);
+    do_log(f, &p->error_log, "", &reply->value[1]);
+    if (r->opcode == VGPU_SESSION_OP_LINK_ADD) {
+        memcpy(f->module_key, p->key, sizeof(p->key));
+        return p->name_size > 0 && strcmp((const char *) (p + 1), "name") != 0 ? 1 : 0;
+    }
+    memcpy(f->linked_key, p->key, sizeof(p->key));
+    reply->value[2] = f->linked_size;
+    return 0;
+}
+
 static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const void *parameters,
                              VGPUSessionReply *reply)
 {
@@ -122,14 +216,24 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     if (result != 0)
         return result;
     switch (r->opcode) {
+    case VGPU_SESSION_OP_CONTEXT_CREATE:
+        f->n_contexts++;
+        return 0;
+    case VGPU_SESSION_OP_CONTEXT_DESTROY:
+        f->n_contexts--;
+        return 0;
+    case VGPU_SESSION_OP_WINDOW_PIN:
+        return do_pin(f, r, parameters);
     case VGPU_SESSION_OP_MEMORY_ALLOC:
-        reply->value[0] = FAKE_MEMORY + f->allocated;
-        f->allocated += (memory->size + 511) & ~UINT64_C(511);
-        return f->allocated > FAKE_MEMORY_SIZE ? 2 : 0;
+    case VGPU_SESSION_OP_MEMORY_ALLOC_ASYNC:
+    case VGPU_SESSION_OP_ADDRESS_RESERVE:
+    case VGPU_SESSION_OP_GLOBAL_GET:
+        return do_alloc(f, r, memory, reply);
     case VGPU_SESSION_OP_COPY:
         return do_copy(f, parameters);
     case VGPU_SESSION_OP_FENCE:
         MUST(fence->offset % 8 == 0 && fence->offset <= f->window_size - 8);
+        MUST(f->n_contexts == 0 || is_pinned(f, fence->offset, 8));
         __atomic_store_n((uint64_t *) (f->window + fence->offset), fence->value, __ATOMIC_RELEASE);
         return 0;
     case VGPU_SESSION_OP_WAKE:
@@ -141,7 +245,16 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     case VGPU_SESSION_OP_MODULE_LOAD:
         do_log(f, &module->info_log, "info", &reply->value[0]);
         do_log(f, &module->error_log, "a long error text", &reply->value[1]);
+        reply->value[2] = f->prints;
+        memcpy(f->module_key, module->key, sizeof(module->key));
         return f->image_size > 0 && f->image[0] == '!' ? 218 : 0;
+    case VGPU_SESSION_OP_LINK_ADD:
+    case VGPU_SESSION_OP_LINK_COMPLETE:
+    case VGPU_SESSION_OP_LINK_READ:
+        return do_link(f, r, parameters, reply);
+    case VGPU_SESSION_OP_OUTPUT:
+        do_output(f, parameters, reply);
+        return 0;
     case VGPU_SESSION_OP_FUNCTION_GET:
         return do_function(f, parameters, reply);
     default:
@@ -279,6 +392,11 @@ static void open_session(fake_session *f, const VGPUSessionOpen *open, int fds[s
         f->ring = (uint8_t *) (f->header + 1);
         f->replies = (VGPUSessionReply *) (f->ring + f->header->ring_size);
         f->operations = f->pads = f->allocated = 0;
+        f->n_pins = f->n_contexts = 0;
+        f->pinned = calloc(f->window_size / 4096, sizeof(*f->pinned));
+        MUST(f->pinned);
+        for (uint64_t at = 0; at < vgpu_session_size(f->header->ring_size); at += 4096)
+            f->pinned[(open->offset + at) / 4096] = true;
         f->must_stop = false;
         f->is_running = true;
         __atomic_store_n(&f->header->state, VGPU_SESSION_STATE_OPEN, __ATOMIC_RELEASE);
@@ -293,6 +411,8 @@ static void end_session(fake_session *f)
         __atomic_store_n(&f->must_stop, true, __ATOMIC_RELEASE);
         pthread_join(f->executor, NULL);
         munmap(f->window, f->window_size);
+        free(f->pinned);
+        f->pinned = NULL;
         f->is_running = false;
     }
     for (int *fd = &f->window_fd; fd <= &f->interrupt_fd; fd++) {

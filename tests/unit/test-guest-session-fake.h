@@ -31,6 +31,8 @@ struct fake_session {
     /* Called for each record, by the executor's thread. Returns the CUresult. Or NULL. */
     uint32_t (*hook)(fake_session *f, const VGPUSessionRecord *record, const void *parameters);
 
+    uint64_t next_address; /* of the next thing that has one; then 0 again */
+
     /* ---- Atomic; a test may set them at any time */
     int hold;      /* the executor takes nothing while set */
     int hold_wake; /* it signals nothing while set */
@@ -56,6 +58,18 @@ struct fake_session {
     uint64_t image_size, image_at;
     uint8_t *image;
     uint32_t n_images;
+    bool *pinned; /* by page of the window */
+    unsigned n_pins, n_contexts;
+    /* What OUTPUT gives, from the beginning on; text_at is how far it has come */
+    bool prints; /* modules may print */
+    const char *text[2];
+    uint64_t text_at[2];
+    uint32_t n_outputs;     /* how often it was asked */
+    uint8_t module_key[32]; /* of the last MODULE_LOAD or LINK_ADD */
+    /* What LINK_COMPLETE makes: bytes of a rising number */
+    uint64_t linked_size;
+    uint8_t linked_key[32];
+    uint64_t lie_output; /* if not 0: the bytes that it says it gave */
 };
 
 /* Listen, and serve one session after the other. */

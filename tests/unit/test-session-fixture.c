@@ -59,10 +59,12 @@ void world_open(World *w, const SessionGuestOptions *options, const WorldLimits 
         w->g.start.images_max = limits->images_max;
     if (limits && limits->objects_max)
         w->g.start.objects_max = limits->objects_max;
-    session_guest_spawn(&w->g, NULL);
+    session_guest_spawn(&w->g, limits ? limits->plan : NULL);
     assert_int_equal(session_guest_start(&w->g), 0);
     session_guest_context(&w->g, 1, true);
     w->fence_at = session_guest_alloc(&w->g, sizeof(uint64_t));
+    if (w->g.header->flags & VGPU_SESSION_PINS)
+        assert_ok(CALL(w, WINDOW_PIN, .bytes = {w->fence_at, 4096}));
 }
 
 void world_begin(World *w, const WorldLimits *limits)
@@ -70,6 +72,17 @@ void world_begin(World *w, const WorldLimits *limits)
     const SessionGuestOptions options = {
         .window_size = WINDOW_SIZE,
         .window_base = WINDOW_BASE,
+    };
+
+    world_open(w, &options, limits);
+}
+
+void world_open_unpinned(World *w, uint64_t window_size, const WorldLimits *limits)
+{
+    const SessionGuestOptions options = {
+        .window_size = window_size,
+        .window_base = WINDOW_BASE,
+        .flags = VGPU_SESSION_PINS,
     };
 
     world_open(w, &options, limits);
@@ -175,18 +188,27 @@ void world_load_image(World *w, const uint8_t *key, const void *image, size_t si
     assert_int_equal(w->value[0], 1);
 }
 
-static void load_module(World *w, uint32_t id, const char *variable)
+size_t world_load_text(World *w, const uint8_t *key, const char *variable)
 {
     static char text[1 << 17];
-    VGPUSessionModule p = {.key = {(uint8_t) id}, .id = id};
     const char *path = getenv(variable);
+    size_t size;
     FILE *f;
 
     assert_non_null(path);
     f = fopen(path, "re");
     assert_non_null(f);
-    world_load_image(w, p.key, text, fread(text, 1, sizeof(text), f));
+    size = fread(text, 1, sizeof(text), f);
     fclose(f);
+    world_load_image(w, key, text, size);
+    return size;
+}
+
+static void load_module(World *w, uint32_t id, const char *variable)
+{
+    VGPUSessionModule p = {.key = {(uint8_t) id}, .id = id};
+
+    world_load_text(w, p.key, variable);
     assert_ok(world_call(w, VGPU_SESSION_OP_MODULE_LOAD, &p, sizeof(p), NULL, 0));
 }
 
