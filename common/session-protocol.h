@@ -24,6 +24,13 @@
  *
  * The control page is shared. Each side writes its own part with atomic stores. An executor runs
  * on behalf of a guest: the mediator reads its figures, and believes them about that session alone.
+ *
+ * The account is shared by all executors of one VM, and holds the device memory of their sessions
+ * together below the VM's maximum. Each has a slot of its own. To take memory, it writes the new
+ * number of its bytes there (sequentially consistent), adds all slots up, and writes the old number
+ * back when the sum is above memory_max: of two that take the last bytes at once, none or one gets
+ * them, never both. The mediator alone writes memory_max, at any time, and clears the slot when the
+ * executor is gone; it reads no slot. An executor that lies there harms its own VM.
  */
 #ifndef VGPU_SESSION_PROTOCOL_H
 #define VGPU_SESSION_PROTOCOL_H
@@ -46,6 +53,7 @@ enum {
     SESSION_FD_INTERRUPT, /* eventfd: the executor wakes the guest */
     SESSION_FD_CONTROL,   /* memfd of one SessionControl, sealed */
     SESSION_FD_GATE,      /* eventfd: the mediator writes it after opening the gate */
+    SESSION_FD_ACCOUNT,   /* memfd of the VM's SessionAccount, sealed */
     SESSION_N_FDS,
 };
 
@@ -63,12 +71,13 @@ typedef struct SessionStart {
     uint32_t reserved;
     char device[SESSION_DEVICE_MAX]; /* as in WARM, if there was one */
     uint64_t offset;                 /* of the session's area in the window */
-    uint64_t memory_max;             /* bytes of device memory; UINT64_MAX: no limit */
     uint64_t images_max;             /* bytes of images; UINT64_MAX: no limit */
     uint64_t kernel_timeout_usec;    /* at least 1; UINT64_MAX: no limit */
     uint32_t objects_max;            /* of each kind, 1 to VGPU_SESSION_ID_MAX */
     uint32_t busy_poll_usec;         /* how long it looks before it sleeps */
-    char name[64];                   /* for its log lines */
+    uint32_t account_slot;           /* the session's, below SESSION_ACCOUNT_SLOTS */
+    uint32_t reserved2;
+    char name[64]; /* for its log lines */
 } SessionStart;
 
 typedef struct SessionStarted {
@@ -116,6 +125,16 @@ typedef struct SessionControl {
 } SessionControl;
 
 static_assert(sizeof(SessionControl) == 192, "no padding");
+
+#define SESSION_ACCOUNT_SLOTS 256u
+
+typedef struct SessionAccount {
+    uint64_t memory_max; /* bytes of device memory of all together; UINT64_MAX: no limit */
+    uint8_t reserved[56];
+    uint64_t slot[SESSION_ACCOUNT_SLOTS]; /* bytes; 0: nobody's, or nothing */
+} SessionAccount;
+
+static_assert(sizeof(SessionAccount) == 64 + 8 * SESSION_ACCOUNT_SLOTS, "no padding");
 
 /* Exit status of vgpu-executor, by executor-protocol.h: EXECUTOR_EXIT_OK after HANGUP and
  * VIOLATION, _STICKY after KERNEL_TIMEOUT, _FAILURE after the others. After STARTED with -ENODEV it

@@ -69,6 +69,17 @@ const SessionFigures *session_figures(Session *s)
     return &s->figures;
 }
 
+/* What it has may be more than the VM may have now, but not more than it might have. */
+static void session_see_memory_max(Session *s)
+{
+    const uint64_t max = s->vm->settings.session_memory_max;
+
+    if (max == 0)
+        s->memory_max = UINT64_MAX;
+    else if (max > s->memory_max)
+        s->memory_max = max;
+}
+
 static void session_on_usage(VMUser *u, VMUsage *ret)
 {
     const SessionFigures *f = session_figures(CONTAINER_OF(u, Session, user));
@@ -188,6 +199,7 @@ static void session_on_vm_changed(VMWatcher *w)
 
     if (s->vm->quarantined)
         session_end(s, SESSION_QUARANTINED);
+    session_see_memory_max(s);
     session_update_gate(s);
 }
 
@@ -355,6 +367,13 @@ static void session_on_vm_gone(VMUser *u)
     s->ops->lost_vm(s, s->userdata);
 }
 
+static void session_close_account(Session *s)
+{
+    if (s->account)
+        memory_account_give_slot(s->account, s->account_slot);
+    s->account = memory_account_unref(s->account);
+}
+
 static void session_on_gone(void *userdata, SessionProcessFate fate, const char *text)
 {
     Session *s = userdata;
@@ -363,6 +382,7 @@ static void session_on_gone(void *userdata, SessionProcessFate fate, const char 
 
     session_end(s, session_reason_of_fate(fate));
     s->executor = 0;
+    session_close_account(s); /* before the guest hears of it */
     if (vm) {
         (void) session_figures(s);
         session_describe_end(s, fate, text, detail, sizeof(detail));
@@ -410,11 +430,11 @@ static int session_start(Session *s, const SessionOptions *o, SessionProcess *pr
     SessionStart start = {
         .type = SESSION_MSG_START,
         .offset = o->offset,
-        .memory_max = s->memory_max,
         .images_max = IMAGES_MAX,
         .kernel_timeout_usec = config->kernel_timeout_usec,
         .objects_max = VGPU_SESSION_ID_MAX,
         .busy_poll_usec = config->busy_poll_usec,
+        .account_slot = s->account_slot,
     };
     CLEANUP_CLOSE int control = session_make_control(s);
     int fds[SESSION_N_FDS];
@@ -430,7 +450,20 @@ static int session_start(Session *s, const SessionOptions *o, SessionProcess *pr
     fds[SESSION_FD_INTERRUPT] = o->interrupt;
     fds[SESSION_FD_CONTROL] = control;
     fds[SESSION_FD_GATE] = s->gate;
+    fds[SESSION_FD_ACCOUNT] = s->account->fd;
     return session_process_begin(process, &start, fds);
+}
+
+static int session_open_account(Session *s)
+{
+    MemoryAccount *account;
+    int r = vm_account(s->vm, &account);
+
+    if (r >= 0)
+        r = memory_account_take_slot(account, &s->account_slot);
+    if (r >= 0)
+        s->account = memory_account_ref(account);
+    return r;
 }
 
 static void session_freep(Session **s)
@@ -443,7 +476,6 @@ int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *pro
                 Session **ret)
 {
     CLEANUP(session_freep) Session *s = calloc(1, sizeof(*s));
-    uint64_t memory_max = vm->settings.session_memory_max;
     int r;
 
     if (!s)
@@ -459,13 +491,15 @@ int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *pro
         .began_usec = now_usec(),
         .gate = -1,
         .signaller = o->signaller,
-        .memory_max = memory_max ? memory_max : UINT64_MAX,
         .watcher.changed = session_on_vm_changed,
         .user = {.usage = session_on_usage, .gone = session_on_vm_gone},
         .open_id = o->request_id,
     };
     snprintf(s->device, sizeof(s->device), "%s", o->device);
-    r = session_start(s, o, process, window);
+    session_see_memory_max(s);
+    r = session_open_account(s);
+    if (r >= 0)
+        r = session_start(s, o, process, window);
     if (r < 0)
         return r;
 
@@ -494,6 +528,7 @@ Session *session_free(Session *s)
     if (s->owner)
         *s->owner = NULL;
     window_unref(s->window);
+    session_close_account(s);
     if (s->control)
         (void) munmap(s->control, sizeof(*s->control));
     if (s->gate >= 0)

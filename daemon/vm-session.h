@@ -85,7 +85,9 @@ struct Session {
     SessionControl *control;
     int gate;
     EventfdSignaller *signaller;
-    uint64_t memory_max;
+    MemoryAccount *account; /* a reference; NULL at first */
+    uint32_t account_slot;
+    uint64_t memory_max;    /* bytes: the most that it may ever have had */
     SessionFigures figures; /* as they were last */
 
     VMWatcher watcher;

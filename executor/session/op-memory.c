@@ -93,17 +93,18 @@ CUresult session_op_MEMORY_FREE(Session *s, SessionCall *call)
 
 CUresult session_op_MEMORY_INFO(Session *s, SessionCall *call)
 {
-    const uint64_t max = session_limits(s)->memory_max;
+    const SessionMemory *memory = &session_store(s)->memory;
+    uint64_t max, left;
     size_t free, total;
-    uint64_t used;
     CUresult result;
 
     session_frees_settle(s, call->record.context);
-    used = session_memory_used(&session_store(s)->memory);
     result = session_driver(s)->base.mem_get_info(&free, &total);
     if (result != CUDA_SUCCESS)
         return result;
-    call->value[0] = max - used < free ? max - used : free;
+    max = session_memory_max(memory);
+    left = session_memory_left(memory);
+    call->value[0] = left < free ? left : free;
     call->value[1] = max < total ? max : total;
     return CUDA_SUCCESS;
 }

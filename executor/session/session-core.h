@@ -153,6 +153,7 @@ struct Session {
     CUcontext warm; /* a reference to the primary context that no context of the guest has yet */
 
     SessionControl *control;
+    SessionAccount *account;
     SessionWindow window;
     VGPUSessionHeader *header; /* in the window; only for single loads and stores */
     VGPUSessionReply *replies; /* likewise */

@@ -109,10 +109,54 @@ static void memory_publish(SessionMemory *m)
     __atomic_store_n(&m->control->memory_peak, m->peak, __ATOMIC_RELAXED);
 }
 
+/* What other executors write there may be anything. */
+static uint64_t account_sum(const SessionAccount *account)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < SESSION_ACCOUNT_SLOTS; i++) {
+        uint64_t bytes = __atomic_load_n(&account->slot[i], __ATOMIC_SEQ_CST);
+
+        sum = bytes > UINT64_MAX - sum ? UINT64_MAX : sum + bytes;
+    }
+    return sum;
+}
+
+static void account_write(SessionMemory *m, uint64_t used)
+{
+    __atomic_store_n(&m->account->slot[m->slot], used, __ATOMIC_SEQ_CST);
+}
+
+uint64_t session_memory_max(const SessionMemory *m)
+{
+    return __atomic_load_n(&m->account->memory_max, __ATOMIC_SEQ_CST);
+}
+
+uint64_t session_memory_left(const SessionMemory *m)
+{
+    const uint64_t max = session_memory_max(m);
+    uint64_t sum;
+
+    if (max == UINT64_MAX)
+        return UINT64_MAX;
+    sum = account_sum(m->account);
+    return sum < max ? max - sum : 0;
+}
+
 static bool memory_charge_locked(SessionMemory *m, uint64_t size)
 {
-    if (size > m->max - m->used)
+    uint64_t max;
+
+    if (size == 0)
+        return true;
+    if (size > UINT64_MAX - 1 - m->used)
         return false;
+    account_write(m, m->used + size);
+    max = session_memory_max(m);
+    if (max != UINT64_MAX && account_sum(m->account) > max) {
+        account_write(m, m->used);
+        return false;
+    }
     m->used += size;
     memory_publish(m);
     return true;
@@ -122,6 +166,7 @@ static void memory_give_back_locked(SessionMemory *m, uint64_t size)
 {
     assert(size <= m->used);
     m->used -= size;
+    account_write(m, m->used);
     memory_publish(m);
 }
 
@@ -142,16 +187,6 @@ void session_memory_give_back(SessionMemory *m, uint64_t size)
     pthread_mutex_unlock(&m->lock);
 }
 
-uint64_t session_memory_used(SessionMemory *m)
-{
-    uint64_t used;
-
-    pthread_mutex_lock(&m->lock);
-    used = m->used;
-    pthread_mutex_unlock(&m->lock);
-    return used;
-}
-
 uint64_t session_memory_rounded(uint64_t size)
 {
     if (size > INT64_MAX)
@@ -161,12 +196,15 @@ uint64_t session_memory_rounded(uint64_t size)
 
 /* ---- Ranges --------------------------------------------------------------------------------- */
 
-void session_memory_open(SessionMemory *m, uint64_t max, SessionControl *control)
+void session_memory_open(SessionMemory *m, SessionAccount *account, uint32_t slot,
+                         SessionControl *control)
 {
+    assert(slot < SESSION_ACCOUNT_SLOTS);
     *m = (SessionMemory){
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .control = control,
-        .max = max,
+        .account = account,
+        .slot = slot,
         .random = 0x9e3779b9,
     };
     memory_publish(m);

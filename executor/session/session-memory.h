@@ -6,8 +6,9 @@
  * Ranges never overlap. They lie in a tree ordered by address, so that each look-up takes
  * O(log n). Reserved addresses lie in a second tree, as memory is mapped into them.
  *
- * The quota is charged before the driver is asked for memory (session_memory_prepare()), and given
- * back when that fails (session_memory_drop()) or when the memory is freed.
+ * The quota is the VM's, which all its sessions share (SessionAccount in session-protocol.h). It is
+ * charged before the driver is asked for memory (session_memory_prepare()), and given back when
+ * that fails (session_memory_drop()) or when the memory is freed.
  *
  * Each function takes the memory's own lock, and calls nothing meanwhile. A range that is in no
  * tree belongs to the caller alone.
@@ -64,7 +65,9 @@ typedef struct SessionRange {
 typedef struct SessionMemory {
     pthread_mutex_t lock;
     SessionControl *control; /* has used and peak, for the mediator */
-    uint64_t max, used, peak;
+    SessionAccount *account; /* has used, for the VM's other sessions */
+    uint32_t slot;           /* where */
+    uint64_t used, peak;
     SessionRange *ranges, *reservations;
     uint32_t n_ranges;
     uint32_t random;
@@ -73,10 +76,12 @@ typedef struct SessionMemory {
 /*
  * session_memory_open() - no range yet
  * @m: the caller's; close it with session_memory_close()
- * @max: bytes that may be charged; UINT64_MAX: no limit
+ * @account: the VM's; says how many bytes may be charged
+ * @slot: in it, below SESSION_ACCOUNT_SLOTS
  * @control: where memory and memory_peak are kept up to date
  */
-void session_memory_open(SessionMemory *m, uint64_t max, SessionControl *control);
+void session_memory_open(SessionMemory *m, SessionAccount *account, uint32_t slot,
+                         SessionControl *control);
 
 /* session_memory_close() - forgets all ranges; the driver is not called */
 void session_memory_close(SessionMemory *m);
@@ -88,8 +93,12 @@ CUresult session_memory_charge(SessionMemory *m, uint64_t size);
 /* session_memory_give_back() - @size bytes that were charged */
 void session_memory_give_back(SessionMemory *m, uint64_t size);
 
-/* session_memory_used() - bytes that are charged now */
-uint64_t session_memory_used(SessionMemory *m);
+/* session_memory_max() - bytes that the VM's sessions may have together, by now; UINT64_MAX: no
+ * limit */
+uint64_t session_memory_max(const SessionMemory *m);
+
+/* session_memory_left() - bytes of these that none of them has; UINT64_MAX: no limit */
+uint64_t session_memory_left(const SessionMemory *m);
 
 /* session_memory_rounded() - what an allocation of @size bytes takes; UINT64_MAX if nothing can
  * have that size */

@@ -132,7 +132,8 @@ static bool process_is_start(const ProcessPacket *p)
     return p->size == sizeof(*start) && start->type == SESSION_MSG_START && start->reserved == 0 &&
            p->n_fds == SESSION_N_FDS && memchr(start->device, 0, SESSION_DEVICE_MAX) &&
            memchr(start->name, 0, sizeof(start->name)) && start->kernel_timeout_usec > 0 &&
-           start->objects_max >= 1 && start->objects_max <= VGPU_SESSION_ID_MAX;
+           start->objects_max >= 1 && start->objects_max <= VGPU_SESSION_ID_MAX &&
+           start->account_slot < SESSION_ACCOUNT_SLOTS && start->reserved2 == 0;
 }
 
 /* Reads until there is a session. Returns as process_receive(). */

@@ -3,13 +3,14 @@
 
 #include <stdlib.h>
 
-SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
+SessionStore *session_store_new(const SessionStart *limits, SessionControl *control,
+                                SessionAccount *account)
 {
     SessionStore *store = calloc(1, sizeof(*store));
 
     if (!store)
         return NULL;
-    session_memory_open(&store->memory, limits->memory_max, control);
+    session_memory_open(&store->memory, account, limits->account_slot, control);
     session_images_open(&store->images, limits->images_max, limits->objects_max, control);
     pthread_mutex_init(&store->frees_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);

@@ -60,9 +60,10 @@ typedef struct SessionStore {
     LIST_HEAD(, SessionGraph) graphs;
 } SessionStore;
 
-/* session_store_new() - returns NULL when there is no memory. @limits and @control stay the
- * caller's, and must outlive it */
-SessionStore *session_store_new(const SessionStart *limits, SessionControl *control);
+/* session_store_new() - returns NULL when there is no memory. @limits, @control and @account stay
+ * the caller's, and must outlive it */
+SessionStore *session_store_new(const SessionStart *limits, SessionControl *control,
+                                SessionAccount *account);
 
 /* session_store_free() - at the end of the session, when no thread uses it; the driver is not
  * called. Also takes NULL */

@@ -25,6 +25,7 @@ typedef struct Fake {
     SessionStart start;
     VGPUSessionHeader *header;
     SessionControl *control;
+    SessionAccount *account;
     char command[VGPU_SESSION_COMMAND_MAX];
     FakeReport report;
 } Fake;
@@ -153,6 +154,7 @@ static void report(void)
 {
     fake.report.n_doorbells++;
     fake.report.gate = fake.control->gate;
+    fake.report.memory_max = fake.account->memory_max;
     memcpy(fake.header->executor_reserved, &fake.report, sizeof(fake.report));
     (void) eventfd_write(fake.fds[SESSION_FD_INTERRUPT], 1);
 }
@@ -225,7 +227,9 @@ static void map_all(void)
                   fake.fds[SESSION_FD_WINDOW], 0);
     fake.control = mmap(NULL, sizeof(SessionControl), PROT_READ | PROT_WRITE, MAP_SHARED,
                         fake.fds[SESSION_FD_CONTROL], 0);
-    if (window == MAP_FAILED || fake.control == MAP_FAILED)
+    fake.account = mmap(NULL, sizeof(SessionAccount), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        fake.fds[SESSION_FD_ACCOUNT], 0);
+    if (window == MAP_FAILED || fake.control == MAP_FAILED || fake.account == MAP_FAILED)
         abort();
     fake.header = (VGPUSessionHeader *) (window + fake.start.offset);
     memcpy(fake.command, fake.header->command, sizeof(fake.command));
@@ -264,7 +268,6 @@ __attribute__((noreturn)) static void run_session(int fd)
     fake.socket = fd;
     wait_for_start();
     map_all();
-    fake.report.memory_max = fake.start.memory_max;
     start();
     serve();
     abort();

@@ -53,10 +53,10 @@ typedef struct FakeFigures {
 /* In executor_reserved of the header. */
 typedef struct FakeReport {
     uint32_t n_doorbells;
-    uint32_t gate;    /* what the control page says */
-    uint32_t n_gates; /* how often it was woken for that */
-    uint32_t is_warm; /* there was a WARM */
-    uint64_t memory_max;
+    uint32_t gate;       /* what the control page says */
+    uint32_t n_gates;    /* how often it was woken for that */
+    uint32_t is_warm;    /* there was a WARM */
+    uint64_t memory_max; /* what the account says */
 } FakeReport;
 
 static_assert(sizeof(FakeFigures) <= sizeof(((VGPUSessionHeader *) NULL)->opening_reserved),

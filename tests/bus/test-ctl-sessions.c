@@ -208,7 +208,7 @@ TEST(test_status)
     start_fake(sessions);
     expect_in(
         "       Sessions: 2 of 8, with 1.5G of device memory\n"
-        " Session memory: at most 8.0G each\n"
+        " Session memory: at most 8.0G in all\n"
         "      Session 5: \\xe2\\x80\\xae\\x1b[2J\\x0axxxxxxxxxxxxxxxxxxxx (guest's PID "
         "4294967295), "
         "starting; memory 0B, peak 0B; 0 on the device, 0 launches\n"

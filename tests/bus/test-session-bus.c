@@ -354,6 +354,16 @@ TEST(test_limits)
     session_peer_count(&g[15], &(FakeFigures){.memory = 123457});
     assert_int_equal(session_u64(SESSION("15"), "MemoryBytes"), 123456);
 
+    /* A change reaches those that run; what one has already is shown. */
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", UINT64_C(1000),
+                 1);
+    assert_int_equal(session_peer_ask(&g[1]).memory_max, 1000);
+    assert_int_equal(session_u64(SESSION("15"), "MemoryBytes"), 123456);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t",
+                 UINT64_C(200000), 1);
+    assert_int_equal(session_peer_ask(&g[15]).memory_max, 200000);
+    assert_int_equal(session_u64(SESSION("15"), "MemoryBytes"), 123457);
+
     /* What there is stays when the limit becomes less. */
     session_peer_down(fd, &g[15], 15);
     call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 2, "SessionsMax", "u", 0,

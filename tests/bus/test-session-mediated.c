@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* CUDA sessions from a device to the driver: the mediator with the real executor, over the fake
  * driver. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,33 @@ TEST(test_life)
     close(fd);
 }
 
+/* What SessionMemoryMax= allows is for all sessions of the VM. That of one whose executor is gone,
+ * in whatever way, is there for the others. */
+TEST(test_memory_of_all)
+{
+    int fd = connect_web();
+    SessionGuest g, other;
+
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", 4 * MIB, 1);
+    open_session(fd, &g, 1);
+    open_session(fd, &other, 2);
+    assert_int_equal(allocate(&g, 3 * MIB), 0);
+    assert_int_equal(allocate(&other, 2 * MIB), 2); /* CUDA_ERROR_OUT_OF_MEMORY */
+    assert_int_equal(allocate(&other, MIB), 0);
+    assert_int_equal(vm_u64("SessionMemoryBytes"), 4 * MIB);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", 5 * MIB, 1);
+    assert_int_equal(allocate(&other, MIB), 0);
+
+    assert_int_equal(
+        kill((pid_t) get_u32(SESSION("1"), VGPU_INTERFACE_SESSION, "ExecutorPID"), SIGKILL), 0);
+    expect_session_ready(fd, 1, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
+    assert_int_equal(allocate(&other, 3 * MIB), 0);
+    assert_int_equal(allocate(&other, 1), 2);
+    session_guest_close(&g);
+    session_peer_down(fd, &other, 2);
+    close(fd);
+}
+
 /* Work waits while the VM is paused. */
 TEST(test_pause)
 {
@@ -204,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_BUS(CONFIG, test_life),
+        WITH_BUS(CONFIG, test_memory_of_all),
         WITH_BUS(CONFIG, test_pause),
         WITH_BUS(CONFIG, test_ends),
         WITH_BUS("[Pool A]\nBackend=cuda\nWarmSpares=1\n", test_spare),

@@ -36,6 +36,8 @@ typedef struct SessionGuestOptions {
     uint32_t ring_size;   /* bytes; 0: 64 KiB */
     uint64_t window_base; /* where it is mapped; 0: anywhere, and the session is told 0 */
     int memfd;            /* for the window, taken over; 0: one is made */
+    int account;          /* a memfd of the VM's, taken over; 0: one is made */
+    uint32_t slot;        /* in the account */
 } SessionGuestOptions;
 
 typedef struct SessionGuest {
@@ -47,6 +49,7 @@ typedef struct SessionGuest {
     unsigned char *ring;
     VGPUSessionReply *replies;
     SessionControl *control;
+    SessionAccount *account;
     SessionStart start; /* what START says; the gate is open, there are no limits */
     SessionStarted started;
     uint64_t heap; /* window bytes from here on are free */

@@ -66,7 +66,7 @@ TEST(test_start_with_everything)
     session_guest_open(&g, &o);
     g.start.objects_max = 1;
     g.start.busy_poll_usec = UINT32_MAX;
-    g.start.memory_max = 1 << 20;
+    g.account->memory_max = 1 << 20;
     session_guest_spawn(&g, NULL);
     session_guest_warm(&g, "0");
     assert_int_equal(session_guest_start(&g), 0);
@@ -279,6 +279,7 @@ static void assert_refused_fd(unsigned which, int fd)
     static const char *const says[SESSION_N_FDS] = {
         [SESSION_FD_WINDOW] = "window: Invalid argument",
         [SESSION_FD_CONTROL] = "the mediator sent no control page",
+        [SESSION_FD_ACCOUNT] = "the mediator sent no account",
     };
     SessionGuest g;
     int fds[SESSION_N_FDS];
@@ -316,7 +317,7 @@ static int unsealed(void)
 
 TEST(test_descriptors_that_are_none)
 {
-    static const unsigned memory[] = {SESSION_FD_WINDOW, SESSION_FD_CONTROL};
+    static const unsigned memory[] = {SESSION_FD_WINDOW, SESSION_FD_CONTROL, SESSION_FD_ACCOUNT};
 
     for (unsigned i = 0; i < 2; i++) {
         assert_refused_fd(memory[i], sealed(0));
