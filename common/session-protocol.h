@@ -22,6 +22,19 @@
  *
  * ENDED    executor to mediator, last: SessionEnded. Why it is about to exit by itself.
  *
+ * After STARTED the sessions of a VM share memory by these, each a SessionShareMessage. The
+ * executor has one question at a time, and the mediator answers it, maybe later.
+ *
+ * SHARE    executor to mediator: kind, size and handle, or one descriptor with
+ * SESSION_SHARE_PHYSICAL. SHARED   the answer: token, or error: -ENOSPC when the session shares too
+ * much.
+ *
+ * TAKE     executor to mediator: kind and token.
+ * TAKEN    the answer: size and handle, or the descriptor, or error: -ENOENT when no session of the
+ *          VM shares such memory by that token.
+ *
+ * UNSHARE  executor to mediator: token, which is good no more. There is no answer.
+ *
  * The control page is shared. Each side writes its own part with atomic stores. An executor runs
  * on behalf of a guest: the mediator reads its figures, and believes them about that session alone.
  *
@@ -44,6 +57,11 @@ enum {
     SESSION_MSG_STARTED = 3,
     SESSION_MSG_CHANGED = 4,
     SESSION_MSG_ENDED = 5,
+    SESSION_MSG_SHARE = 6,
+    SESSION_MSG_SHARED = 7,
+    SESSION_MSG_TAKE = 8,
+    SESSION_MSG_TAKEN = 9,
+    SESSION_MSG_UNSHARE = 10,
 };
 
 /* In the order in which START carries them */
@@ -102,6 +120,27 @@ typedef struct SessionEnded {
     uint32_t cuda_result; /* the session's sticky error, or 0 */
     uint32_t reserved;
 } SessionEnded;
+
+enum {
+    SESSION_SHARE_MEMORY = 0,   /* by a handle of the driver's */
+    SESSION_SHARE_PHYSICAL = 1, /* by a descriptor of the driver's */
+    SESSION_SHARE_N_KINDS,
+};
+
+#define SESSION_SHARE_HANDLE_SIZE 64u
+
+/* What a message has no use for is 0. */
+typedef struct SessionShareMessage {
+    uint32_t type;
+    uint32_t kind; /* SESSION_SHARE_* */
+    uint64_t token[2];
+    uint64_t size; /* bytes */
+    uint8_t handle[SESSION_SHARE_HANDLE_SIZE];
+    int32_t error; /* of an answer: 0, or a negative errno */
+    uint32_t reserved;
+} SessionShareMessage;
+
+static_assert(sizeof(SessionShareMessage) == 104, "no padding");
 
 typedef struct SessionControl {
     /* The mediator */

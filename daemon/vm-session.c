@@ -14,7 +14,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "container-of.h"
-#include "names.h"
+#include "session-text.h"
 #include "vgpu-ring.h"
 #include "vgpu-session.h"
 
@@ -22,39 +22,6 @@
 #define IMAGES_MAX (UINT64_C(16) << 30)
 
 #define CUDA_ERROR_LAUNCH_TIMEOUT 702u
-
-/* What each reason is in the journal, and to the guest. */
-static const struct {
-    const char *text;
-    uint32_t error;
-    bool is_fault; /* of the guest, and others pay for it */
-} reasons[SESSION_N_REASONS] = {
-    [SESSION_CLOSED] = {"the guest closed it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_HUNG_UP] = {"its device is gone", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_QUARANTINED] = {"the VM is quarantined", VGPU_ERROR_VM_QUARANTINED, false},
-    [SESSION_ENDED_ON_CALL] = {"an administrator ended it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_SERVICE_ENDS] = {"the service ends", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_REFUSED] = {"its executor cannot serve it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_START_LATE] = {"its executor did not start in time", VGPU_ERROR_TIMEOUT, false},
-    [SESSION_VIOLATION] = {"the guest wrote what is no ring", VGPU_ERROR_INVALID_REQUEST, false},
-    [SESSION_KERNEL_TIMEOUT] = {"a kernel of it ran into KernelTimeoutSec=", VGPU_ERROR_CUDA_ERROR,
-                                true},
-    [SESSION_WINDOW_LOST] = {"the VM took memory of its window away", VGPU_ERROR_INVALID_REQUEST,
-                             false},
-    [SESSION_FAILED] = {"its executor failed", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_DIED] = {"its executor died", VGPU_ERROR_MEDIATOR_UNAVAILABLE, true},
-};
-
-const char *session_state_to_string(SessionState state)
-{
-    static const char *const names[] = {
-        [SESSION_STARTING] = "starting",
-        [SESSION_OPEN] = "open",
-        [SESSION_ENDING] = "ending",
-    };
-
-    return names[state];
-}
 
 void session_choose_device(const Pool *p, char ret[SESSION_DEVICE_MAX])
 {
@@ -93,57 +60,6 @@ static void session_on_usage(VMUser *u, VMUsage *ret)
     };
 }
 
-/* ---- The journal --------------------------------------------------------------------------- */
-
-/* What a guest says may be any bytes. */
-static void make_printable(char *to, const char *from)
-{
-    for (; *from; from++) {
-        unsigned char c = (unsigned char) *from;
-
-        if (c > ' ' - 1 && c < 0x7f && c != '\\')
-            *to++ = *from;
-        else
-            to += sprintf(to, "\\x%02x", c);
-    }
-    *to = '\0';
-}
-
-static LogContext session_log_context(const Session *s)
-{
-    LogContext context = s->vm->client.log;
-
-    context.session = s->id;
-    context.pool = s->pool->name;
-    return context;
-}
-
-static void session_log_open(const Session *s)
-{
-    LogContext context = session_log_context(s);
-
-    if (client_may_log(&s->vm->client))
-        log_event(VGPU_MESSAGE_SESSION_OPENED, &context, NULL,
-                  "CUDA session %u opened on ring %u, for process %u of the guest (%s); its "
-                  "executor is process %d",
-                  s->id, s->ring, s->guest_pid, s->command, (int) s->executor);
-}
-
-/* @detail: behind the reason; may be "" */
-static void session_log_end(Session *s, const char *detail)
-{
-    LogContext context;
-
-    if (s->is_logged)
-        return;
-    s->is_logged = true;
-    context = session_log_context(s);
-    if (client_may_log(&s->vm->client))
-        log_event(VGPU_MESSAGE_SESSION_ENDED, &context, NULL,
-                  "CUDA session %u of ring %u ended: %s%s%s", s->id, s->ring,
-                  reasons[s->reason].text, *detail ? ": " : "", detail);
-}
-
 /* ---- The gate ------------------------------------------------------------------------------ */
 
 void session_update_gate(Session *s)
@@ -168,7 +84,9 @@ void session_end(Session *s, SessionReason reason)
     s->state = SESSION_ENDING;
     s->reason = reason;
     if (s->error == VGPU_ERROR_NONE)
-        s->error = reasons[reason].error;
+        s->error = session_reason_error(reason);
+    if (s->vm)
+        session_shares_end(&s->vm->shares, s);
     session_process_end(s->process);
     s->ops->changed(s, s->userdata);
 }
@@ -252,7 +170,7 @@ static void session_on_started(void *userdata, const SessionStarted *m)
 
     s->executor = session_process_pid(s->process);
     s->guest_pid = m->guest_pid;
-    make_printable(s->command, m->command);
+    session_make_printable(s->command, m->command);
     if (s->state != SESSION_STARTING)
         return;
     if (m->error != 0) {
@@ -298,6 +216,43 @@ static void session_on_ended(void *userdata, const SessionEnded *m)
     session_end(s, reason);
 }
 
+/* Returns the answer's descriptor, which stays the table's; -1: none. */
+static int session_answer_share(Session *s, const SessionShareMessage *m, int *fd,
+                                SessionShareMessage *ret)
+{
+    SessionShares *shares = &s->vm->shares;
+    int answer_fd = -1;
+
+    *ret = (SessionShareMessage){.kind = m->kind};
+    if (m->type == SESSION_MSG_TAKE) {
+        ret->type = SESSION_MSG_TAKEN;
+        ret->error = session_shares_find(shares, m, ret, &answer_fd);
+        return answer_fd;
+    }
+    ret->type = SESSION_MSG_SHARED;
+    if (m->kind == SESSION_SHARE_PHYSICAL && *fd < 0)
+        ret->error = -EMFILE;
+    else
+        ret->error = session_shares_add(shares, s, m, TAKE_FD(*fd), ret->token);
+    return -1;
+}
+
+static void session_on_share(void *userdata, const SessionShareMessage *m, int *fd)
+{
+    SessionShareMessage answer;
+    Session *s = userdata;
+    int answer_fd;
+
+    if (s->state != SESSION_OPEN || !s->vm)
+        return;
+    if (m->type == SESSION_MSG_UNSHARE) {
+        session_shares_remove(&s->vm->shares, s, m->token);
+        return;
+    }
+    answer_fd = session_answer_share(s, m, fd, &answer);
+    session_process_answer(s->process, &answer, answer_fd);
+}
+
 /* One whose executor ended without a word. */
 static SessionReason session_reason_of_fate(SessionProcessFate fate)
 {
@@ -308,26 +263,7 @@ static bool session_is_fault(const Session *s)
 {
     if (s->timed_out || s->sticky != 0 || s->figures.sticky != 0)
         return true;
-    return reasons[s->reason].is_fault && s->was_open;
-}
-
-static void session_describe_end(const Session *s, SessionProcessFate fate, const char *text,
-                                 char *ret, size_t size)
-{
-    uint32_t sticky = s->sticky ? s->sticky : s->figures.sticky;
-
-    ret[0] = '\0';
-    if (fate == SESSION_PROCESS_NO_SENSE)
-        snprintf(ret, size, "it broke the protocol, and was killed");
-    else if (fate == SESSION_PROCESS_END_LATE)
-        snprintf(ret, size, "its executor did not end in time, and was killed");
-    else if (s->reason == SESSION_REFUSED)
-        snprintf(ret, size, "%s, CUDA error %u",
-                 strerror(s->executor_error < 0 ? -s->executor_error : EIO), s->cuda_result);
-    else if (s->reason == SESSION_DIED)
-        snprintf(ret, size, "it %s", text);
-    else if (sticky != 0)
-        snprintf(ret, size, "CUDA error %u", sticky);
+    return session_reason_is_fault(s->reason) && s->was_open;
 }
 
 static void session_answer_end(const Session *s)
@@ -400,6 +336,7 @@ static void session_on_gone(void *userdata, SessionProcessFate fate, const char 
 static const SessionProcessHandler session_handler = {
     .on_started = session_on_started,
     .on_ended = session_on_ended,
+    .on_share = session_on_share,
     .on_gone = session_on_gone,
 };
 
@@ -522,6 +459,8 @@ Session *session_free(Session *s)
 
     if (s->process && s->vm)
         session_log_end(s, "");
+    if (s->vm)
+        session_shares_end(&s->vm->shares, s);
     session_process_free(s->process);
     vm_unwatch(&s->watcher);
     vm_end_use(&s->user);

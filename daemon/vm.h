@@ -23,6 +23,7 @@
 #include "memory-account.h"
 #include "origin.h"
 #include "pool.h"
+#include "session-shares.h"
 #include "vm-settings.h"
 
 typedef struct VM VM;
@@ -110,6 +111,7 @@ struct VM {
     VMUsage used_before;     /* vm_reset_usage() */
     uint64_t session_faults; /* users that ended for a fault of the guest */
     MemoryAccount *account;  /* of its sessions; NULL before the first. vm_account() */
+    SessionShares shares;    /* what its sessions share with each other */
 
     uint64_t rate_usec; /* when rate_tokens was right */
     double rate_tokens;

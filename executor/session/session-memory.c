@@ -307,6 +307,59 @@ SessionRange *session_memory_take(SessionMemory *m, SessionRangeKind kind, uint6
     return r;
 }
 
+/* ---- Shared ---------------------------------------------------------------------------------- */
+
+static SessionRange *memory_at_locked(SessionMemory *m, SessionRangeKind kind, uint64_t address)
+{
+    SessionRange *r = range_tree_find(m->ranges, address);
+
+    return r && r->address == address && r->kind == kind ? r : NULL;
+}
+
+bool session_memory_get_token(SessionMemory *m, uint64_t address, uint64_t *ret_size,
+                              uint64_t ret_token[2])
+{
+    const SessionRange *r;
+
+    pthread_mutex_lock(&m->lock);
+    r = memory_at_locked(m, SESSION_RANGE_ALLOCATED, address);
+    if (r) {
+        *ret_size = r->size;
+        ret_token[0] = r->token[0];
+        ret_token[1] = r->token[1];
+    }
+    pthread_mutex_unlock(&m->lock);
+    return r != NULL;
+}
+
+bool session_memory_set_token(SessionMemory *m, uint64_t address, const uint64_t token[2])
+{
+    SessionRange *r;
+
+    pthread_mutex_lock(&m->lock);
+    r = memory_at_locked(m, SESSION_RANGE_ALLOCATED, address);
+    if (r) {
+        r->token[0] = token[0];
+        r->token[1] = token[1];
+    }
+    pthread_mutex_unlock(&m->lock);
+    return r != NULL;
+}
+
+bool session_memory_take_again(SessionMemory *m, uint64_t address)
+{
+    SessionRange *r;
+
+    pthread_mutex_lock(&m->lock);
+    r = memory_at_locked(m, SESSION_RANGE_TAKEN, address);
+    if (r)
+        r->n_taken++;
+    pthread_mutex_unlock(&m->lock);
+    return r != NULL;
+}
+
+/* ---- Reserved and mapped ------------------------------------------------------------------ */
+
 static bool memory_is_reserved_locked(SessionMemory *m, uint64_t address, uint64_t end)
 {
     const SessionRange *r = range_tree_find(m->reservations, address);
@@ -341,8 +394,6 @@ bool session_memory_contains(SessionMemory *m, uint64_t address, uint64_t size)
     pthread_mutex_unlock(&m->lock);
     return contains;
 }
-
-/* ---- Reserved and mapped ------------------------------------------------------------------ */
 
 bool session_memory_is_vacant(SessionMemory *m, uint64_t address, uint64_t size)
 {

@@ -35,6 +35,7 @@ typedef enum SessionRangeKind {
     SESSION_RANGE_ASYNC,     /* cuMemAllocAsync */
     SESSION_RANGE_GLOBAL,    /* a module's variable; not charged */
     SESSION_RANGE_MAPPED,    /* cuMemMap; its physical memory is charged */
+    SESSION_RANGE_TAKEN,     /* cuIpcOpenMemHandle */
     SESSION_RANGE_RESERVED,  /* cuMemAddressReserve; not charged */
 } SessionRangeKind;
 
@@ -44,16 +45,21 @@ typedef struct SessionPhysical {
     CUmemGenericAllocationHandle handle;
     uint64_t size;
     uint32_t n_mapped;
+    uint32_t n_held; /* by an operation that waits for the mediator */
     bool released;
+    bool is_shareable;
+    uint64_t token[2]; /* by which it is shared; 0 and 0: it is not */
 } SessionPhysical;
 
 typedef struct SessionRange {
     SessionRangeKind kind;
-    uint32_t context; /* which one's it is: ALLOCATED, ASYNC, GLOBAL */
+    uint32_t context; /* which one's it is: ALLOCATED, ASYNC, GLOBAL, TAKEN */
     uint64_t address;
     uint64_t size;   /* bytes */
     uint64_t charge; /* bytes */
     union {
+        uint64_t token[2];         /* ALLOCATED: by which it is shared; 0 and 0: it is not */
+        uint32_t n_taken;          /* TAKEN: how often it was */
         const void *module;        /* GLOBAL */
         SessionPhysical *physical; /* MAPPED */
     };
@@ -125,6 +131,22 @@ bool session_memory_insert(SessionMemory *m, SessionRange *range, uint64_t addre
 /* session_memory_take() - the range of @kind that begins at @address, out of the tree; NULL if
  * there is none. Insert it again or drop it. */
 SessionRange *session_memory_take(SessionMemory *m, SessionRangeKind kind, uint64_t address);
+
+/*
+ * session_memory_get_token() - of ALLOCATED memory that begins at @address
+ * @ret_token: 0 and 0: it is not shared
+ *
+ * Returns false if there is none.
+ */
+bool session_memory_get_token(SessionMemory *m, uint64_t address, uint64_t *ret_size,
+                              uint64_t ret_token[2]);
+
+/* session_memory_set_token() - returns likewise */
+bool session_memory_set_token(SessionMemory *m, uint64_t address, const uint64_t token[2]);
+
+/* session_memory_take_again() - TAKEN memory that begins at @address was opened once more; returns
+ * false if there is none */
+bool session_memory_take_again(SessionMemory *m, uint64_t address);
 
 /* session_memory_contains() - do these bytes, one at least, lie in one range, or in mapped ranges
  * side by side in one reservation that are all accessible? */

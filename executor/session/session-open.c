@@ -32,6 +32,8 @@ Session *session_new(int socket)
         s->fds[i] = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->end_lock, NULL);
+    pthread_mutex_init(&s->ask.lock, NULL);
+    pthread_cond_init(&s->ask.come, NULL);
     return s;
 }
 

@@ -20,6 +20,7 @@
 #include "session-open.h"
 #include "session-reply.h"
 #include "session-run.h"
+#include "session-share.h"
 #include "session-slow.h"
 #include "session-store.h"
 
@@ -82,6 +83,7 @@ typedef union ProcessMessage {
     uint32_t type;
     SessionWarm warm;
     SessionStart start;
+    SessionShareMessage share;
 } ProcessMessage;
 
 typedef struct ProcessPacket {
@@ -174,6 +176,30 @@ static int process_pause_msec(const Session *s)
     return msec < 1 ? 1 : msec > 100 ? 100 : (int) msec;
 }
 
+static bool process_is_answer(const ProcessPacket *p)
+{
+    const SessionShareMessage *m = &p->message.share;
+
+    return p->size == sizeof(*m) &&
+           (m->type == SESSION_MSG_SHARED || m->type == SESSION_MSG_TAKEN) && p->n_fds <= 1;
+}
+
+static void process_hear(Session *s)
+{
+    CLEANUP(process_close_fds) ProcessPacket p;
+    int fd = -1;
+
+    if (process_receive(s->socket, &p) != 0)
+        session_end(s, SESSION_END_HANGUP, 0);
+    if (!process_is_answer(&p)) {
+        warnx("%s: the mediator sent something that makes no sense", s->start.name);
+        session_end(s, SESSION_END_FAILURE, 0);
+    }
+    if (p.n_fds > 0)
+        fd = p.fds[--p.n_fds];
+    session_share_answer(s, &p.message.share, fd);
+}
+
 __attribute__((noreturn)) static void process_watch(Session *s)
 {
     struct pollfd fd = {.fd = s->socket, .events = POLLIN};
@@ -181,9 +207,8 @@ __attribute__((noreturn)) static void process_watch(Session *s)
     for (;;) {
         if (poll(&fd, 1, process_pause_msec(s)) < 0 && errno != EINTR)
             session_end(s, SESSION_END_FAILURE, 0);
-        /* There is nothing that it could say now but that it goes. */
         if (fd.revents != 0)
-            session_end(s, SESSION_END_HANGUP, 0);
+            process_hear(s);
         if (session_marks_is_overdue(s, now_nsec())) {
             warnx("%s: a kernel ran longer than the limit of %llu ms", s->start.name,
                   (unsigned long long) (s->start.kernel_timeout_usec / USEC_PER_MSEC));

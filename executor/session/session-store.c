@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "session-share.h"
+
 SessionStore *session_store_new(const SessionStart *limits, SessionControl *control,
                                 SessionAccount *account)
 {
@@ -13,6 +15,7 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
     session_memory_open(&store->memory, account, limits->account_slot, control);
     session_images_open(&store->images, limits->images_max, limits->objects_max, control);
     pthread_mutex_init(&store->frees_lock, NULL);
+    pthread_mutex_init(&store->physicals_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);
     LIST_INIT(&store->frees);
     LIST_INIT(&store->physicals);
@@ -59,6 +62,7 @@ void session_store_free(SessionStore *store)
     session_images_close(&store->images);
     session_memory_close(&store->memory);
     pthread_mutex_destroy(&store->frees_lock);
+    pthread_mutex_destroy(&store->physicals_lock);
     pthread_mutex_destroy(&store->handles);
     free(store);
 }
@@ -123,6 +127,31 @@ static void store_leave_graphs(Session *s, uint32_t context)
     pthread_mutex_unlock(&store->handles);
 }
 
+void session_unshare(Session *s, SessionRange *range)
+{
+    session_share_end(s, range->token);
+    range->token[0] = range->token[1] = 0;
+}
+
+static void store_free_range(Session *s, SessionRange *range)
+{
+    switch (range->kind) {
+    case SESSION_RANGE_ALLOCATED:
+        session_unshare(s, range);
+        (void) session_driver(s)->base.mem_free(range->address);
+        break;
+    case SESSION_RANGE_TAKEN:
+        for (; range->n_taken > 0; range->n_taken--)
+            (void) session_driver(s)->ipc_close_mem_handle(range->address);
+        break;
+    case SESSION_RANGE_ASYNC:
+        (void) session_driver(s)->base.mem_free(range->address);
+        break;
+    default:
+        break;
+    }
+}
+
 void session_store_leave(Session *s, uint32_t context)
 {
     const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
@@ -143,8 +172,7 @@ void session_store_leave(Session *s, uint32_t context)
      * device's. After an error that the context does not survive this fails, and changes nothing.
      */
     while ((range = session_memory_take_next(&store->memory, &address, context))) {
-        if (range->kind != SESSION_RANGE_GLOBAL)
-            (void) session_driver(s)->base.mem_free(range->address);
+        store_free_range(s, range);
         session_memory_drop(&store->memory, range);
     }
     session_frees_end(s, context);

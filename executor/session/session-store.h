@@ -52,7 +52,8 @@ typedef struct SessionGraph {
 typedef struct SessionStore {
     SessionMemory memory;
     SessionImages images;
-    LIST_HEAD(, SessionPhysical) physicals; /* of the ring's thread */
+    pthread_mutex_t physicals_lock; /* of all that is in the list, and of the list */
+    LIST_HEAD(, SessionPhysical) physicals;
     pthread_mutex_t frees_lock;
     LIST_HEAD(, SessionFrees) frees;
     pthread_mutex_t handles;
@@ -85,6 +86,31 @@ static inline void session_count(uint64_t *counter, uint64_t by)
 {
     __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
 }
+
+/*
+ * session_prepare() - charge the quota for memory, and make a range of it (session-memory.h)
+ * @size: bytes; 0 is CUDA_ERROR_INVALID_VALUE
+ *
+ * Memory that was freed in the order of streams that have come so far is given back before it
+ * fails. Returns CUDA_SUCCESS, or the CUresult for the guest.
+ */
+CUresult session_prepare(Session *s, const SessionCall *call, SessionRangeKind kind, uint64_t size,
+                         SessionRange **ret);
+
+/* session_charge() - charge the quota alone, as session_prepare() does. @size: bytes, not 0 */
+CUresult session_charge(Session *s, const SessionCall *call, uint64_t size);
+
+/* session_unshare() - ALLOCATED memory, out of the tree, is about to be freed */
+void session_unshare(Session *s, SessionRange *range);
+
+/* session_physical_add() - physical memory of the number @id; the quota is charged. Handle and
+ * charge stay the caller's on failure */
+CUresult session_physical_add(Session *s, uint32_t id, CUmemGenericAllocationHandle handle,
+                              uint64_t size, bool is_shareable);
+
+/* session_physical_settle() - it may have lost its number, a mapping or a holder: free it with the
+ * last. The caller holds the physicals' lock */
+void session_physical_settle(Session *s, SessionPhysical *physical);
 
 /* session_module_end() - take a module, its functions and its variables out of everything, unload
  * it, and free it. Returns what the driver says. On the SLOW thread */

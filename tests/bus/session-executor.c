@@ -159,6 +159,51 @@ static void report(void)
     (void) eventfd_write(fake.fds[SESSION_FD_INTERRUPT], 1);
 }
 
+static void send_share(SessionShareMessage m, size_t size, unsigned n_fds)
+{
+    const int fds[] = {0, 0};
+
+    (void) fd_passing_send(fake.socket, &m, size, fds, n_fds, 0);
+}
+
+static void ask(void)
+{
+    for (unsigned i = 0; i < FAKE_QUESTIONS; i++) {
+        SessionShareMessage m = {.type = SESSION_MSG_TAKE, .token = {i + 1, i}};
+
+        send_share(m, sizeof(m), 0);
+        if (recv(fake.socket, &m, sizeof(m), 0) != sizeof(m) || m.type != SESSION_MSG_TAKEN ||
+            m.error != -ENOENT)
+            abort();
+    }
+}
+
+static void act_on_shares(void)
+{
+    const SessionShareMessage m = {.type = SESSION_MSG_SHARE, .size = 1};
+    SessionShareMessage physical = m, kind = m, error = m;
+
+    physical.kind = SESSION_SHARE_PHYSICAL;
+    kind.kind = SESSION_SHARE_N_KINDS;
+    error.error = -1;
+    if (is(FAKE_SHARE_KIND))
+        send_share(kind, sizeof(m), 0);
+    if (is(FAKE_SHARE_SHORT))
+        send_share(m, sizeof(m) - 1, 0);
+    if (is(FAKE_SHARE_ERROR))
+        send_share(error, sizeof(m), 0);
+    if (is(FAKE_SHARE_FD))
+        send_share(m, sizeof(m), 1);
+    if (is(FAKE_SHARE_NO_FD))
+        send_share(physical, sizeof(m), 0);
+    if (is(FAKE_SHARE_TWO_FDS))
+        send_share(physical, sizeof(m), 2);
+    for (unsigned i = 0; is(FAKE_SHARE_FLOOD) && i < 100000; i++)
+        send_share((SessionShareMessage){.type = SESSION_MSG_TAKE}, sizeof(m), 0);
+    if (is(FAKE_SHARE_ASK))
+        ask();
+}
+
 static void act(void)
 {
     static const struct {
@@ -174,6 +219,7 @@ static void act(void)
             end(ends[i].reason, ends[i].cuda_result);
             exit(0);
         }
+    act_on_shares();
     if (is(FAKE_DIE))
         abort();
     if (is(FAKE_EXIT))

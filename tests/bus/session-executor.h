@@ -27,7 +27,7 @@
 #define FAKE_TWICE "twice"             /* STARTED twice */
 #define FAKE_CHANGED "changed"         /* STARTED, and a CHANGED that nobody has asked for */
 #define FAKE_FLOOD "flood"             /* STARTED, and very many CHANGED */
-#define FAKE_DESCRIPTORS "descriptors" /* STARTED with descriptors; then it serves */
+#define FAKE_DESCRIPTORS "descriptors" /* STARTED with descriptors */
 #define FAKE_ENDED_TWICE "ended-twice" /* STARTED, ENDED, ENDED */
 
 /* On the doorbell */
@@ -39,6 +39,18 @@
 #define FAKE_END_WINDOW "window"       /* likewise */
 #define FAKE_END_FAILURE "failure"     /* likewise */
 #define FAKE_END_STAY "end-stay"       /* ENDED with KERNEL_TIMEOUT, and stays */
+
+/* On the doorbell: SHARE as it may not be */
+#define FAKE_SHARE_KIND "share-kind"       /* of no known kind */
+#define FAKE_SHARE_SHORT "share-short"     /* but a byte */
+#define FAKE_SHARE_ERROR "share-error"     /* with an error */
+#define FAKE_SHARE_FD "share-fd"           /* a descriptor with a handle */
+#define FAKE_SHARE_NO_FD "share-no-fd"     /* none where one belongs */
+#define FAKE_SHARE_TWO_FDS "share-two-fds" /* two where one belongs */
+#define FAKE_SHARE_FLOOD "share-flood"     /* very many TAKE, and reads no answer */
+/* On the doorbell, and then it serves */
+#define FAKE_SHARE_ASK "share-ask" /* FAKE_QUESTIONS times TAKE, of nothing, each answered */
+#define FAKE_QUESTIONS 800u
 
 /* When the mediator hangs up */
 #define FAKE_STAY "stay" /* stays */

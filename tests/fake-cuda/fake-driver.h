@@ -18,6 +18,7 @@ CUDA_SESSION_FUNCTIONS(FAKE_DECLARE)
 
 /* Results and constants of the manual that only a driver needs to name */
 enum {
+    CUDA_ERROR_MAP_FAILED = 205,
     CUDA_ERROR_UNSUPPORTED_LIMIT = 215,
     CUDA_ERROR_INVALID_PTX = 218,
     CUDA_ERROR_ILLEGAL_STATE = 401,
