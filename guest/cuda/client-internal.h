@@ -38,6 +38,7 @@ typedef struct client_ids {
 
 typedef struct client_range {
     uint64_t address, size;
+    uint32_t n; /* how often it was claimed */
 } client_range;
 
 /* A piece of the window for copies of the program's memory. Free when its fence has passed. */
@@ -165,6 +166,16 @@ void client_wait_wake_all(vgpu_session *s);
  * done with it. Returns 0, or what the caller returns. */
 int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size);
 void client_piece_give(vgpu_session *s, client_piece *piece);
+
+/* ---- Addresses (client-memory.c)
+ * ---------------------------------------------------------------------- */
+
+/* client_claim() - the device has memory there: keep this process from mapping anything there.
+ * Returns 0, or VGPU_CUDA_ERROR_OUT_OF_MEMORY when the program has something there. */
+int client_claim(vgpu_session *s, uint64_t address, uint64_t size);
+
+/* client_disclaim() - once for each client_claim(), before the device gives the memory up */
+void client_disclaim(vgpu_session *s, uint64_t address);
 
 /* ---- Parts
  * ------------------------------------------------------------------------------------------ */

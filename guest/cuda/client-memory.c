@@ -80,44 +80,56 @@ uint64_t vgpu_session_get_window_size(const vgpu_session *s)
 
 /* ---- The device ------------------------------------------------------------------- */
 
-/* Note a range that was reserved for this memory alone. */
-static int note_foreign(vgpu_session *s, uint64_t address, uint64_t size)
+static client_range *find_foreign(vgpu_session *s, uint64_t address)
+{
+    for (size_t i = 0; i < s->n_foreign; i++)
+        if (s->foreign[i].address == address)
+            return &s->foreign[i];
+    return NULL;
+}
+
+/* Reserve a range for this memory alone, and note it. */
+static int add_foreign(vgpu_session *s, uint64_t address, uint64_t size)
 {
     client_range *more = realloc(s->foreign, (s->n_foreign + 1) * sizeof(*more));
 
     if (!more)
         return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
     s->foreign = more;
-    s->foreign[s->n_foreign++] = (client_range){.address = address, .size = size};
+    if (address_space_take(address, size) < 0)
+        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+    s->foreign[s->n_foreign++] = (client_range){.address = address, .size = size, .n = 1};
     return 0;
 }
 
-static int claim(vgpu_session *s, uint64_t address, uint64_t size)
+int client_claim(vgpu_session *s, uint64_t address, uint64_t size)
 {
-    int r;
+    client_range *range;
+    int r = 0;
 
     if (address_space_has(address, size))
         return 0;
-    if (address_space_take(address, size) < 0)
-        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
 
     pthread_mutex_lock(&s->memory_lock);
-    r = note_foreign(s, address, size);
+    range = find_foreign(s, address);
+    if (range)
+        range->n++;
+    else
+        r = add_foreign(s, address, size);
     pthread_mutex_unlock(&s->memory_lock);
-    if (r != 0)
-        address_space_give(address, size);
     return r;
 }
 
-static void disclaim(vgpu_session *s, uint64_t address)
+void client_disclaim(vgpu_session *s, uint64_t address)
 {
+    client_range *range;
+
     pthread_mutex_lock(&s->memory_lock);
-    for (size_t i = 0; i < s->n_foreign; i++)
-        if (s->foreign[i].address == address) {
-            address_space_give(address, s->foreign[i].size);
-            s->foreign[i] = s->foreign[--s->n_foreign];
-            break;
-        }
+    range = find_foreign(s, address);
+    if (range && --range->n == 0) {
+        address_space_give(address, range->size);
+        *range = s->foreign[--s->n_foreign];
+    }
     pthread_mutex_unlock(&s->memory_lock);
 }
 
@@ -132,7 +144,7 @@ int vgpu_session_memory_alloc(vgpu_session *s, const vgpu_session_from *from, ui
                           NULL, 0, &reply);
     if (r != 0)
         return r;
-    r = claim(s, reply.value[0], size);
+    r = client_claim(s, reply.value[0], size);
     if (r != 0) {
         const VGPUSessionMemory unused = {.address = reply.value[0]};
 
@@ -148,7 +160,7 @@ int vgpu_session_memory_free(vgpu_session *s, const vgpu_session_from *from, uin
 {
     const VGPUSessionMemory parameters = {.address = address};
 
-    disclaim(s, address);
+    client_disclaim(s, address);
     return vgpu_session_call(s, VGPU_SESSION_OP_MEMORY_FREE, from, &parameters, sizeof(parameters),
                              NULL, 0, NULL);
 }
