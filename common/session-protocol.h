@@ -51,6 +51,8 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "device-name.h"
+
 enum {
     SESSION_MSG_WARM = 1,
     SESSION_MSG_START = 2,
@@ -75,8 +77,8 @@ enum {
     SESSION_N_FDS,
 };
 
-#define SESSION_DEVICE_MAX \
-    48u /* with the 0: a UUID as CUDA_VISIBLE_DEVICES takes it, or a number */
+/* With the 0. device-name.h says what it may be. */
+#define SESSION_DEVICE_MAX DEVICE_NAME_SIZE
 
 typedef struct SessionWarm {
     uint32_t type;

@@ -23,11 +23,6 @@
 
 #define CUDA_ERROR_LAUNCH_TIMEOUT 702u
 
-void session_choose_device(const Pool *p, char ret[SESSION_DEVICE_MAX])
-{
-    snprintf(ret, SESSION_DEVICE_MAX, "%u", p->config.device);
-}
-
 /* ---- What it counts ------------------------------------------------------------------------ */
 
 const SessionFigures *session_figures(Session *s)

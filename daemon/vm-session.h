@@ -117,10 +117,6 @@ typedef struct SessionOptions {
     int doorbell, interrupt; /* eventfds; stay the caller's */
 } SessionOptions;
 
-/* session_choose_device() - the device of the pool that its next session gets; there is one, so
- * far */
-void session_choose_device(const Pool *p, char ret[SESSION_DEVICE_MAX]);
-
 /*
  * session_new() - hand a ring to an executor
  * @vm: connected

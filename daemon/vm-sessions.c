@@ -2,6 +2,7 @@
 #include "vm-sessions.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "cleanup.h"
@@ -177,6 +178,45 @@ static int sessions_open_window(const Sessions *all, Opening *o, Origin *process
     return 0;
 }
 
+/* Sessions that end count, too: their memory is not free yet. */
+static void sessions_measure(const Sessions *all, const char *device, unsigned *ret_n,
+                             uint64_t *ret_memory)
+{
+    Session *s;
+
+    *ret_n = 0;
+    *ret_memory = 0;
+    TAILQ_FOREACH(s, &all->list, link)
+    {
+        if (strcmp(s->device, device) != 0)
+            continue;
+        ++*ret_n;
+        *ret_memory += session_figures(s)->memory;
+    }
+}
+
+/* The one with the fewest sessions, of any pool; then the one with the least memory taken by them;
+ * then the first. */
+static const char *sessions_choose_device(const Sessions *all, const Pool *p)
+{
+    const PoolDevices *devices = &p->config.devices;
+    unsigned best = 0, n_best = UINT_MAX;
+    uint64_t memory_best = UINT64_MAX;
+
+    for (unsigned i = 0; i < devices->n; i++) {
+        uint64_t memory;
+        unsigned n;
+
+        sessions_measure(all, devices->name[i], &n, &memory);
+        if (n > n_best || (n == n_best && memory >= memory_best))
+            continue;
+        best = i;
+        n_best = n;
+        memory_best = memory;
+    }
+    return devices->name[best];
+}
+
 static SessionProcessOptions sessions_process_options(Sessions *all)
 {
     return (SessionProcessOptions){
@@ -191,7 +231,7 @@ static SessionProcessOptions sessions_process_options(Sessions *all)
 static int sessions_start(Sessions *all, Opening *o, Window *window, Session **slot, Session **ret)
 {
     const SessionProcessOptions process_options = sessions_process_options(all);
-    char device[SESSION_DEVICE_MAX];
+    const char *device = sessions_choose_device(all, o->pool);
     SessionOptions options = {
         .signaller = all->rings->signaller,
         .ring = o->open->ring,
@@ -204,7 +244,6 @@ static int sessions_start(Sessions *all, Opening *o, Window *window, Session **s
     SessionProcess *process;
     int r;
 
-    session_choose_device(o->pool, device);
     options.id = sessions_next_id(all);
     process = session_spares_take(&all->spares, o->pool, device);
     if (process) {

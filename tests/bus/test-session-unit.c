@@ -281,7 +281,7 @@ TEST(test_vgpuctl)
     assert_non_null(strstr(c.out, " evil\\x0a\\x1b[2J "));
     snprintf(expected, sizeof(expected), " 2 unregistered-7 %d program ", (int) getpid());
     assert_non_null(strstr(c.out, expected));
-    assert_non_null(strstr(c.out, " A    open  1.0M 2.0M    0.0        5\n"));
+    assert_non_null(strstr(c.out, " A    0      open  1.0M 2.0M    0.0        5\n"));
     ctl_release(&c);
     expect_in("    Sessions: 2 of 8, with 1.0M of device memory\n", "status", "unregistered-7");
     expect_in("  Session 2: program (guest's PID ", "status", "unregistered-7");

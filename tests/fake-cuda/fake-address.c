@@ -193,8 +193,7 @@ static bool is_good(const CUmemAllocationProp *prop)
     return prop->type == CU_MEM_ALLOCATION_TYPE_PINNED &&
            (prop->requested_handle_types == 0 ||
             prop->requested_handle_types == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) &&
-           prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE && prop->location.id >= 0 &&
-           prop->location.id < fake_plan()->devices;
+           prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE && fake_has_device(prop->location.id);
 }
 
 CUresult cuMemGetAllocationGranularity(size_t *granularity, const CUmemAllocationProp *prop,
@@ -374,8 +373,8 @@ CUresult cuMemSetAccess(CUdeviceptr address, size_t size, const CUmemAccessDesc 
     bool reach = n > 0 && access[0].flags != ACCESS_NONE;
 
     if (!m || n != 1 || !are_all(m, address, size, true) ||
-        access[0].location.type != CU_MEM_LOCATION_TYPE_DEVICE || access[0].location.id < 0 ||
-        access[0].location.id >= fake_plan()->devices ||
+        access[0].location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
+        !fake_has_device(access[0].location.id) ||
         (access[0].flags != ACCESS_NONE && access[0].flags != ACCESS_READ &&
          access[0].flags != ACCESS_READ_WRITE))
         return CUDA_ERROR_INVALID_VALUE;

@@ -170,5 +170,7 @@ void fake_modules_end(CUcontext context);
 /* fake_contexts_stop() - end them with all they have, under the lock */
 void fake_contexts_stop(void);
 void fake_check_device(CUdevice device, const char *function);
+/* fake_has_device() - is there a device of that handle? */
+bool fake_has_device(CUdevice device);
 
 #endif

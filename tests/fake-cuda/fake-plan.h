@@ -29,6 +29,9 @@
  *   trace=FILE
  *       append a line for each call: FUNCTION, or FUNCTION NUMBER
  *
+ * As with the real one, with a UUID in CUDA_VISIBLE_DEVICES there is that device alone, and without
+ * one of that UUID none. Each device is a MIG instance, too: of the same UUID behind "MIG-".
+ *
  * ":after=K" may be left out and is then 0. For example:
  *
  *   VGPU_FAKE_CUDA="slow=5,fail=cuLaunchKernel:701:after=3"
@@ -52,6 +55,7 @@ typedef struct PlanItem {
 
 typedef struct Plan {
     int devices;
+    int first_device; /* of those that CUDA_VISIBLE_DEVICES leaves; the lowest CUdevice */
     bool blas;
     unsigned slow_ms;
     unsigned hold;
