@@ -8,6 +8,9 @@
  * packet is one message, which begins with its type (uint32_t). The end of the connection ends the
  * executor; the end of the executor ends the session.
  *
+ * HELLO    executor to mediator, first, no payload. The kernel says which process sends it: one
+ * that says nothing more can be killed.
+ *
  * WARM     mediator to executor, at most once, before START: SessionWarm. Load the driver and make
  *          the device's primary context, so that a session that starts later has it at once. There
  *          is no answer.
@@ -64,6 +67,7 @@ enum {
     SESSION_MSG_TAKE = 8,
     SESSION_MSG_TAKEN = 9,
     SESSION_MSG_UNSHARE = 10,
+    SESSION_MSG_HELLO = 11,
 };
 
 /* In the order in which START carries them */

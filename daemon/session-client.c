@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child-source.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "closer.h"
@@ -42,6 +43,7 @@ struct SessionProcess {
     pid_t pid; /* 0: not known, or reaped */
     int pidfd; /* of a unit's process; -1: not known */
     bool is_child;
+    bool greeted;   /* HELLO has come */
     bool has_begun; /* START is sent */
     bool answered;  /* STARTED has come */
     bool has_ended; /* ENDED has come */
@@ -182,6 +184,11 @@ static bool session_process_on_message(SessionProcess *p, SessionPacket *m)
         return false;
 
     switch (m->type) {
+    case SESSION_MSG_HELLO:
+        if (size != sizeof(m->type) || p->greeted || p->answered || m->has_fds)
+            return false;
+        p->greeted = true;
+        return true;
     case SESSION_MSG_SHARE:
     case SESSION_MSG_TAKE:
     case SESSION_MSG_UNSHARE:
@@ -364,13 +371,7 @@ static int session_process_fork(SessionProcess *p, const char *path)
         return r;
     }
     p->is_child = true;
-    r = sd_event_add_child(p->event, &p->end, p->pid, WEXITED, session_process_on_child, p);
-    /* With ONESHOT, sd-event looks once when the process has ended. One that a debugger still holds
-     * is not to be seen then, and nobody would look again. Only a source that was off is registered
-     * anew. */
-    if (r >= 0)
-        r = sd_event_source_set_enabled(p->end, SD_EVENT_OFF);
-    return r < 0 ? r : sd_event_source_set_enabled(p->end, SD_EVENT_ON);
+    return child_source_add(p->event, p->pid, session_process_on_child, p, &p->end);
 }
 
 static void session_process_freep(SessionProcess **p)

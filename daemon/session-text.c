@@ -64,7 +64,7 @@ void session_make_printable(char *to, const char *from)
     *to = '\0';
 }
 
-static LogContext session_log_context(const Session *s)
+LogContext session_log_context(const Session *s)
 {
     LogContext context = s->vm->client.log;
 
@@ -81,7 +81,7 @@ void session_log_open(const Session *s)
         log_event(VGPU_MESSAGE_SESSION_OPENED, &context, NULL,
                   "CUDA session %u opened on ring %u, for process %u of the guest (%s); its "
                   "executor is process %d",
-                  s->id, s->ring, s->guest_pid, s->command, (int) s->executor);
+                  s->id, s->ring, s->guest_pid, s->command, (int) session_process_pid(s->process));
 }
 
 void session_log_end(Session *s, const char *detail)

@@ -3,7 +3,10 @@
 #ifndef VGPU_SESSION_TEXT_H
 #define VGPU_SESSION_TEXT_H
 
-#include "vm-session.h"
+#include "session-parts.h"
+
+/* session_state_to_string() - "starting", "open" or "ending"; static */
+const char *session_state_to_string(SessionState state);
 
 /* session_reason_error() - what the guest is told: VGPU_ERROR_* */
 uint32_t session_reason_error(SessionReason reason);
@@ -14,6 +17,9 @@ bool session_reason_is_fault(SessionReason reason);
 /* session_make_printable() - what a guest says may be any bytes. @to: room for four for each, and
  * the 0 */
 void session_make_printable(char *to, const char *from);
+
+/* session_log_context() - for lines about it; its VM is there */
+LogContext session_log_context(const Session *s);
 
 /* session_log_open() - the line of its beginning; its VM is there */
 void session_log_open(const Session *s);

@@ -13,13 +13,12 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "closer.h"
 #include "container-of.h"
+#include "session-start.h"
 #include "session-text.h"
 #include "vgpu-ring.h"
 #include "vgpu-session.h"
-
-/* Bytes of images: those of the largest libraries, some times over. */
-#define IMAGES_MAX (UINT64_C(16) << 30)
 
 #define CUDA_ERROR_LAUNCH_TIMEOUT 702u
 
@@ -55,18 +54,9 @@ static void session_on_usage(VMUser *u, VMUsage *ret)
     };
 }
 
-/* ---- The gate ------------------------------------------------------------------------------ */
-
-void session_update_gate(Session *s)
+pid_t session_executor(const Session *s)
 {
-    const uint64_t one = 1;
-    uint32_t open = s->vm && !s->vm->paused && !s->pool->queue.scheduler.held;
-
-    if (__atomic_exchange_n(&s->control->gate, open, __ATOMIC_SEQ_CST) == open || !open)
-        return;
-    /* The executor has the same eventfd, and could have a plain write block. */
-    if (!s->signaller || eventfd_signaller_signal(s->signaller, s->gate) < 0)
-        (void) !write(s->gate, &one, sizeof(one));
+    return session_process_pid(s->process);
 }
 
 /* ---- The end ------------------------------------------------------------------------------- */
@@ -78,6 +68,7 @@ void session_end(Session *s, SessionReason reason)
 
     s->state = SESSION_ENDING;
     s->reason = reason;
+    session_close_kept(s);
     if (s->error == VGPU_ERROR_NONE)
         s->error = session_reason_error(reason);
     if (s->vm)
@@ -163,7 +154,8 @@ static void session_on_started(void *userdata, const SessionStarted *m)
 {
     Session *s = userdata;
 
-    s->executor = session_process_pid(s->process);
+    session_close_kept(s);
+
     s->guest_pid = m->guest_pid;
     session_make_printable(s->command, m->command);
     if (s->state != SESSION_STARTING)
@@ -201,7 +193,6 @@ static void session_on_ended(void *userdata, const SessionEnded *m)
     SessionReason reason = session_reason(m->reason);
     Session *s = userdata;
 
-    s->executor = session_process_pid(s->process);
     s->sticky = m->cuda_result;
     s->timed_out = reason == SESSION_KERNEL_TIMEOUT;
     if (s->state == SESSION_ENDING)
@@ -298,11 +289,31 @@ static void session_on_vm_gone(VMUser *u)
     s->ops->lost_vm(s, s->userdata);
 }
 
-static void session_close_account(Session *s)
+static const SessionProcessHandler session_handler;
+
+/* A spare may have ended before it heard of the session. Returns whether it has another executor.
+ */
+static bool session_restart(Session *s, const char *text)
 {
-    if (s->account)
-        memory_account_give_slot(s->account, s->account_slot);
-    s->account = memory_account_unref(s->account);
+    LogContext context = session_log_context(s);
+    SessionProcess *process;
+
+    if (s->kept.control < 0 || s->ops->start(&process, s->userdata) < 0)
+        return false;
+    /* What the other one may have written */
+    session_reset_pages(s);
+    if (session_send_start(s, process) < 0) {
+        session_process_free(process);
+        return false;
+    }
+    log_context(LOG_INFO, &context,
+                "the executor that waited for CUDA session %u of ring %u %s, and it gets another",
+                s->id, s->ring, text);
+    session_close_kept(s);
+    session_process_free(s->process);
+    session_process_set_handler(process, &session_handler, s);
+    s->process = process;
+    return true;
 }
 
 static void session_on_gone(void *userdata, SessionProcessFate fate, const char *text)
@@ -311,8 +322,10 @@ static void session_on_gone(void *userdata, SessionProcessFate fate, const char 
     VM *vm = s->vm;
     char detail[120];
 
+    if (fate == SESSION_PROCESS_UNABLE && s->state == SESSION_STARTING && vm &&
+        session_restart(s, text))
+        return;
     session_end(s, session_reason_of_fate(fate));
-    s->executor = 0;
     session_close_account(s); /* before the guest hears of it */
     if (vm) {
         (void) session_figures(s);
@@ -337,67 +350,6 @@ static const SessionProcessHandler session_handler = {
 
 /* ---- The beginning --------------------------------------------------------------------------- */
 
-/* Returns the memfd of the control page, or a negative errno. */
-static int session_make_control(Session *s)
-{
-    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-    CLEANUP_CLOSE int fd = memfd_create("vgpu-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    void *page;
-
-    if (fd < 0 || ftruncate(fd, sizeof(SessionControl)) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
-        return -errno;
-    page = mmap(NULL, sizeof(SessionControl), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (page == MAP_FAILED)
-        return -errno;
-
-    s->control = page;
-    s->gate = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return s->gate < 0 ? -errno : TAKE_FD(fd);
-}
-
-static int session_start(Session *s, const SessionOptions *o, SessionProcess *process,
-                         const Window *window)
-{
-    const PoolConfig *config = &s->pool->config;
-    SessionStart start = {
-        .type = SESSION_MSG_START,
-        .offset = o->offset,
-        .images_max = IMAGES_MAX,
-        .kernel_timeout_usec = config->kernel_timeout_usec,
-        .objects_max = VGPU_SESSION_ID_MAX,
-        .busy_poll_usec = config->busy_poll_usec,
-        .account_slot = s->account_slot,
-    };
-    CLEANUP_CLOSE int control = session_make_control(s);
-    int fds[SESSION_N_FDS];
-
-    if (control < 0)
-        return TAKE_FD(control);
-    session_update_gate(s);
-    snprintf(start.device, sizeof(start.device), "%s", s->device);
-    snprintf(start.name, sizeof(start.name), "session %u, ring %u of %.32s", s->id, s->ring,
-             s->vm->name);
-    fds[SESSION_FD_WINDOW] = window->fd;
-    fds[SESSION_FD_DOORBELL] = o->doorbell;
-    fds[SESSION_FD_INTERRUPT] = o->interrupt;
-    fds[SESSION_FD_CONTROL] = control;
-    fds[SESSION_FD_GATE] = s->gate;
-    fds[SESSION_FD_ACCOUNT] = s->account->fd;
-    return session_process_begin(process, &start, fds);
-}
-
-static int session_open_account(Session *s)
-{
-    MemoryAccount *account;
-    int r = vm_account(s->vm, &account);
-
-    if (r >= 0)
-        r = memory_account_take_slot(account, &s->account_slot);
-    if (r >= 0)
-        s->account = memory_account_ref(account);
-    return r;
-}
-
 static void session_freep(Session **s)
 {
     session_free(*s);
@@ -421,6 +373,8 @@ int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *pro
         .pool = pool,
         .start_usec = clock_usec(CLOCK_REALTIME),
         .began_usec = now_usec(),
+        .window = window,
+        .kept = {.doorbell = -1, .interrupt = -1, .control = -1},
         .gate = -1,
         .signaller = o->signaller,
         .watcher.changed = session_on_vm_changed,
@@ -429,16 +383,13 @@ int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *pro
     };
     snprintf(s->device, sizeof(s->device), "%s", o->device);
     session_see_memory_max(s);
-    r = session_open_account(s);
-    if (r >= 0)
-        r = session_start(s, o, process, window);
+    r = session_start(s, o, process);
+    s->window = r < 0 ? NULL : window; /* the caller's, unless there is a session */
     if (r < 0)
         return r;
 
     session_process_set_handler(process, &session_handler, s);
     s->process = process;
-    s->executor = session_process_pid(process);
-    s->window = window;
     s->owner = owner;
     *owner = s;
     vm_watch(vm, &s->watcher);
@@ -462,11 +413,7 @@ Session *session_free(Session *s)
     if (s->owner)
         *s->owner = NULL;
     window_unref(s->window);
-    session_close_account(s);
-    if (s->control)
-        (void) munmap(s->control, sizeof(*s->control));
-    if (s->gate >= 0)
-        close(s->gate);
+    session_close_pages(s);
     free(s);
     return NULL;
 }

@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "closer.h"
 #include "passed-fds.h"
+#include "session-start.h"
 #include "vgpu-session.h"
 
 /* ---- Finding ------------------------------------------------------------------------------- */
@@ -96,10 +97,28 @@ static void sessions_on_over(Session *s, void *userdata)
     sessions_remove(all, s);
 }
 
+static SessionProcessOptions sessions_process_options(Sessions *all)
+{
+    return (SessionProcessOptions){
+        .path = all->executor_path,
+        .socket = all->config->executor_socket,
+        .killer = &all->killer,
+    };
+}
+
+static int sessions_on_start(SessionProcess **ret, void *userdata)
+{
+    Sessions *all = userdata;
+    const SessionProcessOptions options = sessions_process_options(all);
+
+    return session_process_new(all->event, &options, NULL, NULL, ret);
+}
+
 static const SessionOps sessions_ops = {
     .changed = sessions_on_changed,
     .lost_vm = sessions_on_lost_vm,
     .fault = sessions_on_fault,
+    .start = sessions_on_start,
     .over = sessions_on_over,
 };
 
@@ -217,20 +236,10 @@ static const char *sessions_choose_device(const Sessions *all, const Pool *p)
     return devices->name[best];
 }
 
-static SessionProcessOptions sessions_process_options(Sessions *all)
-{
-    return (SessionProcessOptions){
-        .path = all->executor_path,
-        .socket = all->config->executor_socket,
-        .killer = &all->killer,
-    };
-}
-
-/* A spare that died this moment is found out now: then another is started. Returns 0 or a negative
- * errno. */
+/* A spare that died this moment is found out now, or later: then another is started. Returns 0 or a
+ * negative errno. */
 static int sessions_start(Sessions *all, Opening *o, Window *window, Session **slot, Session **ret)
 {
-    const SessionProcessOptions process_options = sessions_process_options(all);
     const char *device = sessions_choose_device(all, o->pool);
     SessionOptions options = {
         .signaller = all->rings->signaller,
@@ -247,12 +256,14 @@ static int sessions_start(Sessions *all, Opening *o, Window *window, Session **s
     options.id = sessions_next_id(all);
     process = session_spares_take(&all->spares, o->pool, device);
     if (process) {
+        options.is_spare = true;
         r = session_new(&options, o->vm, o->pool, process, window, &sessions_ops, all, slot, ret);
         if (r >= 0)
             return 0;
         session_process_free(process);
     }
-    r = session_process_new(all->event, &process_options, NULL, NULL, &process);
+    options.is_spare = false;
+    r = sessions_on_start(&process, all);
     if (r < 0)
         return r;
     r = session_new(&options, o->vm, o->pool, process, window, &sessions_ops, all, slot, ret);

@@ -272,8 +272,11 @@ static void *process_wait_for_hangup(void *data)
 /* Returns an exit status where there is no session to be watched. */
 static int process_serve(Session *s)
 {
+    const uint32_t hello = SESSION_MSG_HELLO;
     pthread_t thread;
     int r = -pthread_create(&thread, NULL, process_wait_for_hangup, s);
+
+    process_send(s, &hello, sizeof(hello));
 
     if (r == 0)
         r = process_wait_for_start(s);

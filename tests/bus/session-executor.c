@@ -48,6 +48,13 @@ static void send_bytes(const void *bytes, size_t size)
     (void) !send(fake.socket, bytes, size, MSG_NOSIGNAL);
 }
 
+static void send_hello(void)
+{
+    const uint32_t hello = SESSION_MSG_HELLO;
+
+    send_bytes(&hello, sizeof(hello));
+}
+
 /* ---- STARTED --------------------------------------------------------------------------------- */
 
 static SessionStarted started(int error, uint32_t cuda_result)
@@ -96,8 +103,10 @@ static void start(void)
     const uint32_t no_type = 77;
     int fds[2] = {0, 1};
 
-    if (is(FAKE_DIE_EARLY))
+    if (is(FAKE_DIE_EARLY) || (is(FAKE_DIE_WARM) && fake.report.is_warm))
         exit(1);
+    if (is(FAKE_HELLO_AGAIN))
+        send_hello();
     if (is(FAKE_HANG))
         stay();
     if (is(FAKE_NO_DEVICE))
@@ -312,6 +321,7 @@ static void wait_for_start(void)
 __attribute__((noreturn)) static void run_session(int fd)
 {
     fake.socket = fd;
+    send_hello();
     wait_for_start();
     map_all();
     start();

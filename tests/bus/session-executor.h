@@ -15,7 +15,9 @@
 
 /* Instead of STARTED */
 #define FAKE_DIE_EARLY "die-early"     /* exits with status 1 */
+#define FAKE_DIE_WARM "die-warm"       /* the same, of one that has had WARM; else it serves */
 #define FAKE_HANG "hang"               /* says nothing, for ever */
+#define FAKE_HELLO_AGAIN "hello-again" /* HELLO for the second time */
 #define FAKE_NO_DEVICE "no-device"     /* -ENODEV, 100 */
 #define FAKE_BAD_CUDA "bad-cuda"       /* -EIO, 999 */
 #define FAKE_BAD_AREA "bad-area"       /* -EINVAL */

@@ -47,6 +47,7 @@ static const Bad bad[] = {
     {FAKE_BAD_CUDA, false, VGPU_ERROR_CUDA_ERROR, 999, "CUDA error 999"},
     {FAKE_BAD_AREA, false, VGPU_ERROR_INVALID_REQUEST, 0, "cannot serve it: Invalid argument"},
     {FAKE_NO_MEMORY, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "cannot serve it: Cannot allocate"},
+    {FAKE_HELLO_AGAIN, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "it broke the protocol"},
     {FAKE_NO_TYPE, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "it broke the protocol"},
     {FAKE_SHORT, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "it broke the protocol"},
     {FAKE_LONG, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "it broke the protocol"},

@@ -191,6 +191,16 @@ __attribute__((noreturn)) static void run_executor(int socket, int text, const c
     die("%s: %s", program, strerror(errno));
 }
 
+/* One that cannot even say that ends, which the test will see. */
+static void hear_hello(SessionGuest *g)
+{
+    uint32_t hello;
+    ssize_t n = session_guest_message(g, &hello, sizeof(hello), SESSION_GUEST_TIMEOUT_MSEC);
+
+    if (n != 0 && (n != sizeof(hello) || hello != SESSION_MSG_HELLO))
+        die("the executor does not say HELLO");
+}
+
 void session_guest_spawn(SessionGuest *g, const char *plan)
 {
     int pair[2];
@@ -207,6 +217,7 @@ void session_guest_spawn(SessionGuest *g, const char *plan)
         run_executor(pair[1], g->text, plan);
     close(pair[1]);
     g->socket = pair[0];
+    hear_hello(g);
 }
 
 void session_guest_warm(SessionGuest *g, const char *device)

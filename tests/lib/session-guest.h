@@ -72,7 +72,7 @@ void session_guest_close(SessionGuest *g);
  */
 
 /*
- * session_guest_spawn() - start VGPU_EXECUTOR with --session, and connect to it
+ * session_guest_spawn() - start VGPU_EXECUTOR with --session, connect to it, and hear its HELLO
  * @plan: VGPU_FAKE_CUDA, or NULL
  *
  * Its drivers are those in VGPU_FAKE_CUDA_DIR, if the environment has that.
