@@ -247,6 +247,7 @@ TEST(test_hang_up)
     session_peer_close(fd, 4);
     close(fd);
     wait_for_children(0, SOON_MSEC);
+    session_expect_log(" of ring 2 ended: its device is gone");
     for (unsigned i = 0; i < ELEMENTSOF(g); i++)
         session_guest_close(&g[i]);
     wait_for_fds(n_fds);
