@@ -164,7 +164,7 @@ typedef struct VGPUSessionDeviceInfo {
 typedef struct VGPUSessionDevice {
     uint32_t driver_version; /* cuDriverGetVersion() */
     uint32_t n_attributes;
-    uint64_t total_memory; /* what the session may have, at most the device's */
+    uint64_t total_memory; /* what the VM's sessions may have, at most the device's */
     char name[128];
     uint8_t uuid[16];
     /* 0 and 0 before the session's first context */
@@ -261,7 +261,7 @@ typedef struct VGPUSessionWord {
 /* MEMORY_ALLOC: value[0] is the address. MEMORY_FREE: by address. MEMORY_ALLOC_ASYNC from
  * @pool, or the device's default pool where that is 0; it and MEMORY_FREE_ASYNC are
  * CUDA_ERROR_NOT_SUPPORTED in a stream that captures, and the capture goes on. MEMORY_INFO:
- * value[0] free, value[1] total, of what the session may have */
+ * value[0] free, value[1] total, of what the VM's sessions may have together */
 typedef struct VGPUSessionMemory {
     uint64_t address;
     uint64_t size;

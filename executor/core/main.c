@@ -8,6 +8,7 @@
 #include "server.h"
 
 #include "busy-poll.h"
+#include "device-name.h"
 #include "parse.h"
 #include "session-run.h"
 
@@ -16,6 +17,8 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -40,7 +43,8 @@ static void print_help(void)
         "  --session         serve a CUDA session instead; --fd=N is a connected\n"
         "                    packet socket, and other options have no effect\n"
         "  --backend=NAME    auto (default): cuda where it runs, else cpu; cuda; cpu\n"
-        "  --device=N        CUDA device ordinal (default 0)\n"
+        "  --device=DEVICE   CUDA device: a number, or the UUID of one or of a MIG instance\n"
+        "                    (default 0)\n"
         "  --slots=N         requests in flight, 1 to 64 (default 4)\n"
         "  --pool=LETTER     the pool it computes for, which its messages name\n"
         "  --kernels=FILE    CUDA kernels (fatbin, cubin or PTX) instead of the built-in ones\n"
@@ -82,6 +86,21 @@ static bool backend_is_known(const char *name)
 
 /* Returns 0 to go on, 1 when there is nothing left to do, or a negative errno for wrong usage,
  * which standard error explains. */
+/* Of a device that has a name the driver shows no other. */
+static int choose_device(unsigned *ret)
+{
+    char name[DEVICE_NAME_SIZE];
+
+    *ret = 0;
+    if (!device_name_parse(optarg, strlen(optarg), name)) {
+        warnx("--device=%s is no device", optarg);
+        return -EINVAL;
+    }
+    if (device_name_is_number(name, ret))
+        return 0;
+    return setenv("CUDA_VISIBLE_DEVICES", name, 1) < 0 ? -errno : 0;
+}
+
 static int parse_options(int argc, char *argv[], Options *ret)
 {
     enum {
@@ -122,7 +141,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
             o.session = true;
             break;
         case OPT_DEVICE:
-            r = parse_number("device", 0, INT32_MAX, &o.open.device);
+            r = choose_device(&o.open.device);
             break;
         case OPT_SLOTS:
             r = parse_number("slots", 1, EXECUTOR_SLOTS_MAX, &o.open.n_slots);

@@ -8,8 +8,9 @@
  *               alone gives work to the device, so it alone asks the driver whether that has ended
  *               (session-meter.c), and it alone waits at the gate.
  *   SLOW        carries out the SLOW ones (session-slow.c).
- *   the first   opens the session, and looks after kernels that never end (session-process.c). From
- *               then on it never calls the driver, which may hold the others for ever.
+ *   the first   opens the session, hears what the mediator says, and looks after kernels that never
+ *               end (session-process.c). From then on it never calls the driver, which may hold the
+ *               others for ever.
  *   one more    waits for the mediator's end, from the beginning.
  *   another     keeps what kernels print, from the beginning (session-output.c).
  *
@@ -119,6 +120,15 @@ typedef struct SessionSlow {
     const SessionSlowCall *now; /* is being carried out */
 } SessionSlow;
 
+/* What the SLOW thread asks the mediator (session-share.c) */
+typedef struct SessionAsk {
+    pthread_mutex_t lock;
+    pthread_cond_t come;
+    uint32_t waits_for; /* type of the answer; 0: none */
+    SessionShareMessage answer;
+    int fd; /* with the answer; -1: none */
+} SessionAsk;
+
 /* How long the device has had work (session-meter.c) */
 typedef struct SessionMeter {
     LIST_HEAD(, SessionStream) busy;
@@ -164,6 +174,7 @@ struct Session {
     CUcontext warm; /* a reference to the primary context that no context of the guest has yet */
 
     SessionControl *control;
+    SessionAccount *account;
     SessionWindow window;
     VGPUSessionHeader *header; /* in the window; only for single loads and stores */
     VGPUSessionReply *replies; /* likewise */
@@ -179,6 +190,7 @@ struct Session {
     uint32_t sticky; /* atomic */
     SessionThread ring_thread, slow_thread;
     SessionSlow slow;
+    SessionAsk ask;
     /* The ring's thread */
     SessionCall ring_call; /* here, so that the first thread may look at it whenever it likes */
     int epoll_fd;

@@ -5,16 +5,19 @@
 
 #include "session-link.h"
 #include "session-pool.h"
+#include "session-share.h"
 
-SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
+SessionStore *session_store_new(const SessionStart *limits, SessionControl *control,
+                                SessionAccount *account)
 {
     SessionStore *store = calloc(1, sizeof(*store));
 
     if (!store)
         return NULL;
-    session_memory_open(&store->memory, limits->memory_max, control);
+    session_memory_open(&store->memory, account, limits->account_slot, control);
     session_images_open(&store->images, limits->images_max, limits->objects_max, control);
     pthread_mutex_init(&store->frees_lock, NULL);
+    pthread_mutex_init(&store->physicals_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);
     LIST_INIT(&store->frees);
     LIST_INIT(&store->pools);
@@ -73,6 +76,7 @@ void session_store_free(SessionStore *store)
         free(pool);
     }
     pthread_mutex_destroy(&store->frees_lock);
+    pthread_mutex_destroy(&store->physicals_lock);
     pthread_mutex_destroy(&store->handles);
     free(store);
 }
@@ -150,6 +154,31 @@ static void store_leave_links(Session *s, uint32_t context)
     }
 }
 
+void session_unshare(Session *s, SessionRange *range)
+{
+    session_share_end(s, range->token);
+    range->token[0] = range->token[1] = 0;
+}
+
+static void store_free_range(Session *s, SessionRange *range)
+{
+    switch (range->kind) {
+    case SESSION_RANGE_ALLOCATED:
+        session_unshare(s, range);
+        (void) session_driver(s)->base.mem_free(range->address);
+        break;
+    case SESSION_RANGE_TAKEN:
+        for (; range->n_taken > 0; range->n_taken--)
+            (void) session_driver(s)->ipc_close_mem_handle(range->address);
+        break;
+    case SESSION_RANGE_ASYNC:
+        (void) session_driver(s)->base.mem_free(range->address);
+        break;
+    default:
+        break;
+    }
+}
+
 void session_store_leave(Session *s, uint32_t context)
 {
     const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
@@ -171,8 +200,7 @@ void session_store_leave(Session *s, uint32_t context)
      * device's. After an error that the context does not survive this fails, and changes nothing.
      */
     while ((range = session_memory_take_next(&store->memory, &address, context))) {
-        if (range->kind != SESSION_RANGE_GLOBAL)
-            (void) session_driver(s)->base.mem_free(range->address);
+        store_free_range(s, range);
         session_memory_drop(&store->memory, range);
     }
     session_frees_end(s, context);

@@ -360,6 +360,67 @@ int vgpu_session_physical_unmap(vgpu_session *s, const vgpu_session_from *from, 
 int vgpu_session_physical_access(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
                                  uint64_t size, uint32_t access);
 
+/* ---- Memory that processes of this machine share (client-share.c)
+ * --------------------------------
+ */
+
+#define VGPU_SESSION_HANDLE_SIZE 64u
+
+/* What one process gives to another, in any way: bytes as those of a cuIpcMemHandle. They mean
+ * something to sessions of this virtual machine alone, or of the same container. */
+typedef struct vgpu_session_handle {
+    uint8_t bytes[VGPU_SESSION_HANDLE_SIZE];
+} vgpu_session_handle;
+
+/* Memory of another process, in this one */
+typedef struct vgpu_session_taken {
+    uint64_t address; /* of the whole allocation, which vgpu_session_taken_free() takes */
+    uint64_t size;    /* bytes */
+    uint64_t offset;  /* in it, of what the handle is about */
+} vgpu_session_taken;
+
+/*
+ * vgpu_session_share_memory() - a handle for device memory
+ * @address: of an allocation that vgpu_session_memory_alloc() made
+ * @offset: in it, of what is to be shared; for the other process to know
+ *
+ * The handle is good until the memory is freed or the session ends. The other process has all of
+ * the allocation.
+ */
+int vgpu_session_share_memory(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                              uint64_t offset, vgpu_session_handle *ret);
+
+/*
+ * vgpu_session_take_memory() - memory of another process, by its handle
+ * @ret: to be ended with vgpu_session_taken_free(), once for each time that it was taken
+ *
+ * Returns VGPU_CUDA_ERROR_INVALID_VALUE for bytes that are no handle,
+ * VGPU_CUDA_ERROR_INVALID_HANDLE for one that is good no more, or what the driver says: of this
+ * process's own, CUDA_ERROR_INVALID_CONTEXT (201).
+ */
+int vgpu_session_take_memory(vgpu_session *s, const vgpu_session_from *from,
+                             const vgpu_session_handle *handle, vgpu_session_taken *ret);
+int vgpu_session_taken_free(vgpu_session *s, const vgpu_session_from *from, uint64_t address);
+
+/*
+ * vgpu_session_share_physical() - the same of physical memory, which was made with
+ * VGPU_PHYSICAL_SHAREABLE
+ * @ret_fd: a descriptor, which is closed on exec, for the program to pass on and to close
+ */
+int vgpu_session_share_physical(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                                int *ret_fd);
+
+/*
+ * vgpu_session_take_physical() - physical memory of another process
+ * @fd: a descriptor that it got in whatever way; stays the caller's
+ * @ret_id: its number, which ends with PHYSICAL_RELEASE
+ * @ret_size: bytes
+ *
+ * Returns as vgpu_session_take_memory().
+ */
+int vgpu_session_take_physical(vgpu_session *s, const vgpu_session_from *from, int fd,
+                               uint32_t *ret_id, uint64_t *ret_size);
+
 /* ---- Fences (client-fence.c) --------------------------------------------------------------------
  */
 

@@ -17,9 +17,16 @@ CUcontext fake_context(void)
     return current;
 }
 
+bool fake_has_device(CUdevice device)
+{
+    const Plan *plan = fake_plan();
+
+    return device >= plan->first_device && device - plan->first_device < plan->devices;
+}
+
 void fake_check_device(CUdevice device, const char *function)
 {
-    if (device < 0 || device >= fake_plan()->devices)
+    if (!fake_has_device(device))
         fake_misuse("%s: no device %d", function, device);
 }
 

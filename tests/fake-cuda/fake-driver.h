@@ -18,6 +18,7 @@ CUDA_SESSION_FUNCTIONS(FAKE_DECLARE)
 
 /* Results and constants of the manual that only a driver needs to name */
 enum {
+    CUDA_ERROR_MAP_FAILED = 205,
     CUDA_ERROR_UNSUPPORTED_LIMIT = 215,
     CUDA_ERROR_INVALID_PTX = 218,
     CUDA_ERROR_ILLEGAL_STATE = 401,
@@ -177,5 +178,7 @@ void fake_links_end(CUcontext context);
 /* fake_contexts_stop() - end them with all they have, under the lock */
 void fake_contexts_stop(void);
 void fake_check_device(CUdevice device, const char *function);
+/* fake_has_device() - is there a device of that handle? */
+bool fake_has_device(CUdevice device);
 
 #endif

@@ -204,6 +204,29 @@ static uint32_t do_link(fake_session *f, const VGPUSessionRecord *r, const VGPUS
     return 0;
 }
 
+/* Tokens are made of what they are for. */
+static uint32_t do_share(const VGPUSessionRecord *r, const VGPUSessionShare *share,
+                         VGPUSessionReply *reply)
+{
+    switch (r->opcode) {
+    case VGPU_SESSION_OP_SHARE_MEMORY:
+    case VGPU_SESSION_OP_SHARE_PHYSICAL:
+        reply->value[0] = FAKE_TOKEN;
+        reply->value[1] = r->opcode == VGPU_SESSION_OP_SHARE_MEMORY ? share->address : share->id;
+        reply->value[2] = FAKE_SHARED_SIZE;
+        return 0;
+    case VGPU_SESSION_OP_TAKE_MEMORY:
+    case VGPU_SESSION_OP_TAKE_PHYSICAL:
+        if (share->token[0] != FAKE_TOKEN)
+            return 400;
+        reply->value[0] = r->opcode == VGPU_SESSION_OP_TAKE_MEMORY ? share->token[1] : 0;
+        reply->value[1] = FAKE_SHARED_SIZE;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const void *parameters,
                              VGPUSessionReply *reply)
 {
@@ -258,7 +281,7 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     case VGPU_SESSION_OP_FUNCTION_GET:
         return do_function(f, parameters, reply);
     default:
-        return 0;
+        return do_share(r, parameters, reply);
     }
 }
 

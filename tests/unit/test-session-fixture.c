@@ -54,7 +54,7 @@ void world_open(World *w, const SessionGuestOptions *options, const WorldLimits 
     w->is_open = true;
     session_guest_open(&w->g, options);
     if (limits && limits->memory_max)
-        w->g.start.memory_max = limits->memory_max;
+        w->g.account->memory_max = limits->memory_max;
     if (limits && limits->images_max)
         w->g.start.images_max = limits->images_max;
     if (limits && limits->objects_max)

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "test-session-mediator.h"
+
 #define STEPS 20000u
 #define STEPS_OF_SESSION 2000u
 #define POOL 64u
@@ -22,6 +24,8 @@
 #define PLAYGROUND MIB
 
 static World w;
+static TestMediator mediator;
+static VGPUSessionShare shared; /* the last token that was given */
 static uint64_t seed;
 static uint64_t addresses[POOL]; /* what the driver has told */
 static unsigned n_addresses;
@@ -130,7 +134,7 @@ static uint32_t do_pool(void)
 
 static uint32_t do_physical(void)
 {
-    const VGPUSessionPhysical p = {
+    VGPUSessionPhysical p = {
         .address = some_address(),
         .size = dice(3) ? 2 * MIB : some_size(),
         .offset = dice(6) ? 0 : some_size(),
@@ -146,8 +150,11 @@ static uint32_t do_physical(void)
         VGPU_SESSION_OP_PHYSICAL_ACCESS, VGPU_SESSION_OP_GRANULARITY,
     };
     const uint16_t op = ops[dice(10)];
-    const uint32_t result = world_call(&w, op, &p, sizeof(p), NULL, 0);
+    uint32_t result;
 
+    if (op == VGPU_SESSION_OP_PHYSICAL_CREATE)
+        p.flags = dice(10) ? dice(2) : dice(5);
+    result = world_call(&w, op, &p, sizeof(p), NULL, 0);
     if (result == CUDA_SUCCESS && op == VGPU_SESSION_OP_ADDRESS_RESERVE)
         learn(w.value[0]);
     return result;
@@ -353,18 +360,39 @@ static uint32_t do_output(void)
                                    w.value);
 }
 
+static uint32_t do_share(void)
+{
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_SHARE_MEMORY,  VGPU_SESSION_OP_SHARE_MEMORY, VGPU_SESSION_OP_SHARE_PHYSICAL,
+        VGPU_SESSION_OP_TAKE_PHYSICAL, VGPU_SESSION_OP_TAKE_MEMORY,  VGPU_SESSION_OP_TAKEN_FREE,
+    };
+    const uint16_t op = ops[dice(6)];
+    const VGPUSessionShare p = {
+        .address = some_address(),
+        .token = {shared.token[0], shared.token[1] + (dice(4) == 0)},
+        .id = some_id(),
+        .flags = dice(20) == 0,
+    };
+    const uint32_t result = world_call(&w, op, &p, sizeof(p), NULL, 0);
+
+    if (result == CUDA_SUCCESS && (op == ops[0] || op == ops[2]))
+        memcpy(shared.token, w.value, sizeof(shared.token));
+    return result;
+}
+
 /* ---- The storm --------------------------------------------------------------------------------
  */
 
 static uint32_t (*const steps[])(void) = {
-    do_memory, do_memory,   do_physical, do_physical, do_copy,   do_copy,   do_box,
-    do_box,    do_set,      do_image,    do_module,   do_name,   do_launch, do_graph,
-    do_object, do_function, do_link,     do_link,     do_output, do_pin,    do_pool,
+    do_memory, do_memory, do_physical, do_physical, do_copy,   do_copy,  do_box,    do_box,
+    do_set,    do_image,  do_module,   do_name,     do_launch, do_graph, do_object, do_function,
+    do_link,   do_link,   do_output,   do_pin,      do_pool,   do_share,
 };
 
 /* @pins: of the window, one page is pinned */
 static void storm_begin(bool pins)
 {
+    SessionGuest *const guests[] = {&w.g};
     const SessionGuestOptions options = {
         .window_size = WINDOW_SIZE,
         .window_base = WINDOW_BASE,
@@ -374,6 +402,7 @@ static void storm_begin(bool pins)
     world_open(&w, &options, &(WorldLimits){.memory_max = MEMORY_MAX, .images_max = MIB});
     if (pins)
         assert_ok(CALL(&w, WINDOW_PIN, .bytes = {PLAYGROUND, PAGE}));
+    test_mediator_start(&mediator, guests, 1);
     world_load_kernels(&w);
     n_addresses = 0;
 }
@@ -386,6 +415,7 @@ static void storm_end(void)
 
     if (w.g.header->sticky != 0) {
         assert_int_equal(w.g.header->sticky, CUDA_ERROR_ILLEGAL_ADDRESS);
+        test_mediator_stop(&mediator);
         world_end_after_error(&w);
         return;
     }
@@ -396,6 +426,7 @@ static void storm_end(void)
     world_settle(&w, 0);
     memcpy(&back, w.g.window + PLAYGROUND, sizeof(back));
     assert_int_equal(back, 77);
+    test_mediator_stop(&mediator);
     world_end(&w);
 }
 
