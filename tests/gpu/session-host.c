@@ -159,7 +159,7 @@ int host_end(void **state)
     int status = test_mediator_stop(&host.mediator);
 
     (void) state;
-    close(host.ask);
+    (void) kill(host.looker, SIGKILL);
     (void) waitpid(host.looker, NULL, 0);
     if (host.plan_file[0] != '\0')
         (void) unlink(host.plan_file);
