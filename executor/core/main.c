@@ -24,7 +24,7 @@
 typedef struct Options {
     const char *backend;
     int fd;
-    bool session;
+    bool session, uncontained;
     BackendOptions open;
     ServerOptions server;
 } Options;
@@ -39,6 +39,8 @@ static void print_help(void)
         "                    shared memory, two eventfds\n"
         "  --session         serve a CUDA session instead; --fd=N is a connected\n"
         "                    packet socket, and other options have no effect\n"
+        "  --uncontained     let a session's process keep what it does not need: for\n"
+        "                    debuggers, which do\n"
         "  --backend=NAME    auto (default): cuda where it runs, else cpu; cuda; cpu\n"
         "  --device=N        CUDA device ordinal (default 0)\n"
         "  --slots=N         requests in flight, 1 to 64 (default 4)\n"
@@ -87,6 +89,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
     enum {
         OPT_BACKEND = 1,
         OPT_SESSION,
+        OPT_UNCONTAINED,
         OPT_DEVICE,
         OPT_SLOTS,
         OPT_BUSY_POLL,
@@ -99,6 +102,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
     static const struct option options[] = {
         {"backend", required_argument, NULL, OPT_BACKEND},
         {"session", no_argument, NULL, OPT_SESSION},
+        {"uncontained", no_argument, NULL, OPT_UNCONTAINED},
         {"device", required_argument, NULL, OPT_DEVICE},
         {"slots", required_argument, NULL, OPT_SLOTS},
         {"busy-poll", required_argument, NULL, OPT_BUSY_POLL},
@@ -120,6 +124,9 @@ static int parse_options(int argc, char *argv[], Options *ret)
             break;
         case OPT_SESSION:
             o.session = true;
+            break;
+        case OPT_UNCONTAINED:
+            o.uncontained = true;
             break;
         case OPT_DEVICE:
             r = parse_number("device", 0, INT32_MAX, &o.open.device);
@@ -214,7 +221,7 @@ int main(int argc, char *argv[])
     if (r != 0)
         return r < 0 ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_OK;
     if (options.session)
-        return session_run(options.fd, argv);
+        return session_run(options.fd, argv, !options.uncontained);
     r = link_open(options.fd, &link);
     if (r < 0)
         return r == -EINVAL ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_FAILURE;

@@ -48,8 +48,8 @@ typedef struct HostRest {
 
 HostRest host_rest(void);
 
-/* host_await_rest() - until all is as it was. Returns the nanoseconds that it took; fails the test
- * after HOST_PATIENCE_NSEC, and on a GPU after a second */
+/* host_await_rest() - until all is as it was, or less. Returns the nanoseconds that it took; fails
+ * the test after HOST_PATIENCE_NSEC, and on a GPU after a second */
 uint64_t host_await_rest(const HostRest *rest);
 
 /* ---- Processes -------------------------------------------------------------------------------
