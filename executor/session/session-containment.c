@@ -385,6 +385,7 @@ int session_containment_tighten(void)
 {
     struct sock_fprog program;
     Filter f;
+    long r;
 
     if (!has_begun || is_tight)
         return 0;
@@ -394,9 +395,9 @@ int session_containment_tighten(void)
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return -errno;
     program = (struct sock_fprog){.len = (unsigned short) f.n, .filter = f.code};
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH, &program) < 0)
-        return -errno;
+    r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+    if (r != 0) /* a positive one is a thread that cannot have it */
+        return r < 0 ? -errno : -EBUSY;
     is_tight = true;
     return 0;
 }
