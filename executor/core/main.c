@@ -27,7 +27,7 @@
 typedef struct Options {
     const char *backend;
     int fd;
-    bool session;
+    bool session, uncontained;
     BackendOptions open;
     ServerOptions server;
 } Options;
@@ -42,6 +42,8 @@ static void print_help(void)
         "                    shared memory, two eventfds\n"
         "  --session         serve a CUDA session instead; --fd=N is a connected\n"
         "                    packet socket, and other options have no effect\n"
+        "  --uncontained     let a session's process keep what it does not need: for\n"
+        "                    debuggers, which do\n"
         "  --backend=NAME    auto (default): cuda where it runs, else cpu; cuda; cpu\n"
         "  --device=DEVICE   CUDA device: a number, or the UUID of one or of a MIG instance\n"
         "                    (default 0)\n"
@@ -106,6 +108,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
     enum {
         OPT_BACKEND = 1,
         OPT_SESSION,
+        OPT_UNCONTAINED,
         OPT_DEVICE,
         OPT_SLOTS,
         OPT_BUSY_POLL,
@@ -118,6 +121,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
     static const struct option options[] = {
         {"backend", required_argument, NULL, OPT_BACKEND},
         {"session", no_argument, NULL, OPT_SESSION},
+        {"uncontained", no_argument, NULL, OPT_UNCONTAINED},
         {"device", required_argument, NULL, OPT_DEVICE},
         {"slots", required_argument, NULL, OPT_SLOTS},
         {"busy-poll", required_argument, NULL, OPT_BUSY_POLL},
@@ -139,6 +143,9 @@ static int parse_options(int argc, char *argv[], Options *ret)
             break;
         case OPT_SESSION:
             o.session = true;
+            break;
+        case OPT_UNCONTAINED:
+            o.uncontained = true;
             break;
         case OPT_DEVICE:
             r = choose_device(&o.open.device);
@@ -233,7 +240,7 @@ int main(int argc, char *argv[])
     if (r != 0)
         return r < 0 ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_OK;
     if (options.session)
-        return session_run(options.fd, argv);
+        return session_run(options.fd, argv, !options.uncontained);
     r = link_open(options.fd, &link);
     if (r < 0)
         return r == -EINVAL ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_FAILURE;

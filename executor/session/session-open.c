@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "parse.h"
+#include "session-containment.h"
 #include "session-log.h"
 #include "session-loop.h"
 #include "session-marks.h"
@@ -88,9 +89,17 @@ int session_open_driver(Session *s, const char *device)
 
 int session_open_warm(Session *s)
 {
+    int r;
+
     if (s->ordinal < 0 || s->warm)
         return 0;
-    return open_check(s, s->driver.base.primary_ctx_retain(&s->warm, s->device), "context");
+    r = open_check(s, s->driver.base.primary_ctx_retain(&s->warm, s->device), "context");
+    if (r < 0)
+        return r;
+    r = session_containment_tighten();
+    if (r < 0)
+        warnx("containment: %s", strerror(-r));
+    return r;
 }
 
 /* ---- What the mediator sent ---------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "executor-protocol.h"
 #include "fd-passing.h"
+#include "session-containment.h"
 #include "session-dispatch.h"
 #include "session-log.h"
 #include "session-loop.h"
@@ -301,7 +302,7 @@ static int process_serve(Session *s)
     process_watch(s);
 }
 
-int session_run(int fd, char *argv[])
+int session_run(int fd, char *argv[], bool contained)
 {
     Session *s;
     int r = process_check_socket(fd);
@@ -313,6 +314,11 @@ int session_run(int fd, char *argv[])
     r = process_use_compat_layout(argv);
     if (r < 0) {
         session_log("/proc/self/exe: %s", strerror(-r));
+        return EXECUTOR_EXIT_FAILURE;
+    }
+    r = contained ? session_containment_begin(fd) : 0;
+    if (r < 0) {
+        warnx("containment: %s", strerror(-r));
         return EXECUTOR_EXIT_FAILURE;
     }
     s = session_new(fd);

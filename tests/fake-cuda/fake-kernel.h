@@ -48,6 +48,8 @@ const FakeKernel *fake_builtin_kernel_find(const char *name);
 const FakeKernel *fake_session_kernel_find(const char *name);
 const FakeKernel *fake_layout_kernel_find(const char *name);
 const FakeKernel *fake_example_kernel_find(const char *name);
+const FakeKernel *fake_fault_kernel_find(const char *name);
+const FakeKernel *fake_attack_kernel_find(const char *name);
 /* fake_kernel_parameters_size() - bytes of all, packed */
 size_t fake_kernel_parameters_size(const FakeKernel *kernel);
 

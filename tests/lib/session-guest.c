@@ -187,6 +187,8 @@ __attribute__((noreturn)) static void run_executor(int socket, int text, const c
         die("descriptors: %s", strerror(errno));
     if (drivers)
         setenv("LD_LIBRARY_PATH", drivers, 1);
+    /* Where the plan's files are, which the executor could not write elsewhere. */
+    setenv("TMPDIR", "/tmp", 1);
     if (plan)
         setenv("VGPU_FAKE_CUDA", plan, 1);
     else
