@@ -41,6 +41,8 @@ static void context_end(CUcontext c)
     fake_graphs_end(c);
     fake_events_end(c);
     fake_modules_end(c);
+    fake_textures_end(c);
+    fake_arrays_end(c);
     fake_memory_end(c);
     fake_physicals_end(c);
     if (current == c)

@@ -61,6 +61,7 @@ __attribute__((destructor)) static void unload(void)
     fake_device_stop();
     fake_lock();
     fake_contexts_stop();
+    fake_textures_end(NULL);
     fake_memory_stop();
     fake_arena_stop();
     fake_total_stop();

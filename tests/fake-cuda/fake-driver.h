@@ -125,6 +125,8 @@ typedef enum FakeKind {
     FAKE_KIND_PHYSICAL,
     FAKE_KIND_GRAPH,
     FAKE_KIND_EXEC,
+    FAKE_KIND_ARRAY,
+    FAKE_KIND_MIPMAP,
 } FakeKind;
 
 /* What every handle points to begins with this. */
@@ -166,8 +168,12 @@ CUresult fake_capture_forbids(void);
 void fake_graphs_end(CUcontext context);
 void fake_events_end(CUcontext context);
 void fake_modules_end(CUcontext context);
+void fake_arrays_end(CUcontext context);
+void fake_textures_end(CUcontext context); /* NULL: of all */
 /* fake_contexts_stop() - end them with all they have, under the lock */
 void fake_contexts_stop(void);
 void fake_check_device(CUdevice device, const char *function);
+/* fake_attribute() - of a device (fake-attributes.c) */
+int fake_attribute(int attribute);
 
 #endif

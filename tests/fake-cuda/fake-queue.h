@@ -33,8 +33,10 @@ typedef enum FakeWorkKind {
     FAKE_WORK_NOTHING, /* an empty node of a graph */
 } FakeWorkKind;
 
-/* One end of a copy: linear memory of the device or of the host */
+/* One end of a copy: linear memory of the device or of the host, or an array */
 typedef struct FakePlace {
+    CUarray array; /* NULL: memory */
+    size_t x_bytes, y, z;
     uint64_t address;
     bool host;
     size_t pitch, slice; /* bytes from row to row, from slice to slice */
