@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copies between the window and device memory in every direction, and sets. */
+#include "session-copy.h"
 #include "session-store.h"
 
 /* ---- A line --------------------------------------------------------------------------------- */
@@ -90,73 +91,136 @@ static bool copy_span(const VGPUSessionCopy3D *p, VGPUSessionPlace *place, CopyS
     return true;
 }
 
-static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, bool from_window, bool to_window,
-                         CUstream stream)
-{
-    CudaCopy3D copy = {
-        .src_x_bytes = p->from.x_bytes,
-        .src_y = p->from.y,
-        .src_z = p->from.z,
-        .src_type = CU_MEMORYTYPE_DEVICE,
-        .src_device = p->from.address,
-        .src_pitch = p->from.pitch,
-        .src_height = p->from.height,
-        .dst_x_bytes = p->to.x_bytes,
-        .dst_y = p->to.y,
-        .dst_z = p->to.z,
-        .dst_type = CU_MEMORYTYPE_DEVICE,
-        .dst_device = p->to.address,
-        .dst_pitch = p->to.pitch,
-        .dst_height = p->to.height,
-        .width_bytes = p->width_bytes,
-        .height = p->height,
-        .depth = p->depth,
-    };
+/* One end of a box: memory, or an array */
+typedef struct CopyEnd {
+    VGPUSessionPlace place;
+    const SessionArray *array;
+    bool in_window;
+} CopyEnd;
 
-    if (from_window && !to_window) {
-        copy.src_type = CU_MEMORYTYPE_HOST;
-        copy.src_device = 0;
-        copy.src_host = (const void *) p->from.address;
+static CUresult copy_end(Session *s, uint32_t context, const VGPUSessionCopy3D *p, CopyEnd *end)
+{
+    SessionArray *array;
+    CopySpan span;
+    CUresult result;
+
+    if (end->place.reserved != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (end->place.array == 0) {
+        if (!copy_span(p, &end->place, &span) || !session_memory_has(s, span.address, span.size))
+            return CUDA_ERROR_INVALID_VALUE;
+        end->in_window = session_window_has(s, span.address, span.size);
+        return CUDA_SUCCESS;
     }
-    if (to_window && !from_window) {
-        copy.dst_type = CU_MEMORYTYPE_HOST;
-        copy.dst_device = 0;
-        copy.dst_host = (void *) p->to.address;
+    result = session_array_find(s, context, end->place.array, &array);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (array_shape_is_deferred(&array->shape) ||
+        !array_shape_has_box(&array->shape, &end->place, p->width_bytes, p->height, p->depth))
+        return CUDA_ERROR_INVALID_VALUE;
+    end->array = array;
+    return CUDA_SUCCESS;
+}
+
+static void copy_from(const CopyEnd *end, bool is_host, CudaCopy3D *copy)
+{
+    const VGPUSessionPlace *place = &end->place;
+
+    copy->src_x_bytes = place->x_bytes;
+    copy->src_y = place->y;
+    copy->src_z = place->z;
+    if (end->array) {
+        copy->src_type = CU_MEMORYTYPE_ARRAY;
+        copy->src_array = end->array->handle;
+        return;
     }
-    return session_driver(s)->memcpy_3d_async(&copy, stream);
+    copy->src_type = is_host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
+    copy->src_host = is_host ? (const void *) place->address : NULL;
+    copy->src_device = is_host ? 0 : place->address;
+    copy->src_pitch = place->pitch;
+    copy->src_height = place->height;
+}
+
+static void copy_to(const CopyEnd *end, bool is_host, CudaCopy3D *copy)
+{
+    const VGPUSessionPlace *place = &end->place;
+
+    copy->dst_x_bytes = place->x_bytes;
+    copy->dst_y = place->y;
+    copy->dst_z = place->z;
+    if (end->array) {
+        copy->dst_type = CU_MEMORYTYPE_ARRAY;
+        copy->dst_array = end->array->handle;
+        return;
+    }
+    copy->dst_type = is_host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
+    copy->dst_host = is_host ? (void *) place->address : NULL;
+    copy->dst_device = is_host ? 0 : place->address;
+    copy->dst_pitch = place->pitch;
+    copy->dst_height = place->height;
+}
+
+CUresult session_box_prepare(Session *s, uint32_t context, const VGPUSessionCopy3D *p,
+                             SessionBox *ret)
+{
+    SessionBox box = {
+        .copy = {.width_bytes = p->width_bytes, .height = p->height, .depth = p->depth},
+        .is_empty = p->width_bytes == 0 || p->height == 0 || p->depth == 0,
+    };
+    CopyEnd from = {.place = p->from}, to = {.place = p->to};
+    CUresult result;
+
+    if (box.is_empty) {
+        *ret = box;
+        return p->from.reserved == 0 && p->to.reserved == 0 ? CUDA_SUCCESS
+                                                            : CUDA_ERROR_INVALID_VALUE;
+    }
+    result = copy_end(s, context, p, &from);
+    if (result == CUDA_SUCCESS)
+        result = copy_end(s, context, p, &to);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (from.array && to.array && from.array->shape.element != to.array->shape.element)
+        return CUDA_ERROR_INVALID_VALUE;
+    /* Between two places in the window the device copies, too. */
+    box.from_window = from.in_window;
+    box.to_window = to.in_window;
+    copy_from(&from, from.in_window && !to.in_window, &box.copy);
+    copy_to(&to, to.in_window && !from.in_window, &box.copy);
+    *ret = box;
+    return CUDA_SUCCESS;
+}
+
+static CUresult copy_box(Session *s, const SessionCall *call, SessionBox *ret)
+{
+    const VGPUSessionCopy3D *p = call->parameters;
+    CUstream stream;
+    CUresult result = session_box_prepare(s, call->record.context, p, ret);
+
+    if (result == CUDA_SUCCESS)
+        result = session_find_stream(s, p->stream, &stream);
+    if (result != CUDA_SUCCESS || ret->is_empty)
+        return result;
+    return session_driver(s)->memcpy_3d_async(&ret->copy, stream);
 }
 
 CUresult session_op_COPY_3D(Session *s, SessionCall *call)
 {
-    VGPUSessionCopy3D p = *(const VGPUSessionCopy3D *) call->parameters;
-    const bool is_empty = p.width_bytes == 0 || p.height == 0 || p.depth == 0;
-    bool from_window = false, to_window = false;
-    CopySpan from, to;
-    CUstream stream;
+    const VGPUSessionCopy3D *p = call->parameters;
+    const bool has_array = p->from.array != 0 || p->to.array != 0;
+    pthread_mutex_t *lock = &session_store(s)->arrays.lock;
+    SessionControl *control = session_control(s);
+    SessionBox box;
     CUresult result;
 
-    if (p.from.array != 0 || p.to.array != 0)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    if (p.from.reserved != 0 || p.to.reserved != 0)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!is_empty) {
-        if (!copy_span(&p, &p.from, &from) || !copy_span(&p, &p.to, &to) ||
-            !session_memory_has(s, from.address, from.size) ||
-            !session_memory_has(s, to.address, to.size))
-            return CUDA_ERROR_INVALID_VALUE;
-        from_window = session_window_has(s, from.address, from.size);
-        to_window = session_window_has(s, to.address, to.size);
-    }
-    result = session_find_stream(s, p.stream, &stream);
-    if (result != CUDA_SUCCESS || is_empty)
-        return result;
-    result = copy_box(s, &p, from_window, to_window, stream);
-    if (result == CUDA_SUCCESS && from_window != to_window) {
-        SessionControl *control = session_control(s);
-
-        session_count(from_window ? &control->bytes_to_device : &control->bytes_from_device,
-                      p.width_bytes * p.height * p.depth);
-    }
+    if (has_array)
+        pthread_mutex_lock(lock);
+    result = copy_box(s, call, &box);
+    if (has_array)
+        pthread_mutex_unlock(lock);
+    if (result == CUDA_SUCCESS && box.from_window != box.to_window)
+        session_count(box.from_window ? &control->bytes_to_device : &control->bytes_from_device,
+                      p->width_bytes * p->height * p->depth);
     return result;
 }
 

@@ -11,6 +11,7 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
         return NULL;
     session_memory_open(&store->memory, limits->memory_max, control);
     session_images_open(&store->images, limits->images_max, limits->objects_max, control);
+    session_arrays_open(&store->arrays);
     pthread_mutex_init(&store->frees_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);
     LIST_INIT(&store->frees);
@@ -55,6 +56,7 @@ void session_store_free(SessionStore *store)
         LIST_REMOVE(frees, link);
         session_frees_free(frees, &store->memory);
     }
+    session_arrays_close(&store->arrays);
     session_images_close(&store->images);
     session_memory_close(&store->memory);
     pthread_mutex_destroy(&store->frees_lock);
@@ -138,6 +140,7 @@ void session_store_leave(Session *s, uint32_t context)
         if (module->context == context)
             (void) session_module_end(s, module);
     }
+    session_arrays_leave(s, context);
     /* One by one: a primary context may have other users, and stream-ordered memory is the
      * device's. After an error that the context does not survive this fails, and changes nothing.
      */

@@ -12,6 +12,7 @@
 
 #include <sys/queue.h>
 
+#include "session-arrays.h"
 #include "session-frees.h"
 #include "session-image.h"
 #include "session-memory.h"
@@ -58,6 +59,7 @@ typedef struct SessionStore {
     pthread_mutex_t handles;
     LIST_HEAD(, SessionModule) modules;
     LIST_HEAD(, SessionGraph) graphs;
+    SessionArrays arrays;
 } SessionStore;
 
 /* session_store_new() - returns NULL when there is no memory. @limits and @control stay the
@@ -69,7 +71,8 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
 void session_store_free(SessionStore *store);
 
 /* session_store_leave() - end all that belongs to a context, which is current and about to be
- * destroyed: memory, modules with their functions, graphs. On the SLOW thread */
+ * destroyed: memory, arrays and textures, modules with their functions, graphs. On the SLOW thread
+ */
 void session_store_leave(Session *s, uint32_t context);
 
 /* CU_STREAM_CAPTURE_MODE_RELAXED: for what the executor does for itself. Captures, of any thread,

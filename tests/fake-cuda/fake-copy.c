@@ -73,7 +73,8 @@ static bool reach(const FakePlace *p, const FakeCopy *c, unsigned char **ret)
 {
     if (p->array) {
         *ret = NULL;
-        return fake_object_lives(p->array, FAKE_KIND_ARRAY);
+        return fake_object_lives(p->array, FAKE_KIND_ARRAY) &&
+               fake_array_has(p->array, p->x_bytes, p->y, p->z, c->width, c->height, c->depth);
     }
     *ret = find(p, c, "copy");
     return *ret;

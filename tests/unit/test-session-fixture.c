@@ -175,7 +175,7 @@ void world_load_image(World *w, const uint8_t *key, const void *image, size_t si
     assert_int_equal(w->value[0], 1);
 }
 
-static void load_module(World *w, uint32_t id, const char *variable)
+void world_load_module(World *w, uint32_t id, const char *variable)
 {
     static char text[1 << 17];
     VGPUSessionModule p = {.key = {(uint8_t) id}, .id = id};
@@ -192,8 +192,8 @@ static void load_module(World *w, uint32_t id, const char *variable)
 
 void world_load_kernels(World *w)
 {
-    load_module(w, WORLD_KERNELS, "VGPU_SESSION_KERNELS");
-    load_module(w, WORLD_LAYOUTS, "VGPU_SESSION_LAYOUTS");
+    world_load_module(w, WORLD_KERNELS, "VGPU_SESSION_KERNELS");
+    world_load_module(w, WORLD_LAYOUTS, "VGPU_SESSION_LAYOUTS");
 }
 
 const VGPUSessionFunction *world_function(World *w, uint32_t module, uint32_t id, const char *name)
