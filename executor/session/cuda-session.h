@@ -59,11 +59,6 @@ typedef struct CudaCopy3D {
     size_t width_bytes, height, depth;
 } CudaCopy3D;
 
-typedef struct CUmemLocation {
-    int type;
-    int id;
-} CUmemLocation;
-
 /* CUmemAllocationProp_v1 */
 typedef struct CUmemAllocationProp {
     int type;

@@ -5,8 +5,20 @@
 
 /* ---- A line --------------------------------------------------------------------------------- */
 
+static uint64_t copy_smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How much of what is left one copy of the driver's may be: it refuses to cross two pieces of the
+ * window. */
+static uint64_t copy_run(Session *s, uint64_t to, uint64_t from, uint64_t left)
+{
+    return copy_smaller(left, copy_smaller(session_window_run(s, to), session_window_run(s, from)));
+}
+
 /* Between two places in the window the device copies, too: in the order of the stream. */
-static CUresult copy_line(Session *s, const VGPUSessionCopy *p, CUstream stream)
+static CUresult copy_part(Session *s, const VGPUSessionCopy *p, CUstream stream)
 {
     const CudaSessionDriver *driver = session_driver(s);
     SessionControl *control = session_control(s);
@@ -28,180 +40,110 @@ static CUresult copy_line(Session *s, const VGPUSessionCopy *p, CUstream stream)
     return result;
 }
 
+/* Each part is a work of its own in the stream. */
+static CUresult copy_line(Session *s, const VGPUSessionCopy *p)
+{
+    VGPUSessionCopy part = *p;
+    CUresult result = CUDA_SUCCESS;
+    CUstream stream;
+
+    for (uint64_t at = 0; result == CUDA_SUCCESS && at < p->size; at += part.size) {
+        part.to = p->to + at;
+        part.from = p->from + at;
+        part.size = copy_run(s, part.to, part.from, p->size - at);
+        result = session_find_stream(s, p->stream, &stream);
+        if (result == CUDA_SUCCESS)
+            result = copy_part(s, &part, stream);
+    }
+    return result;
+}
+
 CUresult session_op_COPY(Session *s, SessionCall *call)
 {
     const VGPUSessionCopy *p = call->parameters;
     CUstream stream;
-    CUresult result;
 
     if (p->size > 0 &&
         (!session_memory_has(s, p->to, p->size) || !session_memory_has(s, p->from, p->size)))
         return CUDA_ERROR_INVALID_VALUE;
-    result = session_find_stream(s, p->stream, &stream);
-    if (result != CUDA_SUCCESS || p->size == 0)
-        return result;
-    return copy_line(s, p, stream);
+    if (p->size == 0)
+        return session_find_stream(s, p->stream, &stream);
+    return copy_line(s, p);
 }
 
 /* ---- Boxes ------------------------------------------------------------------------------------
  */
 
-/* The bytes from the first to the last one of a box */
-typedef struct CopySpan {
-    uint64_t address;
-    uint64_t size;
-} CopySpan;
-
-/* @a * @b + @c */
-static bool copy_position(uint64_t a, uint64_t b, uint64_t c, uint64_t *ret)
+static uint64_t copy_end_run(Session *s, const SessionBoxEnd *end)
 {
-    uint64_t product;
-
-    return !__builtin_mul_overflow(a, b, &product) && !__builtin_add_overflow(product, c, ret);
+    return end->is_array ? UINT64_MAX : session_window_run(s, end->address);
 }
 
-/*
- * Where a box lies in linear memory. A box of one row, or of one slice, does not need the
- * distance to the next: 0 says nothing then, and is filled in for the driver.
- */
-static bool copy_span(const VGPUSessionCopy3D *p, VGPUSessionPlace *place, CopySpan *ret)
+/* The first part of a box that crosses pieces of the window, which is cut off @box: half of the
+ * slices, half of the rows, or a piece of a row. Returns false when an element of an array would be
+ * cut. */
+static bool copy_cut(Session *s, SessionBox *box, CudaCopy3D *ret)
 {
-    uint64_t row_end, slice_end, first, last, rows, end;
+    CudaCopy3D *rest = &box->copy;
+    CudaCopy3D part = *rest;
 
-    if (__builtin_add_overflow(place->x_bytes, p->width_bytes, &row_end) ||
-        __builtin_add_overflow(place->y, p->height, &slice_end))
-        return false;
-    if (place->pitch == 0 && p->height == 1 && p->depth == 1 && place->y == 0 && place->z == 0)
-        place->pitch = row_end;
-    if (place->height == 0 && p->depth == 1 && place->z == 0)
-        place->height = slice_end;
-    if (place->pitch < row_end || place->pitch > CUDA_PITCH_MAX || place->height < slice_end)
-        return false;
+    if (rest->depth > 1) {
+        part.depth = rest->depth / 2;
+        rest->depth -= part.depth;
+        rest->dst_z += part.depth;
+        rest->src_z += part.depth;
+    } else if (rest->height > 1) {
+        part.height = rest->height / 2;
+        rest->height -= part.height;
+        rest->dst_y += part.height;
+        rest->src_y += part.height;
+    } else {
+        const SessionBoxEnd to = session_box_to(rest), from = session_box_from(rest);
 
-    /* The first row, and the last one: by their numbers from the beginning of the memory on */
-    if (!copy_position(place->z, place->height, place->y, &rows) ||
-        !copy_position(rows, place->pitch, place->x_bytes, &first) ||
-        !copy_position(p->depth - 1, place->height, rows, &rows) ||
-        __builtin_add_overflow(rows, p->height - 1, &rows) ||
-        !copy_position(rows, place->pitch, row_end, &last))
-        return false;
-    if (__builtin_add_overflow(place->address, last, &end))
-        return false;
-    *ret = (CopySpan){place->address + first, last - first};
+        part.width_bytes = copy_smaller(copy_end_run(s, &to), copy_end_run(s, &from));
+        part.width_bytes -= part.width_bytes % box->element;
+        if (part.width_bytes == 0)
+            return false;
+        rest->width_bytes -= part.width_bytes;
+        rest->dst_x_bytes += part.width_bytes;
+        rest->src_x_bytes += part.width_bytes;
+    }
+    *ret = part;
     return true;
 }
 
-/* One end of a box: memory, or an array */
-typedef struct CopyEnd {
-    VGPUSessionPlace place;
-    const SessionArray *array;
-    bool in_window;
-} CopyEnd;
-
-static CUresult copy_end(Session *s, uint32_t context, const VGPUSessionCopy3D *p, CopyEnd *end)
+/* Each cut but those of rows halves a box: no deeper than both numbers have bits. Each part is a
+ * work of its own in the stream. */
+static CUresult copy_box(Session *s, SessionBox box, uint32_t stream_id)
 {
-    SessionArray *array;
-    CopySpan span;
-    CUresult result;
+    CUresult result = CUDA_SUCCESS;
+    CUstream stream;
 
-    if (end->place.reserved != 0)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (end->place.array == 0) {
-        if (!copy_span(p, &end->place, &span) || !session_memory_has(s, span.address, span.size))
+    while (result == CUDA_SUCCESS) {
+        SessionBox part = box;
+
+        if (session_box_is_whole(s, &box)) {
+            result = session_find_stream(s, stream_id, &stream);
+            return result == CUDA_SUCCESS ? session_driver(s)->memcpy_3d_async(&box.copy, stream)
+                                          : result;
+        }
+        if (!copy_cut(s, &box, &part.copy))
             return CUDA_ERROR_INVALID_VALUE;
-        end->in_window = session_window_has(s, span.address, span.size);
-        return CUDA_SUCCESS;
+        result = copy_box(s, part, stream_id);
     }
-    result = session_array_find(s, context, end->place.array, &array);
-    if (result != CUDA_SUCCESS)
-        return result;
-    if (array_shape_is_deferred(&array->shape) ||
-        !array_shape_has_box(&array->shape, &end->place, p->width_bytes, p->height, p->depth))
-        return CUDA_ERROR_INVALID_VALUE;
-    end->array = array;
-    return CUDA_SUCCESS;
+    return result;
 }
 
-static void copy_from(const CopyEnd *end, bool is_host, CudaCopy3D *copy)
-{
-    const VGPUSessionPlace *place = &end->place;
-
-    copy->src_x_bytes = place->x_bytes;
-    copy->src_y = place->y;
-    copy->src_z = place->z;
-    if (end->array) {
-        copy->src_type = CU_MEMORYTYPE_ARRAY;
-        copy->src_array = end->array->handle;
-        return;
-    }
-    copy->src_type = is_host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
-    copy->src_host = is_host ? (const void *) place->address : NULL;
-    copy->src_device = is_host ? 0 : place->address;
-    copy->src_pitch = place->pitch;
-    copy->src_height = place->height;
-}
-
-static void copy_to(const CopyEnd *end, bool is_host, CudaCopy3D *copy)
-{
-    const VGPUSessionPlace *place = &end->place;
-
-    copy->dst_x_bytes = place->x_bytes;
-    copy->dst_y = place->y;
-    copy->dst_z = place->z;
-    if (end->array) {
-        copy->dst_type = CU_MEMORYTYPE_ARRAY;
-        copy->dst_array = end->array->handle;
-        return;
-    }
-    copy->dst_type = is_host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
-    copy->dst_host = is_host ? (void *) place->address : NULL;
-    copy->dst_device = is_host ? 0 : place->address;
-    copy->dst_pitch = place->pitch;
-    copy->dst_height = place->height;
-}
-
-CUresult session_box_prepare(Session *s, uint32_t context, const VGPUSessionCopy3D *p,
-                             SessionBox *ret)
-{
-    SessionBox box = {
-        .copy = {.width_bytes = p->width_bytes, .height = p->height, .depth = p->depth},
-        .is_empty = p->width_bytes == 0 || p->height == 0 || p->depth == 0,
-    };
-    CopyEnd from = {.place = p->from}, to = {.place = p->to};
-    CUresult result;
-
-    if (box.is_empty) {
-        *ret = box;
-        return p->from.reserved == 0 && p->to.reserved == 0 ? CUDA_SUCCESS
-                                                            : CUDA_ERROR_INVALID_VALUE;
-    }
-    result = copy_end(s, context, p, &from);
-    if (result == CUDA_SUCCESS)
-        result = copy_end(s, context, p, &to);
-    if (result != CUDA_SUCCESS)
-        return result;
-    if (from.array && to.array && from.array->shape.element != to.array->shape.element)
-        return CUDA_ERROR_INVALID_VALUE;
-    /* Between two places in the window the device copies, too. */
-    box.from_window = from.in_window;
-    box.to_window = to.in_window;
-    copy_from(&from, from.in_window && !to.in_window, &box.copy);
-    copy_to(&to, to.in_window && !from.in_window, &box.copy);
-    *ret = box;
-    return CUDA_SUCCESS;
-}
-
-static CUresult copy_box(Session *s, const SessionCall *call, SessionBox *ret)
+static CUresult copy_boxes(Session *s, const SessionCall *call, SessionBox *ret)
 {
     const VGPUSessionCopy3D *p = call->parameters;
     CUstream stream;
-    CUresult result = session_box_prepare(s, call->record.context, p, ret);
+    CUresult result = session_copy_check(s, call->record.context, p, ret);
 
-    if (result == CUDA_SUCCESS)
-        result = session_find_stream(s, p->stream, &stream);
-    if (result != CUDA_SUCCESS || ret->is_empty)
+    if (result != CUDA_SUCCESS)
         return result;
-    return session_driver(s)->memcpy_3d_async(&ret->copy, stream);
+    return ret->is_empty ? session_find_stream(s, p->stream, &stream)
+                         : copy_box(s, *ret, p->stream);
 }
 
 CUresult session_op_COPY_3D(Session *s, SessionCall *call)
@@ -215,7 +157,7 @@ CUresult session_op_COPY_3D(Session *s, SessionCall *call)
 
     if (has_array)
         pthread_mutex_lock(lock);
-    result = copy_box(s, call, &box);
+    result = copy_boxes(s, call, &box);
     if (has_array)
         pthread_mutex_unlock(lock);
     if (result == CUDA_SUCCESS && box.from_window != box.to_window)
@@ -252,28 +194,54 @@ static CUresult set_rows(const CudaSessionDriver *driver, const VGPUSessionSet *
     }
 }
 
+/* The first part of a set that crosses pieces of the window, which is cut off @p */
+static VGPUSessionSet set_cut(VGPUSessionSet *p, uint64_t run)
+{
+    VGPUSessionSet part = *p;
+
+    if (p->rows > 1) {
+        part.rows = p->rows / 2;
+        p->rows -= part.rows;
+        p->address += part.rows * p->pitch;
+    } else {
+        part.count = run / p->width;
+        p->count -= part.count;
+        p->address += part.count * p->width;
+    }
+    return part;
+}
+
+static CUresult set_parts(Session *s, const VGPUSessionSet *p)
+{
+    VGPUSessionSet rest = *p;
+    CUresult result = CUDA_SUCCESS;
+    CUstream stream;
+
+    while (result == CUDA_SUCCESS) {
+        const uint64_t run = session_window_run(s, rest.address);
+        VGPUSessionSet part;
+
+        if ((rest.rows - 1) * rest.pitch + rest.count * rest.width <= run) {
+            result = session_find_stream(s, p->stream, &stream);
+            if (result != CUDA_SUCCESS)
+                return result;
+            return rest.rows == 1 ? set_line(session_driver(s), &rest, stream)
+                                  : set_rows(session_driver(s), &rest, stream);
+        }
+        part = set_cut(&rest, run);
+        result = set_parts(s, &part);
+    }
+    return result;
+}
+
 CUresult session_op_SET(Session *s, SessionCall *call)
 {
     const VGPUSessionSet *p = call->parameters;
-    const bool is_empty = p->count == 0 || p->rows == 0;
-    uint64_t row, size;
+    bool is_empty;
     CUstream stream;
-    CUresult result;
+    CUresult result = session_set_check(s, p, &is_empty);
 
-    if (p->width != 1 && p->width != 2 && p->width != 4)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!is_empty) {
-        if (p->address % p->width != 0 || __builtin_mul_overflow(p->count, p->width, &row))
-            return CUDA_ERROR_INVALID_VALUE;
-        if (p->rows > 1 && (p->pitch < row || p->pitch > CUDA_PITCH_MAX))
-            return CUDA_ERROR_INVALID_VALUE;
-        if (!copy_position(p->rows - 1, p->rows > 1 ? p->pitch : 0, row, &size) ||
-            !session_memory_has(s, p->address, size))
-            return CUDA_ERROR_INVALID_VALUE;
-    }
-    result = session_find_stream(s, p->stream, &stream);
-    if (result != CUDA_SUCCESS || is_empty)
+    if (result != CUDA_SUCCESS)
         return result;
-    return p->rows == 1 ? set_line(session_driver(s), p, stream)
-                        : set_rows(session_driver(s), p, stream);
+    return is_empty ? session_find_stream(s, p->stream, &stream) : set_parts(s, p);
 }

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "session-pool.h"
 #include "session-store.h"
 
 /* CUmemAccess_flags */
@@ -81,6 +82,8 @@ CUresult session_op_MEMORY_FREE(Session *s, SessionCall *call)
     const VGPUSessionMemory *p = call->parameters;
     SessionMemory *memory = &session_store(s)->memory;
     SessionRange *range;
+    CUresult result;
+    bool is_pooled;
 
     if (p->address == 0)
         return CUDA_SUCCESS;
@@ -88,7 +91,11 @@ CUresult session_op_MEMORY_FREE(Session *s, SessionCall *call)
     range = memory_take_allocation(memory, p->address);
     if (!range)
         return CUDA_ERROR_INVALID_VALUE;
-    return memory_freed(memory, range, session_driver(s)->base.mem_free(p->address));
+    is_pooled = range->kind == SESSION_RANGE_ASYNC;
+    result = memory_freed(memory, range, session_driver(s)->base.mem_free(p->address));
+    if (is_pooled)
+        session_pools_look(s);
+    return result;
 }
 
 CUresult session_op_MEMORY_INFO(Session *s, SessionCall *call)
@@ -98,12 +105,13 @@ CUresult session_op_MEMORY_INFO(Session *s, SessionCall *call)
     uint64_t used;
     CUresult result;
 
-    session_frees_settle(s, call->record.context);
+    session_frees_note(s, call->record.context);
+    session_pools_look(s);
     used = session_memory_used(&session_store(s)->memory);
     result = session_driver(s)->base.mem_get_info(&free, &total);
     if (result != CUDA_SUCCESS)
         return result;
-    call->value[0] = max - used < free ? max - used : free;
+    call->value[0] = used > max ? 0 : max - used < free ? max - used : free;
     call->value[1] = max < total ? max : total;
     return CUDA_SUCCESS;
 }
@@ -132,10 +140,13 @@ CUresult session_op_MEMORY_ALLOC_ASYNC(Session *s, SessionCall *call)
     SessionMemory *memory = &session_store(s)->memory;
     CUdeviceptr address;
     SessionRange *range;
+    SessionPool *pool;
     CUstream stream;
     CUresult result;
 
-    result = memory_find_stream(s, p->stream, &stream);
+    result = session_pool_find(s, p->pool, &pool);
+    if (result == CUDA_SUCCESS)
+        result = memory_find_stream(s, p->stream, &stream);
     if (result == CUDA_SUCCESS)
         result = session_frees_begin(s, call->record.context);
     if (result != CUDA_SUCCESS)
@@ -143,9 +154,10 @@ CUresult session_op_MEMORY_ALLOC_ASYNC(Session *s, SessionCall *call)
     result = memory_prepare(s, call, SESSION_RANGE_ASYNC, p->size, &range);
     if (result != CUDA_SUCCESS)
         return result;
-    result = session_driver(s)->mem_alloc_async(&address, p->size, stream);
+    result = session_pool_alloc(s, pool, range, stream, &address);
     if (result != CUDA_SUCCESS) {
         session_memory_drop(memory, range);
+        session_pools_look(s);
         return result;
     }
     if (!session_memory_insert(memory, range, address))

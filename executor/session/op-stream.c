@@ -186,15 +186,16 @@ CUresult session_op_FENCE(Session *s, SessionCall *call)
 {
     const VGPUSessionFence *p = call->parameters;
     SessionStream *stream;
+    CUdeviceptr word;
     CUresult r;
 
-    if (p->offset % sizeof(uint64_t) != 0 || !session_window(s, p->offset, sizeof(uint64_t)))
+    if (p->offset % sizeof(uint64_t) != 0 ||
+        !session_window_device(s, p->offset, sizeof(uint64_t), &word))
         return CUDA_ERROR_INVALID_VALUE;
     r = stream_for_fence(s, p, SESSION_USE_QUICK, &stream);
     if (r != CUDA_SUCCESS)
         return r;
-    return s->driver.stream_write_value_64(stream->handle, session_window_device(s, p->offset),
-                                           p->value, 0);
+    return s->driver.stream_write_value_64(stream->handle, word, p->value, 0);
 }
 
 static void stream_wake(void *user_data)

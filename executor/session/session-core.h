@@ -77,14 +77,22 @@ typedef struct SessionThread {
     bool gives_work;         /* does it? */
 } SessionThread;
 
+/* A piece of the window that CUDA knows, or is to know from the first context on */
+typedef struct SessionPin {
+    uint64_t offset, size;   /* window bytes, whole pages */
+    CUcontext registered_in; /* NULL: in none */
+    CUdeviceptr device;      /* of its first byte */
+} SessionPin;
+
 typedef struct SessionWindow {
     int fd;
     unsigned char *memory;
     uint64_t size; /* bytes */
     uint64_t base; /* as the guest addresses it; 0: it does not */
     MemoryGuard guard;
-    CUcontext registered_in; /* NULL: CUDA does not know it */
-    CUdeviceptr device;
+    pthread_mutex_t pins_lock; /* of the pins; the SLOW thread alone changes them */
+    SessionPin *pins;          /* by offset; none overlaps another */
+    size_t n_pins;
 } SessionWindow;
 
 /* An operation that waits for the SLOW thread */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "session-pool.h"
 #include "session-store.h"
 
 #define FREES_EVENT_FLAGS 2u /* CU_EVENT_DISABLE_TIMING */
@@ -173,7 +174,7 @@ static void frees_release(Session *s, SessionFrees *f)
     f->is_held = false;
 }
 
-void session_frees_settle(Session *s, uint32_t context)
+void session_frees_note(Session *s, uint32_t context)
 {
     SessionStore *store = session_store(s);
     int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
@@ -188,6 +189,12 @@ void session_frees_settle(Session *s, uint32_t context)
     }
     pthread_mutex_unlock(&store->frees_lock);
     (void) session_exchange_capture_mode(s, mode);
+}
+
+void session_frees_settle(Session *s, uint32_t context)
+{
+    session_frees_note(s, context);
+    session_pools_give(s);
 }
 
 void session_frees_end(Session *s, uint32_t context)

@@ -43,11 +43,14 @@ CUresult session_free_in_order(Session *s, uint32_t context, SessionRange *range
 /*
  * session_frees_settle() - give back the charge of all whose turn has come
  *
- * Has the driver give up what the device's default pool keeps, too. It does so only when it is
- * asked to wait: for an event behind the last free that has come already. cuMemPoolTrimTo() does
- * not, as tried on an H200.
+ * Has the pools give back what they keep, too. Of what was freed in the order of a stream the
+ * driver knows that only when it is asked to wait: for an event behind the last free that has come
+ * already. cuMemPoolTrimTo() alone does not do, as tried on an H200.
  */
 void session_frees_settle(Session *s, uint32_t context);
+
+/* session_frees_note() - the same, but the pools keep what they may */
+void session_frees_note(Session *s, uint32_t context);
 
 /* session_frees_end() - a context, which is current and has done all its work, is about to be
  * destroyed */

@@ -111,7 +111,8 @@ static void memory_publish(SessionMemory *m)
 
 static bool memory_charge_locked(SessionMemory *m, uint64_t size)
 {
-    if (size > m->max - m->used)
+    /* What pools keep may have gone above it. */
+    if (m->used > m->max || size > m->max - m->used)
         return false;
     m->used += size;
     memory_publish(m);
@@ -140,6 +141,72 @@ void session_memory_give_back(SessionMemory *m, uint64_t size)
     pthread_mutex_lock(&m->lock);
     memory_give_back_locked(m, size);
     pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- Pools ----------------------------------------------------------------------------------- */
+
+void session_memory_pool_take(SessionMemory *m, SessionPool *pool, SessionRange *range)
+{
+    assert(range->kind == SESSION_RANGE_ASYNC && range->address == 0);
+    pthread_mutex_lock(&m->lock);
+    range->pool = pool;
+    pool->used += range->charge;
+    pool->n_ranges++;
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* The allocation is no more: what it took is still the pool's. One that has never been there took
+ * nothing. */
+static void memory_pool_drop_locked(SessionMemory *m, const SessionRange *r)
+{
+    SessionPool *pool = r->pool;
+
+    assert(pool->n_ranges > 0 && pool->used >= r->charge);
+    pool->n_ranges--;
+    pool->used -= r->charge;
+    if (r->address != 0 && m->max != UINT64_MAX)
+        pool->kept += r->charge;
+    else
+        memory_give_back_locked(m, r->charge);
+}
+
+bool session_memory_pool_keep(SessionMemory *m, SessionPool *pool, uint64_t bytes, bool anyway)
+{
+    bool charged = true;
+
+    pthread_mutex_lock(&m->lock);
+    if (bytes <= pool->kept) {
+        memory_give_back_locked(m, pool->kept - bytes);
+    } else if (anyway) {
+        m->used += bytes - pool->kept;
+        memory_publish(m);
+    } else {
+        charged = memory_charge_locked(m, bytes - pool->kept);
+    }
+    if (charged)
+        pool->kept = bytes;
+    pthread_mutex_unlock(&m->lock);
+    return charged;
+}
+
+bool session_memory_pool_is_empty(SessionMemory *m, const SessionPool *pool)
+{
+    bool empty;
+
+    pthread_mutex_lock(&m->lock);
+    empty = pool->n_ranges == 0;
+    pthread_mutex_unlock(&m->lock);
+    return empty;
+}
+
+uint64_t session_memory_pool_used(SessionMemory *m, const SessionPool *pool)
+{
+    uint64_t used;
+
+    pthread_mutex_lock(&m->lock);
+    used = pool->used;
+    pthread_mutex_unlock(&m->lock);
+    return used;
 }
 
 uint64_t session_memory_used(SessionMemory *m)
@@ -224,7 +291,10 @@ CUresult session_memory_prepare(SessionMemory *m, SessionRangeKind kind, uint32_
 
 static void memory_drop_locked(SessionMemory *m, SessionRange *r)
 {
-    memory_give_back_locked(m, r->charge);
+    if (r->kind == SESSION_RANGE_ASYNC && r->pool)
+        memory_pool_drop_locked(m, r);
+    else
+        memory_give_back_locked(m, r->charge);
     m->n_ranges--;
     free(r);
 }

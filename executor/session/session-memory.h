@@ -9,6 +9,10 @@
  * The quota is charged before the driver is asked for memory (session_memory_prepare()), and given
  * back when that fails (session_memory_drop()) or when the memory is freed.
  *
+ * A pool may keep memory of the device above what is allocated from it. That is charged, too, under
+ * a quota: what an allocation took is the pool's when it is dropped, until the driver says that the
+ * pool has less (session-pool.h).
+ *
  * Each function takes the memory's own lock, and calls nothing meanwhile. A range that is in no
  * tree belongs to the caller alone.
  */
@@ -46,6 +50,19 @@ typedef struct SessionPhysical {
     bool released;
 } SessionPhysical;
 
+/* A pool, the device's default one or one that the guest has made. The memory's lock guards used,
+ * kept and n_ranges; the rest is session-pool.c's. */
+typedef struct SessionPool {
+    LIST_ENTRY(SessionPool) link;
+    CUmemoryPool handle; /* NULL: not there yet, or no longer the guest's */
+    uint32_t id;         /* 0: the default pool */
+    uint64_t free;       /* bytes that it may have beside its allocations without being charged */
+    uint64_t used;       /* bytes charged for allocations */
+    uint64_t kept;       /* bytes charged beside them */
+    uint32_t n_ranges;   /* allocations */
+    bool destroyed;
+} SessionPool;
+
 typedef struct SessionRange {
     SessionRangeKind kind;
     uint32_t context; /* which one's it is: ALLOCATED, ASYNC, GLOBAL */
@@ -55,6 +72,7 @@ typedef struct SessionRange {
     union {
         const void *module;        /* GLOBAL */
         SessionPhysical *physical; /* MAPPED */
+        SessionPool *pool;         /* ASYNC */
     };
     bool accessible; /* MAPPED: cuMemSetAccess has allowed it. The others: always */
     uint32_t priority;
@@ -87,6 +105,19 @@ CUresult session_memory_charge(SessionMemory *m, uint64_t size);
 
 /* session_memory_give_back() - @size bytes that were charged */
 void session_memory_give_back(SessionMemory *m, uint64_t size);
+
+/*
+ * session_memory_pool_take() - a range of the kind ASYNC, which has no address yet, is the pool's
+ * session_memory_pool_keep() - what a pool has of the device beside its allocations: returns false,
+ *     and changes nothing, when charging for @bytes would exceed the quota, unless @anyway
+ * session_memory_pool_is_empty() - has it no allocation?
+ */
+void session_memory_pool_take(SessionMemory *m, SessionPool *pool, SessionRange *range);
+bool session_memory_pool_keep(SessionMemory *m, SessionPool *pool, uint64_t bytes, bool anyway);
+bool session_memory_pool_is_empty(SessionMemory *m, const SessionPool *pool);
+
+/* session_memory_pool_used() - bytes charged for its allocations */
+uint64_t session_memory_pool_used(SessionMemory *m, const SessionPool *pool);
 
 /* session_memory_used() - bytes that are charged now */
 uint64_t session_memory_used(SessionMemory *m);

@@ -143,6 +143,14 @@ static void open_place(Session *s, uint32_t ring_size)
     s->replies = (VGPUSessionReply *) (area + VGPU_SESSION_HEADER_SIZE + ring_size);
 }
 
+/* What CUDA is to know of the window from the first context on */
+static int open_pins(Session *s, const VGPUSessionHeader *copy)
+{
+    if (copy->flags & VGPU_SESSION_PINS)
+        return session_window_keep(&s->window, s->start.offset, vgpu_session_size(copy->ring_size));
+    return session_window_keep(&s->window, 0, s->window.size);
+}
+
 static int open_area(Session *s)
 {
     uint64_t offset = s->start.offset;
@@ -159,6 +167,8 @@ static int open_area(Session *s)
         return open_refuse(s, -EPROTO, "the guest's area is no session's");
     if (copy.tail != 0)
         return open_refuse(s, -EPROTO, "the guest's ring does not begin at 0");
+    if ((copy.flags & ~VGPU_SESSION_PINS) != 0)
+        return open_refuse(s, -EPROTO, "the guest's area has flags that mean nothing");
 
     if (copy.window_base != 0) {
         r = session_window_map(&s->window, copy.window_base);
@@ -172,6 +182,9 @@ static int open_area(Session *s)
     open_place(s, copy.ring_size);
     if (session_window_is_lost(s))
         return open_refuse(s, -EPROTO, "the VM took memory of its window away");
+    r = open_pins(s, &copy);
+    if (r < 0)
+        return r;
 
     session_ring_init(&s->ring, (unsigned char *) s->header + VGPU_SESSION_HEADER_SIZE,
                       &s->header->tail, copy.ring_size);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "session-pool.h"
+
 SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
 {
     SessionStore *store = calloc(1, sizeof(*store));
@@ -15,6 +17,7 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
     pthread_mutex_init(&store->frees_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);
     LIST_INIT(&store->frees);
+    LIST_INIT(&store->pools);
     LIST_INIT(&store->physicals);
     LIST_INIT(&store->modules);
     LIST_INIT(&store->graphs);
@@ -39,6 +42,7 @@ void session_store_free(SessionStore *store)
     SessionModule *module;
     SessionGraph *graph;
     SessionFrees *frees;
+    SessionPool *pool;
 
     if (!store)
         return;
@@ -59,6 +63,10 @@ void session_store_free(SessionStore *store)
     session_arrays_close(&store->arrays);
     session_images_close(&store->images);
     session_memory_close(&store->memory);
+    while ((pool = LIST_FIRST(&store->pools))) {
+        LIST_REMOVE(pool, link);
+        free(pool);
+    }
     pthread_mutex_destroy(&store->frees_lock);
     pthread_mutex_destroy(&store->handles);
     free(store);
@@ -150,6 +158,7 @@ void session_store_leave(Session *s, uint32_t context)
         session_memory_drop(&store->memory, range);
     }
     session_frees_end(s, context);
+    session_pools_look(s);
     (void) session_exchange_capture_mode(s, mode);
 }
 

@@ -54,8 +54,11 @@ typedef struct SessionStore {
     SessionMemory memory;
     SessionImages images;
     LIST_HEAD(, SessionPhysical) physicals; /* of the ring's thread */
-    pthread_mutex_t frees_lock;
+    pthread_mutex_t frees_lock;             /* of the next four */
     LIST_HEAD(, SessionFrees) frees;
+    SessionPool default_pool;
+    LIST_HEAD(, SessionPool) pools; /* also those that were destroyed and have allocations */
+    uint32_t n_pools;
     pthread_mutex_t handles;
     LIST_HEAD(, SessionModule) modules;
     LIST_HEAD(, SessionGraph) graphs;

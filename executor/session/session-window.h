@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The VM's window in a session: mapped whole, where the guest process has it, and known to CUDA. */
+/*
+ * The VM's window in a session: mapped whole, where the guest process has it, and known to CUDA in
+ * pieces: those that the guest pins and the session's own area, or all of it as one piece.
+ *
+ * A piece is registered for all contexts at once, in one of them. When that one ends, each of its
+ * pieces is registered again in another.
+ */
 #ifndef VGPU_SESSION_WINDOW_H
 #define VGPU_SESSION_WINDOW_H
 
@@ -23,7 +29,15 @@ int session_window_map(SessionWindow *w, uint64_t base);
 void session_window_close(SessionWindow *w);
 
 /*
- * session_window_register() - tell CUDA, unless it knows
+ * session_window_keep() - what CUDA is to know from the first context on, with nothing pinned yet
+ * @offset, @size: whole pages of the window
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int session_window_keep(SessionWindow *w, uint64_t offset, uint64_t size);
+
+/*
+ * session_window_register() - tell CUDA of all pieces that it does not know
  * @context: is current on this thread
  *
  * On the SLOW thread. Returns what the driver says, or CUDA_ERROR_NOT_SUPPORTED when the device has
@@ -42,7 +56,8 @@ void session_window_forget(Session *s, CUcontext context, bool is_last);
 /* session_window_is_lost() - has the VM taken memory of it away? */
 bool session_window_is_lost(const Session *s);
 
-/* session_window_device() - where the device has the window's byte @offset */
-CUdeviceptr session_window_device(const Session *s, uint64_t offset);
+/* session_window_device() - where the device has these bytes of the window. Returns false when they
+ * are not in one piece that is pinned. */
+bool session_window_device(Session *s, uint64_t offset, uint64_t size, CUdeviceptr *ret);
 
 #endif

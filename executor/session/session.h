@@ -81,8 +81,13 @@ CUresult session_find_stream(Session *s, uint32_t id, CUstream *ret);
 /* session_window() - bytes of the window, or NULL when they do not lie in it */
 unsigned char *session_window(Session *s, uint64_t offset, uint64_t size);
 
-/* session_window_address() - is that in the window as the guest addresses it? */
+/* session_window_has() - are these bytes, one at least, in the window as the guest addresses it,
+ * and pinned? */
 bool session_window_has(Session *s, uint64_t address, uint64_t size);
+
+/* session_window_run() - how many bytes from @address on the driver takes as one: to the end of the
+ * piece that was pinned. UINT64_MAX for what is not in the window. */
+uint64_t session_window_run(Session *s, uint64_t address);
 
 /* session_store() - what the operations of memory, modules and graphs keep (session-store.h). The
  * session has made it with session_store_new(), frees it last, and calls session_store_leave()

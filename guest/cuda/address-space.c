@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool reserved; /* a child inherits both, the mapping and this */
+/* A child inherits both, the mappings and these. The second never changes after the first. */
+static bool reserved, pools_reserved;
 
 static int reserve(uint64_t address, uint64_t size)
 {
@@ -31,16 +32,23 @@ int address_space_reserve(void)
     pthread_mutex_lock(&lock);
     if (!reserved) {
         r = reserve(DEVICE_RANGE_BEGIN, DEVICE_RANGE_END - DEVICE_RANGE_BEGIN);
+        if (r == 0)
+            pools_reserved = reserve(POOL_RANGE_BEGIN, POOL_RANGE_END - POOL_RANGE_BEGIN) == 0;
         reserved = r == 0;
     }
     pthread_mutex_unlock(&lock);
     return r;
 }
 
+static bool is_between(uint64_t begin, uint64_t end, uint64_t address, uint64_t size)
+{
+    return address >= begin && address <= end && size <= end - address;
+}
+
 bool address_space_has(uint64_t address, uint64_t size)
 {
-    return address >= DEVICE_RANGE_BEGIN && address <= DEVICE_RANGE_END &&
-           size <= DEVICE_RANGE_END - address;
+    return is_between(DEVICE_RANGE_BEGIN, DEVICE_RANGE_END, address, size) ||
+           (pools_reserved && is_between(POOL_RANGE_BEGIN, POOL_RANGE_END, address, size));
 }
 
 /* The pages of a range. Returns false when there is no such range. */

@@ -8,6 +8,13 @@
  * address space, plus an offset that is random. There an ordinary process has nothing, and so this
  * library reserves that range.
  *
+ * Memory that is allocated in the order of a stream is of another kind: a driver gives it from
+ * 0x302000000 on, in every process. Ordinary processes have nothing there either, as a rule; this
+ * library reserves that range, too, where it is free. Several sessions of one process may be given
+ * the same addresses in it.
+ *
+ * Whatever the driver gives elsewhere is reserved by itself, when it is given (client-claim.c).
+ *
  * The window is at one address in the program and in its executor: above that range, where neither
  * has anything.
  */
@@ -21,16 +28,20 @@
 #define DEVICE_RANGE_BEGIN UINT64_C(0x2a8000000000)
 #define DEVICE_RANGE_END UINT64_C(0x300000000000)
 
+/* For pools of memory, where the process has nothing in all of it */
+#define POOL_RANGE_BEGIN UINT64_C(0x200000000)
+#define POOL_RANGE_END UINT64_C(0x8000000000)
+
 #define WINDOW_BASE_FIRST UINT64_C(0x300000000000)
 #define WINDOW_BASE_STEP UINT64_C(0x010000000000)
 #define WINDOW_BASES 16u
 
 /* address_space_reserve() - keep this process from mapping anything where executors have device
- * memory; once for a process and its children. Returns 0, -EADDRINUSE when it has something there,
- * or another negative errno. */
+ * memory; once for a process and its children. Returns 0, -EADDRINUSE when it has something in the
+ * first range, or another negative errno. */
 int address_space_reserve(void);
 
-/* address_space_has() - does this range lie in the reserved one? */
+/* address_space_has() - do these bytes lie in one of the ranges, and is that reserved? */
 bool address_space_has(uint64_t address, uint64_t size);
 
 /* address_space_take(), address_space_give() - reserve a range elsewhere. Returns 0, -EADDRINUSE,

@@ -212,6 +212,47 @@ void client_piece_give(vgpu_session *s, client_piece *piece)
     pool_give(s, &s->large, piece);
 }
 
+/* ---- Copies of what the device reaches ---------------------------------------------------------
+ */
+
+/* Bytes from which it pays to wait for the device, rather than to copy them out of its way */
+#define DIRECT_MIN ((size_t) 64 << 10)
+
+/* Is it the window's, or registered? */
+static bool direct_find(vgpu_session *s, const void *memory, size_t size, uint64_t *ret_address)
+{
+    VGPUSessionBytes bytes;
+
+    if (vgpu_session_window_bytes(s, memory, size, &bytes)) {
+        *ret_address = (uintptr_t) memory;
+        return true;
+    }
+    return vgpu_session_host_find(s, memory, size, ret_address);
+}
+
+static int direct_copy(vgpu_session *s, const vgpu_session_from *from, uint32_t stream, uint64_t to,
+                       uint64_t source, size_t size)
+{
+    const VGPUSessionCopy copy = {.to = to, .from = source, .size = size, .stream = stream};
+    vgpu_session_fence *fence;
+    uint64_t number;
+    int r = vgpu_session_fence_new(s, &fence);
+
+    if (r != 0)
+        return r;
+    r = client_enter(s);
+    if (r == 0) {
+        r = client_put(s, VGPU_SESSION_OP_COPY, from, &copy, sizeof(copy));
+        if (r == 0)
+            r = client_put_fence(s, from, stream, fence, &number);
+        client_leave(s);
+    }
+    if (r == 0)
+        r = vgpu_session_fence_wait(s, from, stream, fence, number);
+    vgpu_session_fence_free(s, fence);
+    return r;
+}
+
 /* ---- Copies ------------------------------------------------------------------------- */
 
 /* COPY and FENCE, together. */
@@ -248,7 +289,11 @@ int vgpu_session_upload(vgpu_session *s, const vgpu_session_from *from, uint32_t
     client_pool *pool = pool_for(s, size);
     const uint8_t *source = from_memory;
     client_piece *piece;
+    uint64_t address;
     int r = 0;
+
+    if (size >= DIRECT_MIN && direct_find(s, from_memory, size, &address))
+        return direct_copy(s, from, stream, to, address, size);
 
     for (size_t at = 0; r == 0 && at < size; at += pool->piece_size) {
         size_t n = size - at < pool->piece_size ? size - at : pool->piece_size;
@@ -331,8 +376,11 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
         .source = from_address,
         .size = size,
     };
+    uint64_t address;
     int r = 0;
 
+    if (size >= DIRECT_MIN && direct_find(s, to_memory, size, &address))
+        return direct_copy(s, from, stream, address, from_address, size);
     while (r == 0 && d.come < size) {
         bool asked = false;
 

@@ -74,34 +74,52 @@ int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint
 #define LINE 64u
 #define WORDS 64u
 
-/* With memory_lock held. The pieces stay until the session ends. */
-static int add_words(vgpu_session *s)
+/* With memory_lock held */
+static int note_words(vgpu_session *s, uint64_t offset)
 {
-    uint64_t offset;
-
     uint32_t *more = realloc(s->fence_free, (s->n_fence_words + WORDS) * sizeof(*more));
+
     if (!more)
         return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
     s->fence_free = more;
-    if (share_alloc(&s->share, WORDS * LINE, LINE, &offset) < 0)
-        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < WORDS; i++)
         s->fence_free[s->n_fence_free++] = (uint32_t) ((offset + i * LINE) / LINE);
     s->n_fence_words += WORDS;
     return 0;
 }
 
+/* The pieces stay until the session ends. */
+static int add_words(vgpu_session *s)
+{
+    void *piece;
+    int r = vgpu_session_window_alloc(s, WORDS * LINE, LINE, &piece);
+
+    if (r != 0)
+        return r;
+    pthread_mutex_lock(&s->memory_lock);
+    r = note_words(s, offset_of(s, piece));
+    pthread_mutex_unlock(&s->memory_lock);
+    if (r != 0)
+        (void) vgpu_session_window_free(s, piece);
+    return r;
+}
+
+/* Another thread may take the words that this one has added. */
 static int take_word(vgpu_session *s, uint64_t **ret)
 {
+    bool taken;
     int r = 0;
 
-    pthread_mutex_lock(&s->memory_lock);
-    if (s->n_fence_free == 0)
-        r = add_words(s);
-    if (r == 0)
-        *ret = (uint64_t *) (s->transport->window +
-                             (uint64_t) s->fence_free[--s->n_fence_free] * LINE);
-    pthread_mutex_unlock(&s->memory_lock);
+    do {
+        pthread_mutex_lock(&s->memory_lock);
+        taken = s->n_fence_free > 0;
+        if (taken)
+            *ret = (uint64_t *) (s->transport->window +
+                                 (uint64_t) s->fence_free[--s->n_fence_free] * LINE);
+        pthread_mutex_unlock(&s->memory_lock);
+        if (!taken)
+            r = add_words(s);
+    } while (!taken && r == 0);
     return r;
 }
 

@@ -240,9 +240,11 @@ int vgpu_session_module_load(vgpu_session *s, const vgpu_session_from *from, con
 int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, uint32_t id)
 {
     const VGPUSessionId parameters = {.id = id};
-    int r = vgpu_session_call(s, VGPU_SESSION_OP_MODULE_UNLOAD, from, &parameters,
-                              sizeof(parameters), NULL, 0, NULL);
+    int r;
 
+    client_disclaim_module(s, id);
+    r = vgpu_session_call(s, VGPU_SESSION_OP_MODULE_UNLOAD, from, &parameters, sizeof(parameters),
+                          NULL, 0, NULL);
     if (r == 0)
         vgpu_session_id_give(s, VGPU_SESSION_MODULES, id);
     return r;

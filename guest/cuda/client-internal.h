@@ -2,10 +2,10 @@
 /*
  * A session, as the files of this library see it.
  *
- * Locks, from the outside in; none is held while a thread waits for the host, but ring_lock while
- * the ring is full: copy_lock    pieces for copies ring_lock    the ring: whoever writes records
- *   wait_lock    reply slots, and threads that sleep
- *   memory_lock  the window's heap, and numbers of objects
+ * Locks, from the outside in; none is held while a thread waits for the host, but the pins' while
+ * it pins, and ring_lock while the ring is full: copy_lock    pieces for copies pins.lock    what
+ * the host has pinned of the window ring_lock    the ring: whoever writes records wait_lock reply
+ * slots, and threads that sleep memory_lock  the window's heap, numbers of objects, and addresses
  */
 #ifndef VGPU_GUEST_CLIENT_INTERNAL_H
 #define VGPU_GUEST_CLIENT_INTERNAL_H
@@ -36,9 +36,13 @@ typedef struct client_ids {
     uint32_t first, n_free, last;
 } client_ids;
 
-typedef struct client_range {
-    uint64_t address, size;
-} client_range;
+/* Pages that are reserved for something of the device's (client-claim.c) */
+typedef struct client_claim {
+    uint64_t begin, end;
+    uint64_t address; /* what it is for */
+    uint32_t context; /* ends with that one; 0: with none */
+    uint32_t module;  /* it is a variable of that one; or 0 */
+} client_claim;
 
 /* A piece of the window for copies of the program's memory. Free when its fence has passed. */
 typedef struct client_piece {
@@ -58,6 +62,31 @@ typedef struct client_pool {
     pthread_cond_t back; /* one has come back */
 } client_pool;
 
+/* What the host has pinned of the window (client-pin.c) */
+typedef struct client_pins {
+    pthread_mutex_t lock;
+    uint64_t chunk; /* bytes */
+    uint32_t n_chunks;
+    uint8_t *state;     /* CHUNK_* of each */
+    uint32_t *contexts; /* numbers of those that live */
+    size_t n_contexts;
+    bool is_whole; /* the host has pinned all */
+} client_pins;
+
+/* Memory of the program's own whose place the window has taken (client-register.c) */
+typedef struct client_registered {
+    uint8_t *memory; /* as the program has it */
+    uint8_t *window; /* the same bytes */
+    size_t size;
+    bool is_used; /* or it was given up, and could not be moved back */
+} client_registered;
+
+/* What a reply is for, as far as this library cares */
+typedef struct client_asked {
+    uint16_t opcode;
+    uint32_t context; /* CONTEXT_CREATE: which */
+} client_asked;
+
 struct vgpu_session {
     transport *transport;
     const uint32_t *owned; /* 1 in the process that opened it, 0 in its children */
@@ -76,6 +105,7 @@ struct vgpu_session {
     uint64_t head;      /* the host's, when we last looked */
 
     pthread_mutex_t wait_lock;
+    client_asked asked[VGPU_SESSION_REPLIES];
     uint16_t free_replies[VGPU_SESSION_REPLIES];
     uint32_t n_free_replies;
     pthread_cond_t reply_free;
@@ -89,11 +119,14 @@ struct vgpu_session {
     pthread_mutex_t memory_lock;
     window_share share;
     client_ids ids[VGPU_SESSION_N_KINDS];
-    client_range *foreign; /* device memory outside the reserved range */
-    size_t n_foreign;
+    client_claim *claims; /* outside the reserved ranges */
+    size_t n_claims;
     uint32_t *fence_free; /* words of the window for fences: their cache lines */
     uint32_t n_fence_free, n_fence_words;
 
+    client_registered *registered; /* under a lock of all sessions */
+    size_t n_registered;
+    client_pins pins;
     pthread_mutex_t copy_lock;
     client_pool large, small;
 };
@@ -166,13 +199,61 @@ void client_wait_wake_all(vgpu_session *s);
 int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size);
 void client_piece_give(vgpu_session *s, client_piece *piece);
 
+/* ---- Addresses (client-claim.c)
+ * ------------------------------------------------------------------------------------------- */
+
+/*
+ * client_claim_address() - keep this process from mapping anything at an address of the device's
+ * @context: whose memory it is, or 0
+ * @module: whose variable it is, or 0
+ *
+ * Returns 0, or VGPU_CUDA_ERROR_OUT_OF_MEMORY when the process has something there: whatever it is
+ * must be freed again.
+ */
+int client_claim_address(vgpu_session *s, uint64_t address, uint64_t size, uint32_t context,
+                         uint32_t module);
+
+/* client_disclaim_address(), _module(), _context() - it is about to be freed: that of an address,
+ * the variables of a module, or all of a context */
+void client_disclaim_address(vgpu_session *s, uint64_t address);
+void client_disclaim_module(vgpu_session *s, uint32_t module);
+void client_disclaim_context(vgpu_session *s, uint32_t context);
+
+/* ---- Pins (client-pin.c)
+ * ------------------------------------------------------------------------------------------- */
+
+/* client_pins_need() - the device is to reach these bytes of the window, one at least. Returns 0,
+ * or what the caller returns; 0 without a context, when they are pinned with the next one */
+int client_pins_need(vgpu_session *s, uint64_t offset, uint64_t size);
+
+/* client_pins_begin_context() - there is a context of that number. Returns 0, or why what it needs
+ * cannot be pinned: then it is no use */
+int client_pins_begin_context(vgpu_session *s, uint32_t id);
+
+/* client_pins_end_context() - it is about to be destroyed */
+void client_pins_end_context(vgpu_session *s, uint32_t id);
+
+/* ---- Memory that is registered (client-register.c)
+ * ------------------------------------------------------------------------------------------- */
+
+/* For fork(): before it, after it in the parent, and in the child, for each session. */
+void client_registered_before_fork(void);
+void client_registered_after_fork(void);
+void client_registered_in_child(vgpu_session *s);
+
+/* client_registered_destroy() - before the window's memory goes. @is_forgotten: in a child */
+void client_registered_destroy(vgpu_session *s, bool is_forgotten);
+
 /* ---- Parts
  * ------------------------------------------------------------------------------------------ */
 
 /* Each returns 0 or a negative errno, and is undone by the other, also after a failure or before.
  */
-int client_memory_init(vgpu_session *s);
-void client_memory_destroy(vgpu_session *s);
+int client_window_init(vgpu_session *s);
+void client_window_destroy(vgpu_session *s);
+void client_claims_destroy(vgpu_session *s);
+int client_pins_init(vgpu_session *s);
+void client_pins_destroy(vgpu_session *s);
 int client_copy_init(vgpu_session *s);
 void client_copy_destroy(vgpu_session *s);
 void client_ids_destroy(vgpu_session *s);

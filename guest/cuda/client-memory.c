@@ -1,124 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Memory: the window's, and the addresses of the device's. */
-#include <stdlib.h>
+/* The device's memory: allocated at once, in the order of a stream, and of modules. */
+#include <string.h>
 
-#include "address-space.h"
 #include "client-internal.h"
 
-int client_memory_init(vgpu_session *s)
+static uint32_t context_of(const vgpu_session_from *from)
 {
-    transport *t = s->transport;
-
-    return share_init(&s->share, t->lock_fd, t->window_size, t->taken, t);
-}
-
-void client_memory_destroy(vgpu_session *s)
-{
-    share_destroy(&s->share);
-    for (size_t i = 0; i < s->n_foreign; i++)
-        address_space_give(s->foreign[i].address, s->foreign[i].size);
-    free(s->foreign);
-    free(s->fence_free);
-}
-
-/* ---- The window ------------------------------------------------------------------ */
-
-int vgpu_session_window_alloc(vgpu_session *s, size_t size, size_t alignment, void **ret)
-{
-    uint64_t offset;
-    int r;
-
-    r = client_usable(s);
-    if (r != 0)
-        return r;
-    if (size == 0 || (alignment & (alignment - 1)) != 0)
-        return VGPU_CUDA_ERROR_INVALID_VALUE;
-
-    pthread_mutex_lock(&s->memory_lock);
-    r = share_alloc(&s->share, size, alignment, &offset);
-    pthread_mutex_unlock(&s->memory_lock);
-    if (r < 0)
-        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    *ret = s->transport->window + offset;
-    return 0;
-}
-
-int vgpu_session_window_free(vgpu_session *s, void *memory)
-{
-    VGPUSessionBytes bytes;
-    int r;
-
-    if (!memory)
-        return 0;
-    if (__atomic_load_n(s->owned, __ATOMIC_RELAXED) != 1)
-        return VGPU_CUDA_ERROR_NOT_INITIALIZED;
-    if (!vgpu_session_window_bytes(s, memory, 1, &bytes))
-        return VGPU_CUDA_ERROR_INVALID_VALUE;
-
-    pthread_mutex_lock(&s->memory_lock);
-    r = share_free(&s->share, bytes.offset);
-    pthread_mutex_unlock(&s->memory_lock);
-    return r < 0 ? VGPU_CUDA_ERROR_INVALID_VALUE : 0;
-}
-
-bool vgpu_session_window_bytes(const vgpu_session *s, const void *memory, size_t size,
-                               VGPUSessionBytes *ret)
-{
-    uintptr_t base = (uintptr_t) s->transport->window, p = (uintptr_t) memory;
-    uint64_t window = s->transport->window_size;
-
-    if (p < base || p - base > window || size > window - (p - base))
-        return false;
-    *ret = (VGPUSessionBytes){.offset = p - base, .size = size};
-    return true;
-}
-
-uint64_t vgpu_session_get_window_size(const vgpu_session *s)
-{
-    return s->transport->window_size;
-}
-
-/* ---- The device ------------------------------------------------------------------- */
-
-/* Note a range that was reserved for this memory alone. */
-static int note_foreign(vgpu_session *s, uint64_t address, uint64_t size)
-{
-    client_range *more = realloc(s->foreign, (s->n_foreign + 1) * sizeof(*more));
-
-    if (!more)
-        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    s->foreign = more;
-    s->foreign[s->n_foreign++] = (client_range){.address = address, .size = size};
-    return 0;
-}
-
-static int claim(vgpu_session *s, uint64_t address, uint64_t size)
-{
-    int r;
-
-    if (address_space_has(address, size))
-        return 0;
-    if (address_space_take(address, size) < 0)
-        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-
-    pthread_mutex_lock(&s->memory_lock);
-    r = note_foreign(s, address, size);
-    pthread_mutex_unlock(&s->memory_lock);
-    if (r != 0)
-        address_space_give(address, size);
-    return r;
-}
-
-static void disclaim(vgpu_session *s, uint64_t address)
-{
-    pthread_mutex_lock(&s->memory_lock);
-    for (size_t i = 0; i < s->n_foreign; i++)
-        if (s->foreign[i].address == address) {
-            address_space_give(address, s->foreign[i].size);
-            s->foreign[i] = s->foreign[--s->n_foreign];
-            break;
-        }
-    pthread_mutex_unlock(&s->memory_lock);
+    return from ? from->context : 0;
 }
 
 int vgpu_session_memory_alloc(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
@@ -132,7 +20,7 @@ int vgpu_session_memory_alloc(vgpu_session *s, const vgpu_session_from *from, ui
                           NULL, 0, &reply);
     if (r != 0)
         return r;
-    r = claim(s, reply.value[0], size);
+    r = client_claim_address(s, reply.value[0], size, context_of(from), 0);
     if (r != 0) {
         const VGPUSessionMemory unused = {.address = reply.value[0]};
 
@@ -148,7 +36,87 @@ int vgpu_session_memory_free(vgpu_session *s, const vgpu_session_from *from, uin
 {
     const VGPUSessionMemory parameters = {.address = address};
 
-    disclaim(s, address);
+    client_disclaim_address(s, address);
     return vgpu_session_call(s, VGPU_SESSION_OP_MEMORY_FREE, from, &parameters, sizeof(parameters),
                              NULL, 0, NULL);
+}
+
+int vgpu_session_memory_info(vgpu_session *s, const vgpu_session_from *from, uint64_t *ret_free,
+                             uint64_t *ret_total)
+{
+    const VGPUSessionMemory parameters = {0};
+    VGPUSessionReply reply;
+    int r = vgpu_session_call(s, VGPU_SESSION_OP_MEMORY_INFO, from, &parameters, sizeof(parameters),
+                              NULL, 0, &reply);
+
+    if (r != 0)
+        return r;
+    *ret_free = reply.value[0];
+    *ret_total = reply.value[1];
+    return 0;
+}
+
+/* ---- In the order of a stream -----------------------------------------------------------------
+ */
+
+static int post_free_async(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                           uint64_t address)
+{
+    const VGPUSessionMemory parameters = {.address = address, .stream = stream};
+
+    return vgpu_session_post(s, VGPU_SESSION_OP_MEMORY_FREE_ASYNC, from, &parameters,
+                             sizeof(parameters), NULL, 0);
+}
+
+int vgpu_session_memory_alloc_async(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                    uint32_t pool, uint64_t size, uint64_t *ret_address)
+{
+    const VGPUSessionMemory parameters = {.size = size, .stream = stream, .pool = pool};
+    VGPUSessionReply reply;
+    int r;
+
+    r = vgpu_session_call(s, VGPU_SESSION_OP_MEMORY_ALLOC_ASYNC, from, &parameters,
+                          sizeof(parameters), NULL, 0, &reply);
+    if (r != 0)
+        return r;
+    r = client_claim_address(s, reply.value[0], size, context_of(from), 0);
+    if (r != 0) {
+        post_free_async(s, from, stream, reply.value[0]);
+        return r;
+    }
+    *ret_address = reply.value[0];
+    return 0;
+}
+
+int vgpu_session_memory_free_async(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                   uint64_t address)
+{
+    client_disclaim_address(s, address);
+    return post_free_async(s, from, stream, address);
+}
+
+/* ---- Of modules --------------------------------------------------------------------------------
+ */
+
+int vgpu_session_global_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
+                            const char *name, uint64_t *ret_address, uint64_t *ret_size)
+{
+    const size_t name_size = strlen(name) + 1;
+    VGPUSessionName parameters = {.module = module};
+    VGPUSessionReply reply;
+    int r;
+
+    if (name_size > VGPU_SESSION_NAME_MAX)
+        return VGPU_CUDA_ERROR_NOT_FOUND;
+    parameters.name_size = (uint32_t) name_size;
+    r = vgpu_session_call(s, VGPU_SESSION_OP_GLOBAL_GET, from, &parameters, sizeof(parameters),
+                          name, name_size, &reply);
+    if (r != 0)
+        return r;
+    r = client_claim_address(s, reply.value[0], reply.value[1], context_of(from), module);
+    if (r != 0)
+        return r;
+    *ret_address = reply.value[0];
+    *ret_size = reply.value[1];
+    return 0;
 }

@@ -176,6 +176,12 @@ void vgpu_session_commit(vgpu_session *s)
     client_leave(s);
 }
 
+static void give_up_context(vgpu_session *s, const VGPUSessionId *p)
+{
+    client_pins_end_context(s, p->id);
+    client_disclaim_context(s, p->id);
+}
+
 /* One record, with what follows its parameters. */
 static int send_record(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
                        uint32_t reply, const void *parameters, size_t size, const void *more,
@@ -186,6 +192,8 @@ static int send_record(vgpu_session *s, uint16_t opcode, const vgpu_session_from
 
     if (more_size > VGPU_SESSION_RECORD_MAX)
         return VGPU_CUDA_ERROR_INVALID_VALUE;
+    if (opcode == VGPU_SESSION_OP_CONTEXT_DESTROY)
+        give_up_context(s, parameters);
     r = client_enter(s);
     if (r != 0)
         return r;
@@ -242,6 +250,9 @@ int vgpu_session_start(vgpu_session *s, uint16_t opcode, const vgpu_session_from
     if (r != 0)
         return r;
 
+    s->asked[slot - 1] = (client_asked){.opcode = opcode};
+    if (opcode == VGPU_SESSION_OP_CONTEXT_CREATE)
+        s->asked[slot - 1].context = ((const VGPUSessionContext *) parameters)->id;
     __atomic_store_n(&s->replies[slot - 1].state, VGPU_SESSION_REPLY_PENDING, __ATOMIC_RELAXED);
     r = send_record(s, opcode, from, slot, parameters, size, more, more_size);
     if (r != 0) {
@@ -252,9 +263,23 @@ int vgpu_session_start(vgpu_session *s, uint16_t opcode, const vgpu_session_from
     return 0;
 }
 
+/* A context has been made. What it needs of the window is to be pinned before it is used; one that
+ * cannot have that is destroyed again. */
+static int take_up_context(vgpu_session *s, uint32_t id)
+{
+    const VGPUSessionId context = {.id = id};
+    int r = client_pins_begin_context(s, id);
+
+    if (r != 0)
+        (void) vgpu_session_post(s, VGPU_SESSION_OP_CONTEXT_DESTROY, NULL, &context,
+                                 sizeof(context), NULL, 0);
+    return r;
+}
+
 int vgpu_session_finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
 {
     const VGPUSessionReply *shared = &s->replies[slot - 1];
+    const client_asked asked = s->asked[slot - 1];
     client_waiter w = {.reply_state = &shared->state};
     VGPUSessionReply reply;
     int r = 0;
@@ -270,6 +295,8 @@ int vgpu_session_finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
     give_reply(s, slot);
     if (ret)
         *ret = reply;
+    if (reply.result == 0 && asked.opcode == VGPU_SESSION_OP_CONTEXT_CREATE)
+        return take_up_context(s, asked.context);
     return reply.result > INT32_MAX ? VGPU_CUDA_ERROR_UNKNOWN : (int) reply.result;
 }
 

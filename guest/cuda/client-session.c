@@ -28,10 +28,12 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void before_fork(void)
 {
     pthread_mutex_lock(&all_lock);
+    client_registered_before_fork();
 }
 
 static void after_fork(void)
 {
+    client_registered_after_fork();
     pthread_mutex_unlock(&all_lock);
 }
 
@@ -41,13 +43,14 @@ static void in_child(void)
 
     LIST_FOREACH(s, &all, all)
     {
+        client_registered_in_child(s);
         s->transport->ops->forget(s->transport);
         s->share.lock_fd = -1;
         close(s->wake_fd);
         s->wake_fd = -1;
     }
     LIST_INIT(&all);
-    pthread_mutex_unlock(&all_lock);
+    after_fork();
 }
 
 static void watch_forks(void)
@@ -213,6 +216,7 @@ static int make_area(vgpu_session *s, const vgpu_session_options *o)
     s->header->ring_size = s->ring_size;
     s->header->guest_pid = (uint32_t) getpid();
     s->header->window_base = (uintptr_t) t->window;
+    s->header->flags = VGPU_SESSION_PINS;
     read_command(s->header->command);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return 0;
@@ -224,6 +228,7 @@ static void init_threads(vgpu_session *s)
     pthread_mutex_init(&s->wait_lock, NULL);
     pthread_mutex_init(&s->memory_lock, NULL);
     pthread_mutex_init(&s->copy_lock, NULL);
+    pthread_mutex_init(&s->pins.lock, NULL);
     deadline_cond_init(&s->reply_free);
     TAILQ_INIT(&s->waiters);
     for (uint32_t i = VGPU_SESSION_REPLIES; i > 0; i--)
@@ -235,6 +240,7 @@ static void destroy_threads(vgpu_session *s)
 {
     pthread_cond_destroy(&s->reply_free);
     pthread_mutex_destroy(&s->copy_lock);
+    pthread_mutex_destroy(&s->pins.lock);
     pthread_mutex_destroy(&s->memory_lock);
     pthread_mutex_destroy(&s->wait_lock);
     pthread_mutex_destroy(&s->ring_lock);
@@ -303,7 +309,9 @@ int vgpu_session_open(const vgpu_session_options *options, vgpu_session **ret, i
         return r;
     r = session_new(t, &s);
     if (r == 0)
-        r = client_memory_init(s);
+        r = client_window_init(s);
+    if (r == 0)
+        r = client_pins_init(s);
     if (r == 0)
         r = make_area(s, o);
     if (r == 0)
@@ -333,9 +341,12 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         pthread_mutex_unlock(&all_lock);
         close(s->wake_fd);
     }
+    client_registered_destroy(s, is_forgotten || !s->owned || *s->owned != 1);
     client_copy_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */
-    client_memory_destroy(s);
+    client_window_destroy(s);
+    client_claims_destroy(s);
+    client_pins_destroy(s);
     client_ids_destroy(s);
     destroy_threads(s);
     s->transport->ops->close(s->transport);

@@ -196,7 +196,7 @@ int vgpu_session_id_take(vgpu_session *s, vgpu_session_kind kind, uint32_t *ret)
  * to make it has failed */
 void vgpu_session_id_give(vgpu_session *s, vgpu_session_kind kind, uint32_t id);
 
-/* ---- The window's memory (client-memory.c) ----------------------------------------------------
+/* ---- The window's memory (client-window.c) ----------------------------------------------------
  */
 
 /*
@@ -218,19 +218,147 @@ int vgpu_session_window_free(vgpu_session *s, void *memory);
 bool vgpu_session_window_bytes(const vgpu_session *s, const void *memory, size_t size,
                                VGPUSessionBytes *ret);
 
+/*
+ * Managed memory (cuMemAllocManaged()) is such memory, too. A libcuda reports of the device
+ * MANAGED_MEMORY 1, CONCURRENT_MANAGED_ACCESS 0, PAGEABLE_MEMORY_ACCESS 0 and
+ * DIRECT_MANAGED_MEM_ACCESS_FROM_HOST 0: the program touches it only while no kernel runs. Of the
+ * pointer it reports IS_MANAGED 1, MEMORY_TYPE CU_MEMORYTYPE_DEVICE, and the same address as the
+ * DEVICE_POINTER and the HOST_POINTER. Advice and prefetches have nothing to do. Memory beyond the
+ * window's room is not to be had: the result is VGPU_CUDA_ERROR_OUT_OF_MEMORY.
+ */
+
 /* vgpu_session_get_window_size() - bytes */
 uint64_t vgpu_session_get_window_size(const vgpu_session *s);
 
-/*
- * vgpu_session_memory_alloc() - device memory
- * @ret_address: an address that nothing in this process has
- *
- * An address outside the reserved range is reserved by itself; if the program has something there,
- * the memory is freed again and the result is VGPU_CUDA_ERROR_OUT_OF_MEMORY.
+/* ---- Memory of the program's own (client-register.c)
+ * ---------------------------------------------
  */
+
+/*
+ * vgpu_session_host_register() - have the device reach memory of the program's own
+ * @memory, @size: whole pages, private and anonymous, readable and writable
+ * @ret_window: the same bytes in the window: what kernels and operations call them
+ *
+ * The window takes the place of these pages, byte by byte the same; the program goes on with its
+ * own address. Other threads may use the memory meanwhile: who writes waits for a moment. That
+ * needs userfaultfd(2) for all faults of the process (CAP_SYS_PTRACE, or the sysctl
+ * vm.unprivileged_userfaultfd); without it the process must have one thread. No device may be about
+ * to write into the pages by itself (O_DIRECT, io_uring's fixed buffers, RDMA).
+ *
+ * Returns
+ *   VGPU_CUDA_ERROR_NOT_SUPPORTED   for other memory, or where threads cannot be held back: nothing
+ *                                   has changed
+ *   VGPU_CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED   some of it is
+ *   VGPU_CUDA_ERROR_OUT_OF_MEMORY   the window has no room
+ */
+int vgpu_session_host_register(vgpu_session *s, void *memory, size_t size, void **ret_window);
+
+/*
+ * vgpu_session_host_unregister() - the memory that begins at @memory is the program's alone again
+ *
+ * What the device does with it is over. Where writes of other threads cannot be held back it stays
+ * in the window, and the program does not notice; it is moved back when the session closes, which
+ * of a device's window no thread may write into meanwhile. Returns
+ * VGPU_CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED when nothing is registered there.
+ *
+ * In a child that fork() has made the memory is private, as it was when the child was made; where a
+ * child is made without its handlers (clone(2)), it shares the memory with its parent.
+ */
+int vgpu_session_host_unregister(vgpu_session *s, void *memory);
+
+/* vgpu_session_host_find() - the window's address of bytes that are registered, all in one piece.
+ * Returns false for others. */
+bool vgpu_session_host_find(vgpu_session *s, const void *memory, size_t size,
+                            uint64_t *ret_address);
+
+/* ---- The device's memory (client-memory.c) ------------------------------------------------------
+ *
+ * Addresses are the device's own. The library keeps this process from mapping anything there. Where
+ * it has something there already, what was to be made is undone again, and the result is
+ * VGPU_CUDA_ERROR_OUT_OF_MEMORY.
+ */
+
+/* vgpu_session_memory_alloc() - @size: bytes. Freed with vgpu_session_memory_free(), or with its
+ * context */
 int vgpu_session_memory_alloc(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
                               uint64_t *ret_address);
 int vgpu_session_memory_free(vgpu_session *s, const vgpu_session_from *from, uint64_t address);
+
+/* vgpu_session_memory_info() - bytes, of what the session may have */
+int vgpu_session_memory_info(vgpu_session *s, const vgpu_session_from *from, uint64_t *ret_free,
+                             uint64_t *ret_total);
+
+/*
+ * vgpu_session_memory_alloc_async() - in the order of a stream
+ * @pool: as vgpu_session_pool_create() told; 0: the device's default pool
+ *
+ * Each kind of memory may be freed in both ways. vgpu_session_memory_free_async() is told nothing
+ * of its end: what the host refuses is latched.
+ */
+int vgpu_session_memory_alloc_async(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                    uint32_t pool, uint64_t size, uint64_t *ret_address);
+int vgpu_session_memory_free_async(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                   uint64_t address);
+
+/* vgpu_session_global_get() - a variable of a module, with its bytes; it ends with the module.
+ * Without a place in this process the variable stays, and is of no use. */
+int vgpu_session_global_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
+                            const char *name, uint64_t *ret_address, uint64_t *ret_size);
+
+/* ---- Pools of it (client-pool.c)
+ * -----------------------------------------------------------------
+ */
+
+/*
+ * vgpu_session_pool_create() - @max: bytes that it has at most; 0: no limit of its own
+ * vgpu_session_pool_destroy() - allocations of it live on
+ * vgpu_session_pool_set(), _get() - @attribute: a CUmemPool_attribute from 1 to 8, whose value is
+ * an int or 64 bits vgpu_session_pool_trim() - give back what is free, but @keep bytes
+ *
+ * The number 0 is the device's default pool, which cannot be destroyed. What a pool keeps counts as
+ * the session's memory.
+ */
+int vgpu_session_pool_create(vgpu_session *s, const vgpu_session_from *from, uint64_t max,
+                             uint32_t *ret_id);
+int vgpu_session_pool_destroy(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
+int vgpu_session_pool_set(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                          uint32_t attribute, uint64_t value);
+int vgpu_session_pool_get(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                          uint32_t attribute, uint64_t *ret);
+int vgpu_session_pool_trim(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                           uint64_t keep);
+
+/* ---- Reserved addresses, and physical memory (client-physical.c)
+ * ---------------------------------
+ *
+ * All sizes, addresses and offsets are multiples of the granularity.
+ */
+
+/* vgpu_session_granularity() - the least, or what is recommended */
+int vgpu_session_granularity(vgpu_session *s, const vgpu_session_from *from, bool recommended,
+                             uint64_t *ret);
+
+/* vgpu_session_address_reserve() - @alignment: or 0; @wanted: where, if that can be, or 0. Ends
+ * with vgpu_session_address_free(), of all of it, when nothing is mapped there. */
+int vgpu_session_address_reserve(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
+                                 uint64_t alignment, uint64_t wanted, uint64_t *ret_address);
+int vgpu_session_address_free(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                              uint64_t size);
+
+/* vgpu_session_physical_create() - @flags: VGPU_PHYSICAL_*. Lives until it is released and nothing
+ * of it is mapped. */
+int vgpu_session_physical_create(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
+                                 uint32_t flags, uint32_t *ret_id);
+int vgpu_session_physical_release(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
+
+/* vgpu_session_physical_map(), _unmap(), _access() - @access: CUmemAccess_flags; nothing may touch
+ * what is mapped before */
+int vgpu_session_physical_map(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                              uint64_t size, uint64_t offset, uint32_t id);
+int vgpu_session_physical_unmap(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                                uint64_t size);
+int vgpu_session_physical_access(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                                 uint64_t size, uint32_t access);
 
 /* ---- Fences (client-fence.c) --------------------------------------------------------------------
  */

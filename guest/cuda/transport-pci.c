@@ -150,6 +150,13 @@ static int pci_sleep(transport *t, int wake_fd, deadline until, uint64_t pause_n
     return r;
 }
 
+static int pci_map_over(transport *t, uint64_t offset, uint64_t size, void *at)
+{
+    vgpu_device *dev = transport_pci_of(t)->dev;
+
+    return dev->access->map_over(dev, BAR_WINDOW, offset, size, at);
+}
+
 static void pci_stop(transport *t, deadline until)
 {
     transport_pci *p = transport_pci_of(t);
@@ -189,6 +196,7 @@ static const transport_ops pci_ops = {
     .start = pci_start,
     .doorbell = pci_doorbell,
     .sleep = pci_sleep,
+    .map_over = pci_map_over,
     .check = pci_check,
     .stop = pci_stop,
     .forget = pci_forget,

@@ -288,10 +288,16 @@ static void socket_close(transport *t)
     free(t);
 }
 
+static int socket_map_over(transport *t, uint64_t offset, uint64_t size, void *at)
+{
+    return mapping_replace(at, size, transport_socket_of(t)->window_fd, offset);
+}
+
 static const transport_ops socket_ops = {
     .start = socket_start,
     .doorbell = socket_doorbell,
     .sleep = socket_sleep,
+    .map_over = socket_map_over,
     .check = socket_check,
     .stop = socket_stop,
     .forget = socket_forget,

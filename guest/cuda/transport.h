@@ -40,6 +40,10 @@ typedef struct transport_ops {
      */
     int (*sleep)(transport *t, int wake_fd, deadline until, uint64_t pause_nsec);
 
+    /* map_over() - map the window's bytes from @offset on at @at, too, over what is there: whole
+     * pages. For any thread. Returns 0 or a negative errno. */
+    int (*map_over)(transport *t, uint64_t offset, uint64_t size, void *at);
+
     /* check() - is the session over? For any thread. Returns 0, or 1 with @ret. */
     int (*check)(transport *t, transport_failure *ret);
 

@@ -78,6 +78,15 @@ static int sysfs_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, v
     return mapping_create(at, size, fd, 0, ret);
 }
 
+static int sysfs_access_map_over(vgpu_device *dev, unsigned int bar, uint64_t offset, uint64_t size,
+                                 void *at)
+{
+    const vgpu_paths paths = device_paths(dev);
+    CLEANUP_CLOSE int fd = sysfs_open_bar(&paths, dev->address, bar);
+
+    return fd < 0 ? fd : mapping_replace(at, size, fd, offset);
+}
+
 /* Each open file of /dev/uioN counts the interrupts that it has seen by itself. */
 static int sysfs_access_open_interrupt(vgpu_device *dev, interrupt_cause cause, interrupt *ret)
 {
@@ -99,6 +108,7 @@ const access_ops access_sysfs = {
     .open = sysfs_access_open,
     .close = sysfs_access_close,
     .map = sysfs_access_map,
+    .map_over = sysfs_access_map_over,
     .open_interrupt = sysfs_access_open_interrupt,
     .reset = sysfs_access_reset,
 };

@@ -272,6 +272,15 @@ static int vfio_access_map(vgpu_device *dev, unsigned int bar, uint64_t size, vo
     return mapping_create(at, size, v->device_fd, (off_t) region.offset, ret);
 }
 
+static int vfio_access_map_over(vgpu_device *dev, unsigned int bar, uint64_t offset, uint64_t size,
+                                void *at)
+{
+    struct vfio_region_info region = {0};
+    int r = vfio_find_region(dev->vfio, VFIO_PCI_BAR0_REGION_INDEX + bar, &region);
+
+    return r < 0 ? r : mapping_replace(at, size, dev->vfio->device_fd, region.offset + offset);
+}
+
 static int vfio_access_reset(vgpu_device *dev)
 {
     return ioctl(dev->vfio->device_fd, VFIO_DEVICE_RESET) < 0 ? -errno : 0;
@@ -282,6 +291,7 @@ const access_ops access_vfio = {
     .open = vfio_access_open,
     .close = vfio_access_close,
     .map = vfio_access_map,
+    .map_over = vfio_access_map_over,
     .open_interrupt = vfio_access_open_interrupt,
     .reset = vfio_access_reset,
 };

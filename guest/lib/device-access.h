@@ -35,6 +35,10 @@ typedef struct access_ops {
      * is something at @at, or another negative errno. */
     int (*map)(vgpu_device *dev, unsigned int bar, uint64_t size, void *at, void **ret);
 
+    /* map_over() - map @size bytes of a BAR from @offset on at @at, over what is there: whole
+     * pages. For any thread. Returns 0 or a negative errno. */
+    int (*map_over)(vgpu_device *dev, unsigned int bar, uint64_t offset, uint64_t size, void *at);
+
     /* open_interrupt() - open an interrupt; the caller closes @ret. For any thread. Returns 0 or as
      * vgpu_enable_interrupts(). */
     int (*open_interrupt)(vgpu_device *dev, interrupt_cause cause, interrupt *ret);

@@ -18,3 +18,11 @@ int mapping_create(void *at, uint64_t size, int fd, uint64_t offset, void **ret)
     *ret = memory;
     return 0;
 }
+
+int mapping_replace(void *at, uint64_t size, int fd, uint64_t offset)
+{
+    void *memory =
+        mmap(at, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t) offset);
+
+    return memory == MAP_FAILED ? -errno : 0;
+}

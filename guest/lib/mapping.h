@@ -15,4 +15,7 @@
  */
 int mapping_create(void *at, uint64_t size, int fd, uint64_t offset, void **ret);
 
+/* mapping_replace() - the same in the place of what is mapped at @at */
+int mapping_replace(void *at, uint64_t size, int fd, uint64_t offset);
+
 #endif

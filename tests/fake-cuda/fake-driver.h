@@ -127,6 +127,7 @@ typedef enum FakeKind {
     FAKE_KIND_EXEC,
     FAKE_KIND_ARRAY,
     FAKE_KIND_MIPMAP,
+    FAKE_KIND_POOL,
 } FakeKind;
 
 /* What every handle points to begins with this. */

@@ -7,6 +7,9 @@
 
 /* What is not of the device lies far from any of the host's addresses. */
 #define PINNED_ADDRESS_OFFSET 0x5a00000000000000ull
+/* Where guests have their windows */
+#define WINDOWS_BEGIN UINT64_C(0x300000000000)
+#define WINDOWS_END UINT64_C(0x400000000000)
 #define SMALL_MAX (UINT64_C(1) << 20) /* larger allocations have granules of their own */
 #define PATTERN_MAX (UINT64_C(1) << 20)
 
@@ -222,7 +225,9 @@ static void shared_give(CUdeviceptr address)
 
 void fake_memory_give(const FakeMemory *m)
 {
-    if (m->size < SMALL_MAX)
+    if (m->pool)
+        fake_pool_keep(m, true);
+    else if (m->size < SMALL_MAX)
         shared_give(m->address);
     else
         fake_arena_give(m->context->device, m->address, granules(m->size));
@@ -263,6 +268,7 @@ void fake_memory_end(CUcontext context)
 
 void fake_memory_stop(void)
 {
+    fake_pool_stop();
     free(memory.all);
 }
 
@@ -385,21 +391,29 @@ CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr *device, void *host, unsigned 
     return CUDA_SUCCESS;
 }
 
+static CUdeviceptr registered_at(CUdeviceptr host)
+{
+    if (host % FAKE_GRANULE == 0 || (host >= WINDOWS_BEGIN && host < WINDOWS_END))
+        return host;
+    return host + PINNED_ADDRESS_OFFSET;
+}
+
 CUresult cuMemHostRegister_v2(void *host, size_t size, unsigned flags)
 {
     FakeMemory m = {.bytes = host, .size = size, .kind = FAKE_REGISTERED};
-    CUdeviceptr address = (CUdeviceptr) (uintptr_t) host;
 
     ENTER_NUMBER(FAKE_CONTEXT, size);
     if (flags != (CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP) || size == 0)
         fake_misuse("cuMemHostRegister_v2: size %zu, flags %u", size, flags);
 
     FAKE_LOCKED();
+    if (fake_capture_forbids() != CUDA_SUCCESS)
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     for (size_t i = 0; i < memory.n; i++)
         if (is_of_host(memory.all[i]) && m.bytes < memory.all[i]->bytes + memory.all[i]->size &&
             memory.all[i]->bytes < m.bytes + m.size)
             fake_misuse("memory at %p is registered already", host);
-    m.address = address % FAKE_GRANULE == 0 ? address : address + PINNED_ADDRESS_OFFSET;
+    m.address = registered_at((CUdeviceptr) (uintptr_t) host);
     m.context = fake_context();
     fake_memory_add(&m);
     return CUDA_SUCCESS;

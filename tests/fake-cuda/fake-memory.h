@@ -6,8 +6,8 @@
  *                       mmap layout; the process cannot touch these addresses, for the bytes
  *                       are elsewhere
  *   pinned              far from any address of the host, so that a mix-up is noticed
- *   registered          at the host's own address when that is a multiple of 2 MiB, as a
- *                       session's window is; else far away as pinned memory
+ *   registered          at the host's own address where a session's window lies, or when it is a
+ *                       multiple of 2 MiB; else far away as pinned memory
  *
  * All but fake_resolve() and fake_reach() are called with the lock held.
  */
@@ -34,6 +34,7 @@ typedef struct FakeMemory {
     FakeMemoryKind kind;
     CUcontext context;
     bool freeing;           /* cuMemFreeAsync() is on its way */
+    CUmemoryPool pool;      /* whose memory it is, or NULL */
     unsigned char *granule; /* FAKE_RESERVED: FAKE_GRANULE_* of each */
 } FakeMemory;
 
@@ -66,8 +67,13 @@ CUresult fake_memory_alloc(CUcontext context, size_t size, CUdeviceptr *ret);
 void fake_memory_free(FakeMemory *memory);
 /* fake_memory_give() - the bytes of an allocation that is in no list any more */
 void fake_memory_give(const FakeMemory *memory);
-/* fake_pool_trim() - give back what was freed in the order of streams (fake-pool.c) */
+/* fake_pool_trim() - the program has waited: pools give back what they may not keep (fake-pool.c)
+ */
 void fake_pool_trim(void);
+/* fake_pool_keep() - an allocation that is in no list any more is its pool's. @known: the driver
+ * knows that it is free */
+void fake_pool_keep(const FakeMemory *memory, bool known);
+void fake_pool_stop(void);
 
 /* The device's own addresses, in granules (fake-arena.c) */
 bool fake_arena_take(CUdevice device, uint64_t granules, CUdeviceptr *ret);

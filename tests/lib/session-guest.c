@@ -141,6 +141,7 @@ void session_guest_open(SessionGuest *g, const SessionGuestOptions *options)
         .ring_size = ring_size,
         .guest_pid = (uint32_t) getpid(),
         .window_base = o.window_base,
+        .flags = o.flags,
         .command = "session-guest",
     };
 }

@@ -36,6 +36,7 @@ typedef struct SessionGuestOptions {
     uint32_t ring_size;   /* bytes; 0: 64 KiB */
     uint64_t window_base; /* where it is mapped; 0: anywhere, and the session is told 0 */
     int memfd;            /* for the window, taken over; 0: one is made */
+    uint32_t flags;       /* of the header */
 } SessionGuestOptions;
 
 typedef struct SessionGuest {

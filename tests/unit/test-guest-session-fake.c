@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "cuda-results.h"
 #include "fd-passing.h"
 #include "test.h"
 
@@ -41,6 +42,30 @@ void *fake_session_memory(fake_session *f, uint64_t address, uint64_t size)
     return NULL;
 }
 
+/* Is that pinned, or none of the window's? */
+static bool is_pinned(const fake_session *f, uint64_t offset, uint64_t size)
+{
+    for (uint64_t page = offset / 4096; page <= (offset + size - 1) / 4096; page++)
+        if (!f->pinned[page])
+            return false;
+    return true;
+}
+
+static uint32_t do_pin(fake_session *f, const VGPUSessionRecord *r, const VGPUSessionPin *p)
+{
+    MUST(p->bytes.size > 0 && p->bytes.offset % 4096 == 0 && p->bytes.size % 4096 == 0);
+    MUST(p->bytes.offset <= f->window_size && p->bytes.size <= f->window_size - p->bytes.offset);
+    if (f->n_contexts == 0 || r->context == 0)
+        return VGPU_CUDA_ERROR_INVALID_CONTEXT;
+    for (uint64_t page = p->bytes.offset / 4096; page < (p->bytes.offset + p->bytes.size) / 4096;
+         page++) {
+        MUST(!f->pinned[page]);
+        f->pinned[page] = true;
+    }
+    f->n_pins++;
+    return 0;
+}
+
 /* ---- Operations ------------------------------------------------------------------- */
 
 static uint32_t do_copy(fake_session *f, const VGPUSessionCopy *p)
@@ -50,6 +75,14 @@ static uint32_t do_copy(fake_session *f, const VGPUSessionCopy *p)
 
     if (!to || !from)
         return 1;
+    if (f->n_contexts > 0 && p->size > 0)
+        for (int i = 0; i < 2; i++) {
+            uint64_t address = i == 0 ? p->to : p->from;
+
+            if (address >= f->header->window_base &&
+                address - f->header->window_base < f->window_size)
+                MUST(is_pinned(f, address - f->header->window_base, p->size));
+        }
     memcpy(to, from, p->size);
     return 0;
 }
@@ -110,6 +143,23 @@ static void do_log(fake_session *f, const VGPUSessionBytes *log, const char *tex
     *length = size;
 }
 
+/* All that has an address has 100 bytes, where it says nothing else. */
+static uint32_t do_alloc(fake_session *f, const VGPUSessionRecord *r,
+                         const VGPUSessionMemory *memory, VGPUSessionReply *reply)
+{
+    uint64_t size = r->opcode == VGPU_SESSION_OP_GLOBAL_GET ? 100 : memory->size;
+
+    reply->value[1] = size;
+    if (f->next_address != 0) {
+        reply->value[0] = f->next_address;
+        f->next_address = 0;
+        return 0;
+    }
+    reply->value[0] = FAKE_MEMORY + f->allocated;
+    f->allocated += (size + 511) & ~UINT64_C(511);
+    return f->allocated > FAKE_MEMORY_SIZE ? 2 : 0;
+}
+
 static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const void *parameters,
                              VGPUSessionReply *reply)
 {
@@ -125,14 +175,24 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     if (result != 0)
         return result;
     switch (r->opcode) {
+    case VGPU_SESSION_OP_CONTEXT_CREATE:
+        f->n_contexts++;
+        return 0;
+    case VGPU_SESSION_OP_CONTEXT_DESTROY:
+        f->n_contexts--;
+        return 0;
+    case VGPU_SESSION_OP_WINDOW_PIN:
+        return do_pin(f, r, parameters);
     case VGPU_SESSION_OP_MEMORY_ALLOC:
-        reply->value[0] = FAKE_MEMORY + f->allocated;
-        f->allocated += (memory->size + 511) & ~UINT64_C(511);
-        return f->allocated > FAKE_MEMORY_SIZE ? 2 : 0;
+    case VGPU_SESSION_OP_MEMORY_ALLOC_ASYNC:
+    case VGPU_SESSION_OP_ADDRESS_RESERVE:
+    case VGPU_SESSION_OP_GLOBAL_GET:
+        return do_alloc(f, r, memory, reply);
     case VGPU_SESSION_OP_COPY:
         return do_copy(f, parameters);
     case VGPU_SESSION_OP_FENCE:
         MUST(fence->offset % 8 == 0 && fence->offset <= f->window_size - 8);
+        MUST(f->n_contexts == 0 || is_pinned(f, fence->offset, 8));
         __atomic_store_n((uint64_t *) (f->window + fence->offset), fence->value, __ATOMIC_RELEASE);
         return 0;
     case VGPU_SESSION_OP_WAKE:
@@ -295,6 +355,11 @@ static void open_session(fake_session *f, const VGPUSessionOpen *open, int fds[s
         f->ring = (uint8_t *) (f->header + 1);
         f->replies = (VGPUSessionReply *) (f->ring + f->header->ring_size);
         f->operations = f->pads = f->allocated = 0;
+        f->n_pins = f->n_contexts = 0;
+        f->pinned = calloc(f->window_size / 4096, sizeof(*f->pinned));
+        MUST(f->pinned);
+        for (uint64_t at = 0; at < vgpu_session_size(f->header->ring_size); at += 4096)
+            f->pinned[(open->offset + at) / 4096] = true;
         f->must_stop = false;
         f->is_running = true;
         __atomic_store_n(&f->header->state, VGPU_SESSION_STATE_OPEN, __ATOMIC_RELEASE);
@@ -309,6 +374,8 @@ static void end_session(fake_session *f)
         __atomic_store_n(&f->must_stop, true, __ATOMIC_RELEASE);
         pthread_join(f->executor, NULL);
         munmap(f->window, f->window_size);
+        free(f->pinned);
+        f->pinned = NULL;
         f->is_running = false;
     }
     for (int *fd = &f->window_fd; fd <= &f->interrupt_fd; fd++) {

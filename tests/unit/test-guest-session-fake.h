@@ -35,6 +35,8 @@ struct fake_session {
     /* Called for each record, by the executor's thread. Returns the CUresult. Or NULL. */
     uint32_t (*hook)(fake_session *f, const VGPUSessionRecord *record, const void *parameters);
 
+    uint64_t next_address; /* of the next thing that has one; then 0 again */
+
     /* ---- Atomic; a test may set them at any time */
     int hold;      /* the executor takes nothing while set */
     int hold_wake; /* it signals nothing while set */
@@ -60,6 +62,8 @@ struct fake_session {
     uint64_t image_size, image_at;
     uint8_t *image;
     uint32_t n_images;
+    bool *pinned; /* by page of the window */
+    unsigned n_pins, n_contexts;
 };
 
 /* Listen, and serve one session after the other. */

@@ -59,10 +59,12 @@ void world_open(World *w, const SessionGuestOptions *options, const WorldLimits 
         w->g.start.images_max = limits->images_max;
     if (limits && limits->objects_max)
         w->g.start.objects_max = limits->objects_max;
-    session_guest_spawn(&w->g, NULL);
+    session_guest_spawn(&w->g, limits ? limits->plan : NULL);
     assert_int_equal(session_guest_start(&w->g), 0);
     session_guest_context(&w->g, 1, true);
     w->fence_at = session_guest_alloc(&w->g, sizeof(uint64_t));
+    if (w->g.header->flags & VGPU_SESSION_PINS)
+        assert_ok(CALL(w, WINDOW_PIN, .bytes = {w->fence_at, 4096}));
 }
 
 void world_begin(World *w, const WorldLimits *limits)
@@ -70,6 +72,17 @@ void world_begin(World *w, const WorldLimits *limits)
     const SessionGuestOptions options = {
         .window_size = WINDOW_SIZE,
         .window_base = WINDOW_BASE,
+    };
+
+    world_open(w, &options, limits);
+}
+
+void world_open_unpinned(World *w, uint64_t window_size, const WorldLimits *limits)
+{
+    const SessionGuestOptions options = {
+        .window_size = window_size,
+        .window_base = WINDOW_BASE,
+        .flags = VGPU_SESSION_PINS,
     };
 
     world_open(w, &options, limits);

@@ -26,6 +26,7 @@ typedef struct WorldLimits {
     uint64_t memory_max;
     uint64_t images_max;
     uint32_t objects_max;
+    const char *plan; /* of the fake driver; NULL: none */
 } WorldLimits;
 
 /* world_main() - reads the program's argument; ends it without a GPU, where one is wanted. Returns
@@ -40,6 +41,9 @@ void world_begin(World *w, const WorldLimits *limits);
 
 /* world_open() - the same with a window of one's own */
 void world_open(World *w, const SessionGuestOptions *options, const WorldLimits *limits);
+
+/* world_open_unpinned() - world_begin() with a window of which nothing is pinned */
+void world_open_unpinned(World *w, uint64_t window_size, const WorldLimits *limits);
 
 /* world_end() - the executor ends well, and has said nothing */
 void world_end(World *w);

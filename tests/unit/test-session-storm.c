@@ -16,6 +16,8 @@
 #define MEMORY_MAX (48 * MIB)
 #define WINDOW_BASE UINT64_C(0x300000000000)
 #define WINDOW_SIZE (16 * MIB)
+#define PAGE UINT64_C(4096)
+#define WINDOW_PAGES (WINDOW_SIZE / PAGE)
 /* The session's area lies below, and operations write upwards from where they are told. */
 #define PLAYGROUND MIB
 
@@ -96,7 +98,8 @@ static void learn(uint64_t address)
 
 static uint32_t do_memory(void)
 {
-    const VGPUSessionMemory p = {some_address(), some_size(), some_stream(), 0, 0};
+    const VGPUSessionMemory p = {some_address(), some_size(), some_stream(),
+                                 dice(2) ? 0 : some_id(), 0};
     static const uint16_t ops[] = {
         VGPU_SESSION_OP_MEMORY_ALLOC, VGPU_SESSION_OP_MEMORY_ALLOC_ASYNC,
         VGPU_SESSION_OP_MEMORY_FREE,  VGPU_SESSION_OP_MEMORY_FREE_ASYNC,
@@ -108,6 +111,23 @@ static uint32_t do_memory(void)
     if (result == CUDA_SUCCESS && (op == ops[0] || op == ops[1]))
         learn(w.value[0]);
     return result;
+}
+
+static uint32_t do_pool(void)
+{
+    const VGPUSessionPool p = {
+        .id = dice(4) ? some_id() : 0,
+        .attribute = dice(2)   ? 4 + dice(5)
+                     : dice(4) ? 0
+                               : dice(12),
+        .value = dice(3) ? 0 : some_size(),
+    };
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_POOL_CREATE, VGPU_SESSION_OP_POOL_DESTROY, VGPU_SESSION_OP_POOL_SET,
+        VGPU_SESSION_OP_POOL_GET,    VGPU_SESSION_OP_POOL_TRIM,
+    };
+
+    return world_call(&w, ops[dice(5)], &p, sizeof(p), NULL, 0);
 }
 
 static uint32_t do_physical(void)
@@ -133,6 +153,21 @@ static uint32_t do_physical(void)
     if (result == CUDA_SUCCESS && op == VGPU_SESSION_OP_ADDRESS_RESERVE)
         learn(w.value[0]);
     return result;
+}
+
+/* Pages of a small part of the window, so that pieces meet each other, and copies them */
+static uint32_t do_pin(void)
+{
+    VGPUSessionBytes bytes = {
+        (WINDOW_PAGES / 8 + dice(64)) * PAGE,
+        (1 + dice(3)) * PAGE,
+    };
+
+    if (dice(16) == 0)
+        bytes = (VGPUSessionBytes){some_size(), some_size()};
+    if (dice(16) == 0)
+        bytes = (VGPUSessionBytes){0, WINDOW_SIZE};
+    return CALL(&w, WINDOW_PIN, .bytes = bytes);
 }
 
 static uint32_t do_copy(void)
@@ -423,16 +458,21 @@ static uint32_t (*const steps[])(void) = {
     do_box,       do_box,       do_set,       do_image,    do_module,      do_name,
     do_launch,    do_graph,     do_object,    do_function, do_array,       do_array,
     do_array_box, do_array_box, do_array_end, do_texture,  do_texture_end, do_tensor_map,
+    do_pin,       do_pool,
 };
 
-static void storm_begin(void)
+/* @pins: of the window, one page is pinned */
+static void storm_begin(bool pins)
 {
     const SessionGuestOptions options = {
         .window_size = WINDOW_SIZE,
         .window_base = WINDOW_BASE,
+        .flags = pins ? VGPU_SESSION_PINS : 0,
     };
 
     world_open(&w, &options, &(WorldLimits){.memory_max = MEMORY_MAX, .images_max = MIB});
+    if (pins)
+        assert_ok(CALL(&w, WINDOW_PIN, .bytes = {PLAYGROUND, PAGE}));
     world_load_kernels(&w);
     n_addresses = n_objects = 0;
 }
@@ -465,7 +505,7 @@ TEST(test_storm)
 
     for (unsigned round = 0; n < STEPS; round++) {
         seed = round + 1;
-        storm_begin();
+        storm_begin(round % 2 == 1);
         for (unsigned i = 0; i < STEPS_OF_SESSION && w.g.header->sticky == 0; i++, n++) {
             const uint32_t which = dice(sizeof(steps) / sizeof(steps[0]));
 
