@@ -605,8 +605,8 @@ typedef struct VGPUSessionGraph {
  * NODE_ADD: value[0] is the number of the new node. NODE_SET: the same in the graph; NODE_EXEC_SET:
  * in @exec, which was made of @graph. NODE_GET: value[0] is its type, value[1] the bytes of what is
  * written to @into: the payload, as much of it as has room. Behind the parameters follow
- * @n_dependencies numbers of nodes (32 bits each, padded with one more to a multiple of 8 bytes; for
- * NODE_SET and NODE_EXEC_SET none) and the payload, by @type:
+ * @n_dependencies numbers of nodes (32 bits each, padded with one more to a multiple of 8 bytes;
+ * for NODE_SET and NODE_EXEC_SET none) and the payload, by @type:
  *
  *   KERNEL   VGPUSessionLaunch, attributes, parameters, as for LAUNCH; stream 0. In NODE_EXEC_SET
  *            without attributes
@@ -632,9 +632,9 @@ typedef struct VGPUSessionGraph {
  *
  * A graph has at most VGPU_SESSION_NODES_MAX nodes, with those of graphs in it, and so have all
  * graphs and executable ones of a session VGPU_SESSION_ALL_NODES_MAX; more is
- * CUDA_ERROR_OUT_OF_MEMORY. An executable graph takes VGPU_SESSION_EXEC_BYTES of the quota of device
- * memory, and VGPU_SESSION_EXEC_NODE_BYTES for each node, until it has ended and what was launched
- * of it, too.
+ * CUDA_ERROR_OUT_OF_MEMORY. An executable graph takes VGPU_SESSION_EXEC_BYTES of the quota of
+ * device memory, and VGPU_SESSION_EXEC_NODE_BYTES for each node, until it has ended and what was
+ * launched of it, too.
  */
 #define VGPU_SESSION_NODES_MAX (UINT32_C(1) << 18)
 #define VGPU_SESSION_ALL_NODES_MAX (UINT32_C(1) << 20)

@@ -160,7 +160,8 @@ struct CUevent_st;
     X(child_node_exec_set, cuGraphExecChildGraphNodeSetParams,                                     \
       (CUgraphExec exec, CUgraphNode node, CUgraph child))                                         \
     X(empty_node_add, cuGraphAddEmptyNode, (CUDA_ADD_NODE_))                                       \
-    X(event_record_node_add, cuGraphAddEventRecordNode, (CUDA_ADD_NODE_, struct CUevent_st * event)) \
+    X(event_record_node_add, cuGraphAddEventRecordNode,                                            \
+      (CUDA_ADD_NODE_, struct CUevent_st * event))                                                 \
     X(event_record_node_get, cuGraphEventRecordNodeGetEvent,                                       \
       (CUgraphNode node, struct CUevent_st * *event))                                              \
     X(event_record_node_set, cuGraphEventRecordNodeSetEvent,                                       \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copies between the window and device memory in every direction, and sets. */
+#include "session-copy.h"
 #include "session-store.h"
 
 /* ---- A line --------------------------------------------------------------------------------- */
@@ -90,8 +91,7 @@ static bool copy_span(const VGPUSessionCopy3D *p, VGPUSessionPlace *place, CopyS
     return true;
 }
 
-static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, bool from_window, bool to_window,
-                         CUstream stream)
+static CudaCopy3D copy_structure(const VGPUSessionCopy3D *p, bool from_window, bool to_window)
 {
     CudaCopy3D copy = {
         .src_x_bytes = p->from.x_bytes,
@@ -123,39 +123,48 @@ static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, bool from_windo
         copy.dst_device = 0;
         copy.dst_host = (void *) p->to.address;
     }
-    return session_driver(s)->memcpy_3d_async(&copy, stream);
+    return copy;
 }
 
-CUresult session_op_COPY_3D(Session *s, SessionCall *call)
+CUresult session_copy_check(Session *s, const VGPUSessionCopy3D *from_guest, SessionBox *ret)
 {
-    VGPUSessionCopy3D p = *(const VGPUSessionCopy3D *) call->parameters;
-    const bool is_empty = p.width_bytes == 0 || p.height == 0 || p.depth == 0;
-    bool from_window = false, to_window = false;
+    VGPUSessionCopy3D p = *from_guest;
     CopySpan from, to;
-    CUstream stream;
-    CUresult result;
 
+    *ret = (SessionBox){.is_empty = p.width_bytes == 0 || p.height == 0 || p.depth == 0};
     if (p.from.array != 0 || p.to.array != 0)
         return CUDA_ERROR_NOT_SUPPORTED;
     if (p.from.reserved != 0 || p.to.reserved != 0)
         return CUDA_ERROR_INVALID_VALUE;
-    if (!is_empty) {
-        if (!copy_span(&p, &p.from, &from) || !copy_span(&p, &p.to, &to) ||
-            !session_memory_has(s, from.address, from.size) ||
-            !session_memory_has(s, to.address, to.size))
-            return CUDA_ERROR_INVALID_VALUE;
-        from_window = session_window_has(s, from.address, from.size);
-        to_window = session_window_has(s, to.address, to.size);
-    }
-    result = session_find_stream(s, p.stream, &stream);
-    if (result != CUDA_SUCCESS || is_empty)
+    if (ret->is_empty)
+        return CUDA_SUCCESS;
+    if (!copy_span(&p, &p.from, &from) || !copy_span(&p, &p.to, &to) ||
+        !session_memory_has(s, from.address, from.size) ||
+        !session_memory_has(s, to.address, to.size))
+        return CUDA_ERROR_INVALID_VALUE;
+    ret->from_window = session_window_has(s, from.address, from.size);
+    ret->to_window = session_window_has(s, to.address, to.size);
+    ret->copy = copy_structure(&p, ret->from_window, ret->to_window);
+    return CUDA_SUCCESS;
+}
+
+CUresult session_op_COPY_3D(Session *s, SessionCall *call)
+{
+    const VGPUSessionCopy3D *p = call->parameters;
+    SessionBox box;
+    CUstream stream;
+    CUresult result = session_copy_check(s, p, &box);
+
+    if (result == CUDA_SUCCESS)
+        result = session_find_stream(s, p->stream, &stream);
+    if (result != CUDA_SUCCESS || box.is_empty)
         return result;
-    result = copy_box(s, &p, from_window, to_window, stream);
-    if (result == CUDA_SUCCESS && from_window != to_window) {
+    result = session_driver(s)->memcpy_3d_async(&box.copy, stream);
+    if (result == CUDA_SUCCESS && box.from_window != box.to_window) {
         SessionControl *control = session_control(s);
 
-        session_count(from_window ? &control->bytes_to_device : &control->bytes_from_device,
-                      p.width_bytes * p.height * p.depth);
+        session_count(box.from_window ? &control->bytes_to_device : &control->bytes_from_device,
+                      p->width_bytes * p->height * p->depth);
     }
     return result;
 }
@@ -188,26 +197,34 @@ static CUresult set_rows(const CudaSessionDriver *driver, const VGPUSessionSet *
     }
 }
 
+CUresult session_set_check(Session *s, const VGPUSessionSet *p, bool *ret_is_empty)
+{
+    uint64_t row, size;
+
+    *ret_is_empty = p->count == 0 || p->rows == 0;
+    if (p->width != 1 && p->width != 2 && p->width != 4)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (*ret_is_empty)
+        return CUDA_SUCCESS;
+    if (p->address % p->width != 0 || __builtin_mul_overflow(p->count, p->width, &row))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (p->rows > 1 && (p->pitch < row || p->pitch > CUDA_PITCH_MAX))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!copy_position(p->rows - 1, p->rows > 1 ? p->pitch : 0, row, &size) ||
+        !session_memory_has(s, p->address, size))
+        return CUDA_ERROR_INVALID_VALUE;
+    return CUDA_SUCCESS;
+}
+
 CUresult session_op_SET(Session *s, SessionCall *call)
 {
     const VGPUSessionSet *p = call->parameters;
-    const bool is_empty = p->count == 0 || p->rows == 0;
-    uint64_t row, size;
+    bool is_empty;
     CUstream stream;
-    CUresult result;
+    CUresult result = session_set_check(s, p, &is_empty);
 
-    if (p->width != 1 && p->width != 2 && p->width != 4)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!is_empty) {
-        if (p->address % p->width != 0 || __builtin_mul_overflow(p->count, p->width, &row))
-            return CUDA_ERROR_INVALID_VALUE;
-        if (p->rows > 1 && (p->pitch < row || p->pitch > CUDA_PITCH_MAX))
-            return CUDA_ERROR_INVALID_VALUE;
-        if (!copy_position(p->rows - 1, p->rows > 1 ? p->pitch : 0, row, &size) ||
-            !session_memory_has(s, p->address, size))
-            return CUDA_ERROR_INVALID_VALUE;
-    }
-    result = session_find_stream(s, p->stream, &stream);
+    if (result == CUDA_SUCCESS)
+        result = session_find_stream(s, p->stream, &stream);
     if (result != CUDA_SUCCESS || is_empty)
         return result;
     return p->rows == 1 ? set_line(session_driver(s), p, stream)

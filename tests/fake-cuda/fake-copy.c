@@ -80,19 +80,27 @@ static bool is_good(const FakePlace *p, const FakeCopy *c)
            (c->depth == 1 || p->slice >= c->height * p->pitch);
 }
 
+static CUresult copy_make(const FakeCopy *c, const char *what, FakeWork *ret)
+{
+    if (!is_good(&c->to, c) || !is_good(&c->from, c))
+        return fake_refuse("%s: %zu by %zu bytes, %zu and %zu apart", what, c->width, c->height,
+                           c->to.pitch, c->from.pitch);
+    fake_copy_check(c, what);
+    *ret = (FakeWork){.kind = FAKE_WORK_COPY, .copy = *c};
+    return CUDA_SUCCESS;
+}
+
 static CUresult submit(FakeCopy c, CUstream stream, const char *what)
 {
-    FakeWork w = {.kind = FAKE_WORK_COPY, .copy = c};
+    FakeWork w;
+    CUresult r;
 
     if (c.width == 0 || c.height == 0 || c.depth == 0)
         return fake_is_session() ? CUDA_SUCCESS : fake_refuse("%s: no bytes", what);
-    if (!is_good(&c.to, &c) || !is_good(&c.from, &c))
-        return fake_refuse("%s: %zu by %zu bytes, %zu and %zu apart", what, c.width, c.height,
-                           c.to.pitch, c.from.pitch);
 
     FAKE_LOCKED();
-    fake_copy_check(&c, what);
-    return fake_submit(fake_stream_get(stream, what), &w);
+    r = copy_make(&c, what, &w);
+    return r == CUDA_SUCCESS ? fake_submit(fake_stream_get(stream, what), &w) : r;
 }
 
 static FakeCopy line(CUdeviceptr device, const void *host, size_t size, bool to_device)
@@ -158,34 +166,56 @@ CUresult cuMemcpy2DAsync_v2(const CudaCopy2D *c, CUstream stream)
     return submit(copy, stream, __func__);
 }
 
-CUresult cuMemcpy3DAsync_v2(const CudaCopy3D *c, CUstream stream)
+static FakeCopy box(const CudaCopy3D *c, const char *what)
 {
     FakeCopy copy = {.width = c->width_bytes, .height = c->height, .depth = c->depth};
 
-    ENTER_SESSION(FAKE_CONTEXT);
     if (c->src_array || c->dst_array || c->src_lod || c->dst_lod || c->reserved0 || c->reserved1 ||
         !place(&copy.from, c->src_type, c->src_host, c->src_device, c->src_pitch, c->src_height,
                (c->src_z * c->src_height + c->src_y) * c->src_pitch + c->src_x_bytes) ||
         !place(&copy.to, c->dst_type, c->dst_host, c->dst_device, c->dst_pitch, c->dst_height,
                (c->dst_z * c->dst_height + c->dst_y) * c->dst_pitch + c->dst_x_bytes))
-        fake_misuse("cuMemcpy3DAsync_v2: types %d and %d", c->src_type, c->dst_type);
-    return submit(copy, stream, __func__);
+        fake_misuse("%s: types %d and %d", what, c->src_type, c->dst_type);
+    return copy;
+}
+
+CUresult fake_box_make(const CudaCopy3D *c, const char *what, FakeWork *ret)
+{
+    const FakeCopy copy = box(c, what);
+
+    if (copy.width == 0 || copy.height == 0 || copy.depth == 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    return copy_make(&copy, what, ret);
+}
+
+CUresult cuMemcpy3DAsync_v2(const CudaCopy3D *c, CUstream stream)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    return submit(box(c, __func__), stream, __func__);
 }
 
 /* ---- Sets ------------------------------------------------------------------------- */
 
-static CUresult set(FakeSet s, CUstream stream, const char *what)
+CUresult fake_set_make(FakeSet s, const char *what, FakeWork *ret)
 {
-    FakeWork w = {.kind = FAKE_WORK_SET, .set = s};
-
-    if (s.address % s.width != 0 ||
+    if (s.width == 0 || s.address % s.width != 0 ||
         (s.rows > 1 && (s.pitch % s.width != 0 || s.pitch < s.count * s.width)))
         return CUDA_ERROR_INVALID_VALUE;
-    if (s.count == 0 || s.rows == 0)
-        return CUDA_SUCCESS;
+    if (s.count > 0 && s.rows > 0)
+        fake_memory_check(s.address, set_extent(&s), 1, what);
+    *ret = (FakeWork){.kind = FAKE_WORK_SET, .set = s};
+    return CUDA_SUCCESS;
+}
 
+static CUresult set(FakeSet s, CUstream stream, const char *what)
+{
     FAKE_LOCKED();
-    fake_memory_check(s.address, set_extent(&s), 1, what);
+
+    FakeWork w;
+    CUresult r = fake_set_make(s, what, &w);
+
+    if (r != CUDA_SUCCESS || s.count == 0 || s.rows == 0)
+        return r;
     return fake_submit(fake_stream_get(stream, what), &w);
 }
 

@@ -310,7 +310,7 @@ static void test_records(void **state)
          {.size = 32, .opcode = n, .capture_mode = 3},
          "a record's header has bits that mean nothing"},
         {32,
-         {.size = 32, .opcode = n, .reserved = {0, 0, 1}},
+         {.size = 32, .opcode = n, .reserved = 1},
          "a record's header has bits that mean nothing"},
     };
 
