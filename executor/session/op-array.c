@@ -48,14 +48,17 @@ static CUresult array_make(Session *s, SessionArray *array)
 {
     const CudaArrayDescriptor descriptor = array_descriptor(&array->shape);
     const CudaSessionDriver *driver = session_driver(s);
+    SessionStore *store = session_store(s);
     CUresult result = driver->array_3d_create(&array->handle, &descriptor);
 
     if (result != CUDA_SUCCESS)
         return result;
+    pthread_mutex_lock(&store->handles);
     result = session_add(s, SESSION_ARRAY, array->id, array);
     if (result == CUDA_SUCCESS)
-        LIST_INSERT_HEAD(&session_store(s)->arrays.arrays, array, link);
-    else
+        LIST_INSERT_HEAD(&store->arrays.arrays, array, link);
+    pthread_mutex_unlock(&store->handles);
+    if (result != CUDA_SUCCESS)
         (void) driver->array_destroy(array->handle);
     return result;
 }
@@ -127,15 +130,18 @@ static CUresult mipmap_make(Session *s, SessionMipmap *mipmap)
 {
     const CudaArrayDescriptor descriptor = array_descriptor(&mipmap->shape);
     const CudaSessionDriver *driver = session_driver(s);
+    SessionStore *store = session_store(s);
     CUresult result =
         driver->mipmapped_array_create(&mipmap->handle, &descriptor, mipmap->shape.levels);
 
     if (result != CUDA_SUCCESS)
         return result;
+    pthread_mutex_lock(&store->handles);
     result = session_add(s, SESSION_MIPMAP, mipmap->id, mipmap);
     if (result == CUDA_SUCCESS)
-        LIST_INSERT_HEAD(&session_store(s)->arrays.mipmaps, mipmap, link);
-    else
+        LIST_INSERT_HEAD(&store->arrays.mipmaps, mipmap, link);
+    pthread_mutex_unlock(&store->handles);
+    if (result != CUDA_SUCCESS)
         (void) driver->mipmapped_array_destroy(mipmap->handle);
     return result;
 }
@@ -188,13 +194,14 @@ static CUresult mipmap_level(Session *s, const SessionMipmap *mipmap, uint32_t n
     level->shape.width = descriptor.width;
     level->shape.height = descriptor.height;
     level->shape.depth = descriptor.depth;
-    return session_add(s, SESSION_ARRAY, level->id, level);
+    return CUDA_SUCCESS;
 }
 
 CUresult session_op_MIPMAP_LEVEL(Session *s, SessionCall *call)
 {
     const VGPUSessionArray *p = call->parameters;
     CLEANUP_FREE SessionArray *level = calloc(1, sizeof(*level));
+    SessionStore *store = session_store(s);
     SessionMipmap *mipmap;
     CUresult result = session_mipmap_find(s, call->record.context, p->mipmap, &mipmap);
 
@@ -210,7 +217,12 @@ CUresult session_op_MIPMAP_LEVEL(Session *s, SessionCall *call)
     result = mipmap_level(s, mipmap, p->levels, level);
     if (result != CUDA_SUCCESS)
         return result;
-    LIST_INSERT_HEAD(&mipmap->levels, level, link);
-    (void) TAKE_PTR(level);
-    return CUDA_SUCCESS;
+    pthread_mutex_lock(&store->handles);
+    result = session_add(s, SESSION_ARRAY, level->id, level);
+    if (result == CUDA_SUCCESS)
+        LIST_INSERT_HEAD(&mipmap->levels, level, link);
+    pthread_mutex_unlock(&store->handles);
+    if (result == CUDA_SUCCESS)
+        (void) TAKE_PTR(level);
+    return result;
 }

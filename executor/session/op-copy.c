@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copies between the window and device memory in every direction, and sets. */
+#include "session-captures.h"
 #include "session-copy.h"
 #include "session-store.h"
 
@@ -112,6 +113,18 @@ static bool copy_cut(Session *s, SessionBox *box, CudaCopy3D *ret)
     return true;
 }
 
+/* What a copy that is captured names. Where it names something, the caller holds the handles' lock.
+ */
+static CUresult copy_captured(Session *s, const SessionBox *box)
+{
+    CUresult result = CUDA_SUCCESS;
+
+    for (size_t i = 0; result == CUDA_SUCCESS && i < 2; i++)
+        if (box->named[i])
+            result = session_captures_named(s, box->named[i]);
+    return result;
+}
+
 /* Each cut but those of rows halves a box: no deeper than both numbers have bits. Each part is a
  * work of its own in the stream. */
 static CUresult copy_box(Session *s, SessionBox box, uint32_t stream_id)
@@ -124,6 +137,8 @@ static CUresult copy_box(Session *s, SessionBox box, uint32_t stream_id)
 
         if (session_box_is_whole(s, &box)) {
             result = session_find_stream(s, stream_id, &stream);
+            if (result == CUDA_SUCCESS && session_thread()->captures)
+                result = copy_captured(s, &box);
             return result == CUDA_SUCCESS ? session_driver(s)->memcpy_3d_async(&box.copy, stream)
                                           : result;
         }
@@ -150,7 +165,7 @@ CUresult session_op_COPY_3D(Session *s, SessionCall *call)
 {
     const VGPUSessionCopy3D *p = call->parameters;
     const bool has_array = p->from.array != 0 || p->to.array != 0;
-    pthread_mutex_t *lock = &session_store(s)->arrays.lock;
+    pthread_mutex_t *lock = &session_store(s)->handles;
     SessionControl *control = session_control(s);
     SessionBox box;
     CUresult result;

@@ -13,7 +13,6 @@ static SessionArrays *arrays_of(Session *s)
 
 void session_arrays_open(SessionArrays *a)
 {
-    pthread_mutex_init(&a->lock, NULL);
     LIST_INIT(&a->arrays);
     LIST_INIT(&a->mipmaps);
     for (size_t i = 0; i < SESSION_TEXTURE_BUCKETS; i++)
@@ -26,13 +25,13 @@ static void array_free(SessionArray *array)
     free(array);
 }
 
+/* It is in no list. */
 static void mipmap_free(SessionMipmap *mipmap)
 {
     SessionArray *level;
 
     while ((level = LIST_FIRST(&mipmap->levels)))
         array_free(level);
-    LIST_REMOVE(mipmap, link);
     free(mipmap);
 }
 
@@ -44,14 +43,15 @@ void session_arrays_close(SessionArrays *a)
 
     while ((array = LIST_FIRST(&a->arrays)))
         array_free(array);
-    while ((mipmap = LIST_FIRST(&a->mipmaps)))
+    while ((mipmap = LIST_FIRST(&a->mipmaps))) {
+        LIST_REMOVE(mipmap, link);
         mipmap_free(mipmap);
+    }
     for (size_t i = 0; i < SESSION_TEXTURE_BUCKETS; i++)
         while ((texture = LIST_FIRST(&a->textures[i]))) {
             LIST_REMOVE(texture, link);
             free(texture);
         }
-    pthread_mutex_destroy(&a->lock);
 }
 
 CUresult session_arrays_limits(Session *s, const ArrayLimits **ret)
@@ -104,6 +104,26 @@ CUresult session_mipmap_find(Session *s, uint32_t context, uint32_t id, SessionM
     return CUDA_SUCCESS;
 }
 
+const void *session_array_name(const SessionArray *array)
+{
+    return array->mipmap ? (const void *) array->mipmap : array;
+}
+
+const SessionArray *session_array_of(Session *s, CUarray handle)
+{
+    const SessionMipmap *mipmap;
+    const SessionArray *array;
+
+    LIST_FOREACH(array, &arrays_of(s)->arrays, link)
+    if (array->handle == handle)
+        return array;
+    LIST_FOREACH(mipmap, &arrays_of(s)->mipmaps, link)
+    LIST_FOREACH(array, &mipmap->levels, link)
+    if (array->handle == handle)
+        return array;
+    return NULL;
+}
+
 static void arrays_hide(Session *s, SessionKind kind, uint32_t id)
 {
     void *removed;
@@ -121,43 +141,68 @@ static void arrays_show(Session *s, SessionKind kind, uint32_t id, void *object)
     (void) result;
 }
 
+/* Nobody copies with it from here on. */
+static void array_hide(Session *s, SessionArray *array)
+{
+    SessionStore *store = session_store(s);
+
+    pthread_mutex_lock(&store->handles);
+    arrays_hide(s, SESSION_ARRAY, array->id);
+    LIST_REMOVE(array, link);
+    session_graphs_break(s, array);
+    pthread_mutex_unlock(&store->handles);
+}
+
+static void array_show(Session *s, SessionArray *array)
+{
+    SessionStore *store = session_store(s);
+
+    pthread_mutex_lock(&store->handles);
+    LIST_INSERT_HEAD(&store->arrays.arrays, array, link);
+    arrays_show(s, SESSION_ARRAY, array->id, array);
+    pthread_mutex_unlock(&store->handles);
+}
+
 CUresult session_array_end(Session *s, SessionArray *array, bool always)
 {
-    SessionArrays *a = arrays_of(s);
     CUresult result;
 
-    pthread_mutex_lock(&a->lock); /* nobody copies into it from here on */
-    arrays_hide(s, SESSION_ARRAY, array->id);
-    pthread_mutex_unlock(&a->lock);
+    array_hide(s, array);
     result = session_driver(s)->array_destroy(array->handle);
     if (result != CUDA_SUCCESS && !always) {
-        arrays_show(s, SESSION_ARRAY, array->id, array);
+        array_show(s, array);
         return result;
     }
     session_memory_give_back(&session_store(s)->memory, array->charge);
-    array_free(array);
+    free(array);
     return result;
 }
 
 static void mipmap_hide(Session *s, SessionMipmap *mipmap)
 {
-    SessionArrays *a = arrays_of(s);
+    SessionStore *store = session_store(s);
     SessionArray *level;
 
-    pthread_mutex_lock(&a->lock);
+    pthread_mutex_lock(&store->handles);
     arrays_hide(s, SESSION_MIPMAP, mipmap->id);
     LIST_FOREACH(level, &mipmap->levels, link)
     arrays_hide(s, SESSION_ARRAY, level->id);
-    pthread_mutex_unlock(&a->lock);
+    LIST_REMOVE(mipmap, link);
+    session_graphs_break(s, mipmap);
+    pthread_mutex_unlock(&store->handles);
 }
 
 static void mipmap_show(Session *s, SessionMipmap *mipmap)
 {
+    SessionStore *store = session_store(s);
     SessionArray *level;
 
+    pthread_mutex_lock(&store->handles);
+    LIST_INSERT_HEAD(&store->arrays.mipmaps, mipmap, link);
     arrays_show(s, SESSION_MIPMAP, mipmap->id, mipmap);
     LIST_FOREACH(level, &mipmap->levels, link)
     arrays_show(s, SESSION_ARRAY, level->id, level);
+    pthread_mutex_unlock(&store->handles);
 }
 
 CUresult session_mipmap_end(Session *s, SessionMipmap *mipmap, bool always)

@@ -2,8 +2,9 @@
 /*
  * The arrays, mipmaps, textures and surfaces of a session.
  *
- * The SLOW thread makes and ends them. The ring's thread copies into arrays: it holds the lock from
- * session_array_find() until the driver has taken the copy. Handles of textures and surfaces are
+ * The SLOW thread makes and ends them. The ring's thread copies into arrays: it holds the handles'
+ * lock from session_array_find() until the driver has taken the copy. Graphs that name an array
+ * that ends are of no use any more, as with modules. Handles of textures and surfaces are
  * the driver's own, so that kernels can use them; a guest can end only those that it has made.
  *
  * A texture does not keep its array. As with the driver itself, the array may end first; a kernel
@@ -50,12 +51,10 @@ typedef struct SessionTexture {
 
 #define SESSION_TEXTURE_BUCKETS 1024u
 
+/* The SLOW thread changes these, under the handles' lock where the ring's may look. */
 typedef struct SessionArrays {
-    pthread_mutex_t lock;
     LIST_HEAD(, SessionArray) arrays;
     LIST_HEAD(, SessionMipmap) mipmaps;
-
-    /* The SLOW thread's alone */
     LIST_HEAD(, SessionTexture) textures[SESSION_TEXTURE_BUCKETS]; /* by handle */
     uint32_t n_textures;
     bool has_limits;
@@ -71,9 +70,15 @@ void session_arrays_close(SessionArrays *a);
 CUresult session_arrays_limits(Session *s, const ArrayLimits **ret);
 
 /* session_array_find(), session_mipmap_find() - of @context. Return CUDA_SUCCESS, or
- * _INVALID_HANDLE. The caller holds the lock, or is the SLOW thread */
+ * _INVALID_HANDLE. The caller holds the handles' lock, or is the SLOW thread */
 CUresult session_array_find(Session *s, uint32_t context, uint32_t id, SessionArray **ret);
 CUresult session_mipmap_find(Session *s, uint32_t context, uint32_t id, SessionMipmap **ret);
+
+/* session_array_name() - by what graphs know that they name an array: it, or whose level it is */
+const void *session_array_name(const SessionArray *array);
+
+/* session_array_of() - the array with that handle, or NULL. The caller holds the handles' lock */
+const SessionArray *session_array_of(Session *s, CUarray handle);
 
 /* session_texture_add() - the driver has just made it. Returns CUDA_SUCCESS, or _OUT_OF_MEMORY */
 CUresult session_texture_add(Session *s, const SessionTexture *texture);

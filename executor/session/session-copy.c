@@ -146,6 +146,8 @@ CUresult session_copy_check(Session *s, uint32_t context, const VGPUSessionCopy3
     /* Between two places in the window the device copies, too. */
     if (from.array || to.array)
         box.element = (from.array ? from.array : to.array)->shape.element;
+    box.named[0] = from.array ? session_array_name(from.array) : NULL;
+    box.named[1] = to.array ? session_array_name(to.array) : NULL;
     box.from_window = from.in_window;
     box.to_window = to.in_window;
     copy_from(&from, from.in_window && !to.in_window, &box.copy);

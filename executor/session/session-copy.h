@@ -12,14 +12,16 @@ typedef struct SessionBox {
     uint32_t element; /* bytes that are not to be cut: of an array's elements, or 1 */
     bool is_empty;    /* of no bytes: the rest says nothing */
     bool from_window, to_window;
+    /* What a graph with this copy names (session_array_name()); NULL: nothing */
+    const void *named[2];
 } SessionBox;
 
 /*
  * session_copy_check() - may the guest copy that?
  * @context: the number of the one whose arrays may be named
  *
- * Where an end is an array, the caller holds the lock of session-arrays.h from before until the
- * driver has taken the copy. Returns CUDA_SUCCESS, _INVALID_VALUE, or _INVALID_HANDLE for an array
+ * Where an end is an array, the caller holds the handles' lock from before until the driver has
+ * taken the copy. Returns CUDA_SUCCESS, _INVALID_VALUE, or _INVALID_HANDLE for an array
  * that is none of that context.
  */
 CUresult session_copy_check(Session *s, uint32_t context, const VGPUSessionCopy3D *p,

@@ -12,6 +12,8 @@
 
 #include "cleanup.h"
 #include "parse.h"
+#include "session-captures.h"
+#include "session-hosts.h"
 #include "session-loop.h"
 #include "session-marks.h"
 #include "session-objects.h"
@@ -219,6 +221,9 @@ int session_open(Session *s)
     s->store = session_store_new(&s->start, s->control);
     if (!s->store)
         return -ENOMEM;
+    session_captures_open(s);
     r = session_marks_open(s, n_streams);
+    if (r == 0)
+        r = session_hosts_open(s);
     return r == 0 ? session_loop_open(s) : r;
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "session-graph.h"
 #include "session-pool.h"
 
 SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
@@ -21,6 +22,7 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
     LIST_INIT(&store->physicals);
     LIST_INIT(&store->modules);
     LIST_INIT(&store->graphs);
+    LIST_INIT(&store->orphans);
     return store;
 }
 
@@ -30,6 +32,7 @@ static void store_free_module(SessionModule *module)
 
     while ((f = LIST_FIRST(&module->functions))) {
         LIST_REMOVE(f, link);
+        LIST_REMOVE(f, by_handle);
         free(f);
     }
     LIST_REMOVE(module, link);
@@ -40,7 +43,6 @@ void session_store_free(SessionStore *store)
 {
     SessionPhysical *physical;
     SessionModule *module;
-    SessionGraph *graph;
     SessionFrees *frees;
     SessionPool *pool;
 
@@ -48,10 +50,7 @@ void session_store_free(SessionStore *store)
         return;
     while ((module = LIST_FIRST(&store->modules)))
         store_free_module(module);
-    while ((graph = LIST_FIRST(&store->graphs))) {
-        LIST_REMOVE(graph, link);
-        free(graph);
-    }
+    session_graphs_free(store);
     while ((physical = LIST_FIRST(&store->physicals))) {
         LIST_REMOVE(physical, link);
         free(physical);
@@ -80,7 +79,7 @@ int session_exchange_capture_mode(Session *s, int mode)
 
 /* Frees its number, unless that names another object by now: numbers of a context that ends are
  * free before this thread comes to it. */
-static void store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
+void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
 {
     void *found;
 
@@ -100,22 +99,33 @@ CUresult session_module_end(Session *s, SessionModule *module)
     LIST_FOREACH(f, &module->functions, link)
     (void) session_remove(s, SESSION_FUNCTION, f->id, &removed);
     session_memory_forget_module(&store->memory, module);
+    session_graphs_break(s, module);
     store_free_module(module);
     pthread_mutex_unlock(&store->handles);
     return session_driver(s)->base.module_unload(handle);
 }
 
-CUresult session_graph_end(Session *s, SessionGraph *graph)
+static size_t store_place(CUfunction handle)
 {
-    const CudaSessionDriver *driver = session_driver(s);
-    CUresult result;
+    return (size_t) (((uintptr_t) handle >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 40) %
+           SESSION_FUNCTION_PLACES;
+}
 
-    store_remove(s, graph->kind, graph->id, graph);
-    result = graph->kind == SESSION_GRAPH ? driver->graph_destroy(graph->graph)
-                                          : driver->graph_exec_destroy(graph->exec);
-    LIST_REMOVE(graph, link);
-    free(graph);
-    return result;
+void session_function_add(SessionStore *store, SessionModule *module, SessionFunction *f)
+{
+    f->module = module;
+    LIST_INSERT_HEAD(&module->functions, f, link);
+    LIST_INSERT_HEAD(&store->functions[store_place(f->handle)], f, by_handle);
+}
+
+const SessionFunction *session_function_of(const SessionStore *store, CUfunction handle)
+{
+    const SessionFunction *f;
+
+    LIST_FOREACH(f, &store->functions[store_place(handle)], by_handle)
+    if (f->handle == handle)
+        return f;
+    return NULL;
 }
 
 static void store_leave_graphs(Session *s, uint32_t context)

@@ -129,19 +129,27 @@ static bool is_good(const FakePlace *p, const FakeCopy *c)
            (c->depth == 1 || p->slice >= c->height * p->pitch);
 }
 
+static CUresult copy_make(const FakeCopy *c, const char *what, FakeWork *ret)
+{
+    if (!is_good(&c->to, c) || !is_good(&c->from, c))
+        return fake_refuse("%s: %zu by %zu bytes, %zu and %zu apart", what, c->width, c->height,
+                           c->to.pitch, c->from.pitch);
+    fake_copy_check(c, what);
+    *ret = (FakeWork){.kind = FAKE_WORK_COPY, .copy = *c};
+    return CUDA_SUCCESS;
+}
+
 static CUresult submit(FakeCopy c, CUstream stream, const char *what)
 {
-    FakeWork w = {.kind = FAKE_WORK_COPY, .copy = c};
+    FakeWork w;
+    CUresult r;
 
     if (c.width == 0 || c.height == 0 || c.depth == 0)
         return fake_is_session() ? CUDA_SUCCESS : fake_refuse("%s: no bytes", what);
-    if (!is_good(&c.to, &c) || !is_good(&c.from, &c))
-        return fake_refuse("%s: %zu by %zu bytes, %zu and %zu apart", what, c.width, c.height,
-                           c.to.pitch, c.from.pitch);
 
     FAKE_LOCKED();
-    fake_copy_check(&c, what);
-    return fake_submit(fake_stream_get(stream, what), &w);
+    r = copy_make(&c, what, &w);
+    return r == CUDA_SUCCESS ? fake_submit(fake_stream_get(stream, what), &w) : r;
 }
 
 static FakeCopy line(CUdeviceptr device, const void *host, size_t size, bool to_device)
@@ -227,33 +235,63 @@ static bool to(const CudaCopy3D *c, FakePlace *ret)
     return c->dst_array;
 }
 
-CUresult cuMemcpy3DAsync_v2(const CudaCopy3D *c, CUstream stream)
+static CUresult box(const CudaCopy3D *c, const char *what, FakeCopy *ret)
 {
     FakeCopy copy = {.width = c->width_bytes, .height = c->height, .depth = c->depth};
 
-    ENTER_SESSION(FAKE_CONTEXT);
     if (c->src_lod || c->dst_lod || c->reserved0 || c->reserved1 || !from(c, &copy.from) ||
         !to(c, &copy.to))
-        fake_misuse("cuMemcpy3DAsync_v2: types %d and %d", c->src_type, c->dst_type);
+        fake_misuse("%s: types %d and %d", what, c->src_type, c->dst_type);
     if (copy.from.array && copy.to.array && copy.from.array->element != copy.to.array->element)
         return CUDA_ERROR_INVALID_VALUE;
-    return submit(copy, stream, __func__);
+    *ret = copy;
+    return CUDA_SUCCESS;
+}
+
+CUresult fake_box_make(const CudaCopy3D *c, const char *what, FakeWork *ret)
+{
+    FakeCopy copy;
+    CUresult r = box(c, what, &copy);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (copy.width == 0 || copy.height == 0 || copy.depth == 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    return copy_make(&copy, what, ret);
+}
+
+CUresult cuMemcpy3DAsync_v2(const CudaCopy3D *c, CUstream stream)
+{
+    FakeCopy copy;
+    CUresult r;
+
+    ENTER_SESSION(FAKE_CONTEXT);
+    r = box(c, __func__, &copy);
+    return r == CUDA_SUCCESS ? submit(copy, stream, __func__) : r;
 }
 
 /* ---- Sets ------------------------------------------------------------------------- */
 
-static CUresult set(FakeSet s, CUstream stream, const char *what)
+CUresult fake_set_make(FakeSet s, const char *what, FakeWork *ret)
 {
-    FakeWork w = {.kind = FAKE_WORK_SET, .set = s};
-
-    if (s.address % s.width != 0 ||
+    if (s.width == 0 || s.address % s.width != 0 ||
         (s.rows > 1 && (s.pitch % s.width != 0 || s.pitch < s.count * s.width)))
         return CUDA_ERROR_INVALID_VALUE;
-    if (s.count == 0 || s.rows == 0)
-        return CUDA_SUCCESS;
+    if (s.count > 0 && s.rows > 0)
+        fake_memory_check(s.address, set_extent(&s), 1, what);
+    *ret = (FakeWork){.kind = FAKE_WORK_SET, .set = s};
+    return CUDA_SUCCESS;
+}
 
+static CUresult set(FakeSet s, CUstream stream, const char *what)
+{
     FAKE_LOCKED();
-    fake_memory_check(s.address, set_extent(&s), 1, what);
+
+    FakeWork w;
+    CUresult r = fake_set_make(s, what, &w);
+
+    if (r != CUDA_SUCCESS || s.count == 0 || s.rows == 0)
+        return r;
     return fake_submit(fake_stream_get(stream, what), &w);
 }
 

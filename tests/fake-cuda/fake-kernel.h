@@ -32,6 +32,7 @@ typedef struct FakeKernel {
 /* A launch, its parameters copied. */
 typedef struct FakeLaunch {
     const FakeKernel *kernel;
+    CUfunction function;
     CUmodule module; /* NULL: none */
     unsigned grid[3], block[3], shared_bytes;
     unsigned char *parameters; /* packed; from malloc() */

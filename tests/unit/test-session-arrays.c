@@ -325,6 +325,47 @@ TEST(test_captured)
     world_end(&w);
 }
 
+/* A graph that names an array is of no use when that has ended; nor is a capture. */
+TEST(test_graph_outlives_array)
+{
+    const VGPUSessionCopy3D p = {array_1, {.array = 2}, WIDTH * 4, HEIGHT, 1, 1, 0};
+    const VGPUSessionCopy3D level = {array_1, {.array = 3}, 4, 1, 1, 1, 0};
+
+    world_begin(&w, NULL);
+    volume_begin(1);
+    volume_begin(2);
+    assert_ok(CALL(&w, MIPMAP_CREATE, .id = 1, .width = 8, .height = 8, .format = FLOAT,
+                   .channels = 1, .levels = 2));
+    assert_ok(CALL(&w, MIPMAP_LEVEL, .id = 3, .mipmap = 1, .levels = 1));
+    assert_ok(CALL(&w, STREAM_CREATE, .id = 1, .flags = CU_STREAM_NON_BLOCKING));
+    for (uint32_t graph = 1; graph <= 2; graph++) {
+        assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 1, .flags = 2));
+        assert_ok(copy(graph == 1 ? &p : &level));
+        assert_ok(CALL(&w, CAPTURE_END, .stream = 1, .graph = graph));
+        assert_ok(CALL(&w, GRAPH_INSTANTIATE, .graph = graph, .exec = graph));
+        assert_ok(CALL(&w, GRAPH_LAUNCH, .exec = graph, .stream = 1));
+    }
+    world_settle(&w, 1);
+    assert_ok(CALL(&w, ARRAY_DESTROY, .id = 2));
+    assert_fails(CALL(&w, GRAPH_LAUNCH, .exec = 1, .stream = 1), CUDA_ERROR_INVALID_HANDLE);
+    assert_fails(CALL(&w, GRAPH_INSTANTIATE, .graph = 1, .exec = 3), CUDA_ERROR_INVALID_HANDLE);
+    assert_ok(CALL(&w, GRAPH_LAUNCH, .exec = 2, .stream = 1));
+    world_settle(&w, 1);
+    assert_ok(CALL(&w, MIPMAP_DESTROY, .id = 1));
+    assert_fails(CALL(&w, GRAPH_LAUNCH, .exec = 2, .stream = 1), CUDA_ERROR_INVALID_HANDLE);
+    assert_ok(CALL(&w, GRAPH_EXEC_DESTROY, .exec = 1));
+    assert_ok(CALL(&w, GRAPH_DESTROY, .graph = 1));
+
+    volume_begin(2);
+    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 1, .flags = 2));
+    assert_ok(copy(&p));
+    w.g.capture_mode = 2; /* so that the driver lets it end */
+    assert_ok(CALL(&w, ARRAY_DESTROY, .id = 2));
+    assert_fails(CALL(&w, CAPTURE_END, .stream = 1, .graph = 1),
+                 CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    world_end(&w);
+}
+
 /* ---- What there may be ---------------------------------------------------------------------- */
 
 TEST(test_bad_arrays)
@@ -577,17 +618,12 @@ TEST(test_context_ends)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back),
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_bad_parts),
-        cmocka_unit_test(test_bad_ends),
-        cmocka_unit_test(test_captured),
-        cmocka_unit_test(test_bad_arrays),
-        cmocka_unit_test(test_limits_of_device),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_mipmap),
-        cmocka_unit_test(test_mipmap_ends),
-        cmocka_unit_test(test_needs),
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_bad_parts),      cmocka_unit_test(test_bad_ends),
+        cmocka_unit_test(test_captured),       cmocka_unit_test(test_graph_outlives_array),
+        cmocka_unit_test(test_bad_arrays),     cmocka_unit_test(test_limits_of_device),
+        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_mipmap),
+        cmocka_unit_test(test_mipmap_ends),    cmocka_unit_test(test_needs),
         cmocka_unit_test(test_context_ends),
     };
 
