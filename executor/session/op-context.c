@@ -8,6 +8,7 @@
 #include "session-containment.h"
 #include "session-contexts.h"
 #include "session-dispatch.h"
+#include "session-graph.h"
 #include "session-marks.h"
 #include "session-meter.h"
 #include "session-objects.h"
@@ -171,7 +172,7 @@ static void context_end_objects(Session *s, SessionContext *c)
     void *object;
 
     for (uint32_t id = 0; (object = session_take_of(s, SESSION_EVENT, c->id, &id));)
-        session_note(s, s->driver.event_destroy(object));
+        session_note(s, session_event_leave(s, object, c->id));
     for (uint32_t id = 0; (object = session_take_of(s, SESSION_STREAM, c->id, &id));)
         session_note(s, session_stream_end(s, object));
     (void) session_stream_end(s, &c->legacy);

@@ -11,7 +11,9 @@
 
 #include "cleanup.h"
 #include "parse.h"
+#include "session-captures.h"
 #include "session-containment.h"
+#include "session-hosts.h"
 #include "session-log.h"
 #include "session-loop.h"
 #include "session-marks.h"
@@ -98,7 +100,7 @@ int session_open_warm(Session *s)
         return r;
     r = session_containment_tighten();
     if (r < 0)
-        warnx("containment: %s", strerror(-r));
+        session_log("containment: %s", strerror(-r));
     return r;
 }
 
@@ -237,7 +239,10 @@ int session_open(Session *s)
     s->store = session_store_new(&s->start, s->control, s->account);
     if (!s->store)
         return -ENOMEM;
+    session_captures_open(s);
     r = session_marks_open(s, n_streams);
+    if (r == 0)
+        r = session_hosts_open(s);
     if (r == 0)
         r = session_loop_open(s);
     if (r == 0)

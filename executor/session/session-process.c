@@ -318,7 +318,7 @@ int session_run(int fd, char *argv[], bool contained)
     }
     r = contained ? session_containment_begin(fd) : 0;
     if (r < 0) {
-        warnx("containment: %s", strerror(-r));
+        session_log("containment: %s", strerror(-r));
         return EXECUTOR_EXIT_FAILURE;
     }
     s = session_new(fd);

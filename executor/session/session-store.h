@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 #include "nvml-usage.h"
+#include "session-arrays.h"
 #include "session-frees.h"
 #include "session-image.h"
 #include "session-memory.h"
@@ -23,6 +24,8 @@ typedef struct SessionModule SessionModule;
 /* A function, with the layout of its parameters */
 typedef struct SessionFunction {
     LIST_ENTRY(SessionFunction) link; /* in its module's */
+    LIST_ENTRY(SessionFunction) by_handle;
+    struct SessionModule *module;
     uint32_t id;
     CUfunction handle;
     uint32_t parameters_size; /* bytes of all */
@@ -37,19 +40,14 @@ struct SessionModule {
     CUmodule handle;
     uint64_t charge; /* bytes of device memory (module-memory.h) */
     LIST_HEAD(, SessionFunction) functions;
+    uint64_t captured; /* the last time of captures that has one of these (session-captures.h) */
 };
 
-/* A graph, or an executable one */
-typedef struct SessionGraph {
-    LIST_ENTRY(SessionGraph) link;
-    SessionKind kind;
-    uint32_t id;
-    uint32_t context;
-    union {
-        CUgraph graph;    /* SESSION_GRAPH */
-        CUgraphExec exec; /* SESSION_EXEC */
-    };
-} SessionGraph;
+/* (session-graph.h) */
+typedef struct SessionGraph SessionGraph;
+
+/* Functions by the driver's handle: what it says of a node */
+#define SESSION_FUNCTION_PLACES 1024u
 
 struct SessionLink; /* session-link.h */
 
@@ -66,10 +64,14 @@ typedef struct SessionStore {
     uint32_t n_pools;
     pthread_mutex_t handles;
     LIST_HEAD(, SessionModule) modules;
+    LIST_HEAD(, SessionFunction) functions[SESSION_FUNCTION_PLACES];
     LIST_HEAD(, SessionGraph) graphs;
     LIST_HEAD(, SessionLink) links; /* the SLOW thread's, with what follows */
     uint32_t n_links;
     uint64_t links_size; /* bytes that they were given */
+    SessionArrays arrays;
+    LIST_HEAD(, SessionOrphan) orphans; /* events (session-graph.c) */
+    uint32_t n_nodes;                   /* atomic: of all graphs */
 } SessionStore;
 
 /* session_store_new() - returns NULL when there is no memory. @limits, @control and @account stay
@@ -82,7 +84,8 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
 void session_store_free(SessionStore *store);
 
 /* session_store_leave() - end all that belongs to a context, which is current and about to be
- * destroyed: memory, modules with their functions, graphs. On the SLOW thread */
+ * destroyed: memory, arrays and textures, modules with their functions, graphs. On the SLOW thread
+ */
 void session_store_leave(Session *s, uint32_t context);
 
 /* CU_STREAM_CAPTURE_MODE_RELAXED: for what the executor does for itself. Captures, of any thread,
@@ -130,6 +133,24 @@ void session_physical_settle(Session *s, SessionPhysical *physical);
 /* session_module_end() - take a module, its functions and its variables out of everything, unload
  * it, and free it. Returns what the driver says. On the SLOW thread */
 CUresult session_module_end(Session *s, SessionModule *module);
+
+/* session_function_add() - it is known by its handle, too. The caller holds the handles' lock, and
+ * session_module_end() undoes it */
+void session_function_add(SessionStore *store, SessionModule *module, SessionFunction *function);
+
+/* session_function_of() - of a handle of the driver's, or NULL. The caller holds the handles' lock
+ */
+const SessionFunction *session_function_of(const SessionStore *store, CUfunction handle);
+
+/* session_store_remove() - free a number, unless it names another object by now */
+void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object);
+
+/* session_graphs_break() - a module, an array or a mipmap is about to end: no graph that names it
+ * is used any more. The caller holds the handles' lock */
+void session_graphs_break(Session *s, const void *object);
+
+/* session_graphs_free() - the driver is not called */
+void session_graphs_free(SessionStore *store);
 
 /* session_graph_end() - take a graph, of either kind, out of everything, destroy it, and free it.
  * The caller holds the handles' lock */

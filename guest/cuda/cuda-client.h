@@ -126,6 +126,7 @@ int vgpu_session_get_latched(const vgpu_session *s);
 typedef struct vgpu_session_from {
     uint32_t context;
     uint8_t capture_mode; /* of the calling thread */
+    uint16_t thread;      /* its number, as the program counts them (vgpu-session.h, captures) */
 } vgpu_session_from;
 
 /*

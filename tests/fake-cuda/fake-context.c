@@ -49,6 +49,8 @@ static void context_end(CUcontext c)
     fake_events_end(c);
     fake_modules_end(c);
     fake_links_end(c);
+    fake_textures_end(c);
+    fake_arrays_end(c);
     fake_memory_end(c);
     fake_physicals_end(c);
     fake_print_end(c);

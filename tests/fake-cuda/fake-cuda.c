@@ -11,6 +11,7 @@
  *   fake-arena      the device's addresses                    fake-copy       copies and sets
  *   fake-event      events                                    fake-word       words
  *   fake-capture    captures                                  fake-graph      graphs
+ *   fake-nodes      what graphs are made of                   fake-graph-nodes  graphs by nodes
  *   fake-image      what an image names                       fake-ptx        what PTX names
  *   fake-module     modules                                   fake-function   functions, occupancy
  *   fake-launch     launches                                  fake-kernels*   kernels in C
@@ -100,6 +101,7 @@ __attribute__((destructor)) static void unload(void)
     fake_device_stop();
     fake_lock();
     fake_contexts_stop();
+    fake_textures_end(NULL);
     fake_memory_stop();
     fake_arena_stop();
     fake_total_stop();

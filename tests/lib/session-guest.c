@@ -390,6 +390,8 @@ uint64_t session_guest_put(SessionGuest *g, const VGPUSessionRecord *record, con
     header.size = (whole + VGPU_SESSION_RECORD_ALIGNMENT - 1) & ~15u;
     if (header.capture_mode == 0)
         header.capture_mode = g->capture_mode;
+    if (header.thread == 0)
+        header.thread = g->thread;
     if (header.size > RECORD_SIZE_MAX)
         die("a record of %u bytes", header.size);
     memset(bytes, 0, header.size);

@@ -43,6 +43,7 @@ typedef struct SessionGuestOptions {
 
 typedef struct SessionGuest {
     uint8_t capture_mode; /* of all records that have none of their own; 0 at first */
+    uint16_t thread;      /* likewise */
     int fds[SESSION_N_FDS];
     char *window;
     uint64_t window_size;

@@ -233,6 +233,9 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     const VGPUSessionMemory *memory = parameters;
     const VGPUSessionFence *fence = parameters;
     const VGPUSessionModule *module = parameters;
+    const VGPUSessionArray *array = parameters;
+    const VGPUSessionTexture *texture = parameters;
+    const VGPUSessionTensorMap *map = parameters;
     const uint64_t one = 1;
     uint32_t result = f->hook ? f->hook(f, r, parameters) : 0;
 
@@ -280,6 +283,19 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
         return 0;
     case VGPU_SESSION_OP_FUNCTION_GET:
         return do_function(f, parameters, reply);
+    case VGPU_SESSION_OP_ARRAY_NEEDS:
+        reply->value[0] = FAKE_NEEDS * (array->mipmap ? array->mipmap : array->id);
+        reply->value[1] = array->mipmap ? 2 : 1;
+        return 0;
+    case VGPU_SESSION_OP_TEXTURE_CREATE:
+    case VGPU_SESSION_OP_SURFACE_CREATE:
+        reply->value[0] = FAKE_OBJECT + texture->resource;
+        return 0;
+    case VGPU_SESSION_OP_TENSOR_MAP:
+        MUST(map->into.size == VGPU_SESSION_TENSOR_MAP_SIZE &&
+             map->into.offset <= f->window_size - map->into.size);
+        memset(f->window + map->into.offset, (int) map->rank, map->into.size);
+        return 0;
     default:
         return do_share(r, parameters, reply);
     }

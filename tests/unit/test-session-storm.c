@@ -12,8 +12,8 @@
 
 #include "test-session-mediator.h"
 
-#define STEPS 20000u
-#define STEPS_OF_SESSION 2000u
+#define STEPS 30000u
+#define STEPS_OF_SESSION 3000u
 #define POOL 64u
 #define MEMORY_MAX (48 * MIB)
 #define WINDOW_BASE UINT64_C(0x300000000000)
@@ -29,6 +29,8 @@ static VGPUSessionShare shared; /* the last token that was given */
 static uint64_t seed;
 static uint64_t addresses[POOL]; /* what the driver has told */
 static unsigned n_addresses;
+static uint64_t objects[POOL]; /* textures and surfaces */
+static unsigned n_objects;
 
 /* ---- Numbers -------------------------------------------------------------------------------- */
 
@@ -187,7 +189,7 @@ static VGPUSessionPlace some_place(void)
         .address = some_address(),
         .pitch = dice(2) ? 64 : some_size(),
         .height = dice(2) ? 8 : some_size(),
-        .array = dice(50) == 0,
+        .array = dice(3) ? 0 : some_id(),
         .reserved = dice(50) == 0,
         .x_bytes = dice(2) ? dice(64) : some_size(),
         .y = dice(2) ? dice(4) : some_size(),
@@ -207,6 +209,133 @@ static uint32_t do_box(void)
     };
 
     return world_call(&w, VGPU_SESSION_OP_COPY_3D, &p, sizeof(p), NULL, 0);
+}
+
+/* ---- Arrays ------------------------------------------------------------------------------------
+ */
+
+static uint64_t some_extent(void)
+{
+    return dice(12) ? dice(70) : some_size();
+}
+
+/* Often whole: a place in an array is right only by its elements. */
+static uint32_t do_array_box(void)
+{
+    const uint32_t element = 1u << dice(5);
+    VGPUSessionPlace array = {.array = some_id(), .x_bytes = element * dice(3), .y = dice(3)};
+    VGPUSessionPlace memory = {
+        .address = WINDOW_BASE + PLAYGROUND, .pitch = 256, .height = 64, .z = dice(2)};
+    VGPUSessionCopy3D p = {
+        .width_bytes = element * (1 + dice(8)),
+        .height = 1 + dice(3),
+        .depth = 1 + (dice(4) == 0),
+        .stream = some_stream(),
+    };
+
+    p.to = dice(2) ? array : memory;
+    p.from = dice(2) ? array : some_place();
+    return world_call(&w, VGPU_SESSION_OP_COPY_3D, &p, sizeof(p), NULL, 0);
+}
+
+static uint32_t do_array(void)
+{
+    static const uint32_t formats[] = {1, 2, 3, 8, 9, 10, 0x10, 0x20, 0x20, 0xc0, 0xb0, 0, 77};
+    static const uint32_t flags[] = {0, 0, 0, 1, 2, 2, 4, 5, 8, 0x80, 0x40, 0xffffffff};
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_ARRAY_CREATE,  VGPU_SESSION_OP_ARRAY_CREATE, VGPU_SESSION_OP_ARRAY_CREATE,
+        VGPU_SESSION_OP_MIPMAP_CREATE, VGPU_SESSION_OP_MIPMAP_LEVEL, VGPU_SESSION_OP_MIPMAP_LEVEL,
+        VGPU_SESSION_OP_ARRAY_NEEDS,
+    };
+    VGPUSessionArray p = {
+        .id = some_id(),
+        .mipmap = some_id(),
+        .width = some_extent(),
+        .height = dice(3) ? some_extent() : 0,
+        .depth = dice(3) ? 0 : some_extent(),
+        .format = formats[dice(13)],
+        .channels = dice(8) ? 1u << dice(3) : dice(10),
+        .flags = flags[dice(12)],
+        .levels = dice(8) ? dice(4) : UINT32_MAX - dice(2),
+    };
+
+    if (p.flags & 4) {
+        p.height = p.width;
+        p.depth = 6 * dice(4);
+    }
+    return world_call(&w, ops[dice(7)], &p, sizeof(p), NULL, 0);
+}
+
+static uint32_t do_array_end(void)
+{
+    return dice(2) ? CALL(&w, ARRAY_DESTROY, .id = some_id())
+                   : CALL(&w, MIPMAP_DESTROY, .id = some_id());
+}
+
+static uint32_t do_texture(void)
+{
+    const bool is_surface = dice(3) == 0;
+    VGPUSessionTexture p = {
+        .resource_type = dice(8) ? dice(is_surface ? 2 : 4) : dice(6),
+        .resource = some_id(),
+        .address = some_address(),
+        .size = some_size(),
+        .width = some_extent(),
+        .height = some_extent(),
+        .pitch = 32 * some_extent(),
+        .format = dice(4) ? 0x20 : dice(0x30),
+        .channels = dice(8) ? 1u << dice(3) : dice(10),
+        .address_mode = {dice(5), dice(4), dice(4)},
+        .filter_mode = dice(8) ? dice(2) : dice(4),
+        .flags = dice(2) ? 2 : dice(0x100),
+        .mipmap_max = 10,
+        .has_view = dice(4) == 0,
+        .view_width = some_extent(),
+        .view_format = dice(2) ? 0 : dice(50),
+        .first_level = dice(3),
+        .last_level = dice(4),
+    };
+    const uint32_t result =
+        world_call(&w, is_surface ? VGPU_SESSION_OP_SURFACE_CREATE : VGPU_SESSION_OP_TEXTURE_CREATE,
+                   &p, sizeof(p), NULL, 0);
+
+    if (result == CUDA_SUCCESS)
+        objects[n_objects < POOL ? n_objects++ : dice(POOL)] = w.value[0];
+    return result;
+}
+
+static uint32_t do_texture_end(void)
+{
+    const uint64_t object = dice(8) && n_objects > 0 ? objects[dice(n_objects)] : dice(100);
+
+    return dice(2) ? CALL(&w, TEXTURE_DESTROY, .value = object)
+                   : CALL(&w, SURFACE_DESTROY, .value = object);
+}
+
+static uint32_t do_tensor_map(void)
+{
+    VGPUSessionTensorMap p = {
+        .into = some_bytes(),
+        .kind = dice(8) ? dice(2) : dice(5),
+        .data_type = dice(8) ? dice(13) : dice(20),
+        .interleave = dice(4) ? 0 : dice(4),
+        .swizzle = dice(4) ? 0 : dice(9),
+        .l2_promotion = dice(5),
+        .oob_fill = dice(4) ? 0 : dice(3),
+        .wide_mode = dice(16) == 0,
+        .rank = dice(8) ? 3 + dice(3) : some_id(),
+        .address = some_address() & ~UINT64_C(15),
+        .channels = dice(300),
+        .pixels = dice(1100),
+    };
+
+    for (unsigned i = 0; i < 5; i++) {
+        p.size[i] = dice(8) ? 1 + dice(100) : some_size();
+        p.stride[i] = 16 * (1 + (uint64_t) dice(100));
+        p.box[i] = 16 * dice(17);
+        p.element_stride[i] = dice(8) ? 1 : dice(10);
+    }
+    return world_call(&w, VGPU_SESSION_OP_TENSOR_MAP, &p, sizeof(p), NULL, 0);
 }
 
 static uint32_t do_set(void)
@@ -384,9 +513,11 @@ static uint32_t do_share(void)
  */
 
 static uint32_t (*const steps[])(void) = {
-    do_memory, do_memory, do_physical, do_physical, do_copy,   do_copy,  do_box,    do_box,
-    do_set,    do_image,  do_module,   do_name,     do_launch, do_graph, do_object, do_function,
-    do_link,   do_link,   do_output,   do_pin,      do_pool,   do_share,
+    do_memory,    do_memory,    do_physical,  do_physical, do_copy,        do_copy,
+    do_box,       do_box,       do_set,       do_image,    do_module,      do_name,
+    do_launch,    do_graph,     do_object,    do_function, do_array,       do_array,
+    do_array_box, do_array_box, do_array_end, do_texture,  do_texture_end, do_tensor_map,
+    do_link,      do_link,      do_output,    do_pin,      do_pool,        do_share,
 };
 
 /* @pins: of the window, one page is pinned */
@@ -404,7 +535,7 @@ static void storm_begin(bool pins)
         assert_ok(CALL(&w, WINDOW_PIN, .bytes = {PLAYGROUND, PAGE}));
     test_mediator_start(&mediator, guests, 1);
     world_load_kernels(&w);
-    n_addresses = 0;
+    n_addresses = n_objects = 0;
 }
 
 /* It is still a session, unless a graph or another stream had a use for memory that was freed: then
