@@ -255,6 +255,7 @@ static int session_new(transport *t, vgpu_session **ret)
     s->share.lock_fd = -1;
     init_threads(s);
     client_copy_init(s);
+    client_hosts_init(s);
     r = own(s);
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->wake_fd < 0)
@@ -323,6 +324,7 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         return NULL;
 
     is_forgotten = s->wake_fd < 0;
+    client_hosts_stop(s);
     if (!is_forgotten) {
         if (s->owned && *s->owned == 1)
             s->transport->ops->stop(s->transport, deadline_after(CLOSE_TIMEOUT_MS));
@@ -333,6 +335,7 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         pthread_mutex_unlock(&all_lock);
         close(s->wake_fd);
     }
+    client_hosts_destroy(s);
     client_copy_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */
     client_memory_destroy(s);
