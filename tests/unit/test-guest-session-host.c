@@ -95,6 +95,20 @@ static void *run_stream(void *unused)
     return NULL;
 }
 
+/* The window goes with the session: nothing may write there any more. */
+static void stop_device(void)
+{
+    if (__atomic_exchange_n(&device.stop, true, __ATOMIC_ACQ_REL))
+        return;
+    pthread_join(device.thread, NULL);
+}
+
+static void close_session(vgpu_session *s)
+{
+    stop_device();
+    vgpu_session_close(s);
+}
+
 static int setup(void **state)
 {
     fake_session *f = calloc(1, sizeof(*f));
@@ -110,8 +124,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    __atomic_store_n(&device.stop, true, __ATOMIC_RELEASE);
-    pthread_join(device.thread, NULL);
+    stop_device();
     fake_session_stop(*state);
     free(*state);
     return 0;
@@ -128,11 +141,6 @@ static vgpu_session *open_session(const fake_session *f)
 
     assert_int_equal(vgpu_session_open(&o, &s, NULL), 0);
     return s;
-}
-
-static void stop_device(void)
-{
-    __atomic_store_n(&device.stop, true, __ATOMIC_RELEASE);
 }
 
 static bool reaches(const unsigned int *n, unsigned int value)
@@ -187,7 +195,7 @@ static void test_in_order(void **state)
     }
     assert_true(last - first < UINT64_C(64) * 250);
     assert_int_equal(vgpu_session_host_call(s, NULL, 3, NULL, NULL), VGPU_CUDA_ERROR_INVALID_VALUE);
-    vgpu_session_close(s);
+    close_session(s);
 }
 
 static void test_refused(void **state)
@@ -202,7 +210,7 @@ static void test_refused(void **state)
     assert_int_equal(vgpu_session_host_call(s, NULL, 3, count, NULL), 0);
     assert_true(reaches(&n_called, 1));
     assert_int_equal(n_wrong, 0);
-    vgpu_session_close(s);
+    close_session(s);
 }
 
 /* ---- Graphs ------------------------------------------------------------------------- */
@@ -244,7 +252,7 @@ static void test_graph(void **state)
     assert_int_equal(vgpu_session_host_function(s, &device.calls[0], &function, &userdata),
                      VGPU_CUDA_ERROR_INVALID_VALUE);
     assert_int_equal(vgpu_session_host_function(s, &device.calls[1], &function, &userdata), 0);
-    vgpu_session_close(s);
+    close_session(s);
 }
 
 /* A host that writes other values calls nothing. */
@@ -268,7 +276,7 @@ static void test_host_lies(void **state)
     assert_int_equal(n, 0);
     assert_true(call_one(&device.calls[0]));
     assert_int_equal(n, 1);
-    vgpu_session_close(s);
+    close_session(s);
 }
 
 /* ---- Ends --------------------------------------------------------------------------- */
@@ -289,8 +297,7 @@ static void test_close(void **state)
     assert_int_equal(vgpu_session_host_call(s, NULL, 0, be_slow, &n), 0);
     assert_int_equal(vgpu_session_host_call(s, NULL, 0, be_slow, &n), 0);
     assert_true(reaches(&begun, 1));
-    stop_device();
-    vgpu_session_close(s);
+    close_session(s);
     assert_in_range(n, 0, 1);
     begun = n;
     usleep(150000);
@@ -298,10 +305,10 @@ static void test_close(void **state)
 
     /* With nothing ever called, and with a thread that sleeps for the first */
     s = open_session(*state);
-    vgpu_session_close(s);
+    close_session(s);
     s = open_session(*state);
     assert_int_equal(vgpu_session_host_call(s, NULL, 0, add_one, &n), 0);
-    vgpu_session_close(s);
+    close_session(s);
 }
 
 static void test_session_ends(void **state)
@@ -312,13 +319,13 @@ static void test_session_ends(void **state)
 
     assert_int_equal(vgpu_session_host_call(s, NULL, 0, add_one, &n), 0);
     assert_true(reaches(&n, 1));
+    stop_device();
     __atomic_store_n(&f->quit, 1, __ATOMIC_RELEASE);
     for (uint64_t begin = now_nsec(); vgpu_session_host_call(s, NULL, 0, add_one, &n) == 0;) {
         assert_true(now_nsec() - begin < TIMEOUT_NSEC);
         usleep(1000);
     }
-    stop_device();
-    vgpu_session_close(s);
+    close_session(s);
 }
 
 /* A child has no such thread, and waits for none. */
@@ -347,7 +354,7 @@ static void test_fork(void **state)
     assert_int_equal(status, 0);
     assert_int_equal(vgpu_session_host_call(s, NULL, 0, add_one, &n), 0);
     assert_true(reaches(&n, 2));
-    vgpu_session_close(s);
+    close_session(s);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
