@@ -248,7 +248,9 @@ typedef struct VGPUSessionFence {
  * interrupt; the stream goes on when the guest has written 1 to the second. The guest clears the
  * first before that. A graph does the same each time that it is launched; two executable graphs
  * made of one share the words, and must not run at the same time (NODE_EXEC_SET gives one of them
- * others).
+ * others). When neither the stream nor any graph needs the words any more, the executor writes
+ * VGPU_SESSION_HOST_ENDED to the second, and never again to either; the guest uses them for nothing
+ * else before that. It may do so a while later, and does not signal it.
  *
  * A session has VGPU_SESSION_HOST_CALLS_MAX of them: those that are on their way, and those in
  * graphs, until the last graph with it has ended. The next is CUDA_ERROR_OUT_OF_MEMORY. The time in
@@ -257,6 +259,7 @@ typedef struct VGPUSessionFence {
  * follows the one before.
  */
 #define VGPU_SESSION_HOST_CALLS_MAX 8192u
+#define VGPU_SESSION_HOST_ENDED 2u
 
 /* WORD_WRITE, WORD_WAIT: cuStreamWriteValue, cuStreamWaitValue */
 typedef struct VGPUSessionWord {

@@ -469,6 +469,75 @@ void vgpu_session_set_text(vgpu_session *s, vgpu_session_text *take, void *userd
  * do: for a wait that is none of them, as a look at a fence by which a program synchronizes */
 void vgpu_session_output(vgpu_session *s, const vgpu_session_from *from);
 
+/* ---- Functions in streams (client-host.c) -------------------------------------------------------
+ */
+
+typedef void (*vgpu_session_function)(void *userdata);
+
+/*
+ * vgpu_session_host_call() - call @function when all before it in the stream is done; what is
+ * behind it waits for it
+ *
+ * One thread of the process calls all functions of a session, one after the other; it is started
+ * with the first, sleeps while there is nothing to call, and has all signals blocked. Functions
+ * call no function of the session. In a stream that captures, @function is part of the graph: it is
+ * called each time that this is launched, and forgotten when the graph and all made of it have
+ * ended. When the session has failed, functions are not called any more. vgpu_session_close() waits
+ * for the one that runs.
+ *
+ * Returns VGPU_CUDA_ERROR_OUT_OF_MEMORY above VGPU_SESSION_HOST_CALLS_MAX, or without a thread.
+ */
+int vgpu_session_host_call(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                           vgpu_session_function function, void *userdata);
+
+/* vgpu_session_host_function() - which function a HOST node has that NODE_GET says @fence of.
+ * Returns VGPU_CUDA_ERROR_INVALID_VALUE when it is none. */
+int vgpu_session_host_function(vgpu_session *s, const VGPUSessionFence *fence,
+                               vgpu_session_function *ret, void **ret_userdata);
+
+/* ---- Nodes of graphs (client-graph.c) -----------------------------------------------------------
+ */
+
+/*
+ * vgpu_session_node_add() - NODE_ADD
+ * @node: its graph, type, child, event and flags are used
+ * @dependencies: @n_dependencies numbers
+ * @payload: as the type has it, or NULL; with the numbers at most VGPU_SESSION_RECORD_MAX minus the
+ *           record
+ */
+int vgpu_session_node_add(vgpu_session *s, const vgpu_session_from *from,
+                          const VGPUSessionNode *node, const uint32_t *dependencies,
+                          uint32_t n_dependencies, const void *payload, size_t payload_size,
+                          uint32_t *ret_node);
+
+/* vgpu_session_node_add_host() - a node that calls a function, as vgpu_session_host_call() */
+int vgpu_session_node_add_host(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                               const uint32_t *dependencies, uint32_t n_dependencies,
+                               vgpu_session_function function, void *userdata, uint32_t *ret_node);
+
+/* vgpu_session_node_set_host() - another function in a node of @graph, or with @exec not 0, in that
+ * executable graph */
+int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                               uint32_t exec, uint32_t node, vgpu_session_function function,
+                               void *userdata);
+
+/*
+ * vgpu_session_node_get() - NODE_GET
+ * @ret_payload: NULL where the type has none; the caller frees it with free()
+ * @ret: the reply's value: type, bytes of the payload, event or flags
+ */
+int vgpu_session_node_get(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                          uint32_t node, void **ret_payload, uint64_t ret[static 3]);
+
+/*
+ * vgpu_session_graph_list() - GRAPH_LIST
+ * @what: VGPU_GRAPH_LIST_*
+ * @ret: the numbers, two for each edge; the caller frees it with free()
+ * @ret_n: nodes, or edges
+ */
+int vgpu_session_graph_list(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                            uint32_t what, uint32_t **ret, uint64_t *ret_n);
+
 /* ---- Copies of the program's own memory (client-copy.c) -----------------------------------------
  */
 
