@@ -127,7 +127,8 @@ typedef struct VGPUSessionRecord {
     uint16_t reply;       /* 1 to VGPU_SESSION_REPLIES: that slot, counted from 1; 0: none */
     uint32_t context;     /* whose; ignored by operations that need none */
     uint8_t capture_mode; /* of the calling thread (cuThreadExchangeStreamCaptureMode) */
-    uint8_t reserved[3];
+    uint8_t reserved;
+    uint16_t thread; /* the calling one's number, as the guest counts its threads; see captures */
 } VGPUSessionRecord;
 
 /* ---- Parameters ------------------------------------------------------------------------------ */
@@ -164,7 +165,7 @@ typedef struct VGPUSessionDeviceInfo {
 typedef struct VGPUSessionDevice {
     uint32_t driver_version; /* cuDriverGetVersion() */
     uint32_t n_attributes;
-    uint64_t total_memory; /* what the session may have, at most the device's */
+    uint64_t total_memory; /* what the VM's sessions may have, at most the device's */
     char name[128];
     uint8_t uuid[16];
     /* 0 and 0 before the session's first context */
@@ -245,8 +246,20 @@ typedef struct VGPUSessionFence {
  * captures. At @offset, a multiple of 16, are two words of 64 bits. When all before it in the
  * stream is done, the executor writes 0 to the second and then @value to the first, and signals the
  * interrupt; the stream goes on when the guest has written 1 to the second. The guest clears the
- * first before that. A graph does the same each time that it is launched.
+ * first before that. A graph does the same each time that it is launched; two executable graphs
+ * made of one share the words, and must not run at the same time (NODE_EXEC_SET gives one of them
+ * others). When neither the stream nor any graph needs the words any more, the executor writes
+ * VGPU_SESSION_HOST_ENDED to the second, and never again to either; the guest uses them for nothing
+ * else before that. It may do so a while later, and does not signal it.
+ *
+ * A session has VGPU_SESSION_HOST_CALLS_MAX of them: those that are on their way, and those in
+ * graphs, until the last graph with it has ended. The next is CUDA_ERROR_OUT_OF_MEMORY. The time in
+ * which a stream waits for the guest is none of the device's, and has no limit. Where that is in a
+ * graph, no limit is for the whole of it; it is time of the device unless each of the graph's nodes
+ * follows the one before.
  */
+#define VGPU_SESSION_HOST_CALLS_MAX 8192u
+#define VGPU_SESSION_HOST_ENDED 2u
 
 /* WORD_WRITE, WORD_WAIT: cuStreamWriteValue, cuStreamWaitValue */
 typedef struct VGPUSessionWord {
@@ -261,7 +274,7 @@ typedef struct VGPUSessionWord {
 /* MEMORY_ALLOC: value[0] is the address. MEMORY_FREE: by address. MEMORY_ALLOC_ASYNC from
  * @pool, or the device's default pool where that is 0; it and MEMORY_FREE_ASYNC are
  * CUDA_ERROR_NOT_SUPPORTED in a stream that captures, and the capture goes on. MEMORY_INFO:
- * value[0] free, value[1] total, of what the session may have */
+ * value[0] free, value[1] total, of what the VM's sessions may have together */
 typedef struct VGPUSessionMemory {
     uint64_t address;
     uint64_t size;
@@ -551,6 +564,25 @@ typedef struct VGPUSessionLaunch {
     uint32_t reserved;
 } VGPUSessionLaunch;
 
+/*
+ * Captures and threads. One thread of the executor's makes the calls of all threads of the guest,
+ * so it is the records that say whose call it is: @thread and @capture_mode. While the guest
+ * captures, the driver refuses an operation that it holds to be unsafe, and ends captures by that,
+ * if the record's mode is not RELAXED and
+ *
+ *   - its thread has begun one of the captures, in a mode that is not RELAXED; or
+ *   - its mode is GLOBAL, and so is that of one of the captures, whoever has begun it.
+ *
+ * That is the rule of cuThreadExchangeStreamCaptureMode(), for SLOW operations, too. Which
+ * operations are unsafe, the driver says. All captures that are not RELAXED end by such a call,
+ * where a process of its own would keep those that are of other threads and not GLOBAL. What
+ * reaches no executor (waiting for a fence, asking for one) the guest judges by the same rule. A
+ * capture that is not RELAXED is ended by its own thread, or else CAPTURE_END is
+ * CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, and the capture goes on. What is captured may be
+ * VGPU_SESSION_NODES_MAX operations, in all captures that are under way at a time; the next is
+ * CUDA_ERROR_OUT_OF_MEMORY.
+ */
+
 /* CAPTURE_BEGIN: @flags is the CUstreamCaptureMode. CAPTURE_END: the graph is known as @graph.
  * GRAPH_INSTANTIATE: of @graph, known as @exec; value[0] is the result code of
  * CUDA_GRAPH_INSTANTIATE_PARAMS. GRAPH_UPDATE: @exec by @graph; value[0] CUgraphExecUpdateResult.
@@ -575,23 +607,44 @@ typedef struct VGPUSessionGraph {
  * to) of all edges. value[0]: how many nodes or pairs there are, whether they had room or not.
  *
  * NODE_ADD: value[0] is the number of the new node. NODE_SET: the same in the graph; NODE_EXEC_SET:
- * in
- * @exec. NODE_GET: value[0] is its type, value[1] the bytes of what is written to @into: the
- * payload. Behind the parameters follow @n_dependencies numbers of nodes (32 bits each, padded with
- * one more to a multiple of 8 bytes) and the payload, by @type:
+ * in @exec, which was made of @graph. NODE_GET: value[0] is its type, value[1] the bytes of what is
+ * written to @into: the payload, as much of it as has room. Behind the parameters follow
+ * @n_dependencies numbers of nodes (32 bits each, padded with one more to a multiple of 8 bytes;
+ * for NODE_SET and NODE_EXEC_SET none) and the payload, by @type:
  *
- *   KERNEL   VGPUSessionLaunch, attributes, parameters, as for LAUNCH; stream 0
+ *   KERNEL   VGPUSessionLaunch, attributes, parameters, as for LAUNCH; stream 0. In NODE_EXEC_SET
+ *            without attributes
  *   MEMCPY   VGPUSessionCopy3D; stream 0
  *   MEMSET   VGPUSessionSet; stream 0
- *   HOST     VGPUSessionFence, as for HOST_CALL: adds two nodes, the number is that of the last
- *   GRAPH    nothing; @child is the graph
+ *   HOST     VGPUSessionFence, as for HOST_CALL. In a graph this is one node, though the driver has
+ *            two for it
+ *   GRAPH    nothing; @child is the graph, of which the node gets a copy. NODE_GET with @child not
+ *            0: a copy of the node's graph is known as @child
  *   EMPTY    nothing
- *   WAIT_EVENT, EVENT_RECORD   nothing; @event
- *   BATCH_MEM_OP   VGPUSessionWord; @flags: 1 waits, 0 writes
+ *   WAIT_EVENT, EVENT_RECORD   nothing; @event. NODE_GET: value[2], or 0 if it has ended
+ *   BATCH_MEM_OP   VGPUSessionWord; @flags: 1 waits, 0 writes. NODE_GET: value[2] is that
+ *
+ * Copies and sets of no bytes are no nodes: CUDA_ERROR_INVALID_VALUE. Nodes of other types, which
+ * may come with a capture, have numbers and a type, and no payload.
  *
  * NODE_DESTROY. NODE_DEPENDS: @n_dependencies pairs (from, to) follow; @flags: 1 adds them, 0
  * removes them. NODE_ENABLE: of @exec; @flags: 1 or 0.
+ *
+ * A graph, and all made of it, that names a function ends for all purposes but GRAPH_DESTROY and
+ * GRAPH_EXEC_DESTROY when the function's module does, also after NODE_SET has put another function
+ * there: CUDA_ERROR_INVALID_HANDLE. An event in a graph lives on in it.
+ *
+ * A graph has at most VGPU_SESSION_NODES_MAX nodes, with those of graphs in it, and so have all
+ * graphs and executable ones of a session VGPU_SESSION_ALL_NODES_MAX; more is
+ * CUDA_ERROR_OUT_OF_MEMORY. An executable graph takes VGPU_SESSION_EXEC_BYTES of the quota of
+ * device memory, and VGPU_SESSION_EXEC_NODE_BYTES for each node, until it has ended and what was
+ * launched of it, too.
  */
+#define VGPU_SESSION_NODES_MAX (UINT32_C(1) << 18)
+#define VGPU_SESSION_ALL_NODES_MAX (UINT32_C(1) << 20)
+#define VGPU_SESSION_EXEC_BYTES (UINT64_C(64) << 10)
+#define VGPU_SESSION_EXEC_NODE_BYTES UINT64_C(2304)
+
 enum {
     VGPU_GRAPH_LIST_NODES = 0,
     VGPU_GRAPH_LIST_ROOTS = 1,

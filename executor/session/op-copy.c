@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copies between the window and device memory in every direction, and sets. */
+#include "session-captures.h"
+#include "session-copy.h"
 #include "session-store.h"
 
 /* ---- A line --------------------------------------------------------------------------------- */
@@ -73,187 +75,109 @@ CUresult session_op_COPY(Session *s, SessionCall *call)
 /* ---- Boxes ------------------------------------------------------------------------------------
  */
 
-/* The bytes from the first to the last one of a box */
-typedef struct CopySpan {
-    uint64_t address;
-    uint64_t size;
-} CopySpan;
-
-/* @a * @b + @c */
-static bool copy_position(uint64_t a, uint64_t b, uint64_t c, uint64_t *ret)
+static uint64_t copy_end_run(Session *s, const SessionBoxEnd *end)
 {
-    uint64_t product;
-
-    return !__builtin_mul_overflow(a, b, &product) && !__builtin_add_overflow(product, c, ret);
+    return end->is_array ? UINT64_MAX : session_window_run(s, end->address);
 }
 
-/*
- * Where a box lies in linear memory. A box of one row, or of one slice, does not need the
- * distance to the next: 0 says nothing then, and is filled in for the driver.
- */
-static bool copy_span(const VGPUSessionCopy3D *p, VGPUSessionPlace *place, CopySpan *ret)
+/* The first part of a box that crosses pieces of the window, which is cut off @box: half of the
+ * slices, half of the rows, or a piece of a row. Returns false when an element of an array would be
+ * cut. */
+static bool copy_cut(Session *s, SessionBox *box, CudaCopy3D *ret)
 {
-    uint64_t row_end, slice_end, first, last, rows, end;
+    CudaCopy3D *rest = &box->copy;
+    CudaCopy3D part = *rest;
 
-    if (__builtin_add_overflow(place->x_bytes, p->width_bytes, &row_end) ||
-        __builtin_add_overflow(place->y, p->height, &slice_end))
-        return false;
-    if (place->pitch == 0 && p->height == 1 && p->depth == 1 && place->y == 0 && place->z == 0)
-        place->pitch = row_end;
-    if (place->height == 0 && p->depth == 1 && place->z == 0)
-        place->height = slice_end;
-    if (place->pitch < row_end || place->pitch > CUDA_PITCH_MAX || place->height < slice_end)
-        return false;
+    if (rest->depth > 1) {
+        part.depth = rest->depth / 2;
+        rest->depth -= part.depth;
+        rest->dst_z += part.depth;
+        rest->src_z += part.depth;
+    } else if (rest->height > 1) {
+        part.height = rest->height / 2;
+        rest->height -= part.height;
+        rest->dst_y += part.height;
+        rest->src_y += part.height;
+    } else {
+        const SessionBoxEnd to = session_box_to(rest), from = session_box_from(rest);
 
-    /* The first row, and the last one: by their numbers from the beginning of the memory on */
-    if (!copy_position(place->z, place->height, place->y, &rows) ||
-        !copy_position(rows, place->pitch, place->x_bytes, &first) ||
-        !copy_position(p->depth - 1, place->height, rows, &rows) ||
-        __builtin_add_overflow(rows, p->height - 1, &rows) ||
-        !copy_position(rows, place->pitch, row_end, &last))
-        return false;
-    if (__builtin_add_overflow(place->address, last, &end))
-        return false;
-    *ret = (CopySpan){place->address + first, last - first};
+        part.width_bytes = copy_smaller(copy_end_run(s, &to), copy_end_run(s, &from));
+        part.width_bytes -= part.width_bytes % box->element;
+        if (part.width_bytes == 0)
+            return false;
+        rest->width_bytes -= part.width_bytes;
+        rest->dst_x_bytes += part.width_bytes;
+        rest->src_x_bytes += part.width_bytes;
+    }
+    *ret = part;
     return true;
 }
 
-/* Which ends of a box lie in the window */
-typedef struct CopyEnds {
-    bool from_window, to_window;
-} CopyEnds;
-
-static CUresult copy_whole_box(Session *s, const VGPUSessionCopy3D *p, CopyEnds ends,
-                               CUstream stream)
+/* What a copy that is captured names. Where it names something, the caller holds the handles' lock.
+ */
+static CUresult copy_captured(Session *s, const SessionBox *box)
 {
-    CudaCopy3D copy = {
-        .src_x_bytes = p->from.x_bytes,
-        .src_y = p->from.y,
-        .src_z = p->from.z,
-        .src_type = CU_MEMORYTYPE_DEVICE,
-        .src_device = p->from.address,
-        .src_pitch = p->from.pitch,
-        .src_height = p->from.height,
-        .dst_x_bytes = p->to.x_bytes,
-        .dst_y = p->to.y,
-        .dst_z = p->to.z,
-        .dst_type = CU_MEMORYTYPE_DEVICE,
-        .dst_device = p->to.address,
-        .dst_pitch = p->to.pitch,
-        .dst_height = p->to.height,
-        .width_bytes = p->width_bytes,
-        .height = p->height,
-        .depth = p->depth,
-    };
+    CUresult result = CUDA_SUCCESS;
 
-    if (ends.from_window && !ends.to_window) {
-        copy.src_type = CU_MEMORYTYPE_HOST;
-        copy.src_device = 0;
-        copy.src_host = (const void *) p->from.address;
-    }
-    if (ends.to_window && !ends.from_window) {
-        copy.dst_type = CU_MEMORYTYPE_HOST;
-        copy.dst_device = 0;
-        copy.dst_host = (void *) p->to.address;
-    }
-    return session_driver(s)->memcpy_3d_async(&copy, stream);
+    for (size_t i = 0; result == CUDA_SUCCESS && i < 2; i++)
+        if (box->named[i])
+            result = session_captures_named(s, box->named[i]);
+    return result;
 }
 
-/* Does the driver take this end of a box as it is? The box's numbers have been checked. */
-static bool copy_is_in_one(Session *s, const VGPUSessionCopy3D *p, const VGPUSessionPlace *place)
+/* Each cut but those of rows halves a box: no deeper than both numbers have bits. Each part is a
+ * work of its own in the stream. */
+static CUresult copy_box(Session *s, SessionBox box, uint32_t stream_id)
 {
-    VGPUSessionPlace copy = *place;
-    CopySpan span;
-
-    return copy_span(p, &copy, &span) && span.size <= session_window_run(s, span.address);
-}
-
-/* Cuts what is left of a row where the first of its ends comes to the end of a piece. */
-static uint64_t copy_row_part(Session *s, const VGPUSessionCopy3D *p)
-{
-    CopySpan to, from;
-    VGPUSessionPlace place = p->to;
-
-    if (!copy_span(p, &place, &to))
-        return p->width_bytes;
-    place = p->from;
-    if (!copy_span(p, &place, &from))
-        return p->width_bytes;
-    return copy_run(s, to.address, from.address, p->width_bytes);
-}
-
-/* The first part of a box that crosses pieces of the window, which is cut off @p: half of the
- * slices, half of the rows, or a piece of a row */
-static VGPUSessionCopy3D copy_cut(Session *s, VGPUSessionCopy3D *p)
-{
-    VGPUSessionCopy3D part = *p;
-
-    if (p->depth > 1) {
-        part.depth = p->depth / 2;
-        p->depth -= part.depth;
-        p->to.z += part.depth;
-        p->from.z += part.depth;
-    } else if (p->height > 1) {
-        part.height = p->height / 2;
-        p->height -= part.height;
-        p->to.y += part.height;
-        p->from.y += part.height;
-    } else {
-        part.width_bytes = copy_row_part(s, p);
-        p->width_bytes -= part.width_bytes;
-        p->to.x_bytes += part.width_bytes;
-        p->from.x_bytes += part.width_bytes;
-    }
-    return part;
-}
-
-/* Each cut but those of rows halves a box: no deeper than both numbers have bits. */
-static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, CopyEnds ends)
-{
-    VGPUSessionCopy3D rest = *p;
     CUresult result = CUDA_SUCCESS;
     CUstream stream;
 
-    while (result == CUDA_SUCCESS && rest.width_bytes > 0) {
-        VGPUSessionCopy3D part = rest;
+    while (result == CUDA_SUCCESS) {
+        SessionBox part = box;
 
-        if (copy_is_in_one(s, &rest, &rest.to) && copy_is_in_one(s, &rest, &rest.from)) {
-            result = session_find_stream(s, p->stream, &stream);
-            return result == CUDA_SUCCESS ? copy_whole_box(s, &rest, ends, stream) : result;
+        if (session_box_is_whole(s, &box)) {
+            result = session_find_stream(s, stream_id, &stream);
+            if (result == CUDA_SUCCESS && session_thread()->captures)
+                result = copy_captured(s, &box);
+            return result == CUDA_SUCCESS ? session_driver(s)->memcpy_3d_async(&box.copy, stream)
+                                          : result;
         }
-        part = copy_cut(s, &rest);
-        result = copy_box(s, &part, ends);
+        if (!copy_cut(s, &box, &part.copy))
+            return CUDA_ERROR_INVALID_VALUE;
+        result = copy_box(s, part, stream_id);
     }
     return result;
 }
 
+static CUresult copy_boxes(Session *s, const SessionCall *call, SessionBox *ret)
+{
+    const VGPUSessionCopy3D *p = call->parameters;
+    CUstream stream;
+    CUresult result = session_copy_check(s, call->record.context, p, ret);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    return ret->is_empty ? session_find_stream(s, p->stream, &stream)
+                         : copy_box(s, *ret, p->stream);
+}
+
 CUresult session_op_COPY_3D(Session *s, SessionCall *call)
 {
-    VGPUSessionCopy3D p = *(const VGPUSessionCopy3D *) call->parameters;
+    const VGPUSessionCopy3D *p = call->parameters;
+    const bool has_array = p->from.array != 0 || p->to.array != 0;
+    pthread_mutex_t *lock = &session_store(s)->handles;
     SessionControl *control = session_control(s);
-    CopySpan from, to;
-    CUstream stream;
-    CopyEnds ends;
+    SessionBox box;
     CUresult result;
 
-    if (p.from.array != 0 || p.to.array != 0)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    if (p.from.reserved != 0 || p.to.reserved != 0)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (p.width_bytes == 0 || p.height == 0 || p.depth == 0)
-        return session_find_stream(s, p.stream, &stream);
-    if (!copy_span(&p, &p.from, &from) || !copy_span(&p, &p.to, &to) ||
-        !session_memory_has(s, from.address, from.size) ||
-        !session_memory_has(s, to.address, to.size))
-        return CUDA_ERROR_INVALID_VALUE;
-    ends = (CopyEnds){
-        .from_window = session_window_has(s, from.address, from.size),
-        .to_window = session_window_has(s, to.address, to.size),
-    };
-    result = copy_box(s, &p, ends);
-    if (result == CUDA_SUCCESS && ends.from_window != ends.to_window)
-        session_count(ends.from_window ? &control->bytes_to_device : &control->bytes_from_device,
-                      p.width_bytes * p.height * p.depth);
+    if (has_array)
+        pthread_mutex_lock(lock);
+    result = copy_boxes(s, call, &box);
+    if (has_array)
+        pthread_mutex_unlock(lock);
+    if (result == CUDA_SUCCESS && box.from_window != box.to_window)
+        session_count(box.from_window ? &control->bytes_to_device : &control->bytes_from_device,
+                      p->width_bytes * p->height * p->depth);
     return result;
 }
 
@@ -328,19 +252,11 @@ static CUresult set_parts(Session *s, const VGPUSessionSet *p)
 CUresult session_op_SET(Session *s, SessionCall *call)
 {
     const VGPUSessionSet *p = call->parameters;
-    uint64_t row, size;
+    bool is_empty;
     CUstream stream;
+    CUresult result = session_set_check(s, p, &is_empty);
 
-    if (p->width != 1 && p->width != 2 && p->width != 4)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (p->count == 0 || p->rows == 0)
-        return session_find_stream(s, p->stream, &stream);
-    if (p->address % p->width != 0 || __builtin_mul_overflow(p->count, p->width, &row))
-        return CUDA_ERROR_INVALID_VALUE;
-    if (p->rows > 1 && (p->pitch < row || p->pitch > CUDA_PITCH_MAX))
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!copy_position(p->rows - 1, p->rows > 1 ? p->pitch : 0, row, &size) ||
-        !session_memory_has(s, p->address, size))
-        return CUDA_ERROR_INVALID_VALUE;
-    return set_parts(s, p);
+    if (result != CUDA_SUCCESS)
+        return result;
+    return is_empty ? session_find_stream(s, p->stream, &stream) : set_parts(s, p);
 }

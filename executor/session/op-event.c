@@ -2,6 +2,7 @@
 /* Events. The object of SESSION_EVENT is the driver's event itself. */
 #include <string.h>
 
+#include "session-graph.h"
 #include "session-objects.h"
 #include "session-streams.h"
 
@@ -36,7 +37,7 @@ CUresult session_op_EVENT_DESTROY(Session *s, SessionCall *call)
     void *event;
     CUresult r = session_remove(s, SESSION_EVENT, p->id, &event);
 
-    return r == CUDA_SUCCESS ? s->driver.event_destroy(event) : r;
+    return r == CUDA_SUCCESS ? session_event_end(s, event) : r;
 }
 
 CUresult session_op_EVENT_RECORD(Session *s, SessionCall *call)
@@ -50,6 +51,8 @@ CUresult session_op_EVENT_RECORD(Session *s, SessionCall *call)
         r = CUDA_ERROR_INVALID_VALUE;
     if (r == CUDA_SUCCESS)
         r = session_use_stream(s, p->stream, SESSION_USE_QUICK, &stream);
+    if (r == CUDA_SUCCESS && (p->flags & EVENT_RECORD_FLAGS) != 0)
+        r = session_capture_event(s, event, p->event);
     return r == CUDA_SUCCESS ? s->driver.event_record_with_flags(event, stream->handle, p->flags)
                              : r;
 }

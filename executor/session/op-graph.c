@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Captures and graphs. Nothing of the executor's own goes into a stream that captures. */
-#include <stdlib.h>
-
+/* Graphs, and executable ones */
 #include "cleanup.h"
-#include "session-store.h"
-
-/* CUstreamCaptureMode */
-#define GRAPH_CAPTURE_MODE_MAX 2u
+#include "session-captures.h"
+#include "session-node.h"
+#include "session-streams.h"
 
 /* CUgraphInstantiate_flags */
 enum {
@@ -18,74 +15,28 @@ enum {
         GRAPH_AUTO_FREE_ON_LAUNCH | GRAPH_UPLOAD | GRAPH_DEVICE_LAUNCH | GRAPH_USE_NODE_PRIORITY,
 };
 
-static SessionGraph *graph_new(SessionKind kind, uint32_t id, const SessionCall *call)
-{
-    SessionGraph *graph = calloc(1, sizeof(*graph));
+/* ---- Making and ending ------------------------------------------------------------------------
+ */
 
-    if (graph) {
-        graph->kind = kind;
-        graph->id = id;
-        graph->context = call->record.context;
-    }
-    return graph;
-}
-
-/* The caller holds the handles' lock. */
-static CUresult graph_find(Session *s, SessionKind kind, uint32_t id, SessionGraph **ret)
-{
-    void *graph;
-    CUresult result = session_find(s, kind, id, &graph);
-
-    if (result == CUDA_SUCCESS)
-        *ret = graph;
-    return result;
-}
-
-/* Gives it its number, after which it belongs to the store. The caller holds the handles' lock. */
-static CUresult graph_add(Session *s, SessionGraph *graph)
-{
-    CUresult result = session_add(s, graph->kind, graph->id, graph);
-
-    if (result == CUDA_SUCCESS)
-        LIST_INSERT_HEAD(&session_store(s)->graphs, graph, link);
-    return result;
-}
-
-CUresult session_op_CAPTURE_BEGIN(Session *s, SessionCall *call)
-{
-    const VGPUSessionGraph *p = call->parameters;
-    CUstream stream;
-    CUresult result;
-
-    if (p->flags > GRAPH_CAPTURE_MODE_MAX)
-        return CUDA_ERROR_INVALID_VALUE;
-    result = session_find_stream(s, p->stream, &stream);
-    if (result != CUDA_SUCCESS)
-        return result;
-    return session_driver(s)->stream_begin_capture(stream, (int) p->flags);
-}
-
-CUresult session_op_CAPTURE_END(Session *s, SessionCall *call)
+CUresult session_op_GRAPH_CREATE(Session *s, SessionCall *call)
 {
     const VGPUSessionGraph *p = call->parameters;
     const CudaSessionDriver *driver = session_driver(s);
     SessionStore *store = session_store(s);
-    CLEANUP_FREE SessionGraph *graph = graph_new(SESSION_GRAPH, p->graph, call);
-    CUstream stream;
+    CLEANUP(session_graph_freep)
+    SessionGraph *graph = session_graph_new(SESSION_GRAPH, p->graph, call);
     CUresult result;
 
     if (!graph)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    result = session_find_stream(s, p->stream, &stream);
-    if (result == CUDA_SUCCESS)
-        result = driver->stream_end_capture(stream, &graph->graph);
+    if (p->flags != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    result = driver->graph_create(&graph->graph, 0);
     if (result != CUDA_SUCCESS)
         return result;
-    /* A capture that nothing was given to may end without a graph. */
-    if (!graph->graph)
-        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    graph->is_known = true;
     pthread_mutex_lock(&store->handles);
-    result = graph_add(s, graph);
+    result = session_graph_add(s, graph);
     pthread_mutex_unlock(&store->handles);
     if (result == CUDA_SUCCESS)
         (void) TAKE_PTR(graph);
@@ -94,14 +45,60 @@ CUresult session_op_CAPTURE_END(Session *s, SessionCall *call)
     return result;
 }
 
+CUresult session_graph_clone(Session *s, SessionGraph *from, CUgraph handle, SessionGraph *clone)
+{
+    const CudaSessionDriver *driver = session_driver(s);
+    uint32_t n = 0;
+    CUresult result = session_uses_add(&clone->uses, &from->uses);
+
+    if (result == CUDA_SUCCESS)
+        result = session_graph_scan(s, clone, handle, &n);
+    if (result == CUDA_SUCCESS)
+        result = session_graph_count(s, clone, n);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = driver->graph_clone(&clone->graph, handle);
+    if (result == CUDA_SUCCESS && handle == from->graph)
+        result = session_nodes_clone(s, clone, from);
+    if (result == CUDA_SUCCESS)
+        result = session_graph_add(s, clone);
+    if (result == CUDA_SUCCESS)
+        return result;
+    if (clone->graph)
+        (void) driver->graph_destroy(clone->graph);
+    session_graph_uncount(s, clone, n);
+    return result;
+}
+
+CUresult session_op_GRAPH_CLONE(Session *s, SessionCall *call)
+{
+    const VGPUSessionGraph *p = call->parameters;
+    SessionStore *store = session_store(s);
+    CLEANUP(session_graph_freep)
+    SessionGraph *clone = session_graph_new(SESSION_GRAPH, p->exec, call);
+    SessionGraph *from;
+    CUresult result;
+
+    if (!clone)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pthread_mutex_lock(&store->handles);
+    result = session_graph_find(s, SESSION_GRAPH, p->graph, &from);
+    if (result == CUDA_SUCCESS)
+        result = session_graph_clone(s, from, from->graph, clone);
+    pthread_mutex_unlock(&store->handles);
+    if (result == CUDA_SUCCESS)
+        (void) TAKE_PTR(clone);
+    return result;
+}
+
 static CUresult graph_destroy(Session *s, SessionKind kind, uint32_t id)
 {
     SessionStore *store = session_store(s);
-    SessionGraph *graph;
+    void *graph;
     CUresult result;
 
     pthread_mutex_lock(&store->handles);
-    result = graph_find(s, kind, id, &graph);
+    result = session_find(s, kind, id, &graph);
     if (result == CUDA_SUCCESS)
         result = session_graph_end(s, graph);
     pthread_mutex_unlock(&store->handles);
@@ -122,21 +119,58 @@ CUresult session_op_GRAPH_EXEC_DESTROY(Session *s, SessionCall *call)
     return graph_destroy(s, SESSION_EXEC, p->exec);
 }
 
-static CUresult graph_instantiate_locked(Session *s, const VGPUSessionGraph *p,
-                                         CudaGraphInstantiate *params, SessionGraph *exec)
+/* ---- Executable ones --------------------------------------------------------------------------
+ */
+
+/* What is known of @graph holds of @exec, too. */
+static CUresult exec_inherit(Session *s, SessionGraph *exec, const SessionGraph *graph)
+{
+    CUresult result = session_uses_add(&exec->uses, &graph->uses);
+
+    exec->serial = graph->serial;
+    exec->may_wait = graph->may_wait;
+    exec->n_total = graph->n_total;
+    exec->is_chain = false;
+    if (result == CUDA_SUCCESS && graph->may_wait && graph->depth == 0)
+        result = session_nodes_are_chain(s, graph, &exec->is_chain);
+    return result;
+}
+
+static CUresult exec_make(Session *s, SessionGraph *graph, CudaGraphInstantiate *params,
+                          SessionGraph *exec)
 {
     const CudaSessionDriver *driver = session_driver(s);
-    SessionGraph *graph;
-    CUresult result;
+    CUuserObject object;
+    CUresult result = session_charge_hold(s, graph->graph, exec->charge, &object);
 
-    result = graph_find(s, SESSION_GRAPH, p->graph, &graph);
-    if (result == CUDA_SUCCESS)
-        result = driver->graph_instantiate(&exec->exec, graph->graph, params);
     if (result != CUDA_SUCCESS)
         return result;
-    result = graph_add(s, exec);
+    result = driver->graph_instantiate(&exec->exec, graph->graph, params);
+    session_charge_leave(s, graph->graph, object);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = session_graph_add(s, exec);
     if (result != CUDA_SUCCESS)
         (void) driver->graph_exec_destroy(exec->exec);
+    return result;
+}
+
+/* The caller holds the handles' lock. */
+static CUresult exec_instantiate(Session *s, const VGPUSessionGraph *p,
+                                 CudaGraphInstantiate *params, SessionGraph *exec)
+{
+    SessionGraph *graph;
+    CUresult result = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
+
+    if (result == CUDA_SUCCESS)
+        result = exec_inherit(s, exec, graph);
+    if (result == CUDA_SUCCESS)
+        result = session_charge_new(s, graph->n_total, &exec->charge);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = exec_make(s, graph, params, exec);
+    if (result != CUDA_SUCCESS)
+        session_charge_end(exec->charge);
     return result;
 }
 
@@ -144,7 +178,8 @@ CUresult session_op_GRAPH_INSTANTIATE(Session *s, SessionCall *call)
 {
     const VGPUSessionGraph *p = call->parameters;
     SessionStore *store = session_store(s);
-    CLEANUP_FREE SessionGraph *exec = graph_new(SESSION_EXEC, p->exec, call);
+    CLEANUP(session_graph_freep)
+    SessionGraph *exec = session_graph_new(SESSION_EXEC, p->exec, call);
     CudaGraphInstantiate params = {.flags = p->flags};
     CUresult result = CUDA_SUCCESS;
 
@@ -157,11 +192,37 @@ CUresult session_op_GRAPH_INSTANTIATE(Session *s, SessionCall *call)
     if (result != CUDA_SUCCESS)
         return result;
     pthread_mutex_lock(&store->handles);
-    result = graph_instantiate_locked(s, p, &params, exec);
+    result = exec_instantiate(s, p, &params, exec);
     pthread_mutex_unlock(&store->handles);
     call->value[0] = (uint64_t) params.result;
     if (result == CUDA_SUCCESS)
         (void) TAKE_PTR(exec);
+    return result;
+}
+
+/* The driver gives the executable graph what user objects the other has, in the place of its own.
+ */
+static CUresult exec_update(Session *s, SessionGraph *exec, SessionGraph *graph,
+                            CudaGraphUpdate *update)
+{
+    const uint64_t serial = exec->serial;
+    const bool may_wait = exec->may_wait, is_chain = exec->is_chain;
+    CUuserObject object;
+    CUresult result = exec_inherit(s, exec, graph);
+
+    if (result == CUDA_SUCCESS)
+        result = session_charge_hold(s, graph->graph, exec->charge, &object);
+    if (result == CUDA_SUCCESS) {
+        result = session_driver(s)->graph_exec_update(exec->exec, graph->graph, update);
+        session_charge_leave(s, graph->graph, object);
+    }
+    /* Nodes are those of the graph that it was made of. */
+    exec->serial = serial;
+    exec->n_total = exec->charge->n_nodes;
+    if (result != CUDA_SUCCESS) {
+        exec->may_wait = may_wait;
+        exec->is_chain = is_chain;
+    }
     return result;
 }
 
@@ -174,14 +235,37 @@ CUresult session_op_GRAPH_UPDATE(Session *s, SessionCall *call)
     CUresult result;
 
     pthread_mutex_lock(&store->handles);
-    result = graph_find(s, SESSION_EXEC, p->exec, &exec);
+    result = session_graph_find(s, SESSION_EXEC, p->exec, &exec);
     if (result == CUDA_SUCCESS)
-        result = graph_find(s, SESSION_GRAPH, p->graph, &graph);
+        result = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
     if (result == CUDA_SUCCESS)
-        result = session_driver(s)->graph_exec_update(exec->exec, graph->graph, &update);
+        result = exec_update(s, exec, graph, &update);
     pthread_mutex_unlock(&store->handles);
     call->value[0] = (uint64_t) update.result;
     return result;
+}
+
+/* A launch that is captured: what the graph names, the capture does. */
+static CUresult exec_capture(Session *s, const SessionGraph *exec)
+{
+    CUresult result = session_captures_count(s, exec->n_total, true);
+
+    return result == CUDA_SUCCESS ? session_captures_exec(s, exec) : result;
+}
+
+static CUresult exec_launch(Session *s, const VGPUSessionGraph *p, SessionGraph *exec)
+{
+    SessionStream *stream;
+    CUresult result = session_use_stream(
+        s, p->stream, exec->may_wait ? SESSION_USE_WAIT : SESSION_USE_WORK, &stream);
+
+    if (result == CUDA_SUCCESS && session_thread()->captures)
+        result = exec_capture(s, exec);
+    if (result != CUDA_SUCCESS)
+        return result;
+    stream->has_chain |= exec->is_chain;
+    stream->has_other |= exec->may_wait && !exec->is_chain;
+    return session_driver(s)->graph_launch(exec->exec, stream->handle);
 }
 
 CUresult session_op_GRAPH_LAUNCH(Session *s, SessionCall *call)
@@ -189,15 +273,12 @@ CUresult session_op_GRAPH_LAUNCH(Session *s, SessionCall *call)
     const VGPUSessionGraph *p = call->parameters;
     SessionStore *store = session_store(s);
     SessionGraph *exec;
-    CUstream stream;
     CUresult result;
 
     pthread_mutex_lock(&store->handles);
-    result = graph_find(s, SESSION_EXEC, p->exec, &exec);
+    result = session_graph_find(s, SESSION_EXEC, p->exec, &exec);
     if (result == CUDA_SUCCESS)
-        result = session_find_stream(s, p->stream, &stream);
-    if (result == CUDA_SUCCESS)
-        result = session_driver(s)->graph_launch(exec->exec, stream);
+        result = exec_launch(s, p, exec);
     pthread_mutex_unlock(&store->handles);
     if (result == CUDA_SUCCESS)
         session_count(&session_control(s)->launches, 1);
@@ -209,14 +290,14 @@ CUresult session_op_GRAPH_NODES(Session *s, SessionCall *call)
     const VGPUSessionGraph *p = call->parameters;
     SessionStore *store = session_store(s);
     SessionGraph *graph;
-    size_t n = 0;
     CUresult result;
 
     pthread_mutex_lock(&store->handles);
-    result = graph_find(s, SESSION_GRAPH, p->graph, &graph);
+    result = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
     if (result == CUDA_SUCCESS)
-        result = session_driver(s)->graph_get_nodes(graph->graph, NULL, &n);
+        result = session_nodes_know(s, graph);
+    if (result == CUDA_SUCCESS)
+        result = session_nodes_list(s, graph, VGPU_GRAPH_LIST_NODES, NULL, 0, &call->value[0]);
     pthread_mutex_unlock(&store->handles);
-    call->value[0] = n;
     return result;
 }

@@ -2,19 +2,11 @@
 /* LAUNCH is the operation of which there are most: it allocates nothing. */
 #include <string.h>
 
+#include "session-captures.h"
 #include "session-launch.h"
-#include "session-store.h"
-
-/* LAUNCH's flags */
-#define LAUNCH_COOPERATIVE 0x1u
 
 /* A function with more parameters is given them as one block. */
 #define LAUNCH_POINTERS 64u
-
-/* What cuLaunchKernel() reads from `extra` */
-#define LAUNCH_PARAM_END ((void *) 0)
-#define LAUNCH_PARAM_BUFFER_POINTER ((void *) 1)
-#define LAUNCH_PARAM_BUFFER_SIZE ((void *) 2)
 
 /* CUlaunchAttributeID. Those left out speak of streams and graphs, or hold addresses that the
  * driver writes to. */
@@ -25,12 +17,12 @@ enum {
     LAUNCH_CLUSTER_DIMENSION = 4,
     LAUNCH_CLUSTER_SCHEDULING_POLICY = 5,
     LAUNCH_PROGRAMMATIC_STREAM_SERIALIZATION = 6,
-    LAUNCH_PROGRAMMATIC_EVENT = 7, /* begins with an event */
+    LAUNCH_PROGRAMMATIC_EVENT = SESSION_LAUNCH_PROGRAMMATIC_EVENT, /* begins with an event */
     LAUNCH_PRIORITY = 8,
     LAUNCH_MEM_SYNC_DOMAIN_MAP = 9,
     LAUNCH_MEM_SYNC_DOMAIN = 10,
     LAUNCH_PREFERRED_CLUSTER_DIMENSION = 11,
-    LAUNCH_COMPLETION_EVENT = 12, /* begins with an event */
+    LAUNCH_COMPLETION_EVENT = SESSION_LAUNCH_COMPLETION_EVENT, /* begins with an event */
     LAUNCH_PREFERRED_SHARED_MEMORY_CARVEOUT = 14,
 };
 
@@ -100,7 +92,7 @@ CUresult session_launch_config(Session *s, const SessionCall *call, CUlaunchConf
     return CUDA_SUCCESS;
 }
 
-static void launch_add_cooperative(CUlaunchConfig *config)
+void session_launch_add_cooperative(CUlaunchConfig *config)
 {
     CUlaunchAttribute *attribute = &config->attributes[config->n_attributes++];
     const int yes = 1;
@@ -114,8 +106,8 @@ static CUresult launch_give(Session *s, const VGPUSessionLaunch *p, const Sessio
 {
     const CudaSessionDriver *driver = session_driver(s);
 
-    if (p->flags & LAUNCH_COOPERATIVE)
-        launch_add_cooperative(config);
+    if (p->flags & SESSION_LAUNCH_COOPERATIVE)
+        session_launch_add_cooperative(config);
     if (config->n_attributes > 0)
         return driver->launch_kernel_ex(config, f->handle, params, extra);
     return driver->base.launch_kernel(f->handle, p->grid[0], p->grid[1], p->grid[2], p->block[0],
@@ -129,8 +121,8 @@ static CUresult launch_with(Session *s, const VGPUSessionLaunch *p, const Sessio
 {
     void *params[LAUNCH_POINTERS];
     size_t size = f->parameters_size;
-    void *extra[] = {LAUNCH_PARAM_BUFFER_POINTER, parameters, LAUNCH_PARAM_BUFFER_SIZE, &size,
-                     LAUNCH_PARAM_END};
+    void *extra[] = {SESSION_LAUNCH_PARAM_POINTER, parameters, SESSION_LAUNCH_PARAM_SIZE, &size,
+                     SESSION_LAUNCH_PARAM_END};
 
     if (f->n_parameters > LAUNCH_POINTERS)
         return launch_give(s, p, f, config, NULL, extra);
@@ -139,8 +131,8 @@ static CUresult launch_with(Session *s, const VGPUSessionLaunch *p, const Sessio
     return launch_give(s, p, f, config, params, NULL);
 }
 
-/* The caller holds the handles' lock. */
-static CUresult launch_locked(Session *s, const SessionCall *call, CUlaunchConfig *config)
+CUresult session_launch_function(Session *s, const SessionCall *call, const SessionFunction **ret,
+                                 unsigned char **ret_parameters)
 {
     const VGPUSessionLaunch *p = call->parameters;
     const size_t at = p->n_attributes * sizeof(VGPUSessionLaunchAttribute);
@@ -154,10 +146,47 @@ static CUresult launch_locked(Session *s, const SessionCall *call, CUlaunchConfi
     f = object;
     if (p->parameters_size != f->parameters_size || p->parameters_size > call->more_size - at)
         return CUDA_ERROR_INVALID_VALUE;
-    result = session_find_stream(s, p->stream, &config->stream);
-    if (result != CUDA_SUCCESS)
-        return result;
-    return launch_with(s, p, f, config, (unsigned char *) call->more + at);
+    *ret = f;
+    *ret_parameters = (unsigned char *) call->more + at;
+    return CUDA_SUCCESS;
+}
+
+/* What a launch that is captured names: its module, and events. */
+static CUresult launch_captured(Session *s, const SessionCall *call, const SessionFunction *f)
+{
+    const VGPUSessionLaunch *p = call->parameters;
+    CUresult result = session_captures_module(s, f->module);
+
+    for (uint32_t i = 0; result == CUDA_SUCCESS && i < p->n_attributes; i++) {
+        VGPUSessionLaunchAttribute attribute;
+        uint32_t id;
+        void *event;
+
+        memcpy(&attribute, call->more + i * sizeof(attribute), sizeof(attribute));
+        if (attribute.id != LAUNCH_PROGRAMMATIC_EVENT && attribute.id != LAUNCH_COMPLETION_EVENT)
+            continue;
+        memcpy(&id, attribute.value, sizeof(id));
+        result = session_find(s, SESSION_EVENT, id, &event);
+        if (result == CUDA_SUCCESS)
+            result = session_captures_event(s, event, id);
+    }
+    return result;
+}
+
+/* The caller holds the handles' lock. */
+static CUresult launch_locked(Session *s, const SessionCall *call, CUlaunchConfig *config)
+{
+    const VGPUSessionLaunch *p = call->parameters;
+    unsigned char *parameters;
+    const SessionFunction *f;
+    CUresult result;
+
+    result = session_launch_function(s, call, &f, &parameters);
+    if (result == CUDA_SUCCESS)
+        result = session_find_stream(s, p->stream, &config->stream);
+    if (result == CUDA_SUCCESS && session_thread()->captures)
+        result = launch_captured(s, call, f);
+    return result == CUDA_SUCCESS ? launch_with(s, p, f, config, parameters) : result;
 }
 
 CUresult session_op_LAUNCH(Session *s, SessionCall *call)
@@ -168,7 +197,7 @@ CUresult session_op_LAUNCH(Session *s, SessionCall *call)
     CUlaunchConfig config;
     CUresult result;
 
-    if (p->flags & ~LAUNCH_COOPERATIVE)
+    if (p->flags & ~SESSION_LAUNCH_COOPERATIVE)
         return CUDA_ERROR_INVALID_VALUE;
     result = session_launch_config(s, call, &config, attributes);
     if (result != CUDA_SUCCESS)

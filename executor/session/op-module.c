@@ -255,7 +255,7 @@ CUresult session_op_FUNCTION_GET(Session *s, SessionCall *call)
     pthread_mutex_lock(&store->handles);
     result = session_add(s, SESSION_FUNCTION, p->id, f);
     if (result == CUDA_SUCCESS) {
-        LIST_INSERT_HEAD(&module->functions, f, link);
+        session_function_add(store, module, f);
         (void) TAKE_PTR(f);
     }
     pthread_mutex_unlock(&store->handles);

@@ -2,6 +2,7 @@
 /* Streams: their life, fences, wakes, and words. */
 #include <stdlib.h>
 
+#include "session-captures.h"
 #include "session-dispatch.h"
 #include "session-marks.h"
 #include "session-meter.h"
@@ -37,7 +38,8 @@ bool session_stream_captures(Session *s, const SessionStream *stream)
 
 CUresult session_use_stream(Session *s, uint32_t id, SessionStreamUse use, SessionStream **ret)
 {
-    SessionContext *context = session_thread()->context;
+    SessionThread *thread = session_thread();
+    SessionContext *context = thread->context;
     void *object = context ? &context->legacy : NULL;
     SessionStream *stream;
     CUresult r = id != 0 ? session_find(s, SESSION_STREAM, id, &object) : CUDA_SUCCESS;
@@ -47,9 +49,16 @@ CUresult session_use_stream(Session *s, uint32_t id, SessionStreamUse use, Sessi
     stream = object;
     if (!stream)
         return CUDA_ERROR_INVALID_CONTEXT;
-    if (use != SESSION_USE_ASK && !session_stream_captures(s, stream)) {
-        session_marks_before(s, stream, use);
-        session_meter_give(s, stream);
+    if (use != SESSION_USE_ASK) {
+        thread->captures = session_stream_captures(s, stream);
+        if (thread->captures) {
+            r = session_captures_count(s, 1, use == SESSION_USE_WAIT);
+            if (r != CUDA_SUCCESS)
+                return r;
+        } else {
+            session_marks_before(s, stream, use);
+            session_meter_give(s, stream);
+        }
     }
     *ret = stream;
     return CUDA_SUCCESS;
@@ -80,9 +89,11 @@ CUresult session_stream_end(Session *s, SessionStream *stream)
     bool is_legacy = stream == &stream->context->legacy;
     CUresult r;
 
-    if (stream->captures)
+    if (stream->captures) {
         s->meter.n_captures--;
-    stream->captures = false;
+        stream->captures = false;
+        session_captures_end(s, stream);
+    }
     if (!session_meter_ask(s, stream) && stream->unsure && !session_stream_captures(s, stream))
         session_marks_close(s, stream);
     r = is_legacy ? CUDA_SUCCESS : s->driver.base.stream_destroy(stream->handle);
@@ -90,6 +101,18 @@ CUresult session_stream_end(Session *s, SessionStream *stream)
     stream->handle = NULL;
     if (!stream->is_busy)
         session_stream_free(s, stream);
+    return r;
+}
+
+CUresult session_capture_event(Session *s, CUevent event, uint32_t id)
+{
+    CUresult r;
+
+    if (!session_thread()->captures)
+        return CUDA_SUCCESS;
+    pthread_mutex_lock(&session_store(s)->handles);
+    r = session_captures_event(s, event, id);
+    pthread_mutex_unlock(&session_store(s)->handles);
     return r;
 }
 
@@ -165,6 +188,8 @@ CUresult session_op_STREAM_WAIT_EVENT(Session *s, SessionCall *call)
         r = CUDA_ERROR_INVALID_VALUE;
     if (r == CUDA_SUCCESS)
         r = session_use_stream(s, p->stream, SESSION_USE_WAIT, &stream);
+    if (r == CUDA_SUCCESS && (p->flags & WAIT_EVENT_FLAGS) != 0)
+        r = session_capture_event(s, event, p->event);
     return r == CUDA_SUCCESS ? s->driver.stream_wait_event(stream->handle, event, p->flags) : r;
 }
 

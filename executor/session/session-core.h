@@ -8,8 +8,9 @@
  *               alone gives work to the device, so it alone asks the driver whether that has ended
  *               (session-meter.c), and it alone waits at the gate.
  *   SLOW        carries out the SLOW ones (session-slow.c).
- *   the first   opens the session, and looks after kernels that never end (session-process.c). From
- *               then on it never calls the driver, which may hold the others for ever.
+ *   the first   opens the session, hears what the mediator says, and looks after kernels that never
+ *               end (session-process.c). From then on it never calls the driver, which may hold the
+ *               others for ever.
  *   one more    waits for the mediator's end, from the beginning.
  *   another     keeps what kernels print, from the beginning (session-output.c).
  *
@@ -25,6 +26,7 @@
 #include "session-output.h"
 #include "session-ring.h"
 #include "session-table.h"
+#include "session-uses.h"
 #include "session.h"
 
 typedef struct SessionContext SessionContext;
@@ -38,10 +40,17 @@ typedef struct SessionStream {
     bool is_gone;     /* destroyed, maybe with work in it: nothing can be asked of it */
     bool captures;    /* a capture was begun in it, and not ended */
 
+    /* session-captures.c, while it captures: of the guest's call that has begun it */
+    LIST_ENTRY(SessionStream) capture_link;
+    uint8_t capture_mode;
+    uint16_t capture_thread;
+
     /* session-meter.c */
     LIST_ENTRY(SessionStream) busy_link;
-    bool is_busy; /* it has got work that is not known to have ended */
-    bool unsure;  /* some of it after the last mark */
+    bool is_busy;   /* it has got work that is not known to have ended */
+    bool unsure;    /* some of it after the last mark */
+    bool has_chain; /* some of it is a graph that may wait for the guest, and does nothing then */
+    bool has_other; /* some of it is one that may do something meanwhile */
 
     /* session-marks.c */
     uint32_t place;     /* of its word; SESSION_NO_PLACE: none */
@@ -78,6 +87,7 @@ typedef struct SessionThread {
     SessionContext *context; /* of the operation now; NULL: it needs none */
     const SessionCall *call; /* the operation now; atomic */
     bool gives_work;         /* does it? */
+    bool captures;           /* is what its stream gets now captured? */
 } SessionThread;
 
 /* A piece of the window that CUDA knows, or is to know from the first context on */
@@ -119,6 +129,15 @@ typedef struct SessionSlow {
     const SessionSlowCall *now; /* is being carried out */
 } SessionSlow;
 
+/* What the SLOW thread asks the mediator (session-share.c) */
+typedef struct SessionAsk {
+    pthread_mutex_t lock;
+    pthread_cond_t come;
+    uint32_t waits_for; /* type of the answer; 0: none */
+    SessionShareMessage answer;
+    int fd; /* with the answer; -1: none */
+} SessionAsk;
+
 /* How long the device has had work (session-meter.c) */
 typedef struct SessionMeter {
     LIST_HEAD(, SessionStream) busy;
@@ -128,7 +147,32 @@ typedef struct SessionMeter {
     uint64_t look_nsec;    /* when to ask next */
     uint64_t total_nsec;
     unsigned n_captures; /* streams in which a capture was begun, and not ended */
+    bool waits;          /* when last asked, all busy streams waited for the guest */
+    uint64_t n_calls;    /* how many functions of it had been called by then */
 } SessionMeter;
+
+/* Captures that are under way (session-captures.c) */
+typedef struct SessionCaptures {
+    pthread_mutex_t lock;
+    LIST_HEAD(, SessionStream) streams; /* under the lock */
+    unsigned n;                         /* of them; atomic */
+    uint64_t time;                      /* atomic */
+    uint32_t n_nodes;                   /* the ring's thread's; and the next */
+    bool may_wait;
+    /* Under the handles' lock */
+    SessionUses uses;
+    uint64_t broken; /* a time */
+} SessionCaptures;
+
+/* Functions of the guest in streams and graphs (session-hosts.c) */
+typedef struct SessionHosts {
+    pthread_mutex_t lock; /* of all but n_calls; never held while the driver is called */
+    struct SessionHost *all;
+    uint32_t first_free;
+    uint32_t *used; /* places */
+    uint32_t n_used;
+    uint64_t n_calls; /* atomic */
+} SessionHosts;
 
 /* What the first thread sees of a stream's marks (session-marks.c) */
 typedef struct SessionWatch {
@@ -142,7 +186,7 @@ typedef struct SessionWatch {
 /* Words that the device writes between the works of a stream (session-marks.c) */
 typedef struct SessionMarks {
     uint64_t limit_nsec; /* for one work; UINT64_MAX: none, and hardly any marks are given */
-    uint64_t *words;     /* by place; NULL before the first context */
+    uint64_t *words;     /* by place; behind them those of session-hosts.c */
     CUdeviceptr device;
     CUcontext registered_in;
     SessionWatch *watches; /* by place */
@@ -164,6 +208,7 @@ struct Session {
     CUcontext warm; /* a reference to the primary context that no context of the guest has yet */
 
     SessionControl *control;
+    SessionAccount *account;
     SessionWindow window;
     VGPUSessionHeader *header; /* in the window; only for single loads and stores */
     VGPUSessionReply *replies; /* likewise */
@@ -179,6 +224,7 @@ struct Session {
     uint32_t sticky; /* atomic */
     SessionThread ring_thread, slow_thread;
     SessionSlow slow;
+    SessionAsk ask;
     /* The ring's thread */
     SessionCall ring_call; /* here, so that the first thread may look at it whenever it likes */
     int epoll_fd;
@@ -190,6 +236,8 @@ struct Session {
 
     SessionOutput output;
     SessionMarks marks;
+    SessionCaptures captures;
+    SessionHosts hosts;
     struct SessionStore *store; /* of the operations on memory, modules, graphs */
 
     pthread_mutex_t end_lock;

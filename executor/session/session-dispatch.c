@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "session-captures.h"
 #include "session-contexts.h"
 #include "session-log.h"
 #include "session-loop.h"
@@ -113,7 +114,7 @@ static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *
     if (row->properties & VGPU_SESSION_IN_CONTEXT) {
         r = context ? session_make_current(s, context->handle) : CUDA_ERROR_INVALID_CONTEXT;
         if (r == CUDA_SUCCESS)
-            r = session_set_capture_mode(s, call->record.capture_mode);
+            r = session_set_capture_mode(s, session_captures_mode(s, &call->record));
         if (r != CUDA_SUCCESS)
             return r;
     }
@@ -129,6 +130,7 @@ void session_carry_out(Session *s, SessionContext *context, SessionCall *call)
 
     thread->context = context;
     thread->gives_work = dispatch_rows[call->record.opcode].properties & VGPU_SESSION_GIVES_WORK;
+    thread->captures = false;
     __atomic_store_n(&thread->call, call, __ATOMIC_RELEASE);
     session_reply(s, call, dispatch_note(s, call->record.opcode, dispatch_call(s, context, call)));
     __atomic_store_n(&thread->call, NULL, __ATOMIC_RELEASE);

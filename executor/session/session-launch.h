@@ -3,7 +3,7 @@
 #ifndef VGPU_SESSION_SESSION_LAUNCH_H
 #define VGPU_SESSION_SESSION_LAUNCH_H
 
-#include "session.h"
+#include "session-store.h"
 
 /* Those of the guest, and that for a cooperative launch */
 #define SESSION_LAUNCH_ATTRIBUTES (VGPU_SESSION_LAUNCH_ATTRIBUTES + 1)
@@ -18,5 +18,29 @@
  */
 CUresult session_launch_config(Session *s, const SessionCall *call, CUlaunchConfig *ret,
                                CUlaunchAttribute *attributes);
+
+/*
+ * session_launch_function() - whose launch that is, and its parameters in the record's copy
+ *
+ * The caller holds the handles' lock, and has called session_launch_config(). Returns CUDA_SUCCESS,
+ * _INVALID_HANDLE, or _INVALID_VALUE when the parameters are not as the function has them.
+ */
+CUresult session_launch_function(Session *s, const SessionCall *call, const SessionFunction **ret,
+                                 unsigned char **ret_parameters);
+
+/* LAUNCH's flags */
+#define SESSION_LAUNCH_COOPERATIVE 0x1u
+
+/* session_launch_add_cooperative() - make it a cooperative one: one more attribute */
+void session_launch_add_cooperative(CUlaunchConfig *config);
+
+/* What the driver reads from `extra` */
+#define SESSION_LAUNCH_PARAM_END ((void *) 0)
+#define SESSION_LAUNCH_PARAM_POINTER ((void *) 1)
+#define SESSION_LAUNCH_PARAM_SIZE ((void *) 2)
+
+/* Attributes that begin with an event */
+#define SESSION_LAUNCH_PROGRAMMATIC_EVENT 7
+#define SESSION_LAUNCH_COMPLETION_EVENT 12
 
 #endif

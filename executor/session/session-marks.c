@@ -23,7 +23,7 @@
 
 static size_t marks_bytes(const SessionMarks *m)
 {
-    return (m->n * sizeof(uint64_t) + 4095) / 4096 * 4096;
+    return ((m->n + (size_t) VGPU_SESSION_HOST_CALLS_MAX) * sizeof(uint64_t) + 4095) / 4096 * 4096;
 }
 
 int session_marks_open(Session *s, uint32_t n)

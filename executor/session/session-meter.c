@@ -4,7 +4,9 @@
 #include <assert.h>
 
 #include "clock.h"
+#include "session-captures.h"
 #include "session-dispatch.h"
+#include "session-hosts.h"
 #include "session-loop.h"
 #include "session-marks.h"
 #include "session-reply.h"
@@ -29,6 +31,7 @@ void session_meter_give(Session *s, SessionStream *stream)
     SessionMeter *m = &s->meter;
 
     stream->unsure = true;
+    m->waits = false;
     if (!stream->is_busy) {
         stream->is_busy = true;
         LIST_INSERT_HEAD(&m->busy, stream, busy_link);
@@ -76,6 +79,7 @@ bool session_meter_ask(Session *s, SessionStream *stream)
     if (!meter_has_ended(s, stream))
         return false;
     stream->is_busy = stream->unsure = false;
+    stream->has_chain = stream->has_other = false;
     LIST_REMOVE(stream, busy_link);
     session_marks_ended(s, stream);
     return true;
@@ -92,11 +96,35 @@ void session_meter_ask_all(Session *s)
     }
 }
 
+/* Does each busy stream wait for the guest? A stream waits in one place at a time; a graph does in
+ * as many as it has branches, so only streams with one that has none count. */
+static bool meter_waits(Session *s, uint64_t *ret_calls)
+{
+    const SessionStream *stream;
+    uint32_t n_busy = 0, n_chains = 0, n_graphs, n;
+
+    n = session_hosts_waiting(s, &n_graphs, ret_calls);
+    if (n == 0)
+        return false;
+    LIST_FOREACH(stream, &s->meter.busy, busy_link)
+    {
+        n_busy++;
+        n_chains += stream->has_chain && !stream->has_other;
+    }
+    return n_busy <= n - n_graphs + (n_graphs < n_chains ? n_graphs : n_chains);
+}
+
+/* What passes between two looks is not the device's time if all waits at both, for the same. */
 static void meter_count(Session *s, uint64_t now)
 {
     SessionMeter *m = &s->meter;
+    uint64_t n_calls;
+    bool waits = meter_waits(s, &n_calls);
 
-    m->total_nsec += now - m->counted_nsec;
+    if (!waits || !m->waits || n_calls != m->n_calls)
+        m->total_nsec += now - m->counted_nsec;
+    m->waits = waits;
+    m->n_calls = n_calls;
     m->counted_nsec = now;
     __atomic_store_n(&s->control->device_usec, m->total_nsec / NSEC_PER_USEC, __ATOMIC_RELAXED);
 }
@@ -158,12 +186,16 @@ void session_meter_after(Session *s, const SessionCall *call, CUresult result)
         return;
     if (call->record.opcode == VGPU_SESSION_OP_CAPTURE_BEGIN && result == CUDA_SUCCESS &&
         !stream->captures) {
+        const VGPUSessionGraph *p = call->parameters;
+
         stream->captures = true;
         s->meter.n_captures++;
+        session_captures_begin(s, stream, &call->record, p->flags);
     }
     if (call->record.opcode == VGPU_SESSION_OP_CAPTURE_END && stream->captures &&
         !session_stream_captures(s, stream)) {
         stream->captures = false;
         s->meter.n_captures--;
+        session_captures_end(s, stream);
     }
 }

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "executor-protocol.h"
 #include "fd-passing.h"
+#include "session-containment.h"
 #include "session-dispatch.h"
 #include "session-log.h"
 #include "session-loop.h"
@@ -20,6 +21,7 @@
 #include "session-open.h"
 #include "session-reply.h"
 #include "session-run.h"
+#include "session-share.h"
 #include "session-slow.h"
 #include "session-store.h"
 
@@ -82,6 +84,7 @@ typedef union ProcessMessage {
     uint32_t type;
     SessionWarm warm;
     SessionStart start;
+    SessionShareMessage share;
 } ProcessMessage;
 
 typedef struct ProcessPacket {
@@ -132,7 +135,8 @@ static bool process_is_start(const ProcessPacket *p)
     return p->size == sizeof(*start) && start->type == SESSION_MSG_START && start->reserved == 0 &&
            p->n_fds == SESSION_N_FDS && memchr(start->device, 0, SESSION_DEVICE_MAX) &&
            memchr(start->name, 0, sizeof(start->name)) && start->kernel_timeout_usec > 0 &&
-           start->objects_max >= 1 && start->objects_max <= VGPU_SESSION_ID_MAX;
+           start->objects_max >= 1 && start->objects_max <= VGPU_SESSION_ID_MAX &&
+           start->account_slot < SESSION_ACCOUNT_SLOTS && start->reserved2 == 0;
 }
 
 /* Reads until there is a session. Returns as process_receive(). */
@@ -173,6 +177,30 @@ static int process_pause_msec(const Session *s)
     return msec < 1 ? 1 : msec > 100 ? 100 : (int) msec;
 }
 
+static bool process_is_answer(const ProcessPacket *p)
+{
+    const SessionShareMessage *m = &p->message.share;
+
+    return p->size == sizeof(*m) &&
+           (m->type == SESSION_MSG_SHARED || m->type == SESSION_MSG_TAKEN) && p->n_fds <= 1;
+}
+
+static void process_hear(Session *s)
+{
+    CLEANUP(process_close_fds) ProcessPacket p;
+    int fd = -1;
+
+    if (process_receive(s->socket, &p) != 0)
+        session_end(s, SESSION_END_HANGUP, 0);
+    if (!process_is_answer(&p)) {
+        session_log("%s: the mediator sent something that makes no sense", s->start.name);
+        session_end(s, SESSION_END_FAILURE, 0);
+    }
+    if (p.n_fds > 0)
+        fd = p.fds[--p.n_fds];
+    session_share_answer(s, &p.message.share, fd);
+}
+
 __attribute__((noreturn)) static void process_watch(Session *s)
 {
     struct pollfd fd = {.fd = s->socket, .events = POLLIN};
@@ -180,9 +208,8 @@ __attribute__((noreturn)) static void process_watch(Session *s)
     for (;;) {
         if (poll(&fd, 1, process_pause_msec(s)) < 0 && errno != EINTR)
             session_end(s, SESSION_END_FAILURE, 0);
-        /* There is nothing that it could say now but that it goes. */
         if (fd.revents != 0)
-            session_end(s, SESSION_END_HANGUP, 0);
+            process_hear(s);
         if (session_marks_is_overdue(s, now_nsec())) {
             session_log("%s: a kernel ran longer than the limit of %llu ms", s->start.name,
                         (unsigned long long) (s->start.kernel_timeout_usec / USEC_PER_MSEC));
@@ -247,8 +274,11 @@ static void *process_wait_for_hangup(void *data)
 /* Returns an exit status where there is no session to be watched. */
 static int process_serve(Session *s)
 {
+    const uint32_t hello = SESSION_MSG_HELLO;
     pthread_t thread;
     int r = session_output_open(&s->output);
+
+    process_send(s, &hello, sizeof(hello));
 
     if (r == 0)
         r = -pthread_create(&thread, NULL, process_wait_for_hangup, s);
@@ -272,7 +302,7 @@ static int process_serve(Session *s)
     process_watch(s);
 }
 
-int session_run(int fd, char *argv[])
+int session_run(int fd, char *argv[], bool contained)
 {
     Session *s;
     int r = process_check_socket(fd);
@@ -284,6 +314,11 @@ int session_run(int fd, char *argv[])
     r = process_use_compat_layout(argv);
     if (r < 0) {
         session_log("/proc/self/exe: %s", strerror(-r));
+        return EXECUTOR_EXIT_FAILURE;
+    }
+    r = contained ? session_containment_begin(fd) : 0;
+    if (r < 0) {
+        session_log("containment: %s", strerror(-r));
         return EXECUTOR_EXIT_FAILURE;
     }
     s = session_new(fd);

@@ -95,8 +95,7 @@ static int ring_check_record(SessionRing *r, const RingOperation *o)
 
     if (record->reply > VGPU_SESSION_REPLIES)
         return ring_break(r, "a record has a reply slot that does not exist");
-    if (record->capture_mode > 2 || record->reserved[0] != 0 || record->reserved[1] != 0 ||
-        record->reserved[2] != 0)
+    if (record->capture_mode > 2 || record->reserved != 0)
         return ring_break(r, "a record's header has bits that mean nothing");
     if (o->size == 0)
         return 0;

@@ -3,18 +3,23 @@
 
 #include <stdlib.h>
 
+#include "session-graph.h"
 #include "session-link.h"
 #include "session-pool.h"
+#include "session-share.h"
 
-SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
+SessionStore *session_store_new(const SessionStart *limits, SessionControl *control,
+                                SessionAccount *account)
 {
     SessionStore *store = calloc(1, sizeof(*store));
 
     if (!store)
         return NULL;
-    session_memory_open(&store->memory, limits->memory_max, control);
+    session_memory_open(&store->memory, account, limits->account_slot, control);
     session_images_open(&store->images, limits->images_max, limits->objects_max, control);
+    session_arrays_open(&store->arrays);
     pthread_mutex_init(&store->frees_lock, NULL);
+    pthread_mutex_init(&store->physicals_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);
     LIST_INIT(&store->frees);
     LIST_INIT(&store->pools);
@@ -22,6 +27,7 @@ SessionStore *session_store_new(const SessionStart *limits, SessionControl *cont
     LIST_INIT(&store->modules);
     LIST_INIT(&store->graphs);
     LIST_INIT(&store->links);
+    LIST_INIT(&store->orphans);
     return store;
 }
 
@@ -31,6 +37,7 @@ static void store_free_module(SessionModule *module)
 
     while ((f = LIST_FIRST(&module->functions))) {
         LIST_REMOVE(f, link);
+        LIST_REMOVE(f, by_handle);
         free(f);
     }
     LIST_REMOVE(module, link);
@@ -41,7 +48,6 @@ void session_store_free(SessionStore *store)
 {
     SessionPhysical *physical;
     SessionModule *module;
-    SessionGraph *graph;
     SessionFrees *frees;
     SessionPool *pool;
     SessionLink *link;
@@ -50,10 +56,7 @@ void session_store_free(SessionStore *store)
         return;
     while ((module = LIST_FIRST(&store->modules)))
         store_free_module(module);
-    while ((graph = LIST_FIRST(&store->graphs))) {
-        LIST_REMOVE(graph, link);
-        free(graph);
-    }
+    session_graphs_free(store);
     while ((link = LIST_FIRST(&store->links))) {
         LIST_REMOVE(link, link);
         session_link_free(link);
@@ -66,6 +69,7 @@ void session_store_free(SessionStore *store)
         LIST_REMOVE(frees, link);
         session_frees_free(frees, &store->memory);
     }
+    session_arrays_close(&store->arrays);
     session_images_close(&store->images);
     session_memory_close(&store->memory);
     while ((pool = LIST_FIRST(&store->pools))) {
@@ -73,6 +77,7 @@ void session_store_free(SessionStore *store)
         free(pool);
     }
     pthread_mutex_destroy(&store->frees_lock);
+    pthread_mutex_destroy(&store->physicals_lock);
     pthread_mutex_destroy(&store->handles);
     free(store);
 }
@@ -105,6 +110,7 @@ CUresult session_module_end(Session *s, SessionModule *module)
     LIST_FOREACH(f, &module->functions, link)
     (void) session_remove(s, SESSION_FUNCTION, f->id, &removed);
     session_memory_forget_module(&store->memory, module);
+    session_graphs_break(s, module);
     store_free_module(module);
     pthread_mutex_unlock(&store->handles);
     result = session_driver(s)->base.module_unload(handle);
@@ -112,17 +118,27 @@ CUresult session_module_end(Session *s, SessionModule *module)
     return result;
 }
 
-CUresult session_graph_end(Session *s, SessionGraph *graph)
+static size_t store_place(CUfunction handle)
 {
-    const CudaSessionDriver *driver = session_driver(s);
-    CUresult result;
+    return (size_t) (((uintptr_t) handle >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 40) %
+           SESSION_FUNCTION_PLACES;
+}
 
-    session_store_remove(s, graph->kind, graph->id, graph);
-    result = graph->kind == SESSION_GRAPH ? driver->graph_destroy(graph->graph)
-                                          : driver->graph_exec_destroy(graph->exec);
-    LIST_REMOVE(graph, link);
-    free(graph);
-    return result;
+void session_function_add(SessionStore *store, SessionModule *module, SessionFunction *f)
+{
+    f->module = module;
+    LIST_INSERT_HEAD(&module->functions, f, link);
+    LIST_INSERT_HEAD(&store->functions[store_place(f->handle)], f, by_handle);
+}
+
+const SessionFunction *session_function_of(const SessionStore *store, CUfunction handle)
+{
+    const SessionFunction *f;
+
+    LIST_FOREACH(f, &store->functions[store_place(handle)], by_handle)
+    if (f->handle == handle)
+        return f;
+    return NULL;
 }
 
 static void store_leave_graphs(Session *s, uint32_t context)
@@ -150,6 +166,31 @@ static void store_leave_links(Session *s, uint32_t context)
     }
 }
 
+void session_unshare(Session *s, SessionRange *range)
+{
+    session_share_end(s, range->token);
+    range->token[0] = range->token[1] = 0;
+}
+
+static void store_free_range(Session *s, SessionRange *range)
+{
+    switch (range->kind) {
+    case SESSION_RANGE_ALLOCATED:
+        session_unshare(s, range);
+        (void) session_driver(s)->base.mem_free(range->address);
+        break;
+    case SESSION_RANGE_TAKEN:
+        for (; range->n_taken > 0; range->n_taken--)
+            (void) session_driver(s)->ipc_close_mem_handle(range->address);
+        break;
+    case SESSION_RANGE_ASYNC:
+        (void) session_driver(s)->base.mem_free(range->address);
+        break;
+    default:
+        break;
+    }
+}
+
 void session_store_leave(Session *s, uint32_t context)
 {
     const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
@@ -167,12 +208,12 @@ void session_store_leave(Session *s, uint32_t context)
         if (module->context == context)
             (void) session_module_end(s, module);
     }
+    session_arrays_leave(s, context);
     /* One by one: a primary context may have other users, and stream-ordered memory is the
      * device's. After an error that the context does not survive this fails, and changes nothing.
      */
     while ((range = session_memory_take_next(&store->memory, &address, context))) {
-        if (range->kind != SESSION_RANGE_GLOBAL)
-            (void) session_driver(s)->base.mem_free(range->address);
+        store_free_range(s, range);
         session_memory_drop(&store->memory, range);
     }
     session_frees_end(s, context);

@@ -20,6 +20,10 @@ CUresult session_use_stream(Session *s, uint32_t id, SessionStreamUse use, Sessi
 /* session_stream_captures() - is what it gets now captured? */
 bool session_stream_captures(Session *s, const SessionStream *stream);
 
+/* session_capture_event() - an event is about to become a node, if the stream that was asked for
+ * last captures. Returns CUDA_SUCCESS or _OUT_OF_MEMORY */
+CUresult session_capture_event(Session *s, CUevent event, uint32_t id);
+
 /* session_stream_init() - of a context; @place of its word in session-marks.h, or
  * SESSION_NO_PLACE. From either thread */
 void session_stream_init(SessionStream *stream, SessionContext *context, uint32_t place);

@@ -117,7 +117,7 @@ static int add_words(vgpu_session *s)
 }
 
 /* Another thread may take the words that this one has added. */
-static int take_word(vgpu_session *s, uint64_t **ret)
+int client_line_take(vgpu_session *s, uint64_t **ret)
 {
     bool taken;
     int r = 0;
@@ -135,6 +135,14 @@ static int take_word(vgpu_session *s, uint64_t **ret)
     return r;
 }
 
+void client_line_give(vgpu_session *s, const uint64_t *line)
+{
+    pthread_mutex_lock(&s->memory_lock);
+    s->fence_free[s->n_fence_free++] =
+        (uint32_t) ((uint64_t) ((const uint8_t *) line - s->transport->window) / LINE);
+    pthread_mutex_unlock(&s->memory_lock);
+}
+
 int vgpu_session_fence_new(vgpu_session *s, vgpu_session_fence **ret)
 {
     vgpu_session_fence *fence;
@@ -145,7 +153,7 @@ int vgpu_session_fence_new(vgpu_session *s, vgpu_session_fence **ret)
     fence = calloc(1, sizeof(*fence));
     if (!fence)
         return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    r = take_word(s, &fence->word);
+    r = client_line_take(s, &fence->word);
     if (r != 0) {
         free(fence);
         return r;
@@ -160,10 +168,7 @@ vgpu_session_fence *vgpu_session_fence_free(vgpu_session *s, vgpu_session_fence 
     if (!fence)
         return NULL;
 
-    pthread_mutex_lock(&s->memory_lock);
-    s->fence_free[s->n_fence_free++] =
-        (uint32_t) ((uint64_t) ((uint8_t *) fence->word - s->transport->window) / LINE);
-    pthread_mutex_unlock(&s->memory_lock);
+    client_line_give(s, fence->word);
     free(fence);
     return NULL;
 }

@@ -10,6 +10,7 @@
  *   pins.lock    what the host has pinned of the window
  *   ring_lock    the ring: whoever writes records
  *   wait_lock    reply slots, and threads that sleep
+ *   host_lock    functions in streams
  *   memory_lock  the window's heap, numbers of objects, and addresses
  */
 #ifndef VGPU_GUEST_CLIENT_INTERNAL_H
@@ -22,10 +23,11 @@
 #include "transport.h"
 #include "window-share.h"
 
-/* What a thread waits for: a reply, or a fence. */
+/* What a thread waits for: a reply, a fence, or a function that is to be called. */
 typedef struct client_waiter {
     TAILQ_ENTRY(client_waiter) link;
     const uint32_t *reply_state; /* of a reply, else NULL */
+    bool for_hosts;              /* the thread of functions */
     const uint64_t *word;        /* of a fence */
     uint64_t number;
     uint64_t since;      /* when it began to look (now_nsec()); 0: it has not yet */
@@ -117,6 +119,7 @@ struct vgpu_session {
     TAILQ_HEAD(, client_waiter) waiters; /* all that sleep, or are about to */
     client_waiter *leader;               /* who sleeps for all of them */
     uint32_t n_fence_waiters;
+    uint32_t n_asking;   /* of those in the list, for whom the host is to signal after replies */
     int wake_fd;         /* wakes the leader */
     uint64_t spin_nsec;  /* atomic: how long it pays to look before sleeping */
     uint64_t next_check; /* atomic: when to look whether the session is over */
@@ -146,6 +149,13 @@ struct vgpu_session {
     bool output_ended;                /* atomic: asked after CUDA has ended */
     char *output_room;                /* of the window; NULL: not taken yet */
     size_t output_size;
+
+    pthread_mutex_t host_lock;
+    TAILQ_HEAD(, client_host) hosts; /* functions in streams and graphs */
+    pthread_cond_t host_more;        /* the first one, or the end */
+    pthread_t host_thread;
+    bool host_runs, host_stop;
+    uint64_t host_value; /* the last one given */
 };
 
 struct vgpu_session_fence {
@@ -207,6 +217,31 @@ int client_wait_sleep(vgpu_session *s, client_waiter *w);
 
 /* client_wait_wake_all() - the session is over */
 void client_wait_wake_all(vgpu_session *s);
+
+/* ---- Functions in streams (client-host.c) -------------------------------------------------------
+ */
+
+/* client_hosts_come() - is there something to do for the thread of functions? */
+bool client_hosts_come(vgpu_session *s);
+
+/* client_hosts_init(), client_hosts_stop(), client_hosts_destroy() - at the beginning; end the
+ * thread, where this process has it; free all */
+void client_hosts_init(vgpu_session *s);
+void client_hosts_stop(vgpu_session *s);
+void client_hosts_destroy(vgpu_session *s);
+
+typedef struct client_host client_host;
+
+/* client_host_new() - a function that the host is about to be told of; @ret_fence: what to tell.
+ * client_host_given() - it has answered */
+int client_host_new(vgpu_session *s, vgpu_session_function function, void *userdata,
+                    client_host **ret, VGPUSessionFence *ret_fence);
+void client_host_given(vgpu_session *s, client_host *h, int result);
+
+/* client_line_take(), client_line_give() - a cache line of the window for words, aligned to 64.
+ * Returns 0, or what the caller returns (client-fence.c) */
+int client_line_take(vgpu_session *s, uint64_t **ret);
+void client_line_give(vgpu_session *s, const uint64_t *line);
 
 /* ---- Pieces of the window for bytes that travel (client-copy.c)
  * -------------------------------------- */

@@ -140,6 +140,7 @@ int client_record(vgpu_session *s, uint16_t opcode, const vgpu_session_from *fro
                                      .reply = (uint16_t) reply,
                                      .context = from->context,
                                      .capture_mode = from->capture_mode,
+                                     .thread = from->thread,
                                  });
     if (size % step != 0) /* what is behind the parameters is not an old record's */
         memset(parameters + total - sizeof(VGPUSessionRecord) - step, 0, step);

@@ -262,6 +262,7 @@ static int session_new(transport *t, vgpu_session **ret)
     init_threads(s);
     client_copy_init(s);
     client_output_init(s);
+    client_hosts_init(s);
     r = own(s);
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->wake_fd < 0)
@@ -332,6 +333,7 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         return NULL;
 
     is_forgotten = s->wake_fd < 0;
+    client_hosts_stop(s);
     if (!is_forgotten) {
         if (s->owned && *s->owned == 1)
             s->transport->ops->stop(s->transport, deadline_after(CLOSE_TIMEOUT_MS));
@@ -342,6 +344,7 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         pthread_mutex_unlock(&all_lock);
         close(s->wake_fd);
     }
+    client_hosts_destroy(s);
     client_registered_destroy(s, is_forgotten || !s->owned || *s->owned != 1);
     client_copy_destroy(s);
     client_output_destroy(s);

@@ -22,7 +22,16 @@ static const int attributes[ATTRIBUTES] = {
     [14] = 512,            /* alignment of textures */
     [15] = 1,              /* copies while kernels run */
     [CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT] = FAKE_MULTIPROCESSORS,
-    [19] = 1,       /* maps host memory */
+    [19] = 1,      /* maps host memory */
+    [21] = 131072, /* textures: of one dimension, of two, of three, two with layers */
+    [22] = 131072,
+    [23] = 65536,
+    [24] = 16384,
+    [25] = 16384,
+    [26] = 16384,
+    [27] = 32768,
+    [28] = 32768,
+    [29] = 2048,
     [31] = 1,       /* kernels side by side */
     [32] = 1,       /* ECC */
     [33] = 1,       /* PCI bus */
@@ -32,7 +41,38 @@ static const int attributes[ATTRIBUTES] = {
     [39] = 2048,    /* threads of a multiprocessor */
     [40] = 1,       /* engines that copy */
     [41] = 1,       /* unified addressing */
-    [51] = 32,      /* alignment of a texture's pitch */
+    [42] = 32768,   /* textures: one dimension with layers, gather, other three dimensions */
+    [43] = 2048,
+    [45] = 32768,
+    [46] = 32768,
+    [47] = 8192,
+    [48] = 8192,
+    [49] = 32768,
+    [51] = 32,    /* alignment of a texture's pitch */
+    [52] = 32768, /* cubemaps, with layers */
+    [53] = 32768,
+    [54] = 2046,
+    [55] = 32768, /* surfaces: one dimension, two, three, with layers, cubemaps */
+    [56] = 131072,
+    [57] = 65536,
+    [58] = 16384,
+    [59] = 16384,
+    [60] = 16384,
+    [61] = 32768,
+    [62] = 2048,
+    [63] = 32768,
+    [64] = 32768,
+    [65] = 2048,
+    [66] = 32768,
+    [67] = 32768,
+    [68] = 2046,
+    [69] = 268435456, /* textures of linear and pitched memory */
+    [70] = 131072,
+    [71] = 65000,
+    [72] = 2097120,
+    [73] = 32768, /* mipmaps */
+    [74] = 32768,
+    [77] = 32768,
     [CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR] = 9,
     [CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR] = 0,
     [78] = 1, /* priorities of streams */
@@ -51,9 +91,16 @@ static const int attributes[ATTRIBUTES] = {
     [111] = FAKE_SHARED_RESERVED,
     [115] = 1, /* memory pools */
     [120] = 1, /* clusters */
+    [121] = 1, /* arrays to which memory is mapped later */
     [122] = 1, /* words of 64 bits */
     [123] = 1, /* waiting by NOR */
+    [127] = 1, /* tensor maps */
 };
+
+int fake_attribute(int attribute)
+{
+    return attributes[attribute];
+}
 
 CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device)
 {

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #define WORD_BITS 64u
+/* Branches that meet in one place */
+#define FAKE_LAST_MAX 1024u
 
 static _Thread_local int thread_mode = FAKE_CAPTURE_GLOBAL;
-
-/* ---- Nodes -------------------------------------------------------------------- */
 
 static void *copy_array(const void *from, size_t n, size_t size)
 {
@@ -19,40 +19,6 @@ static void *copy_array(const void *from, size_t n, size_t size)
     if (n > 0)
         memcpy(to, from, n * size);
     return to;
-}
-
-void fake_nodes_add(FakeNodes *nodes, const FakeWork *work, const size_t *last, size_t n_last)
-{
-    CUgraphNode node = calloc(1, sizeof(*node));
-
-    if (nodes->n == nodes->room) {
-        nodes->room = nodes->room ? 2 * nodes->room : 16;
-        nodes->all = realloc(nodes->all, nodes->room * sizeof(CUgraphNode));
-    }
-    if (!node || !nodes->all)
-        abort();
-    fake_work_copy(&node->work, work);
-    node->dependencies = copy_array(last, n_last, sizeof(*last));
-    node->n_dependencies = n_last;
-    nodes->all[nodes->n++] = node;
-}
-
-void fake_nodes_copy(FakeNodes *to, const FakeNodes *from)
-{
-    for (size_t i = 0; i < from->n; i++)
-        fake_nodes_add(to, &from->all[i]->work, from->all[i]->dependencies,
-                       from->all[i]->n_dependencies);
-}
-
-void fake_nodes_clear(FakeNodes *nodes)
-{
-    for (size_t i = 0; i < nodes->n; i++) {
-        fake_work_clear(&nodes->all[i]->work);
-        free(nodes->all[i]->dependencies);
-        free(nodes->all[i]);
-    }
-    free(nodes->all);
-    *nodes = (FakeNodes){0};
 }
 
 /* ---- What is before what --------------------------------------------------------- */
@@ -134,7 +100,8 @@ void fake_capture_forget(FakeCapture **capture, FakeReach **reach)
     *reach = NULL;
     if (!c || --c->references > 0)
         return;
-    fake_nodes_clear(&c->nodes);
+    if (c->graph && fake_object_lives(c->graph, FAKE_KIND_GRAPH))
+        fake_graph_end(c->graph);
     free(c);
 }
 
@@ -147,13 +114,19 @@ CUresult fake_capture_add(CUstream s, FakeWork *work)
 {
     FakeCapture *c = s->capture;
     FakeReach *r = s->reach;
-    size_t node = c->nodes.n;
+    CUgraphNode last[FAKE_LAST_MAX];
+    size_t node;
 
     if (c->invalid) {
         fake_work_clear(work);
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     }
-    fake_nodes_add(&c->nodes, work, r->last, r->n_last);
+    if (r->n_last > FAKE_LAST_MAX)
+        abort();
+    for (size_t i = 0; i < r->n_last; i++)
+        last[i] = c->graph->nodes.all[r->last[i]];
+    node = c->graph->nodes.n;
+    fake_nodes_add(&c->graph->nodes, work, last, r->n_last);
     fake_work_clear(work);
     reach_add(r, node);
     r->last = realloc(r->last, sizeof(size_t));
@@ -162,6 +135,15 @@ CUresult fake_capture_add(CUstream s, FakeWork *work)
     r->last[0] = node;
     r->n_last = 1;
     return CUDA_SUCCESS;
+}
+
+void fake_capture_attributes(CUstream s, const CUlaunchConfig *config)
+{
+    const FakeNodes *nodes = &s->capture->graph->nodes;
+
+    for (unsigned i = 0; i < config->n_attributes; i++)
+        fake_node_attribute(nodes->all[nodes->n - 1], config->attributes[i].id,
+                            config->attributes[i].value);
 }
 
 /* Does this stream capture, and would the default stream wait for it? */
@@ -279,6 +261,7 @@ CUresult cuStreamIsCapturing(CUstream stream, int *status)
 
 CUresult cuStreamBeginCapture_v2(CUstream stream, int mode)
 {
+    static uint64_t last_id;
     FakeCapture *c;
 
     ENTER_SESSION(FAKE_CONTEXT);
@@ -298,20 +281,48 @@ CUresult cuStreamBeginCapture_v2(CUstream stream, int mode)
     if (!c || !s->reach)
         abort();
     *c = (FakeCapture){
+        .graph = fake_graph_new(s->object.context),
+        .id = ++last_id,
         .context = s->object.context,
         .origin = s,
         .mode = mode,
         .thread = pthread_self(),
         .references = 1,
     };
+    c->graph->is_captured = true;
     s->capture = c;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamGetCaptureInfo_v2(CUstream stream, int *status, uint64_t *id, CUgraph *graph,
+                                   const CUgraphNode **dependencies, size_t *n_dependencies)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    CUstream s = fake_stream_get(stream, __func__);
+
+    if (dependencies || n_dependencies)
+        fake_misuse("%s: dependencies are not modelled", __func__);
+    for (CUstream other = fake_stream_first(); other; other = other->next)
+        if (is_implied(other, s))
+            return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+    *status = !s->capture           ? FAKE_CAPTURE_NONE
+              : s->capture->invalid ? FAKE_CAPTURE_INVALIDATED
+                                    : FAKE_CAPTURE_ACTIVE;
+    if (*status != FAKE_CAPTURE_ACTIVE)
+        return CUDA_SUCCESS;
+    if (id)
+        *id = s->capture->id;
+    if (graph)
+        *graph = s->capture->graph;
     return CUDA_SUCCESS;
 }
 
 /* Each stream but the first leads back to it. */
 static bool is_joined(const FakeCapture *c)
 {
-    for (size_t i = 0; i < c->nodes.n; i++)
+    for (size_t i = 0; i < c->graph->nodes.n; i++)
         if (!reach_has(c->origin->reach, i))
             return false;
     return true;
@@ -339,9 +350,9 @@ CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
     } else if (!is_joined(c)) {
         r = CUDA_ERROR_STREAM_CAPTURE_UNJOINED;
     } else {
-        *graph = fake_object_new(FAKE_KIND_GRAPH, c->context, sizeof(**graph));
-        (*graph)->nodes = c->nodes;
-        c->nodes = (FakeNodes){0};
+        *graph = c->graph;
+        c->graph->is_captured = false;
+        c->graph = NULL;
     }
 
     c->ended = true;

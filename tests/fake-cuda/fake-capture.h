@@ -10,23 +10,39 @@
 
 #include "fake-queue.h"
 
+/* CUlaunchAttributeID that a node may have: below this */
+#define FAKE_NODE_ATTRIBUTES 16u
+
 enum { FAKE_CAPTURE_GLOBAL = 0, FAKE_CAPTURE_THREAD_LOCAL = 1, FAKE_CAPTURE_RELAXED = 2 };
 enum { FAKE_CAPTURE_NONE = 0, FAKE_CAPTURE_ACTIVE = 1, FAKE_CAPTURE_INVALIDATED = 2 };
 
 struct CUgraphNode_st {
+    FakeObject object;
+    struct FakeNodes *nodes; /* that it is one of */
+    size_t index;            /* there */
     FakeWork work;
-    size_t *dependencies; /* indices in the graph */
+    CUgraphNode *dependencies;
     size_t n_dependencies;
+    CUgraphNode origin; /* of a clone, or in an executable graph: which one it was made of */
+    bool disabled;      /* in an executable graph */
+    CUlaunchAttribute attributes[FAKE_NODE_ATTRIBUTES];
+    unsigned n_attributes;
+    void **params; /* of a kernel, for who asks */
+    CudaMemOp ops[FAKE_BATCH_MAX];
 };
 
 typedef struct FakeNodes {
     CUgraphNode *all;
     size_t n, room;
+    CUuserObject *held; /* once for each reference */
+    size_t n_held;
 } FakeNodes;
 
 struct CUgraph_st {
     FakeObject object;
     FakeNodes nodes;
+    bool is_child; /* a node's */
+    bool is_captured;
 };
 
 struct CUgraphExec_st {
@@ -43,7 +59,8 @@ typedef struct FakeReach {
 } FakeReach;
 
 typedef struct FakeCapture {
-    FakeNodes nodes;
+    CUgraph graph; /* NULL: the capture has ended */
+    uint64_t id;
     CUcontext context;
     CUstream origin;
     int mode;
@@ -52,13 +69,26 @@ typedef struct FakeCapture {
     unsigned references; /* of streams and events */
 } FakeCapture;
 
-/* fake_nodes_add() - a copy of @work that depends on @last */
-void fake_nodes_add(FakeNodes *nodes, const FakeWork *work, const size_t *last, size_t n_last);
+/* fake_nodes_add() - a copy of @work that depends on others of these */
+CUgraphNode fake_nodes_add(FakeNodes *nodes, const FakeWork *work, const CUgraphNode *dependencies,
+                           size_t n_dependencies);
+/* fake_nodes_copy() - with what they hold */
 void fake_nodes_copy(FakeNodes *to, const FakeNodes *from);
 void fake_nodes_clear(FakeNodes *nodes);
+void fake_nodes_remove(CUgraphNode node);
+/* fake_nodes_sort() - in an order in which they may run, to be freed; NULL: there is none */
+CUgraphNode *fake_nodes_sort(const FakeNodes *nodes);
+/* fake_nodes_compare() - is there the same structure? CUgraphExecUpdateResult */
+int fake_nodes_compare(const FakeNodes *exec, const FakeNodes *graph, CUgraphNode *ret_node);
+/* fake_node_attribute() - set one of a kernel's */
+void fake_node_attribute(CUgraphNode node, int id, const void *value);
+CUgraph fake_graph_new(CUcontext context);
+void fake_graph_end(CUgraph graph);
 
 /* fake_capture_add() - record it; the work is the capture's afterwards */
 CUresult fake_capture_add(CUstream stream, FakeWork *work);
+/* fake_capture_attributes() - of the launch that was captured last */
+void fake_capture_attributes(CUstream stream, const CUlaunchConfig *config);
 /* fake_capture_is_implied() - would work in this stream depend on a capture, because it is the
  * legacy default stream? Invalidates the capture. */
 bool fake_capture_is_implied(const struct CUstream_st *stream);

@@ -18,6 +18,7 @@ CUDA_SESSION_FUNCTIONS(FAKE_DECLARE)
 
 /* Results and constants of the manual that only a driver needs to name */
 enum {
+    CUDA_ERROR_MAP_FAILED = 205,
     CUDA_ERROR_UNSUPPORTED_LIMIT = 215,
     CUDA_ERROR_INVALID_PTX = 218,
     CUDA_ERROR_ILLEGAL_STATE = 401,
@@ -27,7 +28,6 @@ enum {
     CUDA_ERROR_STREAM_CAPTURE_ISOLATION = 905,
     CUDA_ERROR_STREAM_CAPTURE_IMPLICIT = 906,
     CUDA_ERROR_CAPTURED_EVENT = 907,
-    CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD = 908,
     CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE = 910,
     CUDA_ERROR_INVALID_CLUSTER_SIZE = 912,
     CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE = 720,
@@ -125,8 +125,12 @@ typedef enum FakeKind {
     FAKE_KIND_PHYSICAL,
     FAKE_KIND_GRAPH,
     FAKE_KIND_EXEC,
+    FAKE_KIND_ARRAY,
+    FAKE_KIND_MIPMAP,
     FAKE_KIND_POOL,
     FAKE_KIND_LINK,
+    FAKE_KIND_NODE,
+    FAKE_KIND_USER_OBJECT,
 } FakeKind;
 
 /* What every handle points to begins with this. */
@@ -174,8 +178,14 @@ void fake_graphs_end(CUcontext context);
 void fake_events_end(CUcontext context);
 void fake_modules_end(CUcontext context);
 void fake_links_end(CUcontext context);
+void fake_arrays_end(CUcontext context);
+void fake_textures_end(CUcontext context); /* NULL: of all */
 /* fake_contexts_stop() - end them with all they have, under the lock */
 void fake_contexts_stop(void);
 void fake_check_device(CUdevice device, const char *function);
+/* fake_has_device() - is there a device of that handle? */
+bool fake_has_device(CUdevice device);
+/* fake_attribute() - of a device (fake-attributes.c) */
+int fake_attribute(int attribute);
 
 #endif

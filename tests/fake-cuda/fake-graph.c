@@ -1,31 +1,56 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-capture.h"
+#include "fake-module.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Flags and results of instantiating, results of an update */
+/* Flags and results of instantiating */
 enum {
     INSTANTIATE_AUTO_FREE = 1,
     INSTANTIATE_UPLOAD = 2,
     INSTANTIATE_DEVICE_LAUNCH = 4,
     INSTANTIATE_NODE_PRIORITY = 8,
     INSTANTIATED = 0,
-    UPDATE_SUCCESS = 0,
-    UPDATE_TOPOLOGY_CHANGED = 2,
-    UPDATE_NODE_TYPE_CHANGED = 3,
+    INSTANTIATE_INVALID_STRUCTURE = 2,
 };
 
-void fake_graphs_end(CUcontext context)
+CUresult cuGraphCreate(CUgraph *graph, unsigned flags)
 {
-    for (CUgraph g; (g = fake_object_any(FAKE_KIND_GRAPH, context));) {
-        fake_nodes_clear(&g->nodes);
-        fake_object_end(g);
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    if (flags != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    *graph = fake_graph_new(fake_context());
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphClone(CUgraph *clone, CUgraph original)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    fake_object_check(original, FAKE_KIND_GRAPH, __func__);
+    *clone = fake_graph_new(fake_context());
+    fake_nodes_copy(&(*clone)->nodes, &original->nodes);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphNodeFindInClone(CUgraphNode *node, CUgraphNode original, CUgraph clone)
+{
+    ENTER_SESSION(FAKE_INIT);
+    FAKE_LOCKED();
+
+    fake_object_check(original, FAKE_KIND_NODE, __func__);
+    fake_object_check(clone, FAKE_KIND_GRAPH, __func__);
+    for (size_t i = 0; i < clone->nodes.n; i++) {
+        if (clone->nodes.all[i]->origin != original)
+            continue;
+        *node = clone->nodes.all[i];
+        return CUDA_SUCCESS;
     }
-    for (CUgraphExec e; (e = fake_object_any(FAKE_KIND_EXEC, context));) {
-        fake_nodes_clear(&e->nodes);
-        fake_object_end(e);
-    }
+    return CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuGraphDestroy(CUgraph graph)
@@ -34,8 +59,38 @@ CUresult cuGraphDestroy(CUgraph graph)
     FAKE_LOCKED();
 
     fake_object_check(graph, FAKE_KIND_GRAPH, __func__);
-    fake_nodes_clear(&graph->nodes);
-    fake_object_end(graph);
+    if (graph->is_child || graph->is_captured)
+        fake_misuse("%s: the graph is a node's or a capture's", __func__);
+    fake_graph_end(graph);
+    return CUDA_SUCCESS;
+}
+
+/* ---- Lists ----------------------------------------------------------------------------------- */
+
+/* What the functions that list have in common: @at of @n_all is one that is wanted. */
+static void list_put(CUgraphNode *nodes, size_t room, size_t *n, CUgraphNode node)
+{
+    if (nodes && *n < room)
+        nodes[*n] = node;
+    (*n)++;
+}
+
+static void list_end(CUgraphNode *nodes, size_t room, size_t n, size_t *ret)
+{
+    for (size_t i = n; nodes && i < room; i++)
+        nodes[i] = NULL;
+    *ret = nodes && n > room ? room : n;
+}
+
+static CUresult list(CUgraph graph, CUgraphNode *nodes, size_t *ret_n, bool roots)
+{
+    const size_t room = nodes ? *ret_n : 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < graph->nodes.n; i++)
+        if (!roots || graph->nodes.all[i]->n_dependencies == 0)
+            list_put(nodes, room, &n, graph->nodes.all[i]);
+    list_end(nodes, room, n, ret_n);
     return CUDA_SUCCESS;
 }
 
@@ -45,16 +100,76 @@ CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *n)
     FAKE_LOCKED();
 
     fake_object_check(graph, FAKE_KIND_GRAPH, __func__);
-    for (size_t i = 0; nodes && i < *n; i++)
-        nodes[i] = i < graph->nodes.n ? graph->nodes.all[i] : NULL;
-    if (!nodes || *n > graph->nodes.n)
-        *n = graph->nodes.n;
+    return list(graph, nodes, n, false);
+}
+
+CUresult cuGraphGetRootNodes(CUgraph graph, CUgraphNode *nodes, size_t *n)
+{
+    ENTER_SESSION(FAKE_INIT);
+    FAKE_LOCKED();
+
+    fake_object_check(graph, FAKE_KIND_GRAPH, __func__);
+    return list(graph, nodes, n, true);
+}
+
+CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode *from, CUgraphNode *to, CudaEdgeData *data,
+                            size_t *ret_n)
+{
+    const size_t room = from ? *ret_n : 0;
+    size_t n = 0;
+
+    ENTER_SESSION(FAKE_INIT);
+    FAKE_LOCKED();
+
+    fake_object_check(graph, FAKE_KIND_GRAPH, __func__);
+    for (size_t i = 0; i < graph->nodes.n; i++) {
+        const struct CUgraphNode_st *node = graph->nodes.all[i];
+
+        for (size_t j = 0; j < node->n_dependencies; j++) {
+            if (data && n < room)
+                data[n] = (CudaEdgeData){0};
+            if (to && n < room)
+                to[n] = graph->nodes.all[i];
+            list_put(from, room, &n, node->dependencies[j]);
+        }
+    }
+    list_end(from, room, n, ret_n);
     return CUDA_SUCCESS;
 }
+
+CUresult cuGraphNodeGetDependentNodes_v2(CUgraphNode node, CUgraphNode *dependents,
+                                         CudaEdgeData *data, size_t *ret_n)
+{
+    const size_t room = dependents ? *ret_n : 0;
+    size_t n = 0;
+
+    ENTER_SESSION(FAKE_INIT);
+    FAKE_LOCKED();
+
+    fake_object_check(node, FAKE_KIND_NODE, __func__);
+    for (size_t i = 0; i < node->nodes->n; i++) {
+        const struct CUgraphNode_st *other = node->nodes->all[i];
+
+        for (size_t j = 0; j < other->n_dependencies; j++) {
+            if (other->dependencies[j] != node)
+                continue;
+            if (data && n < room)
+                data[n] = (CudaEdgeData){0};
+            list_put(dependents, room, &n, node->nodes->all[i]);
+        }
+    }
+    list_end(dependents, room, n, ret_n);
+    return CUDA_SUCCESS;
+}
+
+/* ---- Executable graphs ------------------------------------------------------------------------
+ */
 
 CUresult cuGraphInstantiateWithParams(CUgraphExec *exec, CUgraph graph,
                                       CudaGraphInstantiate *params)
 {
+    CUgraphNode *sorted;
+
     ENTER_SESSION(FAKE_CONTEXT);
     FAKE_LOCKED();
 
@@ -66,28 +181,27 @@ CUresult cuGraphInstantiateWithParams(CUgraphExec *exec, CUgraph graph,
     if (params->flags & ~(unsigned long long) (INSTANTIATE_AUTO_FREE | INSTANTIATE_UPLOAD |
                                                INSTANTIATE_NODE_PRIORITY))
         return CUDA_ERROR_INVALID_VALUE;
-    *exec = fake_object_new(FAKE_KIND_EXEC, graph->object.context, sizeof(**exec));
+    sorted = fake_nodes_sort(&graph->nodes);
+    if (!sorted) {
+        params->result = INSTANTIATE_INVALID_STRUCTURE;
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    free(sorted);
+    *exec = fake_object_new(FAKE_KIND_EXEC, fake_context(), sizeof(**exec));
     fake_nodes_copy(&(*exec)->nodes, &graph->nodes);
     return CUDA_SUCCESS;
 }
 
-static int compare(const FakeNodes *exec, const FakeNodes *graph, CUgraphNode *ret_node)
+/* Its nodes go on to be known by those that it was made of. */
+static void update(CUgraphExec exec, CUgraph graph)
 {
-    if (exec->n != graph->n)
-        return UPDATE_TOPOLOGY_CHANGED;
-    for (size_t i = 0; i < graph->n; i++) {
-        const struct CUgraphNode_st *a = exec->all[i], *b = graph->all[i];
+    FakeNodes old = exec->nodes;
 
-        *ret_node = graph->all[i];
-        if (a->work.kind != b->work.kind)
-            return UPDATE_NODE_TYPE_CHANGED;
-        if (a->n_dependencies != b->n_dependencies ||
-            (a->n_dependencies > 0 && memcmp(a->dependencies, b->dependencies,
-                                             a->n_dependencies * sizeof(*a->dependencies)) != 0))
-            return UPDATE_TOPOLOGY_CHANGED;
-    }
-    *ret_node = NULL;
-    return UPDATE_SUCCESS;
+    exec->nodes = (FakeNodes){0};
+    fake_nodes_copy(&exec->nodes, &graph->nodes);
+    for (size_t i = 0; i < exec->nodes.n; i++)
+        exec->nodes.all[i]->origin = old.all[i]->origin;
+    fake_nodes_clear(&old);
 }
 
 CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CudaGraphUpdate *info)
@@ -98,12 +212,60 @@ CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CudaGraphUpdate *
     fake_object_check(exec, FAKE_KIND_EXEC, __func__);
     fake_object_check(graph, FAKE_KIND_GRAPH, __func__);
     *info = (CudaGraphUpdate){0};
-    info->result = compare(&exec->nodes, &graph->nodes, &info->error_node);
-    if (info->result != UPDATE_SUCCESS)
+    info->result = fake_nodes_compare(&exec->nodes, &graph->nodes, &info->error_node);
+    if (info->result != 0)
         return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
-    fake_nodes_clear(&exec->nodes);
-    fake_nodes_copy(&exec->nodes, &graph->nodes);
+    update(exec, graph);
     return CUDA_SUCCESS;
+}
+
+/* What is used must live. */
+static void run_node(CUstream s, const struct CUgraphNode_st *node, const char *what)
+{
+    FakeWork w;
+
+    if (node->work.kind == FAKE_WORK_KERNEL)
+        fake_object_check(node->work.launch.function, FAKE_KIND_FUNCTION, what);
+    if ((node->work.kind == FAKE_WORK_RECORD || node->work.kind == FAKE_WORK_WAIT_EVENT) &&
+        node->work.event.event->destroyed)
+        fake_misuse("%s: an event was destroyed", what);
+    fake_work_copy(&w, &node->work);
+    fake_push(s, &w);
+}
+
+static void run_nodes(CUstream s, const FakeNodes *nodes, const char *what)
+{
+    CUgraphNode *sorted = fake_nodes_sort(nodes);
+
+    if (!sorted)
+        abort();
+    for (size_t i = 0; i < nodes->n; i++) {
+        if (sorted[i]->disabled)
+            continue;
+        if (sorted[i]->work.kind == FAKE_WORK_GRAPH)
+            run_nodes(s, &sorted[i]->work.graph->nodes, what);
+        else
+            run_node(s, sorted[i], what);
+    }
+    free(sorted);
+}
+
+/* User objects stay until what was launched is done. */
+static void hold(CUstream s, const FakeNodes *nodes)
+{
+    FakeWork w = {.kind = FAKE_WORK_HOLD, .hold = {.n = nodes->n_held}};
+
+    w.hold.all = calloc(nodes->n_held + 1, sizeof(CUuserObject));
+    if (!w.hold.all)
+        abort();
+    for (size_t i = 0; i < nodes->n_held; i++) {
+        w.hold.all[i] = nodes->held[i];
+        fake_user_object_take(nodes->held[i]);
+    }
+    fake_push(s, &w);
+    for (size_t i = 0; i < nodes->n; i++)
+        if (nodes->all[i]->work.kind == FAKE_WORK_GRAPH)
+            hold(s, &nodes->all[i]->work.graph->nodes);
 }
 
 CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream)
@@ -120,12 +282,8 @@ CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream)
     }
     if (fake_capture_is_implied(s))
         return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
-    for (size_t i = 0; i < exec->nodes.n; i++) {
-        FakeWork w;
-
-        fake_work_copy(&w, &exec->nodes.all[i]->work);
-        fake_push(s, &w);
-    }
+    run_nodes(s, &exec->nodes, __func__);
+    hold(s, &exec->nodes);
     return CUDA_SUCCESS;
 }
 

@@ -31,6 +31,7 @@ typedef struct FakeKernel {
 /* A launch, its parameters copied. */
 typedef struct FakeLaunch {
     const FakeKernel *kernel;
+    CUfunction function;
     CUmodule module; /* NULL: none */
     CUcontext context;
     unsigned grid[3], block[3], shared_bytes;
@@ -48,6 +49,9 @@ const FakeKernel *fake_builtin_kernel_find(const char *name);
 const FakeKernel *fake_session_kernel_find(const char *name);
 const FakeKernel *fake_layout_kernel_find(const char *name);
 const FakeKernel *fake_example_kernel_find(const char *name);
+const FakeKernel *fake_fault_kernel_find(const char *name);
+const FakeKernel *fake_attack_kernel_find(const char *name);
+const FakeKernel *fake_array_kernel_find(const char *name);
 /* fake_kernel_parameters_size() - bytes of all, packed */
 size_t fake_kernel_parameters_size(const FakeKernel *kernel);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fake-capture.h"
 #include "fake-module.h"
 #include "fake-queue.h"
 
@@ -146,43 +147,59 @@ static CUresult record_events(const CUlaunchConfig *c, CUstream s)
     return CUDA_SUCCESS;
 }
 
-static CUresult launch(const CUlaunchConfig *c, CUfunction f, void **params, void **extra,
-                       const char *what)
+CUresult fake_launch_make(const CUlaunchConfig *c, CUfunction f, void **params, void **extra,
+                          const char *what, FakeWork *ret)
 {
-    FAKE_LOCKED();
-
-    CUstream s = fake_stream_get(c->stream, what);
-    FakeWork w = {.kind = FAKE_WORK_KERNEL};
     CUresult r;
 
     fake_object_check(f, FAKE_KIND_FUNCTION, what);
-    if (f->object.context != s->object.context)
-        return CUDA_ERROR_INVALID_HANDLE;
     r = check(f, c);
     if (r == CUDA_SUCCESS)
         r = check_attributes(f, c);
     if (r != CUDA_SUCCESS)
         return r;
 
-    w.launch = (FakeLaunch){
+    *ret = (FakeWork){.kind = FAKE_WORK_KERNEL};
+    ret->launch = (FakeLaunch){
         .kernel = f->kernel,
+        .function = f,
         .module = f->module,
-        .context = s->object.context,
+        .context = f->object.context,
         .grid = {c->grid_x, c->grid_y, c->grid_z},
         .block = {c->block_x, c->block_y, c->block_z},
         .shared_bytes = c->shared_bytes,
         .parameters_size = fake_kernel_parameters_size(f->kernel),
     };
-    w.launch.parameters = calloc(1, w.launch.parameters_size + 1);
-    if (!w.launch.parameters)
+    ret->launch.parameters = calloc(1, ret->launch.parameters_size + 1);
+    if (!ret->launch.parameters)
         abort();
-    if (!pack(f->kernel, params, extra, w.launch.parameters)) {
-        free(w.launch.parameters);
+    if (!pack(f->kernel, params, extra, ret->launch.parameters)) {
+        free(ret->launch.parameters);
         return fake_refuse("%s: %s: not the parameters it has", what, f->kernel->name);
     }
+    return CUDA_SUCCESS;
+}
+
+static CUresult launch(const CUlaunchConfig *c, CUfunction f, void **params, void **extra,
+                       const char *what)
+{
+    FAKE_LOCKED();
+
+    CUstream s = fake_stream_get(c->stream, what);
+    FakeWork w;
+    CUresult r;
+
+    fake_object_check(f, FAKE_KIND_FUNCTION, what);
+    if (f->object.context != s->object.context)
+        return CUDA_ERROR_INVALID_HANDLE;
+    r = fake_launch_make(c, f, params, extra, what, &w);
+    if (r != CUDA_SUCCESS)
+        return r;
     if (f->kernel->builtin)
         fake_builtin_prepare(&w.launch);
     r = fake_submit(s, &w);
+    if (r == CUDA_SUCCESS && s->capture)
+        fake_capture_attributes(s, c);
     return r != CUDA_SUCCESS ? r : record_events(c, s);
 }
 

@@ -34,6 +34,9 @@
  * VGPU_FAKE_CUDA_ERRORS is the number of a descriptor for complaints of misuse: where standard
  * error is for what kernels say, as in sessions. Without it, standard error has them.
  *
+ * As with the real one, with a UUID in CUDA_VISIBLE_DEVICES there is that device alone, and without
+ * one of that UUID none. Each device is a MIG instance, too: of the same UUID behind "MIG-".
+ *
  * ":after=K" may be left out and is then 0. For example:
  *
  *   VGPU_FAKE_CUDA="slow=5,fail=cuLaunchKernel:701:after=3"
@@ -57,6 +60,7 @@ typedef struct PlanItem {
 
 typedef struct Plan {
     int devices;
+    int first_device; /* of those that CUDA_VISIBLE_DEVICES leaves; the lowest CUdevice */
     bool blas, nvml;
     unsigned slow_ms;
     unsigned hold;

@@ -71,6 +71,11 @@ void fake_work_clear(FakeWork *w)
     }
     if (w->kind == FAKE_WORK_RECORD || w->kind == FAKE_WORK_WAIT_EVENT)
         fake_event_unref(w->event.event);
+    if (w->kind == FAKE_WORK_HOLD) {
+        for (size_t i = 0; i < w->hold.n; i++)
+            fake_user_object_end(w->hold.all[i]);
+        free(w->hold.all);
+    }
 }
 
 static void work_free(FakeWork *w)
@@ -102,9 +107,25 @@ static void plan_launch(FakeLaunch *l)
     l->hang = plan_item_is_due(&plan->hang, "kernel") || l->kernel->endless;
 }
 
+static void push_batch(CUstream s, const FakeBatch *b)
+{
+    for (unsigned i = 0; i < b->n; i++) {
+        const FakeWork w = {.kind = b->waits[i] ? FAKE_WORK_WAIT : FAKE_WORK_WRITE,
+                            .word = b->word[i]};
+
+        fake_push(s, &w);
+    }
+}
+
 void fake_push(CUstream s, const FakeWork *work)
 {
-    FakeWork *w = malloc(sizeof(*w));
+    FakeWork *w;
+
+    if (work->kind == FAKE_WORK_BATCH) {
+        push_batch(s, &work->batch);
+        return;
+    }
+    w = malloc(sizeof(*w));
 
     if (!w)
         abort();

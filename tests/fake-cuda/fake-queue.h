@@ -31,10 +31,15 @@ typedef enum FakeWorkKind {
     FAKE_WORK_WAIT,
     FAKE_WORK_FREE,
     FAKE_WORK_NOTHING, /* an empty node of a graph */
+    FAKE_WORK_BATCH,   /* several words; one by one in a stream */
+    FAKE_WORK_GRAPH,   /* of a graph: a graph in it */
+    FAKE_WORK_HOLD,    /* behind a graph: what it may not lose until then */
 } FakeWorkKind;
 
-/* One end of a copy: linear memory of the device or of the host */
+/* One end of a copy: linear memory of the device or of the host, or an array */
 typedef struct FakePlace {
+    CUarray array; /* NULL: memory */
+    size_t x_bytes, y, z;
     uint64_t address;
     bool host;
     size_t pitch, slice; /* bytes from row to row, from slice to slice */
@@ -58,6 +63,14 @@ typedef struct FakeWord {
     unsigned bits, flags;
 } FakeWord;
 
+#define FAKE_BATCH_MAX 4u
+
+typedef struct FakeBatch {
+    FakeWord word[FAKE_BATCH_MAX];
+    bool waits[FAKE_BATCH_MAX];
+    unsigned n;
+} FakeBatch;
+
 typedef struct FakeWork {
     struct FakeWork *next;
     FakeWorkKind kind;
@@ -67,6 +80,12 @@ typedef struct FakeWork {
         FakeCopy copy;
         FakeSet set;
         FakeWord word;
+        FakeBatch batch;
+        CUgraph graph;
+        struct {
+            CUuserObject *all;
+            size_t n;
+        } hold;
         CUdeviceptr free;
         struct {
             CUstreamCallback callback;
@@ -161,6 +180,19 @@ void fake_push(CUstream stream, const FakeWork *work);
 void fake_work_copy(FakeWork *to, const FakeWork *from);
 /* fake_work_clear() - give back what it refers to */
 void fake_work_clear(FakeWork *work);
+
+/* fake_launch_make() - check a launch as the manual says, and pack its parameters; @ret is to be
+ * cleared (fake-launch.c) */
+CUresult fake_launch_make(const CUlaunchConfig *config, CUfunction function, void **params,
+                          void **extra, const char *what, FakeWork *ret);
+/* fake_box_make(), fake_set_make() - the same of a copy and a set (fake-copy.c) */
+CUresult fake_box_make(const CudaCopy3D *copy, const char *what, FakeWork *ret);
+CUresult fake_set_make(FakeSet set, const char *what, FakeWork *ret);
+/* fake_batch_make() - of words (fake-word.c) */
+CUresult fake_batch_make(const CudaMemOp *ops, unsigned n, const char *what, FakeWork *ret);
+/* fake_user_object_take(), fake_user_object_end() - a reference more, and less (fake-nodes.c) */
+void fake_user_object_take(CUuserObject object);
+void fake_user_object_end(CUuserObject object);
 
 /* fake_copy_check() - misuse unless both ends are there (fake-copy.c) */
 void fake_copy_check(const FakeCopy *copy, const char *what);

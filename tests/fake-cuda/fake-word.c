@@ -63,6 +63,51 @@ static CUresult submit(CUstream stream, FakeWorkKind kind, FakeWord word, const 
     return fake_submit(s, &w);
 }
 
+/* One of the words of a batch. Returns whether there is such an operation. */
+static bool batch_word(const CudaMemOp *op, FakeWord *ret, bool *ret_waits)
+{
+    const bool is_64 = op->operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 ||
+                       op->operation == CU_STREAM_MEM_OP_WRITE_VALUE_64;
+
+    *ret_waits = op->operation == CU_STREAM_MEM_OP_WAIT_VALUE_32 ||
+                 op->operation == CU_STREAM_MEM_OP_WAIT_VALUE_64;
+    *ret = (FakeWord){op->address, is_64 ? op->value : (uint32_t) op->value, is_64 ? 64 : 32,
+                      op->flags};
+    if (op->operation < CU_STREAM_MEM_OP_WAIT_VALUE_32 ||
+        op->operation > CU_STREAM_MEM_OP_WRITE_VALUE_64 || op->operation == 3)
+        return false;
+    return op->flags <= (unsigned) (*ret_waits ? WAIT_NOR : WRITE_NO_MEMORY_BARRIER) &&
+           op->address % (ret->bits / 8) == 0;
+}
+
+CUresult fake_batch_make(const CudaMemOp *ops, unsigned n, const char *what, FakeWork *ret)
+{
+    FakeBatch b = {.n = n};
+
+    if (n == 0 || n > FAKE_BATCH_MAX)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < n; i++) {
+        if (ops[i].flags & WAIT_FLUSH)
+            return CUDA_ERROR_NOT_SUPPORTED;
+        if (!batch_word(&ops[i], &b.word[i], &b.waits[i]))
+            return CUDA_ERROR_INVALID_VALUE;
+        fake_memory_check(b.word[i].address, b.word[i].bits / 8, 1, what);
+    }
+    *ret = (FakeWork){.kind = FAKE_WORK_BATCH, .batch = b};
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamBatchMemOp_v2(CUstream stream, unsigned n, CudaMemOp *ops, unsigned flags)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    FakeWork w;
+    CUresult r = flags == 0 ? fake_batch_make(ops, n, __func__, &w) : CUDA_ERROR_INVALID_VALUE;
+
+    return r == CUDA_SUCCESS ? fake_submit(fake_stream_get(stream, __func__), &w) : r;
+}
+
 static CUresult write_word(CUstream stream, FakeWord w, const char *function)
 {
     if (w.flags > WRITE_NO_MEMORY_BARRIER)

@@ -204,12 +204,38 @@ static uint32_t do_link(fake_session *f, const VGPUSessionRecord *r, const VGPUS
     return 0;
 }
 
+/* Tokens are made of what they are for. */
+static uint32_t do_share(const VGPUSessionRecord *r, const VGPUSessionShare *share,
+                         VGPUSessionReply *reply)
+{
+    switch (r->opcode) {
+    case VGPU_SESSION_OP_SHARE_MEMORY:
+    case VGPU_SESSION_OP_SHARE_PHYSICAL:
+        reply->value[0] = FAKE_TOKEN;
+        reply->value[1] = r->opcode == VGPU_SESSION_OP_SHARE_MEMORY ? share->address : share->id;
+        reply->value[2] = FAKE_SHARED_SIZE;
+        return 0;
+    case VGPU_SESSION_OP_TAKE_MEMORY:
+    case VGPU_SESSION_OP_TAKE_PHYSICAL:
+        if (share->token[0] != FAKE_TOKEN)
+            return 400;
+        reply->value[0] = r->opcode == VGPU_SESSION_OP_TAKE_MEMORY ? share->token[1] : 0;
+        reply->value[1] = FAKE_SHARED_SIZE;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const void *parameters,
                              VGPUSessionReply *reply)
 {
     const VGPUSessionMemory *memory = parameters;
     const VGPUSessionFence *fence = parameters;
     const VGPUSessionModule *module = parameters;
+    const VGPUSessionArray *array = parameters;
+    const VGPUSessionTexture *texture = parameters;
+    const VGPUSessionTensorMap *map = parameters;
     const uint64_t one = 1;
     uint32_t result = f->hook ? f->hook(f, r, parameters) : 0;
 
@@ -257,8 +283,21 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
         return 0;
     case VGPU_SESSION_OP_FUNCTION_GET:
         return do_function(f, parameters, reply);
-    default:
+    case VGPU_SESSION_OP_ARRAY_NEEDS:
+        reply->value[0] = FAKE_NEEDS * (array->mipmap ? array->mipmap : array->id);
+        reply->value[1] = array->mipmap ? 2 : 1;
         return 0;
+    case VGPU_SESSION_OP_TEXTURE_CREATE:
+    case VGPU_SESSION_OP_SURFACE_CREATE:
+        reply->value[0] = FAKE_OBJECT + texture->resource;
+        return 0;
+    case VGPU_SESSION_OP_TENSOR_MAP:
+        MUST(map->into.size == VGPU_SESSION_TENSOR_MAP_SIZE &&
+             map->into.offset <= f->window_size - map->into.size);
+        memset(f->window + map->into.offset, (int) map->rank, map->into.size);
+        return 0;
+    default:
+        return do_share(r, parameters, reply);
     }
 }
 

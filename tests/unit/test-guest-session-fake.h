@@ -16,6 +16,14 @@
 #define FAKE_MEMORY UINT64_C(0x2ac000000000)
 #define FAKE_MEMORY_SIZE (UINT64_C(64) << 20)
 
+/* What its shared memory has: the first word of each token, and bytes */
+#define FAKE_TOKEN UINT64_C(0x1122334455667788)
+#define FAKE_SHARED_SIZE (UINT64_C(2) << 20)
+
+/* Bytes that array n needs: n times this. The texture of array n is this and n. */
+#define FAKE_NEEDS UINT64_C(4096)
+#define FAKE_OBJECT UINT64_C(0x700000000)
+
 typedef struct fake_session fake_session;
 
 struct fake_session {

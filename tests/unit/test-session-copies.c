@@ -219,7 +219,7 @@ TEST(test_box_edges)
 #undef WRONG
     p = whole;
     p.from.array = 1;
-    assert_fails(copy_box(&p), CUDA_ERROR_NOT_SUPPORTED);
+    assert_fails(copy_box(&p), CUDA_ERROR_INVALID_HANDLE);
     p = whole;
     p.stream = 77;
     assert_fails(copy_box(&p), CUDA_ERROR_INVALID_HANDLE);

@@ -54,7 +54,7 @@ void world_open(World *w, const SessionGuestOptions *options, const WorldLimits 
     w->is_open = true;
     session_guest_open(&w->g, options);
     if (limits && limits->memory_max)
-        w->g.start.memory_max = limits->memory_max;
+        w->g.account->memory_max = limits->memory_max;
     if (limits && limits->images_max)
         w->g.start.images_max = limits->images_max;
     if (limits && limits->objects_max)
@@ -204,7 +204,7 @@ size_t world_load_text(World *w, const uint8_t *key, const char *variable)
     return size;
 }
 
-static void load_module(World *w, uint32_t id, const char *variable)
+void world_load_module(World *w, uint32_t id, const char *variable)
 {
     VGPUSessionModule p = {.key = {(uint8_t) id}, .id = id};
 
@@ -214,8 +214,8 @@ static void load_module(World *w, uint32_t id, const char *variable)
 
 void world_load_kernels(World *w)
 {
-    load_module(w, WORLD_KERNELS, "VGPU_SESSION_KERNELS");
-    load_module(w, WORLD_LAYOUTS, "VGPU_SESSION_LAYOUTS");
+    world_load_module(w, WORLD_KERNELS, "VGPU_SESSION_KERNELS");
+    world_load_module(w, WORLD_LAYOUTS, "VGPU_SESSION_LAYOUTS");
 }
 
 const VGPUSessionFunction *world_function(World *w, uint32_t module, uint32_t id, const char *name)

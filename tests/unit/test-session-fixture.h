@@ -99,6 +99,11 @@ size_t world_load_text(World *w, const uint8_t *key, const char *variable);
  * tests/gpu/session-layouts.ptx */
 enum { WORLD_KERNELS = 1, WORLD_LAYOUTS = 2 };
 
+/* world_load_module() - load the image in the file that the environment's @variable names, as
+ * module
+ * @id, which is the first byte of the image's key, too */
+void world_load_module(World *w, uint32_t id, const char *variable);
+
 /* world_load_kernels() - load both */
 void world_load_kernels(World *w);
 

@@ -93,6 +93,41 @@ TEST(test_pins)
     world_end(&w);
 }
 
+/* Boxes between pieces and an array are cut, too, but no element is. */
+TEST(test_arrays)
+{
+    enum { WIDTH = 1500, HEIGHT = 40, PITCH = WIDTH * 4 };
+    const size_t size = (size_t) PITCH * HEIGHT;
+    VGPUSessionCopy3D up = {.to = {.array = 1}, .width_bytes = PITCH, .height = HEIGHT, .depth = 1};
+    VGPUSessionCopy3D down = up;
+    unsigned char *bytes;
+
+    world_open_unpinned(&w, WINDOW, NULL);
+    pin_pieces(MIB);
+    assert_ok(CALL(&w, ARRAY_CREATE, .id = 1, .width = WIDTH, .height = HEIGHT,
+                   .format = CU_AD_FORMAT_FLOAT, .channels = 1));
+    bytes = (unsigned char *) w.g.window + AT;
+    fill_pattern(bytes, size, 5);
+    up.from = (VGPUSessionPlace){.address = window_at(AT), .pitch = PITCH, .height = HEIGHT};
+    down.from = (VGPUSessionPlace){.array = 1};
+    down.to = up.from;
+    down.to.address = window_at(AT + MIB / 2 + 8);
+    assert_ok(world_call(&w, VGPU_SESSION_OP_COPY_3D, &up, sizeof(up), NULL, 0));
+    assert_ok(world_call(&w, VGPU_SESSION_OP_COPY_3D, &down, sizeof(down), NULL, 0));
+    world_settle(&w, 0);
+    assert_memory_equal(bytes, bytes + MIB / 2 + 8, size);
+    assert_int_equal(w.g.control->bytes_to_device, size);
+
+    /* An element that lies in two pieces */
+    up.from = (VGPUSessionPlace){.address = window_at(AT + PAGE - 2)};
+    up.width_bytes = 4;
+    up.height = 1;
+    assert_fails(world_call(&w, VGPU_SESSION_OP_COPY_3D, &up, sizeof(up), NULL, 0),
+                 CUDA_ERROR_INVALID_VALUE);
+    world_settle(&w, 0);
+    world_end(&w);
+}
+
 /* Without the flag all of the window is one piece. */
 TEST(test_whole)
 {
@@ -377,6 +412,7 @@ TEST(test_cost)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_pins),
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_words),

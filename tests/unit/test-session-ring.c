@@ -199,7 +199,7 @@ static void test_unknown_operation(void **state)
 {
     Guest *g = *state;
     SessionRingRecord record;
-    static const uint16_t opcodes[] = {0x006, VGPU_SESSION_N_OPS, 0x3ff, 65535};
+    static const uint16_t opcodes[] = {0x00f, VGPU_SESSION_N_OPS, 0x3ff, 65535};
 
     for (size_t i = 0; i < sizeof(opcodes) / sizeof(opcodes[0]); i++) {
         put(g, (VGPUSessionRecord){.size = 64, .opcode = opcodes[i], .reply = 3});
@@ -310,7 +310,7 @@ static void test_records(void **state)
          {.size = 32, .opcode = n, .capture_mode = 3},
          "a record's header has bits that mean nothing"},
         {32,
-         {.size = 32, .opcode = n, .reserved = {0, 0, 1}},
+         {.size = 32, .opcode = n, .reserved = 1},
          "a record's header has bits that mean nothing"},
     };
 

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Graphs of a session, both kinds: those of nodes, and executable ones.
+ *
+ * Under the handles' lock, and on the ring's thread unless said otherwise.
+ */
+#ifndef VGPU_SESSION_SESSION_GRAPH_H
+#define VGPU_SESSION_SESSION_GRAPH_H
+
+#include <sys/queue.h>
+
+#include "session-store.h"
+#include "session-uses.h"
+
+/* How deep graphs may lie in graphs */
+#define SESSION_GRAPH_DEPTH_MAX 16u
+
+/* A node, by its number */
+typedef struct SessionNode {
+    CUgraphNode handle; /* NULL: it has ended */
+    CUgraphNode first;  /* of HOST: the driver's node before it, which calls the function */
+} SessionNode;
+
+/* What an executable graph takes, until the driver has let go of it: after its end, and that of
+ * its last launch. */
+typedef struct SessionCharge {
+    Session *session;
+    uint32_t references; /* atomic: of user objects */
+    uint64_t bytes;      /* of the quota */
+    uint32_t n_nodes;
+    uint32_t *hosts; /* which only this executable graph calls (session-hosts.h) */
+    uint32_t n_hosts;
+} SessionCharge;
+
+typedef struct SessionGraph {
+    LIST_ENTRY(SessionGraph) link;
+    SessionKind kind;
+    uint32_t id;
+    uint32_t context;
+    union {
+        CUgraph graph;    /* SESSION_GRAPH */
+        CUgraphExec exec; /* SESSION_EXEC */
+    };
+    SessionUses uses;
+    uint64_t serial;  /* of a graph; of the one that an executable graph was made of */
+    uint32_t n_total; /* nodes, with those of graphs in it */
+    bool is_broken;   /* a module that it names has ended */
+    bool may_wait;    /* for the guest, a word or an event */
+    uint32_t depth;   /* of graphs in it, and in these; 0: none */
+    bool is_chain;    /* SESSION_EXEC: may wait, and each node follows another */
+
+    /* SESSION_GRAPH (session-node.c) */
+    bool is_known;      /* every node of the driver's has its number */
+    SessionNode *nodes; /* by number - 1 */
+    uint32_t n_nodes, room;
+
+    SessionCharge *charge; /* SESSION_EXEC */
+} SessionGraph;
+
+/* session_graph_new() - with no handle yet; free it with session_graph_free() unless it was added.
+ * Returns NULL when there is no memory */
+SessionGraph *session_graph_new(SessionKind kind, uint32_t id, const SessionCall *call);
+void session_graph_free(SessionGraph *graph);
+void session_graph_freep(SessionGraph **graph);
+
+/* session_graph_find() - returns CUDA_SUCCESS, or _INVALID_HANDLE: also of a graph that names a
+ * function that has ended */
+CUresult session_graph_find(Session *s, SessionKind kind, uint32_t id, SessionGraph **ret);
+
+/* session_graph_add() - give it its number, after which it belongs to the store */
+CUresult session_graph_add(Session *s, SessionGraph *graph);
+
+/* session_graph_clone() - @clone, a new one, is a copy of @handle, which is @from's or a graph in
+ * it, and is added (op-graph.c) */
+CUresult session_graph_clone(Session *s, SessionGraph *from, CUgraph handle, SessionGraph *clone);
+
+/* session_graph_count() - @n more nodes in a graph of the guest's, or CUDA_ERROR_OUT_OF_MEMORY */
+CUresult session_graph_count(Session *s, SessionGraph *graph, uint32_t n);
+
+/* session_graph_uncount() */
+void session_graph_uncount(Session *s, SessionGraph *graph, uint32_t n);
+
+/* session_graph_scan() - count the driver's nodes of @graph, with those in it, and see what they
+ * are. Adds to *ret_n */
+CUresult session_graph_scan(Session *s, SessionGraph *graph, CUgraph handle, uint32_t *ret_n);
+
+/*
+ * session_charge_new() - charge an executable graph with @n_nodes
+ * @ret: with one reference, which is the caller's: session_charge_end()
+ */
+CUresult session_charge_new(Session *s, uint32_t n_nodes, SessionCharge **ret);
+
+/* session_charge_hold() - what is made of @graph now keeps @charge: a reference of the graph's,
+ * that session_charge_leave() takes back when it is made */
+CUresult session_charge_hold(Session *s, CUgraph graph, SessionCharge *charge, CUuserObject *ret);
+void session_charge_leave(Session *s, CUgraph graph, CUuserObject object);
+
+/* session_charge_end() - give a reference back. From any thread; calls no driver. Takes a
+ * SessionCharge */
+void session_charge_end(void *charge);
+
+/* session_event_end() - destroy an event whose number is free, or leave that to the last graph or
+ * capture that has it. Takes the handles' lock. Returns what the driver says */
+CUresult session_event_end(Session *s, CUevent event);
+
+/* session_event_leave() - the same of an event whose context is about to end: graphs of others that
+ * have it are broken */
+CUresult session_event_leave(Session *s, CUevent event, uint32_t context);
+
+/* session_events_sweep() - destroy events that only waited for a graph or capture that is gone */
+void session_events_sweep(Session *s);
+
+#endif
