@@ -3,7 +3,7 @@
  * Kernels that read textures and use surfaces, for tests of sessions. session-arrays.ptx is made
  * from them and is in the repository, as session-kernels.ptx is from session-kernels.cu:
  *
- *   nvcc -ptx -arch=compute_75 -o session-arrays.ptx session-arrays.cu
+ *   tests/lint/kernels.sh . nvcc --write
  *
  * fake-kernels-arrays.c does the same on the fake driver.
  */

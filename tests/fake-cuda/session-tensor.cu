@@ -3,7 +3,7 @@
  * A kernel that loads a tile by a tensor map, for tests of sessions: only for devices from compute
  * capability 9.0 on. session-tensor.ptx is made from it and is in the repository:
  *
- *   nvcc -ptx -arch=compute_90 -o session-tensor.ptx session-tensor.cu
+ *   tests/lint/kernels.sh . nvcc --write
  *
  * fake-kernels-arrays.c does the same on the fake driver.
  */

@@ -41,12 +41,12 @@ make_ptx() {
     } >"$work/made.ptx"
 }
 
-# names_in SOURCE - the kernels of it, or of PTX
+# names_in FILE - the kernels of a source, but those that a macro makes, or of PTX
 names_in() {
     case $1 in
     *.cu) sed -nE 's/^extern "C" __global__ void ([a-z_0-9]+)\(.*/\1/p' "$1" ;;
     *) sed -nE 's/^\.visible \.entry ([a-z_0-9]+)\(.*/\1/p' "$1" ;;
-    esac | sort
+    esac
 }
 
 # why_not - prints why the PTX cannot be made here as it is in the repository
@@ -67,7 +67,15 @@ check() {
 }
 
 has_same_names() {
-    diff <(names_in "$1") <(names_in "${1%.cu}.ptx") && [ -n "$(names_in "$1")" ]
+    local name ptx=${1%.cu}.ptx
+
+    [ -n "$(names_in "$ptx")" ] || return
+    for name in $(names_in "$1"); do
+        grep -q "^\.visible \.entry $name(" "$ptx" || { echo "$ptx has no $name"; return 1; }
+    done
+    for name in $(names_in "$ptx"); do
+        grep -qw "$name" "$1" || { echo "$1 has no $name"; return 1; }
+    done
 }
 
 is_made_from() {
