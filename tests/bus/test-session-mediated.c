@@ -22,12 +22,23 @@ enum { NOTHING = 1, ENDLESS, TRAP };
 /* CUDA_ERROR_INVALID_HANDLE */
 #define INVALID_HANDLE 400
 
+static char directory[200], plan[256];
+
 static int start(void **state)
 {
     setenv("LD_LIBRARY_PATH", getenv("VGPU_FAKE_CUDA_DIR"), 1);
     if (!getenv("VGPU_REAL_EXECUTOR"))
         setenv("VGPU_REAL_EXECUTOR", getenv("VGPU_EXECUTOR"), 1);
     setenv("VGPU_EXECUTOR", getenv("VGPU_FAKE_CUDA_EXECUTOR"), 1);
+    /* Where executors leave the bytes that they share: they can write nowhere else. */
+    if (!getenv("TMPDIR"))
+        setenv("TMPDIR", "/tmp", 1);
+    if (directory[0] == '\0') {
+        snprintf(directory, sizeof(directory), "%s/vgpu-shared.XXXXXX", getenv("TMPDIR"));
+        assert_non_null(mkdtemp(directory));
+        snprintf(plan, sizeof(plan), "share=%s", directory);
+        setenv("VGPU_FAKE_CUDA", plan, 1);
+    }
     return world_start(*state);
 }
 

@@ -7,6 +7,8 @@
  */
 #include "fake-memory.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -23,7 +25,24 @@ static struct {
     bool taken[GRANULES];
 } arena;
 
-static void arena_open(void)
+bool fake_arena_path(uint32_t pid, char ret[static FAKE_PATH_MAX])
+{
+    const char *directory = fake_plan()->share;
+
+    snprintf(ret, FAKE_PATH_MAX, "%s/arena.%u", directory, pid);
+    return directory[0] != '\0';
+}
+
+static int arena_file(void)
+{
+    char path[FAKE_PATH_MAX];
+
+    if (fake_arena_path((uint32_t) getpid(), path))
+        return open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    return memfd_create("fake-cuda-arena", MFD_CLOEXEC);
+}
+
+void fake_arena_open(void)
 {
     void *p = MAP_FAILED;
 
@@ -32,7 +51,7 @@ static void arena_open(void)
     for (unsigned i = 0; p == MAP_FAILED && i < ARENA_TRIES; i++)
         p = mmap((void *) (uintptr_t) (ARENA_BEGIN + i * ARENA_SIZE), ARENA_SIZE, PROT_NONE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    arena.fd = memfd_create("fake-cuda-arena", MFD_CLOEXEC);
+    arena.fd = arena_file();
     if (arena.fd < 0 || ftruncate(arena.fd, ARENA_SIZE) != 0)
         fake_misuse("no memory of the host");
     arena.bytes =
@@ -47,7 +66,7 @@ static bool take(uint64_t n, uint64_t alignment, CUdeviceptr *ret)
 {
     uint64_t step = alignment > FAKE_GRANULE ? alignment / FAKE_GRANULE : 1, found = 0;
 
-    arena_open();
+    fake_arena_open();
     /* Multiples of the alignment, not of its distance from the beginning */
     for (uint64_t i = 0; i < GRANULES; i++) {
         if (found == 0 && step > 1 && (arena.begin / FAKE_GRANULE + i) % step != 0)
@@ -103,10 +122,9 @@ unsigned char *fake_arena_bytes(CUdeviceptr address)
     return arena.bytes + (address - arena.begin);
 }
 
-int fake_arena_file(CUdeviceptr address, uint64_t *ret_offset)
+uint64_t fake_arena_offset(CUdeviceptr address)
 {
-    *ret_offset = address - arena.begin;
-    return arena.fd;
+    return address - arena.begin;
 }
 
 void fake_arena_stop(void)

@@ -88,8 +88,17 @@ bool fake_arena_take_addresses(uint64_t granules, uint64_t alignment, CUdevicept
 void fake_arena_give(CUdevice device, CUdeviceptr address, uint64_t granules);
 void fake_arena_give_addresses(CUdeviceptr address, uint64_t granules);
 unsigned char *fake_arena_bytes(CUdeviceptr address);
-/* fake_arena_file() - the file that has the bytes, and where; its descriptor stays the arena's */
-int fake_arena_file(CUdeviceptr address, uint64_t *ret_offset);
+/* fake_arena_open() - make it, unless that is done: before the process is kept from making files */
+void fake_arena_open(void);
+
+#define FAKE_PATH_MAX 320u
+
+/* fake_arena_path() - the file that has the bytes of a process's arena. Returns false where the
+ * plan has no place for it */
+bool fake_arena_path(uint32_t pid, char ret[static FAKE_PATH_MAX]);
+
+/* fake_arena_offset() - where in the file the bytes of an address lie */
+uint64_t fake_arena_offset(CUdeviceptr address);
 bool fake_arena_has(CUdeviceptr address);
 void fake_arena_stop(void);
 
