@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -122,6 +123,27 @@ static int parse_bytes(const char *text, const char *number, size_t *ret)
     return EXIT_OK;
 }
 
+/* Takes over @path, or NULL without memory. What cannot be written is said before the kernel has
+ * worked in vain; what is there stays as it is. */
+static int set_output(run_argument *a, char *path)
+{
+    CLEANUP_FREE char *folder = path ? strdup(path) : NULL;
+    CLEANUP_CLOSE int fd = -1;
+
+    a->output = path;
+    if (!folder) {
+        complain("%s", strerror(ENOMEM));
+        return EXIT_SYSTEM;
+    }
+    fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 || errno == ENXIO) /* a pipe that nobody reads yet */
+        return EXIT_OK;
+    if (errno == ENOENT && access(dirname(folder), W_OK | X_OK) == 0)
+        return EXIT_OK;
+    complain("cannot write '%s': %s", path, strerror(errno));
+    return EXIT_USAGE;
+}
+
 static int parse_input(const char *text, const char *path, bool is_output, run_argument *ret)
 {
     int r;
@@ -131,20 +153,19 @@ static int parse_input(const char *text, const char *path, bool is_output, run_a
         return r;
     if (ret->buffer_size == 0)
         return bad_argument(text, "the file is empty");
-    if (is_output)
-        ret->output = strdup(path);
-    return EXIT_OK;
+    return is_output ? set_output(ret, strdup(path)) : EXIT_OK;
 }
 
 /* out:FILE:BYTES; the file's name may have colons, too. */
 static int parse_output(const char *text, const char *path, run_argument *ret)
 {
     const char *colon = strrchr(path, ':');
+    int r;
 
     if (!colon || colon == path)
         return bad_argument(text, "write out:FILE:BYTES");
-    ret->output = strndup(path, (size_t) (colon - path));
-    return parse_bytes(text, colon + 1, &ret->buffer_size);
+    r = parse_bytes(text, colon + 1, &ret->buffer_size);
+    return r == EXIT_OK ? set_output(ret, strndup(path, (size_t) (colon - path))) : r;
 }
 
 static int parse_buffer(const char *text, const char *kind, const char *rest, run_argument *ret)

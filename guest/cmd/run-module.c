@@ -66,7 +66,8 @@ static void complain_name(const char *wanted, const char *names, size_t size)
     if (n == 0)
         complain("the module has no kernel '%s', and no other", wanted);
     else if (like[0] != '\0')
-        complain("the module has no kernel '%s', but has these; C++ makes names longer:", wanted);
+        complain("the module has no kernel '%s'; these contain it (C++ makes names longer):",
+                 wanted);
     else
         complain("the module has no kernel '%s'; it has:", wanted);
     (void) go_through(names, size, like, true);

@@ -72,9 +72,9 @@ check 'a process that is killed' killed
 check 'an error of the kernel, by its own number' ends 1 'CUDA error 700' \
     vgpu run session-kernels.ptx --kernel illegal_address --grid 1 --block 1
 check 'the next process has none of it' ends 0 'launch' fill after 0x41424344 1000
-for example in saxpy reduction matmul; do
+for example in saxpy block-sums matmul-tiled; do
     check "the example $example" ends 0 "$example: " "./example-$example" "$example.ptx"
 done
-check 'a product of matrices with vgpu run' ends 0 '10 launches' vgpu run matmul.ptx --kernel matmul_tiled \
+check 'a product of matrices with vgpu run' ends 0 '10 launches' vgpu run matmul-tiled.ptx --kernel matmul_tiled \
     --grid 2,2 --block 16,16 --repeat 10 in:zeros inout:zeros out:product:3600 u32:30 u32:30 u32:30
 check 'ring 0 beside it' vgpu vecadd zeros zeros -o sums

@@ -21,10 +21,10 @@ example() {
 }
 
 example saxpy '1000000 numbers, 0 wrong'
-example reduction 'is 7500000, right'
-example matmul '300 by 200 numbers, 0 wrong'
+example block-sums 'is 7500000, right'
+example matmul-tiled '300 by 200 numbers, 0 wrong'
 check_program 'another module' 1 'saxpy: CUDA error 500, NOT_FOUND' "$programs/example-saxpy" \
-    "$examples/matmul.ptx"
+    "$examples/matmul-tiled.ptx"
 check_program 'no module' 1 '/nonexistent: No such file' "$programs/example-saxpy" /nonexistent
 echo '.version 9.0 .target sm_75 {' >"$work/bad.ptx"
 check_program 'a module with an error' 1 'braces do not match' "$programs/example-saxpy" "$work/bad.ptx"
@@ -63,9 +63,9 @@ ones a.bin 75000
 ones b.bin 50000
 by_command saxpy
 first y.bin 3
-by_command reduction
+by_command block-sums
 first sum.bin 1e+06
-by_command matmul
+by_command matmul-tiled
 first c.bin 250
 
 conclude

@@ -67,7 +67,7 @@ check 2 'bytes of the parameters of fill: 8 4 8; an address has 8' run "$kernels
     --block 1 zero:64 u64:7 u64:1
 check 2 "the module has no kernel 'none'; it has:" run "$kernels" --kernel none --grid 1 --block 1
 check 2 $'\n  saxpy\n' run "$kernels" --kernel none --grid 1 --block 1
-check 2 $'but has these; C++ makes names longer:\n  matmul_tile' run "$kernels" --kernel matmul --grid 1 --block 1
+check 2 $'these contain it (C++ makes names longer):\n  matmul_tile' run "$kernels" --kernel matmul --grid 1 --block 1
 check 2 'a block of 2048 threads: fill can have 1024' run "$kernels" --kernel fill --grid 1 \
     --block 32,64 zero:64 u32:7 u64:1
 check 1 'INVALID' run "$kernels" --kernel fill --grid 1 --block 1 --shared 100000000 zero:64 u32:7 \
@@ -102,6 +102,9 @@ done
 check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:1T
 check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:2048G
 check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:1Kx
+check 2 "cannot write '/nonexistent/file': No such file" run "$kernels" --kernel fill --grid 1 --block 1 \
+    out:/nonexistent/file:64 u32:1 u64:1
+check 2 "cannot write '.': Is a directory" run "$kernels" --kernel fill --grid 1 --block 1 out:.:64 u32:1 u64:1
 check 0 '' run "$kernels" --kernel fill --grid 4 --block 256 zero:4K u32:1 u64:1024
 check 1 'CUDA error 700, ILLEGAL_ADDRESS' run "$kernels" --kernel illegal_address --grid 1 --block 1
 check 1 'CUDA error 719, LAUNCH_FAILED' run "$kernels" --kernel trap --grid 1 --block 1

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * reduction [MODULE] - the sum of a million numbers, in two launches
+ * block-sums [MODULE] - the sum of a million numbers, in two launches
  *
  * The second launch needs the first one's results. It need not wait for them here: the device works
  * off one stream in order. Each half by the command, with files:
  *
- *     vgpu run reduction.ptx --kernel block_sums --grid 128 --block 256 --shared 1024 in:x.bin \
+ *     vgpu run block-sums.ptx --kernel block_sums --grid 128 --block 256 --shared 1024 in:x.bin \
  *         out:sums.bin:512 u32:1000000
- *     vgpu run reduction.ptx --kernel block_sums --grid 1 --block 256 --shared 1024 in:sums.bin \
+ *     vgpu run block-sums.ptx --kernel block_sums --grid 1 --block 256 --shared 1024 in:sums.bin \
  *         out:sum.bin:4 u32:128
  */
 #include <stdio.h>
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         wanted += number(i);
     }
 
-    example_open(&e, argc > 1 ? argv[1] : "reduction.ptx");
+    example_open(&e, argc > 1 ? argv[1] : "block-sums.ptx");
     block_sums = example_kernel_get(&e, "block_sums");
     on_device_x = example_buffer(&e, N * sizeof(*x), x);
     on_device_sums = example_buffer(&e, BLOCKS * sizeof(float), NULL);
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     example_kernel_free(&block_sums);
     example_close(&e);
 
-    printf("reduction: the sum of %u numbers is %.0f, %s\n", N, (double) sum,
+    printf("block-sums: the sum of %u numbers is %.0f, %s\n", N, (double) sum,
            sum == wanted ? "right" : "wrong");
     free(x);
     return sum == wanted ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * matmul [MODULE] - the product of two matrices, in tiles
+ * matmul-tiled [MODULE] - the product of two matrices, in tiles
  *
  * The same by the command, with files (blocks and grid have two dimensions):
  *
- *     vgpu run matmul.ptx --kernel matmul_tiled --grid 13,19 --block 16,16 in:a.bin in:b.bin \
- *         out:c.bin:240000 u32:300 u32:200 u32:250
+ *     vgpu run matmul-tiled.ptx --kernel matmul_tiled --grid 13,19 --block 16,16 \
+ *         in:a.bin in:b.bin out:c.bin:240000 u32:300 u32:200 u32:250
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 
     if (!a || !b || !c)
         return EXIT_FAILURE;
-    example_open(&e, argc > 1 ? argv[1] : "matmul.ptx");
+    example_open(&e, argc > 1 ? argv[1] : "matmul-tiled.ptx");
     matmul = example_kernel_get(&e, "matmul_tiled");
     on_device_a = example_buffer(&e, M * K * sizeof(*a), a);
     on_device_b = example_buffer(&e, K * N * sizeof(*b), b);
@@ -77,7 +77,7 @@ int main(int argc, char **argv)
     example_close(&e);
 
     wrong = count_wrong(a, b, c);
-    printf("matmul: %u by %u numbers, %u wrong\n", M, N, wrong);
+    printf("matmul-tiled: %u by %u numbers, %u wrong\n", M, N, wrong);
     free(a);
     free(b);
     free(c);
