@@ -181,7 +181,9 @@ typedef struct VGPUSessionDevice {
  * program's standard output, then what goes to its standard error. value[0] and value[1]: bytes of
  * each; value[2]: 1 when there is more. All that kernels of the record's context printed whose end
  * the guest knows of (by a fence) is there; with context 0, what had come to the executor before.
- * Also answered when the session's CUDA has ended: what an assertion says comes then.
+ * Also answered when the session's CUDA has ended: what an assertion says comes then. While a
+ * stream captures, what kernels printed since the capture began may come later. Of each text the
+ * host keeps 16 MiB; what comes above that is lost, and a line in the text says so.
  */
 typedef struct VGPUSessionOutput {
     VGPUSessionBytes into;
@@ -465,12 +467,13 @@ typedef struct VGPUSessionModule {
 } VGPUSessionModule;
 
 /*
- * The linker. LINK_CREATE: @id, with options as MODULE_LOAD has them. LINK_ADD: the image of @key
- * as
- * @type, with its name, which follows, or none. LINK_COMPLETE: the result, a cubin, is the image of
- * @key from now on; value[2] is its bytes. LINK_READ: @into.size bytes of it from @at on. LINK_ADD
- * and LINK_COMPLETE write the logs of the linker so far as MODULE_LOAD does: value[0], value[1].
- * LINK_DESTROY.
+ * The linker. LINK_CREATE: @id, with options as MODULE_LOAD has them; the sizes of the logs say how
+ * much the linker may write in all. LINK_ADD: the image of @key as @type (all but NVVM), with its
+ * name, which follows, or none, and options for it alone. LINK_COMPLETE, once: the result, a cubin,
+ * is the image of @key from now on, which no image had before; value[2] is its bytes. LINK_READ:
+ * @into.size bytes of it from @at on. LINK_ADD and LINK_COMPLETE write the logs of the linker so
+ * far as MODULE_LOAD does: value[0], value[1]. LINK_DESTROY. CUDA_ERROR_OUT_OF_MEMORY above 16
+ * linkers at once, and above 512 MiB that all of them were given.
  */
 typedef struct VGPUSessionLink {
     uint8_t key[32];

@@ -392,7 +392,7 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
     for (unsigned int i = 0; i < d.n; i++)
         pool_give(s, d.pool, d.pieces[i]);
     if (r == 0)
-        vgpu_session_output(s, from);
+        client_output(s, from);
     else
         client_output_end(s);
     return r == 0 ? client_usable(s) : r;

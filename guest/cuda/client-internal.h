@@ -338,6 +338,10 @@ int client_call_silently(vgpu_session *s, uint16_t opcode, const vgpu_session_fr
                          const void *parameters, size_t size, const void *more, size_t more_size,
                          VGPUSessionReply *ret);
 
+/* client_output() - after a wait: write what kernels have printed. A read of memory where no module
+ * may print. With no lock held */
+void client_output(vgpu_session *s, const vgpu_session_from *from);
+
 /* client_output_end() - once CUDA has ended: write what an assertion said, unless that is done. To
  * be called before a function returns that error, with no lock held */
 void client_output_end(vgpu_session *s);

@@ -466,7 +466,8 @@ typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, 
 void vgpu_session_set_text(vgpu_session *s, vgpu_session_text *take, void *userdata);
 
 /* vgpu_session_output() - write what kernels of the context have printed, as the functions above
- * do: for a wait that is none of them, as a look at a fence by which a program synchronizes */
+ * do: for a wait that is none of them, as a look at a fence by which a program synchronizes, and
+ * for an error of vgpu_session_get_sticky() that a program is told without any call of these */
 void vgpu_session_output(vgpu_session *s, const vgpu_session_from *from);
 
 /* ---- Functions in streams (client-host.c) -------------------------------------------------------

@@ -78,6 +78,20 @@ while read -r name; do
 done < <(sed -nE 's/^\} (VGPUSession[A-Za-z0-9]+);/\1/p' "$root/protocol/vgpu-session.h")
 report 'every operation and structure of a session is in vgpu-session-ring(7)'
 
+# defined HEADER NAME - the number of a macro, without its suffix and parentheses
+defined() {
+    sed -nE "s/^#define $2 +\(?(UINT64_C\()?(0x[0-9a-f]+|[0-9]+).*/\2/p" "$root/$1"
+}
+
+page=$man/vgpu-sessions.7
+want "$page" "of which there are $(($(defined protocol/vgpu-ring.h VGPU_RINGS_MAX) - 1)) beside the one for requests"
+want "$page" "A session has $(defined protocol/vgpu-session.h VGPU_SESSION_ID_MAX) objects of each kind,"
+want "$page" " $(defined executor/session/session-core.h SESSION_CONTEXTS_MAX) contexts, "
+want "$page" "from $(defined guest/cuda/address-space.h DEVICE_RANGE_BEGIN) on"
+want "$page" "$(defined guest/cuda/cuda-client.h VGPU_SESSION_WINDOW_DEFAULT) MiB without it"
+want "$man/vgpu-stub.7" "a multiple of $(defined protocol/vgpu-session.h VGPU_SESSION_ALIGNMENT); fixed while it is on"
+report 'the numbers in vgpu-sessions(7) and of the area in vgpu-stub(7) are those of the headers'
+
 functions=$(sed -nE 's/^[a-z].*[ *](vgpu_[a-z_]+)\(.*/\1/p' "$header")
 [ "$(wc -w <<<"$functions")" -ge 25 ] || missing='functions in vgpu.h'
 for name in $functions; do
