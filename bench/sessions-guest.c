@@ -11,6 +11,7 @@
 #define GUEST_CONTEXT 1u
 
 uint64_t session_window_size;
+unsigned session_copy_threads;
 
 static const vgpu_session_from guest_from = {.context = GUEST_CONTEXT};
 
@@ -35,7 +36,10 @@ static void must(int result, const char *what)
 
 static void guest_begin(void)
 {
-    const vgpu_session_options options = {.window_size = session_window_size};
+    const vgpu_session_options options = {
+        .window_size = session_window_size,
+        .copy_threads = session_copy_threads,
+    };
     const VGPUSessionContext context = {.id = GUEST_CONTEXT, .primary = 1};
     int cuda = 0, r;
 

@@ -138,13 +138,13 @@ static void measure_contexts(const char *name, uint64_t window_size)
     print_figure(name, "ms", "<= 1.1", native, ours, CONTEXTS);
 }
 
-static void measure_figures(void)
+static void measure_figures(Figure first, Figure last)
 {
     Worker native, ours;
 
     (void) worker_start(&native, &way_native);
     (void) worker_start(&ours, &way_session);
-    for (unsigned f = 0; f < N_FIGURES; f++) {
+    for (unsigned f = first; f <= last; f++) {
         double a[REPETITIONS], b[REPETITIONS];
 
         (void) worker_figure(&native, f);
@@ -217,7 +217,16 @@ static void measure_mediator(pid_t mediator)
     }
 }
 
-/* With any argument, the mediator's part alone */
+/* Pageable copies alone, with so many threads that copy downloads; 0: as the library does */
+static void measure_pageable(unsigned threads)
+{
+    printf("pageable copies, %u threads\n", threads);
+    session_copy_threads = threads;
+    measure_figures(FIGURE_PAGEABLE_UP, FIGURE_PAGEABLE_DOWN);
+}
+
+/* With an argument, a part alone: "pageable" copies, by one to four threads; or else the mediator's
+ */
 int main(int argc, char **argv)
 {
     TestMediator mediator;
@@ -230,14 +239,18 @@ int main(int argc, char **argv)
     if (setenv("VGPU_SOCKET", mediator.socket, 1) < 0)
         return EXIT_FAILURE;
 
-    (void) argv;
+    if (argc > 1 && strcmp(argv[1], "pageable") == 0) {
+        for (unsigned threads = 0; threads <= 4; threads++)
+            measure_pageable(threads);
+        return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
     if (argc > 1) {
         measure_mediator(mediator.pid);
         return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     measure_contexts("first context, window 32 MiB", UINT64_C(32) << 20);
     measure_contexts("first context, window 1 GiB", UINT64_C(1) << 30);
-    measure_figures();
+    measure_figures(0, N_FIGURES - 1);
     measure_mediator(mediator.pid);
 
     (void) test_mediator_stop(&mediator);

@@ -46,4 +46,7 @@ extern const Way way_session; /* by the mediator's socket, $VGPU_SOCKET */
 /* The window of a session that begins, in bytes; 0: the library's default */
 extern uint64_t session_window_size;
 
+/* Threads of a session that begins that copy downloads; 0: the library's default */
+extern unsigned session_copy_threads;
+
 #endif

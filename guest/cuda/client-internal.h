@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
+#include "copier.h"
 #include "cuda-client.h"
 #include "transport.h"
 #include "window-share.h"
@@ -129,6 +130,8 @@ struct vgpu_session {
     client_pins pins;
     pthread_mutex_t copy_lock;
     client_pool large, small;
+    bool is_slow; /* to read from the window: it is write-combining */
+    copier copier;
 };
 
 struct vgpu_session_fence {
@@ -254,8 +257,8 @@ void client_window_destroy(vgpu_session *s);
 void client_claims_destroy(vgpu_session *s);
 int client_pins_init(vgpu_session *s);
 void client_pins_destroy(vgpu_session *s);
-int client_copy_init(vgpu_session *s);
-void client_copy_destroy(vgpu_session *s);
+int client_copy_init(vgpu_session *s, unsigned threads);
+void client_copy_destroy(vgpu_session *s, bool is_forgotten);
 void client_ids_destroy(vgpu_session *s);
 
 #endif
