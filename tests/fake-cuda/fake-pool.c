@@ -177,10 +177,14 @@ void fake_pool_trim(void)
 
 void fake_pool_stop(void)
 {
-    for (Pool *p = pools; p; p = p->next)
+    while (pools) {
+        Pool *p = pools;
+
+        pools = p->next;
         while (p->pooled)
             pool_release(p, &p->pooled);
-    pools = NULL;
+        fake_object_end(p);
+    }
 }
 
 /* ---- Allocations -------------------------------------------------------------------- */
