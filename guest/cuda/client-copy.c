@@ -297,6 +297,7 @@ typedef struct download {
     client_piece *pieces[DEPTH];
     unsigned int n; /* pieces on their way; the first came first */
     bool has_help;
+    bool is_fresh; /* the program's memory: its last piece had no pages yet */
 } download;
 
 /* A thread that has pieces waits for none: it first empties one of its own. */
@@ -319,14 +320,18 @@ static int download_ask(download *d, bool *ret_asked)
         return r;
     }
     d->pieces[d->n++] = piece;
+    if (d->pool == &d->s->large) /* while the bytes travel */
+        d->is_fresh = copy_out_make_pages(d->to + d->asked, n);
     d->asked += n;
     return 0;
 }
 
 static void download_copy(download *d, uint8_t *to, const uint8_t *from, size_t size)
 {
-    const copy_out_way way = copy_out_best(size, d->s->is_slow);
+    copy_out_way way = copy_out_best(size, d->s->is_slow);
 
+    if (d->is_fresh && way == COPY_OUT_PAST)
+        way = COPY_OUT_PLAIN;
     if (d->has_help)
         copier_copy(&d->s->copier, way, to, from, size);
     else

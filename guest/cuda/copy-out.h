@@ -17,6 +17,13 @@ typedef enum copy_out_way {
 /* copy_out_best() - for so many bytes; @is_slow: as copy_out_is_slow() has said of the memory */
 copy_out_way copy_out_best(size_t size, bool is_slow);
 
+/*
+ * copy_out_make_pages() - have the kernel make the pages of @to that are about to be written, all
+ * at once, where the first of them is not there yet; faults one by one take twice as long. Returns
+ * whether it has: then the bytes are best copied plainly, as the pages have just been cleared
+ */
+bool copy_out_make_pages(void *to, size_t size);
+
 /* copy_out() - what the processor or @from's alignment does not allow is done plainly */
 void copy_out(copy_out_way way, void *to, const void *from, size_t size);
 

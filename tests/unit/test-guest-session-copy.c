@@ -2,6 +2,7 @@
 /* libvgpu's sessions: fences, copies of the program's own memory, images, functions, numbers. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "copy-out.h"
@@ -230,6 +231,26 @@ TEST(test_ways_to_copy_out)
     free(bytes);
 }
 
+TEST(test_pages_to_copy_to)
+{
+    const size_t size = 64 * 4096;
+    uint8_t *to = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char there[64];
+    bool made;
+
+    assert_true(to != MAP_FAILED);
+    (void) madvise(to, size, MADV_NOHUGEPAGE);
+    to[0] = 1;
+    assert_false(copy_out_make_pages(to, 4096));
+    made = copy_out_make_pages(to + 4096 + 5, 20 * 4096);
+    assert_int_equal(mincore(to, size, there), 0);
+    for (size_t i = 0; i < 64; i++)
+        assert_int_equal(there[i] & 1, i == 0 || (made && i <= 21));
+    assert_int_equal(to[0], 1);
+    munmap(to, size);
+    assert_false(copy_out_make_pages(to, size)); /* nothing is there */
+}
+
 /* The bytes are the caller's again at once, while the host has done nothing yet. */
 TEST(test_upload_takes_copy)
 {
@@ -426,6 +447,7 @@ int main(void)
         HELPED(test_large_copies),
         HELPED(test_large_copies_of_threads),
         CASE(test_ways_to_copy_out),
+        CASE(test_pages_to_copy_to),
         CASE(test_copies_of_threads),
         CASE(test_window),
         CASE(test_keys),
