@@ -116,7 +116,8 @@ static double native_registered(Figure f)
         die("memory");
     memset(own, 1, BENCH_REGISTERED);
     begin = now_sec();
-    must(driver->mem_host_register(own, BENCH_REGISTERED, CU_MEMHOSTREGISTER_DEVICEMAP),
+    must(driver->mem_host_register(own, BENCH_REGISTERED,
+                                   CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP),
          "cuMemHostRegister");
     copied = now_sec();
     if (f == FIGURE_REGISTERED_UP)

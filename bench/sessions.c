@@ -224,6 +224,7 @@ static void measure_mediator(pid_t mediator)
 static void measure_pageable(unsigned threads)
 {
     printf("pageable copies, %u threads\n", threads);
+    session_window_size = UINT64_C(1) << 30;
     session_copy_threads = threads;
     measure_figures(FIGURE_PAGEABLE_UP, FIGURE_REGISTERED_DOWN);
 }

@@ -20,23 +20,28 @@ static uint64_t copy_run(Session *s, uint64_t to, uint64_t from, uint64_t left)
 static CUresult copy_part(Session *s, const VGPUSessionCopy *p, CUstream stream)
 {
     const CudaSessionDriver *driver = session_driver(s);
-    SessionControl *control = session_control(s);
     const bool from_window = session_window_has(s, p->from, p->size);
     const bool to_window = session_window_has(s, p->to, p->size);
-    CUresult result;
 
-    if (from_window && !to_window) {
-        result = driver->base.memcpy_h_to_d_async(p->to, (const void *) p->from, p->size, stream);
-        if (result == CUDA_SUCCESS)
-            session_count(&control->bytes_to_device, p->size);
-    } else if (to_window && !from_window) {
-        result = driver->base.memcpy_d_to_h_async((void *) p->to, p->from, p->size, stream);
-        if (result == CUDA_SUCCESS)
-            session_count(&control->bytes_from_device, p->size);
-    } else {
-        result = driver->memcpy_d_to_d_async(p->to, p->from, p->size, stream);
-    }
-    return result;
+    if (from_window && !to_window)
+        return driver->base.memcpy_h_to_d_async(p->to, (const void *) p->from, p->size, stream);
+    if (to_window && !from_window)
+        return driver->base.memcpy_d_to_h_async((void *) p->to, p->from, p->size, stream);
+    return driver->memcpy_d_to_d_async(p->to, p->from, p->size, stream);
+}
+
+/* Which ends of a copy lie in the window */
+typedef struct CopyEnds {
+    bool from_window, to_window;
+} CopyEnds;
+
+static void copy_count(Session *s, CopyEnds ends, uint64_t size)
+{
+    SessionControl *control = session_control(s);
+
+    if (ends.from_window != ends.to_window)
+        session_count(ends.from_window ? &control->bytes_to_device : &control->bytes_from_device,
+                      size);
 }
 
 /* Each part is a work of its own in the stream. */
@@ -61,13 +66,22 @@ CUresult session_op_COPY(Session *s, SessionCall *call)
 {
     const VGPUSessionCopy *p = call->parameters;
     CUstream stream;
+    CUresult result;
 
     if (p->size > 0 &&
         (!session_memory_has(s, p->to, p->size) || !session_memory_has(s, p->from, p->size)))
         return CUDA_ERROR_INVALID_VALUE;
     if (p->size == 0)
         return session_find_stream(s, p->stream, &stream);
-    return copy_line(s, p);
+    result = copy_line(s, p);
+    if (result == CUDA_SUCCESS)
+        copy_count(s,
+                   (CopyEnds){
+                       .from_window = session_window_has(s, p->from, p->size),
+                       .to_window = session_window_has(s, p->to, p->size),
+                   },
+                   p->size);
+    return result;
 }
 
 /* ---- Boxes ------------------------------------------------------------------------------------
@@ -118,11 +132,6 @@ static bool copy_span(const VGPUSessionCopy3D *p, VGPUSessionPlace *place, CopyS
     return true;
 }
 
-/* Which ends of a box lie in the window */
-typedef struct CopyEnds {
-    bool from_window, to_window;
-} CopyEnds;
-
 static CUresult copy_whole_box(Session *s, const VGPUSessionCopy3D *p, CopyEnds ends,
                                CUstream stream)
 {
@@ -168,23 +177,24 @@ static bool copy_is_in_one(Session *s, const VGPUSessionCopy3D *p, const VGPUSes
     return copy_span(p, &copy, &span) && span.size <= session_window_run(s, span.address);
 }
 
-/* Cuts what is left of a row where the first of its ends comes to the end of a piece. */
-static uint64_t copy_row_part(Session *s, const VGPUSessionCopy3D *p)
+/* A row, which may cross pieces */
+static CUresult copy_row(Session *s, const VGPUSessionCopy3D *p)
 {
+    VGPUSessionPlace to_place = p->to, from_place = p->from;
     CopySpan to, from;
-    VGPUSessionPlace place = p->to;
 
-    if (!copy_span(p, &place, &to))
-        return p->width_bytes;
-    place = p->from;
-    if (!copy_span(p, &place, &from))
-        return p->width_bytes;
-    return copy_run(s, to.address, from.address, p->width_bytes);
+    if (!copy_span(p, &to_place, &to) || !copy_span(p, &from_place, &from))
+        return CUDA_ERROR_INVALID_VALUE;
+    return copy_line(s, &(VGPUSessionCopy){
+                            .to = to.address,
+                            .from = from.address,
+                            .size = p->width_bytes,
+                            .stream = p->stream,
+                        });
 }
 
-/* The first part of a box that crosses pieces of the window, which is cut off @p: half of the
- * slices, half of the rows, or a piece of a row */
-static VGPUSessionCopy3D copy_cut(Session *s, VGPUSessionCopy3D *p)
+/* Half of the slices, or half of the rows, which are cut off @p */
+static VGPUSessionCopy3D copy_cut(VGPUSessionCopy3D *p)
 {
     VGPUSessionCopy3D part = *p;
 
@@ -193,35 +203,33 @@ static VGPUSessionCopy3D copy_cut(Session *s, VGPUSessionCopy3D *p)
         p->depth -= part.depth;
         p->to.z += part.depth;
         p->from.z += part.depth;
-    } else if (p->height > 1) {
+    } else {
         part.height = p->height / 2;
         p->height -= part.height;
         p->to.y += part.height;
         p->from.y += part.height;
-    } else {
-        part.width_bytes = copy_row_part(s, p);
-        p->width_bytes -= part.width_bytes;
-        p->to.x_bytes += part.width_bytes;
-        p->from.x_bytes += part.width_bytes;
     }
     return part;
 }
 
-/* Each cut but those of rows halves a box: no deeper than both numbers have bits. */
+/* A box that crosses pieces of the window is halved until none of its parts does, or they are rows:
+ * no deeper than both numbers have bits. */
 static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, CopyEnds ends)
 {
     VGPUSessionCopy3D rest = *p;
     CUresult result = CUDA_SUCCESS;
     CUstream stream;
 
-    while (result == CUDA_SUCCESS && rest.width_bytes > 0) {
-        VGPUSessionCopy3D part = rest;
+    while (result == CUDA_SUCCESS) {
+        VGPUSessionCopy3D part;
 
+        if (rest.depth == 1 && rest.height == 1)
+            return copy_row(s, &rest);
         if (copy_is_in_one(s, &rest, &rest.to) && copy_is_in_one(s, &rest, &rest.from)) {
             result = session_find_stream(s, p->stream, &stream);
             return result == CUDA_SUCCESS ? copy_whole_box(s, &rest, ends, stream) : result;
         }
-        part = copy_cut(s, &rest);
+        part = copy_cut(&rest);
         result = copy_box(s, &part, ends);
     }
     return result;
@@ -230,7 +238,6 @@ static CUresult copy_box(Session *s, const VGPUSessionCopy3D *p, CopyEnds ends)
 CUresult session_op_COPY_3D(Session *s, SessionCall *call)
 {
     VGPUSessionCopy3D p = *(const VGPUSessionCopy3D *) call->parameters;
-    SessionControl *control = session_control(s);
     CopySpan from, to;
     CUstream stream;
     CopyEnds ends;
@@ -251,9 +258,8 @@ CUresult session_op_COPY_3D(Session *s, SessionCall *call)
         .to_window = session_window_has(s, to.address, to.size),
     };
     result = copy_box(s, &p, ends);
-    if (result == CUDA_SUCCESS && ends.from_window != ends.to_window)
-        session_count(ends.from_window ? &control->bytes_to_device : &control->bytes_from_device,
-                      p.width_bytes * p.height * p.depth);
+    if (result == CUDA_SUCCESS)
+        copy_count(s, ends, p.width_bytes * p.height * p.depth);
     return result;
 }
 

@@ -39,7 +39,7 @@ static CUresult pool_open_default(Session *s, SessionPool *pool)
 {
     if (pool->handle)
         return CUDA_SUCCESS;
-    pool->free = SESSION_POOL_UNIT;
+    pool->free = SESSION_POOL_FREE;
     return session_driver(s)->device_get_default_mem_pool(&pool->handle, session_device(s));
 }
 
