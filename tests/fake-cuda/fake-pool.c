@@ -222,7 +222,7 @@ static bool pool_take(Pool *p, FakeMemory *m)
         return true;
     if (m->size > fake_total() || !pool_resize(p, all))
         return false;
-    if (fake_arena_take_addresses(granules(m->size), FAKE_GRANULE, &m->address))
+    if (fake_arena_take_pooled(granules(m->size), &m->address))
         return true;
     pool_resize(p, p->live + p->kept);
     return false;
