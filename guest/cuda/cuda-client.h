@@ -67,12 +67,14 @@ typedef struct vgpu_session_options {
     /* A mediator's socket; NULL: $VGPU_SOCKET, and without that the default path where this machine
      * has no device. Not together with @device. */
     const char *socket;
-    uint64_t window_size; /* bytes, by socket: of the window that it makes, rounded up to 2 MiB; 0:
-                           * $VGPU_WINDOW_SIZE, or VGPU_SESSION_WINDOW_DEFAULT */
-    uint32_t ring_size;   /* bytes, a power of two from VGPU_SESSION_RING_MIN on; 0: as the window
-                           * allows */
-    int timeout_ms;       /* for opening; 0: VGPU_SESSION_TIMEOUT_MS, negative: none */
-    const char *keeper;   /* a vgpu command that keeps the rings; NULL: the installed one */
+    uint64_t window_size;  /* bytes, by socket: of the window that it makes, rounded up to 2 MiB; 0:
+                            * $VGPU_WINDOW_SIZE, or VGPU_SESSION_WINDOW_DEFAULT */
+    uint32_t ring_size;    /* bytes, a power of two from VGPU_SESSION_RING_MIN on; 0: as the window
+                            * allows */
+    int timeout_ms;        /* for opening; 0: VGPU_SESSION_TIMEOUT_MS, negative: none */
+    unsigned copy_threads; /* that copy a large download into the program's memory, with the caller;
+                            * 0: two in a process with four processors, else one. */
+    const char *keeper;    /* a vgpu command that keeps the rings; NULL: the installed one */
 } vgpu_session_options;
 
 #define VGPU_SESSION_WINDOW_DEFAULT (UINT64_C(256) << 20)
