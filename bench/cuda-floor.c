@@ -7,7 +7,12 @@
  * wait. The other rows show why backend-cuda.c and cuda-completion.c are as they are. They
  * differ in whether the kernel works in mapped host memory instead, and in how its end
  * becomes known: by waiting in the driver (which spins, or blocks in one stream and sees
- * nothing else), or by a callback that wakes epoll.
+ * nothing else), by a callback that wakes epoll, by a word that the stream writes behind the
+ * kernel, or by what the kernel itself writes last.
+ *
+ * The executor is measured asleep, where it and its client wake each other for each message, and
+ * awake, as with BusyPollUSec=50 and a client that looks. A message that is nothing to do is the
+ * round trip beside it.
  *
  * Usage: cuda-floor [EXECUTOR]   or VGPU_EXECUTOR; exit status 77: no GPU, no kernels
  */
@@ -30,11 +35,14 @@
 #define N_MEASURED 20000u
 #define N_ROUNDS 3u
 #define EXIT_SKIP 77
+#define BUSY_POLL_USEC 50u
+#define WORD 32u /* in words of host */
 
 typedef struct Bench {
     CudaDriver driver;
     /* cuLaunchHostFunc, which the executor does not use */
     CUresult (*launch_host_func)(CUstream stream, void (*function)(void *), void *user_data);
+    CUresult (*write_value)(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags);
 
     CUfunction add;
     CUstream stream;
@@ -66,8 +74,9 @@ static void open_bench(Bench *b, unsigned schedule)
         exit(EXIT_SKIP);
     }
     *(void **) &b->launch_host_func = dlsym(b->driver.shared_object, "cuLaunchHostFunc");
-    if (!b->launch_host_func) {
-        puts("the driver has no cuLaunchHostFunc");
+    *(void **) &b->write_value = dlsym(b->driver.shared_object, "cuStreamWriteValue32_v2");
+    if (!b->launch_host_func || !b->write_value) {
+        puts("the driver is too old");
         exit(EXIT_SKIP);
     }
 
@@ -113,6 +122,28 @@ static void compute_copied(Bench *b)
 static void compute_mapped(Bench *b)
 {
     launch(b, b->mapped);
+}
+
+static void compute_reported(Bench *b)
+{
+    b->host[4] = b->host[5] = 0;
+    launch(b, b->mapped);
+}
+
+static void wait_for_report(Bench *b)
+{
+    while (__atomic_load_n((uint64_t *) (b->host + 4), __ATOMIC_ACQUIRE) == 0)
+        ;
+}
+
+static void wait_for_word(Bench *b)
+{
+    static uint32_t number;
+
+    number++;
+    check(b, b->write_value(b->stream, b->mapped + WORD * sizeof(uint32_t), number, 0), "word");
+    while (__atomic_load_n(b->host + WORD, __ATOMIC_ACQUIRE) != number)
+        ;
 }
 
 static void wait_in_driver(Bench *b)
@@ -207,6 +238,9 @@ static void measure_ways(unsigned schedule, double *ret_floor)
         *ret_floor = measure(&b, "copy-kernel-copy, wait spinning (the floor)", compute_copied,
                              wait_in_driver);
         measure(&b, "mapped, wait spinning", compute_mapped, wait_in_driver);
+        measure(&b, "copy-kernel-copy, a word", compute_copied, wait_for_word);
+        measure(&b, "mapped, a word", compute_mapped, wait_for_word);
+        measure(&b, "mapped, the kernel's report", compute_reported, wait_for_report);
     } else {
         measure(&b, "copy-kernel-copy, wait blocking", compute_copied, wait_in_driver);
         measure(&b, "mapped, wait blocking", compute_mapped, wait_in_driver);
@@ -236,9 +270,14 @@ static void in_child(unsigned schedule, double *ret_floor)
 
 /* ---- The executor --------------------------------------------------------------------- */
 
-static Client *open_executor(const char *executor, const char *backend, unsigned slots)
+static Client *open_executor(const char *executor, const char *backend, unsigned slots, bool awake)
 {
-    const ClientOptions o = {.executor = executor, .backend = backend, .slots = slots};
+    const ClientOptions o = {
+        .executor = executor,
+        .backend = backend,
+        .slots = slots,
+        .busy_poll_usec = awake ? BUSY_POLL_USEC : 0,
+    };
     Client *c = client_start(&o);
 
     client_hello(c);
@@ -270,32 +309,51 @@ static void receive_sum(Client *c)
     }
 }
 
-static double executor_latency(const char *executor, const char *backend)
+static void receive_nothing(Client *c)
+{
+    ClientResponse r;
+
+    if (!client_receive(c, &r) || r.header.status != VGPU_ERROR_NONE) {
+        puts("the executor failed a request");
+        exit(1);
+    }
+}
+
+static double executor_latency(const char *executor, const char *backend, bool awake, bool adds)
 {
     static uint64_t ns[N_MEASURED];
-    Client *c = open_executor(executor, backend, 4);
+    Client *c = open_executor(executor, backend, 4, awake);
     unsigned char m[2048];
     char name[64];
 
     for (uint32_t i = 0; i < N_WARM_UP + N_MEASURED; i++) {
         uint64_t start = now_nsec();
 
-        client_send(c, m, message_scalar(m, i, VGPU_PRIORITY_MEDIUM, i, 2 * i));
-        receive_sum(c);
+        client_send(c, m,
+                    adds ? message_scalar(m, i, VGPU_PRIORITY_MEDIUM, i, 2 * i)
+                         : message_plain(m, i, VGPU_OP_NOP));
+        while (awake && !client_has_input(c))
+            ;
+        if (adds)
+            receive_sum(c);
+        else
+            receive_nothing(c);
         if (i >= N_WARM_UP)
             ns[i - N_WARM_UP] = now_nsec() - start;
     }
 
     close_executor(c);
-    snprintf(name, sizeof(name), "executor, %s, one request at a time", backend);
+    snprintf(name, sizeof(name), "executor, %s, %s, one %s at a time", backend,
+             awake ? "awake" : "asleep", adds ? "request" : "nothing");
     return report(name, ns, N_MEASURED);
 }
 
 /* Returns requests a second, with @window of them outstanding. */
-static double executor_throughput(const char *executor, const char *backend, unsigned window)
+static double executor_throughput(const char *executor, const char *backend, unsigned window,
+                                  bool awake)
 {
     const uint32_t n = 20000 + 5000 * window;
-    Client *c = open_executor(executor, backend, window);
+    Client *c = open_executor(executor, backend, window, awake);
     unsigned char m[64 * 128];
     uint32_t sent = 0, received = 0;
     uint64_t start = now_nsec();
@@ -316,23 +374,39 @@ static double executor_throughput(const char *executor, const char *backend, uns
     return n / ((double) (now_nsec() - start) / 1e9);
 }
 
-/* Returns the best round's median. */
-static double bench_executor(const char *executor, const char *backend)
+/* The best round's medians */
+typedef struct Executor {
+    double add, nothing;
+} Executor;
+
+static double smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static Executor bench_executor(const char *executor, const char *backend, bool awake)
 {
     static const unsigned windows[] = {1, 4, 16, 64};
-    double best = INFINITY;
+    Executor best = {INFINITY, INFINITY};
 
     for (unsigned r = 0; r < N_ROUNDS; r++) {
-        double median = executor_latency(executor, backend);
-
-        if (median < best)
-            best = median;
+        best.add = smaller(best.add, executor_latency(executor, backend, awake, true));
+        best.nothing = smaller(best.nothing, executor_latency(executor, backend, awake, false));
     }
     for (unsigned i = 0; i < 4; i++)
-        printf("executor, %s, %2u in flight: %34.0f requests/s\n", backend, windows[i],
-               executor_throughput(executor, backend, windows[i]));
+        printf("executor, %s, %s, %2u in flight: %26.0f requests/s\n", backend,
+               awake ? "awake" : "asleep", windows[i],
+               executor_throughput(executor, backend, windows[i], awake));
 
     return best;
+}
+
+static void print_ratio(const char *name, const Executor *e, double floor_us)
+{
+    printf("%s: executor %.2f, floor %.2f, round trip %.2f, over floor %.2f; of 1.3 x floor and a "
+           "round trip %.2f (aim <= 1)\n",
+           name, e->add, floor_us, e->nothing, e->add / floor_us,
+           e->add / (1.3 * floor_us + e->nothing));
 }
 
 int main(int argc, char *argv[])
@@ -340,7 +414,7 @@ int main(int argc, char *argv[])
     const char *executor = argc > 1 ? argv[1] : getenv("VGPU_EXECUTOR");
     double *floor_us =
         mmap(NULL, sizeof(*floor_us), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    double cuda_us;
+    Executor asleep, awake;
 
     if (!executor || floor_us == MAP_FAILED) {
         fprintf(stderr, "which executor?\n");
@@ -354,8 +428,10 @@ int main(int argc, char *argv[])
     printf("%-58s %9s %9s\n", "µs for one scalar addition", "median", "p99");
     in_child(CU_CTX_SCHED_SPIN, floor_us);
     in_child(CU_CTX_SCHED_BLOCKING_SYNC, floor_us);
-    cuda_us = bench_executor(executor, "cuda");
-    bench_executor(executor, "cpu");
-    printf("executor over floor: %.2f\n", cuda_us / *floor_us);
+    asleep = bench_executor(executor, "cuda", false);
+    awake = bench_executor(executor, "cuda", true);
+    bench_executor(executor, "cpu", false);
+    print_ratio("asleep", &asleep, *floor_us);
+    print_ratio("awake", &awake, *floor_us);
     return 0;
 }

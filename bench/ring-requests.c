@@ -11,6 +11,10 @@
  * What it shows: what the mediator and the executor cost. What it does not show: KVM's part, from
  * the doorbell's register to the eventfd and from the eventfd to the guest, nor a GPU (the backend
  * is cpu).
+ *
+ * With the argument "cuda", the backend is cuda, and one request at a time is measured that adds
+ * one number to another, beside one with nothing to do. cuda-floor has what such an addition takes
+ * without us.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -184,16 +188,22 @@ static void take(RingGuest *g)
         die("no completion");
 }
 
-static double run_one(RingGuest *g, unsigned rounds)
+static double run_row(RingGuest *g, const VGPUSubmission *job, unsigned rounds)
 {
-    const VGPUSubmission nop = ring_guest_nop(1);
     double begin = now_sec();
 
     for (unsigned i = 0; i < rounds; i++) {
-        ring_guest_submit(g, &nop);
+        ring_guest_submit(g, job);
         take(g);
     }
     return (now_sec() - begin) * 1e6 / rounds;
+}
+
+static double run_one(RingGuest *g, unsigned rounds)
+{
+    const VGPUSubmission nop = ring_guest_nop(1);
+
+    return run_row(g, &nop, rounds);
 }
 
 static double run_many(RingGuest *g, const VGPUSubmission *job, unsigned rounds)
@@ -269,23 +279,50 @@ static void compare_one(RingGuest *g)
            median(spun.ratio, REPETITIONS));
 }
 
-int main(void)
+static void measure_additions(RingGuest *g)
 {
+    const VGPUSubmission nop = ring_guest_nop(1),
+                         sum = ring_guest_add(1, 1, 1 << 20, 2 << 20, 3 << 20);
+    double nothing[REPETITIONS], addition[REPETITIONS];
+
+    for (unsigned spins = 0; spins < 2; spins++) {
+        g->spins = spins;
+        (void) run_row(g, &sum, ROUNDS_ONE / 10);
+        for (unsigned i = 0; i < REPETITIONS; i++) {
+            nothing[i] = run_row(g, &nop, ROUNDS_ONE);
+            addition[i] = run_row(g, &sum, ROUNDS_ONE);
+        }
+        printf("ring, cuda, depth 1, guest %s: nothing to do %.2f us, one addition %.2f us\n",
+               spins ? "spins" : "sleeps", median(nothing, REPETITIONS),
+               median(addition, REPETITIONS));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const bool cuda = argc > 1 && strcmp(argv[1], "cuda") == 0;
     const VGPUSubmission nop = ring_guest_nop(1),
                          sum = ring_guest_add(1, ELEMENTS, 1 << 20, 2 << 20, 3 << 20);
     TestMediator mediator;
     RingGuest g;
     int fd;
 
-    if (test_mediator_start(&mediator, "[Pool A]\nBackend=cpu\nInFlight=64\n", "none") < 0 ||
+    if (test_mediator_start(&mediator,
+                            cuda ? "[Pool A]\nBackend=cuda\nInFlight=64\n"
+                                 : "[Pool A]\nBackend=cpu\nInFlight=64\n",
+                            "none") < 0 ||
         ring_guest_open(&g, VGPU_WINDOW_SIZE_DEFAULT, 0, 128, 0) < 0)
         return EXIT_FAILURE;
     fd = connect_ring(&mediator, &g);
     (void) run_one(&g, ROUNDS_ONE / 10);
 
-    compare_one(&g);
-    compare_many(&g, &nop, ROUNDS_MANY, "nothing to do");
-    compare_many(&g, &sum, ROUNDS_MANY / 4, "sums of 4096 int64");
+    if (cuda) {
+        measure_additions(&g);
+    } else {
+        compare_one(&g);
+        compare_many(&g, &nop, ROUNDS_MANY, "nothing to do");
+        compare_many(&g, &sum, ROUNDS_MANY / 4, "sums of 4096 int64");
+    }
 
     close(fd);
     ring_guest_close(&g);

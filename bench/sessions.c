@@ -7,6 +7,7 @@
  * Then the mediator's share of a core while eight sessions launch and wait without a pause.
  */
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,7 +139,13 @@ static void measure_contexts(const char *name, uint64_t window_size)
     print_figure(name, "ms", "<= 1.1", native, ours, CONTEXTS);
 }
 
-static void measure_figures(void)
+static bool is_of_launches(Figure f)
+{
+    return f == FIGURE_LAUNCH_CALL || f == FIGURE_LAUNCH_RATE || f == FIGURE_LAUNCH_WAIT ||
+           f == FIGURE_REPLAY_RATE;
+}
+
+static void measure_figures(bool launches)
 {
     Worker native, ours;
 
@@ -147,6 +154,8 @@ static void measure_figures(void)
     for (unsigned f = 0; f < N_FIGURES; f++) {
         double a[REPETITIONS], b[REPETITIONS];
 
+        if (launches && !is_of_launches(f))
+            continue;
         (void) worker_figure(&native, f);
         (void) worker_figure(&ours, f);
         for (unsigned i = 0; i < REPETITIONS; i++) {
@@ -155,8 +164,9 @@ static void measure_figures(void)
         }
         print_figure(figures[f].name, figures[f].unit, figures[f].aim, a, b, REPETITIONS);
     }
-    worker_stop(&native);
+    /* The one that started later has the other's pipe, too. */
     worker_stop(&ours);
+    worker_stop(&native);
 }
 
 /* ---- The mediator's part ------------------------------------------------------------------------
@@ -217,7 +227,8 @@ static void measure_mediator(pid_t mediator)
     }
 }
 
-/* With any argument, the mediator's part alone */
+/* With the argument "launches", the figures of launches alone; with any other, the mediator's part
+ * alone */
 int main(int argc, char **argv)
 {
     TestMediator mediator;
@@ -230,14 +241,17 @@ int main(int argc, char **argv)
     if (setenv("VGPU_SOCKET", mediator.socket, 1) < 0)
         return EXIT_FAILURE;
 
-    (void) argv;
     if (argc > 1) {
-        measure_mediator(mediator.pid);
+        session_window_size = UINT64_C(1) << 30;
+        if (strcmp(argv[1], "launches") == 0)
+            measure_figures(true);
+        else
+            measure_mediator(mediator.pid);
         return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     measure_contexts("first context, window 32 MiB", UINT64_C(32) << 20);
     measure_contexts("first context, window 1 GiB", UINT64_C(1) << 30);
-    measure_figures();
+    measure_figures(false);
     measure_mediator(mediator.pid);
 
     (void) test_mediator_stop(&mediator);

@@ -7,6 +7,8 @@
 #include "domain.h"
 #include "fail.h"
 #include "hooks-config.h"
+#include "parse.h"
+#include "vgpu-ring.h"
 #include "xml.h"
 
 /* Every version of our namespace begins like this. */
@@ -58,10 +60,32 @@ static int check_setting(const VMSetting *setting, const char *value, DomainDevi
     return 0;
 }
 
+/* A power of two, with a unit: one way to write each size */
+static int parse_window_size(const char *text, uint64_t *ret)
+{
+    static const char units[] = "KMGT";
+    size_t n = strlen(text);
+    const char *unit = n > 0 ? strchr(units, text[n - 1]) : NULL;
+    char digits[4] = "";
+    uint32_t number;
+    uint64_t size;
+
+    if (!unit || n - 1 >= sizeof(digits) || text[0] == '0')
+        return -EINVAL;
+    memcpy(digits, text, n - 1);
+    if (parse_u32(digits, 1, 512, &number) < 0 || (number & (number - 1)) != 0)
+        return -EINVAL;
+    size = (uint64_t) number << (10 * (unsigned) (unit - units + 1));
+    if (size < VGPU_WINDOW_SIZE_MIN || size > VGPU_WINDOW_SIZE_MAX)
+        return -EINVAL;
+    *ret = size;
+    return 0;
+}
+
 int domain_check_attributes(const DomainAttributes *attributes, DomainDevice *ret, char **ret_error)
 {
     const char *emulator = attributes->emulator;
-    DomainDevice device = {.slot = SLOT_ANY};
+    DomainDevice device = {.window_size = VGPU_WINDOW_SIZE_DEFAULT, .slot = SLOT_ANY};
     int r;
 
     for (unsigned i = 0; i < VM_N_SETTINGS; i++) {
@@ -69,6 +93,12 @@ int domain_check_attributes(const DomainAttributes *attributes, DomainDevice *re
         if (r != 0)
             return r;
     }
+    if (attributes->window_size &&
+        parse_window_size(attributes->window_size, &device.window_size) < 0)
+        return fail_with(DOMAIN_INVALID_DEVICE, ret_error,
+                         "window-size is '%.*s': it must be a power of two from 64K to 1T, such "
+                         "as 256M",
+                         SHOWN_MAX, attributes->window_size);
     if (attributes->slot && slot_parse(attributes->slot, &device.slot) < 0)
         return fail_with(DOMAIN_INVALID_DEVICE, ret_error,
                          "slot is '%.*s': it must be 0x02 to 0x1e, or none", SHOWN_MAX,
@@ -133,6 +163,7 @@ static void attributes_release(DomainAttributes *attributes)
 {
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
         xmlFree((char *) attributes->settings[i]);
+    xmlFree((char *) attributes->window_size);
     xmlFree((char *) attributes->slot);
     xmlFree((char *) attributes->emulator);
 }
@@ -143,6 +174,8 @@ static const char **attribute_place(DomainAttributes *attributes, const char *na
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
         if (strcmp(vm_settings[i].attribute, name) == 0)
             return &attributes->settings[i];
+    if (strcmp(name, "window-size") == 0)
+        return &attributes->window_size;
     if (strcmp(name, "slot") == 0)
         return &attributes->slot;
     return strcmp(name, "emulator") == 0 ? &attributes->emulator : NULL;

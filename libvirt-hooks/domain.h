@@ -5,10 +5,10 @@
  *
  *   <vgpu:device xmlns:vgpu="urn:vgpu-mediator:domain:1" pool="A" priority="high"/>
  *
- * Its attributes are the settings in vm-settings.h, and two that nobody writes by hand: slot, the
- * device's PCI slot, or "none" in a domain that runs without the device; and emulator, which holds
- * what stood in <emulator> before "vgpuctl attach". vgpu-domain.rng states the same rules for
- * others.
+ * Its attributes are the settings in vm-settings.h; window-size, that of the device's data window;
+ * and two that nobody writes by hand: slot, the device's PCI slot, or "none" in a domain that runs
+ * without the device; and emulator, which holds what stood in <emulator> before "vgpuctl attach".
+ * vgpu-domain.rng states the same rules for others.
  */
 #ifndef VGPU_HOOKS_DOMAIN_H
 #define VGPU_HOOKS_DOMAIN_H
@@ -28,6 +28,7 @@
 /* The element's attributes as text; NULL: not given. */
 typedef struct DomainAttributes {
     const char *settings[VM_N_SETTINGS]; /* in the order of vm_settings[] */
+    const char *window_size;
     const char *slot;
     const char *emulator;
 } DomainAttributes;
@@ -36,7 +37,8 @@ typedef struct DomainAttributes {
 typedef struct DomainDevice {
     VMSettings settings;
     unsigned given; /* the set that the element has; what it has not is the mediator's to choose */
-    int slot;       /* where the device is while the domain runs, or SLOT_* */
+    uint64_t window_size; /* bytes, a power of two */
+    int slot;             /* where the device is while the domain runs, or SLOT_* */
 } DomainDevice;
 
 typedef struct Domain {

@@ -327,7 +327,7 @@ static int hook_prepare(Hook *h)
     Record record = {
         .pool = d->device.settings.pool,
         .priority = d->device.settings.priority,
-        .window_size = VGPU_WINDOW_SIZE_DEFAULT,
+        .window_size = d->device.window_size,
         .slot = d->device.slot,
     };
     int r;

@@ -103,7 +103,8 @@ typedef struct VGPUSessionHeader {
     uint32_t sticky;         /* CUresult that ended the session's CUDA, or 0 */
     uint32_t error;          /* CUresult: the first that had no reply slot, or 0 */
     uint64_t error_position; /* of that record */
-    uint8_t executor_reserved[32];
+    uint64_t memory;         /* bytes of device memory that the session has now */
+    uint8_t executor_reserved[24];
     uint8_t reserved[VGPU_SESSION_HEADER_SIZE - 256];
 } VGPUSessionHeader;
 

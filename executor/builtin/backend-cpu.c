@@ -362,6 +362,12 @@ static uint32_t cpu_device_info(Backend *b, VGPUDeviceInfo *ret)
     return 0;
 }
 
+/* Its threads write to the descriptor anyway. */
+static void cpu_sleep(Backend *b)
+{
+    (void) b;
+}
+
 static void cpu_flush(Backend *b)
 {
     (void) b;
@@ -397,6 +403,7 @@ const BackendOps backend_cpu = {
     .window_remove = cpu_window_remove,
     .start = cpu_start,
     .flush = cpu_flush,
+    .sleep = cpu_sleep,
     .collect = cpu_collect,
     .wait_fd = cpu_wait_fd,
     .lost = cpu_lost,

@@ -4,19 +4,17 @@
  *
  * This file opens it and computes requests; cuda-compute.c computes in windows.
  *
- * A request is one kernel launch in the stream of its priority. The operands are
- * copied into pinned host memory that is mapped into the device; the kernel
- * reads them there and writes the result there. flush() announces everything that is new
- * in a stream as one batch (cuda-completion.h).
+ * A request is one kernel launch in the stream of its priority, and nothing else. The operands are
+ * copied into pinned host memory that is mapped into the device; the kernel reads them there,
+ * writes the result there, and says there that it has ended (cuda-await.h).
  *
  * Measured on an H100 in a virtual machine (bench/cuda-floor.c; medians of two runs): mapped
  * memory against copies in and out, 10.5 and 10.8 against 12.8 and 13.4 microseconds when
  * spinning in the driver, 32 and 33 against 36 and 68 by stream callback. A request is at
  * most a kilobyte, and each copy costs a call and a trip over the bus of its own.
- *
- * More streams than one for each priority gain nothing: cuda-completion.h has the figures.
  */
 #include "cleanup.h"
+#include "cuda-await.h"
 #include "cuda-backend.h"
 #include "cuda-compute.h"
 #include "cuda-prepare.h"
@@ -26,6 +24,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* A loop that never sleeps sets bells after so many flushes. Work behind a bell waits until it has
+ * rung, some thirty microseconds, and that shall not be noticed. */
+#define BELLS_EVERY 1024u
 
 /* ---- Opening ------------------------------------------------------------- */
 
@@ -204,6 +206,7 @@ static bool cuda_add(Backend *b, unsigned index, const Operation *op, Completion
     cuda_line_join(&stream->line, &slot->place, op);
     memcpy(slot->host->a, add->a, size);
     memcpy(slot->host->b, add->b, size);
+    slot->host->exec_time_ns = 0;
 
     r = cuda_device_note(&b->device,
                          cuda_kernels_vector_add(&b->kernels, add->opcode, params, stream->handle));
@@ -212,7 +215,8 @@ static bool cuda_add(Backend *b, unsigned index, const Operation *op, Completion
         return true;
     }
 
-    stream->unannounced |= UINT64_C(1) << index;
+    cuda_await_begin(b, index);
+    cuda_await_add(b, index, stream->handle, &stream->bell);
     return false;
 }
 
@@ -238,21 +242,14 @@ static void cuda_window_add(Backend *b, MappedWindow *window)
 
 static void cuda_flush(Backend *b)
 {
-    for (int p = VGPU_PRIORITY_HIGH; p >= VGPU_PRIORITY_LOW; p--) {
-        CudaStream *stream = &b->streams[p];
-        uint64_t slots = stream->unannounced;
-
-        if (slots == 0)
-            continue;
-        stream->unannounced = 0;
-        cuda_completion_announce(&b->completion, slots, &stream->handle, 1);
-    }
+    if (++b->n_flushes % BELLS_EVERY == 0)
+        cuda_await_sleep(b);
 }
 
 static Completion cuda_add_end(Backend *b, unsigned index)
 {
     const CudaSlot *slot = &b->slots[index];
-    CUresult r = cuda_device_note(&b->device, cuda_completion_end(&b->completion, index).status);
+    CUresult r = cuda_device_note(&b->device, slot->await.status);
 
     if (r != CUDA_SUCCESS)
         return (Completion){.slot = index, .cuda_result = (uint32_t) r};
@@ -265,7 +262,7 @@ static Completion cuda_add_end(Backend *b, unsigned index)
 
 static unsigned cuda_collect(Backend *b, Completion ret[])
 {
-    uint64_t done = cuda_completion_take(&b->completion);
+    uint64_t done = cuda_completion_take(&b->completion) | cuda_await_take(b);
     unsigned n = 0;
 
     for (; done != 0; done &= done - 1) {
@@ -279,7 +276,6 @@ static unsigned cuda_collect(Backend *b, Completion ret[])
         n++;
     }
 
-    cuda_flush(b); /* jobs that were only being prepared until now */
     return n;
 }
 
@@ -303,6 +299,7 @@ const BackendOps backend_cuda = {
     .start = cuda_start,
     .flush = cuda_flush,
     .collect = cuda_collect,
+    .sleep = cuda_await_sleep,
     .wait_fd = cuda_wait_fd,
     .lost = cuda_lost,
 };

@@ -5,6 +5,7 @@
 #define VGPU_EXECUTOR_CUDA_BACKEND_H
 
 #include "backend.h"
+#include "cuda-await.h"
 #include "cuda-blas.h"
 #include "cuda-completion.h"
 #include "cuda-job.h"
@@ -31,14 +32,15 @@ typedef struct CudaSlot {
     CUdeviceptr device; /* host, as the device sees it */
     bool in_window;     /* whether the operation is in a window, and so a job */
     CudaJob job;
+    CudaAwait await;
     CudaLineEntry place;
 } CudaSlot;
 
 /* What a priority has. */
 typedef struct CudaStream {
     CUstream handle;
-    int priority;         /* the driver's number */
-    uint64_t unannounced; /* slots with work in it that no callback is behind yet */
+    CudaBell bell;
+    int priority; /* the driver's number */
     CudaPipeline pipeline;
     CudaLine line, pipeline_line; /* what is in handle, and in pipeline */
 } CudaStream;
@@ -54,6 +56,9 @@ struct Backend {
     CUdeviceptr device_reports;
     Worker preparer;
     unsigned n_slots;
+    uint64_t awaited;      /* slots with kernels that will say when they have ended */
+    uint64_t without_bell; /* those of them without a bell in each of their streams */
+    unsigned n_flushes;
     CudaSlot slots[EXECUTOR_SLOTS_MAX];
 };
 

@@ -6,8 +6,7 @@
  * bus, and copies run at the bus's speed. A job is a number of steps: parts of vectors,
  * or tiles of a matrix product (cuda-matmul.h).
  *
- * - A small job is one kernel in the stream of its priority, like a request, and is
- *   announced with the requests.
+ * - A small job is one kernel in the stream of its priority, like a request.
  * - A large job's steps go through the pipes of its priority's pipeline (cuda-pipeline.h). The
  *   jobs of a pipeline follow each other, since its streams are queues. Requests and small
  *   jobs do not wait for them, since they have another stream.
@@ -29,6 +28,7 @@
 #include "cuda-compute.h"
 
 #include "clock.h"
+#include "cuda-await.h"
 #include "cuda-matmul.h"
 #include "cuda-prepare.h"
 
@@ -91,16 +91,60 @@ static CUresult cuda_compute_vector(const Backend *b, unsigned index, uint64_t s
     return cuda_kernels_vector(&b->kernels, s, &v, blocks_for(v.n), stream);
 }
 
+static unsigned blocks_of_step(const CudaJob *job, uint64_t step)
+{
+    return job->operation.submission.opcode == VGPU_OP_RING_MATMUL
+               ? job->matmul_blocks
+               : blocks_for(elements_of_step(job, step));
+}
+
+/* ---- Reports of steps in flight ---------------------------------------------------------- */
+
+/* Those of a direct job, from next_step up to @end: no block has reported yet. */
+static void cuda_compute_await(Backend *b, unsigned index, uint64_t end)
+{
+    CudaJob *job = &b->slots[index].job;
+
+    job->segment = job->reported_step = job->next_step;
+    job->end_step = job->next_step;
+    job->reported_block = 0;
+    for (uint64_t step = job->next_step; step < end; step++)
+        for (unsigned i = 0; i < blocks_of_step(job, step); i++)
+            b->reports[index][step - job->segment][i].end_ns = 0;
+    cuda_await_begin(b, index);
+}
+
+bool cuda_compute_has_reported(Backend *b, unsigned index)
+{
+    CudaJob *job = &b->slots[index].job;
+
+    for (; job->reported_step < job->end_step; job->reported_step++, job->reported_block = 0) {
+        const KernelReport *reports = b->reports[index][job->reported_step - job->segment];
+        unsigned n = blocks_of_step(job, job->reported_step);
+
+        for (; job->reported_block < n; job->reported_block++)
+            if (__atomic_load_n(&reports[job->reported_block].end_ns, __ATOMIC_ACQUIRE) == 0)
+                return false;
+    }
+    return true;
+}
+
 /* ---- Steps in flight ---------------------------------------------------------- */
 
-static CUresult cuda_compute_step(const Backend *b, unsigned index, uint64_t step,
-                                  const CudaPipe *pipe)
+static CUresult cuda_compute_step(Backend *b, unsigned index, uint64_t step, CudaPipe *pipe)
 {
-    const CudaJob *job = &b->slots[index].job;
+    CudaJob *job = &b->slots[index].job;
+    CUresult r;
 
-    if (job->operation.submission.opcode == VGPU_OP_RING_MATMUL)
+    if (!job->direct)
         return cuda_matmul_step(&b->kernels, &b->blas, job, step, pipe);
-    return cuda_compute_vector(b, index, step, pipe->stream);
+
+    r = cuda_compute_vector(b, index, step, pipe->stream);
+    if (r != CUDA_SUCCESS)
+        return r;
+    job->end_step = step + 1;
+    cuda_await_add(b, index, pipe->stream, &pipe->bell);
+    return CUDA_SUCCESS;
 }
 
 /* All steps of a tile of c go through the same pipe. */
@@ -109,18 +153,19 @@ static unsigned pipe_of_step(const CudaJob *job, uint64_t step)
     return (unsigned) (step / job->tiles_k % CUDA_N_PIPES);
 }
 
-/* Hands the next steps to the device. They are announced even when a step could not be handed
+/* Hands the next steps to the device. They are waited for even when a step could not be handed
  * over: until those before it have ended, they work on the window. */
 static void cuda_compute_segment(Backend *b, unsigned index)
 {
     CudaJob *job = &b->slots[index].job;
-    const CudaPipe *pipes = b->streams[job->operation.priority].pipeline.pipes;
+    CudaPipe *pipes = b->streams[job->operation.priority].pipeline.pipes;
     uint64_t end = cuda_min(job->next_step + CUDA_SEGMENT_STEPS, job->n_steps);
     CUstream streams[CUDA_N_PIPES];
     unsigned used = 0, n = 0;
 
     assert(job->next_step < end);
-    job->segment = job->next_step;
+    if (job->direct)
+        cuda_compute_await(b, index, end);
     for (; job->next_step < end && job->error == CUDA_SUCCESS; job->next_step++) {
         unsigned i = pipe_of_step(job, job->next_step);
 
@@ -129,9 +174,11 @@ static void cuda_compute_segment(Backend *b, unsigned index)
             cuda_device_note(&b->device, cuda_compute_step(b, index, job->next_step, &pipes[i]));
     }
 
+    if (job->direct)
+        return;
     for (; used != 0; used &= used - 1)
         streams[n++] = pipes[__builtin_ctz(used)].stream;
-    cuda_completion_announce(&b->completion, UINT64_C(1) << index, streams, n);
+    cuda_completion_announce(&b->completion, index, streams, n);
 }
 
 /* Takes what the blocks of the steps in flight reported. */
@@ -142,8 +189,7 @@ static void cuda_compute_take_reports(Backend *b, unsigned index)
 
     for (uint64_t step = job->segment; step < job->next_step; step++) {
         const KernelReport *reports = b->reports[index][step - job->segment];
-        unsigned n = s->opcode == VGPU_OP_RING_MATMUL ? job->matmul_blocks
-                                                      : blocks_for(elements_of_step(job, step));
+        unsigned n = blocks_of_step(job, step);
 
         for (unsigned i = 0; i < n; i++) {
             const KernelReport *report = &reports[i];
@@ -200,16 +246,19 @@ static CUresult cuda_compute_single(Backend *b, unsigned index)
 {
     CudaJob *job = &b->slots[index].job;
     CudaStream *stream = &b->streams[job->operation.priority];
-    CUresult r =
-        job->operation.submission.opcode == VGPU_OP_RING_MATMUL
+    CUresult r;
+
+    cuda_compute_await(b, index, 1);
+    r = job->operation.submission.opcode == VGPU_OP_RING_MATMUL
             ? cuda_matmul_direct(&b->kernels, job, reports_of_step(b, index, 0), stream->handle)
             : cuda_compute_vector(b, index, 0, stream->handle);
-
-    if (r != CUDA_SUCCESS)
+    if (r != CUDA_SUCCESS) {
+        cuda_await_cancel(b, index);
         return r;
+    }
 
-    job->next_step = 1;
-    stream->unannounced |= UINT64_C(1) << index;
+    job->next_step = job->end_step = 1;
+    cuda_await_add(b, index, stream->handle, &stream->bell);
     return CUDA_SUCCESS;
 }
 
@@ -279,7 +328,8 @@ bool cuda_compute_collect(Backend *b, unsigned index, Completion *ret)
         cuda_prepare_end(b, index);
         return cuda_compute_begin(b, index, ret);
     }
-    end = cuda_completion_end(&b->completion, index);
+    end = job->direct ? (CudaEnd){.status = b->slots[index].await.status}
+                      : cuda_completion_end(&b->completion, index);
     r = cuda_device_note(&b->device, job->error != CUDA_SUCCESS ? job->error : end.status);
     if (r == CUDA_SUCCESS && job->direct)
         cuda_compute_take_reports(b, index);

@@ -8,11 +8,13 @@
 /* cuda_compute_start() - as BackendOps.start() */
 bool cuda_compute_start(Backend *b, unsigned index, const Operation *operation, Completion *ret);
 
+/* cuda_compute_has_reported() - have all blocks of what is in flight of a direct job reported? */
+bool cuda_compute_has_reported(Backend *b, unsigned index);
+
 /*
  * cuda_compute_collect() - what was in flight of a slot's job has ended
  *
- * Returns true when the job has finished and @ret says how, false when there is more in
- * flight now, or will be with the next flush.
+ * Returns true when the job has finished and @ret says how, false when there is more in flight now.
  */
 bool cuda_compute_collect(Backend *b, unsigned index, Completion *ret);
 

@@ -18,7 +18,10 @@ typedef struct CudaJob {
     /* Not started yet: a thread prepares what the job needs (cuda-prepare.h). */
     bool preparing, needs_window, needs_blas;
     uint64_t n_steps, next_step;
-    uint64_t segment;          /* the first step of those in flight */
+    uint64_t segment;       /* the first step of those in flight */
+    uint64_t end_step;      /* behind the last of them */
+    uint64_t reported_step; /* the blocks before that one's reported_block have reported */
+    unsigned reported_block;
     uint32_t tiles_n, tiles_k; /* of a matrix product; of vectors the latter is 1 */
     unsigned matmul_blocks;    /* of a product that is computed in the window */
     Reduction reduction;

@@ -6,8 +6,8 @@
 #ifndef VGPU_EXECUTOR_CUDA_PIPELINE_H
 #define VGPU_EXECUTOR_CUDA_PIPELINE_H
 
+#include "cuda-bell.h"
 #include "cuda-blas.h"
-#include "cuda-driver.h"
 
 #define CUDA_N_PIPES 3u
 /* Of each of a pipe's buffers */
@@ -16,6 +16,7 @@
 /* One step after the other. */
 typedef struct CudaPipe {
     CUstream stream;
+    CudaBell bell;
     CUdeviceptr buffers[3]; /* for tiles of a, b and c; 0 before the first of them */
     CudaBlasHandle blas;    /* NULL: cuBLAS does not work, or was not needed yet */
 } CudaPipe;

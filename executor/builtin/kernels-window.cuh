@@ -20,6 +20,13 @@ __device__ uint64_t device_time_ns()
     return t;
 }
 
+// What the whole block wrote before the barrier that it came from can be seen before this: by the
+// host, too.
+__device__ void store_last(uint64_t *to, uint64_t value)
+{
+    asm volatile("st.release.sys.u64 [%0], %1;" : : "l"(to), "l"(value) : "memory");
+}
+
 // The first thread of each block reports how long the block took.
 struct Report {
     KernelReport *report;
@@ -35,8 +42,14 @@ struct Report {
     __device__ void end(uint64_t low, uint64_t high) const
     {
         __syncthreads();
-        if (report && threadIdx.x == 0)
-            *report = {start, device_time_ns(), low, high};
+        if (report && threadIdx.x == 0) {
+            uint64_t now = device_time_ns();
+
+            report->start_ns = start;
+            report->low = low;
+            report->high = high;
+            store_last(&report->end_ns, now);
+        }
     }
 };
 

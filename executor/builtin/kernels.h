@@ -12,7 +12,8 @@
 /* One block computes so many rows and columns of a matrix product. */
 #define KERNEL_TILE 64u
 
-/* What a block reports, in memory of the host's. Times are by the device's clock. */
+/* What a block reports, in memory of the host's. Times are by the device's clock. end_ns is written
+ * last, when all else that the block has written can be seen, and is not 0. */
 typedef struct KernelReport {
     uint64_t start_ns, end_ns;
     uint64_t low, high; /* of a reduction, as in Partial */

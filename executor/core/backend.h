@@ -5,8 +5,8 @@
  *
  * A backend has a number of slots, each of which runs one operation at a time. The loop
  * owns the slots: it knows which are free, and starts an operation in a free one. A backend
- * either finishes an operation while it is started or finishes it later; then its wait_fd
- * becomes ready and collect() tells which slots are done.
+ * either finishes an operation while it is started or finishes it later; then collect() tells which
+ * slots are done, and wait_fd becomes ready for a loop that has said that it sleeps.
  *
  * All functions are called on the loop's thread.
  */
@@ -130,10 +130,16 @@ typedef struct BackendOps {
     /*
      * flush() - no more operations for now
      *
-     * To be called after a row of start() and before waiting. What it costs to learn of an
-     * operation's end is paid once for the row.
+     * To be called after a row of start() and before waiting.
      */
     void (*flush)(Backend *backend);
+
+    /*
+     * sleep() - the loop is about to wait for wait_fd
+     *
+     * To be called while operations are in flight. What it costs to be woken is paid only here.
+     */
+    void (*sleep)(Backend *backend);
 
     /*
      * collect() - the operations that finished since the last call; never blocks
@@ -144,7 +150,7 @@ typedef struct BackendOps {
     unsigned (*collect)(Backend *backend, Completion ret[]);
 
     /*
-     * wait_fd() - what to wait on while operations are in flight
+     * wait_fd() - what to wait on while operations are in flight, after sleep()
      *
      * Returns a file descriptor that belongs to the backend, to be watched
      * edge-triggered (EPOLLIN | EPOLLET) and never read.

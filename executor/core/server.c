@@ -409,7 +409,9 @@ static int server_sleep(Server *s)
 {
     if (s->free_slots != 0 && executor_reader_sleep(&s->requests) != 0)
         return 0;
-    return server_wait(s, -1);
+    if (s->free_slots != s->all_slots)
+        s->ops->sleep(s->backend);
+    return s->ops->lost(s->backend) != 0 ? SERVER_LOST : server_wait(s, -1);
 }
 
 /* While it never sleeps, the loop still looks at the socket now and then. */

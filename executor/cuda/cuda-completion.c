@@ -38,24 +38,21 @@ static void cuda_batch_done(CUstream stream, CUresult status, void *user_data)
         return;
 
     batch->end_nsec = now_nsec();
-    done_add(&batch->completion->done, batch->slots);
+    done_add(&batch->completion->done, UINT64_C(1) << batch->slot);
 }
 
-void cuda_completion_announce(CudaCompletion *c, uint64_t slots, const CUstream streams[],
+void cuda_completion_announce(CudaCompletion *c, unsigned slot, const CUstream streams[],
                               unsigned n)
 {
     const CudaDriver *d = &c->device->driver;
-    CudaBatch *batch;
+    CudaBatch *batch = &c->batches[slot];
 
-    assert(slots != 0 && n > 0);
+    assert(n > 0);
 
-    batch = &c->batches[__builtin_ctzll(slots)];
     batch->completion = c;
-    batch->slots = slots;
+    batch->slot = slot;
     atomic_store(&batch->pending, n);
     atomic_store(&batch->status, CUDA_SUCCESS);
-    for (; slots != 0; slots &= slots - 1)
-        c->batch_of[__builtin_ctzll(slots)] = batch;
 
     for (unsigned i = 0; i < n; i++) {
         CUresult r = d->stream_add_callback(streams[i], cuda_batch_done, batch, 0);
@@ -80,9 +77,9 @@ uint64_t cuda_completion_take(CudaCompletion *c)
 
 CudaEnd cuda_completion_end(const CudaCompletion *c, unsigned slot)
 {
-    const CudaBatch *batch = c->batch_of[slot];
+    const CudaBatch *batch = &c->batches[slot];
 
-    assert(batch && (batch->slots & UINT64_C(1) << slot) && batch->pending == 0);
+    assert(batch->completion && batch->pending == 0);
     return (CudaEnd){.status = batch->status, .nsec = batch->end_nsec};
 }
 

@@ -200,7 +200,7 @@ struct Session {
     VGPUSessionReply *replies; /* likewise */
     SessionRing ring;
 
-    pthread_mutex_t lock; /* of what follows, up to the next comment */
+    pthread_mutex_t lock; /* of changing what follows, up to the next comment */
     SessionTable tables[SESSION_N_KINDS];
     LIST_HEAD(, SessionContext) contexts;
     unsigned n_contexts;
@@ -216,6 +216,7 @@ struct Session {
     BusyPoll poll;
     SessionMeter meter;
     bool untold;                         /* CHANGED could not be sent */
+    uint64_t tended_nsec;                /* when this was done last between two operations */
     LIST_HEAD(, SessionContext) leaving; /* contexts without a number, which may still have work */
 
     SessionMarks marks;

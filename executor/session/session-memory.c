@@ -107,6 +107,16 @@ static void memory_publish(SessionMemory *m)
         m->peak = m->used;
     __atomic_store_n(&m->control->memory, m->used, __ATOMIC_RELAXED);
     __atomic_store_n(&m->control->memory_peak, m->peak, __ATOMIC_RELAXED);
+    if (m->shown)
+        __atomic_store_n(m->shown, m->used, __ATOMIC_RELAXED);
+}
+
+void session_memory_show(SessionMemory *m, uint64_t *where)
+{
+    pthread_mutex_lock(&m->lock);
+    m->shown = where;
+    memory_publish(m);
+    pthread_mutex_unlock(&m->lock);
 }
 
 static bool memory_charge_locked(SessionMemory *m, uint64_t size)

@@ -82,6 +82,7 @@ typedef struct SessionRange {
 typedef struct SessionMemory {
     pthread_mutex_t lock;
     SessionControl *control; /* has used and peak, for the mediator */
+    uint64_t *shown;         /* has used, for the guest; or NULL */
     uint64_t max, used, peak;
     SessionRange *ranges, *reservations;
     uint32_t n_ranges;
@@ -95,6 +96,10 @@ typedef struct SessionMemory {
  * @control: where memory and memory_peak are kept up to date
  */
 void session_memory_open(SessionMemory *m, uint64_t max, SessionControl *control);
+
+/* session_memory_show() - keep the bytes that are used up to date in @where as well, which is
+ * written, and not read */
+void session_memory_show(SessionMemory *m, uint64_t *where);
 
 /* session_memory_close() - forgets all ranges; the driver is not called */
 void session_memory_close(SessionMemory *m);

@@ -5,7 +5,8 @@
  * Each stream that gets work is busy until the driver says that it has none (cuStreamQuery); the
  * session runs while a stream is busy. What the guest waits for costs nothing here: the question is
  * asked on the ring's thread when a moment for it has come, 20 µs after work began, then after each
- * eighth of the time that has passed, and at least each millisecond. So a time of running
+ * eighth of the time that has passed, and at least each millisecond; while operations follow each
+ * other without a pause, each millisecond. So a time of running
  * is counted too long by an eighth of it, by 20 µs if that is more, and by a millisecond at most;
  * never too short. Times in between that are shorter than the next moment are counted as running.
  *

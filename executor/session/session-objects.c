@@ -30,11 +30,8 @@ static CUresult session_missing(SessionKind kind)
 
 CUresult session_find(Session *s, SessionKind kind, uint32_t id, void **ret)
 {
-    void *object;
+    void *object = session_table_find(&s->tables[kind], id);
 
-    pthread_mutex_lock(&s->lock);
-    object = session_table_find(&s->tables[kind], id);
-    pthread_mutex_unlock(&s->lock);
     if (!object)
         return session_missing(kind);
     *ret = object;

@@ -225,5 +225,9 @@ int session_open(Session *s)
     r = session_marks_open(s, n_streams);
     if (r == 0)
         r = session_hosts_open(s);
-    return r == 0 ? session_loop_open(s) : r;
+    if (r == 0)
+        r = session_loop_open(s);
+    if (r == 0)
+        session_memory_show(&s->store->memory, &s->header->memory);
+    return r;
 }

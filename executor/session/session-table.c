@@ -16,30 +16,44 @@ void session_table_init(SessionTable *t, uint32_t limit)
 
 void session_table_close(SessionTable *t)
 {
-    free(t->entries);
+    SessionTableBlock *outgrown;
+
+    for (SessionTableBlock *b = t->block; b; b = outgrown) {
+        outgrown = b->outgrown;
+        free(b);
+    }
     *t = (SessionTable){.limit = t->limit};
 }
 
 static SessionTableEntry *table_entry(const SessionTable *t, uint32_t id)
 {
-    return id > 0 && id <= t->size ? &t->entries[id - 1] : NULL;
+    SessionTableBlock *b = __atomic_load_n(&t->block, __ATOMIC_ACQUIRE);
+
+    return b && id > 0 && id <= b->size ? &b->entries[id - 1] : NULL;
+}
+
+static void table_set(SessionTableEntry *e, void *object)
+{
+    __atomic_store_n(&e->object, object, __ATOMIC_RELEASE);
 }
 
 static int table_grow(SessionTable *t, uint32_t id)
 {
-    uint32_t size = t->size > 0 ? t->size : TABLE_SIZE_FIRST;
-    SessionTableEntry *entries;
+    SessionTableBlock *old = t->block, *b;
+    uint32_t size = old ? old->size : TABLE_SIZE_FIRST;
 
     while (size < id)
         size *= 2;
     if (size > t->limit)
         size = t->limit;
-    entries = reallocarray(t->entries, size, sizeof(*entries));
-    if (!entries)
+    b = calloc(1, sizeof(*b) + size * sizeof(b->entries[0]));
+    if (!b)
         return -ENOMEM;
-    memset(entries + t->size, 0, (size - t->size) * sizeof(*entries));
-    t->entries = entries;
-    t->size = size;
+    if (old)
+        memcpy(b->entries, old->entries, old->size * sizeof(b->entries[0]));
+    b->outgrown = old;
+    b->size = size;
+    __atomic_store_n(&t->block, b, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -50,16 +64,17 @@ int session_table_add(SessionTable *t, uint32_t id, void *object, uint32_t conte
     assert(object);
     if (id == 0 || id > t->limit)
         return -EINVAL;
-    if (id > t->size) {
+    if (!t->block || id > t->block->size) {
         int r = table_grow(t, id);
 
         if (r < 0)
             return r;
     }
-    e = &t->entries[id - 1];
+    e = table_entry(t, id);
     if (e->object)
         return -EEXIST;
-    *e = (SessionTableEntry){.object = object, .context = context};
+    e->context = context;
+    table_set(e, object);
     t->n++;
     return 0;
 }
@@ -68,7 +83,7 @@ void *session_table_find(const SessionTable *t, uint32_t id)
 {
     const SessionTableEntry *e = table_entry(t, id);
 
-    return e ? e->object : NULL;
+    return e ? __atomic_load_n(&e->object, __ATOMIC_ACQUIRE) : NULL;
 }
 
 void *session_table_remove(SessionTable *t, uint32_t id)
@@ -77,7 +92,7 @@ void *session_table_remove(SessionTable *t, uint32_t id)
     void *object = e ? e->object : NULL;
 
     if (object) {
-        e->object = NULL;
+        table_set(e, NULL);
         t->n--;
     }
     return object;
@@ -85,8 +100,10 @@ void *session_table_remove(SessionTable *t, uint32_t id)
 
 void *session_table_take_of(SessionTable *t, uint32_t context, uint32_t *id)
 {
-    for (uint32_t i = *id + 1; i <= t->size; i++) {
-        const SessionTableEntry *e = &t->entries[i - 1];
+    const SessionTableBlock *b = t->block;
+
+    for (uint32_t i = *id + 1; b && i <= b->size; i++) {
+        const SessionTableEntry *e = &b->entries[i - 1];
 
         if (e->object && e->context == context) {
             *id = i;

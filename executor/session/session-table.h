@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Objects by the numbers that a guest has given them. A table grows with the highest number that
- * is in use, up to its limit: 16 bytes for each.
+ * is in use, up to its limit: 32 bytes for each at most.
+ *
+ * One thread at a time changes a table, and any may look into it meanwhile, without a lock: what it
+ * finds was there when it began to look. So what a table has outgrown stays until it is closed.
  */
 #ifndef VGPU_SESSION_TABLE_H
 #define VGPU_SESSION_TABLE_H
@@ -10,21 +13,26 @@
 #include <stdint.h>
 
 typedef struct SessionTableEntry {
-    void *object;     /* NULL: the number is free */
+    void *object;     /* atomic; NULL: the number is free */
     uint32_t context; /* in which it was made, or 0 */
 } SessionTableEntry;
 
-typedef struct SessionTable {
-    SessionTableEntry *entries; /* by number - 1 */
+typedef struct SessionTableBlock {
+    struct SessionTableBlock *outgrown;
     uint32_t size;
-    uint32_t limit; /* the highest number that may be given */
+    SessionTableEntry entries[]; /* by number - 1 */
+} SessionTableBlock;
+
+typedef struct SessionTable {
+    SessionTableBlock *block; /* atomic; NULL: none yet */
+    uint32_t limit;           /* the highest number that may be given */
     uint32_t n;     /* objects in it */
 } SessionTable;
 
 /* session_table_init() - @limit: the highest number, at least 1 */
 void session_table_init(SessionTable *t, uint32_t limit);
 
-/* session_table_close() - the objects are the caller's */
+/* session_table_close() - the objects are the caller's; nobody looks into it any more */
 void session_table_close(SessionTable *t);
 
 /*
@@ -35,7 +43,8 @@ void session_table_close(SessionTable *t);
  */
 int session_table_add(SessionTable *t, uint32_t id, void *object, uint32_t context);
 
-/* session_table_find() - the object with that number, or NULL; any number may be asked for */
+/* session_table_find() - the object with that number, or NULL; any number may be asked for, by any
+ * thread */
 void *session_table_find(const SessionTable *t, uint32_t id);
 
 /* session_table_remove() - the same, and the number is free again */

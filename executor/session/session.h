@@ -2,8 +2,8 @@
 /*
  * A CUDA session in its executor: what the operations of vgpu-session.h work on.
  *
- * Two threads carry out operations: the ring's, and one for those that are SLOW. Each holds
- * the session's lock while it touches the tables here, and never while it is in the driver's slow
+ * Two threads carry out operations: the ring's, and one for those that are SLOW. Each holds the
+ * session's lock while it changes the tables here, and never while it is in the driver's slow
  * functions.
  */
 #ifndef VGPU_SESSION_SESSION_H

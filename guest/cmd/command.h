@@ -32,6 +32,7 @@ typedef struct options {
     int timeout_ms;
     bool interrupt;
     bool json;
+    bool wants_help;
     vgpu_type type;
     const char *output;
     uint32_t count;

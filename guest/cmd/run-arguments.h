@@ -15,7 +15,7 @@ typedef struct run_argument {
     uint32_t size;    /* bytes of the value; of an address 8 */
     uint8_t value[8];
     bool is_buffer;
-    uint8_t *content; /* of a buffer from a file, else NULL: zeros */
+    uint8_t *content; /* of a buffer from a file, else NULL: zeros. No buffer: the value itself */
     size_t buffer_size;
     char *output;     /* where the buffer's content goes afterwards, or NULL */
     uint64_t address; /* of the buffer, on the device */

@@ -8,17 +8,22 @@
 
 #include "clock.h"
 #include "run-arguments.h"
+#include "run-module.h"
 #include "session-command.h"
 
 #define CONTEXT 1u
 #define STREAM 0u
 #define EVENT_BEFORE 1u
 #define EVENT_AFTER 2u
-#define LOG_SIZE 16384u
 #define BLOCK_THREADS_MAX 1024u
+/* By CUfunction_attribute: facts from the CUDA manual */
+#define FUNCTION_THREADS_MAX 0
+#define FUNCTION_DYNAMIC_SHARED_MAX 8
 
 typedef struct run_job {
     const options *o;
+    uint8_t *image; /* of the module's file */
+    size_t image_size;
     vgpu_session *s;
     vgpu_session_from from;
     run_argument *arguments;
@@ -59,62 +64,17 @@ static void run_job_free(run_job *j)
     for (size_t i = 0; j->arguments && i < j->n_arguments; i++)
         run_argument_free(&j->arguments[i]);
     free(j->arguments);
+    free(j->image);
     free(j->layout);
     if (j->s)
         vgpu_session_fence_free(j->s, j->fence);
     vgpu_session_close(j->s);
 }
 
-static bool is_ptx(const uint8_t *image, size_t size)
+/* Of the kernel; 0 where the driver knows it not */
+static int32_t attribute(const run_job *j, unsigned int number)
 {
-    static const uint8_t elf[] = {0x7f, 'E', 'L', 'F'}, fatbin[] = {0x50, 0xed, 0x55, 0xba};
-
-    return size < 4 || (memcmp(image, elf, 4) != 0 && memcmp(image, fatbin, 4) != 0);
-}
-
-/* A text is loaded with the 0 behind it. */
-static int load_module(run_job *j, const char *path, uint32_t *ret_module)
-{
-    CLEANUP_FREE uint8_t *image = NULL;
-    static char log[LOG_SIZE];
-    vgpu_session_logs logs = {.error = log, .error_size = sizeof(log)};
-    size_t size;
-    int r;
-
-    r = read_whole_file(path, &image, &size);
-    if (r != EXIT_OK)
-        return r;
-    if (size == 0) {
-        complain("'%s' is empty", path);
-        return EXIT_USAGE;
-    }
-    r = vgpu_session_module_load(j->s, &j->from, image, is_ptx(image, size) ? size + 1 : size, NULL,
-                                 &logs, ret_module);
-    if (r == 0)
-        return EXIT_OK;
-    complain_cuda(path, r);
-    if (log[0] != '\0') {
-        print_foreign_lines(stderr, log);
-        fputc('\n', stderr);
-    }
-    return EXIT_REFUSED;
-}
-
-static int find_kernel(run_job *j, uint32_t module)
-{
-    const char *name = j->o->kernel;
-    int r;
-
-    r = vgpu_session_function_get(j->s, &j->from, module, name, &j->function, &j->layout);
-    if (r == VGPU_CUDA_ERROR_NOT_FOUND) {
-        complain("the module has no kernel '%s'; names of C++ are those that 'cuobjdump -symbols' "
-                 "shows",
-                 name);
-        return EXIT_USAGE;
-    }
-    if (r != 0)
-        return complain_cuda(name, r);
-    return run_arguments_check(j->arguments, j->n_arguments, name, j->layout);
+    return j->layout->attribute[number].result == 0 ? j->layout->attribute[number].value : 0;
 }
 
 /* What the driver would refuse at the launch, by the kernel's own limits */
@@ -124,30 +84,75 @@ static int check_block(const run_job *j)
     uint64_t threads = (uint64_t) b[0] * b[1] * b[2];
     uint64_t most = BLOCK_THREADS_MAX;
 
-    if (j->layout->attribute[0].result == 0 && j->layout->attribute[0].value > 0)
-        most = (uint64_t) j->layout->attribute[0].value;
+    if (attribute(j, FUNCTION_THREADS_MAX) > 0)
+        most = (uint64_t) attribute(j, FUNCTION_THREADS_MAX);
     if (threads <= most)
         return EXIT_OK;
     complain("a block of %" PRIu64 " threads: %s can have %" PRIu64, threads, j->o->kernel, most);
     return EXIT_USAGE;
 }
 
-static int make_buffer(run_job *j, run_argument *a)
+/* More than 48 KiB a kernel has to ask for, as a program does by cuFuncSetAttribute(). */
+static int allow_shared(run_job *j)
 {
-    VGPUSessionSet zeros = {.rows = 1, .width = 1, .stream = STREAM};
+    const VGPUSessionFunctionSet set = {
+        .function = j->function,
+        .attribute = FUNCTION_DYNAMIC_SHARED_MAX,
+        .value = j->o->shared > INT32_MAX ? INT32_MAX : (int32_t) j->o->shared,
+    };
     int r;
 
-    r = vgpu_session_memory_alloc(j->s, &j->from, a->buffer_size, &a->address);
-    if (r != 0)
-        return complain_cuda(a->text, r);
-    if (a->content) {
-        r = vgpu_session_upload(j->s, &j->from, STREAM, a->address, a->content, a->buffer_size);
-    } else {
-        zeros.address = a->address;
-        zeros.count = a->buffer_size;
-        r = run_call(j, VGPU_SESSION_OP_SET, &zeros, sizeof(zeros), NULL);
+    if (j->o->shared <= (uint32_t) attribute(j, FUNCTION_DYNAMIC_SHARED_MAX))
+        return EXIT_OK;
+    r = run_call(j, VGPU_SESSION_OP_FUNCTION_ATTRIBUTE, &set, sizeof(set), NULL);
+    if (r == VGPU_CUDA_ERROR_INVALID_VALUE) {
+        complain("%s cannot have %" PRIu32 " bytes of dynamic shared memory (INVALID_VALUE)",
+                 j->o->kernel, j->o->shared);
+        return EXIT_REFUSED;
     }
+    return r == 0 ? EXIT_OK : complain_cuda("shared memory", r);
+}
+
+static int fill_buffer(run_job *j, const run_argument *a)
+{
+    const VGPUSessionSet zeros = {
+        .address = a->address,
+        .count = a->buffer_size,
+        .rows = 1,
+        .width = 1,
+        .stream = STREAM,
+    };
+    int r;
+
+    if (a->content)
+        r = vgpu_session_upload(j->s, &j->from, STREAM, a->address, a->content, a->buffer_size);
+    else
+        r = run_call(j, VGPU_SESSION_OP_SET, &zeros, sizeof(zeros), NULL);
     return r == 0 ? EXIT_OK : complain_cuda(a->text, r);
+}
+
+static int fill_buffers(run_job *j)
+{
+    int r = EXIT_OK;
+
+    for (size_t i = 0; r == EXIT_OK && i < j->n_arguments; i++)
+        if (j->arguments[i].is_buffer)
+            r = fill_buffer(j, &j->arguments[i]);
+    return r;
+}
+
+static int make_buffers(run_job *j)
+{
+    for (size_t i = 0; i < j->n_arguments; i++) {
+        run_argument *a = &j->arguments[i];
+        int r = 0;
+
+        if (a->is_buffer)
+            r = vgpu_session_memory_alloc(j->s, &j->from, a->buffer_size, &a->address);
+        if (r != 0)
+            return complain_cuda(a->text, r);
+    }
+    return fill_buffers(j);
 }
 
 static int prepare(run_job *j, const char *path)
@@ -164,15 +169,16 @@ static int prepare(run_job *j, const char *path)
     if (r != 0)
         return complain_cuda("window", r);
 
-    r = load_module(j, path, &module);
+    r = run_module_load(j->s, &j->from, j->image, j->image_size, path, &module);
     if (r == EXIT_OK)
-        r = find_kernel(j, module);
+        r = run_module_find(j->s, &j->from, module, j->o->kernel, &j->function, &j->layout);
+    if (r == EXIT_OK)
+        r = run_arguments_check(j->arguments, j->n_arguments, j->o->kernel, j->layout);
     if (r == EXIT_OK)
         r = check_block(j);
-    for (size_t i = 0; r == EXIT_OK && i < j->n_arguments; i++)
-        if (j->arguments[i].is_buffer)
-            r = make_buffer(j, &j->arguments[i]);
-    return r;
+    if (r == EXIT_OK)
+        r = allow_shared(j);
+    return r == EXIT_OK ? make_buffers(j) : r;
 }
 
 /* ---- The kernel ------------------------------------------------------------------ */
@@ -259,11 +265,43 @@ static int print_timing(run_job *j, uint64_t wall_nsec)
     return 0;
 }
 
-static int compute(run_job *j)
+static void print_text(void *userdata, bool is_error, const char *text, size_t size)
+{
+    (void) userdata;
+    fwrite(text, 1, size, is_error ? stderr : stdout);
+}
+
+static void forget_text(void *userdata, bool is_error, const char *text, size_t size)
+{
+    (void) userdata;
+    (void) is_error;
+    (void) text;
+    (void) size;
+}
+
+/* What the kernel has printed. A host that is too old for it says so, and then there is none. */
+static void take_output(run_job *j, vgpu_session_text *take)
+{
+    (void) vgpu_session_output(j->s, &j->from, take, NULL);
+}
+
+/* A first launch takes longer, and so it is not one of those that are timed. What it did to the
+ * buffers is undone. Returns an exit code. */
+static int warm_up(run_job *j)
+{
+    int r = launch(j);
+
+    if (r == 0)
+        r = synchronize(j);
+    take_output(j, r == 0 ? forget_text : print_text);
+    return r == 0 ? fill_buffers(j) : complain_cuda(j->o->kernel, r);
+}
+
+static int launch_all(run_job *j, uint64_t *ret_nsec)
 {
     uint32_t n = j->o->repeat > 0 ? j->o->repeat : 1;
     bool is_timed = j->o->repeat > 0;
-    uint64_t before, wall;
+    uint64_t before;
     int r;
 
     r = is_timed ? make_events(j) : 0;
@@ -278,9 +316,24 @@ static int compute(run_job *j)
         r = record(j, EVENT_AFTER);
     if (r == 0)
         r = synchronize(j);
-    wall = now_nsec() - before;
-    if (r == 0 && is_timed)
-        r = print_timing(j, wall);
+    *ret_nsec = now_nsec() - before;
+    return r;
+}
+
+static int compute(run_job *j)
+{
+    uint64_t nsec;
+    int r;
+
+    if (j->o->repeat > 0) {
+        r = warm_up(j);
+        if (r != EXIT_OK)
+            return r;
+    }
+    r = launch_all(j, &nsec);
+    take_output(j, print_text);
+    if (r == 0 && j->o->repeat > 0)
+        r = print_timing(j, nsec);
     return r == 0 ? EXIT_OK : complain_cuda(j->o->kernel, r);
 }
 
@@ -321,6 +374,12 @@ static int run_all(run_job *j, char **argv)
     int r;
 
     r = parse_arguments(j, argv + 1);
+    if (r == EXIT_OK)
+        r = read_whole_file(argv[0], &j->image, &j->image_size);
+    if (r == EXIT_OK && j->image_size == 0) {
+        complain("'%s' is empty", argv[0]);
+        r = EXIT_USAGE;
+    }
     if (r == EXIT_OK)
         r = open_session(j->o, &j->s);
     if (r == EXIT_OK)

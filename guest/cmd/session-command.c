@@ -4,14 +4,32 @@
 #include <errno.h>
 #include <string.h>
 
+/* What the names of CUDA do not say by themselves */
+static const struct {
+    int result;
+    const char *meaning;
+} meanings[] = {
+    {2, ": there is not so much memory, of the GPU or of what this machine may have (vgpu smi)"},
+    {200, ": this is neither PTX nor a cubin nor a fatbin"},
+    {209, ": the module has no code for this GPU (vgpu smi); PTX has code for all later ones"},
+    {218, ": the host's compiler does not take this PTX"},
+    {222, ": this PTX is newer than the host's driver (vgpu smi); an older nvcc makes older PTX"},
+    {700, ": a kernel has reached beyond its buffers; are they large enough for all threads?"},
+    {701, ": a block has more threads than the GPU has registers for with this kernel"},
+    {702, ": a kernel ran longer than the host allows (KernelTimeoutSec=)"},
+    {710, ": an assertion in a kernel does not hold"},
+    {716, ": an address is no multiple of the size of what is there"},
+    {719, ": the GPU has stopped a kernel, by a trap or for another fault"},
+};
+
 int complain_cuda(const char *what, int result)
 {
-    const char *name = vgpu_cuda_result_name(result);
+    const char *name = vgpu_cuda_result_name(result), *meaning = "";
 
-    if (name)
-        complain("%s: CUDA error %d, %s", what, result, name);
-    else
-        complain("%s: CUDA error %d", what, result);
+    for (size_t i = 0; i < ELEMENTSOF(meanings); i++)
+        if (meanings[i].result == result)
+            meaning = meanings[i].meaning;
+    complain("%s: CUDA error %d%s%s%s", what, result, name ? ", " : "", name ? name : "", meaning);
     return EXIT_REFUSED;
 }
 

@@ -15,6 +15,8 @@ enum {
     ATTRIBUTE_COMPUTE_MINOR = 76,
 };
 
+#define UUID_SIZE 41
+
 typedef struct smi_facts {
     VGPUSessionDevice device;
     session_listed sessions[VGPU_RINGS_MAX];
@@ -40,11 +42,12 @@ static void list_sessions(const options *o, smi_facts *f)
         f->n_sessions = session_list(dev, f->sessions, &f->rings);
 }
 
-static void print_uuid(const uint8_t uuid[static 16])
+static void uuid_to_string(const uint8_t uuid[static 16], char ret[static UUID_SIZE])
 {
-    printf("GPU-");
+    char *p = stpcpy(ret, "GPU-");
+
     for (int i = 0; i < 16; i++)
-        printf("%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+        p += sprintf(p, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
 }
 
 static int attribute(const smi_facts *f, unsigned int number)
@@ -52,36 +55,97 @@ static int attribute(const smi_facts *f, unsigned int number)
     return f->device.attribute[number].result == 0 ? f->device.attribute[number].value : 0;
 }
 
+static uint64_t memory_used(const smi_facts *f)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < f->n_sessions; i++)
+        sum += f->sessions[i].memory;
+    return sum;
+}
+
+/* ---- As a table ------------------------------------------------------------------ */
+
+#define WIDTH 76 /* between the bars */
+
+static void print_rule(void)
+{
+    putchar('+');
+    for (int i = 0; i < WIDTH; i++)
+        putchar('-');
+    puts("+");
+}
+
+/* A line of two halves, which begin and end at a bar. Both may have come from anybody. */
+static void print_line(const char *left, const char *right)
+{
+    int room = WIDTH - 3 - (int) strlen(right), n = (int) strlen(left);
+
+    printf("| ");
+    for (int i = 0; i < room; i++)
+        putchar(i >= n ? ' ' : left[i] < ' ' || left[i] > '~' ? '?' : left[i]);
+    printf(" %s |\n", right);
+}
+
+static void print_device(const smi_facts *f)
+{
+    char left[160], right[64];
+
+    snprintf(right, sizeof(right), "CUDA %" PRIu32 ".%" PRIu32, f->device.driver_version / 1000,
+             f->device.driver_version % 1000 / 10);
+    print_line(f->device.name, right);
+    uuid_to_string(f->device.uuid, left);
+    snprintf(right, sizeof(right), "compute %d.%d, %d multiprocessors",
+             attribute(f, ATTRIBUTE_COMPUTE_MAJOR), attribute(f, ATTRIBUTE_COMPUTE_MINOR),
+             attribute(f, ATTRIBUTE_MULTIPROCESSORS));
+    print_line(left, right);
+
+    snprintf(left, sizeof(left), "by %s", f->name);
+    if (f->n_sessions >= 0)
+        snprintf(right, sizeof(right), "memory: %" PRIu64 " of %" PRIu64 " MiB",
+                 memory_used(f) >> 20, f->device.total_memory >> 20);
+    else
+        snprintf(right, sizeof(right), "memory: %" PRIu64 " MiB", f->device.total_memory >> 20);
+    print_line(left, right);
+}
+
+static void print_session(const session_listed *s)
+{
+    char left[96];
+
+    snprintf(left, sizeof(left), "%4" PRIu32 "  %9" PRIu32 "  %-8s  %8" PRIu64 " MiB  %s", s->ring,
+             s->pid, state_to_string(s->state), s->memory >> 20, s->command);
+    print_line(left, "");
+}
+
 static void print_text(const smi_facts *f)
 {
-    print_foreign(f->device.name);
-    printf("\n  uuid:            ");
-    print_uuid(f->device.uuid);
-    printf("\n  reached by:      ");
-    print_foreign(f->name);
-    printf("\n  CUDA driver:     %" PRIu32 ".%" PRIu32 "\n", f->device.driver_version / 1000,
-           f->device.driver_version % 1000 / 10);
-    printf("  compute:         %d.%d, %d multiprocessors\n", attribute(f, ATTRIBUTE_COMPUTE_MAJOR),
-           attribute(f, ATTRIBUTE_COMPUTE_MINOR), attribute(f, ATTRIBUTE_MULTIPROCESSORS));
-    printf("  memory:          %" PRIu64 " MiB for a session\n", f->device.total_memory >> 20);
+    char left[64];
+
+    print_rule();
+    print_device(f);
+    print_rule();
     if (f->n_sessions < 0)
         return;
-    printf("  sessions:        %d of %" PRIu32 "\n", f->n_sessions, f->rings);
-    for (int i = 0; i < f->n_sessions; i++) {
-        printf("    %2" PRIu32 "  %-8s  pid %-8" PRIu32 "  ", f->sessions[i].ring,
-               state_to_string(f->sessions[i].state), f->sessions[i].pid);
-        print_foreign(f->sessions[i].command);
-        putchar('\n');
-    }
+    snprintf(left, sizeof(left), "sessions: %d of %" PRIu32, f->n_sessions, f->rings);
+    print_line(left, "");
+    if (f->n_sessions > 0)
+        print_line("RING        PID  STATE           MEMORY  COMMAND", "");
+    for (int i = 0; i < f->n_sessions; i++)
+        print_session(&f->sessions[i]);
+    print_rule();
 }
+
+/* ---- As JSON --------------------------------------------------------------------- */
 
 static void print_json(const smi_facts *f)
 {
+    char uuid[UUID_SIZE];
+
+    uuid_to_string(f->device.uuid, uuid);
     printf("{\"name\":\"");
     print_foreign(f->device.name);
-    printf("\",\"uuid\":\"");
-    print_uuid(f->device.uuid);
-    printf("\",\"reached_by\":\"");
+    printf("\",\"uuid\":\"%s\",\"reached_by\":\"", uuid);
     print_foreign(f->name);
     printf("\",\"driver_version\":%" PRIu32 ",\"compute_major\":%d,\"compute_minor\":%d,"
            "\"multiprocessors\":%d,\"memory_bytes\":%" PRIu64,
@@ -89,11 +153,13 @@ static void print_json(const smi_facts *f)
            attribute(f, ATTRIBUTE_COMPUTE_MINOR), attribute(f, ATTRIBUTE_MULTIPROCESSORS),
            f->device.total_memory);
     if (f->n_sessions >= 0)
-        printf(",\"sessions_max\":%" PRIu32 ",\"sessions\":[", f->rings);
+        printf(",\"memory_used_bytes\":%" PRIu64 ",\"sessions_max\":%" PRIu32 ",\"sessions\":[",
+               memory_used(f), f->rings);
     for (int i = 0; i < f->n_sessions; i++) {
-        printf("%s{\"ring\":%" PRIu32 ",\"state\":\"%s\",\"pid\":%" PRIu32 ",\"command\":\"",
+        printf("%s{\"ring\":%" PRIu32 ",\"state\":\"%s\",\"pid\":%" PRIu32
+               ",\"memory_bytes\":%" PRIu64 ",\"command\":\"",
                i > 0 ? "," : "", f->sessions[i].ring, state_to_string(f->sessions[i].state),
-               f->sessions[i].pid);
+               f->sessions[i].pid, f->sessions[i].memory);
         print_foreign(f->sessions[i].command);
         printf("\"}");
     }

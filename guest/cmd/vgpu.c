@@ -29,11 +29,44 @@ enum {
 /* As many operands as the user likes, and one at least */
 #define MANY 1000
 
+static const char run_help[] =
+    "Usage: vgpu run [OPTION]... MODULE --kernel NAME --grid X[,Y,Z] --block X[,Y,Z]\n"
+    "                [ARGUMENT]...\n"
+    "Run a kernel on the host's GPU, in a CUDA session.\n"
+    "\n"
+    "MODULE is a file of PTX (nvcc -ptx), a cubin or a fatbin. Each ARGUMENT is one of the\n"
+    "kernel's parameters, in their order, of just its size:\n"
+    "  i32:N u32:N i64:N u64:N   a whole number; i8, u8, i16 and u16 also\n"
+    "  f32:X f64:X               a floating-point number\n"
+    "  raw:FILE                  the file's bytes themselves, for a structure\n"
+    "or the address of a buffer on the GPU:\n"
+    "  in:FILE                   with the file's bytes\n"
+    "  out:FILE:BYTES            with zeros; the file has what becomes of them\n"
+    "  inout:FILE                with the file's bytes; the file has what becomes of them\n"
+    "  zero:BYTES                with zeros\n"
+    "BYTES may end with K, M or G.\n"
+    "\n"
+    "Options:\n"
+    "      --kernel=NAME         which kernel; a wrong name shows those that there are\n"
+    "      --grid=X[,Y,Z]        how many blocks\n"
+    "      --block=X[,Y,Z]       how many threads in a block\n"
+    "      --shared=BYTES        dynamic shared memory of a block (0 without it)\n"
+    "      --repeat=N            launch it once, fill the buffers anew, launch it N times, and\n"
+    "                            print how long these took\n"
+    "  -d, --device=DEVICE       number or PCI address of the device; the first without it\n"
+    "  -t, --timeout=SECONDS     how long to wait for the session\n"
+    "\n"
+    "Example: y = 2 x + y, of a million floats, by\n"
+    "saxpy(unsigned n, float a, const float *x, float *y):\n"
+    "  vgpu run saxpy.ptx --kernel saxpy --grid 3907 --block 256 \\\n"
+    "      u32:1000000 f32:2 in:x.bin inout:y.bin\n";
+
 static const struct command {
     const char *name;
     int (*run)(const options *o, char **argv);
     int operands;
     unsigned int takes;
+    const char *help; /* of its own, or NULL */
 } commands[] = {
     {"info", command_info, 0, TAKES_JSON},
     {"add", command_add, 2, 0},
@@ -48,7 +81,7 @@ static const struct command {
     {"selftest", command_selftest, 0, 0},
     {"bind", command_bind, 0, 0},
     {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT | TAKES_PATH | TAKES_DEPTH},
-    {"run", command_run, MANY, TAKES_LAUNCH},
+    {"run", command_run, MANY, TAKES_LAUNCH, run_help},
     {"smi", command_smi, 0, TAKES_JSON},
     {RING_KEEPER_COMMAND, command_keep_rings, 1, 0},
 };
@@ -97,7 +130,8 @@ static const char help[] =
     "  run MODULE --kernel NAME --grid X[,Y,Z] --block X[,Y,Z] [ARGUMENT]...\n"
     "                            run a kernel of a PTX, cubin or fatbin file in a CUDA\n"
     "                            session; an ARGUMENT is i32:N, u32:N, i64:N, u64:N, f32:X,\n"
-    "                            f64:X, in:FILE, out:FILE:BYTES, inout:FILE or zero:BYTES\n"
+    "                            f64:X, in:FILE, out:FILE:BYTES, inout:FILE or zero:BYTES;\n"
+    "                            more in 'vgpu run --help'\n"
     "  smi                       show the GPU of a CUDA session, and the machine's sessions\n"
     "  bind                      give a device to vfio-pci, for a kernel that is locked down\n"
     "\n"
@@ -120,7 +154,8 @@ static const char help[] =
     "      --grid=X[,Y,Z]        run: how many blocks\n"
     "      --block=X[,Y,Z]       run: how many threads in a block\n"
     "      --shared=BYTES        run: dynamic shared memory of a block (0 without it)\n"
-    "      --repeat=N            run: launch the kernel N times, and print how long it took\n"
+    "      --repeat=N            run: launch the kernel N times more, and print how long it\n"
+    "                            took\n"
     "      --json                info, bench, smi: print JSON\n"
     "      --help                print this help\n"
     "      --version             print the version\n"
@@ -306,7 +341,8 @@ static int parse_options(int argc, char **argv, options *ret, unsigned int *ret_
             taken |= TAKES_LAUNCH;
             break;
         case 'h':
-            print_and_exit(help);
+            o.wants_help = true;
+            break;
         case 'V':
             print_and_exit("vgpu (vgpu-mediator) " VGPU_MEDIATOR_VERSION "\n");
         default:
@@ -345,9 +381,11 @@ int main(int argc, char **argv)
 
     argv += optind;
     argc -= optind;
+    command = argc > 0 ? find_command(argv[0]) : NULL;
+    if (o.wants_help)
+        print_and_exit(command && command->help ? command->help : help);
     if (argc == 0)
         return bad_usage("missing command");
-    command = find_command(argv[0]);
     if (!command)
         return bad_usage("unknown command '%s'", argv[0]);
     if (taken & ~command->takes)

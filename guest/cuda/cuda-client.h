@@ -436,6 +436,20 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
 int vgpu_session_function_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
                               const char *name, uint32_t *ret_id, VGPUSessionFunction **ret);
 
+/* vgpu_session_text - takes a piece of what kernels have printed: @size bytes, without a 0 */
+typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, size_t size);
+
+/*
+ * vgpu_session_output() - hand on what kernels of the context have printed (client-output.c)
+ * @take: called for each piece, in order: those for the standard output before those for the
+ * standard error
+ *
+ * All is there that kernels printed whose end this process knows of. Works also when the session's
+ * CUDA has ended, with what an assertion said. VGPU_CUDA_ERROR_NOT_SUPPORTED: the host is too old.
+ */
+int vgpu_session_output(vgpu_session *s, const vgpu_session_from *from, vgpu_session_text *take,
+                        void *userdata);
+
 /* vgpu_session_device_get() - what the device is. The name ends with 0. */
 int vgpu_session_device_get(vgpu_session *s, VGPUSessionDevice *ret);
 

@@ -12,6 +12,7 @@ typedef struct session_listed {
     uint32_t state;                         /* VGPU_RING_* */
     uint32_t pid;                           /* as the process said; 0: it has not yet */
     char command[VGPU_SESSION_COMMAND_MAX]; /* likewise; any bytes, ends with 0 */
+    uint64_t memory;                        /* bytes of device memory, as the host says */
 } session_listed;
 
 /*

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Kernels of the fake device: functions in C, found by name. fake-kernels.c has those of the
- * built-in operations, fake-kernels-session.c, fake-kernels-layouts.c and fake-kernels-arrays.c
- * those of programs in guests.
+ * built-in operations, the others those of programs in guests.
  */
 #ifndef FAKE_KERNEL_H
 #define FAKE_KERNEL_H
@@ -49,6 +48,7 @@ const FakeKernel *fake_builtin_kernel_find(const char *name);
 const FakeKernel *fake_session_kernel_find(const char *name);
 const FakeKernel *fake_layout_kernel_find(const char *name);
 const FakeKernel *fake_array_kernel_find(const char *name);
+const FakeKernel *fake_example_kernel_find(const char *name);
 /* fake_kernel_parameters_size() - bytes of all, packed */
 size_t fake_kernel_parameters_size(const FakeKernel *kernel);
 

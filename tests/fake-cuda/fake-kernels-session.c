@@ -311,5 +311,7 @@ const FakeKernel *fake_kernel_find(const char *name)
         kernel = fake_session_kernel_find(name);
     if (!kernel)
         kernel = fake_layout_kernel_find(name);
-    return kernel ? kernel : fake_array_kernel_find(name);
+    if (!kernel)
+        kernel = fake_array_kernel_find(name);
+    return kernel ? kernel : fake_example_kernel_find(name);
 }

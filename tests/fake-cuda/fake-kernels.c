@@ -238,10 +238,11 @@ static CUresult run_request(const FakeLaunch *l, uint64_t ns)
 
     check_operands(l);
 
-    memcpy(fake_resolve(r.ret_ns, sizeof(ns), sizeof(ns), "kernel, ret_ns"), &ns, sizeof(ns));
     builtin(l)->request(fake_resolve(r.a, size, element, "kernel, a"),
                         fake_resolve(r.b, size, element, "kernel, b"),
                         fake_resolve(r.c, size, element, "kernel, c"), r.n);
+    __atomic_store_n((uint64_t *) fake_resolve(r.ret_ns, sizeof(ns), sizeof(ns), "kernel, ret_ns"),
+                     ns, __ATOMIC_RELEASE);
     return CUDA_SUCCESS;
 }
 
@@ -256,10 +257,15 @@ static KernelReport *resolve_reports(const FakeLaunch *l, uint64_t address)
     return fake_resolve(address, n * sizeof(KernelReport), 8, "kernel, reports");
 }
 
-static void fill_reports(KernelReport *reports, size_t n, uint64_t ns)
+/* Of block @i, last of all: the host takes it for the block's end. */
+static void write_report(KernelReport *reports, size_t i, uint64_t ns, const KernelReport *report)
 {
-    for (size_t i = 0; reports && i < n; i++)
-        reports[i] = (KernelReport){.start_ns = 1000 + i, .end_ns = 1000 + i + ns};
+    if (!reports)
+        return;
+    reports[i].start_ns = 1000 + i;
+    reports[i].low = report->low;
+    reports[i].high = report->high;
+    __atomic_store_n(&reports[i].end_ns, 1000 + i + ns, __ATOMIC_RELEASE);
 }
 
 static size_t rows_size(uint64_t rows, uint64_t stride, uint64_t columns, size_t element)
@@ -272,7 +278,7 @@ static CUresult run_vector(const FakeLaunch *l, uint64_t ns)
 {
     const Builtin *k = builtin(l);
     const KernelVector *v = (const KernelVector *) (const void *) l->parameters;
-    KernelReport *reports = resolve_reports(l, v->reports), none;
+    KernelReport *reports = resolve_reports(l, v->reports);
     size_t element = k->element;
     const void *a, *b;
     void *c;
@@ -286,11 +292,12 @@ static CUresult run_vector(const FakeLaunch *l, uint64_t ns)
     c = k->has_c ? fake_resolve(v->c, rows_size(v->n, v->sc, 1, element), element, "kernel, c")
                  : NULL;
 
-    fill_reports(reports, l->grid[0], ns);
     for (uint64_t i = 0; i < l->grid[0]; i++) {
         uint64_t first = v->n * i / l->grid[0], end = v->n * (i + 1) / l->grid[0];
+        KernelReport report = {0};
 
-        k->vector(v, a, b, c, first, end - first, reports ? &reports[i] : &none);
+        k->vector(v, a, b, c, first, end - first, &report);
+        write_report(reports, i, ns, &report);
     }
     return CUDA_SUCCESS;
 }
@@ -298,17 +305,19 @@ static CUresult run_vector(const FakeLaunch *l, uint64_t ns)
 static CUresult run_matmul(const FakeLaunch *l, uint64_t ns)
 {
     const KernelMatmul *p = (const KernelMatmul *) (const void *) l->parameters;
-    size_t element = builtin(l)->element;
+    KernelReport *reports = resolve_reports(l, p->reports);
+    size_t element = builtin(l)->element, blocks = (size_t) l->grid[0] * l->grid[1];
 
     if (p->m == 0 || p->n == 0 || p->k == 0 ||
         l->grid[0] != (p->n + KERNEL_TILE - 1) / KERNEL_TILE ||
         l->grid[1] != (p->m + KERNEL_TILE - 1) / KERNEL_TILE)
         fake_misuse("kernel, matrix: %u by %u by %u in %u by %u blocks", p->m, p->n, p->k,
                     l->grid[0], l->grid[1]);
-    fill_reports(resolve_reports(l, p->reports), (size_t) l->grid[0] * l->grid[1], ns);
     builtin(l)->matmul(p, fake_resolve(p->a, rows_size(p->m, p->lda, p->k, element), element, "a"),
                        fake_resolve(p->b, rows_size(p->k, p->ldb, p->n, element), element, "b"),
                        fake_resolve(p->c, rows_size(p->m, p->ldc, p->n, element), element, "c"));
+    for (size_t i = 0; i < blocks; i++)
+        write_report(reports, i, ns, &(const KernelReport){0});
     return CUDA_SUCCESS;
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Kernels as a program in a guest may have them, for tests of sessions. session-kernels.ptx is made
- * from them and is in the repository, so that tests need no nvcc (its first two lines are written
- * by hand):
+ * from them and is in the repository, so that tests need no nvcc:
  *
- *   nvcc -ptx -arch=compute_75 -o session-kernels.ptx session-kernels.cu
+ *   tests/lint/kernels.sh . nvcc --write
  *
  * A GPU runs that; the fake driver runs the functions in C of fake-kernels-session.c, which do the
  * same.

@@ -33,10 +33,16 @@ sessions() {
     vgpu smi | grep "sessions: *$1 of 15"
 }
 
-# await_sessions N - it does so within some time
-await_sessions() {
+# memory MIB - vgpu smi shows a session that has so much, and that all have no more
+memory() {
+    vgpu smi >shown
+    grep "memory: $1 of " shown && grep " on  *$1 MiB  vgpu" shown
+}
+
+# await COMMAND... - it succeeds within some time
+await() {
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        sessions "$1" && return
+        "$@" && return
         sleep 1
     done
     return 1
@@ -44,11 +50,11 @@ await_sessions() {
 
 # killed - a process that is killed in the middle of its work loses its session, with no other there
 killed() {
-    vgpu run session-kernels.ptx --kernel fill --grid 1 --block 1 --repeat 10000000 zero:64 u32:1 u64:1 &
+    vgpu run session-kernels.ptx --kernel fill --grid 1 --block 1 --repeat 10000000 zero:64M u32:1 u64:1 &
     victim=$!
-    await_sessions 1 || return
+    await sessions 1 && await memory 64 || return
     kill -9 $victim
-    await_sessions 0
+    await sessions 0
 }
 
 head -c 4000 /dev/zero >zeros
@@ -61,9 +67,14 @@ check 'the built-in operations, by interrupt' ends 0 42 vgpu -i add 40 2
 check 'a kernel, by interrupt' ends 0 'launches' fill interrupted 0x41424344 1000 1000
 check 'its result' has interrupted DCBADCBA 4000
 check 'three processes at once' several
-check 'nobody has a session now' await_sessions 0
+check 'nobody has a session now' await sessions 0
 check 'a process that is killed' killed
 check 'an error of the kernel, by its own number' ends 1 'CUDA error 700' \
     vgpu run session-kernels.ptx --kernel illegal_address --grid 1 --block 1
 check 'the next process has none of it' ends 0 'launch' fill after 0x41424344 1000
+for example in saxpy block-sums matmul-tiled; do
+    check "the example $example" ends 0 "$example: " "./example-$example" "$example.ptx"
+done
+check 'a product of matrices with vgpu run' ends 0 '10 launches' vgpu run matmul-tiled.ptx --kernel matmul_tiled \
+    --grid 2,2 --block 16,16 --repeat 10 in:zeros inout:zeros out:product:3600 u32:30 u32:30 u32:30
 check 'ring 0 beside it' vgpu vecadd zeros zeros -o sums

@@ -8,36 +8,11 @@
 
 . "$tests/libvirt.sh"
 
-fake_gpu=/usr/lib/vgpu-fake-gpu
 saturated=(first second third)
 declare -A attached=([first]=high [second]=medium [third]=low)
 for name in "${saturated[@]}"; do
     domain_pipes "$name"
 done
-
-# slow_gpu_start - starts the service with that GPU, and with no other
-slow_gpu_start() {
-    install -D -t "$host_root$fake_gpu" "$build/tests/fake-cuda/libcuda.so.1" \
-        "$tests/../fake-cuda/executor.sh" "$tests/../fake-cuda/kernels.ptx"
-    mkdir -p "$host_root/etc/systemd/system/$service.d"
-    cat >"$host_root/etc/systemd/system/$service.d/fake-gpu.conf" <<UNIT
-[Service]
-Environment=LD_LIBRARY_PATH=$fake_gpu VGPU_FAKE_CUDA=slow=50
-Environment=VGPU_REAL_EXECUTOR=/usr/libexec/vgpu-mediator/vgpu-executor
-Environment=VGPU_FAKE_CUDA_KERNELS=$fake_gpu/kernels.ptx
-ExecStart=
-ExecStart=/usr/libexec/vgpu-mediator/vgpu-mediatord --executor=$fake_gpu/executor.sh
-UNIT
-    printf '[Pool A]\nBackend=cuda\nInFlight=1\n' >"$host_root/etc/vgpu/mediator.conf.d/80-slow.conf"
-    host_run systemctl daemon-reload
-    host_run systemctl restart "$service"
-}
-
-slow_gpu_end() {
-    rm -r "$host_root/etc/systemd/system/$service.d" "$host_root/etc/vgpu/mediator.conf.d/80-slow.conf"
-    host_run systemctl daemon-reload
-    host_run systemctl restart "$service"
-}
 
 # completed NAME - how many of the VM's requests are completed
 completed() {
@@ -71,7 +46,7 @@ shares() {
 test_three_domains_of_three_priorities() {
     local name
 
-    slow_gpu_start
+    fake_gpu_start $'[Pool A]\nBackend=cuda\nInFlight=1' slow=50
     for name in "${saturated[@]}"; do
         domain_define "$name" "$(element "pool=\"A\" priority=\"${attached[$name]}\"")"
         domain_start "$name"
@@ -152,7 +127,7 @@ test_all_three_end_at_once() {
     equal "attach records" "$(host_run ls "$records")" ""
     host_run vgpuctl list --all --no-legend | tee "$cache/host/list"
     grep -q '^second  *[-0-9a-f]*  *off  *A  *low  *-$' "$cache/host/list"
-    slow_gpu_end
+    fake_gpu_end
 }
 
 test_a_domain_that_is_off_is_changed_in_its_definition() {

@@ -23,13 +23,13 @@ device_is_there() {
 }
 
 test_a_domain_with_a_load_on_its_ring() {
-    domain_define web3 "$(element 'pool="A" priority="medium"')" "$launcher" pc
+    domain_define web3 "$(element 'pool="A" priority="medium" window-size="32M"')" "$launcher" pc
     domain_start web3
     sums_are_right "$by_ring"
     load_start web3
     load_goes_on web3 "$web3"
     equal RingEntries "$(bus_property "$web3" VM RingEntries)" 128
-    equal WindowSize "$(bus_property "$web3" VM WindowSize)" 16777216
+    equal WindowSize "$(bus_property "$web3" VM WindowSize)" 33554432
 }
 
 test_its_priority_changes_under_way() {

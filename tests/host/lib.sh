@@ -176,6 +176,41 @@ vm_is_gone() {
     ! vm_path "$1"
 }
 
+# What the tests' own GPU needs; 95-libvirt-removal.sh knows it
+fake_gpu=/usr/lib/vgpu-fake-gpu
+
+# fake_gpu_start CONFIGURATION [PLAN] - restarts the service with the tests' GPU, and with no other, also for
+# the executors of sessions; PLAN is what VGPU_FAKE_CUDA of the pools' executors is
+fake_gpu_start() {
+    local units=$host_root/etc/systemd/system
+
+    install -D -t "$host_root$fake_gpu" "$build/tests/fake-cuda/libcuda.so.1" \
+        "$tests/../fake-cuda/executor.sh" "$tests/../fake-cuda/kernels.ptx"
+    mkdir -p "$units/$service.d" "$units/vgpu-executor@.service.d"
+    cat >"$units/$service.d/fake-gpu.conf" <<UNIT
+[Service]
+Environment=LD_LIBRARY_PATH=$fake_gpu VGPU_FAKE_CUDA=${2-}
+Environment=VGPU_REAL_EXECUTOR=/usr/libexec/vgpu-mediator/vgpu-executor
+Environment=VGPU_FAKE_CUDA_KERNELS=$fake_gpu/kernels.ptx
+ExecStart=
+ExecStart=/usr/libexec/vgpu-mediator/vgpu-mediatord --executor=$fake_gpu/executor.sh
+UNIT
+    printf '[Service]\nEnvironment=LD_LIBRARY_PATH=%s\n' "$fake_gpu" \
+        >"$units/vgpu-executor@.service.d/fake-gpu.conf"
+    printf '%s\n' "$1" >"$host_root/etc/vgpu/mediator.conf.d/80-fake-gpu.conf"
+    host_run systemctl daemon-reload
+    host_run systemctl restart "$service"
+}
+
+fake_gpu_end() {
+    local units=$host_root/etc/systemd/system
+
+    rm -r "$units/$service.d" "$units/vgpu-executor@.service.d" \
+        "$host_root/etc/vgpu/mediator.conf.d/80-fake-gpu.conf"
+    host_run systemctl daemon-reload
+    host_run systemctl restart "$service"
+}
+
 # make_vectors DIR TYPE N - makes DIR/a.bin, DIR/b.bin, and DIR/sum.bin, their correct sum
 make_vectors() {
     python3 "$tests/make-vectors.py" "$@"

@@ -294,6 +294,17 @@ TEST(test_what_is_not_named_has_the_mediators_default)
     expect_silent_success(release(ELEMENT("pool='A' priority='low'")));
 }
 
+TEST(test_a_window_of_another_size)
+{
+    const char *element = ELEMENT("pool='A' priority='low' window-size='256M'");
+    Record record;
+
+    expect_silent_success(prepare(element));
+    assert_int_equal(record_read(DOMAINS_DIR, UUID, geteuid(), &record), 0);
+    assert_int_equal(record.window_size, UINT64_C(256) << 20);
+    expect_silent_success(release(element));
+}
+
 TEST(test_prepare_twice)
 {
     expect_silent_success(prepare(GOOD));
@@ -982,6 +993,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLEAN(test_prepare_and_release),
         CLEAN(test_what_is_not_named_has_the_mediators_default),
+        CLEAN(test_a_window_of_another_size),
         CLEAN(test_prepare_twice),
         CLEAN(test_release_looks_at_the_record_too),
         CLEAN(test_a_machine_where_there_is_machined),

@@ -88,6 +88,7 @@ static int start_process(Client *c, const ClientOptions *o)
         .path = path_of_executor(o),
         .backend = o->backend,
         .slots = o->slots > 0 ? o->slots : 4,
+        .busy_poll_usec = o->busy_poll_usec,
         .pool = 'T',
     };
     const char *libraries = getenv("LD_LIBRARY_PATH");

@@ -29,6 +29,7 @@ typedef struct ClientOptions {
     const char *executor;    /* the program */
     const char *backend;     /* --backend */
     unsigned slots;          /* --slots; 0: not given */
+    unsigned busy_poll_usec; /* --busy-poll */
     const char *kernels;     /* --kernels; NULL: not given */
     const char *device;      /* --device; NULL: not given */
     const char *library_dir; /* LD_LIBRARY_PATH; NULL: as it is */

@@ -14,6 +14,7 @@ ClientOptions fake_options(const char *fake)
         .executor = getenv("VGPU_EXECUTOR"),
         .backend = "cuda",
         .slots = SLOTS,
+        .busy_poll_usec = busy_poll_usec(),
         .library_dir = getenv("VGPU_FAKE_CUDA_DIR"),
         .kernels = getenv("VGPU_KERNELS"),
         .fake = fake,

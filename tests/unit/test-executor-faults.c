@@ -160,7 +160,7 @@ TEST(test_launch_faults)
 {
     assert_sticky("fail=cuLaunchKernel:719", 1, LAUNCH_FAILED, 1);
     assert_sticky("hold=4,fail=cuLaunchKernel:719:after=3", SLOTS, LAUNCH_FAILED, SLOTS);
-    assert_sticky("hold=4,fail=cuStreamAddCallback:700:after=2", SLOTS, ILLEGAL_ADDRESS, SLOTS);
+    assert_sticky("hold=5,fail=cuStreamAddCallback:700:after=2", SLOTS, ILLEGAL_ADDRESS, SLOTS);
 }
 
 TEST(test_device_info_faults)
@@ -173,6 +173,31 @@ TEST(test_device_info_faults)
     r = receive(c);
     assert_cuda_error(&r, ILLEGAL_ADDRESS);
     assert_lost(c);
+}
+
+/* Requests that are answered at once keep the executor from sleeping. It learns of the kernel that
+ * failed nevertheless, and does not wait for its report. */
+TEST(test_kernel_fails_while_there_is_more)
+{
+    Client *c = start("fault=701");
+    unsigned char m[MESSAGE_MAX];
+    unsigned n = 0;
+    ClientResponse r;
+
+    send_scalar(c, 1, VGPU_PRIORITY_LOW);
+    do {
+        assert_true(client_send(c, m, message_plain(m, 2, VGPU_OP_NOP)));
+        r = receive(c);
+        if (r.tag == 1)
+            assert_cuda_error(&r, LAUNCH_OUT_OF_RESOURCES);
+        else
+            n++;
+    } while (r.tag != 1);
+    while (n > 0 && client_has_input(c)) {
+        r = receive(c);
+        assert_int_equal(r.tag, 2);
+    }
+    assert_good_end(c);
 }
 
 /* ---- Hangs ------------------------------------------------------------------------ */
@@ -351,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_kernel_faults),
         cmocka_unit_test(test_kernel_faults_with_a_queue),
         cmocka_unit_test(test_launch_faults),
+        cmocka_unit_test(test_kernel_fails_while_there_is_more),
         cmocka_unit_test(test_device_info_faults),
         cmocka_unit_test(test_hung_kernel_leaves_the_others),
         cmocka_unit_test(test_hung_kernel_and_hang_up),

@@ -132,7 +132,7 @@ TEST(test_kernels_option)
 /* ---- What is asked of the driver ------------------------------------------------------ */
 
 /* The context, the memory, the module and a stream for each priority are made once,
- * and a request is two calls. */
+ * and a request is a launch, and a callback when the executor sleeps meanwhile. */
 TEST(test_what_is_made_is_kept)
 {
     Trace trace = trace_new();
@@ -155,13 +155,13 @@ TEST(test_what_is_made_is_kept)
     assert_int_equal(trace_count(&trace, "cuStreamCreateWithPriority -2\n"), 1);
     assert_int_equal(trace_count(&trace, "cuStreamCreateWithPriority -5\n"), 1);
     assert_int_equal(trace_count(&trace, "cuLaunchKernel "), 300);
-    assert_int_equal(trace_count(&trace, "cuStreamAddCallback "), 300);
+    assert_true(trace_count(&trace, "cuStreamAddCallback ") <= 300);
     assert_int_equal(trace_count(&trace, "cuStreamSynchronize "), VGPU_N_PRIORITIES);
     assert_int_equal(trace_count(&trace, "cuDevicePrimaryCtxRelease_v2 "), 1);
     trace_remove(&trace);
 }
 
-/* Four requests that came together, in three priorities: three callbacks. */
+/* Four requests that came together, in three priorities: no more than three callbacks. */
 TEST(test_a_row_has_one_callback)
 {
     Trace trace = trace_new();
@@ -176,7 +176,34 @@ TEST(test_a_row_has_one_callback)
     assert_good_end(c);
 
     assert_int_equal(trace_count(&trace, "cuLaunchKernel "), SLOTS);
-    assert_int_equal(trace_count(&trace, "cuStreamAddCallback "), VGPU_N_PRIORITIES);
+    assert_in_range(trace_count(&trace, "cuStreamAddCallback "), 0, VGPU_N_PRIORITIES);
+    trace_remove(&trace);
+}
+
+/* An executor that looks for what has ended gets it from the kernel itself. Where others need the
+ * processor it sleeps meanwhile, so it has many tries. */
+TEST(test_awake_needs_no_callback)
+{
+    Trace trace = trace_new();
+    ClientOptions o = fake_options(trace.plan);
+    unsigned before, after = 0, tries = 0;
+    Client *c;
+
+    o.busy_poll_usec = 1000;
+    c = start_ready(&o);
+    do {
+        before = after;
+        for (unsigned i = 0; i < 10; i++) {
+            ClientResponse r;
+
+            send_scalar(c, i, VGPU_PRIORITY_LOW);
+            r = receive(c);
+            assert_sum(&r);
+        }
+        after = trace_count(&trace, "cuStreamAddCallback ");
+    } while (after > before && ++tries < 5000);
+    assert_int_equal(after, before);
+    assert_good_end(c);
     trace_remove(&trace);
 }
 
@@ -190,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_kernels_option),
         cmocka_unit_test(test_what_is_made_is_kept),
         cmocka_unit_test(test_a_row_has_one_callback),
+        cmocka_unit_test(test_awake_needs_no_callback),
     };
 
     return cmocka_run_group_tests_name("executor-open", tests, NULL, NULL);

@@ -21,12 +21,20 @@ static void require_gpu(const ClientOptions *options)
     free(text);
 }
 
+unsigned busy_poll_usec(void)
+{
+    const char *usec = getenv("VGPU_TEST_BUSY_POLL");
+
+    return usec ? (unsigned) atoi(usec) : 0;
+}
+
 ClientOptions options_for_backend(const char *which, unsigned slots)
 {
     ClientOptions options = {
         .executor = getenv("VGPU_EXECUTOR"),
         .backend = strncmp(which, "cpu", 3) == 0 ? "cpu" : "cuda",
         .slots = slots,
+        .busy_poll_usec = busy_poll_usec(),
     };
 
     if (!options.executor) {

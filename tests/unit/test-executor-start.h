@@ -14,6 +14,9 @@
  */
 ClientOptions options_for_backend(const char *which, unsigned slots);
 
+/* busy_poll_usec() - how long it looks before it sleeps: VGPU_TEST_BUSY_POLL, or 0 */
+unsigned busy_poll_usec(void);
+
 /* start_ready() - start it and read its HELLO */
 Client *start_ready(const ClientOptions *options);
 

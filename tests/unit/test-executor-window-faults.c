@@ -233,7 +233,7 @@ static void test_sticky_errors(void **state)
     assert_sticky(*state, "fail=cuLaunchKernel:700:after=1", ILLEGAL_ADDRESS);
     assert_sticky(*state, "fail=cuMemcpy2DAsync_v2:700:after=2", ILLEGAL_ADDRESS);
     assert_sticky(*state, "fail=cuMemAlloc_v2:700:after=2", ILLEGAL_ADDRESS);
-    assert_sticky(*state, "fail=cuStreamAddCallback:700:after=1", ILLEGAL_ADDRESS);
+    assert_sticky(*state, "slow=20,fail=cuStreamAddCallback:700:after=1", ILLEGAL_ADDRESS);
     assert_sticky(*state, "hold=1,fail=cublasSgemm_v2:700", ILLEGAL_ADDRESS);
 }
 
@@ -299,8 +299,8 @@ static void test_hung_preparation_leaves_the_others(void **state)
 
 /* ---- What is asked of the driver ------------------------------------------------------------ */
 
-/* A window is registered once. A small job is a launch and a callback. The memory for large
- * products is made once for their priority. */
+/* A window is registered once. A job of vectors is a launch, and a callback when the executor
+ * sleeps meanwhile. The memory for large products is made once for their priority. */
 static void test_what_is_made_is_kept(void **state)
 {
     TestWindow *w = *state;
@@ -310,7 +310,7 @@ static void test_what_is_made_is_kept(void **state)
     for (unsigned i = 0; i < 50; i++)
         window_compute(c, w, &small);
     assert_int_equal(trace_count(&trace, "cuLaunchKernel "), 50);
-    assert_int_equal(trace_count(&trace, "cuStreamAddCallback "), 50);
+    assert_in_range(trace_count(&trace, "cuStreamAddCallback "), 0, 50);
     assert_int_equal(trace_count(&trace, "cuMemAlloc_v2 "), 0);
     assert_int_equal(trace_count(&trace, "cuMemcpy"), 0);
     for (unsigned i = 0; i < 5; i++)
@@ -319,7 +319,7 @@ static void test_what_is_made_is_kept(void **state)
     assert_int_equal(trace_count(&trace, "cublas"), 0);
     assert_int_equal(trace_count(&trace, "cuStreamCreateWithPriority "), 2 * VGPU_N_PRIORITIES);
     assert_int_equal(trace_count(&trace, "cuLaunchKernel "), 50 + 5);
-    assert_int_equal(trace_count(&trace, "cuStreamAddCallback "), 50 + 5);
+    assert_in_range(trace_count(&trace, "cuStreamAddCallback "), 0, 50 + 5);
     for (unsigned i = 0; i < 5; i++)
         window_compute(c, w, &product);
     window_send_remove(c, w);

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# test-guest-manual.sh SOURCE-ROOT VGPU CC - do the guest's manual pages say what the code does?
+# test-guest-manual.sh SOURCE-ROOT VGPU SESSION-RING-PAGE CC - do the guest's manual pages say what the code does?
 set -uo pipefail
 
 root=$1
 vgpu=$2
-shift 2
+session_page=$3
+shift 3
 cc=("$@")
 protocol=$root/protocol/vgpu-protocol.h
 ring=$root/protocol/vgpu-ring.h
@@ -67,6 +68,16 @@ while read -r name value; do
 done < <(constants OP)
 report 'every operation that exists is in vgpu-stub(7)'
 
+operations=$(sed -nE 's/^    X\(([A-Z0-9_]+), (0x[0-9a-f]+),.*/\2	\1/p' "$root/protocol/vgpu-session.h")
+[ "$(wc -l <<<"$operations")" -ge 50 ] || missing='operations in vgpu-session.h'
+while read -r line; do
+    want "$session_page" "^$line	VGPUSession[A-Za-z0-9]+	"
+done <<<"$operations"
+while read -r name; do
+    want "$session_page" "^typedef struct $name \{"
+done < <(sed -nE 's/^\} (VGPUSession[A-Za-z0-9]+);/\1/p' "$root/protocol/vgpu-session.h")
+report 'every operation and structure of a session is in vgpu-session-ring(7)'
+
 functions=$(sed -nE 's/^[a-z].*[ *](vgpu_[a-z_]+)\(.*/\1/p' "$header")
 [ "$(wc -w <<<"$functions")" -ge 25 ] || missing='functions in vgpu.h'
 for name in $functions; do
@@ -99,5 +110,5 @@ for example in "$work"/example-*.c; do
 done
 report 'the examples in libvgpu(3) compile'
 
-are_well_formed "$man"/{vgpu.1,libvgpu.3,vgpu-stub.7}
+are_well_formed "$man"/{vgpu.1,libvgpu.3,vgpu-stub.7,vgpu-sessions.7,vgpu-containers.7} "$session_page"
 conclude

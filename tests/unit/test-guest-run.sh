@@ -11,32 +11,13 @@ executor=$3
 fake=$4
 source=$5/tests/fake-cuda
 kernels=$source/session-kernels.ptx
-number=0
-failures=0
+. "$(dirname "$0")/session-command.sh"
 
-work=$(mktemp -d)
-mediator=
-trap '[ -z "$mediator" ] || kill "$mediator"; wait; rm -rf "$work"' EXIT
-
-# result NAME OK - one result; OK is empty when it failed
-result() {
-    number=$((number + 1))
-    if [ -n "$2" ]; then
-        echo "ok $number - $1"
-    else
-        failures=$((failures + 1))
-        echo "not ok $number - $1"
-        sed 's/^/# /' "$work/output" "$work/log"
-    fi
-}
-
-# check WANTED-STATUS WANTED-TEXT ARGUMENT... - the text is in either output
+# check WANTED-STATUS WANTED-TEXT ARGUMENT... - of vgpu
 check() {
-    local status=$1 text=$2 got=0
+    local status=$1 text=$2
     shift 2
-    "$vgpu" "$@" >"$work/output" 2>&1 || got=$?
-    [ "$got" -eq "$status" ] && [[ $(<"$work/output") == *"$text"* ]] && passed=yes || passed=
-    result "vgpu ${*//$work/.}" "$passed"
+    check_program "vgpu ${*//$work/.}" "$status" "$text" "$vgpu" "$@"
 }
 
 # repeat N BYTES - four BYTES, as printf has them, N times
@@ -59,26 +40,10 @@ same() {
     result "$1" "$passed"
 }
 
-# await TEXT [N] - the mediator's log has it N times (1 without it)
-await() {
-    for _ in {1..200}; do
-        [ "$(grep -cF -e "$1" "$work/log")" -ge "${2:-1}" ] && return 0
-        sleep 0.1
-    done
-    return 1
-}
+start_mediator "$mediatord" "$executor" "$fake" "$source"
 
-printf '[Pool A]\nBackend=cuda\n' >"$work/mediator.conf"
-LD_LIBRARY_PATH=$fake VGPU_REAL_EXECUTOR=$executor VGPU_FAKE_CUDA_KERNELS=$source/kernels.ptx \
-    "$mediatord" --bus=none --listen="$work/socket" --config="$work/mediator.conf" \
-    --executor="$source/executor.sh" >"$work/log" 2>&1 &
-mediator=$!
-: >"$work/output"
-await 'computing with backend cuda' && passed=yes || passed=
-result 'the mediator has a pool' "$passed"
-export VGPU_SOCKET=$work/socket VGPU_WINDOW_SIZE=16777216
-
-check 0 'Fake GPU 0' smi
+check 0 '| Fake GPU 0  ' smi
+check 0 ' memory: 8192 MiB |' smi
 check 0 '"driver_version":13000' smi --json
 
 repeat 1000 '\x00\x00\x80\x3f' >"$work/x" # 1.0
@@ -98,14 +63,49 @@ check 2 'fill has 3 parameters, and 2 arguments are given' run "$kernels" --kern
     --block 1 zero:64 u32:7
 check 2 "argument 2, 'u64:7', has 8 bytes; that parameter of fill has 4" run "$kernels" \
     --kernel fill --grid 1 --block 1 zero:64 u64:7 u64:1
-check 2 "the module has no kernel 'none'" run "$kernels" --kernel none --grid 1 --block 1
+check 2 'bytes of the parameters of fill: 8 4 8; an address has 8' run "$kernels" --kernel fill --grid 1 \
+    --block 1 zero:64 u64:7 u64:1
+check 2 "the module has no kernel 'none'; it has:" run "$kernels" --kernel none --grid 1 --block 1
+check 2 $'\n  saxpy\n' run "$kernels" --kernel none --grid 1 --block 1
+check 2 $'these contain it (C++ makes names longer):\n  matmul_tile' run "$kernels" --kernel matmul --grid 1 --block 1
 check 2 'a block of 2048 threads: fill can have 1024' run "$kernels" --kernel fill --grid 1 \
     --block 32,64 zero:64 u32:7 u64:1
 check 1 'INVALID' run "$kernels" --kernel fill --grid 1 --block 1 --shared 100000000 zero:64 u32:7 \
     u64:1
 check 2 "cannot read '/nonexistent'" run /nonexistent --kernel fill --grid 1 --block 1
+VGPU_SOCKET=/nonexistent check 2 "cannot read '/no-file'" run /no-file --kernel fill --grid 1 --block 1
+check 2 'is empty' run /dev/null --kernel fill --grid 1 --block 1
 echo 'this is no PTX' >"$work/bad.ptx"
-check 1 'CUDA error' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+check 1 'CUDA error 200, INVALID_IMAGE: this is neither PTX' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+{ cat "$kernels" && echo '{'; } >"$work/bad.ptx"
+check 1 'CUDA error 218, INVALID_PTX' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+check 1 'braces do not match' run "$work/bad.ptx" --kernel fill --grid 1 --block 1
+check 1 'OUT_OF_MEMORY: there is not so much memory' run "$kernels" --kernel fill --grid 1 --block 1 \
+    zero:500G u32:7 u64:1
+check 1 'ILLEGAL_ADDRESS: a kernel has reached beyond its buffers' run "$kernels" --kernel fill --grid 65536 \
+    --block 256 zero:64 u32:7 u64:16777216
+
+# The first launch is not timed, and leaves nothing behind.
+repeat 4 '\x00\x00\x80\x3f' >"$work/x"
+cp "$work/x" "$work/y"
+check 0 '1 launch:' run "$kernels" --kernel saxpy --grid 1 --block 32 --repeat 1 u32:4 f32:2 "in:$work/x" \
+    "inout:$work/y"
+same 'y has been launched at once' "$work/y" 4 '\x00\x00\x40\x40'
+
+printf '\x00\x00\x00\x00' >"$work/number"
+check 0 '' run "$kernels" --kernel print_number --grid 1 --block 1 "raw:$work/number"
+check 2 'has 2 bytes; that parameter of print_number has 4' run "$kernels" --kernel print_number --grid 1 \
+    --block 1 i16:-32768
+for bad in i8:128 i8:-129 u8:256 u8:-1 i16:32768 u16:65536 i64:9223372036854775808 u64:18446744073709551616; do
+    check 2 'the number is too large for its type' run "$kernels" --kernel nothing --grid 1 --block 1 "$bad"
+done
+check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:1T
+check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:2048G
+check 2 "give the buffer's size" run "$kernels" --kernel nothing --grid 1 --block 1 zero:1Kx
+check 2 "cannot write '/nonexistent/file': No such file" run "$kernels" --kernel fill --grid 1 --block 1 \
+    out:/nonexistent/file:64 u32:1 u64:1
+check 2 "cannot write '.': Is a directory" run "$kernels" --kernel fill --grid 1 --block 1 out:.:64 u32:1 u64:1
+check 0 '' run "$kernels" --kernel fill --grid 4 --block 256 zero:4K u32:1 u64:1024
 check 1 'CUDA error 700, ILLEGAL_ADDRESS' run "$kernels" --kernel illegal_address --grid 1 --block 1
 check 1 'CUDA error 719, LAUNCH_FAILED' run "$kernels" --kernel trap --grid 1 --block 1
 
@@ -153,5 +153,4 @@ wait "$process"
 result 'a process whose executor is killed is told' "$passed"
 check 0 'Fake GPU 0' smi
 
-echo "1..$number"
-exit $((failures > 0))
+conclude

@@ -31,6 +31,8 @@ fi
 
 check 0 'Usage: vgpu' --help
 check 0 'Usage: vgpu' info --help
+check 0 'Usage: vgpu run' run --help
+check 0 'Usage: vgpu [' --help unknown
 check 0 'vgpu (vgpu-mediator)' --version
 check 2 'missing command'
 check 2 "unknown command 'subtract'" subtract 1 2

@@ -126,10 +126,13 @@ TEST(test_quota)
 {
     World w;
     SessionRange *range;
+    uint64_t shown = 7;
 
     world_begin(&w, 2 * MIB);
     add(&w, SESSION_RANGE_ALLOCATED, 1, BASE, MIB);
     assert_int_equal(w.control.memory, MIB);
+    session_memory_show(&w.memory, &shown);
+    assert_int_equal(shown, MIB);
     assert_int_equal(session_memory_prepare(&w.memory, SESSION_RANGE_ALLOCATED, 1, MIB + 1,
                                             session_memory_rounded(MIB + 1), &range),
                      CUDA_ERROR_OUT_OF_MEMORY);
@@ -138,6 +141,7 @@ TEST(test_quota)
                                             session_memory_rounded(MIB), &range),
                      CUDA_SUCCESS);
     assert_int_equal(w.control.memory, 2 * MIB);
+    assert_int_equal(shown, 2 * MIB);
     assert_int_equal(session_memory_charge(&w.memory, 1), CUDA_ERROR_OUT_OF_MEMORY);
     session_memory_drop(&w.memory, range);
     assert_int_equal(w.control.memory, MIB);
@@ -146,6 +150,7 @@ TEST(test_quota)
     session_memory_drop(&w.memory, session_memory_take(&w.memory, SESSION_RANGE_ALLOCATED, BASE));
     assert_int_equal(w.control.memory, 0);
     assert_int_equal(w.control.memory_peak, 2 * MIB);
+    assert_int_equal(shown, 0);
     world_end(&w);
 }
 

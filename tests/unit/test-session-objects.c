@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The tables of a session's objects: numbers that a guest chooses. */
+#include <pthread.h>
 #include <stdint.h>
 
 #include "session-table.h"
@@ -20,7 +21,7 @@ TEST(test_numbers)
     }
     assert_int_equal(session_table_add(&t, 1, &objects[1], 1), 0);
     assert_int_equal(session_table_add(&t, 100, &objects[2], 1), 0);
-    assert_int_equal(t.size, 100);
+    assert_int_equal(t.block->size, 100);
     assert_ptr_equal(session_table_find(&t, 1), &objects[1]);
     assert_ptr_equal(session_table_find(&t, 100), &objects[2]);
     assert_null(session_table_find(&t, 2));
@@ -50,10 +51,10 @@ TEST(test_growth)
 
     session_table_init(&t, 65535);
     assert_int_equal(session_table_add(&t, 1, &objects[0], 1), 0);
-    assert_true(t.size < 1000);
+    assert_true(t.block->size < 1000);
     for (uint32_t id = 2; id <= 65535; id++)
         assert_int_equal(session_table_add(&t, id, &objects[id % 4], id % 3), 0);
-    assert_int_equal(t.size, 65535);
+    assert_int_equal(t.block->size, 65535);
     for (uint32_t id = 2; id <= 65535; id++)
         assert_ptr_equal(session_table_find(&t, id), &objects[id % 4]);
     session_table_close(&t);
@@ -61,7 +62,42 @@ TEST(test_growth)
     session_table_init(&t, 1);
     assert_int_equal(session_table_add(&t, 2, &objects[0], 1), -EINVAL);
     assert_int_equal(session_table_add(&t, 1, &objects[0], 1), 0);
-    assert_int_equal(t.size, 1);
+    assert_int_equal(t.block->size, 1);
+    session_table_close(&t);
+}
+
+/* One thread looks while another one lets the table grow and takes numbers back: what has a number
+ * all the time is found each time. */
+static void *look(void *data)
+{
+    SessionTable *t = data;
+    bool done = false;
+
+    while (!done) {
+        void *last = session_table_find(t, 65535);
+
+        assert_ptr_equal(session_table_find(t, 1), &objects[1]);
+        assert_true(last == NULL || last == &objects[2]);
+        done = last != NULL;
+    }
+    return NULL;
+}
+
+TEST(test_looking_meanwhile)
+{
+    SessionTable t;
+    pthread_t thread;
+
+    session_table_init(&t, 65535);
+    assert_int_equal(session_table_add(&t, 1, &objects[1], 1), 0);
+    assert_int_equal(pthread_create(&thread, NULL, look, &t), 0);
+    for (uint32_t id = 2; id < 65535; id++) {
+        assert_int_equal(session_table_add(&t, id, &objects[3], 1), 0);
+        if (id % 2)
+            assert_ptr_equal(session_table_remove(&t, id), &objects[3]);
+    }
+    assert_int_equal(session_table_add(&t, 65535, &objects[2], 1), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
     session_table_close(&t);
 }
 
@@ -93,9 +129,8 @@ TEST(test_of_a_context)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_taken_and_free_again),
-        cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_taken_and_free_again),
+        cmocka_unit_test(test_growth),       cmocka_unit_test(test_looking_meanwhile),
         cmocka_unit_test(test_of_a_context),
     };
 
