@@ -63,8 +63,8 @@ static uint64_t loop_tend(Session *s)
     return next;
 }
 
-/* While operations follow each other, a millisecond may pass: a question to the driver takes half as
- * long as a launch. */
+/* While operations follow each other, a millisecond may pass: a question to the driver takes half
+ * as long as a launch. */
 static void loop_tend_in_passing(Session *s)
 {
     uint64_t now = now_nsec();

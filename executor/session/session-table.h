@@ -26,7 +26,7 @@ typedef struct SessionTableBlock {
 typedef struct SessionTable {
     SessionTableBlock *block; /* atomic; NULL: none yet */
     uint32_t limit;           /* the highest number that may be given */
-    uint32_t n;     /* objects in it */
+    uint32_t n;               /* objects in it */
 } SessionTable;
 
 /* session_table_init() - @limit: the highest number, at least 1 */
