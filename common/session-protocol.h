@@ -8,6 +8,9 @@
  * packet is one message, which begins with its type (uint32_t). The end of the connection ends the
  * executor; the end of the executor ends the session.
  *
+ * HELLO    executor to mediator, first, no payload. The kernel says which process sends it: one
+ * that says nothing more can be killed.
+ *
  * WARM     mediator to executor, at most once, before START: SessionWarm. Load the driver and make
  *          the device's primary context, so that a session that starts later has it at once. There
  *          is no answer.
@@ -22,8 +25,28 @@
  *
  * ENDED    executor to mediator, last: SessionEnded. Why it is about to exit by itself.
  *
+ * After STARTED the sessions of a VM share memory by these, each a SessionShareMessage. The
+ * executor has one question at a time, and the mediator answers it, maybe later.
+ *
+ * SHARE    executor to mediator: kind, size and handle, or one descriptor with
+ * SESSION_SHARE_PHYSICAL. SHARED   the answer: token, or error: -ENOSPC when the session shares too
+ * much.
+ *
+ * TAKE     executor to mediator: kind and token.
+ * TAKEN    the answer: size and handle, or the descriptor, or error: -ENOENT when no session of the
+ *          VM shares such memory by that token.
+ *
+ * UNSHARE  executor to mediator: token, which is good no more. There is no answer.
+ *
  * The control page is shared. Each side writes its own part with atomic stores. An executor runs
  * on behalf of a guest: the mediator reads its figures, and believes them about that session alone.
+ *
+ * The account is shared by all executors of one VM, and holds the device memory of their sessions
+ * together below the VM's maximum. Each has a slot of its own. To take memory, it writes the new
+ * number of its bytes there (sequentially consistent), adds all slots up, and writes the old number
+ * back when the sum is above memory_max: of two that take the last bytes at once, none or one gets
+ * them, never both. The mediator alone writes memory_max, at any time, and clears the slot when the
+ * executor is gone; it reads no slot. An executor that lies there harms its own VM.
  */
 #ifndef VGPU_SESSION_PROTOCOL_H
 #define VGPU_SESSION_PROTOCOL_H
@@ -31,12 +54,20 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "device-name.h"
+
 enum {
     SESSION_MSG_WARM = 1,
     SESSION_MSG_START = 2,
     SESSION_MSG_STARTED = 3,
     SESSION_MSG_CHANGED = 4,
     SESSION_MSG_ENDED = 5,
+    SESSION_MSG_SHARE = 6,
+    SESSION_MSG_SHARED = 7,
+    SESSION_MSG_TAKE = 8,
+    SESSION_MSG_TAKEN = 9,
+    SESSION_MSG_UNSHARE = 10,
+    SESSION_MSG_HELLO = 11,
 };
 
 /* In the order in which START carries them */
@@ -46,11 +77,12 @@ enum {
     SESSION_FD_INTERRUPT, /* eventfd: the executor wakes the guest */
     SESSION_FD_CONTROL,   /* memfd of one SessionControl, sealed */
     SESSION_FD_GATE,      /* eventfd: the mediator writes it after opening the gate */
+    SESSION_FD_ACCOUNT,   /* memfd of the VM's SessionAccount, sealed */
     SESSION_N_FDS,
 };
 
-#define SESSION_DEVICE_MAX \
-    48u /* with the 0: a UUID as CUDA_VISIBLE_DEVICES takes it, or a number */
+/* With the 0. device-name.h says what it may be. */
+#define SESSION_DEVICE_MAX DEVICE_NAME_SIZE
 
 typedef struct SessionWarm {
     uint32_t type;
@@ -63,12 +95,13 @@ typedef struct SessionStart {
     uint32_t reserved;
     char device[SESSION_DEVICE_MAX]; /* as in WARM, if there was one */
     uint64_t offset;                 /* of the session's area in the window */
-    uint64_t memory_max;             /* bytes of device memory; UINT64_MAX: no limit */
     uint64_t images_max;             /* bytes of images; UINT64_MAX: no limit */
     uint64_t kernel_timeout_usec;    /* at least 1; UINT64_MAX: no limit */
     uint32_t objects_max;            /* of each kind, 1 to VGPU_SESSION_ID_MAX */
     uint32_t busy_poll_usec;         /* how long it looks before it sleeps */
-    char name[64];                   /* for its log lines */
+    uint32_t account_slot;           /* the session's, below SESSION_ACCOUNT_SLOTS */
+    uint32_t reserved2;
+    char name[64]; /* for its log lines */
 } SessionStart;
 
 typedef struct SessionStarted {
@@ -94,6 +127,27 @@ typedef struct SessionEnded {
     uint32_t reserved;
 } SessionEnded;
 
+enum {
+    SESSION_SHARE_MEMORY = 0,   /* by a handle of the driver's */
+    SESSION_SHARE_PHYSICAL = 1, /* by a descriptor of the driver's */
+    SESSION_SHARE_N_KINDS,
+};
+
+#define SESSION_SHARE_HANDLE_SIZE 64u
+
+/* What a message has no use for is 0. */
+typedef struct SessionShareMessage {
+    uint32_t type;
+    uint32_t kind; /* SESSION_SHARE_* */
+    uint64_t token[2];
+    uint64_t size; /* bytes */
+    uint8_t handle[SESSION_SHARE_HANDLE_SIZE];
+    int32_t error; /* of an answer: 0, or a negative errno */
+    uint32_t reserved;
+} SessionShareMessage;
+
+static_assert(sizeof(SessionShareMessage) == 104, "no padding");
+
 typedef struct SessionControl {
     /* The mediator */
     uint32_t gate; /* 1: the executor may give work to the device */
@@ -116,6 +170,16 @@ typedef struct SessionControl {
 } SessionControl;
 
 static_assert(sizeof(SessionControl) == 192, "no padding");
+
+#define SESSION_ACCOUNT_SLOTS 256u
+
+typedef struct SessionAccount {
+    uint64_t memory_max; /* bytes of device memory of all together; UINT64_MAX: no limit */
+    uint8_t reserved[56];
+    uint64_t slot[SESSION_ACCOUNT_SLOTS]; /* bytes; 0: nobody's, or nothing */
+} SessionAccount;
+
+static_assert(sizeof(SessionAccount) == 64 + 8 * SESSION_ACCOUNT_SLOTS, "no padding");
 
 /* Exit status of vgpu-executor, by executor-protocol.h: EXECUTOR_EXIT_OK after HANGUP and
  * VIOLATION, _STICKY after KERNEL_TIMEOUT, _FAILURE after the others. After STARTED with -ENODEV it

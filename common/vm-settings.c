@@ -92,7 +92,8 @@ const VMSetting vm_settings[VM_N_SETTINGS] = {
             .name = "SessionMemoryMax",
             .attribute = "session-memory-max",
             .key = "session_memory_max",
-            .help = "The most bytes of device memory of a CUDA session; 0 for any number.",
+            .help =
+                "The most bytes of device memory of its CUDA sessions together; 0 for any number.",
             .kind = VM_SETTING_IS_BYTES,
             .flags = VM_SETTING_LIMIT,
             .min = 0,

@@ -24,7 +24,7 @@ typedef struct VMSettings {
     uint32_t rate_limit;         /* requests a second; 0: any number */
     uint32_t weight;             /* of its share where a pool is fair */
     uint32_t sessions_max;       /* CUDA sessions at once; 0: none */
-    uint64_t session_memory_max; /* bytes of device memory of each; 0: any number */
+    uint64_t session_memory_max; /* bytes of device memory of all together; 0: any number */
 } VMSettings;
 
 /* The rows of the table. */

@@ -35,6 +35,7 @@ static const Column columns[] = {
     ROW("PID", "guest_pid", COLUMN_UINT, session.guest_pid, 6),
     ROW("COMMAND", "command", COLUMN_STRING, shown, 2),
     ROW("POOL", "pool", COLUMN_STRING, session.pool, 8),
+    ROW("DEVICE", "device", COLUMN_STRING, session.device, 10),
     ROW("STATE", "state", COLUMN_STATE, session.state, 4),
     ROW("MEM", "memory_bytes", COLUMN_BYTES, session.memory, 1),
     ROW("PEAK", "memory_peak_bytes", COLUMN_BYTES, session.memory_peak, 9),

@@ -59,6 +59,7 @@ const Column list_pool_columns[LIST_POOL_COLUMNS] = {
     POOL("POLICY", "policy", COLUMN_STRING, policy, 16),
     POOL("STARVATION/ms", "starvation_limit_usec", COLUMN_MSEC, starvation_limit, 17),
     POOL("DEVICES", "devices", COLUMN_STRING, devices, 15),
+    POOL("SESSIONS ON", "session_devices", COLUMN_STRING, session_devices, 14),
     POOL(NULL, "device_memory_bytes", COLUMN_BYTES, memory_total, 0),
     POOL(NULL, "executor_restarts", COLUMN_COUNT, executor_restarts, 0),
     POOL(NULL, "busy_usec", COLUMN_USEC, busy, 0),

@@ -7,7 +7,7 @@
 #include "table.h"
 
 #define LIST_VM_COLUMNS 20
-#define LIST_POOL_COLUMNS 21
+#define LIST_POOL_COLUMNS 22
 
 extern const Column list_vm_columns[LIST_VM_COLUMNS];     /* of VMInfo */
 extern const Column list_pool_columns[LIST_POOL_COLUMNS]; /* of PoolInfo */

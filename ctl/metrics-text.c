@@ -309,6 +309,8 @@ static void write_pool_info(const Writer *w, const Snapshot *s)
         write_label(w, "pool", pool->object.name, true);
         write_label(w, "backend", pool->backend, false);
         write_label(w, "devices", pool->devices, false);
+        write_label(w, "session_devices", pool->session_devices ? pool->session_devices : "",
+                    false);
         write_label(w, "policy", pool->policy, false);
         fputs("} 1\n", w->f);
     }

@@ -101,6 +101,7 @@ static const Column pool_columns[] = {
     POOL("ExecutorState", COLUMN_STRING, executor_state),
     POOL("ExecutorPID", COLUMN_UINT, executor_pid),
     POOL("ExecutorRestarts", COLUMN_COUNT, executor_restarts),
+    OPTIONAL(PoolInfo, "SessionDevices", NULL, COLUMN_STRING, session_devices),
     OPTIONAL(PoolInfo, "Utilization", NULL, COLUMN_RATIO, object.counters.share),
     OPTIONAL(PoolInfo, "BusyTimeUSec", NULL, COLUMN_COUNT, busy),
     COUNTERS(PoolInfo),

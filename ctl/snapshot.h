@@ -56,7 +56,8 @@ typedef struct VMInfo {
 typedef struct PoolInfo {
     Object object; /* its state: "paused", or that of the executor */
     char *backend;
-    char *devices; /* their names, with commas between them */
+    char *devices;         /* their names, with commas between them */
+    char *session_devices; /* likewise, those of sessions; NULL: not known */
     char *policy;
     char *executor_state;
     uint64_t memory_total, executor_restarts;

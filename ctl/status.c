@@ -185,7 +185,7 @@ static void print_sessions(const VMInfo *vm, const SessionList *sessions)
     line("Sessions", "%" PRIu32 " of %" PRIu32 ", with %s of device memory", vm->sessions,
          vm->limits.sessions_max, text_bytes(vm->session_memory, memory));
     if (vm->limits.session_memory_max > 0)
-        line("Session memory", "at most %s each", text_bytes(vm->limits.session_memory_max, max));
+        line("Session memory", "at most %s in all", text_bytes(vm->limits.session_memory_max, max));
     for (size_t i = 0; i < sessions->n; i++)
         if (strcmp(sessions->sessions[i].vm, vm->object.name) == 0)
             print_session(&sessions->sessions[i]);

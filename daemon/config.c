@@ -127,6 +127,39 @@ static bool parse_backend(const char *value, const Key *key, void *target)
     return false;
 }
 
+static bool devices_have(const PoolDevices *devices, const char *name)
+{
+    for (unsigned i = 0; i < devices->n; i++)
+        if (strcmp(devices->name[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* One or more, with blanks between them. */
+static bool parse_devices(const char *value, const Key *key, void *target)
+{
+    static const char blanks[] = " \t";
+    PoolDevices devices = {0};
+
+    (void) key;
+
+    for (const char *p = value + strspn(value, blanks); *p; p += strspn(p, blanks)) {
+        char name[DEVICE_NAME_SIZE] = "";
+        size_t size = strcspn(p, blanks);
+
+        if (devices.n == POOL_DEVICES_MAX || !device_name_parse(p, size, name) ||
+            devices_have(&devices, name))
+            return false;
+        memcpy(devices.name[devices.n++], name, sizeof(name));
+        p += size;
+    }
+    if (devices.n == 0)
+        return false;
+
+    *(PoolDevices *) target = devices;
+    return true;
+}
+
 static bool parse_policy(const char *value, const Key *key, void *target)
 {
     (void) key;
@@ -178,7 +211,7 @@ static bool parse_socket(const char *value, const Key *key, void *target)
 
 static const Key keys[] = {
     {NULL, "Backend", parse_backend, offsetof(PoolConfig, backend), 0, 0},
-    {NULL, "Device", parse_unsigned, offsetof(PoolConfig, device), 0, 255},
+    {NULL, "Device", parse_devices, offsetof(PoolConfig, devices), 0, 0},
     {NULL, "InFlight", parse_unsigned, offsetof(PoolConfig, in_flight), 1, EXECUTOR_SLOTS_MAX},
     {NULL, "BusyPollUSec", parse_unsigned, offsetof(PoolConfig, busy_poll_usec), 0,
      BUSY_POLL_MAX_USEC},
@@ -384,7 +417,8 @@ int config_load(const char *path, Config *ret, char **ret_error)
     int r;
 
     for (unsigned i = 0; i < CONFIG_N_POOLS; i++)
-        config.pools[i] = (PoolConfig){.in_flight = 16,
+        config.pools[i] = (PoolConfig){.devices = {.n = 1, .name = {"0"}},
+                                       .in_flight = 16,
                                        .busy_poll_usec = BUSY_POLL_DEFAULT_USEC,
                                        .queue_limit = 16384,
                                        .starvation_limit_usec = UINT64_MAX,

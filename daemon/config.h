@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "device-name.h"
 #include "fault-limit.h"
 #include "scheduler.h"
 #include "vgpu-protocol.h"
@@ -41,10 +42,18 @@ typedef enum PoolSharing {
 #define CONFIG_WARM_SPARES_MAX 16u
 #define CONFIG_SESSIONS_MAX 1024u
 
+#define POOL_DEVICES_MAX 16u
+
+/* By their names (device-name.h), none twice */
+typedef struct PoolDevices {
+    unsigned n; /* at least 1 */
+    char name[POOL_DEVICES_MAX][DEVICE_NAME_SIZE];
+} PoolDevices;
+
 typedef struct PoolConfig {
     bool configured;
     PoolBackend backend;
-    unsigned device;                /* CUDA device ordinal */
+    PoolDevices devices;            /* the executor is on the first, sessions on all */
     unsigned in_flight;             /* requests on the device at once, 1..EXECUTOR_SLOTS_MAX */
     unsigned busy_poll_usec;        /* see busy-poll.h; 0..BUSY_POLL_MAX_USEC */
     unsigned queue_limit;           /* requests waiting in the pool, 1..1000000 */
@@ -52,7 +61,8 @@ typedef struct PoolConfig {
     uint64_t starvation_limit_usec; /* until one is due; UINT64_MAX: never */
     uint64_t request_cost_max;    /* of one request, by request-cost.h; 0: the backend's default */
     uint64_t kernel_timeout_usec; /* of a session's kernel; UINT64_MAX: none */
-    unsigned warm_spares;         /* executors for sessions to come, 0..CONFIG_WARM_SPARES_MAX */
+    unsigned warm_spares;         /* executors for sessions to come on each device,
+                                   * 0..CONFIG_WARM_SPARES_MAX */
     PoolSharing sharing;
 } PoolConfig;
 

@@ -12,6 +12,7 @@
 
 #include "buffer.h"
 #include "busy-poll.h"
+#include "child-source.h"
 #include "executor-client.h"
 #include "executor-queue.h"
 #include "log.h"
@@ -419,8 +420,7 @@ static int executor_client_add_sources(ExecutorClient *c)
     r = sd_event_source_set_prepare(c->answered, executor_client_on_prepare);
     if (r < 0)
         return r;
-    return sd_event_add_child(c->event, &c->child, c->process.pid, WEXITED,
-                              executor_client_on_child, c);
+    return child_source_add(c->event, c->process.pid, executor_client_on_child, c, &c->child);
 }
 
 static void executor_client_open_queues(ExecutorClient *c)

@@ -29,7 +29,7 @@ void executor_process_close(ExecutorProcess *p)
 
 static int spawn(const ExecutorOptions *options, const int fds[], pid_t *ret_pid)
 {
-    char pool[32], backend[32], device[32], slots[32], busy_poll[32], fd_arg[32];
+    char pool[32], backend[32], device[64], slots[32], busy_poll[32], fd_arg[32];
     char *argv[] = {
         (char *) "vgpu-executor", pool, backend, device, slots, busy_poll, fd_arg, NULL};
     posix_spawn_file_actions_t actions;
@@ -39,7 +39,7 @@ static int spawn(const ExecutorOptions *options, const int fds[], pid_t *ret_pid
 
     snprintf(pool, sizeof(pool), "--pool=%c", options->pool);
     snprintf(backend, sizeof(backend), "--backend=%s", options->backend);
-    snprintf(device, sizeof(device), "--device=%u", options->device);
+    snprintf(device, sizeof(device), "--device=%s", options->device);
     snprintf(slots, sizeof(slots), "--slots=%u", options->slots);
     snprintf(busy_poll, sizeof(busy_poll), "--busy-poll=%u", options->busy_poll_usec);
     snprintf(fd_arg, sizeof(fd_arg), "--fd=%d", FIRST_FD);

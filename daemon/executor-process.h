@@ -13,7 +13,7 @@
 typedef struct ExecutorOptions {
     const char *path;    /* of vgpu-executor */
     const char *backend; /* "auto", "cpu" or "cuda" */
-    unsigned device;
+    const char *device;  /* device-name.h; outlives the process */
     unsigned slots;
     unsigned busy_poll_usec; /* how long either side looks before it sleeps; 0: not at all */
     char pool;               /* the letter, for log lines of either side */

@@ -256,13 +256,19 @@ static unsigned sessions_within_rlimit(unsigned wanted, rlim_t limit)
 }
 
 /* Both in one. */
+/* And an eighth, at most, for memory that sessions share by descriptors */
+#define SHARED_FDS_MAX 4096u
+
 static void manager_set_limits(Manager *m)
 {
-    rlim_t limit = raise_rlimit();
+    const rlim_t limit = raise_rlimit();
+    const unsigned shared = (unsigned) (limit / 8 < SHARED_FDS_MAX ? limit / 8 : SHARED_FDS_MAX);
+
+    session_shares_limit_fds(shared);
 
     m->sessions.n_max = sessions_within_rlimit(m->config.sessions_max, limit);
     m->peers.n_max = connections_within_rlimit(
-        m->config.max_connections, limit - (rlim_t) m->sessions.n_max * FDS_PER_SESSION);
+        m->config.max_connections, limit - shared - (rlim_t) m->sessions.n_max * FDS_PER_SESSION);
 }
 
 int manager_reload(Manager *m, char **ret_error)

@@ -31,6 +31,21 @@ static BUS_PROPERTY_GET(get_devices, "as", Pool, p,
                         executor_device(pool_executor(p))->name);
 static BUS_PROPERTY_GET(get_device_memory_total, "t", Pool, p,
                         executor_device(pool_executor(p))->memory_total);
+
+static int get_session_devices(sd_bus *bus, const char *path, const char *interface,
+                               const char *property, sd_bus_message *reply, void *userdata,
+                               sd_bus_error *error)
+{
+    const PoolDevices *devices = &((const Pool *) userdata)->config.devices;
+    int r = sd_bus_message_open_container(reply, 'a', "s");
+
+    (void) bus, (void) path, (void) interface, (void) property, (void) error;
+
+    for (unsigned i = 0; i < devices->n && r >= 0; i++)
+        r = sd_bus_message_append(reply, "s", devices->name[i]);
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static BUS_PROPERTY_GET(get_policy, "s", Pool, p,
                         sched_policy_to_string(p->queue.scheduler.policy));
 static BUS_PROPERTY_GET(get_state, "s", Pool, p, pool_state(p));
@@ -121,6 +136,7 @@ static const sd_bus_vtable pool_vtable[] = {
     SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     CHANGING("Backend", "s", get_backend, 0),
     CHANGING("Devices", "as", get_devices, 0),
+    CHANGING("SessionDevices", "as", get_session_devices, 0),
     CHANGING("DeviceMemoryTotal", "t", get_device_memory_total, 0),
     CHANGING("Policy", "s", get_policy, 0),
     CHANGING("StarvationLimitUSec", "t", NULL,

@@ -251,7 +251,7 @@ static ExecutorOptions pool_executor_options(const Pool *p)
     return (ExecutorOptions){
         .path = p->context->executor_path,
         .backend = pool_backend_to_string(p->config.backend),
-        .device = p->config.device,
+        .device = p->config.devices.name[0],
         /* As many as there can be, so that a change of InFlight= needs no new process. */
         .slots = EXECUTOR_SLOTS_MAX,
         .busy_poll_usec = p->config.busy_poll_usec,
@@ -394,11 +394,16 @@ void pool_set_paused(Pool *p, bool paused)
 
 void pool_reconfigure(Pool *p, const PoolConfig *config)
 {
-    bool replace = p->config.backend != config->backend || p->config.device != config->device ||
+    const PoolDevices *before = &p->config.devices, *now = &config->devices;
+    bool replace = p->config.backend != config->backend ||
+                   strcmp(before->name[0], now->name[0]) != 0 ||
                    p->config.busy_poll_usec != config->busy_poll_usec;
+    bool devices_change = memcmp(before, now, sizeof(*now)) != 0;
     Scheduler *s = &p->queue.scheduler;
 
     p->config = *config;
+    if (devices_change)
+        pool_changed(p, "SessionDevices");
     if (s->limit != config->queue_limit) {
         scheduler_set_limit(s, config->queue_limit);
         pool_changed(p, "QueueLimit");

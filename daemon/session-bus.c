@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "names.h"
 #include "parse.h"
+#include "session-text.h"
 
 /* ---- Properties ---------------------------------------------------------------------------- */
 
@@ -29,7 +30,7 @@ static BUS_PROPERTY_GET(get_session_pool, "s", Session, s, (const char[]){s->poo
 static BUS_PROPERTY_GET(get_session_device, "s", Session, s, s->device);
 static BUS_PROPERTY_GET(get_command, "s", Session, s, s->command);
 static BUS_PROPERTY_GET(get_session_state, "s", Session, s, session_state_to_string(s->state));
-static BUS_PROPERTY_GET(get_executor, "u", Session, s, (uint32_t) s->executor);
+static BUS_PROPERTY_GET(get_executor, "u", Session, s, (uint32_t) session_executor(s));
 
 /* What the executor counts is looked at when somebody asks. */
 #define GET_FIGURE(function, type, field) \

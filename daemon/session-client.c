@@ -16,10 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child-source.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "closer.h"
 #include "fd-passing.h"
 #include "log.h"
+#include "session-packet.h"
 
 /* What a child inherits, in its own numbers. */
 #define CHILD_FD 3
@@ -40,6 +43,7 @@ struct SessionProcess {
     pid_t pid; /* 0: not known, or reaped */
     int pidfd; /* of a unit's process; -1: not known */
     bool is_child;
+    bool greeted;   /* HELLO has come */
     bool has_begun; /* START is sent */
     bool answered;  /* STARTED has come */
     bool has_ended; /* ENDED has come */
@@ -48,6 +52,9 @@ struct SessionProcess {
     bool killed;
     SessionProcessFate fate; /* once killed */
     sd_event_source *io, *end, *timer;
+    sd_event_source *pause; /* while io is off */
+    unsigned shares_left;   /* messages about shared memory that may come now */
+    uint64_t shares_usec;   /* when that was right */
 };
 
 /* ---- Its end ------------------------------------------------------------------------------- */
@@ -107,26 +114,87 @@ static void session_process_gone(SessionProcess *p, const char *text)
     p->io = sd_event_source_disable_unref(p->io);
     p->end = sd_event_source_disable_unref(p->end);
     (void) sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
+    (void) sd_event_source_set_enabled(p->pause, SD_EVENT_OFF);
     p->handler->on_gone(p->userdata, session_process_judge(p), text);
 }
 
 /* ---- What it says ---------------------------------------------------------------------------- */
 
-typedef union Message {
-    uint32_t type;
-    SessionStarted started;
-    SessionEnded ended;
-} Message;
+/*
+ * How many messages about shared memory an executor has said lately: some at once, and then so many
+ * a second. A guest can make its executor ask as fast as it likes. Nobody reads what is said beyond
+ * that, until its time comes.
+ */
+#define SHARES_AT_ONCE 256u
+#define SHARES_PER_SECOND 512u
+#define SHARES_PAUSE_USEC UINT64_C(50000)
+
+static void session_process_count_share(SessionProcess *p)
+{
+    const uint64_t now = now_usec();
+    const uint64_t more = (now - p->shares_usec) * SHARES_PER_SECOND / USEC_PER_SEC;
+
+    if (more > 0) {
+        p->shares_left = more < SHARES_AT_ONCE - p->shares_left ? p->shares_left + (unsigned) more
+                                                                : SHARES_AT_ONCE;
+        p->shares_usec = now;
+    }
+    if (p->shares_left > 0)
+        p->shares_left--;
+    if (p->shares_left > 0 || !p->io)
+        return;
+    (void) sd_event_source_set_enabled(p->io, SD_EVENT_OFF);
+    (void) sd_event_source_set_time_relative(p->pause, SHARES_PAUSE_USEC);
+    (void) sd_event_source_set_enabled(p->pause, SD_EVENT_ONESHOT);
+}
+
+static int session_process_on_pause(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    SessionProcess *p = userdata;
+
+    (void) source, (void) usec;
+
+    if (p->io)
+        (void) sd_event_source_set_enabled(p->io, SD_EVENT_ON);
+    return 0;
+}
+
+static bool session_process_on_share(SessionProcess *p, SessionPacket *m)
+{
+    const SessionShareMessage *share = &m->share;
+    bool may_have_fd = share->type == SESSION_MSG_SHARE && share->kind == SESSION_SHARE_PHYSICAL;
+
+    if (m->size != sizeof(*share) || !p->answered || share->kind >= SESSION_SHARE_N_KINDS ||
+        share->error != 0 || share->reserved != 0)
+        return false;
+    if (m->has_fds != may_have_fd || m->has_surplus)
+        return false;
+    session_process_count_share(p);
+    if (!p->ending)
+        p->handler->on_share(p->userdata, share, &m->fd);
+    return true;
+}
 
 /* Returns whether it makes sense. */
-static bool session_process_on_message(SessionProcess *p, Message *m, size_t size)
+static bool session_process_on_message(SessionProcess *p, SessionPacket *m)
 {
+    const size_t size = (size_t) m->size;
+
     if (size < sizeof(m->type) || p->has_ended)
         return false;
 
     switch (m->type) {
+    case SESSION_MSG_HELLO:
+        if (size != sizeof(m->type) || p->greeted || p->answered || m->has_fds)
+            return false;
+        p->greeted = true;
+        return true;
+    case SESSION_MSG_SHARE:
+    case SESSION_MSG_TAKE:
+    case SESSION_MSG_UNSHARE:
+        return session_process_on_share(p, m);
     case SESSION_MSG_STARTED:
-        if (size != sizeof(m->started) || !p->has_begun || p->answered)
+        if (size != sizeof(m->started) || !p->has_begun || p->answered || m->has_fds)
             return false;
         p->answered = true;
         if (!p->ending)
@@ -135,7 +203,7 @@ static bool session_process_on_message(SessionProcess *p, Message *m, size_t siz
         p->handler->on_started(p->userdata, &m->started);
         return true;
     case SESSION_MSG_ENDED:
-        if (size != sizeof(m->ended))
+        if (size != sizeof(m->ended) || m->has_fds)
             return false;
         p->has_ended = true;
         if (!p->ending)
@@ -158,13 +226,13 @@ static int session_process_on_pidfd(sd_event_source *source, int fd, uint32_t re
 
 /* Who sends, by the kernel: the process of a unit is not this one's child. Where it is not known,
  * the end of its connection has to do. */
-static void session_process_take_sender(SessionProcess *p, const struct ucred *sender)
+static void session_process_take_sender(SessionProcess *p, pid_t sender)
 {
-    if (p->is_child || p->pid != 0 || sender->pid <= 0)
+    if (p->is_child || p->pid != 0 || sender <= 0)
         return;
 
-    p->pid = sender->pid;
-    p->pidfd = (int) syscall(SYS_pidfd_open, sender->pid, 0);
+    p->pid = sender;
+    p->pidfd = (int) syscall(SYS_pidfd_open, sender, 0);
     if (p->pidfd >= 0 &&
         sd_event_add_io(p->event, &p->end, p->pidfd, EPOLLIN, session_process_on_pidfd, p) < 0) {
         close(p->pidfd);
@@ -172,43 +240,22 @@ static void session_process_take_sender(SessionProcess *p, const struct ucred *s
     }
 }
 
-/* The control buffer has room for who sends; descriptors that come along are dropped by the kernel.
- * Returns what recvmsg() does. */
-static ssize_t session_process_receive(SessionProcess *p, Message *ret)
+static void session_process_receive(SessionProcess *p, SessionPacket *ret)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(struct ucred))];
-        struct cmsghdr align;
-    } control;
-    struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
-    struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = p->is_child ? NULL : &control,
-        .msg_controllen = p->is_child ? 0 : sizeof(control),
-    };
-    ssize_t n = recvmsg(p->fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
-    const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    struct ucred sender;
-
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
-        c->cmsg_len == CMSG_LEN(sizeof(sender))) {
-        memcpy(&sender, CMSG_DATA(c), sizeof(sender));
-        session_process_take_sender(p, &sender);
-    }
-    return n;
+    session_packet_receive(p->fd, ret);
+    session_process_take_sender(p, ret->sender);
 }
 
 /* Returns whether there may be more. An executor that ends without having read all that it was sent
  * leaves an error before its last words. */
 static bool session_process_take_message(SessionProcess *p)
 {
-    Message m;
-    ssize_t n = session_process_receive(p, &m);
+    CLEANUP(session_packet_close) SessionPacket m;
 
-    if (n <= 0)
-        return n < 0 && (errno == EINTR || errno == ECONNRESET);
-    if (!session_process_on_message(p, &m, (size_t) n))
+    session_process_receive(p, &m);
+    if (m.size <= 0)
+        return m.size < 0 && (errno == EINTR || errno == ECONNRESET);
+    if (!session_process_on_message(p, &m))
         session_process_kill(p, SESSION_PROCESS_NO_SENSE);
     return !p->killed;
 }
@@ -226,16 +273,16 @@ static void session_process_on_hang_up(SessionProcess *p)
 
 static int session_process_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
+    CLEANUP(session_packet_close) SessionPacket m = {.fd = -1};
     SessionProcess *p = userdata;
-    Message m;
-    ssize_t n;
 
     (void) source, (void) fd;
 
-    n = revents & EPOLLIN ? session_process_receive(p, &m) : 0;
-    if (n == 0 && revents & (EPOLLHUP | EPOLLRDHUP))
+    if (revents & EPOLLIN)
+        session_process_receive(p, &m);
+    if (m.size == 0 && revents & (EPOLLHUP | EPOLLRDHUP))
         session_process_on_hang_up(p);
-    else if (n >= 0 && !p->killed && !session_process_on_message(p, &m, (size_t) n))
+    else if (m.size >= 0 && !p->killed && !session_process_on_message(p, &m))
         session_process_kill(p, SESSION_PROCESS_NO_SENSE);
     return 0;
 }
@@ -324,13 +371,7 @@ static int session_process_fork(SessionProcess *p, const char *path)
         return r;
     }
     p->is_child = true;
-    r = sd_event_add_child(p->event, &p->end, p->pid, WEXITED, session_process_on_child, p);
-    /* With ONESHOT, sd-event looks once when the process has ended. One that a debugger still holds
-     * is not to be seen then, and nobody would look again. Only a source that was off is registered
-     * anew. */
-    if (r >= 0)
-        r = sd_event_source_set_enabled(p->end, SD_EVENT_OFF);
-    return r < 0 ? r : sd_event_source_set_enabled(p->end, SD_EVENT_ON);
+    return child_source_add(p->event, p->pid, session_process_on_child, p, &p->end);
 }
 
 static void session_process_freep(SessionProcess **p)
@@ -361,6 +402,11 @@ int session_process_new(sd_event *event, const SessionProcessOptions *options,
                                        TIMER_ACCURACY_USEC, session_process_on_timer, p);
     if (r >= 0)
         r = sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
+    if (r >= 0)
+        r = sd_event_add_time_relative(event, &p->pause, CLOCK_MONOTONIC, UINT64_MAX / 2,
+                                       TIMER_ACCURACY_USEC / 10, session_process_on_pause, p);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(p->pause, SD_EVENT_OFF);
     if (r < 0)
         return r;
 
@@ -409,6 +455,13 @@ int session_process_begin(SessionProcess *p, const SessionStart *start,
     return 0;
 }
 
+void session_process_answer(SessionProcess *p, const SessionShareMessage *answer, int fd)
+{
+    /* It has one question at a time, so there is room. */
+    if (session_process_send(p, answer, sizeof(*answer), &fd, fd >= 0) == -EAGAIN)
+        session_process_kill(p, SESSION_PROCESS_NO_SENSE);
+}
+
 void session_process_end(SessionProcess *p)
 {
     if (p->ending)
@@ -446,6 +499,7 @@ SessionProcess *session_process_free(SessionProcess *p)
     sd_event_source_disable_unref(p->io);
     sd_event_source_disable_unref(p->end);
     sd_event_source_disable_unref(p->timer);
+    sd_event_source_disable_unref(p->pause);
     if (p->pidfd >= 0)
         close(p->pidfd);
     /* With what it has sent that nobody has read. */

@@ -43,6 +43,10 @@ typedef enum SessionProcessFate {
 typedef struct SessionProcessHandler {
     void (*on_started)(void *userdata, const SessionStarted *message);
     void (*on_ended)(void *userdata, const SessionEnded *message);
+    /* SHARE, TAKE or UNSHARE. @fd: what came with SHARE of SESSION_SHARE_PHYSICAL, to be taken over
+     * with TAKE_FD(), or -1: then this process could open no more. SHARE and TAKE are to be
+     * answered with session_process_answer(). */
+    void (*on_share)(void *userdata, const SessionShareMessage *message, int *fd);
     /* @text: how, for a log line: "exited with status 1". The handler frees the process. */
     void (*on_gone)(void *userdata, SessionProcessFate fate, const char *text);
 } SessionProcessHandler;
@@ -71,6 +75,9 @@ int session_process_warm(SessionProcess *p, const char *device);
  */
 int session_process_begin(SessionProcess *p, const SessionStart *start,
                           const int fds[SESSION_N_FDS]);
+
+/* session_process_answer() - SHARED or TAKEN. @fd: goes along, and stays the caller's; -1: none */
+void session_process_answer(SessionProcess *p, const SessionShareMessage *answer, int fd);
 
 /* session_process_end() - close the connection: it is to end, and is killed when it does not. More
  * calls do nothing */

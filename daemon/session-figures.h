@@ -18,7 +18,7 @@
 
 /* All zero: a session that has done nothing. */
 typedef struct SessionFigures {
-    uint64_t memory;      /* bytes now, at most what it may have */
+    uint64_t memory;      /* bytes now, at most what its VM might have */
     uint64_t memory_peak; /* likewise; does not shrink */
     uint64_t images;      /* bytes now */
     /* These only grow. */
@@ -33,7 +33,7 @@ typedef struct SessionFigures {
 /*
  * session_figures_read() - look at the page once
  * @f: what was seen before; changed
- * @memory_max: bytes of device memory that the session may have
+ * @memory_max: bytes of device memory that the session may ever have had
  * @elapsed_usec: since the session began
  */
 void session_figures_read(SessionFigures *f, const SessionControl *page, uint64_t memory_max,

@@ -2,12 +2,12 @@
 #include "session-spares.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "log.h"
-#include "vm-session.h"
 
 /* Until the next try after one that ended by itself; doubled each time that another does. */
 #define PAUSE_MIN_USEC (UINT64_C(1) * USEC_PER_SEC)
@@ -87,7 +87,7 @@ static int session_spare_new(SessionSpares *spares, const Pool *pool, const char
         return -ENOMEM;
     spare->spares = spares;
     spare->pool = pool->name;
-    memcpy(spare->device, device, sizeof(spare->device));
+    snprintf(spare->device, sizeof(spare->device), "%s", device);
     TAILQ_INSERT_TAIL(&spares->list, spare, link);
     r = session_process_new(spares->event, &spares->options, &session_spare_handler, spare,
                             &spare->process);
@@ -104,6 +104,14 @@ static unsigned session_spares_wanted(const Pool *p)
 {
     return strcmp(executor_device(pool_executor(p))->backend, "cuda") == 0 ? p->config.warm_spares
                                                                            : 0;
+}
+
+static bool pool_has_device(const Pool *p, const char *device)
+{
+    for (unsigned i = 0; i < p->config.devices.n; i++)
+        if (strcmp(p->config.devices.name[i], device) == 0)
+            return true;
+    return false;
 }
 
 static bool session_spares_is_unknown(const Pool *p)
@@ -132,17 +140,27 @@ static void session_spares_end_surplus(SessionSpares *spares)
     TAILQ_FOREACH(spare, &spares->list, link)
     {
         const Pool *p = pools_find(spares->pools, (unsigned char) spare->pool);
-        char device[SESSION_DEVICE_MAX];
 
         if (spare->ending)
             continue;
-        session_choose_device(p, device);
-        if (strcmp(device, spare->device) == 0 &&
-            session_spares_count(spares, p, device) <= session_spares_wanted(p))
+        if (pool_has_device(p, spare->device) &&
+            session_spares_count(spares, p, spare->device) <= session_spares_wanted(p))
             continue;
         spare->ending = true;
         session_process_end(spare->process);
     }
+}
+
+/* The device of a pool that has too few of them; NULL: none has. */
+static const char *session_spares_lacking(const SessionSpares *spares, const Pool *p)
+{
+    for (unsigned i = 0; i < p->config.devices.n; i++) {
+        const char *device = p->config.devices.name[i];
+
+        if (session_spares_count(spares, p, device) < session_spares_wanted(p))
+            return device;
+    }
+    return NULL;
 }
 
 /* One at a time: each takes a while to start, and others have their turn. Returns whether it is
@@ -151,11 +169,10 @@ static int session_spares_add_one(SessionSpares *spares)
 {
     POOLS_FOREACH(p, spares->pools)
     {
-        char device[SESSION_DEVICE_MAX];
+        const char *device = session_spares_lacking(spares, p);
         int r;
 
-        session_choose_device(p, device);
-        if (session_spares_count(spares, p, device) >= session_spares_wanted(p))
+        if (!device)
             continue;
         r = session_spare_new(spares, p, device);
         return r < 0 ? r : 0;

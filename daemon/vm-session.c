@@ -13,53 +13,14 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "closer.h"
 #include "container-of.h"
-#include "names.h"
+#include "session-start.h"
+#include "session-text.h"
 #include "vgpu-ring.h"
 #include "vgpu-session.h"
 
-/* Bytes of images: those of the largest libraries, some times over. */
-#define IMAGES_MAX (UINT64_C(16) << 30)
-
 #define CUDA_ERROR_LAUNCH_TIMEOUT 702u
-
-/* What each reason is in the journal, and to the guest. */
-static const struct {
-    const char *text;
-    uint32_t error;
-    bool is_fault; /* of the guest, and others pay for it */
-} reasons[SESSION_N_REASONS] = {
-    [SESSION_CLOSED] = {"the guest closed it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_HUNG_UP] = {"its device is gone", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_QUARANTINED] = {"the VM is quarantined", VGPU_ERROR_VM_QUARANTINED, false},
-    [SESSION_ENDED_ON_CALL] = {"an administrator ended it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_SERVICE_ENDS] = {"the service ends", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_REFUSED] = {"its executor cannot serve it", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_START_LATE] = {"its executor did not start in time", VGPU_ERROR_TIMEOUT, false},
-    [SESSION_VIOLATION] = {"the guest wrote what is no ring", VGPU_ERROR_INVALID_REQUEST, false},
-    [SESSION_KERNEL_TIMEOUT] = {"a kernel of it ran into KernelTimeoutSec=", VGPU_ERROR_CUDA_ERROR,
-                                true},
-    [SESSION_WINDOW_LOST] = {"the VM took memory of its window away", VGPU_ERROR_INVALID_REQUEST,
-                             false},
-    [SESSION_FAILED] = {"its executor failed", VGPU_ERROR_MEDIATOR_UNAVAILABLE, false},
-    [SESSION_DIED] = {"its executor died", VGPU_ERROR_MEDIATOR_UNAVAILABLE, true},
-};
-
-const char *session_state_to_string(SessionState state)
-{
-    static const char *const names[] = {
-        [SESSION_STARTING] = "starting",
-        [SESSION_OPEN] = "open",
-        [SESSION_ENDING] = "ending",
-    };
-
-    return names[state];
-}
-
-void session_choose_device(const Pool *p, char ret[SESSION_DEVICE_MAX])
-{
-    snprintf(ret, SESSION_DEVICE_MAX, "%u", p->config.device);
-}
 
 /* ---- What it counts ------------------------------------------------------------------------ */
 
@@ -67,6 +28,17 @@ const SessionFigures *session_figures(Session *s)
 {
     session_figures_read(&s->figures, s->control, s->memory_max, now_usec() - s->began_usec);
     return &s->figures;
+}
+
+/* What it has may be more than the VM may have now, but not more than it might have. */
+static void session_see_memory_max(Session *s)
+{
+    const uint64_t max = s->vm->settings.session_memory_max;
+
+    if (max == 0)
+        s->memory_max = UINT64_MAX;
+    else if (max > s->memory_max)
+        s->memory_max = max;
 }
 
 static void session_on_usage(VMUser *u, VMUsage *ret)
@@ -82,69 +54,9 @@ static void session_on_usage(VMUser *u, VMUsage *ret)
     };
 }
 
-/* ---- The journal --------------------------------------------------------------------------- */
-
-/* What a guest says may be any bytes. */
-static void make_printable(char *to, const char *from)
+pid_t session_executor(const Session *s)
 {
-    for (; *from; from++) {
-        unsigned char c = (unsigned char) *from;
-
-        if (c > ' ' - 1 && c < 0x7f && c != '\\')
-            *to++ = *from;
-        else
-            to += sprintf(to, "\\x%02x", c);
-    }
-    *to = '\0';
-}
-
-static LogContext session_log_context(const Session *s)
-{
-    LogContext context = s->vm->client.log;
-
-    context.session = s->id;
-    context.pool = s->pool->name;
-    return context;
-}
-
-static void session_log_open(const Session *s)
-{
-    LogContext context = session_log_context(s);
-
-    if (client_may_log(&s->vm->client))
-        log_event(VGPU_MESSAGE_SESSION_OPENED, &context, NULL,
-                  "CUDA session %u opened on ring %u, for process %u of the guest (%s); its "
-                  "executor is process %d",
-                  s->id, s->ring, s->guest_pid, s->command, (int) s->executor);
-}
-
-/* @detail: behind the reason; may be "" */
-static void session_log_end(Session *s, const char *detail)
-{
-    LogContext context;
-
-    if (s->is_logged)
-        return;
-    s->is_logged = true;
-    context = session_log_context(s);
-    if (client_may_log(&s->vm->client))
-        log_event(VGPU_MESSAGE_SESSION_ENDED, &context, NULL,
-                  "CUDA session %u of ring %u ended: %s%s%s", s->id, s->ring,
-                  reasons[s->reason].text, *detail ? ": " : "", detail);
-}
-
-/* ---- The gate ------------------------------------------------------------------------------ */
-
-void session_update_gate(Session *s)
-{
-    const uint64_t one = 1;
-    uint32_t open = s->vm && !s->vm->paused && !s->pool->queue.scheduler.held;
-
-    if (__atomic_exchange_n(&s->control->gate, open, __ATOMIC_SEQ_CST) == open || !open)
-        return;
-    /* The executor has the same eventfd, and could have a plain write block. */
-    if (!s->signaller || eventfd_signaller_signal(s->signaller, s->gate) < 0)
-        (void) !write(s->gate, &one, sizeof(one));
+    return session_process_pid(s->process);
 }
 
 /* ---- The end ------------------------------------------------------------------------------- */
@@ -156,8 +68,11 @@ void session_end(Session *s, SessionReason reason)
 
     s->state = SESSION_ENDING;
     s->reason = reason;
+    session_close_kept(s);
     if (s->error == VGPU_ERROR_NONE)
-        s->error = reasons[reason].error;
+        s->error = session_reason_error(reason);
+    if (s->vm)
+        session_shares_end(&s->vm->shares, s);
     session_process_end(s->process);
     s->ops->changed(s, s->userdata);
 }
@@ -188,6 +103,7 @@ static void session_on_vm_changed(VMWatcher *w)
 
     if (s->vm->quarantined)
         session_end(s, SESSION_QUARANTINED);
+    session_see_memory_max(s);
     session_update_gate(s);
 }
 
@@ -238,9 +154,10 @@ static void session_on_started(void *userdata, const SessionStarted *m)
 {
     Session *s = userdata;
 
-    s->executor = session_process_pid(s->process);
+    session_close_kept(s);
+
     s->guest_pid = m->guest_pid;
-    make_printable(s->command, m->command);
+    session_make_printable(s->command, m->command);
     if (s->state != SESSION_STARTING)
         return;
     if (m->error != 0) {
@@ -276,7 +193,6 @@ static void session_on_ended(void *userdata, const SessionEnded *m)
     SessionReason reason = session_reason(m->reason);
     Session *s = userdata;
 
-    s->executor = session_process_pid(s->process);
     s->sticky = m->cuda_result;
     s->timed_out = reason == SESSION_KERNEL_TIMEOUT;
     if (s->state == SESSION_ENDING)
@@ -284,6 +200,43 @@ static void session_on_ended(void *userdata, const SessionEnded *m)
     if (m->cuda_result != 0 || reason == SESSION_KERNEL_TIMEOUT)
         session_fail_cuda(s, m->cuda_result ? m->cuda_result : CUDA_ERROR_LAUNCH_TIMEOUT);
     session_end(s, reason);
+}
+
+/* Returns the answer's descriptor, which stays the table's; -1: none. */
+static int session_answer_share(Session *s, const SessionShareMessage *m, int *fd,
+                                SessionShareMessage *ret)
+{
+    SessionShares *shares = &s->vm->shares;
+    int answer_fd = -1;
+
+    *ret = (SessionShareMessage){.kind = m->kind};
+    if (m->type == SESSION_MSG_TAKE) {
+        ret->type = SESSION_MSG_TAKEN;
+        ret->error = session_shares_find(shares, m, ret, &answer_fd);
+        return answer_fd;
+    }
+    ret->type = SESSION_MSG_SHARED;
+    if (m->kind == SESSION_SHARE_PHYSICAL && *fd < 0)
+        ret->error = -EMFILE;
+    else
+        ret->error = session_shares_add(shares, s, m, TAKE_FD(*fd), ret->token);
+    return -1;
+}
+
+static void session_on_share(void *userdata, const SessionShareMessage *m, int *fd)
+{
+    SessionShareMessage answer;
+    Session *s = userdata;
+    int answer_fd;
+
+    if (s->state != SESSION_OPEN || !s->vm)
+        return;
+    if (m->type == SESSION_MSG_UNSHARE) {
+        session_shares_remove(&s->vm->shares, s, m->token);
+        return;
+    }
+    answer_fd = session_answer_share(s, m, fd, &answer);
+    session_process_answer(s->process, &answer, answer_fd);
 }
 
 /* One whose executor ended without a word. */
@@ -296,26 +249,7 @@ static bool session_is_fault(const Session *s)
 {
     if (s->timed_out || s->sticky != 0 || s->figures.sticky != 0)
         return true;
-    return reasons[s->reason].is_fault && s->was_open;
-}
-
-static void session_describe_end(const Session *s, SessionProcessFate fate, const char *text,
-                                 char *ret, size_t size)
-{
-    uint32_t sticky = s->sticky ? s->sticky : s->figures.sticky;
-
-    ret[0] = '\0';
-    if (fate == SESSION_PROCESS_NO_SENSE)
-        snprintf(ret, size, "it broke the protocol, and was killed");
-    else if (fate == SESSION_PROCESS_END_LATE)
-        snprintf(ret, size, "its executor did not end in time, and was killed");
-    else if (s->reason == SESSION_REFUSED)
-        snprintf(ret, size, "%s, CUDA error %u",
-                 strerror(s->executor_error < 0 ? -s->executor_error : EIO), s->cuda_result);
-    else if (s->reason == SESSION_DIED)
-        snprintf(ret, size, "it %s", text);
-    else if (sticky != 0)
-        snprintf(ret, size, "CUDA error %u", sticky);
+    return session_reason_is_fault(s->reason) && s->was_open;
 }
 
 static void session_answer_end(const Session *s)
@@ -355,14 +289,44 @@ static void session_on_vm_gone(VMUser *u)
     s->ops->lost_vm(s, s->userdata);
 }
 
+static const SessionProcessHandler session_handler;
+
+/* A spare may have ended before it heard of the session. Returns whether it has another executor.
+ */
+static bool session_restart(Session *s, const char *text)
+{
+    LogContext context = session_log_context(s);
+    SessionProcess *process;
+
+    if (s->kept.control < 0 || s->ops->start(&process, s->userdata) < 0)
+        return false;
+    /* What the other one may have written */
+    session_reset_pages(s);
+    if (session_send_start(s, process) < 0) {
+        session_process_free(process);
+        return false;
+    }
+    log_context(LOG_INFO, &context,
+                "the executor that waited for CUDA session %u of ring %u %s, and it gets another",
+                s->id, s->ring, text);
+    session_close_kept(s);
+    session_process_free(s->process);
+    session_process_set_handler(process, &session_handler, s);
+    s->process = process;
+    return true;
+}
+
 static void session_on_gone(void *userdata, SessionProcessFate fate, const char *text)
 {
     Session *s = userdata;
     VM *vm = s->vm;
     char detail[120];
 
+    if (fate == SESSION_PROCESS_UNABLE && s->state == SESSION_STARTING && vm &&
+        session_restart(s, text))
+        return;
     session_end(s, session_reason_of_fate(fate));
-    s->executor = 0;
+    session_close_account(s); /* before the guest hears of it */
     if (vm) {
         (void) session_figures(s);
         session_describe_end(s, fate, text, detail, sizeof(detail));
@@ -380,58 +344,11 @@ static void session_on_gone(void *userdata, SessionProcessFate fate, const char 
 static const SessionProcessHandler session_handler = {
     .on_started = session_on_started,
     .on_ended = session_on_ended,
+    .on_share = session_on_share,
     .on_gone = session_on_gone,
 };
 
 /* ---- The beginning --------------------------------------------------------------------------- */
-
-/* Returns the memfd of the control page, or a negative errno. */
-static int session_make_control(Session *s)
-{
-    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-    CLEANUP_CLOSE int fd = memfd_create("vgpu-session", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    void *page;
-
-    if (fd < 0 || ftruncate(fd, sizeof(SessionControl)) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
-        return -errno;
-    page = mmap(NULL, sizeof(SessionControl), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (page == MAP_FAILED)
-        return -errno;
-
-    s->control = page;
-    s->gate = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return s->gate < 0 ? -errno : TAKE_FD(fd);
-}
-
-static int session_start(Session *s, const SessionOptions *o, SessionProcess *process,
-                         const Window *window)
-{
-    const PoolConfig *config = &s->pool->config;
-    SessionStart start = {
-        .type = SESSION_MSG_START,
-        .offset = o->offset,
-        .memory_max = s->memory_max,
-        .images_max = IMAGES_MAX,
-        .kernel_timeout_usec = config->kernel_timeout_usec,
-        .objects_max = VGPU_SESSION_ID_MAX,
-        .busy_poll_usec = config->busy_poll_usec,
-    };
-    CLEANUP_CLOSE int control = session_make_control(s);
-    int fds[SESSION_N_FDS];
-
-    if (control < 0)
-        return TAKE_FD(control);
-    session_update_gate(s);
-    snprintf(start.device, sizeof(start.device), "%s", s->device);
-    snprintf(start.name, sizeof(start.name), "session %u, ring %u of %.32s", s->id, s->ring,
-             s->vm->name);
-    fds[SESSION_FD_WINDOW] = window->fd;
-    fds[SESSION_FD_DOORBELL] = o->doorbell;
-    fds[SESSION_FD_INTERRUPT] = o->interrupt;
-    fds[SESSION_FD_CONTROL] = control;
-    fds[SESSION_FD_GATE] = s->gate;
-    return session_process_begin(process, &start, fds);
-}
 
 static void session_freep(Session **s)
 {
@@ -443,7 +360,6 @@ int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *pro
                 Session **ret)
 {
     CLEANUP(session_freep) Session *s = calloc(1, sizeof(*s));
-    uint64_t memory_max = vm->settings.session_memory_max;
     int r;
 
     if (!s)
@@ -457,22 +373,23 @@ int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *pro
         .pool = pool,
         .start_usec = clock_usec(CLOCK_REALTIME),
         .began_usec = now_usec(),
+        .window = window,
+        .kept = {.doorbell = -1, .interrupt = -1, .control = -1},
         .gate = -1,
         .signaller = o->signaller,
-        .memory_max = memory_max ? memory_max : UINT64_MAX,
         .watcher.changed = session_on_vm_changed,
         .user = {.usage = session_on_usage, .gone = session_on_vm_gone},
         .open_id = o->request_id,
     };
     snprintf(s->device, sizeof(s->device), "%s", o->device);
-    r = session_start(s, o, process, window);
+    session_see_memory_max(s);
+    r = session_start(s, o, process);
+    s->window = r < 0 ? NULL : window; /* the caller's, unless there is a session */
     if (r < 0)
         return r;
 
     session_process_set_handler(process, &session_handler, s);
     s->process = process;
-    s->executor = session_process_pid(process);
-    s->window = window;
     s->owner = owner;
     *owner = s;
     vm_watch(vm, &s->watcher);
@@ -488,16 +405,15 @@ Session *session_free(Session *s)
 
     if (s->process && s->vm)
         session_log_end(s, "");
+    if (s->vm)
+        session_shares_end(&s->vm->shares, s);
     session_process_free(s->process);
     vm_unwatch(&s->watcher);
     vm_end_use(&s->user);
     if (s->owner)
         *s->owner = NULL;
     window_unref(s->window);
-    if (s->control)
-        (void) munmap(s->control, sizeof(*s->control));
-    if (s->gate >= 0)
-        close(s->gate);
+    session_close_pages(s);
     free(s);
     return NULL;
 }

@@ -2,11 +2,13 @@
 #include "vm-sessions.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "closer.h"
 #include "passed-fds.h"
+#include "session-start.h"
 #include "vgpu-session.h"
 
 /* ---- Finding ------------------------------------------------------------------------------- */
@@ -95,10 +97,28 @@ static void sessions_on_over(Session *s, void *userdata)
     sessions_remove(all, s);
 }
 
+static SessionProcessOptions sessions_process_options(Sessions *all)
+{
+    return (SessionProcessOptions){
+        .path = all->executor_path,
+        .socket = all->config->executor_socket,
+        .killer = &all->killer,
+    };
+}
+
+static int sessions_on_start(SessionProcess **ret, void *userdata)
+{
+    Sessions *all = userdata;
+    const SessionProcessOptions options = sessions_process_options(all);
+
+    return session_process_new(all->event, &options, NULL, NULL, ret);
+}
+
 static const SessionOps sessions_ops = {
     .changed = sessions_on_changed,
     .lost_vm = sessions_on_lost_vm,
     .fault = sessions_on_fault,
+    .start = sessions_on_start,
     .over = sessions_on_over,
 };
 
@@ -177,21 +197,50 @@ static int sessions_open_window(const Sessions *all, Opening *o, Origin *process
     return 0;
 }
 
-static SessionProcessOptions sessions_process_options(Sessions *all)
+/* Sessions that end count, too: their memory is not free yet. */
+static void sessions_measure(const Sessions *all, const char *device, unsigned *ret_n,
+                             uint64_t *ret_memory)
 {
-    return (SessionProcessOptions){
-        .path = all->executor_path,
-        .socket = all->config->executor_socket,
-        .killer = &all->killer,
-    };
+    Session *s;
+
+    *ret_n = 0;
+    *ret_memory = 0;
+    TAILQ_FOREACH(s, &all->list, link)
+    {
+        if (strcmp(s->device, device) != 0)
+            continue;
+        ++*ret_n;
+        *ret_memory += session_figures(s)->memory;
+    }
 }
 
-/* A spare that died this moment is found out now: then another is started. Returns 0 or a negative
- * errno. */
+/* The one with the fewest sessions, of any pool; then the one with the least memory taken by them;
+ * then the first. */
+static const char *sessions_choose_device(const Sessions *all, const Pool *p)
+{
+    const PoolDevices *devices = &p->config.devices;
+    unsigned best = 0, n_best = UINT_MAX;
+    uint64_t memory_best = UINT64_MAX;
+
+    for (unsigned i = 0; i < devices->n; i++) {
+        uint64_t memory;
+        unsigned n;
+
+        sessions_measure(all, devices->name[i], &n, &memory);
+        if (n > n_best || (n == n_best && memory >= memory_best))
+            continue;
+        best = i;
+        n_best = n;
+        memory_best = memory;
+    }
+    return devices->name[best];
+}
+
+/* A spare that died this moment is found out now, or later: then another is started. Returns 0 or a
+ * negative errno. */
 static int sessions_start(Sessions *all, Opening *o, Window *window, Session **slot, Session **ret)
 {
-    const SessionProcessOptions process_options = sessions_process_options(all);
-    char device[SESSION_DEVICE_MAX];
+    const char *device = sessions_choose_device(all, o->pool);
     SessionOptions options = {
         .signaller = all->rings->signaller,
         .ring = o->open->ring,
@@ -204,16 +253,17 @@ static int sessions_start(Sessions *all, Opening *o, Window *window, Session **s
     SessionProcess *process;
     int r;
 
-    session_choose_device(o->pool, device);
     options.id = sessions_next_id(all);
     process = session_spares_take(&all->spares, o->pool, device);
     if (process) {
+        options.is_spare = true;
         r = session_new(&options, o->vm, o->pool, process, window, &sessions_ops, all, slot, ret);
         if (r >= 0)
             return 0;
         session_process_free(process);
     }
-    r = session_process_new(all->event, &process_options, NULL, NULL, &process);
+    options.is_spare = false;
+    r = sessions_on_start(&process, all);
     if (r < 0)
         return r;
     r = session_new(&options, o->vm, o->pool, process, window, &sessions_ops, all, slot, ret);

@@ -123,6 +123,25 @@ void vm_reset_usage(VM *vm)
     vm->session_faults = 0;
 }
 
+static uint64_t vm_session_memory_max(const VM *vm)
+{
+    const uint64_t max = vm->settings.session_memory_max;
+
+    return max ? max : UINT64_MAX;
+}
+
+int vm_account(VM *vm, MemoryAccount **ret)
+{
+    if (!vm->account) {
+        int r = memory_account_new(vm_session_memory_max(vm), &vm->account);
+
+        if (r < 0)
+            return r;
+    }
+    *ret = vm->account;
+    return 0;
+}
+
 /* ---- Beginning and end ------------------------------------------------------------------ */
 
 int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMObserver *observer,
@@ -154,6 +173,7 @@ int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMOb
 static void vm_free_now(VM *vm)
 {
     origin_unref(vm->process);
+    memory_account_unref(vm->account);
     free(vm->name);
     free(vm->device_problem);
     free(vm);
@@ -296,6 +316,8 @@ void vm_apply(VM *vm, const VMSettings *settings, Pool *pool)
         sched_client_set_priority(&vm->client.sched, settings->priority);
     if (changed & VM_SETTING_BIT(VM_SETTING_WEIGHT))
         sched_client_set_weight(&vm->client.sched, settings->weight);
+    if (vm->account)
+        memory_account_set_max(vm->account, vm_session_memory_max(vm));
 
     for (unsigned i = 0; i < VM_N_SETTINGS; i++)
         if (changed & VM_SETTING_BIT(i))

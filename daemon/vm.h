@@ -20,8 +20,10 @@
 #include "connection.h"
 #include "fault-limit.h"
 #include "leader.h"
+#include "memory-account.h"
 #include "origin.h"
 #include "pool.h"
+#include "session-shares.h"
 #include "vm-settings.h"
 
 typedef struct VM VM;
@@ -108,6 +110,8 @@ struct VM {
     VMUsage used;            /* of those that are gone */
     VMUsage used_before;     /* vm_reset_usage() */
     uint64_t session_faults; /* users that ended for a fault of the guest */
+    MemoryAccount *account;  /* of its sessions; NULL before the first. vm_account() */
+    SessionShares shares;    /* what its sessions share with each other */
 
     uint64_t rate_usec; /* when rate_tokens was right */
     double rate_tokens;
@@ -223,6 +227,10 @@ void vm_usage(const VM *vm, VMUsage *ret);
 
 /* vm_reset_usage() - count from 0 again */
 void vm_reset_usage(VM *vm);
+
+/* vm_account() - the account of its sessions' memory, which follows SessionMemoryMax. Returns 0 or
+ * a negative errno. @ret: stays the VM's */
+int vm_account(VM *vm, MemoryAccount **ret);
 
 /* vm_announce() - tell the observer that it is new or about to go */
 void vm_announce(VM *vm, bool added);

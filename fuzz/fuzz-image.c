@@ -2,13 +2,15 @@
 /*
  * What a guest may send as an image. The check reads nothing outside of it, which the sanitizers
  * see, for it lies in memory of its very size. What the check lets pass is walked once more, in
- * another way: all that the headers name is read.
+ * another way: all that the headers name is read. Then it is looked at, unpacked where it is
+ * compressed.
  */
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "image-check.h"
+#include "image-facts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -84,6 +86,8 @@ static void walk(const unsigned char *image, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned char *image;
+    ImageFacts facts;
+    bool is_sound;
 
     if (size == 0)
         return 0;
@@ -91,8 +95,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!image)
         abort();
     memcpy(image, data, size);
-    if (image_check(image, size))
+    is_sound = image_check(image, size);
+    if (is_sound)
         walk(image, size);
+    image_look(image, size, 0, &facts);
+    /* Of what the check does not let pass nothing is known. */
+    if (!is_sound && (!facts.may_print || facts.knows_memory))
+        abort();
     free(image);
     return 0;
 }

@@ -165,7 +165,7 @@ typedef struct VGPUSessionDeviceInfo {
 typedef struct VGPUSessionDevice {
     uint32_t driver_version; /* cuDriverGetVersion() */
     uint32_t n_attributes;
-    uint64_t total_memory; /* what the session may have, at most the device's */
+    uint64_t total_memory; /* what the VM's sessions may have, at most the device's */
     char name[128];
     uint8_t uuid[16];
     /* 0 and 0 before the session's first context */
@@ -248,7 +248,9 @@ typedef struct VGPUSessionFence {
  * interrupt; the stream goes on when the guest has written 1 to the second. The guest clears the
  * first before that. A graph does the same each time that it is launched; two executable graphs
  * made of one share the words, and must not run at the same time (NODE_EXEC_SET gives one of them
- * others).
+ * others). When neither the stream nor any graph needs the words any more, the executor writes
+ * VGPU_SESSION_HOST_ENDED to the second, and never again to either; the guest uses them for nothing
+ * else before that. It may do so a while later, and does not signal it.
  *
  * A session has VGPU_SESSION_HOST_CALLS_MAX of them: those that are on their way, and those in
  * graphs, until the last graph with it has ended. The next is CUDA_ERROR_OUT_OF_MEMORY. The time in
@@ -257,6 +259,7 @@ typedef struct VGPUSessionFence {
  * follows the one before.
  */
 #define VGPU_SESSION_HOST_CALLS_MAX 8192u
+#define VGPU_SESSION_HOST_ENDED 2u
 
 /* WORD_WRITE, WORD_WAIT: cuStreamWriteValue, cuStreamWaitValue */
 typedef struct VGPUSessionWord {
@@ -271,7 +274,7 @@ typedef struct VGPUSessionWord {
 /* MEMORY_ALLOC: value[0] is the address. MEMORY_FREE: by address. MEMORY_ALLOC_ASYNC from
  * @pool, or the device's default pool where that is 0; it and MEMORY_FREE_ASYNC are
  * CUDA_ERROR_NOT_SUPPORTED in a stream that captures, and the capture goes on. MEMORY_INFO:
- * value[0] free, value[1] total, of what the session may have */
+ * value[0] free, value[1] total, of what the VM's sessions may have together */
 typedef struct VGPUSessionMemory {
     uint64_t address;
     uint64_t size;

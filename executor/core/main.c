@@ -8,6 +8,7 @@
 #include "server.h"
 
 #include "busy-poll.h"
+#include "device-name.h"
 #include "parse.h"
 #include "session-run.h"
 
@@ -16,6 +17,8 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -24,7 +27,7 @@
 typedef struct Options {
     const char *backend;
     int fd;
-    bool session;
+    bool session, uncontained;
     BackendOptions open;
     ServerOptions server;
 } Options;
@@ -39,8 +42,11 @@ static void print_help(void)
         "                    shared memory, two eventfds\n"
         "  --session         serve a CUDA session instead; --fd=N is a connected\n"
         "                    packet socket, and other options have no effect\n"
+        "  --uncontained     let a session's process keep what it does not need: for\n"
+        "                    debuggers, which do\n"
         "  --backend=NAME    auto (default): cuda where it runs, else cpu; cuda; cpu\n"
-        "  --device=N        CUDA device ordinal (default 0)\n"
+        "  --device=DEVICE   CUDA device: a number, or the UUID of one or of a MIG instance\n"
+        "                    (default 0)\n"
         "  --slots=N         requests in flight, 1 to 64 (default 4)\n"
         "  --pool=LETTER     the pool it computes for, which its messages name\n"
         "  --kernels=FILE    CUDA kernels (fatbin, cubin or PTX) instead of the built-in ones\n"
@@ -82,11 +88,27 @@ static bool backend_is_known(const char *name)
 
 /* Returns 0 to go on, 1 when there is nothing left to do, or a negative errno for wrong usage,
  * which standard error explains. */
+/* Of a device that has a name the driver shows no other. */
+static int choose_device(unsigned *ret)
+{
+    char name[DEVICE_NAME_SIZE];
+
+    *ret = 0;
+    if (!device_name_parse(optarg, strlen(optarg), name)) {
+        warnx("--device=%s is no device", optarg);
+        return -EINVAL;
+    }
+    if (device_name_is_number(name, ret))
+        return 0;
+    return setenv("CUDA_VISIBLE_DEVICES", name, 1) < 0 ? -errno : 0;
+}
+
 static int parse_options(int argc, char *argv[], Options *ret)
 {
     enum {
         OPT_BACKEND = 1,
         OPT_SESSION,
+        OPT_UNCONTAINED,
         OPT_DEVICE,
         OPT_SLOTS,
         OPT_BUSY_POLL,
@@ -99,6 +121,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
     static const struct option options[] = {
         {"backend", required_argument, NULL, OPT_BACKEND},
         {"session", no_argument, NULL, OPT_SESSION},
+        {"uncontained", no_argument, NULL, OPT_UNCONTAINED},
         {"device", required_argument, NULL, OPT_DEVICE},
         {"slots", required_argument, NULL, OPT_SLOTS},
         {"busy-poll", required_argument, NULL, OPT_BUSY_POLL},
@@ -121,8 +144,11 @@ static int parse_options(int argc, char *argv[], Options *ret)
         case OPT_SESSION:
             o.session = true;
             break;
+        case OPT_UNCONTAINED:
+            o.uncontained = true;
+            break;
         case OPT_DEVICE:
-            r = parse_number("device", 0, INT32_MAX, &o.open.device);
+            r = choose_device(&o.open.device);
             break;
         case OPT_SLOTS:
             r = parse_number("slots", 1, EXECUTOR_SLOTS_MAX, &o.open.n_slots);
@@ -214,7 +240,7 @@ int main(int argc, char *argv[])
     if (r != 0)
         return r < 0 ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_OK;
     if (options.session)
-        return session_run(options.fd, argv);
+        return session_run(options.fd, argv, !options.uncontained);
     r = link_open(options.fd, &link);
     if (r < 0)
         return r == -EINVAL ? EXECUTOR_EXIT_USAGE : EXECUTOR_EXIT_FAILURE;

@@ -5,26 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FATBIN_MAGIC 0xba55ed50u
-#define FATBIN_WRAPPER_MAGIC 0x466243b1u
-
-/* Entries are multiples of 8 bytes, and containers begin at such. */
-#define FATBIN_ALIGNMENT 8u
-
-typedef struct FatbinHeader {
-    uint32_t magic;
-    uint16_t version;
-    uint16_t header_size;
-    uint64_t size; /* of the entries that follow */
-} FatbinHeader;
-
-/* The beginning of an entry's header, which is longer */
-typedef struct FatbinEntry {
-    uint16_t kind;
-    uint16_t version;
-    uint32_t header_size;
-    uint64_t size; /* of the payload that follows */
-} FatbinEntry;
+#include "image-format.h"
 
 static bool image_lies_in(uint64_t offset, uint64_t size, size_t whole)
 {
@@ -33,7 +14,7 @@ static bool image_lies_in(uint64_t offset, uint64_t size, size_t whole)
 
 /* ---- Cubins --------------------------------------------------------------------------------- */
 
-static bool image_is_elf(const unsigned char *image, size_t size)
+bool image_is_cubin(const unsigned char *image, size_t size)
 {
     return size >= SELFMAG && memcmp(image, ELFMAG, SELFMAG) == 0;
 }
@@ -87,7 +68,7 @@ static bool image_elf_is_sound(const unsigned char *image, size_t size)
 
 /* ---- Containers ----------------------------------------------------------------------------- */
 
-static bool image_begins_with(const unsigned char *image, size_t size, uint32_t magic)
+bool image_begins_with(const unsigned char *image, size_t size, uint32_t magic)
 {
     uint32_t begins;
 
@@ -110,7 +91,7 @@ static bool image_entries_are_sound(const unsigned char *entries, size_t size)
             !image_lies_in(entry.header_size, entry.size, size))
             return false;
         payload = entries + entry.header_size;
-        if (image_is_elf(payload, entry.size) && !image_elf_is_sound(payload, entry.size))
+        if (image_is_cubin(payload, entry.size) && !image_elf_is_sound(payload, entry.size))
             return false;
         if (image_begins_with(payload, entry.size, FATBIN_WRAPPER_MAGIC))
             return false;
@@ -118,6 +99,17 @@ static bool image_entries_are_sound(const unsigned char *entries, size_t size)
         entries = payload + entry.size;
     }
     return true;
+}
+
+/* With the zeros that fill the way to the next one */
+static size_t image_container_size(const unsigned char *image, size_t size,
+                                   const FatbinHeader *header)
+{
+    size_t whole = header->header_size + (size_t) header->size;
+
+    while (whole < size && whole % FATBIN_ALIGNMENT != 0 && image[whole] == 0)
+        whole++;
+    return whole;
 }
 
 static bool image_containers_are_sound(const unsigned char *image, size_t size)
@@ -134,13 +126,47 @@ static bool image_containers_are_sound(const unsigned char *image, size_t size)
             return false;
         if (!image_entries_are_sound(image + header.header_size, header.size))
             return false;
-        whole = header.header_size + (size_t) header.size;
+        whole = image_container_size(image, size, &header);
         image += whole;
         size -= whole;
-        /* Zeros fill the way to the next one. */
-        for (; size > 0 && whole % FATBIN_ALIGNMENT != 0 && *image == 0; whole++, size--)
-            image++;
     }
+    return true;
+}
+
+FatbinWalk fatbin_walk(const unsigned char *image, size_t size)
+{
+    return (FatbinWalk){.image = image, .size = size};
+}
+
+/* Goes into the next container. Returns false when there is none. */
+static bool fatbin_walk_enter(FatbinWalk *walk)
+{
+    FatbinHeader header;
+    size_t whole;
+
+    if (!image_begins_with(walk->image, walk->size, FATBIN_MAGIC))
+        return false;
+    memcpy(&header, walk->image, sizeof(header));
+    walk->entries = walk->image + header.header_size;
+    walk->entries_size = header.size;
+    whole = image_container_size(walk->image, walk->size, &header);
+    walk->image += whole;
+    walk->size -= whole;
+    return true;
+}
+
+bool fatbin_walk_next(FatbinWalk *walk, FatbinEntry *ret)
+{
+    size_t whole;
+
+    while (walk->entries_size == 0)
+        if (!fatbin_walk_enter(walk))
+            return false;
+    memcpy(ret, walk->entries, sizeof(*ret));
+    walk->entry = walk->entries;
+    whole = ret->header_size + (size_t) ret->size;
+    walk->entries += whole;
+    walk->entries_size -= whole;
     return true;
 }
 
@@ -148,7 +174,7 @@ bool image_check(const unsigned char *image, size_t size)
 {
     if (image_begins_with(image, size, FATBIN_WRAPPER_MAGIC))
         return false;
-    if (image_is_elf(image, size))
+    if (image_is_cubin(image, size))
         return image_elf_is_sound(image, size);
     return image_containers_are_sound(image, size);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Contexts. */
 #include <assert.h>
+#include <err.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "session-containment.h"
 #include "session-contexts.h"
 #include "session-dispatch.h"
 #include "session-graph.h"
@@ -110,6 +113,17 @@ static CUresult context_may_be(Session *s, const VGPUSessionContext *p)
     return r;
 }
 
+/* What the driver still needs, it has now. */
+static CUresult context_contain(const Session *s)
+{
+    int r = session_containment_tighten();
+
+    if (r == 0)
+        return CUDA_SUCCESS;
+    warnx("%s: containment: %s", s->start.name, strerror(-r));
+    return CUDA_ERROR_NOT_PERMITTED;
+}
+
 CUresult session_op_CONTEXT_CREATE(Session *s, SessionCall *call)
 {
     const VGPUSessionContext *p = call->parameters;
@@ -126,6 +140,8 @@ CUresult session_op_CONTEXT_CREATE(Session *s, SessionCall *call)
     session_stream_init(&c->legacy, c, SESSION_NO_PLACE);
 
     r = context_make(s, p, c);
+    if (r == CUDA_SUCCESS)
+        r = context_contain(s);
     if (r == CUDA_SUCCESS)
         r = session_window_register(s, c->handle);
     if (r == CUDA_SUCCESS)
@@ -160,6 +176,9 @@ static void context_end_objects(Session *s, SessionContext *c)
     for (uint32_t id = 0; (object = session_take_of(s, SESSION_STREAM, c->id, &id));)
         session_note(s, session_stream_end(s, object));
     (void) session_stream_end(s, &c->legacy);
+    if (c->output)
+        session_note(s, s->driver.base.stream_destroy(c->output));
+    c->output = NULL;
     for (unsigned i = 0; i < SESSION_N_CHARGED_LIMITS; i++)
         session_memory_give_back(&session_store(s)->memory, c->charged[i]);
 }

@@ -5,6 +5,7 @@
 #include "session-contexts.h"
 #include "session-dispatch.h"
 #include "session-reply.h"
+#include "session-store.h"
 
 CUresult session_op_NOP(Session *s, SessionCall *call)
 {
@@ -22,6 +23,7 @@ CUresult session_op_ERROR_TAKE(Session *s, SessionCall *call)
 static CUresult device_describe(Session *s, VGPUSessionDevice *ret)
 {
     const CudaSessionDriver *d = &s->driver;
+    const uint64_t max = session_memory_max(&s->store->memory);
     int version = 0;
     size_t total = 0;
     CUuuid uuid = {0};
@@ -34,7 +36,7 @@ static CUresult device_describe(Session *s, VGPUSessionDevice *ret)
     if (r == CUDA_SUCCESS)
         r = d->device_total_mem(&total, s->device);
     ret->driver_version = (uint32_t) version;
-    ret->total_memory = total < s->start.memory_max ? total : s->start.memory_max;
+    ret->total_memory = total < max ? total : max;
     memcpy(ret->uuid, uuid.bytes, sizeof(ret->uuid));
     return r;
 }

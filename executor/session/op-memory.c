@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "session-pool.h"
+#include "session-share.h"
 #include "session-store.h"
 
 /* CUmemAccess_flags */
@@ -23,8 +24,19 @@ static CUresult memory_refuse(Session *s, SessionRange *range, CUdeviceptr addre
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-static CUresult memory_prepare(Session *s, const SessionCall *call, SessionRangeKind kind,
-                               uint64_t size, SessionRange **ret)
+CUresult session_charge(Session *s, const SessionCall *call, uint64_t size)
+{
+    SessionMemory *memory = &session_store(s)->memory;
+    CUresult result = session_memory_charge(memory, size);
+
+    if (result != CUDA_ERROR_OUT_OF_MEMORY)
+        return result;
+    session_frees_settle(s, call->record.context);
+    return session_memory_charge(memory, size);
+}
+
+CUresult session_prepare(Session *s, const SessionCall *call, SessionRangeKind kind, uint64_t size,
+                         SessionRange **ret)
 {
     SessionMemory *memory = &session_store(s)->memory;
     const uint64_t charge = session_memory_rounded(size);
@@ -47,7 +59,7 @@ CUresult session_op_MEMORY_ALLOC(Session *s, SessionCall *call)
     SessionRange *range;
     CUresult result;
 
-    result = memory_prepare(s, call, SESSION_RANGE_ALLOCATED, p->size, &range);
+    result = session_prepare(s, call, SESSION_RANGE_ALLOCATED, p->size, &range);
     if (result != CUDA_SUCCESS)
         return result;
     result = session_driver(s)->base.mem_alloc(&address, p->size);
@@ -62,11 +74,15 @@ CUresult session_op_MEMORY_ALLOC(Session *s, SessionCall *call)
 }
 
 /* An allocation of either kind, out of the map: it may be freed in both ways. */
-static SessionRange *memory_take_allocation(SessionMemory *memory, uint64_t address)
+static SessionRange *memory_take_allocation(Session *s, uint64_t address)
 {
+    SessionMemory *memory = &session_store(s)->memory;
     SessionRange *range = session_memory_take(memory, SESSION_RANGE_ALLOCATED, address);
 
-    return range ? range : session_memory_take(memory, SESSION_RANGE_ASYNC, address);
+    if (!range)
+        return session_memory_take(memory, SESSION_RANGE_ASYNC, address);
+    session_unshare(s, range);
+    return range;
 }
 
 /* The driver has freed it, or not: then it stays where it was. */
@@ -88,7 +104,7 @@ CUresult session_op_MEMORY_FREE(Session *s, SessionCall *call)
     if (p->address == 0)
         return CUDA_SUCCESS;
     /* Before the driver frees it: another thread may get this address again at once. */
-    range = memory_take_allocation(memory, p->address);
+    range = memory_take_allocation(s, p->address);
     if (!range)
         return CUDA_ERROR_INVALID_VALUE;
     is_pooled = range->kind == SESSION_RANGE_ASYNC;
@@ -100,18 +116,19 @@ CUresult session_op_MEMORY_FREE(Session *s, SessionCall *call)
 
 CUresult session_op_MEMORY_INFO(Session *s, SessionCall *call)
 {
-    const uint64_t max = session_limits(s)->memory_max;
+    const SessionMemory *memory = &session_store(s)->memory;
+    uint64_t max, left;
     size_t free, total;
-    uint64_t used;
     CUresult result;
 
     session_frees_note(s, call->record.context);
     session_pools_look(s);
-    used = session_memory_used(&session_store(s)->memory);
     result = session_driver(s)->base.mem_get_info(&free, &total);
     if (result != CUDA_SUCCESS)
         return result;
-    call->value[0] = used > max ? 0 : max - used < free ? max - used : free;
+    max = session_memory_max(memory);
+    left = session_memory_left(memory);
+    call->value[0] = left < free ? left : free;
     call->value[1] = max < total ? max : total;
     return CUDA_SUCCESS;
 }
@@ -151,7 +168,7 @@ CUresult session_op_MEMORY_ALLOC_ASYNC(Session *s, SessionCall *call)
         result = session_frees_begin(s, call->record.context);
     if (result != CUDA_SUCCESS)
         return result;
-    result = memory_prepare(s, call, SESSION_RANGE_ASYNC, p->size, &range);
+    result = session_prepare(s, call, SESSION_RANGE_ASYNC, p->size, &range);
     if (result != CUDA_SUCCESS)
         return result;
     result = session_pool_alloc(s, pool, range, stream, &address);
@@ -169,7 +186,6 @@ CUresult session_op_MEMORY_ALLOC_ASYNC(Session *s, SessionCall *call)
 CUresult session_op_MEMORY_FREE_ASYNC(Session *s, SessionCall *call)
 {
     const VGPUSessionMemory *p = call->parameters;
-    SessionMemory *memory = &session_store(s)->memory;
     SessionRange *range;
     CUstream stream;
     CUresult result;
@@ -177,7 +193,7 @@ CUresult session_op_MEMORY_FREE_ASYNC(Session *s, SessionCall *call)
     result = memory_find_stream(s, p->stream, &stream);
     if (result != CUDA_SUCCESS)
         return result;
-    range = memory_take_allocation(memory, p->address);
+    range = memory_take_allocation(s, p->address);
     if (!range)
         return CUDA_ERROR_INVALID_VALUE;
     return session_free_in_order(s, call->record.context, range, stream);
@@ -251,77 +267,99 @@ CUresult session_op_GRANULARITY(Session *s, SessionCall *call)
     return result;
 }
 
-CUresult session_op_PHYSICAL_CREATE(Session *s, SessionCall *call)
-{
-    const VGPUSessionPhysical *p = call->parameters;
-    const CudaSessionDriver *driver = session_driver(s);
-    const CUmemAllocationProp properties = memory_properties(s);
-    SessionMemory *memory = &session_store(s)->memory;
-    SessionPhysical *physical;
-    CUresult result;
-
-    if (p->size == 0)
-        return CUDA_ERROR_INVALID_VALUE;
-    result = session_memory_charge(memory, p->size);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-        session_frees_settle(s, call->record.context);
-        result = session_memory_charge(memory, p->size);
-    }
-    if (result != CUDA_SUCCESS)
-        return result;
-    physical = calloc(1, sizeof(*physical));
-    if (!physical) {
-        session_memory_give_back(memory, p->size);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    physical->size = p->size;
-    result = driver->mem_create(&physical->handle, p->size, &properties, 0);
-    if (result == CUDA_SUCCESS) {
-        result = session_add(s, SESSION_PHYSICAL, p->id, physical);
-        if (result == CUDA_SUCCESS) {
-            LIST_INSERT_HEAD(&session_store(s)->physicals, physical, link);
-            return CUDA_SUCCESS;
-        }
-        (void) driver->mem_release(physical->handle);
-    }
-    session_memory_give_back(memory, p->size);
-    free(physical);
-    return result;
-}
-
 /* Its memory is the driver's again with the last of its number and its mappings. */
-static void physical_settle(SessionMemory *memory, SessionPhysical *physical)
+void session_physical_settle(Session *s, SessionPhysical *physical)
 {
-    if (!physical->released || physical->n_mapped > 0)
+    if (!physical->released || physical->n_mapped > 0 || physical->n_held > 0)
         return;
-    session_memory_give_back(memory, physical->size);
+    session_share_end(s, physical->token);
+    session_memory_give_back(&session_store(s)->memory, physical->size);
     LIST_REMOVE(physical, link);
     free(physical);
 }
 
-CUresult session_op_PHYSICAL_RELEASE(Session *s, SessionCall *call)
+CUresult session_physical_add(Session *s, uint32_t id, CUmemGenericAllocationHandle handle,
+                              uint64_t size, bool is_shareable)
+{
+    SessionStore *store = session_store(s);
+    SessionPhysical *physical = calloc(1, sizeof(*physical));
+    CUresult result;
+
+    if (!physical)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    physical->handle = handle;
+    physical->size = size;
+    physical->is_shareable = is_shareable;
+    pthread_mutex_lock(&store->physicals_lock);
+    result = session_add(s, SESSION_PHYSICAL, id, physical);
+    if (result == CUDA_SUCCESS)
+        LIST_INSERT_HEAD(&store->physicals, physical, link);
+    pthread_mutex_unlock(&store->physicals_lock);
+    if (result != CUDA_SUCCESS)
+        free(physical);
+    return result;
+}
+
+CUresult session_op_PHYSICAL_CREATE(Session *s, SessionCall *call)
 {
     const VGPUSessionPhysical *p = call->parameters;
+    const CudaSessionDriver *driver = session_driver(s);
+    const bool is_shareable = p->flags & VGPU_PHYSICAL_SHAREABLE;
+    CUmemAllocationProp properties = memory_properties(s);
+    CUmemGenericAllocationHandle handle;
+    CUresult result;
+
+    if (p->size == 0 || (p->flags & ~VGPU_PHYSICAL_SHAREABLE) != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (is_shareable)
+        properties.requested_handle_types = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    result = session_charge(s, call, p->size);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = driver->mem_create(&handle, p->size, &properties, 0);
+    if (result == CUDA_SUCCESS) {
+        result = session_physical_add(s, p->id, handle, p->size, is_shareable);
+        if (result == CUDA_SUCCESS)
+            return CUDA_SUCCESS;
+        (void) driver->mem_release(handle);
+    }
+    session_memory_give_back(&session_store(s)->memory, p->size);
+    return result;
+}
+
+static CUresult physical_release_locked(Session *s, uint32_t id)
+{
     SessionPhysical *physical;
     CUresult result;
     void *object;
 
-    result = session_find(s, SESSION_PHYSICAL, p->id, &object);
+    result = session_find(s, SESSION_PHYSICAL, id, &object);
     if (result != CUDA_SUCCESS)
         return result;
     physical = object;
     result = session_driver(s)->mem_release(physical->handle);
     if (result != CUDA_SUCCESS)
         return result;
-    (void) session_remove(s, SESSION_PHYSICAL, p->id, &object);
+    (void) session_remove(s, SESSION_PHYSICAL, id, &object);
     physical->released = true;
-    physical_settle(&session_store(s)->memory, physical);
+    session_physical_settle(s, physical);
     return CUDA_SUCCESS;
 }
 
-CUresult session_op_PHYSICAL_MAP(Session *s, SessionCall *call)
+CUresult session_op_PHYSICAL_RELEASE(Session *s, SessionCall *call)
 {
     const VGPUSessionPhysical *p = call->parameters;
+    SessionStore *store = session_store(s);
+    CUresult result;
+
+    pthread_mutex_lock(&store->physicals_lock);
+    result = physical_release_locked(s, p->id);
+    pthread_mutex_unlock(&store->physicals_lock);
+    return result;
+}
+
+static CUresult physical_map_locked(Session *s, const VGPUSessionPhysical *p)
+{
     const CudaSessionDriver *driver = session_driver(s);
     SessionMemory *memory = &session_store(s)->memory;
     SessionPhysical *physical;
@@ -354,27 +392,40 @@ CUresult session_op_PHYSICAL_MAP(Session *s, SessionCall *call)
     return CUDA_SUCCESS;
 }
 
+CUresult session_op_PHYSICAL_MAP(Session *s, SessionCall *call)
+{
+    SessionStore *store = session_store(s);
+    CUresult result;
+
+    pthread_mutex_lock(&store->physicals_lock);
+    result = physical_map_locked(s, call->parameters);
+    pthread_mutex_unlock(&store->physicals_lock);
+    return result;
+}
+
 CUresult session_op_PHYSICAL_UNMAP(Session *s, SessionCall *call)
 {
     const VGPUSessionPhysical *p = call->parameters;
-    SessionMemory *memory = &session_store(s)->memory;
+    SessionStore *store = session_store(s);
     const uint64_t end = p->address + p->size;
     CUresult result;
 
-    if (!session_memory_has_mapped(memory, p->address, p->size))
+    if (!session_memory_has_mapped(&store->memory, p->address, p->size))
         return CUDA_ERROR_INVALID_VALUE;
     result = session_driver(s)->mem_unmap(p->address, p->size);
     if (result != CUDA_SUCCESS)
         return result;
+    pthread_mutex_lock(&store->physicals_lock);
     for (uint64_t address = p->address; address < end;) {
-        SessionRange *range = session_memory_take(memory, SESSION_RANGE_MAPPED, address);
+        SessionRange *range = session_memory_take(&store->memory, SESSION_RANGE_MAPPED, address);
         SessionPhysical *physical = range->physical;
 
         address += range->size;
-        session_memory_drop(memory, range);
+        session_memory_drop(&store->memory, range);
         physical->n_mapped--;
-        physical_settle(memory, physical);
+        session_physical_settle(s, physical);
     }
+    pthread_mutex_unlock(&store->physicals_lock);
     return CUDA_SUCCESS;
 }
 

@@ -3,128 +3,81 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "jit-options.h"
+#include "module-memory.h"
 #include "session-store.h"
-
-#define MODULE_LOG_MAX (UINT64_C(1) << 20)
 
 /* The most functions whose names are told: the executor's memory, not the guest's, holds them. */
 #define MODULE_FUNCTIONS_MAX (UINT32_C(1) << 20)
 
-/* CUjit_option: all that take a number. The others take an address. */
-enum {
-    JIT_INFO_LOG_BUFFER = 3,
-    JIT_INFO_LOG_SIZE = 4,
-    JIT_ERROR_LOG_BUFFER = 5,
-    JIT_ERROR_LOG_SIZE = 6,
-};
-
-static bool module_option_is_number(uint32_t option)
-{
-    switch (option) {
-    case 0:  /* MAX_REGISTERS */
-    case 1:  /* THREADS_PER_BLOCK */
-    case 7:  /* OPTIMIZATION_LEVEL */
-    case 8:  /* TARGET_FROM_CUCONTEXT */
-    case 9:  /* TARGET */
-    case 10: /* FALLBACK_STRATEGY */
-    case 11: /* GENERATE_DEBUG_INFO */
-    case 12: /* LOG_VERBOSE */
-    case 13: /* GENERATE_LINE_INFO */
-    case 14: /* CACHE_MODE */
-    case 20: /* LTO */
-    case 21: /* FTZ */
-    case 22: /* PREC_DIV */
-    case 23: /* PREC_SQRT */
-    case 24: /* FMA */
-    case 29: /* OPTIMIZE_UNUSED_DEVICE_VARIABLES */
-    case 30: /* POSITION_INDEPENDENT_CODE */
-    case 31: /* MIN_CTA_PER_SM */
-    case 32: /* MAX_THREADS_PER_BLOCK */
-    case 33: /* OVERRIDE_DIRECTIVE_VALUES */
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* ---- Loading ----------------------------------------------------------------------------------
  */
 
-/* A log that the driver writes into private memory, and that is copied into the window after */
-typedef struct ModuleLog {
-    unsigned char *window; /* NULL: none is wanted */
-    char *text;
-    uint64_t size;
-} ModuleLog;
-
-static void module_log_free(ModuleLog *log)
+static CUresult module_read_options(const VGPUSessionModule *p, JitOptions *ret)
 {
-    free(log->text);
-}
+    CUresult result = CUDA_SUCCESS;
 
-static CUresult module_log_open(Session *s, const VGPUSessionBytes *bytes, ModuleLog *ret)
-{
-    if (bytes->size == 0)
-        return CUDA_SUCCESS;
-    ret->window = session_window(s, bytes->offset, bytes->size);
-    if (!ret->window)
+    if (p->n_options > VGPU_SESSION_JIT_OPTIONS)
         return CUDA_ERROR_INVALID_VALUE;
-    ret->size = bytes->size < MODULE_LOG_MAX ? bytes->size : MODULE_LOG_MAX;
-    ret->text = calloc(1, ret->size);
-    return ret->text ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-/* Returns the length of the text, which ends with 0 in the window. */
-static uint64_t module_log_deliver(const ModuleLog *log)
-{
-    uint64_t length;
-
-    if (!log->window)
-        return 0;
-    length = strnlen(log->text, log->size - 1);
-    memcpy(log->window, log->text, length);
-    log->window[length] = 0;
-    return length;
-}
-
-static unsigned module_add_log(int *options, void **values, unsigned n, const ModuleLog *log,
-                               int buffer, int size)
-{
-    if (!log->window)
-        return n;
-    options[n] = buffer;
-    values[n++] = log->text;
-    options[n] = size;
-    values[n++] = (void *) (uintptr_t) log->size;
-    return n;
+    for (uint32_t i = 0; result == CUDA_SUCCESS && i < p->n_options; i++)
+        result = jit_options_add(ret, p->option[i].option, p->option[i].value);
+    return result;
 }
 
 static CUresult module_load(Session *s, SessionCall *call, const SessionImage *image, CUmodule *ret)
 {
     const VGPUSessionModule *p = call->parameters;
-    CLEANUP(module_log_free) ModuleLog info = {0}, error = {0};
-    int options[VGPU_SESSION_JIT_OPTIONS + 4];
-    void *values[VGPU_SESSION_JIT_OPTIONS + 4];
-    unsigned n = 0;
-    CUresult result;
+    CLEANUP(jit_logs_close) JitLogs logs = {0};
+    JitOptions options = {0};
+    CUresult result = module_read_options(p, &options);
 
-    for (; n < p->n_options; n++) {
-        if (!module_option_is_number(p->option[n].option))
-            return CUDA_ERROR_INVALID_VALUE;
-        options[n] = (int) p->option[n].option;
-        values[n] = (void *) (uintptr_t) p->option[n].value;
-    }
-    result = module_log_open(s, &p->info_log, &info);
     if (result == CUDA_SUCCESS)
-        result = module_log_open(s, &p->error_log, &error);
+        result = jit_logs_may_go(s, &p->info_log, &p->error_log);
+    if (result == CUDA_SUCCESS)
+        result = jit_logs_open(&logs, p->info_log.size, p->error_log.size);
     if (result != CUDA_SUCCESS)
         return result;
-    n = module_add_log(options, values, n, &info, JIT_INFO_LOG_BUFFER, JIT_INFO_LOG_SIZE);
-    n = module_add_log(options, values, n, &error, JIT_ERROR_LOG_BUFFER, JIT_ERROR_LOG_SIZE);
+    jit_options_add_logs(&options, &logs);
+    result = session_driver(s)->module_load_data_ex(ret, image->data, options.n, options.option,
+                                                    options.value);
+    jit_logs_deliver(s, call, &logs, &p->info_log, &p->error_log);
+    return result;
+}
 
-    result = session_driver(s)->module_load_data_ex(ret, image->data, n, options, values);
-    call->value[0] = module_log_deliver(&info);
-    call->value[1] = module_log_deliver(&error);
+/* Of the device, as 90 for 9.0; 0 where the driver does not say it */
+static unsigned module_capability(const Session *s)
+{
+    const CudaDriver *d = &session_driver(s)->base;
+    int major = 0, minor = 0;
+
+    if (d->device_get_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+                                session_device(s)) != CUDA_SUCCESS ||
+        d->device_get_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+                                session_device(s)) != CUDA_SUCCESS ||
+        major < 1 || minor < 0 || minor > 9)
+        return 0;
+    return (unsigned) (10 * major + minor);
+}
+
+/* Fills in the handle and the charge. */
+static CUresult module_load_charged(Session *s, SessionCall *call, SessionImage *image,
+                                    SessionModule *module)
+{
+    ModuleMemory memory;
+    const ImageFacts *facts = session_image_facts(image, module_capability(s));
+    CUresult result = module_memory_begin(s, facts, &memory);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = module_load(s, call, image, &module->handle);
+    if (result != CUDA_SUCCESS) {
+        module_memory_abort(s, &memory);
+        return result;
+    }
+    result = module_memory_end(s, &memory, &module->charge);
+    if (result != CUDA_SUCCESS)
+        (void) session_driver(s)->base.module_unload(module->handle);
+    call->value[2] = facts->may_print;
     return result;
 }
 
@@ -133,16 +86,14 @@ CUresult session_op_MODULE_LOAD(Session *s, SessionCall *call)
     const VGPUSessionModule *p = call->parameters;
     SessionStore *store = session_store(s);
     CLEANUP_FREE SessionModule *module = calloc(1, sizeof(*module));
-    const SessionImage *image;
+    SessionImage *image;
     CUresult result;
 
     if (!module)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    if (p->n_options > VGPU_SESSION_JIT_OPTIONS)
-        return CUDA_ERROR_INVALID_VALUE;
     result = session_images_find(&store->images, p->key, &image);
     if (result == CUDA_SUCCESS)
-        result = module_load(s, call, image, &module->handle);
+        result = module_load_charged(s, call, image, module);
     if (result != CUDA_SUCCESS)
         return result;
 
@@ -152,6 +103,7 @@ CUresult session_op_MODULE_LOAD(Session *s, SessionCall *call)
     result = session_add(s, SESSION_MODULE, p->id, module);
     if (result != CUDA_SUCCESS) {
         (void) session_driver(s)->base.module_unload(module->handle);
+        session_memory_give_back(&store->memory, module->charge);
         return result;
     }
     LIST_INSERT_HEAD(&store->modules, module, link);

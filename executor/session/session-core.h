@@ -2,17 +2,19 @@
 /*
  * A session from inside: what the files of the core share. Operations see session.h.
  *
- * Four threads:
+ * Five threads:
  *
  *   the ring's  takes operations and carries them out, all but the SLOW ones (session-loop.c). It
  *               alone gives work to the device, so it alone asks the driver whether that has ended
  *               (session-meter.c), and it alone waits at the gate.
  *   SLOW        carries out the SLOW ones (session-slow.c).
- *   the first   opens the session, and looks after kernels that never end (session-process.c). From
- *               then on it never calls the driver, which may hold the others for ever.
+ *   the first   opens the session, hears what the mediator says, and looks after kernels that never
+ *               end (session-process.c). From then on it never calls the driver, which may hold the
+ *               others for ever.
  *   one more    waits for the mediator's end, from the beginning.
+ *   another     keeps what kernels print, from the beginning (session-output.c).
  *
- * Each may end the session, and with it the process (session_end()).
+ * Each but the last may end the session, and with it the process (session_end()).
  */
 #ifndef VGPU_SESSION_CORE_H
 #define VGPU_SESSION_CORE_H
@@ -21,6 +23,7 @@
 
 #include "busy-poll.h"
 #include "cleanup.h"
+#include "session-output.h"
 #include "session-ring.h"
 #include "session-table.h"
 #include "session-uses.h"
@@ -70,6 +73,7 @@ struct SessionContext {
     bool is_dead; /* atomic: the driver has destroyed it */
     CUcontext handle;
     SessionStream legacy;
+    CUstream output; /* never has work (op-output.c); the ring's thread's; NULL: not made yet */
     uint64_t charged[SESSION_N_CHARGED_LIMITS]; /* bytes of the quota; the ring's thread's */
 };
 
@@ -124,6 +128,15 @@ typedef struct SessionSlow {
     unsigned n;
     const SessionSlowCall *now; /* is being carried out */
 } SessionSlow;
+
+/* What the SLOW thread asks the mediator (session-share.c) */
+typedef struct SessionAsk {
+    pthread_mutex_t lock;
+    pthread_cond_t come;
+    uint32_t waits_for; /* type of the answer; 0: none */
+    SessionShareMessage answer;
+    int fd; /* with the answer; -1: none */
+} SessionAsk;
 
 /* How long the device has had work (session-meter.c) */
 typedef struct SessionMeter {
@@ -195,6 +208,7 @@ struct Session {
     CUcontext warm; /* a reference to the primary context that no context of the guest has yet */
 
     SessionControl *control;
+    SessionAccount *account;
     SessionWindow window;
     VGPUSessionHeader *header; /* in the window; only for single loads and stores */
     VGPUSessionReply *replies; /* likewise */
@@ -210,6 +224,7 @@ struct Session {
     uint32_t sticky; /* atomic */
     SessionThread ring_thread, slow_thread;
     SessionSlow slow;
+    SessionAsk ask;
     /* The ring's thread */
     SessionCall ring_call; /* here, so that the first thread may look at it whenever it likes */
     int epoll_fd;
@@ -219,6 +234,7 @@ struct Session {
     uint64_t tended_nsec;                /* when this was done last between two operations */
     LIST_HEAD(, SessionContext) leaving; /* contexts without a number, which may still have work */
 
+    SessionOutput output;
     SessionMarks marks;
     SessionCaptures captures;
     SessionHosts hosts;

@@ -2,12 +2,12 @@
 #include "session-dispatch.h"
 
 #include <assert.h>
-#include <err.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "session-captures.h"
 #include "session-contexts.h"
+#include "session-log.h"
 #include "session-loop.h"
 #include "session-meter.h"
 #include "session-objects.h"
@@ -78,7 +78,8 @@ static CUresult dispatch_missing(const Session *s, uint16_t opcode)
     static atomic_bool is_told[VGPU_SESSION_N_OPS];
 
     if (!atomic_exchange(&is_told[opcode], true))
-        warnx("%s: this executor has no operation %s", s->start.name, dispatch_rows[opcode].name);
+        session_log("%s: this executor has no operation %s", s->start.name,
+                    dispatch_rows[opcode].name);
     return CUDA_ERROR_NOT_SUPPORTED;
 }
 
@@ -87,12 +88,21 @@ static bool dispatch_is_capture(uint16_t opcode)
     return opcode == VGPU_SESSION_OP_CAPTURE_BEGIN || opcode == VGPU_SESSION_OP_CAPTURE_END;
 }
 
+/* The linker says CUDA_ERROR_UNKNOWN of what it cannot link, and then CUDA is as it was. */
+static CUresult dispatch_note(Session *s, uint16_t opcode, CUresult result)
+{
+    bool is_link = opcode == VGPU_SESSION_OP_LINK_ADD || opcode == VGPU_SESSION_OP_LINK_COMPLETE;
+
+    return is_link && result == CUDA_ERROR_UNKNOWN ? result : session_note(s, result);
+}
+
 static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *call)
 {
     const DispatchRow *row = &dispatch_rows[call->record.opcode];
     CUresult r = session_sticky(s);
 
-    if (r != CUDA_SUCCESS)
+    /* What an assertion says comes with the error that ends all else. */
+    if (r != CUDA_SUCCESS && call->record.opcode != VGPU_SESSION_OP_OUTPUT)
         return r;
     if ((row->properties & VGPU_SESSION_REPLIES_ONLY) && call->record.reply == 0)
         return CUDA_ERROR_INVALID_VALUE;
@@ -122,7 +132,7 @@ void session_carry_out(Session *s, SessionContext *context, SessionCall *call)
     thread->gives_work = dispatch_rows[call->record.opcode].properties & VGPU_SESSION_GIVES_WORK;
     thread->captures = false;
     __atomic_store_n(&thread->call, call, __ATOMIC_RELEASE);
-    session_reply(s, call, session_note(s, dispatch_call(s, context, call)));
+    session_reply(s, call, dispatch_note(s, call->record.opcode, dispatch_call(s, context, call)));
     __atomic_store_n(&thread->call, NULL, __ATOMIC_RELEASE);
     thread->context = NULL;
 }

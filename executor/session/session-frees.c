@@ -150,7 +150,7 @@ CUresult session_free_in_order(Session *s, uint32_t context, SessionRange *range
     CUresult result;
 
     pthread_mutex_lock(&store->frees_lock);
-    if (session_limits(s)->memory_max == UINT64_MAX) {
+    if (session_memory_max(&store->memory) == UINT64_MAX) {
         result = frees_give_uncharged(s, context, range->address, stream);
         if (result == CUDA_SUCCESS)
             session_memory_drop(&store->memory, range);

@@ -47,6 +47,11 @@ int session_hosts_open(Session *s)
     return 0;
 }
 
+static uint64_t *host_guest_words(const struct SessionHost *host)
+{
+    return (uint64_t *) (void *) (host->session->window.memory + host->offset);
+}
+
 static uint64_t *host_word(const Session *s, uint32_t place)
 {
     return &s->marks.words[s->marks.n + place];
@@ -57,7 +62,7 @@ static uint64_t host_word_is(const Session *s, uint32_t place)
     return __atomic_load_n(host_word(s, place), __ATOMIC_ACQUIRE);
 }
 
-/* With the lock held */
+/* With the lock held. The guest may have the words for something else from now on. */
 static void host_free(SessionHosts *h, uint32_t place)
 {
     struct SessionHost *host = &h->all[place];
@@ -66,6 +71,7 @@ static void host_free(SessionHosts *h, uint32_t place)
     assert(host->state != HOST_FREE);
     h->used[host->next] = last;
     h->all[last].next = host->next;
+    __atomic_store_n(&host_guest_words(host)[1], VGPU_SESSION_HOST_ENDED, __ATOMIC_RELEASE);
     host->state = HOST_FREE;
     host->next = h->first_free;
     h->first_free = place;
@@ -123,7 +129,7 @@ static void session_host_call(void *data)
 {
     const struct SessionHost *host = data;
     Session *s = host->session;
-    uint64_t *words = (uint64_t *) (void *) (s->window.memory + host->offset);
+    uint64_t *words = host_guest_words(host);
 
     __atomic_store_n(host_word(s, (uint32_t) (host - s->hosts.all)), HOST_WAITS, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&s->hosts.n_calls, 1, __ATOMIC_SEQ_CST);

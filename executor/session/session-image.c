@@ -45,7 +45,8 @@ static void images_remove(SessionImages *images, SessionImage *image)
     image_free(image);
 }
 
-static CUresult images_add(SessionImages *images, const uint8_t *key, uint64_t size)
+static CUresult images_add(SessionImages *images, const uint8_t *key, uint64_t size,
+                           SessionImage **ret)
 {
     SessionImage *image;
 
@@ -63,6 +64,7 @@ static CUresult images_add(SessionImages *images, const uint8_t *key, uint64_t s
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     images_count(images, 1, size);
+    *ret = image;
     return CUDA_SUCCESS;
 }
 
@@ -102,11 +104,30 @@ CUresult session_images_begin(SessionImages *images, const uint8_t *key, uint64_
     } else {
         if (image)
             images_remove(images, image);
-        result = images_add(images, key, size);
+        result = images_add(images, key, size, &image);
     }
     pthread_mutex_unlock(&images->lock);
     if (result == CUDA_SUCCESS)
         *ret_whole = whole;
+    return result;
+}
+
+/* With the lock all the time: an image that others see is whole. */
+CUresult session_images_add(SessionImages *images, const uint8_t *key, const void *bytes,
+                            uint64_t size)
+{
+    CUresult result = CUDA_ERROR_INVALID_VALUE;
+    SessionImage *image;
+
+    pthread_mutex_lock(&images->lock);
+    if (size > 0 && !images_look_up(images, key))
+        result = images_add(images, key, size, &image);
+    if (result == CUDA_SUCCESS) {
+        memcpy(image->data, bytes, size);
+        image->sound = image_check(image->data, size);
+        image->received = size;
+    }
+    pthread_mutex_unlock(&images->lock);
     return result;
 }
 
@@ -136,9 +157,9 @@ CUresult session_images_put(SessionImages *images, const uint8_t *key, uint64_t 
     return last && !image->sound ? CUDA_ERROR_INVALID_IMAGE : CUDA_SUCCESS;
 }
 
-CUresult session_images_find(SessionImages *images, const uint8_t *key, const SessionImage **ret)
+CUresult session_images_find(SessionImages *images, const uint8_t *key, SessionImage **ret)
 {
-    const SessionImage *image;
+    SessionImage *image;
     bool whole;
 
     pthread_mutex_lock(&images->lock);
@@ -151,4 +172,12 @@ CUresult session_images_find(SessionImages *images, const uint8_t *key, const Se
         return CUDA_ERROR_INVALID_IMAGE;
     *ret = image;
     return CUDA_SUCCESS;
+}
+
+const ImageFacts *session_image_facts(SessionImage *image, unsigned capability)
+{
+    if (!image->has_facts)
+        image_look(image->data, image->size, capability, &image->facts);
+    image->has_facts = true;
+    return &image->facts;
 }

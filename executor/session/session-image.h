@@ -4,7 +4,7 @@
  * memory, where the guest cannot change them. They stay until the session ends, so that an image
  * travels once. A whole image does not change any more.
  *
- * The ring's thread puts images together; the SLOW thread loads whole ones.
+ * The ring's thread puts images together; the SLOW thread loads whole ones, and adds such.
  */
 #ifndef VGPU_SESSION_SESSION_IMAGE_H
 #define VGPU_SESSION_SESSION_IMAGE_H
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "cuda-session.h"
+#include "image-facts.h"
 #include "session-protocol.h"
 
 #define SESSION_IMAGE_KEY_SIZE 32u
@@ -27,6 +28,8 @@ typedef struct SessionImage {
     uint64_t received;   /* bytes, from the beginning on */
     bool sound;          /* whole, and image_check() has nothing against it */
     unsigned char *data; /* size bytes, and the tail */
+    bool has_facts;      /* of a whole one; the SLOW thread's */
+    ImageFacts facts;
 } SessionImage;
 
 typedef struct SessionImages {
@@ -69,8 +72,22 @@ CUresult session_images_begin(SessionImages *images, const uint8_t *key, uint64_
 CUresult session_images_put(SessionImages *images, const uint8_t *key, uint64_t size, uint64_t at,
                             const unsigned char *piece, uint64_t piece_size);
 
+/*
+ * session_images_add() - a whole image of the executor's own making
+ * @bytes: @size, one at least; copied
+ *
+ * Returns CUDA_SUCCESS, _INVALID_VALUE when the key is one of another image, whole or not, or as
+ * session_images_begin(). On the SLOW thread.
+ */
+CUresult session_images_add(SessionImages *images, const uint8_t *key, const void *bytes,
+                            uint64_t size);
+
 /* session_images_find() - a whole image, good until the session ends. Returns CUDA_SUCCESS,
- * _NOT_FOUND, or _INVALID_IMAGE when the driver must not see it */
-CUresult session_images_find(SessionImages *images, const uint8_t *key, const SessionImage **ret);
+ * _NOT_FOUND, or _INVALID_IMAGE when the driver must not see it. On the SLOW thread */
+CUresult session_images_find(SessionImages *images, const uint8_t *key, SessionImage **ret);
+
+/* session_image_facts() - what modules of a whole image are like on a device of that capability
+ * (image_look()); read when it is asked for the first time. On the SLOW thread */
+const ImageFacts *session_image_facts(SessionImage *image, unsigned capability);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session-loop.h"
 
-#include <err.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,6 +10,7 @@
 #include "clock.h"
 #include "session-contexts.h"
 #include "session-dispatch.h"
+#include "session-log.h"
 #include "session-meter.h"
 #include "session-reply.h"
 #include "session-window.h"
@@ -89,7 +89,7 @@ static void loop_sleep(Session *s, uint64_t until)
     };
     if (epoll_pwait2(s->epoll_fd, events, 2, until == UINT64_MAX ? NULL : &timeout, NULL) < 0 &&
         errno != EINTR) {
-        warn("%s: epoll_pwait2", s->start.name);
+        session_log("%s: epoll_pwait2: %s", s->start.name, strerror(errno));
         session_end(s, SESSION_END_FAILURE, 0);
     }
 }
@@ -98,7 +98,7 @@ static void loop_check_window(Session *s)
 {
     if (!session_window_is_lost(s))
         return;
-    warnx("%s: the VM took memory of its window away", s->start.name);
+    session_log("%s: the VM took memory of its window away", s->start.name);
     session_end(s, SESSION_END_WINDOW_LOST, 0);
 }
 
@@ -163,7 +163,7 @@ void *session_loop_run(void *data)
         } while (r == 0 && ++n < LOOP_BATCH);
         loop_check_window(s);
         if (r == SESSION_RING_BROKEN) {
-            warnx("%s: the guest broke its ring: %s", s->start.name, s->ring.reason);
+            session_log("%s: the guest broke its ring: %s", s->start.name, s->ring.reason);
             session_end(s, SESSION_END_VIOLATION, 0);
         }
         loop_show_head(s);

@@ -119,11 +119,61 @@ void session_memory_show(SessionMemory *m, uint64_t *where)
     pthread_mutex_unlock(&m->lock);
 }
 
+/* What other executors write there may be anything. */
+static uint64_t account_sum(const SessionAccount *account)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < SESSION_ACCOUNT_SLOTS; i++) {
+        uint64_t bytes = __atomic_load_n(&account->slot[i], __ATOMIC_SEQ_CST);
+
+        sum = bytes > UINT64_MAX - sum ? UINT64_MAX : sum + bytes;
+    }
+    return sum;
+}
+
+static void account_write(SessionMemory *m, uint64_t used)
+{
+    __atomic_store_n(&m->account->slot[m->slot], used, __ATOMIC_SEQ_CST);
+}
+
+uint64_t session_memory_max(const SessionMemory *m)
+{
+    return __atomic_load_n(&m->account->memory_max, __ATOMIC_SEQ_CST);
+}
+
+uint64_t session_memory_left(const SessionMemory *m)
+{
+    const uint64_t max = session_memory_max(m);
+    uint64_t sum;
+
+    if (max == UINT64_MAX)
+        return UINT64_MAX;
+    sum = account_sum(m->account);
+    return sum < max ? max - sum : 0;
+}
+
+bool session_memory_is_above(const SessionMemory *m)
+{
+    const uint64_t max = session_memory_max(m);
+
+    return max != UINT64_MAX && account_sum(m->account) > max;
+}
+
 static bool memory_charge_locked(SessionMemory *m, uint64_t size)
 {
-    /* What pools keep may have gone above it. */
-    if (m->used > m->max || size > m->max - m->used)
+    uint64_t max;
+
+    if (size == 0)
+        return true;
+    if (size > UINT64_MAX - 1 - m->used)
         return false;
+    account_write(m, m->used + size);
+    max = session_memory_max(m);
+    if (max != UINT64_MAX && account_sum(m->account) > max) {
+        account_write(m, m->used);
+        return false;
+    }
     m->used += size;
     memory_publish(m);
     return true;
@@ -133,6 +183,7 @@ static void memory_give_back_locked(SessionMemory *m, uint64_t size)
 {
     assert(size <= m->used);
     m->used -= size;
+    account_write(m, m->used);
     memory_publish(m);
 }
 
@@ -174,7 +225,7 @@ static void memory_pool_drop_locked(SessionMemory *m, const SessionRange *r)
     assert(pool->n_ranges > 0 && pool->used >= r->charge);
     pool->n_ranges--;
     pool->used -= r->charge;
-    if (r->address != 0 && m->max != UINT64_MAX)
+    if (r->address != 0 && session_memory_max(m) != UINT64_MAX)
         pool->kept += r->charge;
     else
         memory_give_back_locked(m, r->charge);
@@ -189,6 +240,7 @@ bool session_memory_pool_keep(SessionMemory *m, SessionPool *pool, uint64_t byte
         memory_give_back_locked(m, pool->kept - bytes);
     } else if (anyway) {
         m->used += bytes - pool->kept;
+        account_write(m, m->used);
         memory_publish(m);
     } else {
         charged = memory_charge_locked(m, bytes - pool->kept);
@@ -238,12 +290,15 @@ uint64_t session_memory_rounded(uint64_t size)
 
 /* ---- Ranges --------------------------------------------------------------------------------- */
 
-void session_memory_open(SessionMemory *m, uint64_t max, SessionControl *control)
+void session_memory_open(SessionMemory *m, SessionAccount *account, uint32_t slot,
+                         SessionControl *control)
 {
+    assert(slot < SESSION_ACCOUNT_SLOTS);
     *m = (SessionMemory){
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .control = control,
-        .max = max,
+        .account = account,
+        .slot = slot,
         .random = 0x9e3779b9,
     };
     memory_publish(m);
@@ -349,6 +404,59 @@ SessionRange *session_memory_take(SessionMemory *m, SessionRangeKind kind, uint6
     return r;
 }
 
+/* ---- Shared ---------------------------------------------------------------------------------- */
+
+static SessionRange *memory_at_locked(SessionMemory *m, SessionRangeKind kind, uint64_t address)
+{
+    SessionRange *r = range_tree_find(m->ranges, address);
+
+    return r && r->address == address && r->kind == kind ? r : NULL;
+}
+
+bool session_memory_get_token(SessionMemory *m, uint64_t address, uint64_t *ret_size,
+                              uint64_t ret_token[2])
+{
+    const SessionRange *r;
+
+    pthread_mutex_lock(&m->lock);
+    r = memory_at_locked(m, SESSION_RANGE_ALLOCATED, address);
+    if (r) {
+        *ret_size = r->size;
+        ret_token[0] = r->token[0];
+        ret_token[1] = r->token[1];
+    }
+    pthread_mutex_unlock(&m->lock);
+    return r != NULL;
+}
+
+bool session_memory_set_token(SessionMemory *m, uint64_t address, const uint64_t token[2])
+{
+    SessionRange *r;
+
+    pthread_mutex_lock(&m->lock);
+    r = memory_at_locked(m, SESSION_RANGE_ALLOCATED, address);
+    if (r) {
+        r->token[0] = token[0];
+        r->token[1] = token[1];
+    }
+    pthread_mutex_unlock(&m->lock);
+    return r != NULL;
+}
+
+bool session_memory_take_again(SessionMemory *m, uint64_t address)
+{
+    SessionRange *r;
+
+    pthread_mutex_lock(&m->lock);
+    r = memory_at_locked(m, SESSION_RANGE_TAKEN, address);
+    if (r)
+        r->n_taken++;
+    pthread_mutex_unlock(&m->lock);
+    return r != NULL;
+}
+
+/* ---- Reserved and mapped ------------------------------------------------------------------ */
+
 static bool memory_is_reserved_locked(SessionMemory *m, uint64_t address, uint64_t end)
 {
     const SessionRange *r = range_tree_find(m->reservations, address);
@@ -383,8 +491,6 @@ bool session_memory_contains(SessionMemory *m, uint64_t address, uint64_t size)
     pthread_mutex_unlock(&m->lock);
     return contains;
 }
-
-/* ---- Reserved and mapped ------------------------------------------------------------------ */
 
 bool session_memory_is_vacant(SessionMemory *m, uint64_t address, uint64_t size)
 {

@@ -6,8 +6,9 @@
  * Ranges never overlap. They lie in a tree ordered by address, so that each look-up takes
  * O(log n). Reserved addresses lie in a second tree, as memory is mapped into them.
  *
- * The quota is charged before the driver is asked for memory (session_memory_prepare()), and given
- * back when that fails (session_memory_drop()) or when the memory is freed.
+ * The quota is the VM's, which all its sessions share (SessionAccount in session-protocol.h). It is
+ * charged before the driver is asked for memory (session_memory_prepare()), and given back when
+ * that fails (session_memory_drop()) or when the memory is freed.
  *
  * A pool may keep memory of the device above what is allocated from it. That is charged, too, under
  * a quota: what an allocation took is the pool's when it is dropped, until the driver says that the
@@ -38,6 +39,7 @@ typedef enum SessionRangeKind {
     SESSION_RANGE_ASYNC,     /* cuMemAllocAsync */
     SESSION_RANGE_GLOBAL,    /* a module's variable; not charged */
     SESSION_RANGE_MAPPED,    /* cuMemMap; its physical memory is charged */
+    SESSION_RANGE_TAKEN,     /* cuIpcOpenMemHandle */
     SESSION_RANGE_RESERVED,  /* cuMemAddressReserve; not charged */
 } SessionRangeKind;
 
@@ -47,7 +49,10 @@ typedef struct SessionPhysical {
     CUmemGenericAllocationHandle handle;
     uint64_t size;
     uint32_t n_mapped;
+    uint32_t n_held; /* by an operation that waits for the mediator */
     bool released;
+    bool is_shareable;
+    uint64_t token[2]; /* by which it is shared; 0 and 0: it is not */
 } SessionPhysical;
 
 /* A pool, the device's default one or one that the guest has made. The memory's lock guards used,
@@ -65,11 +70,13 @@ typedef struct SessionPool {
 
 typedef struct SessionRange {
     SessionRangeKind kind;
-    uint32_t context; /* which one's it is: ALLOCATED, ASYNC, GLOBAL */
+    uint32_t context; /* which one's it is: ALLOCATED, ASYNC, GLOBAL, TAKEN */
     uint64_t address;
     uint64_t size;   /* bytes */
     uint64_t charge; /* bytes */
     union {
+        uint64_t token[2];         /* ALLOCATED: by which it is shared; 0 and 0: it is not */
+        uint32_t n_taken;          /* TAKEN: how often it was */
         const void *module;        /* GLOBAL */
         SessionPhysical *physical; /* MAPPED */
         SessionPool *pool;         /* ASYNC */
@@ -83,7 +90,9 @@ typedef struct SessionMemory {
     pthread_mutex_t lock;
     SessionControl *control; /* has used and peak, for the mediator */
     uint64_t *shown;         /* has used, for the guest; or NULL */
-    uint64_t max, used, peak;
+    SessionAccount *account; /* has used, for the VM's other sessions */
+    uint32_t slot;           /* where */
+    uint64_t used, peak;
     SessionRange *ranges, *reservations;
     uint32_t n_ranges;
     uint32_t random;
@@ -92,10 +101,12 @@ typedef struct SessionMemory {
 /*
  * session_memory_open() - no range yet
  * @m: the caller's; close it with session_memory_close()
- * @max: bytes that may be charged; UINT64_MAX: no limit
+ * @account: the VM's; says how many bytes may be charged
+ * @slot: in it, below SESSION_ACCOUNT_SLOTS
  * @control: where memory and memory_peak are kept up to date
  */
-void session_memory_open(SessionMemory *m, uint64_t max, SessionControl *control);
+void session_memory_open(SessionMemory *m, SessionAccount *account, uint32_t slot,
+                         SessionControl *control);
 
 /* session_memory_show() - keep the bytes that are used up to date in @where as well, which is
  * written, and not read */
@@ -127,6 +138,16 @@ uint64_t session_memory_pool_used(SessionMemory *m, const SessionPool *pool);
 /* session_memory_used() - bytes that are charged now */
 uint64_t session_memory_used(SessionMemory *m);
 
+/* session_memory_max() - bytes that the VM's sessions may have together, by now; UINT64_MAX: no
+ * limit */
+uint64_t session_memory_max(const SessionMemory *m);
+
+/* session_memory_left() - bytes of these that none of them has; UINT64_MAX: no limit */
+uint64_t session_memory_left(const SessionMemory *m);
+
+/* session_memory_is_above() - have they more than that? Pools may keep what was not asked for. */
+bool session_memory_is_above(const SessionMemory *m);
+
 /* session_memory_rounded() - what an allocation of @size bytes takes; UINT64_MAX if nothing can
  * have that size */
 uint64_t session_memory_rounded(uint64_t size);
@@ -152,6 +173,22 @@ bool session_memory_insert(SessionMemory *m, SessionRange *range, uint64_t addre
 /* session_memory_take() - the range of @kind that begins at @address, out of the tree; NULL if
  * there is none. Insert it again or drop it. */
 SessionRange *session_memory_take(SessionMemory *m, SessionRangeKind kind, uint64_t address);
+
+/*
+ * session_memory_get_token() - of ALLOCATED memory that begins at @address
+ * @ret_token: 0 and 0: it is not shared
+ *
+ * Returns false if there is none.
+ */
+bool session_memory_get_token(SessionMemory *m, uint64_t address, uint64_t *ret_size,
+                              uint64_t ret_token[2]);
+
+/* session_memory_set_token() - returns likewise */
+bool session_memory_set_token(SessionMemory *m, uint64_t address, const uint64_t token[2]);
+
+/* session_memory_take_again() - TAKEN memory that begins at @address was opened once more; returns
+ * false if there is none */
+bool session_memory_take_again(SessionMemory *m, uint64_t address);
 
 /* session_memory_contains() - do these bytes, one at least, lie in one range, or in mapped ranges
  * side by side in one reservation that are all accessible? */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session-open.h"
 
-#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +12,9 @@
 #include "cleanup.h"
 #include "parse.h"
 #include "session-captures.h"
+#include "session-containment.h"
 #include "session-hosts.h"
+#include "session-log.h"
 #include "session-loop.h"
 #include "session-marks.h"
 #include "session-objects.h"
@@ -34,6 +35,8 @@ Session *session_new(int socket)
         s->fds[i] = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->end_lock, NULL);
+    pthread_mutex_init(&s->ask.lock, NULL);
+    pthread_cond_init(&s->ask.come, NULL);
     return s;
 }
 
@@ -45,7 +48,7 @@ static int open_check(Session *s, CUresult result, const char *what)
     if (result == CUDA_SUCCESS)
         return 0;
     s->started.cuda_result = (uint32_t) result;
-    warnx("%s: %s (%d)", what, cuda_driver_error_name(&s->driver.base, result), result);
+    session_log("%s: %s (%d)", what, cuda_driver_error_name(&s->driver.base, result), result);
     if (result == CUDA_ERROR_OUT_OF_MEMORY)
         return -ENOMEM;
     return cuda_error_is_sticky(result) ? -EIO : -ENODEV;
@@ -74,7 +77,7 @@ int session_open_driver(Session *s, const char *device)
         r = cuda_session_driver_open(&s->driver, reason, sizeof(reason));
         if (r < 0) {
             s->started.cuda_result = CUDA_ERROR_NO_DEVICE;
-            warnx("no CUDA: %s", reason);
+            session_log("no CUDA: %s", reason);
         }
     }
     if (r == 0)
@@ -88,31 +91,46 @@ int session_open_driver(Session *s, const char *device)
 
 int session_open_warm(Session *s)
 {
+    int r;
+
     if (s->ordinal < 0 || s->warm)
         return 0;
-    return open_check(s, s->driver.base.primary_ctx_retain(&s->warm, s->device), "context");
+    r = open_check(s, s->driver.base.primary_ctx_retain(&s->warm, s->device), "context");
+    if (r < 0)
+        return r;
+    r = session_containment_tighten();
+    if (r < 0)
+        session_log("containment: %s", strerror(-r));
+    return r;
 }
 
 /* ---- What the mediator sent ---------------------------------------------------------------------
  */
 
-static int open_control(Session *s)
+/* A page of the mediator's. Returns NULL when that is none, or with errno set when it cannot be
+ * mapped. */
+static void *open_page(int fd, size_t size)
 {
-    int fd = s->fds[SESSION_FD_CONTROL];
     int seals = fcntl(fd, F_GET_SEALS);
     struct stat st;
     void *memory;
 
-    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
-        st.st_size < (off_t) sizeof(SessionControl)) {
-        warnx("the mediator sent no control page");
-        return -EINVAL;
-    }
-    memory = mmap(NULL, sizeof(SessionControl), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED)
-        return -errno;
-    s->control = memory;
-    return 0;
+    errno = EINVAL;
+    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size < (off_t) size)
+        return NULL;
+    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int open_pages(Session *s)
+{
+    s->control = open_page(s->fds[SESSION_FD_CONTROL], sizeof(*s->control));
+    if (s->control)
+        s->account = open_page(s->fds[SESSION_FD_ACCOUNT], sizeof(*s->account));
+    if (s->account)
+        return 0;
+    session_log("the mediator sent no %s", s->control ? "account" : "control page");
+    return errno == EINVAL ? -EINVAL : -ENOMEM;
 }
 
 static int open_window(Session *s)
@@ -122,7 +140,7 @@ static int open_window(Session *s)
     if (r == 0)
         r = session_window_map(&s->window, 0);
     if (r < 0)
-        warnx("window: %s", strerror(-r));
+        session_log("window: %s", strerror(-r));
     return r;
 }
 
@@ -131,7 +149,7 @@ static int open_window(Session *s)
 
 static int open_refuse(Session *s, int error, const char *reason)
 {
-    warnx("%s: %s", s->start.name, reason);
+    session_log("%s: %s", s->start.name, reason);
     if (s->header)
         session_set_state(s, VGPU_SESSION_STATE_REFUSED);
     return error;
@@ -205,7 +223,7 @@ int session_open(Session *s)
     int r;
 
     s->started.cuda_result = CUDA_SUCCESS; /* whatever WARM came to */
-    r = open_control(s);
+    r = open_pages(s);
     if (r == 0)
         r = open_window(s);
     if (r == 0)
@@ -218,7 +236,7 @@ int session_open(Session *s)
     if (s->start.busy_poll_usec > BUSY_POLL_MAX_USEC)
         s->start.busy_poll_usec = BUSY_POLL_MAX_USEC;
     session_objects_init(s, s->start.objects_max);
-    s->store = session_store_new(&s->start, s->control);
+    s->store = session_store_new(&s->start, s->control, s->account);
     if (!s->store)
         return -ENOMEM;
     session_captures_open(s);

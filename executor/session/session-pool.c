@@ -5,9 +5,9 @@
 
 #include "session-store.h"
 
-static bool pools_are_charged(const Session *s)
+static bool pools_are_charged(Session *s)
 {
-    return session_limits(s)->memory_max != UINT64_MAX;
+    return session_memory_max(&session_store(s)->memory) != UINT64_MAX;
 }
 
 static uint64_t pool_attribute(Session *s, const SessionPool *pool, int attribute)
@@ -176,7 +176,7 @@ CUresult session_pool_alloc(Session *s, SessionPool *pool, SessionRange *range, 
     pthread_mutex_lock(&session_store(s)->frees_lock);
     pool_look(s, pool);
     pthread_mutex_unlock(&session_store(s)->frees_lock);
-    if (result == CUDA_SUCCESS && session_memory_used(memory) > session_limits(s)->memory_max)
+    if (result == CUDA_SUCCESS && session_memory_is_above(memory))
         result = pool_refuse(s, address, stream);
     if (result == CUDA_SUCCESS)
         *ret = address;

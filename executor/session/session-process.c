@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The process of a session: what the mediator says, what is made of that, and its end. */
 #include <assert.h>
-#include <err.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -14,12 +13,15 @@
 #include "clock.h"
 #include "executor-protocol.h"
 #include "fd-passing.h"
+#include "session-containment.h"
 #include "session-dispatch.h"
+#include "session-log.h"
 #include "session-loop.h"
 #include "session-marks.h"
 #include "session-open.h"
 #include "session-reply.h"
 #include "session-run.h"
+#include "session-share.h"
 #include "session-slow.h"
 #include "session-store.h"
 
@@ -82,6 +84,7 @@ typedef union ProcessMessage {
     uint32_t type;
     SessionWarm warm;
     SessionStart start;
+    SessionShareMessage share;
 } ProcessMessage;
 
 typedef struct ProcessPacket {
@@ -132,7 +135,8 @@ static bool process_is_start(const ProcessPacket *p)
     return p->size == sizeof(*start) && start->type == SESSION_MSG_START && start->reserved == 0 &&
            p->n_fds == SESSION_N_FDS && memchr(start->device, 0, SESSION_DEVICE_MAX) &&
            memchr(start->name, 0, sizeof(start->name)) && start->kernel_timeout_usec > 0 &&
-           start->objects_max >= 1 && start->objects_max <= VGPU_SESSION_ID_MAX;
+           start->objects_max >= 1 && start->objects_max <= VGPU_SESSION_ID_MAX &&
+           start->account_slot < SESSION_ACCOUNT_SLOTS && start->reserved2 == 0;
 }
 
 /* Reads until there is a session. Returns as process_receive(). */
@@ -151,7 +155,7 @@ static int process_wait_for_start(Session *s)
             return 0;
         }
         if (is_warm || !process_is_warm(&p)) {
-            warnx("the mediator sent something that makes no sense");
+            session_log("the mediator sent something that makes no sense");
             return -EPROTO;
         }
         /* If it fails, START fails in the same way, and is answered. */
@@ -173,6 +177,30 @@ static int process_pause_msec(const Session *s)
     return msec < 1 ? 1 : msec > 100 ? 100 : (int) msec;
 }
 
+static bool process_is_answer(const ProcessPacket *p)
+{
+    const SessionShareMessage *m = &p->message.share;
+
+    return p->size == sizeof(*m) &&
+           (m->type == SESSION_MSG_SHARED || m->type == SESSION_MSG_TAKEN) && p->n_fds <= 1;
+}
+
+static void process_hear(Session *s)
+{
+    CLEANUP(process_close_fds) ProcessPacket p;
+    int fd = -1;
+
+    if (process_receive(s->socket, &p) != 0)
+        session_end(s, SESSION_END_HANGUP, 0);
+    if (!process_is_answer(&p)) {
+        session_log("%s: the mediator sent something that makes no sense", s->start.name);
+        session_end(s, SESSION_END_FAILURE, 0);
+    }
+    if (p.n_fds > 0)
+        fd = p.fds[--p.n_fds];
+    session_share_answer(s, &p.message.share, fd);
+}
+
 __attribute__((noreturn)) static void process_watch(Session *s)
 {
     struct pollfd fd = {.fd = s->socket, .events = POLLIN};
@@ -180,12 +208,11 @@ __attribute__((noreturn)) static void process_watch(Session *s)
     for (;;) {
         if (poll(&fd, 1, process_pause_msec(s)) < 0 && errno != EINTR)
             session_end(s, SESSION_END_FAILURE, 0);
-        /* There is nothing that it could say now but that it goes. */
         if (fd.revents != 0)
-            session_end(s, SESSION_END_HANGUP, 0);
+            process_hear(s);
         if (session_marks_is_overdue(s, now_nsec())) {
-            warnx("%s: a kernel ran longer than the limit of %llu ms", s->start.name,
-                  (unsigned long long) (s->start.kernel_timeout_usec / USEC_PER_MSEC));
+            session_log("%s: a kernel ran longer than the limit of %llu ms", s->start.name,
+                        (unsigned long long) (s->start.kernel_timeout_usec / USEC_PER_MSEC));
             session_end(s, SESSION_END_KERNEL_TIMEOUT, CUDA_ERROR_LAUNCH_TIMEOUT);
         }
     }
@@ -211,7 +238,8 @@ static int process_use_compat_layout(char *argv[])
     if (persona < 0 || (persona & ADDR_COMPAT_LAYOUT))
         return 0;
     if (personality((unsigned long) persona | ADDR_COMPAT_LAYOUT) < 0) {
-        warn("personality; device addresses may be such as a guest's program has itself");
+        session_log("personality: %s; device addresses may be such as a guest's program has itself",
+                    strerror(errno));
         return 0;
     }
     execv("/proc/self/exe", argv);
@@ -246,9 +274,14 @@ static void *process_wait_for_hangup(void *data)
 /* Returns an exit status where there is no session to be watched. */
 static int process_serve(Session *s)
 {
+    const uint32_t hello = SESSION_MSG_HELLO;
     pthread_t thread;
-    int r = -pthread_create(&thread, NULL, process_wait_for_hangup, s);
+    int r = session_output_open(&s->output);
 
+    process_send(s, &hello, sizeof(hello));
+
+    if (r == 0)
+        r = -pthread_create(&thread, NULL, process_wait_for_hangup, s);
     if (r == 0)
         r = process_wait_for_start(s);
     if (r != 0)
@@ -269,18 +302,23 @@ static int process_serve(Session *s)
     process_watch(s);
 }
 
-int session_run(int fd, char *argv[])
+int session_run(int fd, char *argv[], bool contained)
 {
     Session *s;
     int r = process_check_socket(fd);
 
     if (r < 0) {
-        warnx("descriptor %d is no connection for a session", fd);
+        session_log("descriptor %d is no connection for a session", fd);
         return EXECUTOR_EXIT_USAGE;
     }
     r = process_use_compat_layout(argv);
     if (r < 0) {
-        warnx("/proc/self/exe: %s", strerror(-r));
+        session_log("/proc/self/exe: %s", strerror(-r));
+        return EXECUTOR_EXIT_FAILURE;
+    }
+    r = contained ? session_containment_begin(fd) : 0;
+    if (r < 0) {
+        session_log("containment: %s", strerror(-r));
         return EXECUTOR_EXIT_FAILURE;
     }
     s = session_new(fd);

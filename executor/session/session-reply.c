@@ -2,10 +2,11 @@
 #include "session-reply.h"
 
 #include <assert.h>
-#include <err.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+
+#include "session-log.h"
 
 void session_signal(const Session *s)
 {
@@ -85,7 +86,7 @@ void session_stick(Session *s, CUresult error)
     __atomic_store_n(&s->header->sticky, (uint32_t) error, __ATOMIC_RELEASE);
     /* Who sleeps for a fence would sleep for ever: the device writes no word any more. */
     session_wake(s);
-    warnx("%s: CUDA's error %d ends what it computes", s->start.name, error);
+    session_log("%s: CUDA's error %d ends what it computes", s->start.name, error);
 }
 
 CUresult session_note(Session *s, CUresult result)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session-slow.h"
 
-#include <err.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "session-dispatch.h"
+#include "session-log.h"
 #include "session-objects.h"
 #include "session-reply.h"
 
@@ -80,7 +80,7 @@ void session_slow_push(Session *s, const SessionRingRecord *record, SessionConte
 
     if (!c) {
         /* Without it the guest's order of operations is lost. */
-        warnx("%s: no memory for an operation", s->start.name);
+        session_log("%s: no memory for an operation", s->start.name);
         session_end(s, SESSION_END_FAILURE, CUDA_ERROR_OUT_OF_MEMORY);
     }
     pthread_mutex_lock(&slow->lock);

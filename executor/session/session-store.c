@@ -4,24 +4,29 @@
 #include <stdlib.h>
 
 #include "session-graph.h"
+#include "session-link.h"
 #include "session-pool.h"
+#include "session-share.h"
 
-SessionStore *session_store_new(const SessionStart *limits, SessionControl *control)
+SessionStore *session_store_new(const SessionStart *limits, SessionControl *control,
+                                SessionAccount *account)
 {
     SessionStore *store = calloc(1, sizeof(*store));
 
     if (!store)
         return NULL;
-    session_memory_open(&store->memory, limits->memory_max, control);
+    session_memory_open(&store->memory, account, limits->account_slot, control);
     session_images_open(&store->images, limits->images_max, limits->objects_max, control);
     session_arrays_open(&store->arrays);
     pthread_mutex_init(&store->frees_lock, NULL);
+    pthread_mutex_init(&store->physicals_lock, NULL);
     pthread_mutex_init(&store->handles, NULL);
     LIST_INIT(&store->frees);
     LIST_INIT(&store->pools);
     LIST_INIT(&store->physicals);
     LIST_INIT(&store->modules);
     LIST_INIT(&store->graphs);
+    LIST_INIT(&store->links);
     LIST_INIT(&store->orphans);
     return store;
 }
@@ -45,12 +50,17 @@ void session_store_free(SessionStore *store)
     SessionModule *module;
     SessionFrees *frees;
     SessionPool *pool;
+    SessionLink *link;
 
     if (!store)
         return;
     while ((module = LIST_FIRST(&store->modules)))
         store_free_module(module);
     session_graphs_free(store);
+    while ((link = LIST_FIRST(&store->links))) {
+        LIST_REMOVE(link, link);
+        session_link_free(link);
+    }
     while ((physical = LIST_FIRST(&store->physicals))) {
         LIST_REMOVE(physical, link);
         free(physical);
@@ -67,6 +77,7 @@ void session_store_free(SessionStore *store)
         free(pool);
     }
     pthread_mutex_destroy(&store->frees_lock);
+    pthread_mutex_destroy(&store->physicals_lock);
     pthread_mutex_destroy(&store->handles);
     free(store);
 }
@@ -77,8 +88,6 @@ int session_exchange_capture_mode(Session *s, int mode)
     return mode;
 }
 
-/* Frees its number, unless that names another object by now: numbers of a context that ends are
- * free before this thread comes to it. */
 void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object)
 {
     void *found;
@@ -91,7 +100,9 @@ CUresult session_module_end(Session *s, SessionModule *module)
 {
     SessionStore *store = session_store(s);
     const CUmodule handle = module->handle;
+    const uint64_t charge = module->charge;
     SessionFunction *f;
+    CUresult result;
     void *removed;
 
     pthread_mutex_lock(&store->handles);
@@ -102,7 +113,9 @@ CUresult session_module_end(Session *s, SessionModule *module)
     session_graphs_break(s, module);
     store_free_module(module);
     pthread_mutex_unlock(&store->handles);
-    return session_driver(s)->base.module_unload(handle);
+    result = session_driver(s)->base.module_unload(handle);
+    session_memory_give_back(&store->memory, charge);
+    return result;
 }
 
 static size_t store_place(CUfunction handle)
@@ -142,6 +155,42 @@ static void store_leave_graphs(Session *s, uint32_t context)
     pthread_mutex_unlock(&store->handles);
 }
 
+static void store_leave_links(Session *s, uint32_t context)
+{
+    SessionLink *link, *next;
+
+    for (link = LIST_FIRST(&session_store(s)->links); link; link = next) {
+        next = LIST_NEXT(link, link);
+        if (link->context == context)
+            (void) session_link_end(s, link);
+    }
+}
+
+void session_unshare(Session *s, SessionRange *range)
+{
+    session_share_end(s, range->token);
+    range->token[0] = range->token[1] = 0;
+}
+
+static void store_free_range(Session *s, SessionRange *range)
+{
+    switch (range->kind) {
+    case SESSION_RANGE_ALLOCATED:
+        session_unshare(s, range);
+        (void) session_driver(s)->base.mem_free(range->address);
+        break;
+    case SESSION_RANGE_TAKEN:
+        for (; range->n_taken > 0; range->n_taken--)
+            (void) session_driver(s)->ipc_close_mem_handle(range->address);
+        break;
+    case SESSION_RANGE_ASYNC:
+        (void) session_driver(s)->base.mem_free(range->address);
+        break;
+    default:
+        break;
+    }
+}
+
 void session_store_leave(Session *s, uint32_t context)
 {
     const int mode = session_exchange_capture_mode(s, SESSION_CAPTURE_MODE_RELAXED);
@@ -153,6 +202,7 @@ void session_store_leave(Session *s, uint32_t context)
     /* What runs may be of a module and use memory that ends below. */
     (void) session_driver(s)->ctx_synchronize();
     store_leave_graphs(s, context);
+    store_leave_links(s, context);
     for (module = LIST_FIRST(&store->modules); module; module = next) {
         next = LIST_NEXT(module, link);
         if (module->context == context)
@@ -163,8 +213,7 @@ void session_store_leave(Session *s, uint32_t context)
      * device's. After an error that the context does not survive this fails, and changes nothing.
      */
     while ((range = session_memory_take_next(&store->memory, &address, context))) {
-        if (range->kind != SESSION_RANGE_GLOBAL)
-            (void) session_driver(s)->base.mem_free(range->address);
+        store_free_range(s, range);
         session_memory_drop(&store->memory, range);
     }
     session_frees_end(s, context);

@@ -12,6 +12,7 @@
 
 #include <sys/queue.h>
 
+#include "nvml-usage.h"
 #include "session-arrays.h"
 #include "session-frees.h"
 #include "session-image.h"
@@ -37,6 +38,7 @@ struct SessionModule {
     uint32_t id;
     uint32_t context;
     CUmodule handle;
+    uint64_t charge; /* bytes of device memory (module-memory.h) */
     LIST_HEAD(, SessionFunction) functions;
     uint64_t captured; /* the last time of captures that has one of these (session-captures.h) */
 };
@@ -47,11 +49,15 @@ typedef struct SessionGraph SessionGraph;
 /* Functions by the driver's handle: what it says of a node */
 #define SESSION_FUNCTION_PLACES 1024u
 
+struct SessionLink; /* session-link.h */
+
 typedef struct SessionStore {
     SessionMemory memory;
     SessionImages images;
-    LIST_HEAD(, SessionPhysical) physicals; /* of the ring's thread */
-    pthread_mutex_t frees_lock;             /* of the next four */
+    NvmlUsage usage;                /* the SLOW thread's */
+    pthread_mutex_t physicals_lock; /* of all that is in the list, and of the list */
+    LIST_HEAD(, SessionPhysical) physicals;
+    pthread_mutex_t frees_lock; /* of the next four */
     LIST_HEAD(, SessionFrees) frees;
     SessionPool default_pool;
     LIST_HEAD(, SessionPool) pools; /* also those that were destroyed and have allocations */
@@ -60,14 +66,18 @@ typedef struct SessionStore {
     LIST_HEAD(, SessionModule) modules;
     LIST_HEAD(, SessionFunction) functions[SESSION_FUNCTION_PLACES];
     LIST_HEAD(, SessionGraph) graphs;
+    LIST_HEAD(, SessionLink) links; /* the SLOW thread's, with what follows */
+    uint32_t n_links;
+    uint64_t links_size; /* bytes that they were given */
     SessionArrays arrays;
     LIST_HEAD(, SessionOrphan) orphans; /* events (session-graph.c) */
     uint32_t n_nodes;                   /* atomic: of all graphs */
 } SessionStore;
 
-/* session_store_new() - returns NULL when there is no memory. @limits and @control stay the
- * caller's, and must outlive it */
-SessionStore *session_store_new(const SessionStart *limits, SessionControl *control);
+/* session_store_new() - returns NULL when there is no memory. @limits, @control and @account stay
+ * the caller's, and must outlive it */
+SessionStore *session_store_new(const SessionStart *limits, SessionControl *control,
+                                SessionAccount *account);
 
 /* session_store_free() - at the end of the session, when no thread uses it; the driver is not
  * called. Also takes NULL */
@@ -90,6 +100,35 @@ static inline void session_count(uint64_t *counter, uint64_t by)
 {
     __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
 }
+
+/* session_store_remove() - free an object's number, unless that names another object by now:
+ * numbers of a context that ends are free before the SLOW thread comes to it */
+void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object);
+
+/*
+ * session_prepare() - charge the quota for memory, and make a range of it (session-memory.h)
+ * @size: bytes; 0 is CUDA_ERROR_INVALID_VALUE
+ *
+ * Memory that was freed in the order of streams that have come so far is given back before it
+ * fails. Returns CUDA_SUCCESS, or the CUresult for the guest.
+ */
+CUresult session_prepare(Session *s, const SessionCall *call, SessionRangeKind kind, uint64_t size,
+                         SessionRange **ret);
+
+/* session_charge() - charge the quota alone, as session_prepare() does. @size: bytes, not 0 */
+CUresult session_charge(Session *s, const SessionCall *call, uint64_t size);
+
+/* session_unshare() - ALLOCATED memory, out of the tree, is about to be freed */
+void session_unshare(Session *s, SessionRange *range);
+
+/* session_physical_add() - physical memory of the number @id; the quota is charged. Handle and
+ * charge stay the caller's on failure */
+CUresult session_physical_add(Session *s, uint32_t id, CUmemGenericAllocationHandle handle,
+                              uint64_t size, bool is_shareable);
+
+/* session_physical_settle() - it may have lost its number, a mapping or a holder: free it with the
+ * last. The caller holds the physicals' lock */
+void session_physical_settle(Session *s, SessionPhysical *physical);
 
 /* session_module_end() - take a module, its functions and its variables out of everything, unload
  * it, and free it. Returns what the driver says. On the SLOW thread */

@@ -265,35 +265,25 @@ static int print_timing(run_job *j, uint64_t wall_nsec)
     return 0;
 }
 
-static void print_text(void *userdata, bool is_error, const char *text, size_t size)
+/* What an assertion says is not forgotten. */
+static void forget_output(void *userdata, bool is_error, const char *text, size_t size)
 {
     (void) userdata;
-    fwrite(text, 1, size, is_error ? stderr : stdout);
-}
-
-static void forget_text(void *userdata, bool is_error, const char *text, size_t size)
-{
-    (void) userdata;
-    (void) is_error;
-    (void) text;
-    (void) size;
-}
-
-/* What the kernel has printed. A host that is too old for it says so, and then there is none. */
-static void take_output(run_job *j, vgpu_session_text *take)
-{
-    (void) vgpu_session_output(j->s, &j->from, take, NULL);
+    if (is_error)
+        fwrite(text, 1, size, stderr);
 }
 
 /* A first launch takes longer, and so it is not one of those that are timed. What it did to the
  * buffers is undone. Returns an exit code. */
 static int warm_up(run_job *j)
 {
-    int r = launch(j);
+    int r;
 
+    vgpu_session_set_text(j->s, forget_output, NULL);
+    r = launch(j);
     if (r == 0)
         r = synchronize(j);
-    take_output(j, r == 0 ? forget_text : print_text);
+    vgpu_session_set_text(j->s, NULL, NULL);
     return r == 0 ? fill_buffers(j) : complain_cuda(j->o->kernel, r);
 }
 
@@ -331,7 +321,6 @@ static int compute(run_job *j)
             return r;
     }
     r = launch_all(j, &nsec);
-    take_output(j, print_text);
     if (r == 0 && j->o->repeat > 0)
         r = print_timing(j, nsec);
     return r == 0 ? EXIT_OK : complain_cuda(j->o->kernel, r);

@@ -143,7 +143,7 @@ static int pool_wait(vgpu_session *s, client_pool *pool, client_piece **ret)
         TAILQ_REMOVE(&pool->pieces, piece, link);
         from = (vgpu_session_from){.context = piece->context};
         pthread_mutex_unlock(&s->copy_lock);
-        r = vgpu_session_fence_wait(s, &from, piece->stream, piece->fence, piece->number);
+        r = client_fence_wait(s, &from, piece->stream, piece->fence, piece->number);
         pthread_mutex_lock(&s->copy_lock);
         if (r == 0) {
             *ret = piece;
@@ -353,7 +353,7 @@ static int download_take(download *d)
 
     if (n > d->pool->piece_size)
         n = d->pool->piece_size;
-    r = vgpu_session_fence_wait(d->s, d->from, d->stream, piece->fence, piece->number);
+    r = client_fence_wait(d->s, d->from, d->stream, piece->fence, piece->number);
     if (r != 0)
         return r;
     copy_out(d->to + d->come, piece->memory, n);
@@ -391,5 +391,9 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
     }
     for (unsigned int i = 0; i < d.n; i++)
         pool_give(s, d.pool, d.pieces[i]);
+    if (r == 0)
+        vgpu_session_output(s, from);
+    else
+        client_output_end(s);
     return r == 0 ? client_usable(s) : r;
 }

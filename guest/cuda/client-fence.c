@@ -53,8 +53,8 @@ static int post_wake(vgpu_session *s, const vgpu_session_from *from, uint32_t st
                              0, NULL);
 }
 
-int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                            vgpu_session_fence *fence, uint64_t number)
+int client_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                      vgpu_session_fence *fence, uint64_t number)
 {
     client_waiter w = {.word = fence->word, .number = number};
     int r;
@@ -65,6 +65,18 @@ int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint
         return 0;
     r = post_wake(s, from, stream);
     return r == 0 || vgpu_session_fence_is_passed(fence, number) ? client_wait_sleep(s, &w) : r;
+}
+
+int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                            vgpu_session_fence *fence, uint64_t number)
+{
+    int r = client_fence_wait(s, from, stream, fence, number);
+
+    if (r == 0)
+        vgpu_session_output(s, from);
+    else
+        client_output_end(s);
+    return r;
 }
 
 /* ---- Words ------------------------------------------------------------------------ */
@@ -105,7 +117,7 @@ static int add_words(vgpu_session *s)
 }
 
 /* Another thread may take the words that this one has added. */
-static int take_word(vgpu_session *s, uint64_t **ret)
+int client_line_take(vgpu_session *s, uint64_t **ret)
 {
     bool taken;
     int r = 0;
@@ -123,6 +135,14 @@ static int take_word(vgpu_session *s, uint64_t **ret)
     return r;
 }
 
+void client_line_give(vgpu_session *s, const uint64_t *line)
+{
+    pthread_mutex_lock(&s->memory_lock);
+    s->fence_free[s->n_fence_free++] =
+        (uint32_t) ((uint64_t) ((const uint8_t *) line - s->transport->window) / LINE);
+    pthread_mutex_unlock(&s->memory_lock);
+}
+
 int vgpu_session_fence_new(vgpu_session *s, vgpu_session_fence **ret)
 {
     vgpu_session_fence *fence;
@@ -133,7 +153,7 @@ int vgpu_session_fence_new(vgpu_session *s, vgpu_session_fence **ret)
     fence = calloc(1, sizeof(*fence));
     if (!fence)
         return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    r = take_word(s, &fence->word);
+    r = client_line_take(s, &fence->word);
     if (r != 0) {
         free(fence);
         return r;
@@ -148,10 +168,7 @@ vgpu_session_fence *vgpu_session_fence_free(vgpu_session *s, vgpu_session_fence 
     if (!fence)
         return NULL;
 
-    pthread_mutex_lock(&s->memory_lock);
-    s->fence_free[s->n_fence_free++] =
-        (uint32_t) ((uint64_t) ((uint8_t *) fence->word - s->transport->window) / LINE);
-    pthread_mutex_unlock(&s->memory_lock);
+    client_line_give(s, fence->word);
     free(fence);
     return NULL;
 }

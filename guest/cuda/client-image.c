@@ -164,7 +164,7 @@ int vgpu_session_image_send(vgpu_session *s, const void *image, size_t size,
 
 /* ---- Modules --------------------------------------------------------------------- */
 
-static int log_room(vgpu_session *s, char *text, size_t size, void **ret,
+static int log_open(vgpu_session *s, char *text, size_t size, void **ret,
                     VGPUSessionBytes *ret_bytes)
 {
     int r;
@@ -188,28 +188,66 @@ static void log_take(char *text, size_t size, const void *from, uint64_t length)
     text[length] = '\0';
 }
 
-static int module_load_image(vgpu_session *s, const vgpu_session_from *from,
-                             const VGPUSessionModule *module, const void *image, size_t size,
-                             const vgpu_session_logs *logs)
+int client_logs_open(vgpu_session *s, vgpu_session_logs *logs, client_logs *ret)
 {
-    VGPUSessionModule parameters = *module;
-    void *info = NULL, *error = NULL;
-    VGPUSessionReply reply = {0};
     int r;
 
-    r = vgpu_session_image_send(s, image, size, parameters.key);
+    *ret = (client_logs){.logs = logs};
+    if (!logs)
+        return 0;
+    r = log_open(s, logs->info, logs->info_size, &ret->info, &ret->info_bytes);
     if (r == 0)
-        r = log_room(s, logs->info, logs->info_size, &info, &parameters.info_log);
-    if (r == 0)
-        r = log_room(s, logs->error, logs->error_size, &error, &parameters.error_log);
+        r = log_open(s, logs->error, logs->error_size, &ret->error, &ret->error_bytes);
+    return r;
+}
+
+void client_logs_take(const client_logs *room, const VGPUSessionReply *reply)
+{
+    vgpu_session_logs *logs = room->logs;
+
+    if (!logs)
+        return;
+    log_take(logs->info, logs->info_size, room->info, reply->value[0]);
+    log_take(logs->error, logs->error_size, room->error, reply->value[1]);
+}
+
+void client_logs_close(vgpu_session *s, client_logs *room)
+{
+    vgpu_session_window_free(s, room->info);
+    vgpu_session_window_free(s, room->error);
+}
+
+int client_image_offer(vgpu_session *s, const void *image, size_t size, uint8_t ret_key[static 32])
+{
+    vgpu_session_image_key(image, size, ret_key);
+    if (client_linked_translate(s, ret_key))
+        return 0;
+    return vgpu_session_image_send(s, image, size, ret_key);
+}
+
+static int module_load_image(vgpu_session *s, const vgpu_session_from *from,
+                             const VGPUSessionModule *module, const void *image, size_t size,
+                             vgpu_session_logs *logs)
+{
+    VGPUSessionModule parameters = *module;
+    VGPUSessionReply reply = {0};
+    client_logs room;
+    int r;
+
+    r = client_image_offer(s, image, size, parameters.key);
+    if (r != 0)
+        return r;
+    r = client_logs_open(s, logs, &room);
     if (r == 0) {
+        parameters.info_log = room.info_bytes;
+        parameters.error_log = room.error_bytes;
         r = vgpu_session_call(s, VGPU_SESSION_OP_MODULE_LOAD, from, &parameters, sizeof(parameters),
                               NULL, 0, &reply);
-        log_take(logs->info, logs->info_size, info, reply.value[0]);
-        log_take(logs->error, logs->error_size, error, reply.value[1]);
+        client_logs_take(&room, &reply);
+        if (r == 0 && reply.value[2] != 0)
+            client_output_load(s, parameters.id);
     }
-    vgpu_session_window_free(s, info);
-    vgpu_session_window_free(s, error);
+    client_logs_close(s, &room);
     return r;
 }
 
@@ -217,19 +255,17 @@ int vgpu_session_module_load(vgpu_session *s, const vgpu_session_from *from, con
                              size_t size, const VGPUSessionModule *module, vgpu_session_logs *logs,
                              uint32_t *ret_id)
 {
-    static const vgpu_session_logs no_logs;
     VGPUSessionModule parameters = {0};
     int r;
 
     if (module)
         parameters = *module;
     parameters.info_log = parameters.error_log = (VGPUSessionBytes){0};
-    vgpu_session_image_key(image, size, parameters.key);
     r = vgpu_session_id_take(s, VGPU_SESSION_MODULES, &parameters.id);
     if (r != 0)
         return r;
 
-    r = module_load_image(s, from, &parameters, image, size, logs ? logs : &no_logs);
+    r = module_load_image(s, from, &parameters, image, size, logs);
     if (r != 0)
         vgpu_session_id_give(s, VGPU_SESSION_MODULES, parameters.id);
     else
@@ -245,9 +281,12 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
     client_disclaim_module(s, id);
     r = vgpu_session_call(s, VGPU_SESSION_OP_MODULE_UNLOAD, from, &parameters, sizeof(parameters),
                           NULL, 0, NULL);
-    if (r == 0)
-        vgpu_session_id_give(s, VGPU_SESSION_MODULES, id);
-    return r;
+    if (r != 0)
+        return r;
+    vgpu_session_output(s, from);
+    client_output_unload(s, id);
+    vgpu_session_id_give(s, VGPU_SESSION_MODULES, id);
+    return 0;
 }
 
 /* ---- Functions --------------------------------------------------------------------- */

@@ -2,10 +2,16 @@
 /*
  * A session, as the files of this library see it.
  *
- * Locks, from the outside in; none is held while a thread waits for the host, but the pins' while
- * it pins, and ring_lock while the ring is full: copy_lock    pieces for copies pins.lock    what
- * the host has pinned of the window ring_lock    the ring: whoever writes records wait_lock reply
- * slots, and threads that sleep memory_lock  the window's heap, numbers of objects, and addresses
+ * Locks, from the outside in; none is held while a thread waits for the host, but output_lock, the
+ * pins' while it pins, and ring_lock while the ring is full:
+ *
+ *   output_lock  what kernels print
+ *   copy_lock    pieces for copies
+ *   pins.lock    what the host has pinned of the window
+ *   ring_lock    the ring: whoever writes records
+ *   wait_lock    reply slots, and threads that sleep
+ *   host_lock    functions in streams
+ *   memory_lock  the window's heap, numbers of objects, and addresses
  */
 #ifndef VGPU_GUEST_CLIENT_INTERNAL_H
 #define VGPU_GUEST_CLIENT_INTERNAL_H
@@ -17,10 +23,11 @@
 #include "transport.h"
 #include "window-share.h"
 
-/* What a thread waits for: a reply, or a fence. */
+/* What a thread waits for: a reply, a fence, or a function that is to be called. */
 typedef struct client_waiter {
     TAILQ_ENTRY(client_waiter) link;
     const uint32_t *reply_state; /* of a reply, else NULL */
+    bool for_hosts;              /* the thread of functions */
     const uint64_t *word;        /* of a fence */
     uint64_t number;
     uint64_t since;      /* when it began to look (now_nsec()); 0: it has not yet */
@@ -112,6 +119,7 @@ struct vgpu_session {
     TAILQ_HEAD(, client_waiter) waiters; /* all that sleep, or are about to */
     client_waiter *leader;               /* who sleeps for all of them */
     uint32_t n_fence_waiters;
+    uint32_t n_asking;   /* of those in the list, for whom the host is to signal after replies */
     int wake_fd;         /* wakes the leader */
     uint64_t spin_nsec;  /* atomic: how long it pays to look before sleeping */
     uint64_t next_check; /* atomic: when to look whether the session is over */
@@ -127,8 +135,27 @@ struct vgpu_session {
     client_registered *registered; /* under a lock of all sessions */
     size_t n_registered;
     client_pins pins;
+    LIST_HEAD(, client_linked) linked; /* client-link.c */
+    uint64_t n_linked;                 /* atomic: keys that were made */
+
     pthread_mutex_t copy_lock;
     client_pool large, small;
+
+    pthread_mutex_t output_lock;
+    vgpu_session_text *text_take;
+    void *text_userdata;
+    uint8_t printing[CLIENT_IDS / 8]; /* modules whose kernels may print, by number */
+    uint32_t n_printing;              /* atomic: how many */
+    bool output_ended;                /* atomic: asked after CUDA has ended */
+    char *output_room;                /* of the window; NULL: not taken yet */
+    size_t output_size;
+
+    pthread_mutex_t host_lock;
+    TAILQ_HEAD(, client_host) hosts; /* functions in streams and graphs */
+    pthread_cond_t host_more;        /* the first one, or the end */
+    pthread_t host_thread;
+    bool host_runs, host_stop;
+    uint64_t host_value; /* the last one given */
 };
 
 struct vgpu_session_fence {
@@ -191,6 +218,31 @@ int client_wait_sleep(vgpu_session *s, client_waiter *w);
 /* client_wait_wake_all() - the session is over */
 void client_wait_wake_all(vgpu_session *s);
 
+/* ---- Functions in streams (client-host.c) -------------------------------------------------------
+ */
+
+/* client_hosts_come() - is there something to do for the thread of functions? */
+bool client_hosts_come(vgpu_session *s);
+
+/* client_hosts_init(), client_hosts_stop(), client_hosts_destroy() - at the beginning; end the
+ * thread, where this process has it; free all */
+void client_hosts_init(vgpu_session *s);
+void client_hosts_stop(vgpu_session *s);
+void client_hosts_destroy(vgpu_session *s);
+
+typedef struct client_host client_host;
+
+/* client_host_new() - a function that the host is about to be told of; @ret_fence: what to tell.
+ * client_host_given() - it has answered */
+int client_host_new(vgpu_session *s, vgpu_session_function function, void *userdata,
+                    client_host **ret, VGPUSessionFence *ret_fence);
+void client_host_given(vgpu_session *s, client_host *h, int result);
+
+/* client_line_take(), client_line_give() - a cache line of the window for words, aligned to 64.
+ * Returns 0, or what the caller returns (client-fence.c) */
+int client_line_take(vgpu_session *s, uint64_t **ret);
+void client_line_give(vgpu_session *s, const uint64_t *line);
+
 /* ---- Pieces of the window for bytes that travel (client-copy.c)
  * -------------------------------------- */
 
@@ -243,6 +295,60 @@ void client_registered_in_child(vgpu_session *s);
 
 /* client_registered_destroy() - before the window's memory goes. @is_forgotten: in a child */
 void client_registered_destroy(vgpu_session *s, bool is_forgotten);
+
+/* ---- Fences without what kernels have printed (client-fence.c)
+ * -------------------------------------- */
+
+/* client_fence_wait() - as vgpu_session_fence_wait(), for what this library does by itself */
+int client_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                      vgpu_session_fence *fence, uint64_t number);
+
+/* ---- Images and their logs (client-image.c, client-link.c)
+ * ----------------------------------------- */
+
+/* Room in the window for the texts of the host's compiler */
+typedef struct client_logs {
+    vgpu_session_logs *logs; /* where they go in the end; or NULL */
+    void *info, *error;
+    VGPUSessionBytes info_bytes, error_bytes;
+} client_logs;
+
+/* client_logs_open() - with or without @logs. Returns 0, or what the caller returns; needs
+ * client_logs_close() either way */
+int client_logs_open(vgpu_session *s, vgpu_session_logs *logs, client_logs *ret);
+
+/* client_logs_take() - value[0] and value[1] of the reply are the texts' lengths */
+void client_logs_take(const client_logs *room, const VGPUSessionReply *reply);
+void client_logs_close(vgpu_session *s, client_logs *room);
+
+/* client_image_offer() - have the host know an image. @ret_key: what by. Returns 0, or what the
+ * caller returns */
+int client_image_offer(vgpu_session *s, const void *image, size_t size, uint8_t ret_key[static 32]);
+
+/* client_linked_translate() - the key by which the host has an image that it has made itself.
+ * Returns false, and @key is as it was, for others */
+bool client_linked_translate(vgpu_session *s, uint8_t key[static 32]);
+void client_linked_destroy(vgpu_session *s);
+
+/* ---- What kernels print (client-output.c)
+ * ------------------------------------------------------------- */
+
+/* client_call_silently() - as vgpu_session_call(), and nothing is written (client-ring.c) */
+int client_call_silently(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
+                         const void *parameters, size_t size, const void *more, size_t more_size,
+                         VGPUSessionReply *ret);
+
+/* client_output_end() - once CUDA has ended: write what an assertion said, unless that is done. To
+ * be called before a function returns that error, with no lock held */
+void client_output_end(vgpu_session *s);
+
+/* client_output_load(), client_output_unload() - there is a module whose kernels may print, and a
+ * module has been unloaded */
+void client_output_load(vgpu_session *s, uint32_t module);
+void client_output_unload(vgpu_session *s, uint32_t module);
+
+void client_output_init(vgpu_session *s);
+void client_output_destroy(vgpu_session *s);
 
 /* ---- Parts
  * ------------------------------------------------------------------------------------------ */

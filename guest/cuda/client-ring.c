@@ -277,7 +277,7 @@ static int take_up_context(vgpu_session *s, uint32_t id)
     return r;
 }
 
-int vgpu_session_finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
+static int finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
 {
     const VGPUSessionReply *shared = &s->replies[slot - 1];
     const client_asked asked = s->asked[slot - 1];
@@ -301,12 +301,34 @@ int vgpu_session_finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
     return reply.result > INT32_MAX ? VGPU_CUDA_ERROR_UNKNOWN : (int) reply.result;
 }
 
-int vgpu_session_call(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
-                      const void *parameters, size_t size, const void *more, size_t more_size,
-                      VGPUSessionReply *ret)
+int vgpu_session_finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
+{
+    int r = finish(s, slot, ret);
+
+    if (r != 0)
+        client_output_end(s);
+    return r;
+}
+
+int client_call_silently(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
+                         const void *parameters, size_t size, const void *more, size_t more_size,
+                         VGPUSessionReply *ret)
 {
     uint32_t slot;
     int r = vgpu_session_start(s, opcode, from, parameters, size, more, more_size, &slot);
 
-    return r == 0 ? vgpu_session_finish(s, slot, ret) : r;
+    return r == 0 ? finish(s, slot, ret) : r;
+}
+
+int vgpu_session_call(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
+                      const void *parameters, size_t size, const void *more, size_t more_size,
+                      VGPUSessionReply *ret)
+{
+    int r = client_call_silently(s, opcode, from, parameters, size, more, more_size, ret);
+
+    if (r != 0)
+        client_output_end(s);
+    else if (opcode == VGPU_SESSION_OP_CONTEXT_DESTROY)
+        vgpu_session_output(s, NULL);
+    return r;
 }

@@ -261,6 +261,8 @@ static int session_new(transport *t, vgpu_session **ret)
     s->share.lock_fd = -1;
     init_threads(s);
     client_copy_init(s);
+    client_output_init(s);
+    client_hosts_init(s);
     r = own(s);
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->wake_fd < 0)
@@ -331,6 +333,7 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         return NULL;
 
     is_forgotten = s->wake_fd < 0;
+    client_hosts_stop(s);
     if (!is_forgotten) {
         if (s->owned && *s->owned == 1)
             s->transport->ops->stop(s->transport, deadline_after(CLOSE_TIMEOUT_MS));
@@ -341,8 +344,11 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         pthread_mutex_unlock(&all_lock);
         close(s->wake_fd);
     }
+    client_hosts_destroy(s);
     client_registered_destroy(s, is_forgotten || !s->owned || *s->owned != 1);
     client_copy_destroy(s);
+    client_output_destroy(s);
+    client_linked_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */
     client_window_destroy(s);
     client_claims_destroy(s);

@@ -7,9 +7,10 @@
  * sleeps on a condition of its own. Whoever leads looks for all after each interrupt, and wakes
  * those whose wait is over. Nothing is lost, because:
  *
- *   guest_waits is set as long as a thread is in the list. A thread enters the list, has a full
- *   barrier, and looks once more before it sleeps. So what it waits for has come before that look,
- * or the executor sees guest_waits after it has written, and signals.
+ *   guest_waits is set as long as a thread is in the list that waits for a reply or a fence. A
+ * thread enters the list, has a full barrier, and looks once more before it sleeps. So what it
+ * waits for has come before that look, or the executor sees guest_waits after it has written, and
+ * signals.
  *
  *   While there are threads in the list whose wait is not over, one leads, or has been woken to
  * lead: a leader that goes wakes the first of the others.
@@ -33,8 +34,10 @@
 #define FENCE_SLEEP_MIN_NSEC (200 * NSEC_PER_USEC)
 #define FENCE_SLEEP_MAX_NSEC (10 * NSEC_PER_MSEC)
 
-static bool is_over(const client_waiter *w)
+static bool is_over(vgpu_session *s, const client_waiter *w)
 {
+    if (w->for_hosts)
+        return client_hosts_come(s);
     if (w->reply_state)
         return __atomic_load_n(w->reply_state, __ATOMIC_ACQUIRE) == VGPU_SESSION_REPLY_DONE;
     return (int64_t) (__atomic_load_n(w->word, __ATOMIC_ACQUIRE) - w->number) >= 0;
@@ -72,7 +75,7 @@ bool client_wait_spin(vgpu_session *s, client_waiter *w)
 {
     uint64_t until, now;
 
-    if (is_over(w))
+    if (is_over(s, w))
         return true;
 
     now = w->since = now_nsec();
@@ -82,7 +85,7 @@ bool client_wait_spin(vgpu_session *s, client_waiter *w)
             sched_yield();
         for (int i = 0; i < 16; i++) {
             client_relax();
-            if (is_over(w))
+            if (is_over(s, w))
                 return true;
         }
         now = now_nsec();
@@ -118,7 +121,7 @@ static void wake_those_over(vgpu_session *s, const client_waiter *self)
     client_waiter *w;
 
     TAILQ_FOREACH(w, &s->waiters, link)
-    if (w != self && (is_over(w) || is_hopeless(s, w) != 0))
+    if (w != self && (is_over(s, w) || is_hopeless(s, w) != 0))
         pthread_cond_signal(&w->cond);
 }
 
@@ -148,14 +151,18 @@ static void follow(vgpu_session *s, client_waiter *self)
     (void) deadline_cond_wait(&self->cond, &s->wait_lock, now_nsec() + 4 * SLEEP_NSEC);
 }
 
+static bool is_for_fence(const client_waiter *w)
+{
+    return !w->reply_state && !w->for_hosts;
+}
+
+/* For a function the host signals in any case. */
 static void enter_list(vgpu_session *s, client_waiter *w)
 {
-    bool first = TAILQ_EMPTY(&s->waiters);
-
     TAILQ_INSERT_TAIL(&s->waiters, w, link);
-    if (!w->reply_state && s->n_fence_waiters++ == 0 && s->leader)
+    if (is_for_fence(w) && s->n_fence_waiters++ == 0 && s->leader)
         wake(s, s->leader); /* it sleeps for too long now */
-    if (first)
+    if (!w->for_hosts && s->n_asking++ == 0)
         __atomic_store_n(&s->header->guest_waits, 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
@@ -163,11 +170,11 @@ static void enter_list(vgpu_session *s, client_waiter *w)
 static void leave_list(vgpu_session *s, client_waiter *w)
 {
     TAILQ_REMOVE(&s->waiters, w, link);
-    if (!w->reply_state)
+    if (is_for_fence(w))
         s->n_fence_waiters--;
-    if (TAILQ_EMPTY(&s->waiters))
+    if (!w->for_hosts && --s->n_asking == 0)
         __atomic_store_n(&s->header->guest_waits, 0, __ATOMIC_RELAXED);
-    else if (!s->leader)
+    if (!TAILQ_EMPTY(&s->waiters) && !s->leader)
         pthread_cond_signal(&TAILQ_FIRST(&s->waiters)->cond);
 }
 
@@ -179,7 +186,7 @@ int client_wait_sleep(vgpu_session *s, client_waiter *w)
     deadline_cond_init(&w->cond);
     pthread_mutex_lock(&s->wait_lock);
     enter_list(s, w);
-    while (!is_over(w)) {
+    while (!is_over(s, w)) {
         r = is_hopeless(s, w);
         if (r != 0)
             break;

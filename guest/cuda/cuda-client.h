@@ -361,6 +361,67 @@ int vgpu_session_physical_unmap(vgpu_session *s, const vgpu_session_from *from, 
 int vgpu_session_physical_access(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
                                  uint64_t size, uint32_t access);
 
+/* ---- Memory that processes of this machine share (client-share.c)
+ * --------------------------------
+ */
+
+#define VGPU_SESSION_HANDLE_SIZE 64u
+
+/* What one process gives to another, in any way: bytes as those of a cuIpcMemHandle. They mean
+ * something to sessions of this virtual machine alone, or of the same container. */
+typedef struct vgpu_session_handle {
+    uint8_t bytes[VGPU_SESSION_HANDLE_SIZE];
+} vgpu_session_handle;
+
+/* Memory of another process, in this one */
+typedef struct vgpu_session_taken {
+    uint64_t address; /* of the whole allocation, which vgpu_session_taken_free() takes */
+    uint64_t size;    /* bytes */
+    uint64_t offset;  /* in it, of what the handle is about */
+} vgpu_session_taken;
+
+/*
+ * vgpu_session_share_memory() - a handle for device memory
+ * @address: of an allocation that vgpu_session_memory_alloc() made
+ * @offset: in it, of what is to be shared; for the other process to know
+ *
+ * The handle is good until the memory is freed or the session ends. The other process has all of
+ * the allocation.
+ */
+int vgpu_session_share_memory(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                              uint64_t offset, vgpu_session_handle *ret);
+
+/*
+ * vgpu_session_take_memory() - memory of another process, by its handle
+ * @ret: to be ended with vgpu_session_taken_free(), once for each time that it was taken
+ *
+ * Returns VGPU_CUDA_ERROR_INVALID_VALUE for bytes that are no handle,
+ * VGPU_CUDA_ERROR_INVALID_HANDLE for one that is good no more, or what the driver says: of this
+ * process's own, CUDA_ERROR_INVALID_CONTEXT (201).
+ */
+int vgpu_session_take_memory(vgpu_session *s, const vgpu_session_from *from,
+                             const vgpu_session_handle *handle, vgpu_session_taken *ret);
+int vgpu_session_taken_free(vgpu_session *s, const vgpu_session_from *from, uint64_t address);
+
+/*
+ * vgpu_session_share_physical() - the same of physical memory, which was made with
+ * VGPU_PHYSICAL_SHAREABLE
+ * @ret_fd: a descriptor, which is closed on exec, for the program to pass on and to close
+ */
+int vgpu_session_share_physical(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                                int *ret_fd);
+
+/*
+ * vgpu_session_take_physical() - physical memory of another process
+ * @fd: a descriptor that it got in whatever way; stays the caller's
+ * @ret_id: its number, which ends with PHYSICAL_RELEASE
+ * @ret_size: bytes
+ *
+ * Returns as vgpu_session_take_memory().
+ */
+int vgpu_session_take_physical(vgpu_session *s, const vgpu_session_from *from, int fd,
+                               uint32_t *ret_id, uint64_t *ret_size);
+
 /* ---- Fences (client-fence.c) --------------------------------------------------------------------
  */
 
@@ -384,6 +445,98 @@ bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t numb
  * sleeps, and puts a WAKE into the stream for that. */
 int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                             vgpu_session_fence *fence, uint64_t number);
+
+/* ---- What kernels print (client-output.c) -------------------------------------------------------
+ *
+ * Every function that waits for the device writes, before it returns, what kernels have printed
+ * that ended before: vgpu_session_fence_wait(), vgpu_session_download(),
+ * vgpu_session_module_unload(), and vgpu_session_call() with CONTEXT_DESTROY. It goes to this
+ * program's standard output, by the C library's stream, which is flushed. After an error that ends
+ * CUDA, what an assertion said goes to standard error before the first function returns that error.
+ *
+ * A session that has no module whose kernels may print pays nothing for this.
+ */
+
+/* vgpu_session_text - takes a piece of it: @size bytes, without a 0. In one thread at a time, in
+ * order; it must not call a function of the session. */
+typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, size_t size);
+
+/* vgpu_session_set_text() - who takes it from now on. NULL: the standard output and the standard
+ * error, as at first */
+void vgpu_session_set_text(vgpu_session *s, vgpu_session_text *take, void *userdata);
+
+/* vgpu_session_output() - write what kernels of the context have printed, as the functions above
+ * do: for a wait that is none of them, as a look at a fence by which a program synchronizes */
+void vgpu_session_output(vgpu_session *s, const vgpu_session_from *from);
+
+/* ---- Functions in streams (client-host.c) -------------------------------------------------------
+ */
+
+typedef void (*vgpu_session_function)(void *userdata);
+
+/*
+ * vgpu_session_host_call() - call @function when all before it in the stream is done; what is
+ * behind it waits for it
+ *
+ * One thread of the process calls all functions of a session, one after the other; it is started
+ * with the first, sleeps while there is nothing to call, and has all signals blocked. Functions
+ * call no function of the session. In a stream that captures, @function is part of the graph: it is
+ * called each time that this is launched, and forgotten when the graph and all made of it have
+ * ended. When the session has failed, functions are not called any more. vgpu_session_close() waits
+ * for the one that runs.
+ *
+ * Returns VGPU_CUDA_ERROR_OUT_OF_MEMORY above VGPU_SESSION_HOST_CALLS_MAX, or without a thread.
+ */
+int vgpu_session_host_call(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                           vgpu_session_function function, void *userdata);
+
+/* vgpu_session_host_function() - which function a HOST node has that NODE_GET says @fence of.
+ * Returns VGPU_CUDA_ERROR_INVALID_VALUE when it is none. */
+int vgpu_session_host_function(vgpu_session *s, const VGPUSessionFence *fence,
+                               vgpu_session_function *ret, void **ret_userdata);
+
+/* ---- Nodes of graphs (client-graph.c) -----------------------------------------------------------
+ */
+
+/*
+ * vgpu_session_node_add() - NODE_ADD
+ * @node: its graph, type, child, event and flags are used
+ * @dependencies: @n_dependencies numbers
+ * @payload: as the type has it, or NULL; with the numbers at most VGPU_SESSION_RECORD_MAX minus the
+ *           record
+ */
+int vgpu_session_node_add(vgpu_session *s, const vgpu_session_from *from,
+                          const VGPUSessionNode *node, const uint32_t *dependencies,
+                          uint32_t n_dependencies, const void *payload, size_t payload_size,
+                          uint32_t *ret_node);
+
+/* vgpu_session_node_add_host() - a node that calls a function, as vgpu_session_host_call() */
+int vgpu_session_node_add_host(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                               const uint32_t *dependencies, uint32_t n_dependencies,
+                               vgpu_session_function function, void *userdata, uint32_t *ret_node);
+
+/* vgpu_session_node_set_host() - another function in a node of @graph, or with @exec not 0, in that
+ * executable graph */
+int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                               uint32_t exec, uint32_t node, vgpu_session_function function,
+                               void *userdata);
+
+/*
+ * vgpu_session_node_get() - NODE_GET
+ * @ret_payload: NULL where the type has none; the caller frees it with free()
+ * @ret: the reply's value: type, bytes of the payload, event or flags
+ */
+int vgpu_session_node_get(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                          uint32_t node, void **ret_payload, uint64_t ret[static 3]);
+
+/*
+ * vgpu_session_graph_list() - GRAPH_LIST
+ * @what: VGPU_GRAPH_LIST_*
+ * @ret: the numbers, two for each edge; the caller frees it with free()
+ * @ret_n: nodes, or edges
+ */
+int vgpu_session_graph_list(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                            uint32_t what, uint32_t **ret, uint64_t *ret_n);
 
 /* ---- Copies of the program's own memory (client-copy.c) -----------------------------------------
  */
@@ -436,19 +589,44 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
 int vgpu_session_function_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
                               const char *name, uint32_t *ret_id, VGPUSessionFunction **ret);
 
-/* vgpu_session_text - takes a piece of what kernels have printed: @size bytes, without a 0 */
-typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, size_t size);
+/* ---- The linker (client-link.c)
+ * ------------------------------------------------------------------
+ */
+
+/* No result is larger. */
+#define VGPU_SESSION_LINKED_MAX (UINT64_C(1) << 32)
 
 /*
- * vgpu_session_output() - hand on what kernels of the context have printed (client-output.c)
- * @take: called for each piece, in order: those for the standard output before those for the
- * standard error
+ * vgpu_session_link_create() - a linker
+ * @options: its option and n_options are used; or NULL
+ * @logs: how much the linker may say to each; nothing is written. NULL: nothing
+ * @ret_id: its number; ends with vgpu_session_link_destroy()
  *
- * All is there that kernels printed whose end this process knows of. Works also when the session's
- * CUDA has ended, with what an assertion said. VGPU_CUDA_ERROR_NOT_SUPPORTED: the host is too old.
+ * A host has a limit for them, and for what they are given: VGPU_CUDA_ERROR_OUT_OF_MEMORY.
  */
-int vgpu_session_output(vgpu_session *s, const vgpu_session_from *from, vgpu_session_text *take,
-                        void *userdata);
+int vgpu_session_link_create(vgpu_session *s, const vgpu_session_from *from,
+                             const VGPUSessionLink *options, const vgpu_session_logs *logs,
+                             uint32_t *ret_id);
+
+/*
+ * vgpu_session_link_add() - one more input; it may be changed afterwards
+ * @type: CUjitInputType; NVVM is VGPU_CUDA_ERROR_INVALID_VALUE
+ * @name: for the logs; one of VGPU_SESSION_NAME_MAX bytes or more is left out; or NULL
+ * @options: for this input, as above
+ * @logs: all that the linker has said so far; written on failure, too; or NULL
+ */
+int vgpu_session_link_add(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                          uint32_t type, const void *data, size_t size, const char *name,
+                          const VGPUSessionLink *options, vgpu_session_logs *logs);
+
+/*
+ * vgpu_session_link_complete() - link; the linker takes no more
+ * @ret_cubin: @ret_size bytes, to be freed with free(). The host has them, too: loading a module
+ *     from them does not send them
+ */
+int vgpu_session_link_complete(vgpu_session *s, const vgpu_session_from *from, uint32_t id,
+                               vgpu_session_logs *logs, void **ret_cubin, size_t *ret_size);
+int vgpu_session_link_destroy(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
 
 /* vgpu_session_device_get() - what the device is. The name ends with 0. */
 int vgpu_session_device_get(vgpu_session *s, VGPUSessionDevice *ret);

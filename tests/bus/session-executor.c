@@ -25,6 +25,7 @@ typedef struct Fake {
     SessionStart start;
     VGPUSessionHeader *header;
     SessionControl *control;
+    SessionAccount *account;
     char command[VGPU_SESSION_COMMAND_MAX];
     FakeReport report;
 } Fake;
@@ -45,6 +46,13 @@ __attribute__((noreturn)) static void stay(void)
 static void send_bytes(const void *bytes, size_t size)
 {
     (void) !send(fake.socket, bytes, size, MSG_NOSIGNAL);
+}
+
+static void send_hello(void)
+{
+    const uint32_t hello = SESSION_MSG_HELLO;
+
+    send_bytes(&hello, sizeof(hello));
 }
 
 /* ---- STARTED --------------------------------------------------------------------------------- */
@@ -95,8 +103,10 @@ static void start(void)
     const uint32_t no_type = 77;
     int fds[2] = {0, 1};
 
-    if (is(FAKE_DIE_EARLY))
+    if (is(FAKE_DIE_EARLY) || (is(FAKE_DIE_WARM) && fake.report.is_warm))
         exit(1);
+    if (is(FAKE_HELLO_AGAIN))
+        send_hello();
     if (is(FAKE_HANG))
         stay();
     if (is(FAKE_NO_DEVICE))
@@ -153,8 +163,54 @@ static void report(void)
 {
     fake.report.n_doorbells++;
     fake.report.gate = fake.control->gate;
+    fake.report.memory_max = fake.account->memory_max;
     memcpy(fake.header->executor_reserved, &fake.report, sizeof(fake.report));
     (void) eventfd_write(fake.fds[SESSION_FD_INTERRUPT], 1);
+}
+
+static void send_share(SessionShareMessage m, size_t size, unsigned n_fds)
+{
+    const int fds[] = {0, 0};
+
+    (void) fd_passing_send(fake.socket, &m, size, fds, n_fds, 0);
+}
+
+static void ask(void)
+{
+    for (unsigned i = 0; i < FAKE_QUESTIONS; i++) {
+        SessionShareMessage m = {.type = SESSION_MSG_TAKE, .token = {i + 1, i}};
+
+        send_share(m, sizeof(m), 0);
+        if (recv(fake.socket, &m, sizeof(m), 0) != sizeof(m) || m.type != SESSION_MSG_TAKEN ||
+            m.error != -ENOENT)
+            abort();
+    }
+}
+
+static void act_on_shares(void)
+{
+    const SessionShareMessage m = {.type = SESSION_MSG_SHARE, .size = 1};
+    SessionShareMessage physical = m, kind = m, error = m;
+
+    physical.kind = SESSION_SHARE_PHYSICAL;
+    kind.kind = SESSION_SHARE_N_KINDS;
+    error.error = -1;
+    if (is(FAKE_SHARE_KIND))
+        send_share(kind, sizeof(m), 0);
+    if (is(FAKE_SHARE_SHORT))
+        send_share(m, sizeof(m) - 1, 0);
+    if (is(FAKE_SHARE_ERROR))
+        send_share(error, sizeof(m), 0);
+    if (is(FAKE_SHARE_FD))
+        send_share(m, sizeof(m), 1);
+    if (is(FAKE_SHARE_NO_FD))
+        send_share(physical, sizeof(m), 0);
+    if (is(FAKE_SHARE_TWO_FDS))
+        send_share(physical, sizeof(m), 2);
+    for (unsigned i = 0; is(FAKE_SHARE_FLOOD) && i < 100000; i++)
+        send_share((SessionShareMessage){.type = SESSION_MSG_TAKE}, sizeof(m), 0);
+    if (is(FAKE_SHARE_ASK))
+        ask();
 }
 
 static void act(void)
@@ -172,6 +228,7 @@ static void act(void)
             end(ends[i].reason, ends[i].cuda_result);
             exit(0);
         }
+    act_on_shares();
     if (is(FAKE_DIE))
         abort();
     if (is(FAKE_EXIT))
@@ -225,7 +282,9 @@ static void map_all(void)
                   fake.fds[SESSION_FD_WINDOW], 0);
     fake.control = mmap(NULL, sizeof(SessionControl), PROT_READ | PROT_WRITE, MAP_SHARED,
                         fake.fds[SESSION_FD_CONTROL], 0);
-    if (window == MAP_FAILED || fake.control == MAP_FAILED)
+    fake.account = mmap(NULL, sizeof(SessionAccount), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        fake.fds[SESSION_FD_ACCOUNT], 0);
+    if (window == MAP_FAILED || fake.control == MAP_FAILED || fake.account == MAP_FAILED)
         abort();
     fake.header = (VGPUSessionHeader *) (window + fake.start.offset);
     memcpy(fake.command, fake.header->command, sizeof(fake.command));
@@ -262,9 +321,9 @@ static void wait_for_start(void)
 __attribute__((noreturn)) static void run_session(int fd)
 {
     fake.socket = fd;
+    send_hello();
     wait_for_start();
     map_all();
-    fake.report.memory_max = fake.start.memory_max;
     start();
     serve();
     abort();

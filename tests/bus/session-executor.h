@@ -15,7 +15,9 @@
 
 /* Instead of STARTED */
 #define FAKE_DIE_EARLY "die-early"     /* exits with status 1 */
+#define FAKE_DIE_WARM "die-warm"       /* the same, of one that has had WARM; else it serves */
 #define FAKE_HANG "hang"               /* says nothing, for ever */
+#define FAKE_HELLO_AGAIN "hello-again" /* HELLO for the second time */
 #define FAKE_NO_DEVICE "no-device"     /* -ENODEV, 100 */
 #define FAKE_BAD_CUDA "bad-cuda"       /* -EIO, 999 */
 #define FAKE_BAD_AREA "bad-area"       /* -EINVAL */
@@ -27,7 +29,7 @@
 #define FAKE_TWICE "twice"             /* STARTED twice */
 #define FAKE_CHANGED "changed"         /* STARTED, and a CHANGED that nobody has asked for */
 #define FAKE_FLOOD "flood"             /* STARTED, and very many CHANGED */
-#define FAKE_DESCRIPTORS "descriptors" /* STARTED with descriptors; then it serves */
+#define FAKE_DESCRIPTORS "descriptors" /* STARTED with descriptors */
 #define FAKE_ENDED_TWICE "ended-twice" /* STARTED, ENDED, ENDED */
 
 /* On the doorbell */
@@ -39,6 +41,18 @@
 #define FAKE_END_WINDOW "window"       /* likewise */
 #define FAKE_END_FAILURE "failure"     /* likewise */
 #define FAKE_END_STAY "end-stay"       /* ENDED with KERNEL_TIMEOUT, and stays */
+
+/* On the doorbell: SHARE as it may not be */
+#define FAKE_SHARE_KIND "share-kind"       /* of no known kind */
+#define FAKE_SHARE_SHORT "share-short"     /* but a byte */
+#define FAKE_SHARE_ERROR "share-error"     /* with an error */
+#define FAKE_SHARE_FD "share-fd"           /* a descriptor with a handle */
+#define FAKE_SHARE_NO_FD "share-no-fd"     /* none where one belongs */
+#define FAKE_SHARE_TWO_FDS "share-two-fds" /* two where one belongs */
+#define FAKE_SHARE_FLOOD "share-flood"     /* very many TAKE, and reads no answer */
+/* On the doorbell, and then it serves */
+#define FAKE_SHARE_ASK "share-ask" /* FAKE_QUESTIONS times TAKE, of nothing, each answered */
+#define FAKE_QUESTIONS 800u
 
 /* When the mediator hangs up */
 #define FAKE_STAY "stay" /* stays */
@@ -53,10 +67,10 @@ typedef struct FakeFigures {
 /* In executor_reserved of the header. */
 typedef struct FakeReport {
     uint32_t n_doorbells;
-    uint32_t gate;    /* what the control page says */
-    uint32_t n_gates; /* how often it was woken for that */
-    uint32_t is_warm; /* there was a WARM */
-    uint64_t memory_max;
+    uint32_t gate;       /* what the control page says */
+    uint32_t n_gates;    /* how often it was woken for that */
+    uint32_t is_warm;    /* there was a WARM */
+    uint64_t memory_max; /* what the account says */
 } FakeReport;
 
 static_assert(sizeof(FakeFigures) <= sizeof(((VGPUSessionHeader *) NULL)->opening_reserved),

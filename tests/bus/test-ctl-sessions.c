@@ -109,17 +109,20 @@ TEST(test_list)
 {
     start_fake(sessions);
     /* By number; one that ended meanwhile is left out. */
-    ctl_expect(
-        "ID VM                       PID COMMAND                     POOL STATE     MEM PEAK "
-        "TIME/s LAUNCHES\n"
-        " 5 web1              4294967295 \\xe2\\x80\\xae\\x1b[2J\\x0ax... A    starting   0B   0B "
-        "   0.0        0\n"
-        "12 web1                    4242 python3                     A    open     1.0G 2.0G "
-        "  12.3    51433\n"
-        "13 a b-production-01       4242 python3                     A    open       0B   0B "
-        "   0.0        0\n"
-        "\n3 sessions listed.\n",
-        "sessions");
+    ctl_expect("ID VM                       PID COMMAND                     POOL DEVICE STATE     "
+               "MEM PEAK "
+               "TIME/s LAUNCHES\n"
+               " 5 web1              4294967295 \\xe2\\x80\\xae\\x1b[2J\\x0ax... A    0      "
+               "starting   0B   0B "
+               "   0.0        0\n"
+               "12 web1                    4242 python3                     A    0      open     "
+               "1.0G 2.0G "
+               "  12.3    51433\n"
+               "13 a b-production-01       4242 python3                     A    0      open       "
+               "0B   0B "
+               "   0.0        0\n"
+               "\n3 sessions listed.\n",
+               "sessions");
 }
 
 TEST(test_names)
@@ -208,7 +211,7 @@ TEST(test_status)
     start_fake(sessions);
     expect_in(
         "       Sessions: 2 of 8, with 1.5G of device memory\n"
-        " Session memory: at most 8.0G each\n"
+        " Session memory: at most 8.0G in all\n"
         "      Session 5: \\xe2\\x80\\xae\\x1b[2J\\x0axxxxxxxxxxxxxxxxxxxx (guest's PID "
         "4294967295), "
         "starting; memory 0B, peak 0B; 0 on the device, 0 launches\n"

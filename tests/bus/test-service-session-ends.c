@@ -47,6 +47,7 @@ static const Bad bad[] = {
     {FAKE_BAD_CUDA, false, VGPU_ERROR_CUDA_ERROR, 999, "CUDA error 999"},
     {FAKE_BAD_AREA, false, VGPU_ERROR_INVALID_REQUEST, 0, "cannot serve it: Invalid argument"},
     {FAKE_NO_MEMORY, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "cannot serve it: Cannot allocate"},
+    {FAKE_HELLO_AGAIN, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "it broke the protocol"},
     {FAKE_NO_TYPE, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "it broke the protocol"},
     {FAKE_SHORT, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "it broke the protocol"},
     {FAKE_LONG, false, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0, "it broke the protocol"},
@@ -112,19 +113,58 @@ TEST(test_executors_talk)
     wait_for_children(0, SOON_MSEC);
 }
 
-/* Descriptors that nobody wants are not kept. */
-TEST(test_executors_pass_descriptors)
+/* Nothing of what nobody wants is kept. */
+TEST(test_executors_share)
 {
+    static const char *const commands[] = {
+        FAKE_SHARE_KIND,  FAKE_SHARE_SHORT, FAKE_SHARE_ERROR,   FAKE_SHARE_FD,
+        FAKE_DESCRIPTORS, FAKE_SHARE_NO_FD, FAKE_SHARE_TWO_FDS, FAKE_SHARE_FLOOD,
+    };
     int fd = session_peer_hello(5);
     unsigned n_fds;
     SessionGuest g;
 
-    (void) session_settled_fds();
     session_peer_up(fd, &g, 1, "");
-    n_fds = session_stable_fds();
     session_peer_down(fd, &g, 1);
-    session_peer_up(fd, &g, 1, FAKE_DESCRIPTORS);
-    assert_int_equal(session_stable_fds(), n_fds);
+    n_fds = session_settled_fds();
+    for (unsigned i = 0; i < ELEMENTSOF(commands); i++) {
+        session_peer_prepare(&g, commands[i]);
+        session_peer_open(fd, &g, 1);
+        if (strcmp(commands[i], FAKE_DESCRIPTORS) != 0)
+            expect_session_ready(fd, 1, VGPU_ERROR_NONE, 0);
+        session_peer_ring(&g);
+        expect_session_ready(fd, 1, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
+        session_guest_close(&g);
+        assert_int_equal(session_settled_fds(), n_fds);
+        if (i % 3 == 2) {
+            close(fd);
+            assert_int_equal(stop(NULL), 0);
+            assert_int_equal(start_with(NO_FAULTS), 0);
+            fd = session_peer_hello(5);
+            session_peer_up(fd, &g, 1, "");
+            session_peer_down(fd, &g, 1);
+            n_fds = session_settled_fds();
+        }
+    }
+    close(fd);
+}
+
+/* A guest can have its executor ask without end: it gets its answers at a pace that costs nobody
+ * else anything. */
+TEST(test_executors_ask)
+{
+    int fd = session_peer_hello(5);
+    SessionGuest g, other;
+    uint64_t began;
+
+    session_peer_up(fd, &g, 1, FAKE_SHARE_ASK);
+    began = now_usec();
+    session_peer_ring(&g);
+    session_peer_up(fd, &other, 2, "");
+    (void) session_peer_ask(&other);
+    assert_true(session_guest_sleep(&g, SESSION_GUEST_TIMEOUT_MSEC));
+    assert_true(now_usec() - began > USEC_PER_SEC);
+    session_peer_down(fd, &other, 2);
     session_peer_down(fd, &g, 1);
     close(fd);
 }
@@ -207,6 +247,7 @@ TEST(test_hang_up)
     session_peer_close(fd, 4);
     close(fd);
     wait_for_children(0, SOON_MSEC);
+    session_expect_log(" of ring 2 ended: its device is gone");
     for (unsigned i = 0; i < ELEMENTSOF(g); i++)
         session_guest_close(&g[i]);
     wait_for_fds(n_fds);
@@ -444,7 +485,8 @@ int main(int argc, char *argv[])
     const struct CMUnitTest tests[] = {
         WITH_MEDIATOR(NO_FAULTS, test_executors_end),
         WITH_MEDIATOR(NO_FAULTS, test_executors_talk),
-        WITH_MEDIATOR(SESSION_CONFIG, test_executors_pass_descriptors),
+        WITH_MEDIATOR(NO_FAULTS, test_executors_share),
+        WITH_MEDIATOR(SESSION_CONFIG, test_executors_ask),
         WITH_MEDIATOR(NO_FAULTS, test_executors_stay),
         WITH_MEDIATOR(SESSION_CONFIG, test_hang_up),
         WITH_MEDIATOR(SESSION_CONFIG, test_shutdown),

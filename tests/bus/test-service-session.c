@@ -378,7 +378,7 @@ TEST(test_fault_limit)
 TEST(test_spares)
 {
     pid_t before[2], after[3];
-    SessionGuest g[2];
+    SessionGuest g[3];
     int fd;
 
     wait_for_children(2, WIRE_TIMEOUT_MSEC);
@@ -397,6 +397,20 @@ TEST(test_spares)
         usleep(1000);
     session_peer_up(fd, &g[1], 2, "");
     assert_int_equal(session_peer_ask(&g[1]).n_doorbells, 1);
+    wait_for_children(4, WIRE_TIMEOUT_MSEC);
+
+    /* One that dies when it hears of its session is replaced, by one that was not waiting. */
+    session_peer_up(fd, &g[2], 3, FAKE_DIE_WARM);
+    assert_int_equal(session_peer_ask(&g[2]).is_warm, 0);
+    session_expect_log("exited with status 1, and it gets another");
+    session_peer_down(fd, &g[2], 3);
+
+    /* Once: it may be the session. */
+    wait_for_children(4, WIRE_TIMEOUT_MSEC);
+    session_peer_prepare(&g[2], FAKE_DIE_EARLY);
+    session_peer_open(fd, &g[2], 3);
+    expect_session_ready(fd, 3, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
+    session_guest_close(&g[2]);
     wait_for_children(4, WIRE_TIMEOUT_MSEC);
 
     write_config(SESSION_CONFIG);

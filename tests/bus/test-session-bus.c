@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CUDA sessions on D-Bus: what an administrator sees of them, and ends. The executors stand in for
- * the real one. */
+/* CUDA sessions on D-Bus: what an administrator sees of them, and who may end them. The executors
+ * stand in for the real one. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,71 +11,10 @@
 
 #include "clock.h"
 #include "fake-polkit.h"
-#include "session-peer.h"
+#include "session-world.h"
 #include "test.h"
-#include "world.h"
 
 #define NOBODY 65534
-
-#define SESSION(id) VGPU_OBJECT_SESSION "/" id
-
-static int start(void **state)
-{
-    return world_start(*state ? *state : SESSION_CONFIG);
-}
-
-/* Connects as the device of the VM of register_vm() with this tag. */
-static int connect_as(uint8_t tag)
-{
-    VGPUHello message = {.features = VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS};
-    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 1, 70, 0, sizeof(message));
-    int fd = dial();
-
-    memset(message.uuid, tag, sizeof(message.uuid));
-    assert_true(wire_send(fd, &h, &message));
-    assert_int_equal(expect_welcome(fd).features, VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS);
-    return fd;
-}
-
-#define session_u32(path, property) get_u32(path, VGPU_INTERFACE_SESSION, property)
-#define session_u64(path, property) get_u64(path, VGPU_INTERFACE_SESSION, property)
-#define vm_u64(vm, property) get_u64(VM(vm), VGPU_INTERFACE_VM, property)
-#define expect_session_text(path, property, text) \
-    expect_text(path, VGPU_INTERFACE_SESSION, property, text)
-
-static bool has_object(const char *path)
-{
-    sd_bus_message *reply = NULL;
-    sd_bus_error error = SD_BUS_ERROR_NULL;
-    int r = sd_bus_get_property(bus, VGPU_BUS_NAME, path, VGPU_INTERFACE_SESSION, "ID", &error,
-                                &reply, "u");
-
-    sd_bus_message_unref(reply);
-    sd_bus_error_free(&error);
-    return r >= 0;
-}
-
-/* How many rows ListSessions has; the last one in @ret_text, as text. */
-static unsigned list_sessions(char *ret_text, size_t size)
-{
-    sd_bus_message *reply = NULL;
-    const char *path, *vm, *command, *session_state;
-    uint32_t id, pid;
-    unsigned n = 0;
-
-    assert_true(sd_bus_call_method(bus, VGPU_BUS_NAME, VGPU_OBJECT_MANAGER, VGPU_INTERFACE_MANAGER,
-                                   "ListSessions", NULL, &reply, NULL) >= 0);
-    assert_true(sd_bus_message_enter_container(reply, 'a', "(uoosus)") >= 0);
-    while (sd_bus_message_read(reply, "(uoosus)", &id, &path, &vm, &command, &pid, &session_state) >
-           0) {
-        n++;
-        if (ret_text)
-            snprintf(ret_text, size, "%u %s %s %s %u %s", id, path, vm, command, pid,
-                     session_state);
-    }
-    sd_bus_message_unref(reply);
-    return n;
-}
 
 /* ---- Objects --------------------------------------------------------------------------------- */
 
@@ -329,216 +268,6 @@ TEST(test_sums)
     close(fd);
 }
 
-/* ---- Limits ---------------------------------------------------------------------------------- */
-
-TEST(test_limits)
-{
-    SessionGuest g[16];
-    int fd;
-
-    register_vm("web", 1, "A", "low");
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 2, "SessionsMax", "u", 15,
-                 "SessionMemoryMax", "t", UINT64_C(123456), 1);
-    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMLimits", "sa{sv}b", "web", 1, "SessionsMax",
-                 "u", 16, 1);
-    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMLimits", "sa{sv}b", "web", 1,
-                 "SessionMemoryMax", "u", 1, 1);
-    call_manager(VGPU_BUS_ERROR_INVALID_LIMIT, "SetVMLimits", "sa{sv}b", "web", 1,
-                 "SessionMemoryMax", "t", (UINT64_C(1) << 50) + 1, 1);
-    fd = connect_as(1);
-    for (unsigned ring = 1; ring <= 15; ring++)
-        session_peer_up(fd, &g[ring], ring, "");
-    assert_int_equal(list_sessions(NULL, 0), 15);
-    assert_int_equal(session_peer_children(NULL, 0), 15);
-    assert_int_equal(session_peer_ask(&g[15]).memory_max, 123456);
-    session_peer_count(&g[15], &(FakeFigures){.memory = 123457});
-    assert_int_equal(session_u64(SESSION("15"), "MemoryBytes"), 123456);
-
-    /* What there is stays when the limit becomes less. */
-    session_peer_down(fd, &g[15], 15);
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 2, "SessionsMax", "u", 0,
-                 "SessionMemoryMax", "t", UINT64_C(0), 1);
-    session_peer_prepare(&g[15], "");
-    session_peer_open(fd, &g[15], 15);
-    expect_session_ready(fd, 15, VGPU_ERROR_QUEUE_FULL, 0);
-    assert_int_equal(session_peer_children(NULL, 0), 14);
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionsMax", "u", 15, 1);
-    session_peer_open(fd, &g[15], 15);
-    expect_session_ready(fd, 15, VGPU_ERROR_NONE, 0);
-    assert_true(session_peer_ask(&g[15]).memory_max == UINT64_MAX);
-
-    close(fd);
-    for (unsigned ring = 1; ring <= 15; ring++)
-        session_guest_close(&g[ring]);
-    wait_for_children(0, 2000);
-    assert_int_equal(list_sessions(NULL, 0), 0);
-}
-
-/* ---- The gate -------------------------------------------------------------------------------- */
-
-static void expect_gate(const SessionGuest *g, uint32_t gate, uint32_t n_gates)
-{
-    FakeReport report = session_peer_ask(g);
-
-    assert_int_equal(report.gate, gate);
-    if (gate) /* it may hear of the doorbell before it hears of the gate */
-        report = session_peer_ask(g);
-    assert_int_equal(report.n_gates, n_gates);
-}
-
-/* It is closed while the VM or its pool is paused; the executor is woken when it opens. */
-TEST(test_gate)
-{
-    SessionGuest g, other;
-    int fd;
-
-    register_vm("web", 1, "A", "low");
-    fd = connect_as(1);
-    session_peer_up(fd, &g, 1, "");
-    expect_gate(&g, 1, 1);
-    call_manager(NULL, "PauseVM", "s", "web");
-    expect_gate(&g, 0, 1);
-    call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Pause", NULL);
-    expect_gate(&g, 0, 1);
-    call_manager(NULL, "ResumeVM", "s", "web");
-    expect_gate(&g, 0, 1);
-
-    session_peer_up(fd, &other, 2, "");
-    expect_gate(&other, 0, 0);
-    call_object(NULL, POOL_A, VGPU_INTERFACE_POOL, "Resume", NULL);
-    expect_gate(&g, 1, 2);
-    expect_gate(&other, 1, 1);
-    session_peer_down(fd, &g, 1);
-    session_peer_down(fd, &other, 2);
-    close(fd);
-}
-
-/* ---- Ends ------------------------------------------------------------------------------------ */
-
-TEST(test_end)
-{
-    SessionGuest g[2];
-    int fd;
-
-    register_vm("web", 1, "A", "low");
-    fd = connect_as(1);
-    session_peer_up(fd, &g[0], 1, "");
-    session_peer_up(fd, &g[1], 2, "");
-    call_manager(VGPU_BUS_ERROR_NO_SUCH_SESSION, "EndSession", "u", 3);
-    call_manager(VGPU_BUS_ERROR_NO_SUCH_SESSION, "EndSession", "u", 0);
-    call_manager(NULL, "EndSession", "u", 2);
-    expect_session_ready(fd, 2, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
-    call_object(NULL, SESSION("1"), VGPU_INTERFACE_SESSION, "End", NULL);
-    expect_session_ready(fd, 1, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
-    assert_int_equal(list_sessions(NULL, 0), 0);
-    assert_int_equal(
-        test_mediator_wait_log(&mediator, "CUDA session 1 of ring 1 is to end, by user"), 0);
-    assert_int_equal(test_mediator_wait_log(
-                         &mediator, "CUDA session 2 of ring 2 ended: an administrator ended it"),
-                     0);
-    assert_int_equal(vm_u64("web", "SessionFaults"), 0);
-    session_guest_close(&g[0]);
-    session_guest_close(&g[1]);
-    close(fd);
-}
-
-/* One that is ending can be ended again; that does nothing. */
-TEST(test_end_twice)
-{
-    SessionGuest g;
-    int fd;
-
-    register_vm("web", 1, "A", "low");
-    fd = connect_as(1);
-    session_peer_up(fd, &g, 1, FAKE_STAY);
-    call_manager(NULL, "EndSession", "u", 1);
-    expect_session_text(SESSION("1"), "State", "ending");
-    call_manager(NULL, "EndSession", "u", 1);
-    session_peer_close(fd, 1);
-    expect_session_closed(fd, 1);
-    session_guest_close(&g);
-    close(fd);
-}
-
-/* The journal says why, also when there is nobody left to ask. */
-TEST(test_service_ends)
-{
-    SessionGuest g;
-    char *log;
-    int fd;
-
-    register_vm("web", 1, "A", "low");
-    fd = connect_as(1);
-    session_peer_up(fd, &g, 1, FAKE_STAY);
-    restart_mediator(SIGTERM);
-    log = test_mediator_log(&mediator);
-    assert_non_null(strstr(log, "CUDA session 1 of ring 1 ended: the service ends"));
-    free(log);
-    assert_int_equal(list_sessions(NULL, 0), 0);
-    session_guest_close(&g);
-    close(fd);
-}
-
-TEST(test_quarantine)
-{
-    SessionGuest g, neighbour;
-    int fd, other;
-
-    register_vm("web", 1, "A", "low");
-    register_vm("db", 2, "A", "low");
-    fd = connect_as(1);
-    other = connect_as(2);
-    session_peer_up(fd, &g, 1, "");
-    session_peer_up(other, &neighbour, 1, "");
-    call_manager(NULL, "QuarantineVM", "s", "web");
-    expect_session_ready(fd, 1, VGPU_ERROR_VM_QUARANTINED, 0);
-    session_peer_open(fd, &g, 1);
-    expect_session_ready(fd, 1, VGPU_ERROR_VM_QUARANTINED, 0);
-    call_manager(NULL, "ReleaseVM", "s", "web");
-    session_peer_open(fd, &g, 1);
-    expect_session_ready(fd, 1, VGPU_ERROR_NONE, 0);
-    assert_int_equal(session_peer_ask(&neighbour).n_doorbells, 1);
-    session_peer_down(fd, &g, 1);
-    session_peer_down(other, &neighbour, 1);
-    close(fd);
-    close(other);
-}
-
-/* The fault limit is the VM's, and a neighbour does not notice. */
-TEST(test_faults)
-{
-    static const char *const commands[] = {FAKE_DIE, FAKE_END_TIMEOUT};
-    SessionGuest g, neighbour;
-    WireMessage m;
-    int fd, other;
-
-    register_vm("web", 1, "A", "low");
-    register_vm("db", 2, "A", "low");
-    fd = connect_as(1);
-    other = connect_as(2);
-    session_peer_up(other, &neighbour, 1, "");
-    session_peer_up(fd, &g, 1, FAKE_END_VIOLATION);
-    session_peer_ring(&g);
-    expect_session_ready(fd, 1, VGPU_ERROR_INVALID_REQUEST, 0);
-    session_guest_close(&g);
-    assert_int_equal(vm_u64("web", "SessionFaults"), 1);
-    for (unsigned i = 0; i < 2; i++) {
-        assert_false(get_bool(VM("web"), VGPU_INTERFACE_VM, "Quarantined"));
-        session_peer_up(fd, &g, 1, commands[i]);
-        session_peer_ring(&g);
-        assert_int_equal(wire_receive(fd, &m), 1);
-        assert_int_equal(m.header.msg_type, VGPU_MSG_SESSION_READY);
-        assert_int_equal(vm_u64("web", "SessionFaults"), 2 + i);
-        session_guest_close(&g);
-    }
-    expect_text(VM("web"), VGPU_INTERFACE_VM, "QuarantineReason", "fault-limit");
-    assert_false(get_bool(VM("db"), VGPU_INTERFACE_VM, "Quarantined"));
-    assert_int_equal(session_peer_ask(&neighbour).n_doorbells, 1);
-    session_peer_down(other, &neighbour, 1);
-    close(fd);
-    close(other);
-}
-
 /* ---- Who may --------------------------------------------------------------------------------- */
 
 /* Calls as another user, and returns the errno of the error, or 0. */
@@ -622,27 +351,12 @@ TEST(test_who_may)
     close(fd);
 }
 
-#define WITH_BUS(config, test)                           \
-    {                                                    \
-#test, test, start, world_end, (void *) (config) \
-    }
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_BUS(NULL, test_object),
-        WITH_BUS(NULL, test_claims),
-        WITH_BUS(NULL, test_signals),
-        WITH_BUS(NULL, test_many_come_and_go),
-        WITH_BUS(NULL, test_sums),
-        WITH_BUS(NULL, test_limits),
-        WITH_BUS(NULL, test_gate),
-        WITH_BUS(NULL, test_end),
-        WITH_BUS(NULL, test_end_twice),
-        WITH_BUS(NULL, test_service_ends),
-        WITH_BUS(NULL, test_quarantine),
-        WITH_BUS(SESSION_CONFIG "[Limits]\nFaultLimit=2\n", test_faults),
-        WITH_BUS(NULL, test_who_may),
+        WITH_SESSIONS(NULL, test_object),  WITH_SESSIONS(NULL, test_claims),
+        WITH_SESSIONS(NULL, test_signals), WITH_SESSIONS(NULL, test_many_come_and_go),
+        WITH_SESSIONS(NULL, test_sums),    WITH_SESSIONS(NULL, test_who_may),
     };
 
     return cmocka_run_group_tests_name("session-bus", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* CUDA sessions from a device to the driver: the mediator with the real executor, over the fake
  * driver. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 /* Numbers of functions */
 enum { NOTHING = 1, ENDLESS, TRAP };
 
+/* CUDA_ERROR_INVALID_HANDLE */
+#define INVALID_HANDLE 400
+
 static int start(void **state)
 {
     setenv("LD_LIBRARY_PATH", getenv("VGPU_FAKE_CUDA_DIR"), 1);
@@ -27,19 +31,24 @@ static int start(void **state)
     return world_start(*state);
 }
 
-/* Connects as the device of a new VM "web". */
-static int connect_web(void)
+/* Connects as the device of the VM that was registered by that number. */
+static int connect_vm(uint8_t uuid)
 {
     VGPUHello message = {.features = VGPU_FEATURE_SESSIONS};
-    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 1, 70, 0, sizeof(message));
-    int fd;
+    VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, uuid, 70, 0, sizeof(message));
+    int fd = dial();
 
-    register_vm("web", 1, "A", "low");
-    fd = dial();
-    memset(message.uuid, 1, sizeof(message.uuid));
+    memset(message.uuid, uuid, sizeof(message.uuid));
     assert_true(wire_send(fd, &h, &message));
     assert_int_equal(expect_welcome(fd).features, VGPU_FEATURE_SESSIONS);
     return fd;
+}
+
+/* The same of a new VM "web" */
+static int connect_web(void)
+{
+    register_vm("web", 1, "A", "low");
+    return connect_vm(1);
 }
 
 /* With context 1 and some functions in it; as soon as it has taken an operation. */
@@ -63,6 +72,11 @@ static uint32_t allocate(SessionGuest *g, uint64_t size)
     const VGPUSessionMemory p = {.size = size};
 
     return session_guest_call(g, VGPU_SESSION_OP_MEMORY_ALLOC, 1, &p, sizeof(p));
+}
+
+static uint32_t take(SessionGuest *g, const VGPUSessionShare *share)
+{
+    return session_guest_call(g, VGPU_SESSION_OP_TAKE_MEMORY, 1, share, sizeof(*share));
 }
 
 static uint64_t session_u64(const char *path, const char *property)
@@ -102,6 +116,68 @@ TEST(test_life)
     assert_int_equal(vm_u64("SessionMemoryBytes"), 0);
     assert_int_equal(vm_u64("SessionFaults"), 0);
     close(fd);
+}
+
+/* What SessionMemoryMax= allows is for all sessions of the VM. That of one whose executor is gone,
+ * in whatever way, is there for the others. */
+TEST(test_memory_of_all)
+{
+    int fd = connect_web();
+    SessionGuest g, other;
+
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", 4 * MIB, 1);
+    open_session(fd, &g, 1);
+    open_session(fd, &other, 2);
+    assert_int_equal(allocate(&g, 3 * MIB), 0);
+    assert_int_equal(allocate(&other, 2 * MIB), 2); /* CUDA_ERROR_OUT_OF_MEMORY */
+    assert_int_equal(allocate(&other, MIB), 0);
+    assert_int_equal(vm_u64("SessionMemoryBytes"), 4 * MIB);
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", 5 * MIB, 1);
+    assert_int_equal(allocate(&other, MIB), 0);
+
+    assert_int_equal(
+        kill((pid_t) get_u32(SESSION("1"), VGPU_INTERFACE_SESSION, "ExecutorPID"), SIGKILL), 0);
+    expect_session_ready(fd, 1, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
+    assert_int_equal(allocate(&other, 3 * MIB), 0);
+    assert_int_equal(allocate(&other, 1), 2);
+    session_guest_close(&g);
+    session_peer_down(fd, &other, 2);
+    close(fd);
+}
+
+/* Processes of a VM share memory by a token, which is worth nothing to another VM, and nothing
+ * after the session that gave it. */
+TEST(test_shared_memory)
+{
+    const VGPUSessionMemory memory = {.size = MIB};
+    VGPUSessionShare share = {0};
+    int fd = connect_web(), other_fd;
+    SessionGuest g, taker, stranger;
+    uint64_t value[6];
+
+    register_vm("other", 2, "A", "low");
+    other_fd = connect_vm(2);
+    open_session(fd, &g, 1);
+    open_session(fd, &taker, 2);
+    open_session(other_fd, &stranger, 3);
+    assert_int_equal(session_guest_call_with(&g, VGPU_SESSION_OP_MEMORY_ALLOC, 1, &memory,
+                                             sizeof(memory), NULL, 0, value),
+                     0);
+    share.address = value[0];
+    assert_int_equal(session_guest_call_with(&g, VGPU_SESSION_OP_SHARE_MEMORY, 1, &share,
+                                             sizeof(share), NULL, 0, value),
+                     0);
+    share = (VGPUSessionShare){.token = {value[0], value[1]}};
+    assert_int_equal(take(&stranger, &share), INVALID_HANDLE);
+    assert_int_equal(take(&taker, &share), 0);
+    assert_int_equal(session_u64(SESSION("2"), "MemoryBytes"), MIB);
+
+    session_peer_down(fd, &g, 1);
+    assert_int_equal(take(&taker, &share), INVALID_HANDLE);
+    session_peer_down(fd, &taker, 2);
+    session_peer_down(other_fd, &stranger, 3);
+    close(fd);
+    close(other_fd);
 }
 
 /* Work waits while the VM is paused. */
@@ -204,6 +280,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_BUS(CONFIG, test_life),
+        WITH_BUS(CONFIG, test_memory_of_all),
+        WITH_BUS(CONFIG, test_shared_memory),
         WITH_BUS(CONFIG, test_pause),
         WITH_BUS(CONFIG, test_ends),
         WITH_BUS("[Pool A]\nBackend=cuda\nWarmSpares=1\n", test_spare),

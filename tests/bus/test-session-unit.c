@@ -256,6 +256,34 @@ TEST(test_no_other_unit_is_killed)
     stop_systemd(systemd);
 }
 
+/* Nor does one stay that has never answered. */
+TEST(test_systemd_kills_what_hangs)
+{
+    pid_t systemd = start_systemd("/org/freedesktop/systemd1/unit/vgpu_2dexecutor_401_2d2_2d3_2e"
+                                  "service"),
+          pid;
+    int fd = session_peer_hello(7);
+    uint64_t begin = now_usec();
+    SessionGuest g;
+    WireMessage m;
+
+    start_activator("65534");
+    session_peer_prepare(&g, FAKE_HANG);
+    session_peer_open(fd, &g, 1);
+    do {
+        usleep(1000);
+        pid = executor_of(SESSION("1"));
+    } while (pid == 0);
+    assert_int_equal(parent_of(pid), activator);
+    while (wire_receive(fd, &m) == -ETIMEDOUT)
+        assert_true(now_usec() - begin < 60 * USEC_PER_SEC);
+    assert_int_equal(m.header.msg_type, VGPU_MSG_SESSION_READY);
+    wait_for_end(pid);
+    session_guest_close(&g);
+    close(fd);
+    stop_systemd(systemd);
+}
+
 /* ---- vgpuctl ------------------------------------------------------------------------------- */
 
 TEST(test_vgpuctl)
@@ -281,7 +309,7 @@ TEST(test_vgpuctl)
     assert_non_null(strstr(c.out, " evil\\x0a\\x1b[2J "));
     snprintf(expected, sizeof(expected), " 2 unregistered-7 %d program ", (int) getpid());
     assert_non_null(strstr(c.out, expected));
-    assert_non_null(strstr(c.out, " A    open  1.0M 2.0M    0.0        5\n"));
+    assert_non_null(strstr(c.out, " A    0      open  1.0M 2.0M    0.0        5\n"));
     ctl_release(&c);
     expect_in("    Sessions: 2 of 8, with 1.0M of device memory\n", "status", "unregistered-7");
     expect_in("  Session 2: program (guest's PID ", "status", "unregistered-7");
@@ -322,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_systemd_kills, start_without_kill, end),
         cmocka_unit_test_setup_teardown(test_no_other_unit_is_killed, start_without_kill, end),
+        cmocka_unit_test_setup_teardown(test_systemd_kills_what_hangs, start_without_kill, end),
         WITH_BUS(test_vgpuctl),
     };
     int r;

@@ -7,9 +7,12 @@
 #include "fake-memory.h"
 #include "fake-queue.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { ACCESS_NONE = 0, ACCESS_READ = 1, ACCESS_READ_WRITE = 3 };
@@ -22,6 +25,8 @@ typedef struct Physical {
     CUdevice device;
     unsigned n_mappings;
     bool released;
+    bool is_shareable;
+    bool is_imported; /* another process's: that has it of the device */
 } Physical;
 
 typedef struct Mapping {
@@ -32,6 +37,8 @@ typedef struct Mapping {
 } Mapping;
 
 static Mapping *mappings;
+
+#define PHYSICAL_NAME "fake-cuda-physical"
 
 static bool is_in_granules(uint64_t n)
 {
@@ -80,7 +87,8 @@ static void physical_end(Physical *p)
     if (!p->released || p->n_mappings > 0)
         return;
     close(p->fd);
-    fake_total_give(p->device, p->size);
+    if (!p->is_imported)
+        fake_total_give(p->device, p->size);
     fake_object_end(p);
 }
 
@@ -183,8 +191,9 @@ CUresult cuMemAddressFree(CUdeviceptr address, size_t size)
 static bool is_good(const CUmemAllocationProp *prop)
 {
     return prop->type == CU_MEM_ALLOCATION_TYPE_PINNED &&
-           prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE && prop->location.id >= 0 &&
-           prop->location.id < fake_plan()->devices;
+           (prop->requested_handle_types == 0 ||
+            prop->requested_handle_types == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) &&
+           prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE && fake_has_device(prop->location.id);
 }
 
 CUresult cuMemGetAllocationGranularity(size_t *granularity, const CUmemAllocationProp *prop,
@@ -213,7 +222,8 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
     p = fake_object_new(FAKE_KIND_PHYSICAL, fake_context(), sizeof(*p));
     p->size = size;
     p->device = prop->location.id;
-    p->fd = memfd_create("fake-cuda", MFD_CLOEXEC);
+    p->is_shareable = prop->requested_handle_types != 0;
+    p->fd = memfd_create(PHYSICAL_NAME, MFD_CLOEXEC);
     if (p->fd < 0 || ftruncate(p->fd, (off_t) size) != 0)
         fake_misuse("%s: no memory of the host", __func__);
     *handle = (CUmemGenericAllocationHandle) (uintptr_t) p;
@@ -239,6 +249,60 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
 
     p->released = true;
     physical_end(p);
+    return CUDA_SUCCESS;
+}
+
+/* ---- Between processes ---------------------------------------------------------------- */
+
+CUresult cuMemExportToShareableHandle(void *shareable, CUmemGenericAllocationHandle handle,
+                                      int type, unsigned long long flags)
+{
+    const Physical *p;
+    int fd;
+
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    p = physical(handle, __func__);
+    if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || flags != 0 || !p->is_shareable)
+        return CUDA_ERROR_INVALID_VALUE;
+    fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    memcpy(shareable, &fd, sizeof(fd));
+    return CUDA_SUCCESS;
+}
+
+/* Is it one that this driver has made? */
+static bool is_of_driver(int fd)
+{
+    char path[64], target[128] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, PHYSICAL_NAME);
+}
+
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, void *shareable,
+                                        int type)
+{
+    const int fd = (int) (intptr_t) shareable;
+    struct stat st;
+    Physical *p;
+
+    ENTER_SESSION(FAKE_CONTEXT);
+    if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !is_of_driver(fd) ||
+        fstat(fd, &st) != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+
+    FAKE_LOCKED();
+    p = fake_object_new(FAKE_KIND_PHYSICAL, fake_context(), sizeof(*p));
+    p->size = (size_t) st.st_size;
+    p->device = fake_context()->device;
+    p->is_shareable = p->is_imported = true;
+    p->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (p->fd < 0)
+        fake_misuse("%s: no descriptor", __func__);
+    *handle = (CUmemGenericAllocationHandle) (uintptr_t) p;
     return CUDA_SUCCESS;
 }
 
@@ -309,8 +373,8 @@ CUresult cuMemSetAccess(CUdeviceptr address, size_t size, const CUmemAccessDesc 
     bool reach = n > 0 && access[0].flags != ACCESS_NONE;
 
     if (!m || n != 1 || !are_all(m, address, size, true) ||
-        access[0].location.type != CU_MEM_LOCATION_TYPE_DEVICE || access[0].location.id < 0 ||
-        access[0].location.id >= fake_plan()->devices ||
+        access[0].location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
+        !fake_has_device(access[0].location.id) ||
         (access[0].flags != ACCESS_NONE && access[0].flags != ACCESS_READ &&
          access[0].flags != ACCESS_READ_WRITE))
         return CUDA_ERROR_INVALID_VALUE;

@@ -2,12 +2,14 @@
 /*
  * The range of addresses that the fake device gives its own memory from, in granules of 2 MiB, the
  * lowest free ones first. The process has nothing at these addresses: to touch one is to crash, as
- * with a real device. The bytes lie elsewhere, the same distance from each other.
+ * with a real device. The bytes lie elsewhere, the same distance from each other, in a file that
+ * other processes can map.
  */
 #include "fake-memory.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define ARENA_BEGIN UINT64_C(0x2ac100000000)
 #define ARENA_SIZE (UINT64_C(1) << 37)
@@ -17,6 +19,7 @@
 static struct {
     CUdeviceptr begin;
     unsigned char *bytes;
+    int fd;
     bool taken[GRANULES];
 } arena;
 
@@ -29,8 +32,11 @@ static void arena_open(void)
     for (unsigned i = 0; p == MAP_FAILED && i < ARENA_TRIES; i++)
         p = mmap((void *) (uintptr_t) (ARENA_BEGIN + i * ARENA_SIZE), ARENA_SIZE, PROT_NONE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    arena.bytes = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    arena.fd = memfd_create("fake-cuda-arena", MFD_CLOEXEC);
+    if (arena.fd < 0 || ftruncate(arena.fd, ARENA_SIZE) != 0)
+        fake_misuse("no memory of the host");
+    arena.bytes =
+        mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, arena.fd, 0);
     if (p == MAP_FAILED || arena.bytes == MAP_FAILED)
         fake_misuse("no room for the device's addresses");
     madvise(arena.bytes, ARENA_SIZE, MADV_DONTDUMP);
@@ -83,7 +89,7 @@ void fake_arena_give_addresses(CUdeviceptr address, uint64_t granules)
 void fake_arena_give(CUdevice device, CUdeviceptr address, uint64_t granules)
 {
     fake_arena_give_addresses(address, granules);
-    madvise(fake_arena_bytes(address), granules * FAKE_GRANULE, MADV_DONTNEED);
+    madvise(fake_arena_bytes(address), granules * FAKE_GRANULE, MADV_REMOVE);
     fake_total_give(device, granules * FAKE_GRANULE);
 }
 
@@ -97,10 +103,17 @@ unsigned char *fake_arena_bytes(CUdeviceptr address)
     return arena.bytes + (address - arena.begin);
 }
 
+int fake_arena_file(CUdeviceptr address, uint64_t *ret_offset)
+{
+    *ret_offset = address - arena.begin;
+    return arena.fd;
+}
+
 void fake_arena_stop(void)
 {
     if (!arena.begin)
         return;
     munmap((void *) (uintptr_t) arena.begin, ARENA_SIZE);
     munmap(arena.bytes, ARENA_SIZE);
+    close(arena.fd);
 }

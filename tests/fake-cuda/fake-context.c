@@ -17,9 +17,16 @@ CUcontext fake_context(void)
     return current;
 }
 
+bool fake_has_device(CUdevice device)
+{
+    const Plan *plan = fake_plan();
+
+    return device >= plan->first_device && device - plan->first_device < plan->devices;
+}
+
 void fake_check_device(CUdevice device, const char *function)
 {
-    if (device < 0 || device >= fake_plan()->devices)
+    if (!fake_has_device(device))
         fake_misuse("%s: no device %d", function, device);
 }
 
@@ -41,10 +48,12 @@ static void context_end(CUcontext c)
     fake_graphs_end(c);
     fake_events_end(c);
     fake_modules_end(c);
+    fake_links_end(c);
     fake_textures_end(c);
     fake_arrays_end(c);
     fake_memory_end(c);
     fake_physicals_end(c);
+    fake_print_end(c);
     if (current == c)
         current = NULL;
     fake_object_end(c);

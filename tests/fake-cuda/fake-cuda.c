@@ -15,6 +15,7 @@
  *   fake-image      what an image names                       fake-ptx        what PTX names
  *   fake-module     modules                                   fake-function   functions, occupancy
  *   fake-launch     launches                                  fake-kernels*   kernels in C
+ *   fake-print      what kernels print                        fake-link       the linker
  *
  * fake-plan.h says how it is told to misbehave. It is never installed. What the model leaves out:
  * arrays and textures, nodes of graphs that allocate, and two kernels at the same time.
@@ -40,6 +41,43 @@ Plan *fake_plan(void)
     return initialized ? &plan : NULL;
 }
 
+/* Every device has its own in the last byte. */
+static void get_uuid(CUdevice device, CUuuid *ret)
+{
+    memcpy(ret->bytes, "vgpu fake GPU  ", 15);
+    ret->bytes[15] = (unsigned char) ('0' + device);
+}
+
+static bool is_named(CUdevice device, const char *name)
+{
+    char digits[sizeof(CUuuid) * 2 + 1];
+    CUuuid uuid;
+
+    get_uuid(device, &uuid);
+    for (size_t i = 0; i < sizeof(uuid); i++)
+        snprintf(digits + 2 * i, 3, "%02x", (unsigned char) uuid.bytes[i]);
+    if (strncmp(name, "GPU-", 4) != 0 && strncmp(name, "MIG-", 4) != 0)
+        return false;
+    for (const char *p = name + 4, *d = digits; *p || *d; p++)
+        if (*p != '-' && *p != *d++)
+            return false;
+    return true;
+}
+
+static void choose_devices(void)
+{
+    const char *name = getenv("CUDA_VISIBLE_DEVICES");
+    int n = plan.devices;
+
+    if (!name)
+        return;
+    plan.devices = 0;
+    for (int i = 0; i < n && plan.devices == 0; i++) {
+        plan.first_device = i;
+        plan.devices = is_named(i, name);
+    }
+}
+
 CUresult cuInit(unsigned flags)
 {
     if (flags != 0)
@@ -48,6 +86,7 @@ CUresult cuInit(unsigned flags)
         fake_misuse("cuInit: called twice");
 
     plan = plan_read();
+    choose_devices();
     initialized = true;
     fake_device_start();
     ENTER(FAKE_INIT);
@@ -127,7 +166,7 @@ CUresult cuDeviceGet(CUdevice *device, int ordinal)
     ENTER(FAKE_INIT);
     if (ordinal < 0 || ordinal >= plan.devices)
         fake_misuse("cuDeviceGet: no device %d", ordinal);
-    *device = ordinal;
+    *device = plan.first_device + ordinal;
     return CUDA_SUCCESS;
 }
 
@@ -143,8 +182,7 @@ CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device)
 {
     ENTER_SESSION(FAKE_INIT);
     fake_check_device(device, __func__);
-    memcpy(uuid->bytes, "vgpu fake GPU  ", 15);
-    uuid->bytes[15] = (unsigned char) ('0' + device);
+    get_uuid(device, uuid);
     return CUDA_SUCCESS;
 }
 

@@ -25,9 +25,11 @@ static struct {
 __attribute__((format(printf, 1, 0), noreturn)) static void complain(const char *format,
                                                                      va_list args)
 {
-    fputs("fake-cuda: misuse: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    const char *fd = getenv("VGPU_FAKE_CUDA_ERRORS");
+    char text[1024];
+
+    vsnprintf(text, sizeof(text), format, args);
+    dprintf(fd ? atoi(fd) : STDERR_FILENO, "fake-cuda: misuse: %s\n", text);
     abort();
 }
 

@@ -18,6 +18,7 @@ CUDA_SESSION_FUNCTIONS(FAKE_DECLARE)
 
 /* Results and constants of the manual that only a driver needs to name */
 enum {
+    CUDA_ERROR_MAP_FAILED = 205,
     CUDA_ERROR_UNSUPPORTED_LIMIT = 215,
     CUDA_ERROR_INVALID_PTX = 218,
     CUDA_ERROR_ILLEGAL_STATE = 401,
@@ -127,6 +128,7 @@ typedef enum FakeKind {
     FAKE_KIND_ARRAY,
     FAKE_KIND_MIPMAP,
     FAKE_KIND_POOL,
+    FAKE_KIND_LINK,
     FAKE_KIND_NODE,
     FAKE_KIND_USER_OBJECT,
 } FakeKind;
@@ -159,6 +161,8 @@ struct CUctx_st {
     unsigned references, flags;
     size_t limits[FAKE_LIMITS];
     CUstream legacy; /* its default stream */
+    char *print;     /* what kernels have printed, and is not written yet (fake-print.c) */
+    size_t print_size;
 };
 
 /* fake_context() - the thread's, or NULL */
@@ -166,15 +170,21 @@ CUcontext fake_context(void);
 /* fake_capture_forbids() - a call that a capture of this thread or another does not bear: returns
  * what the call has to return, and the capture is invalid (fake-capture.c; under the lock) */
 CUresult fake_capture_forbids(void);
+/* fake_print_out() - write what kernels of the context have printed: the program has waited */
+void fake_print_out(CUcontext context);
+void fake_print_end(CUcontext context);
 /* Ends of all that a context has, each in its own file, under the lock */
 void fake_graphs_end(CUcontext context);
 void fake_events_end(CUcontext context);
 void fake_modules_end(CUcontext context);
+void fake_links_end(CUcontext context);
 void fake_arrays_end(CUcontext context);
 void fake_textures_end(CUcontext context); /* NULL: of all */
 /* fake_contexts_stop() - end them with all they have, under the lock */
 void fake_contexts_stop(void);
 void fake_check_device(CUdevice device, const char *function);
+/* fake_has_device() - is there a device of that handle? */
+bool fake_has_device(CUdevice device);
 /* fake_attribute() - of a device (fake-attributes.c) */
 int fake_attribute(int attribute);
 

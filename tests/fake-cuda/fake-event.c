@@ -144,6 +144,7 @@ CUresult cuEventSynchronize(CUevent event)
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (event->recorded > 0)
         fake_pool_trim();
+    fake_print_out(fake_context());
     return CUDA_SUCCESS;
 }
 

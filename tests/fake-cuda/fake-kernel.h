@@ -33,6 +33,7 @@ typedef struct FakeLaunch {
     const FakeKernel *kernel;
     CUfunction function;
     CUmodule module; /* NULL: none */
+    CUcontext context;
     unsigned grid[3], block[3], shared_bytes;
     unsigned char *parameters; /* packed; from malloc() */
     size_t parameters_size;
@@ -47,8 +48,10 @@ const FakeKernel *fake_kernel_find(const char *name);
 const FakeKernel *fake_builtin_kernel_find(const char *name);
 const FakeKernel *fake_session_kernel_find(const char *name);
 const FakeKernel *fake_layout_kernel_find(const char *name);
-const FakeKernel *fake_array_kernel_find(const char *name);
 const FakeKernel *fake_example_kernel_find(const char *name);
+const FakeKernel *fake_fault_kernel_find(const char *name);
+const FakeKernel *fake_attack_kernel_find(const char *name);
+const FakeKernel *fake_array_kernel_find(const char *name);
 /* fake_kernel_parameters_size() - bytes of all, packed */
 size_t fake_kernel_parameters_size(const FakeKernel *kernel);
 
@@ -57,6 +60,10 @@ size_t fake_kernel_parameters_size(const FakeKernel *kernel);
 void fake_builtin_prepare(FakeLaunch *launch);
 /* fake_launch_new() - with @parameters packed as the kernel says */
 FakeLaunch fake_launch_new(const FakeKernel *kernel, const void *parameters, size_t size);
+
+/* fake_print() - a kernel prints; without the lock */
+__attribute__((format(printf, 2, 3))) void fake_print(const FakeLaunch *launch, const char *format,
+                                                      ...);
 
 /* fake_global_find() - of a launch's module: address and size of a variable */
 bool fake_global_find(const FakeLaunch *launch, const char *name, CUdeviceptr *ret_address,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The kernels of tests/gpu/session-layouts.ptx in C. */
+/* The kernels of tests/gpu/session-layouts.ptx and session-link-kernel.ptx in C. */
 #include "fake-kernel.h"
 #include "fake-memory.h"
 
@@ -77,6 +77,19 @@ static CUresult table_sum(const FakeLaunch *l, uint64_t ns)
     return CUDA_SUCCESS;
 }
 
+static CUresult linked(const FakeLaunch *l, uint64_t ns)
+{
+    const size_t n = l->block[0];
+    uint32_t *out = fake_reach(number(l, 0), n * sizeof(*out));
+
+    (void) ns;
+    if (!out)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint32_t) (2 * i + number(l, 1));
+    return CUDA_SUCCESS;
+}
+
 /* ---- The table ------------------------------------------------------------------- */
 
 #define FOUR(at)                             \
@@ -94,6 +107,7 @@ static const FakeParameter of_many[] = {
     EIGHT(136), EIGHT(168), EIGHT(200), EIGHT(232), EIGHT(264),
 };
 static const FakeParameter of_table[] = {{0, 8}};
+static const FakeParameter of_linked[] = {{0, 8}, {8, 4}};
 
 #define KERNEL(function, takes)                                                                   \
     {                                                                                             \
@@ -102,10 +116,8 @@ static const FakeParameter of_table[] = {{0, 8}};
     }
 
 static const FakeKernel layout_kernels[] = {
-    KERNEL(sum_shared, of_sum),
-    KERNEL(mixed, of_mixed),
-    KERNEL(many, of_many),
-    KERNEL(table_sum, of_table),
+    KERNEL(sum_shared, of_sum),  KERNEL(mixed, of_mixed),   KERNEL(many, of_many),
+    KERNEL(table_sum, of_table), KERNEL(linked, of_linked),
 };
 
 const FakeKernel *fake_layout_kernel_find(const char *name)

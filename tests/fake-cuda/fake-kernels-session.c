@@ -211,8 +211,7 @@ static CUresult print_number(const FakeLaunch *l, uint64_t ns)
 {
     (void) ns;
     for (uint64_t i = 0; i < n_threads(l); i++)
-        printf("number %d\n", PARAMETER(l, int32_t, 0));
-    fflush(stdout);
+        fake_print(l, "number %d\n", PARAMETER(l, int32_t, 0));
     return CUDA_SUCCESS;
 }
 
@@ -312,6 +311,10 @@ const FakeKernel *fake_kernel_find(const char *name)
     if (!kernel)
         kernel = fake_layout_kernel_find(name);
     if (!kernel)
+        kernel = fake_example_kernel_find(name);
+    if (!kernel)
+        kernel = fake_fault_kernel_find(name);
+    if (!kernel)
         kernel = fake_array_kernel_find(name);
-    return kernel ? kernel : fake_example_kernel_find(name);
+    return kernel ? kernel : fake_attack_kernel_find(name);
 }

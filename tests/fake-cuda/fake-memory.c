@@ -119,6 +119,13 @@ FakeMemory *fake_memory_at(CUdeviceptr address)
     return m && m->address == address ? m : NULL;
 }
 
+FakeMemory *fake_memory_next(const FakeMemory *m)
+{
+    size_t i = m ? above(m->address) : 0;
+
+    return i < memory.n ? memory.all[i] : NULL;
+}
+
 void fake_memory_add(const FakeMemory *added)
 {
     FakeMemory *m = malloc(sizeof(*m));
@@ -247,6 +254,9 @@ static void end_one(FakeMemory *m)
         break;
     case FAKE_RESERVED:
         fake_address_end(m);
+        break;
+    case FAKE_TAKEN:
+        fake_taken_end(m);
         break;
     case FAKE_PINNED:
         free(m->bytes);

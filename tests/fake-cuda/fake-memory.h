@@ -25,6 +25,7 @@ typedef enum FakeMemoryKind {
     FAKE_REGISTERED,
     FAKE_ALLOCATED, /* cuMemAlloc, cuMemAllocAsync, a module's globals */
     FAKE_RESERVED,  /* a range of addresses: fake-address.c says what can be touched */
+    FAKE_TAKEN,     /* another process's (fake-share.c) */
 } FakeMemoryKind;
 
 typedef struct FakeMemory {
@@ -36,6 +37,9 @@ typedef struct FakeMemory {
     bool freeing;           /* cuMemFreeAsync() is on its way */
     CUmemoryPool pool;      /* whose memory it is, or NULL */
     unsigned char *granule; /* FAKE_RESERVED: FAKE_GRANULE_* of each */
+    unsigned n_opens;       /* FAKE_TAKEN */
+    uint32_t source_pid;    /* FAKE_TAKEN: whose */
+    CUdeviceptr source_address;
 } FakeMemory;
 
 enum { FAKE_GRANULE_EMPTY, FAKE_GRANULE_MAPPED, FAKE_GRANULE_READ };
@@ -54,6 +58,8 @@ unsigned char *fake_memory_check(CUdeviceptr address, size_t size, size_t alignm
 bool fake_memory_is_pinned(const void *host, size_t size);
 FakeMemory *fake_memory_at(CUdeviceptr address);     /* that begins there, or NULL */
 FakeMemory *fake_memory_around(CUdeviceptr address); /* that has this byte, or NULL */
+/* fake_memory_next() - all there is, one after the other; begins with NULL, ends with it */
+FakeMemory *fake_memory_next(const FakeMemory *memory);
 void fake_memory_add(const FakeMemory *memory);
 void fake_memory_remove(FakeMemory *memory);
 /* fake_memory_is_left() - is any left of that context? */
@@ -82,6 +88,8 @@ bool fake_arena_take_addresses(uint64_t granules, uint64_t alignment, CUdevicept
 void fake_arena_give(CUdevice device, CUdeviceptr address, uint64_t granules);
 void fake_arena_give_addresses(CUdeviceptr address, uint64_t granules);
 unsigned char *fake_arena_bytes(CUdeviceptr address);
+/* fake_arena_file() - the file that has the bytes, and where; its descriptor stays the arena's */
+int fake_arena_file(CUdeviceptr address, uint64_t *ret_offset);
 bool fake_arena_has(CUdeviceptr address);
 void fake_arena_stop(void);
 
@@ -90,11 +98,14 @@ bool fake_total_take(CUdevice device, uint64_t bytes);
 void fake_total_give(CUdevice device, uint64_t bytes);
 uint64_t fake_total(void);
 uint64_t fake_total_free(CUdevice device);
+uint64_t fake_total_own(CUdevice device); /* what this process has taken */
 void fake_total_stop(void);
 
 /* fake_address_reach() - may the device touch these bytes of a reserved range? (fake-address.c) */
 bool fake_address_reach(const FakeMemory *memory, CUdeviceptr address, size_t size);
 void fake_address_end(FakeMemory *memory);
+/* fake_taken_end() - give up another process's memory (fake-share.c) */
+void fake_taken_end(FakeMemory *memory);
 /* fake_physicals_end() - after the ranges */
 void fake_physicals_end(CUcontext context);
 

@@ -56,6 +56,8 @@ static void parse(Plan *plan, char *item)
         plan->devices = atoi(value);
     } else if (strcmp(item, "blas") == 0) {
         plan->blas = atoi(value) != 0;
+    } else if (strcmp(item, "nvml") == 0) {
+        plan->nvml = atoi(value) != 0;
     } else if (strcmp(item, "slow") == 0) {
         plan->slow_ms = (unsigned) atoi(value);
     } else if (strcmp(item, "hold") == 0) {
@@ -83,7 +85,8 @@ static void parse(Plan *plan, char *item)
 
 Plan plan_read(void)
 {
-    Plan plan = {.devices = 1, .blas = true, .trace_fd = -1, .total = UINT64_C(8) << 30};
+    Plan plan = {
+        .devices = 1, .blas = true, .nvml = true, .trace_fd = -1, .total = UINT64_C(8) << 30};
     const char *env = getenv("VGPU_FAKE_CUDA");
     char *copy = strdup(env ? env : "");
     char *save = NULL;

@@ -7,6 +7,8 @@
  *       how many devices there are (default 1); with 0 cuInit() fails
  *   blas=0
  *       the fake cuBLAS makes no handles
+ *   nvml=0
+ *       the fake management library does not begin
  *   fail=FUNCTION:CURESULT:after=K
  *       call K + 1 of FUNCTION does nothing and returns CURESULT; if that is a sticky
  *       error, the context is broken from then on
@@ -28,6 +30,12 @@
  *       how much memory each device has (default 8192)
  *   trace=FILE
  *       append a line for each call: FUNCTION, or FUNCTION NUMBER
+ *
+ * VGPU_FAKE_CUDA_ERRORS is the number of a descriptor for complaints of misuse: where standard
+ * error is for what kernels say, as in sessions. Without it, standard error has them.
+ *
+ * As with the real one, with a UUID in CUDA_VISIBLE_DEVICES there is that device alone, and without
+ * one of that UUID none. Each device is a MIG instance, too: of the same UUID behind "MIG-".
  *
  * ":after=K" may be left out and is then 0. For example:
  *
@@ -52,7 +60,8 @@ typedef struct PlanItem {
 
 typedef struct Plan {
     int devices;
-    bool blas;
+    int first_device; /* of those that CUDA_VISIBLE_DEVICES leaves; the lowest CUdevice */
+    bool blas, nvml;
     unsigned slow_ms;
     unsigned hold;
     int trace_fd; /* -1: none */

@@ -72,7 +72,10 @@ static void read_global(Text *t, FakeImage *image)
 
     length = take_name(t, &name);
     while (t->at < t->end && *t->at == '[') {
-        size *= strtoul(t->at + 1, NULL, 10);
+        /* A number, or a product of numbers */
+        do
+            size *= strtoul(t->at + 1, (char **) &t->at, 10);
+        while (t->at < t->end && *t->at == '*');
         while (t->at < t->end && *t->at++ != ']')
             ;
     }

@@ -72,6 +72,7 @@ static CUresult waited(CUresult result)
 {
     if (result == CUDA_SUCCESS)
         fake_pool_trim();
+    fake_print_out(fake_context());
     return result;
 }
 
@@ -86,10 +87,12 @@ CUresult cuStreamSynchronize(CUstream stream)
     if (r != CUDA_SUCCESS)
         return r;
     /* What waits for all blocking streams is work in the default stream. */
-    if (fake_stream_is_legacy(s))
+    if (fake_stream_is_legacy(s)) {
         fake_push(s, &(FakeWork){.kind = FAKE_WORK_NOTHING});
-    else if (!s->was_used)
-        return CUDA_SUCCESS; /* there was nothing to wait for: pools keep what they have */
+    } else if (!s->was_used) { /* there was nothing to wait for: pools keep what they have */
+        fake_print_out(s->object.context);
+        return CUDA_SUCCESS;
+    }
     return waited(fake_stream_drain(s));
 }
 

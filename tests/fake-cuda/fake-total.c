@@ -115,6 +115,12 @@ uint64_t fake_total_free(CUdevice device)
     return n < fake_total() ? fake_total() - n : 0;
 }
 
+uint64_t fake_total_own(CUdevice device)
+{
+    open_file();
+    return (total.fd >= 0 ? &total.slots[total.slot] : &total.own)->taken[device];
+}
+
 bool fake_total_take(CUdevice device, uint64_t bytes)
 {
     bool fits;

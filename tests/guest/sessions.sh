@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 #
 # CUDA sessions of processes in a machine, one ring each: by polling, by interrupt, several at once, and
-# when a process is killed
+# when a process is killed. device_name: part of the GPU's name; the fake driver's without it
 
 cd /root || exit 1
 
@@ -59,7 +59,7 @@ killed() {
 
 head -c 4000 /dev/zero >zeros
 rmmod uio_pci_generic
-check 'the device as a session has it' ends 0 'Fake GPU 0' vgpu smi
+check 'the device as a session has it' ends 0 "${device_name:-Fake GPU 0}" vgpu smi
 check 'a kernel, by polling' ends 0 'launches' fill polled 0x41424344 1000 100
 check 'its result' has polled DCBADCBA 4000
 modprobe uio_pci_generic

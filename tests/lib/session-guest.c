@@ -93,10 +93,11 @@ static void *map(int fd, uint64_t size, uint64_t base)
     return memory;
 }
 
-static void open_descriptors(SessionGuest *g, int memfd)
+static void open_descriptors(SessionGuest *g, int memfd, int account)
 {
     g->fds[SESSION_FD_WINDOW] = sealed_memory(memfd, "window", g->window_size);
     g->fds[SESSION_FD_CONTROL] = sealed_memory(0, "control", sizeof(SessionControl));
+    g->fds[SESSION_FD_ACCOUNT] = sealed_memory(account, "account", sizeof(SessionAccount));
     g->fds[SESSION_FD_DOORBELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->fds[SESSION_FD_INTERRUPT] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->fds[SESSION_FD_GATE] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -118,19 +119,22 @@ void session_guest_open(SessionGuest *g, const SessionGuestOptions *options)
             {
                 .type = SESSION_MSG_START,
                 .offset = o.offset,
-                .memory_max = UINT64_MAX,
                 .images_max = UINT64_MAX,
                 .kernel_timeout_usec = UINT64_MAX,
                 .objects_max = 4096,
+                .account_slot = o.slot,
                 .name = "test",
             },
     };
     if (!vgpu_session_is_valid(g->window_size, o.offset, ring_size))
         die("the window has no room for that");
-    open_descriptors(g, o.memfd);
+    open_descriptors(g, o.memfd, o.account);
     g->window = map(g->fds[SESSION_FD_WINDOW], g->window_size, o.window_base);
     g->control = map(g->fds[SESSION_FD_CONTROL], sizeof(SessionControl), 0);
     g->control->gate = 1;
+    g->account = map(g->fds[SESSION_FD_ACCOUNT], sizeof(SessionAccount), 0);
+    if (!o.account)
+        g->account->memory_max = UINT64_MAX;
     g->header = (VGPUSessionHeader *) (g->window + o.offset);
     g->ring = (unsigned char *) g->header + VGPU_SESSION_HEADER_SIZE;
     g->replies = (VGPUSessionReply *) (g->ring + ring_size);
@@ -158,6 +162,7 @@ void session_guest_close(SessionGuest *g)
         close(g->text);
     munmap(g->window, g->window_size);
     munmap(g->control, sizeof(SessionControl));
+    munmap(g->account, sizeof(SessionAccount));
     for (int i = 0; i < SESSION_N_FDS; i++)
         close(g->fds[i]);
     *g = (SessionGuest){.socket = -1, .text = -1};
@@ -170,21 +175,36 @@ __attribute__((noreturn)) static void run_executor(int socket, int text, const c
 {
     const char *program = getenv("VGPU_EXECUTOR");
     const char *drivers = getenv("VGPU_FAKE_CUDA_DIR");
-    char fd[32];
+    int errors = dup(text); /* of the fake driver; not closed when the program is executed */
+    char fd[32], errors_fd[32];
 
     if (!program)
         die("VGPU_EXECUTOR is not set");
     snprintf(fd, sizeof(fd), "--fd=%d", socket);
-    if (fcntl(socket, F_SETFD, 0) < 0 || dup2(text, STDERR_FILENO) < 0)
+    snprintf(errors_fd, sizeof(errors_fd), "%d", errors);
+    setenv("VGPU_FAKE_CUDA_ERRORS", errors_fd, 1);
+    if (errors < 0 || fcntl(socket, F_SETFD, 0) < 0 || dup2(text, STDERR_FILENO) < 0)
         die("descriptors: %s", strerror(errno));
     if (drivers)
         setenv("LD_LIBRARY_PATH", drivers, 1);
+    /* Where the plan's files are, which the executor could not write elsewhere. */
+    setenv("TMPDIR", "/tmp", 1);
     if (plan)
         setenv("VGPU_FAKE_CUDA", plan, 1);
     else
         unsetenv("VGPU_FAKE_CUDA");
     execl(program, program, "--session", fd, NULL);
     die("%s: %s", program, strerror(errno));
+}
+
+/* One that cannot even say that ends, which the test will see. */
+static void hear_hello(SessionGuest *g)
+{
+    uint32_t hello;
+    ssize_t n = session_guest_message(g, &hello, sizeof(hello), SESSION_GUEST_TIMEOUT_MSEC);
+
+    if (n != 0 && (n != sizeof(hello) || hello != SESSION_MSG_HELLO))
+        die("the executor does not say HELLO");
 }
 
 void session_guest_spawn(SessionGuest *g, const char *plan)
@@ -203,6 +223,7 @@ void session_guest_spawn(SessionGuest *g, const char *plan)
         run_executor(pair[1], g->text, plan);
     close(pair[1]);
     g->socket = pair[0];
+    hear_hello(g);
 }
 
 void session_guest_warm(SessionGuest *g, const char *device)

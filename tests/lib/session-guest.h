@@ -37,6 +37,8 @@ typedef struct SessionGuestOptions {
     uint64_t window_base; /* where it is mapped; 0: anywhere, and the session is told 0 */
     int memfd;            /* for the window, taken over; 0: one is made */
     uint32_t flags;       /* of the header */
+    int account;          /* a memfd of the VM's, taken over; 0: one is made */
+    uint32_t slot;        /* in the account */
 } SessionGuestOptions;
 
 typedef struct SessionGuest {
@@ -49,6 +51,7 @@ typedef struct SessionGuest {
     unsigned char *ring;
     VGPUSessionReply *replies;
     SessionControl *control;
+    SessionAccount *account;
     SessionStart start; /* what START says; the gate is open, there are no limits */
     SessionStarted started;
     uint64_t heap; /* window bytes from here on are free */
@@ -71,7 +74,7 @@ void session_guest_close(SessionGuest *g);
  */
 
 /*
- * session_guest_spawn() - start VGPU_EXECUTOR with --session, and connect to it
+ * session_guest_spawn() - start VGPU_EXECUTOR with --session, connect to it, and hear its HELLO
  * @plan: VGPU_FAKE_CUDA, or NULL
  *
  * Its drivers are those in VGPU_FAKE_CUDA_DIR, if the environment has that.

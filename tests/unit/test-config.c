@@ -103,6 +103,17 @@ static void test_absent(void **state)
     assert_string_equal(c.executor_socket, "/run/vgpu/executor.sock");
 }
 
+static void assert_devices(const PoolConfig *pool, const char *names)
+{
+    char text[POOL_DEVICES_MAX * DEVICE_NAME_SIZE] = "";
+
+    for (unsigned i = 0; i < pool->devices.n; i++) {
+        strcat(text, i > 0 ? " " : "");
+        strcat(text, pool->devices.name[i]);
+    }
+    assert_string_equal(text, names);
+}
+
 static void test_everything(void **state)
 {
     const Fixture *f = *state;
@@ -129,7 +140,7 @@ static void test_everything(void **state)
     assert_false(c.pools[0].configured);
     assert_true(c.pools[1].configured);
     assert_int_equal(c.pools[1].backend, POOL_BACKEND_CPU);
-    assert_int_equal(c.pools[1].device, 3);
+    assert_devices(&c.pools[1], "3");
     assert_int_equal(c.pools[1].in_flight, 64);
     assert_int_equal(c.pools[1].busy_poll_usec, 0);
     assert_int_equal(c.pools[1].queue_limit, 9);
@@ -180,6 +191,24 @@ static void test_sizes(void **state)
     }
 }
 
+#define UUID "01234567-89ab-cdef-0123-456789ABCDEF"
+
+/* One line has them all; another one has others. */
+static void test_devices(void **state)
+{
+    const Fixture *f = *state;
+    Config c;
+
+    write_text(f->path, "[Pool A]\nDevice=2  007\tMIG-" UUID " GPU-" UUID "\n"
+                        "[Pool B]\nDevice=0 1\n[Pool B]\nDevice=5\n"
+                        "[Pool C]\nDevice=0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 255\n[Pool D]\n");
+    assert_string_equal(load(f, &c), "");
+    assert_devices(&c.pools[0], "2 7 MIG-" UUID " GPU-" UUID);
+    assert_devices(&c.pools[1], "5");
+    assert_int_equal(c.pools[2].devices.n, POOL_DEVICES_MAX);
+    assert_devices(&c.pools[3], "0");
+}
+
 static void test_drop_ins(void **state)
 {
     const Fixture *f = *state;
@@ -192,7 +221,7 @@ static void test_drop_ins(void **state)
     write_drop_in(f, ".40-d.conf", "[Pool A]\nInFlight=5\n");
     assert_string_equal(load(f, &c), "");
     assert_int_equal(c.pools[0].in_flight, 3);
-    assert_int_equal(c.pools[0].device, 1);
+    assert_devices(&c.pools[0], "1");
 }
 
 /* Each bad line is logged with its file, number and value, and changes nothing. */
@@ -225,7 +254,14 @@ static void test_bad_lines(void **state)
         {"[Pool A]\n\n[Pools]\n", ":3: unknown section [Pools], ignoring it"},
         {"[Pool A]\n  Device=0\n  [Pool DD]\n", ":3: unknown section [Pool DD]"},
         {"[Pool A]\n    Device=0\n    InFlight=65\n", ":3: InFlight=65 is not"},
-        {"[Pool A]\nDevice=0 \\\n1\n", ":2: Device=0  1 is not"},
+        {"[Pool A]\nInFlight=1 \\\n1\n", ":2: InFlight=1  1 is not"},
+        {"[Pool A]\nDevice=\n", ":2: Device= is not"},
+        {"[Pool A]\nDevice=256\n", ":2: Device=256 is not"},
+        {"[Pool A]\nDevice=0 1 0\n", ":2: Device=0 1 0 is not"},
+        {"[Pool A]\nDevice=1 01\n", ":2: Device=1 01 is not"},
+        {"[Pool A]\nDevice=0,1\n", ":2: Device=0,1 is not"},
+        {"[Pool A]\nDevice=GPU-1\n", ":2: Device=GPU-1 is not"},
+        {"[Pool A]\nDevice=0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n", ":2: Device=0 1 2"},
         {"[Pool A]\n[Unregistered\nPolicy=allow\n", ":2: no proper [section]"},
         {"[Pool A]\n[Unregistered\nPolicy=fair\n", ":3: Policy=fair is in no section"},
         {"[Pool A]\n=cpu\n", ":2: neither a [section] nor"},
@@ -299,7 +335,7 @@ static void test_indented_lines(void **state)
     assert_true(c.pools[1].configured);
     assert_int_equal(c.pools[1].backend, POOL_BACKEND_CPU);
     assert_int_equal(c.pools[1].in_flight, 4);
-    assert_int_equal(c.pools[1].device, 0);
+    assert_devices(&c.pools[1], "0");
 }
 
 /* The reason names the file, which need not be mediator.conf itself. */
@@ -357,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_absent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop_ins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_lines, setup, teardown),

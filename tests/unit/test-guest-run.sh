@@ -153,4 +153,19 @@ wait "$process"
 result 'a process whose executor is killed is told' "$passed"
 check 0 'Fake GPU 0' smi
 
+# What kernels print is the program's, and comes before what the program prints after them.
+printf 'number 17\nnumber 17\nnumber 17\n' >"$work/wanted"
+"$vgpu" run "$kernels" --kernel print_number --grid 3 --block 1 i32:17 >"$work/output" 2>"$work/error"
+cmp -s "$work/output" "$work/wanted" && [ ! -s "$work/error" ] && passed=yes || passed=
+result 'three blocks print' "$passed"
+"$vgpu" run "$kernels" --kernel print_number --grid 1 --block 1 --repeat 2 i32:17 >"$work/output" 2>&1
+[[ $(<"$work/output") == 'number 17'$'\n''number 17'$'\n''2 launches:'* ]] && passed=yes || passed=
+result 'what is timed prints, and the launch before it does not' "$passed"
+"$vgpu" run "$kernels" --kernel assert_positive --grid 1 --block 1 i32:-1 >"$work/output" 2>"$work/error"
+[[ $? -eq 1 && ! -s "$work/output" && $(<"$work/error") == *'number > 0'*' failed.'$'\n'*'CUDA error 710'* ]] &&
+    passed=yes || passed=
+result 'an assertion says what failed' "$passed"
+grep -q 'Assertion\|number 17' "$work/log" && passed= || passed=yes
+result 'the log has nothing of it' "$passed"
+
 conclude

@@ -289,6 +289,57 @@ TEST(test_modules)
     free(image);
 }
 
+/* ---- The linker ----------------------------------------------------------------------- */
+
+/* The program has the bytes, and the host has them already when a module is made of them. */
+TEST(test_link)
+{
+    static const uint8_t input[100] = "an input";
+    char info[50] = "", error[50] = "x";
+    vgpu_session_logs logs = {info, sizeof(info), error, sizeof(error)};
+    const VGPUSessionLink options = {.n_options = 1, .option = {{7, 3}}};
+    uint8_t *cubin;
+    uint32_t id, module, n_images;
+    void *result;
+    size_t size;
+
+    fake.linked_size = 3000000;
+    assert_int_equal(vgpu_session_link_create(s, NULL, &options, &logs, &id), 0);
+    assert_int_equal(id, 1);
+    assert_int_equal(
+        vgpu_session_link_add(s, NULL, id, 1, input, sizeof(input), "name", &options, &logs), 0);
+    assert_string_equal(info, "linked so far");
+    assert_string_equal(error, "");
+    assert_int_equal(fake.image_at, sizeof(input));
+    assert_memory_equal(fake.image_key, fake.module_key, 32);
+    assert_int_equal(vgpu_session_link_complete(s, NULL, id, NULL, &result, &size), 0);
+    assert_int_equal(size, fake.linked_size);
+    cubin = result;
+    for (size_t i = 0; i < size; i++)
+        if (cubin[i] != (uint8_t) i)
+            fail_msg("byte %zu is %u", i, cubin[i]);
+
+    n_images = fake.n_images;
+    assert_int_equal(vgpu_session_module_load(s, NULL, cubin, size, NULL, NULL, &module), 0);
+    assert_int_equal(fake.n_images, n_images);
+    assert_memory_equal(fake.module_key, fake.linked_key, 32);
+    cubin[17]++;
+    assert_int_equal(vgpu_session_module_load(s, NULL, cubin, size, NULL, NULL, &module), 0);
+    assert_int_equal(fake.n_images, n_images + 1);
+    free(result);
+    assert_int_equal(vgpu_session_link_destroy(s, NULL, id), 0);
+
+    /* Results that cannot be */
+    assert_int_equal(vgpu_session_link_create(s, NULL, NULL, NULL, &id), 0);
+    fake.linked_size = 0;
+    assert_int_equal(vgpu_session_link_complete(s, NULL, id, NULL, &result, &size),
+                     VGPU_CUDA_ERROR_UNKNOWN);
+    fake.linked_size = VGPU_SESSION_LINKED_MAX + 1;
+    assert_int_equal(vgpu_session_link_complete(s, NULL, id, NULL, &result, &size),
+                     VGPU_CUDA_ERROR_UNKNOWN);
+    assert_int_equal(vgpu_session_link_destroy(s, NULL, id), 0);
+}
+
 TEST(test_functions)
 {
     static const uint32_t n[] = {0, 1, 64, 65, 8191};
@@ -357,6 +408,7 @@ int main(void)
         CASE(test_window),
         CASE(test_keys),
         CASE(test_modules),
+        CASE(test_link),
         CASE(test_functions),
         CASE(test_ids),
     };

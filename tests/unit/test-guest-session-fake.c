@@ -160,6 +160,73 @@ static uint32_t do_alloc(fake_session *f, const VGPUSessionRecord *r,
     return f->allocated > FAKE_MEMORY_SIZE ? 2 : 0;
 }
 
+static void do_output(fake_session *f, const VGPUSessionOutput *p, VGPUSessionReply *reply)
+{
+    uint64_t at = p->into.offset, room = p->into.size;
+
+    f->n_outputs++;
+    for (unsigned int i = 0; i < 2; i++) {
+        const char *text = f->text[i] ? f->text[i] + f->text_at[i] : "";
+        uint64_t n = strlen(text);
+
+        if (n > room) {
+            n = room;
+            reply->value[2] = 1;
+        }
+        memcpy(f->window + at, text, (size_t) n);
+        at += n;
+        room -= n;
+        f->text_at[i] += n;
+        reply->value[i] = n;
+    }
+    if (f->lie_output > 0)
+        reply->value[0] = f->lie_output;
+}
+
+static uint32_t do_link(fake_session *f, const VGPUSessionRecord *r, const VGPUSessionLink *p,
+                        VGPUSessionReply *reply)
+{
+    if (r->opcode == VGPU_SESSION_OP_LINK_READ) {
+        if (p->at > f->linked_size || p->into.size > f->linked_size - p->at)
+            return 1;
+        for (uint64_t i = 0; i < p->into.size; i++)
+            f->window[p->into.offset + i] = (uint8_t) (p->at + i);
+        return 0;
+    }
+    do_log(f, &p->info_log, "linked so far", &reply->value[0]);
+    do_log(f, &p->error_log, "", &reply->value[1]);
+    if (r->opcode == VGPU_SESSION_OP_LINK_ADD) {
+        memcpy(f->module_key, p->key, sizeof(p->key));
+        return p->name_size > 0 && strcmp((const char *) (p + 1), "name") != 0 ? 1 : 0;
+    }
+    memcpy(f->linked_key, p->key, sizeof(p->key));
+    reply->value[2] = f->linked_size;
+    return 0;
+}
+
+/* Tokens are made of what they are for. */
+static uint32_t do_share(const VGPUSessionRecord *r, const VGPUSessionShare *share,
+                         VGPUSessionReply *reply)
+{
+    switch (r->opcode) {
+    case VGPU_SESSION_OP_SHARE_MEMORY:
+    case VGPU_SESSION_OP_SHARE_PHYSICAL:
+        reply->value[0] = FAKE_TOKEN;
+        reply->value[1] = r->opcode == VGPU_SESSION_OP_SHARE_MEMORY ? share->address : share->id;
+        reply->value[2] = FAKE_SHARED_SIZE;
+        return 0;
+    case VGPU_SESSION_OP_TAKE_MEMORY:
+    case VGPU_SESSION_OP_TAKE_PHYSICAL:
+        if (share->token[0] != FAKE_TOKEN)
+            return 400;
+        reply->value[0] = r->opcode == VGPU_SESSION_OP_TAKE_MEMORY ? share->token[1] : 0;
+        reply->value[1] = FAKE_SHARED_SIZE;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const void *parameters,
                              VGPUSessionReply *reply)
 {
@@ -204,7 +271,16 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     case VGPU_SESSION_OP_MODULE_LOAD:
         do_log(f, &module->info_log, "info", &reply->value[0]);
         do_log(f, &module->error_log, "a long error text", &reply->value[1]);
+        reply->value[2] = f->prints;
+        memcpy(f->module_key, module->key, sizeof(module->key));
         return f->image_size > 0 && f->image[0] == '!' ? 218 : 0;
+    case VGPU_SESSION_OP_LINK_ADD:
+    case VGPU_SESSION_OP_LINK_COMPLETE:
+    case VGPU_SESSION_OP_LINK_READ:
+        return do_link(f, r, parameters, reply);
+    case VGPU_SESSION_OP_OUTPUT:
+        do_output(f, parameters, reply);
+        return 0;
     case VGPU_SESSION_OP_FUNCTION_GET:
         return do_function(f, parameters, reply);
     case VGPU_SESSION_OP_ARRAY_NEEDS:
@@ -221,7 +297,7 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
         memset(f->window + map->into.offset, (int) map->rank, map->into.size);
         return 0;
     default:
-        return 0;
+        return do_share(r, parameters, reply);
     }
 }
 

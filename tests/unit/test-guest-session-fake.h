@@ -16,6 +16,10 @@
 #define FAKE_MEMORY UINT64_C(0x2ac000000000)
 #define FAKE_MEMORY_SIZE (UINT64_C(64) << 20)
 
+/* What its shared memory has: the first word of each token, and bytes */
+#define FAKE_TOKEN UINT64_C(0x1122334455667788)
+#define FAKE_SHARED_SIZE (UINT64_C(2) << 20)
+
 /* Bytes that array n needs: n times this. The texture of array n is this and n. */
 #define FAKE_NEEDS UINT64_C(4096)
 #define FAKE_OBJECT UINT64_C(0x700000000)
@@ -64,6 +68,16 @@ struct fake_session {
     uint32_t n_images;
     bool *pinned; /* by page of the window */
     unsigned n_pins, n_contexts;
+    /* What OUTPUT gives, from the beginning on; text_at is how far it has come */
+    bool prints; /* modules may print */
+    const char *text[2];
+    uint64_t text_at[2];
+    uint32_t n_outputs;     /* how often it was asked */
+    uint8_t module_key[32]; /* of the last MODULE_LOAD or LINK_ADD */
+    /* What LINK_COMPLETE makes: bytes of a rising number */
+    uint64_t linked_size;
+    uint8_t linked_key[32];
+    uint64_t lie_output; /* if not 0: the bytes that it says it gave */
 };
 
 /* Listen, and serve one session after the other. */

@@ -1,147 +1,263 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What arrays and mipmaps are charged for: never less than the device takes for them.
+ * What modules take of a session's quota of device memory.
  *
  *   test-session-charges fake    over the fake driver
- *   test-session-charges gpu     over the host's own; skips without a GPU. Nobody else may use the
- *                                device meanwhile: its free memory is looked at
+ *   test-session-charges gpu     over the host's own; skips without a GPU
  */
 #include "test-session-fixture.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-enum {
-    FLOAT = CU_AD_FORMAT_FLOAT,
-    BYTE = CU_AD_FORMAT_UNSIGNED_INT8,
-    LAYERED = CUDA_ARRAY3D_LAYERED,
-    CUBE = CUDA_ARRAY3D_CUBEMAP,
-    SURFACE = CUDA_ARRAY3D_SURFACE_LDST,
-};
+#define HEAD ".version 6.3\n.target sm_75\n.address_size 64\n"
+#define KERNEL ".visible .entry k() { ret; }\n"
+#define LARGE (64 * MIB)
+/* What a real driver takes once in a context, for what is not known before */
+#define ONCE (128 * MIB)
+#define SLACK (4 * MIB)
+
+/* Keys of images, by their first byte: 64 MiB of variables as a number, as a product that is not
+ * understood, with an error, and none at all */
+enum { NUMBER = 1, PRODUCT = 2, BROKEN = 3, SMALL = 4 };
 
 static World w;
 
-static uint64_t memory_used(void)
+static void send(uint8_t key, const char *text)
+{
+    const uint8_t whole_key[32] = {key};
+
+    world_load_image(&w, whole_key, text, strlen(text) + 1);
+}
+
+static void begin(const WorldLimits *limits)
+{
+    world_begin(&w, limits);
+    send(NUMBER, HEAD ".visible .global .align 4 .b8 large[67108864];\n" KERNEL);
+    send(PRODUCT, HEAD ".visible .global .align 4 .b8 large[64*1048576];\n" KERNEL);
+    send(BROKEN, HEAD ".visible .global .align 4 .b8 large[67108864];\n"
+                      ".visible .entry k() { this is none; ret; \n");
+    send(SMALL, HEAD KERNEL);
+}
+
+static uint64_t charged(void)
 {
     return __atomic_load_n(&w.g.control->memory, __ATOMIC_RELAXED);
 }
 
-static uint32_t create(const VGPUSessionArray *p)
+static uint64_t free_memory(void)
 {
-    return world_call(&w, VGPU_SESSION_OP_ARRAY_CREATE, p, sizeof(*p), NULL, 0);
-}
-
-static uint32_t create_mipmap(const VGPUSessionArray *p)
-{
-    return world_call(&w, VGPU_SESSION_OP_MIPMAP_CREATE, p, sizeof(*p), NULL, 0);
-}
-
-#define ARRAY(w_, h_, d_, format_, channels_, flags_)                               \
-    {                                                                               \
-        .id = 1, .width = (w_), .height = (h_), .depth = (d_), .format = (format_), \
-        .channels = (channels_), .flags = (flags_)                                  \
-    }
-
-/* ---- What they take ------------------------------------------------------------------------- */
-
-static uint64_t device_free(void)
-{
-    assert_ok(CALL(&w, MEMORY_INFO, .size = 0));
+    assert_ok(CALL(&w, MEMORY_INFO, 0));
     return w.value[0];
 }
 
-/* cuMemGetInfo()'s difference is never more than what is charged. */
-static void charge_is_safe(const char *what, bool is_mipmap, const VGPUSessionArray *p, uint32_t n)
+TEST(test_known)
 {
-    const uint64_t used = memory_used(), free_before = device_free();
-    uint64_t charged, taken, free_after;
+    uint64_t before, free_before;
 
-    for (uint32_t i = 0; i < n; i++) {
-        VGPUSessionArray q = *p;
+    begin(NULL);
+    before = charged();
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {NUMBER}, .id = 1));
+    assert_in_range(charged() - before, LARGE, LARGE + SLACK);
+    free_before = free_memory();
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {NUMBER}, .id = 2));
+    assert_in_range(charged() - before, 2 * LARGE, 2 * (LARGE + SLACK));
+    /* And that is what the device says. */
+    assert_in_range(free_before - free_memory(), LARGE, LARGE + SLACK);
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 1));
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 2));
+    assert_int_equal(charged(), before);
 
-        q.id = p->id + i;
-        assert_ok(is_mipmap ? create_mipmap(&q) : create(&q));
-    }
-    charged = memory_used() - used;
-    free_after = device_free();
-    taken = free_before > free_after ? free_before - free_after : 0;
-    print_message("# %s: %.2f MiB taken, %.2f charged\n", what, (double) taken / (double) MIB,
-                  (double) charged / (double) MIB);
-    /* A page that small ones share may have been begun by them. */
-    assert_in_range(taken, 0, charged < 2 * MIB ? 2 * MIB : charged);
-    for (uint32_t i = 0; i < n; i++)
-        assert_ok(is_mipmap ? CALL(&w, MIPMAP_DESTROY, .id = p->id + i)
-                            : CALL(&w, ARRAY_DESTROY, .id = p->id + i));
-    assert_int_equal(memory_used(), used);
-    /* A driver may keep a page for the next ones. */
-    assert_in_range(device_free(), free_before - 2 * MIB, UINT64_MAX);
-}
-
-TEST(test_charge)
-{
-    static const struct {
-        const char *what;
-        bool is_mipmap;
-        uint32_t n;
-        VGPUSessionArray array;
-    } rows[] = {
-        {"1000 x 1000 floats", false, 1, ARRAY(1000, 1000, 0, FLOAT, 1, 0)},
-        {"1025 x 1025 floats", false, 1, ARRAY(1025, 1025, 0, FLOAT, 1, SURFACE)},
-        {"1025 x 65 float4", false, 8, ARRAY(1025, 65, 0, FLOAT, 4, 0)},
-        {"65536 x 1 float4", false, 1, ARRAY(65536, 0, 0, FLOAT, 4, 0)},
-        {"100 x 100 x 100 float4", false, 1, ARRAY(100, 100, 100, FLOAT, 4, 0)},
-        {"181 x 217 x 181 floats", false, 1, ARRAY(181, 217, 181, FLOAT, 1, SURFACE)},
-        {"3 x 3 x 4000 bytes", false, 1, ARRAY(3, 3, 4000, BYTE, 1, 0)},
-        {"100 x 100 floats, 100 layers", false, 1, ARRAY(100, 100, 100, FLOAT, 1, LAYERED)},
-        {"100 floats, 1000 layers", false, 1, ARRAY(100, 0, 1000, FLOAT, 1, LAYERED)},
-        {"cubemap of 300", false, 1, ARRAY(300, 300, 6, FLOAT, 1, CUBE)},
-        {"64 of 64 x 64 floats", false, 64, ARRAY(64, 64, 0, FLOAT, 1, 0)},
-        {"64 of 300 x 300 bytes", false, 64, ARRAY(300, 300, 0, BYTE, 1, 0)},
-        {"mipmap of 1024 x 1024 floats", true, 1, ARRAY(1024, 1024, 0, FLOAT, 1, 0)},
-        {"mipmap of 1000 x 1000 float4", true, 1, ARRAY(1000, 1000, 0, FLOAT, 4, 0)},
-        {"mipmap of 100 x 100 x 100 floats", true, 1, ARRAY(100, 100, 100, FLOAT, 1, 0)},
-        {"mipmap of 200 x 200, 12 layers", true, 1, ARRAY(200, 200, 12, FLOAT, 1, LAYERED)},
-    };
-
-    world_begin(&w, NULL);
-    /* What the driver needs for arrays at all */
-    assert_ok(create(&(const VGPUSessionArray) ARRAY(64, 64, 0, FLOAT, 1, 0)));
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        VGPUSessionArray p = rows[i].array;
-
-        p.id = 2;
-        p.levels = 20;
-        charge_is_safe(rows[i].what, rows[i].is_mipmap, &p, rows[i].n);
-    }
+    /* One that takes little, and those that come to nothing */
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {SMALL}, .id = 1));
+    assert_in_range(charged() - before, 1, MIB);
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 1));
+    assert_int_not_equal(CALL(&w, MODULE_LOAD, .key = {BROKEN}, .id = 1), CUDA_SUCCESS);
+    assert_int_equal(charged(), before);
+    assert_fails(CALL(&w, MODULE_LOAD, .key = {NUMBER}, .id = 0), CUDA_ERROR_INVALID_VALUE);
+    assert_fails(
+        CALL(&w, MODULE_LOAD, .key = {NUMBER}, .id = 1, .n_options = 1, .option = {{3, 1}}),
+        CUDA_ERROR_INVALID_VALUE);
+    assert_int_equal(charged(), before);
     world_end(&w);
 }
 
-TEST(test_quota)
+TEST(test_above_the_quota)
 {
-    const WorldLimits limits = {.memory_max = 48 * MIB};
-    VGPUSessionArray p = ARRAY(4096, 4096, 0, FLOAT, 1, 0);
-    uint32_t n = 0;
+    const WorldLimits limits = {.memory_max = 100 * MIB};
+    uint64_t before;
 
-    world_begin(&w, &limits);
-    assert_fails(create(&p), CUDA_ERROR_OUT_OF_MEMORY);
-    assert_fails(create_mipmap(&p), CUDA_ERROR_OUT_OF_MEMORY);
-    assert_int_equal(memory_used(), 0);
-    p = (VGPUSessionArray) ARRAY(1024, 1024, 0, FLOAT, 1, 0);
-    for (p.id = 1; create(&p) == CUDA_SUCCESS; p.id++)
-        n++;
-    assert_int_equal(n, 12);
-    assert_int_equal(memory_used(), 48 * MIB);
-    assert_fails(CALL(&w, MEMORY_ALLOC, .size = 512), CUDA_ERROR_OUT_OF_MEMORY);
-    assert_ok(CALL(&w, ARRAY_DESTROY, .id = 3));
-    assert_ok(CALL(&w, MEMORY_ALLOC, .size = 4 * MIB));
+    begin(&limits);
+    before = charged();
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {NUMBER}, .id = 1));
+    assert_fails(CALL(&w, MODULE_LOAD, .key = {NUMBER}, .id = 2), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_fails(CALL(&w, MEMORY_ALLOC, .size = 40 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 1));
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {NUMBER}, .id = 2));
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 2));
+    assert_int_equal(charged(), before);
+    world_alloc(&w, 99 * MIB);
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {SMALL}, .id = 3));
+    world_end(&w);
+}
+
+TEST(test_unknown)
+{
+    uint64_t before, first;
+
+    begin(NULL);
+    before = charged();
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {PRODUCT}, .id = 1));
+    first = charged() - before;
+    assert_in_range(first, LARGE, LARGE + (world_is_gpu() ? ONCE : 0) + SLACK);
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {PRODUCT}, .id = 2));
+    assert_in_range(charged() - before - first, LARGE, LARGE + SLACK);
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 1));
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 2));
+    assert_int_equal(charged(), before);
+    world_end(&w);
+}
+
+TEST(test_unknown_above_the_quota)
+{
+    const WorldLimits limits = {.memory_max = 50 * MIB};
+    uint64_t before, in_use;
+
+    begin(&limits);
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {SMALL}, .id = 1));
+    before = charged();
+    in_use = free_memory();
+    for (uint32_t i = 0; i < 20; i++)
+        assert_fails(CALL(&w, MODULE_LOAD, .key = {PRODUCT}, .id = 2), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(charged(), before);
+    assert_int_equal(free_memory(), in_use);
+    assert_fails(CALL(&w, MODULE_UNLOAD, .id = 2), CUDA_ERROR_INVALID_HANDLE);
+    world_alloc(&w, 40 * MIB);
+    world_end(&w);
+}
+
+TEST(test_context_ends)
+{
+    uint64_t before;
+
+    begin(NULL);
+    before = charged();
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {NUMBER}, .id = 1));
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {PRODUCT}, .id = 2));
+    assert_ok(CALL(&w, CONTEXT_DESTROY, .id = 1));
+    assert_int_equal(charged(), before);
+    world_end(&w);
+}
+
+/* ---- Neighbours -------------------------------------------------------------------------------
+ */
+
+/* A process that takes 256 MiB and gives it back, all the time, until @stop ends */
+__attribute__((noreturn)) static void be_a_neighbour(const char *plan, int ready, int stop)
+{
+    const SessionGuestOptions options = {.window_base = UINT64_C(0x380000000000)};
+    struct pollfd fd = {.fd = stop, .events = POLLIN};
+    SessionGuest g;
+
+    session_guest_open(&g, &options);
+    session_guest_spawn(&g, plan);
+    if (session_guest_start(&g) != 0)
+        _exit(EXIT_FAILURE);
+    session_guest_context(&g, 1, true);
+    close(ready);
+    while (poll(&fd, 1, 0) == 0) {
+        VGPUSessionMemory p = {.size = 256 * MIB};
+        uint64_t value[6];
+
+        if (session_guest_call_with(&g, VGPU_SESSION_OP_MEMORY_ALLOC, 1, &p, sizeof(p), NULL, 0,
+                                    value) != CUDA_SUCCESS)
+            _exit(EXIT_FAILURE);
+        p.address = value[0];
+        (void) session_guest_call(&g, VGPU_SESSION_OP_MEMORY_FREE, 1, &p, sizeof(p));
+    }
+    _exit(session_guest_end(&g, NULL));
+}
+
+static pid_t start_neighbour(const char *plan, int *ret_stop)
+{
+    int ready[2], stop[2];
+    pid_t pid;
+    char c;
+
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(stop, O_CLOEXEC), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(ready[0]);
+        close(stop[1]);
+        be_a_neighbour(plan, ready[1], stop[0]);
+    }
+    close(ready[1]);
+    close(stop[0]);
+    assert_int_equal(read(ready[0], &c, 1), 0);
+    close(ready[0]);
+    *ret_stop = stop[1];
+    return pid;
+}
+
+/* Whatever others do on the device, a session is charged for what it has itself. */
+TEST(test_neighbour)
+{
+    char file[] = "/tmp/vgpu-test-XXXXXX", plan[100];
+    int fd = mkstemp(file), stop, status;
+    uint64_t before;
+    pid_t pid;
+
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(plan, sizeof(plan), "memory=%s", file);
+    pid = start_neighbour(plan, &stop);
+    begin(&(WorldLimits){.plan = plan});
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {SMALL}, .id = 1));
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {PRODUCT}, .id = 2));
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 2));
+    before = charged();
+    for (uint32_t i = 0; i < 12; i++) {
+        assert_ok(CALL(&w, MODULE_LOAD, .key = {PRODUCT}, .id = 2));
+        assert_in_range(charged() - before, LARGE, LARGE + SLACK);
+        assert_ok(CALL(&w, MODULE_UNLOAD, .id = 2));
+        assert_int_equal(charged(), before);
+    }
+    close(stop);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    world_end(&w);
+    unlink(file);
+}
+
+/* Without NVIDIA's management library, what is free on the device has to do. */
+TEST(test_no_library)
+{
+    uint64_t before;
+
+    if (world_is_gpu())
+        skip();
+    begin(&(WorldLimits){.plan = "nvml=0"});
+    before = charged();
+    assert_ok(CALL(&w, MODULE_LOAD, .key = {PRODUCT}, .id = 1));
+    assert_in_range(charged() - before, LARGE, LARGE + SLACK);
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = 1));
+    assert_int_equal(charged(), before);
     world_end(&w);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_charge),
-        cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_known),        cmocka_unit_test(test_above_the_quota),
+        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_unknown_above_the_quota),
+        cmocka_unit_test(test_context_ends), cmocka_unit_test(test_neighbour),
+        cmocka_unit_test(test_no_library),
     };
 
     world_main(argc, argv);

@@ -66,7 +66,7 @@ TEST(test_start_with_everything)
     session_guest_open(&g, &o);
     g.start.objects_max = 1;
     g.start.busy_poll_usec = UINT32_MAX;
-    g.start.memory_max = 1 << 20;
+    g.account->memory_max = 1 << 20;
     session_guest_spawn(&g, NULL);
     session_guest_warm(&g, "0");
     assert_int_equal(session_guest_start(&g), 0);
@@ -274,11 +274,37 @@ TEST(test_packets_that_are_none)
     }
 }
 
+/* After STARTED it hears answers, and it has asked nothing. */
+TEST(test_packets_after_the_start)
+{
+    const SessionShareMessage unasked = {.type = SESSION_MSG_SHARED, .token = {1, 2}};
+    SessionEnded ended;
+    SessionGuest g;
+
+    for (unsigned i = 0; i < 3; i++) {
+        session_guest_open(&g, NULL);
+        session_guest_spawn(&g, NULL);
+        assert_int_equal(session_guest_start(&g), 0);
+        assert_int_equal(send(g.socket, &unasked, sizeof(unasked), 0), sizeof(unasked));
+        session_guest_context(&g, 1, true);
+        if (i == 0)
+            assert_int_equal(send(g.socket, &unasked, sizeof(unasked) - 1, 0), sizeof(unasked) - 1);
+        else if (i == 1)
+            session_guest_send_start(&g, g.fds, SESSION_N_FDS);
+        else
+            session_guest_warm(&g, "0");
+        assert_true(session_guest_wait_ended(&g, &ended));
+        assert_int_equal(ended.reason, SESSION_END_FAILURE);
+        assert_end(&g, EXECUTOR_EXIT_FAILURE, "the mediator sent something that makes no sense");
+    }
+}
+
 static void assert_refused_fd(unsigned which, int fd)
 {
     static const char *const says[SESSION_N_FDS] = {
         [SESSION_FD_WINDOW] = "window: Invalid argument",
         [SESSION_FD_CONTROL] = "the mediator sent no control page",
+        [SESSION_FD_ACCOUNT] = "the mediator sent no account",
     };
     SessionGuest g;
     int fds[SESSION_N_FDS];
@@ -316,7 +342,7 @@ static int unsealed(void)
 
 TEST(test_descriptors_that_are_none)
 {
-    static const unsigned memory[] = {SESSION_FD_WINDOW, SESSION_FD_CONTROL};
+    static const unsigned memory[] = {SESSION_FD_WINDOW, SESSION_FD_CONTROL, SESSION_FD_ACCOUNT};
 
     for (unsigned i = 0; i < 2; i++) {
         assert_refused_fd(memory[i], sealed(0));
@@ -352,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_no_device),
         cmocka_unit_test(test_warm_fails),
         cmocka_unit_test(test_packets_that_are_none),
+        cmocka_unit_test(test_packets_after_the_start),
         cmocka_unit_test(test_descriptors_that_are_none),
         cmocka_unit_test(test_no_connection),
     };

@@ -54,7 +54,7 @@ void world_open(World *w, const SessionGuestOptions *options, const WorldLimits 
     w->is_open = true;
     session_guest_open(&w->g, options);
     if (limits && limits->memory_max)
-        w->g.start.memory_max = limits->memory_max;
+        w->g.account->memory_max = limits->memory_max;
     if (limits && limits->images_max)
         w->g.start.images_max = limits->images_max;
     if (limits && limits->objects_max)
@@ -188,18 +188,27 @@ void world_load_image(World *w, const uint8_t *key, const void *image, size_t si
     assert_int_equal(w->value[0], 1);
 }
 
-void world_load_module(World *w, uint32_t id, const char *variable)
+size_t world_load_text(World *w, const uint8_t *key, const char *variable)
 {
     static char text[1 << 17];
-    VGPUSessionModule p = {.key = {(uint8_t) id}, .id = id};
     const char *path = getenv(variable);
+    size_t size;
     FILE *f;
 
     assert_non_null(path);
     f = fopen(path, "re");
     assert_non_null(f);
-    world_load_image(w, p.key, text, fread(text, 1, sizeof(text), f));
+    size = fread(text, 1, sizeof(text), f);
     fclose(f);
+    world_load_image(w, key, text, size);
+    return size;
+}
+
+void world_load_module(World *w, uint32_t id, const char *variable)
+{
+    VGPUSessionModule p = {.key = {(uint8_t) id}, .id = id};
+
+    world_load_text(w, p.key, variable);
     assert_ok(world_call(w, VGPU_SESSION_OP_MODULE_LOAD, &p, sizeof(p), NULL, 0));
 }
 

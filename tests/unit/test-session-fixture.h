@@ -91,6 +91,10 @@ void world_read(World *w, uint64_t address, void *bytes, size_t size);
 /* world_load_image() - send an image in pieces, as the one with that key */
 void world_load_image(World *w, const uint8_t *key, const void *image, size_t size);
 
+/* world_load_text() - the same with the file that an environment variable names; returns its bytes
+ */
+size_t world_load_text(World *w, const uint8_t *key, const char *variable);
+
 /* Modules, and the keys of their images: tests/fake-cuda/session-kernels.ptx, and
  * tests/gpu/session-layouts.ptx */
 enum { WORLD_KERNELS = 1, WORLD_LAYOUTS = 2 };

@@ -63,6 +63,13 @@ static void take(Words *words, uint64_t value)
     answer(words);
 }
 
+/* The executor needs the words no more. */
+static void assert_ended(Words *words)
+{
+    assert_true(session_guest_wait_word(&w.g, world_offset(&w, &words->done),
+                                        VGPU_SESSION_HOST_ENDED, SESSION_GUEST_TIMEOUT_MSEC));
+}
+
 /* ---- In streams -------------------------------------------------------------------------------
  */
 
@@ -84,6 +91,7 @@ TEST(test_in_a_stream)
             assert_false(session_guest_wait_word(&w.g, after, i, 30));
         answer(words);
         assert_true(session_guest_wait_word(&w.g, after, i, SESSION_GUEST_TIMEOUT_MSEC));
+        assert_ended(words);
     }
     world_end(&w);
 }
@@ -147,6 +155,7 @@ TEST(test_end_while_it_waits)
     assert_ok(host_call(words, 5, 1));
     assert_ok(CALL(&w, STREAM_DESTROY, .id = 5));
     take(words, 1);
+    assert_ended(words);
     assert_ok(CALL(&w, CONTEXT_DESTROY, .id = 1));
     session_guest_context(&w.g, 1, true);
     assert_ok(host_call(words, 0, 2));
@@ -189,8 +198,10 @@ TEST(test_in_a_capture)
     assert_ok(CALL(&w, GRAPH_LAUNCH, .exec = 1, .stream = 6));
     assert_true(is_called(words, 7, SESSION_GUEST_TIMEOUT_MSEC));
     assert_ok(CALL(&w, GRAPH_EXEC_DESTROY, .exec = 1));
+    assert_int_equal(words->done, 0);
     answer(words);
     world_settle(&w, 6);
+    assert_ended(words);
     world_end(&w);
 }
 
@@ -260,7 +271,7 @@ TEST(test_places)
 
     begin();
     words = new_words();
-    p = fence_of(words, 0, 1);
+    p = fence_of(new_words(), 0, 1);
     assert_ok(CALL(&w, GRAPH_CREATE, .graph = 1));
     assert_ok(CALL_WITH(&w, NODE_ADD, &p, sizeof(p), .graph = 1, .type = HOST));
     assert_ok(CALL(&w, GRAPH_INSTANTIATE, .graph = 1, .exec = 1));
@@ -274,6 +285,7 @@ TEST(test_places)
         assert_ok(CALL(&w, GRAPH_DESTROY, .graph = 2));
         assert_ok(host_call(words, 5, 1 + i));
         take(words, 1 + i);
+        assert_ended(words);
     }
     world_settle(&w, 5);
     /* All at once is too many. */
@@ -335,6 +347,7 @@ TEST(test_time)
                    .stream = 5));
     wait_long(words, 1);
     world_settle(&w, 5);
+    assert_ended(words);
 
     p = fence_of(words, 0, 2);
     assert_ok(CALL(&w, GRAPH_CREATE, .graph = 1));

@@ -11,13 +11,15 @@
 
 typedef struct World {
     SessionControl control;
+    SessionAccount account;
     SessionMemory memory;
 } World;
 
 static void world_begin(World *w, uint64_t max)
 {
     memset(w, 0, sizeof(*w));
-    session_memory_open(&w->memory, max, &w->control);
+    w->account.memory_max = max;
+    session_memory_open(&w->memory, &w->account, 7, &w->control);
 }
 
 static void world_end(World *w)
@@ -116,7 +118,7 @@ TEST(test_take)
     /* A free that failed */
     assert_true(session_memory_insert(&w.memory, range, BASE));
     assert_true(has(&w, BASE, MIB));
-    assert_int_equal(session_memory_used(&w.memory), MIB);
+    assert_int_equal(w.control.memory, MIB);
     world_end(&w);
 }
 
@@ -171,7 +173,7 @@ TEST(test_sizes)
     assert_int_equal(session_memory_prepare(&w.memory, SESSION_RANGE_ALLOCATED, 1, UINT64_MAX,
                                             session_memory_rounded(UINT64_MAX), &range),
                      CUDA_ERROR_OUT_OF_MEMORY);
-    assert_int_equal(session_memory_used(&w.memory), 512);
+    assert_int_equal(w.control.memory, 512);
     world_end(&w);
 }
 
@@ -323,6 +325,104 @@ TEST(test_module_ends)
     world_end(&w);
 }
 
+/* ---- One account for several sessions ---------------------------------------------------------
+ */
+
+static CUresult charge(SessionMemory *m, uint64_t size)
+{
+    return session_memory_charge(m, size);
+}
+
+TEST(test_account_is_shared)
+{
+    SessionControl control = {0};
+    SessionMemory other;
+    World w;
+
+    world_begin(&w, 10 * MIB);
+    session_memory_open(&other, &w.account, 255, &control);
+    assert_int_equal(charge(&w.memory, 6 * MIB), CUDA_SUCCESS);
+    assert_int_equal(charge(&other, 4 * MIB + 1), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(session_memory_left(&other), 4 * MIB);
+    assert_int_equal(control.memory, 0);
+    assert_int_equal(charge(&other, 4 * MIB), CUDA_SUCCESS);
+    assert_int_equal(charge(&w.memory, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(charge(&w.memory, 0), CUDA_SUCCESS);
+    assert_int_equal(w.account.slot[7], 6 * MIB);
+    assert_int_equal(w.account.slot[255], 4 * MIB);
+
+    /* Less than they have: what is there stays. */
+    w.account.memory_max = MIB;
+    assert_int_equal(session_memory_left(&other), 0);
+    session_memory_give_back(&w.memory, 6 * MIB);
+    assert_int_equal(charge(&w.memory, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    session_memory_give_back(&other, 4 * MIB);
+    assert_int_equal(charge(&w.memory, MIB), CUDA_SUCCESS);
+    w.account.memory_max = UINT64_MAX;
+    assert_int_equal(charge(&w.memory, MIB), CUDA_SUCCESS);
+    assert_int_equal(session_memory_left(&w.memory), UINT64_MAX);
+    session_memory_close(&other);
+    world_end(&w);
+}
+
+/* What others write there is added up, and never wraps around. */
+TEST(test_account_with_lies)
+{
+    World w;
+
+    world_begin(&w, 10 * MIB);
+    w.account.slot[0] = UINT64_MAX;
+    w.account.slot[1] = MIB;
+    assert_int_equal(session_memory_left(&w.memory), 0);
+    assert_int_equal(charge(&w.memory, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    w.account.slot[0] = 0;
+    assert_int_equal(charge(&w.memory, 9 * MIB), CUDA_SUCCESS);
+    assert_int_equal(charge(&w.memory, UINT64_MAX), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(charge(&w.memory, UINT64_MAX - 9 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(w.account.slot[7], 9 * MIB);
+    world_end(&w);
+}
+
+#define CHARGES 20000
+
+static unsigned n_holders; /* atomic */
+
+/* Returns how often it found somebody else with what one alone can have. */
+static void *charge_and_give_back(void *data)
+{
+    uintptr_t n_wrong = 0;
+
+    for (unsigned i = 0; i < CHARGES; i++) {
+        if (charge(data, 3) != CUDA_SUCCESS)
+            continue;
+        n_wrong += __atomic_fetch_add(&n_holders, 1, __ATOMIC_SEQ_CST) != 0;
+        __atomic_fetch_sub(&n_holders, 1, __ATOMIC_SEQ_CST);
+        session_memory_give_back(data, 3);
+    }
+    return (void *) n_wrong;
+}
+
+/* Two at once never have more than there is. */
+TEST(test_account_at_once)
+{
+    SessionControl control = {0};
+    SessionMemory other;
+    pthread_t thread;
+    void *n_wrong;
+    World w;
+
+    world_begin(&w, 5);
+    session_memory_open(&other, &w.account, 8, &control);
+    assert_int_equal(pthread_create(&thread, NULL, charge_and_give_back, &other), 0);
+    assert_null(charge_and_give_back(&w.memory));
+    pthread_join(thread, &n_wrong);
+    assert_null(n_wrong);
+    assert_int_equal(w.account.slot[7] + w.account.slot[8], 0);
+    assert_int_equal(charge(&w.memory, 5), CUDA_SUCCESS);
+    session_memory_close(&other);
+    world_end(&w);
+}
+
 /* ---- Many, beside a map that cannot be wrong ----------------------------------------------------
  */
 
@@ -366,7 +466,7 @@ TEST(test_random)
             session_memory_drop(&w.memory,
                                 session_memory_take(&w.memory, SESSION_RANGE_ALLOCATED, address));
         }
-        assert_int_equal(session_memory_used(&w.memory), used);
+        assert_int_equal(w.control.memory, used);
     }
     world_end(&w);
 }
@@ -399,6 +499,9 @@ int main(void)
         cmocka_unit_test(test_reservations),
         cmocka_unit_test(test_context_ends),
         cmocka_unit_test(test_module_ends),
+        cmocka_unit_test(test_account_is_shared),
+        cmocka_unit_test(test_account_with_lies),
+        cmocka_unit_test(test_account_at_once),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_depth),
     };

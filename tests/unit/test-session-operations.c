@@ -5,6 +5,8 @@
  *   test-session-operations fake    over the fake driver
  *   test-session-operations gpu     over the host's own; skips without a GPU
  */
+#include <unistd.h>
+
 #include "test-session-fixture.h"
 
 /* Nobody's: far from all that a driver gives */
@@ -74,6 +76,41 @@ TEST(test_quota)
     assert_ok(CALL(&w, MEMORY_FREE, .address = b));
     assert_int_equal(w.g.control->memory, 0);
     assert_int_equal(w.g.control->memory_peak, 8 * MIB);
+    world_end(&w);
+}
+
+/* Two sessions of one VM */
+TEST(test_quota_of_two)
+{
+    const WorldLimits limits = {.memory_max = 8 * MIB};
+    SessionGuestOptions options = {.window_size = 32 * MIB, .slot = 3};
+    static World other;
+    uint64_t a;
+
+    world_begin(&w, &limits);
+    options.account = dup(w.g.fds[SESSION_FD_ACCOUNT]);
+    world_open(&other, &options, NULL);
+    a = world_alloc(&w, 6 * MIB);
+    assert_ok(CALL(&other, MEMORY_INFO));
+    assert_int_equal(other.value[0], 2 * MIB);
+    assert_int_equal(other.value[1], 8 * MIB);
+    assert_fails(CALL(&other, MEMORY_ALLOC, .size = 2 * MIB + 1), CUDA_ERROR_OUT_OF_MEMORY);
+    (void) world_alloc(&other, 2 * MIB);
+    assert_fails(CALL(&w, MEMORY_ALLOC, .size = 1), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(other.g.control->memory, 2 * MIB);
+
+    /* The mediator changes the maximum while they run. */
+    __atomic_store_n(&w.g.account->memory_max, 9 * MIB, __ATOMIC_SEQ_CST);
+    (void) world_alloc(&other, MIB);
+    __atomic_store_n(&w.g.account->memory_max, MIB, __ATOMIC_SEQ_CST);
+    assert_ok(CALL(&w, MEMORY_INFO));
+    assert_int_equal(w.value[0], 0);
+    assert_ok(CALL(&w, MEMORY_FREE, .address = a));
+    assert_fails(CALL(&w, MEMORY_ALLOC, .size = 1), CUDA_ERROR_OUT_OF_MEMORY);
+    __atomic_store_n(&w.g.account->memory_max, 10 * MIB, __ATOMIC_SEQ_CST);
+    world_end(&other);
+    __atomic_store_n(&w.g.account->slot[3], 0, __ATOMIC_SEQ_CST);
+    (void) world_alloc(&w, 10 * MIB);
     world_end(&w);
 }
 
@@ -328,11 +365,11 @@ TEST(test_context_ends)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alloc_and_free), cmocka_unit_test(test_quota),
-        cmocka_unit_test(test_async),          cmocka_unit_test(test_quota_of_frees),
-        cmocka_unit_test(test_too_many_frees), cmocka_unit_test(test_pools_keep_nothing),
-        cmocka_unit_test(test_mapped_memory),  cmocka_unit_test(test_too_many_objects),
-        cmocka_unit_test(test_context_ends),
+        cmocka_unit_test(test_alloc_and_free),     cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_quota_of_two),       cmocka_unit_test(test_async),
+        cmocka_unit_test(test_quota_of_frees),     cmocka_unit_test(test_too_many_frees),
+        cmocka_unit_test(test_pools_keep_nothing), cmocka_unit_test(test_mapped_memory),
+        cmocka_unit_test(test_too_many_objects),   cmocka_unit_test(test_context_ends),
     };
 
     world_main(argc, argv);

@@ -7,8 +7,12 @@
  */
 #include "test-session-fixture.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#include "test-session-mediator.h"
 
 #define STEPS 30000u
 #define STEPS_OF_SESSION 3000u
@@ -22,6 +26,8 @@
 #define PLAYGROUND MIB
 
 static World w;
+static TestMediator mediator;
+static VGPUSessionShare shared; /* the last token that was given */
 static uint64_t seed;
 static uint64_t addresses[POOL]; /* what the driver has told */
 static unsigned n_addresses;
@@ -132,7 +138,7 @@ static uint32_t do_pool(void)
 
 static uint32_t do_physical(void)
 {
-    const VGPUSessionPhysical p = {
+    VGPUSessionPhysical p = {
         .address = some_address(),
         .size = dice(3) ? 2 * MIB : some_size(),
         .offset = dice(6) ? 0 : some_size(),
@@ -148,8 +154,11 @@ static uint32_t do_physical(void)
         VGPU_SESSION_OP_PHYSICAL_ACCESS, VGPU_SESSION_OP_GRANULARITY,
     };
     const uint16_t op = ops[dice(10)];
-    const uint32_t result = world_call(&w, op, &p, sizeof(p), NULL, 0);
+    uint32_t result;
 
+    if (op == VGPU_SESSION_OP_PHYSICAL_CREATE)
+        p.flags = dice(10) ? dice(2) : dice(5);
+    result = world_call(&w, op, &p, sizeof(p), NULL, 0);
     if (result == CUDA_SUCCESS && op == VGPU_SESSION_OP_ADDRESS_RESERVE)
         learn(w.value[0]);
     return result;
@@ -436,6 +445,143 @@ static uint32_t do_graph(void)
     return world_call(&w, ops[dice(9)], &p, sizeof(p), NULL, 0);
 }
 
+/* ---- Nodes, and functions of the guest --------------------------------------------------------
+ */
+
+#define HOSTS 8u
+#define HOSTS_AT (PLAYGROUND / 2)
+
+static uint64_t *host_words(uint32_t i)
+{
+    return (uint64_t *) (void *) (w.g.window + HOSTS_AT + 64 * (uint64_t) i);
+}
+
+/* Says of each function that is called that it has run: streams must not wait for ever. */
+static void *answer_hosts(void *stop)
+{
+    while (!__atomic_load_n((const bool *) stop, __ATOMIC_ACQUIRE)) {
+        for (uint32_t i = 0; i < HOSTS; i++)
+            if (__atomic_exchange_n(&host_words(i)[0], 0, __ATOMIC_ACQUIRE) != 0)
+                __atomic_store_n(&host_words(i)[1], 1, __ATOMIC_RELEASE);
+        usleep(100);
+    }
+    return NULL;
+}
+
+static VGPUSessionFence some_host(uint32_t stream)
+{
+    return (VGPUSessionFence){
+        .stream = stream,
+        .offset = dice(8) ? HOSTS_AT + UINT64_C(64) * dice(HOSTS)
+                          : (dice(2) ? WINDOW_SIZE - dice(16) : UINT64_MAX - dice(20)),
+        .value = 1 + dice(100),
+        .reserved2 = dice(50) == 0,
+    };
+}
+
+static uint32_t do_host(void)
+{
+    const VGPUSessionFence p = some_host(some_stream());
+
+    return world_call(&w, VGPU_SESSION_OP_HOST_CALL, &p, sizeof(p), NULL, 0);
+}
+
+/* What goes with a node of that type; returns its bytes. */
+static size_t some_payload(uint32_t type, unsigned char *payload)
+{
+    const VGPUSessionLaunch launch = {
+        .function = some_id(),
+        .grid = {dice(8), 1, 1},
+        .block = {dice(8) ? 32 : UINT32_MAX, 1, 1},
+        .n_attributes = dice(8) ? 0 : dice(12),
+        .parameters_size = dice(8) ? 0 : dice(400),
+        .flags = dice(8) ? 0 : dice(3),
+    };
+    const VGPUSessionCopy3D copy = {
+        .to = some_place(),
+        .from = some_place(),
+        .width_bytes = dice(4) ? 1 + dice(64) : some_size(),
+        .height = dice(4) ? 1 : some_size(),
+        .depth = dice(4) ? 1 : some_size(),
+    };
+    const VGPUSessionSet set = {some_address(), some_size(), 1, 0, 7, 1u << dice(3), 0, 0};
+    const VGPUSessionFence host = some_host(0);
+    const VGPUSessionWord word = {.address = some_address() & ~UINT64_C(7), .bits = 64};
+
+    switch (type) {
+    case 0:
+        memcpy(payload, &launch, sizeof(launch));
+        return sizeof(launch);
+    case 1:
+        memcpy(payload, &copy, sizeof(copy));
+        return sizeof(copy);
+    case 2:
+        memcpy(payload, &set, sizeof(set));
+        return sizeof(set);
+    case 3:
+        memcpy(payload, &host, sizeof(host));
+        return sizeof(host);
+    default:
+        memcpy(payload, &word, sizeof(word));
+        return sizeof(word);
+    }
+}
+
+static uint32_t do_node(void)
+{
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_NODE_ADD,     VGPU_SESSION_OP_NODE_ADD,      VGPU_SESSION_OP_NODE_ADD,
+        VGPU_SESSION_OP_NODE_SET,     VGPU_SESSION_OP_NODE_EXEC_SET, VGPU_SESSION_OP_NODE_GET,
+        VGPU_SESSION_OP_NODE_DESTROY, VGPU_SESSION_OP_NODE_DEPENDS,  VGPU_SESSION_OP_NODE_ENABLE,
+        VGPU_SESSION_OP_GRAPH_LIST,
+    };
+    static const uint32_t types[] = {0, 1, 2, 3, 5, 6, 7, 12};
+    unsigned char more[512] __attribute__((aligned(8))) = {0};
+    VGPUSessionNode p = {
+        .graph = some_id(),
+        .exec = some_id(),
+        .node = dice(8) ? 1 + dice(6) : UINT32_MAX,
+        .type = dice(30) ? types[dice(8)] : dice(15),
+        .n_dependencies = dice(3) ? 0 : 1 + dice(3),
+        .child = some_id(),
+        .event = some_id(),
+        .flags = dice(10) ? 0 : dice(3),
+        .what = dice(4),
+        .reserved = dice(50) == 0,
+        .into = some_bytes(),
+    };
+    const uint16_t op = ops[dice(10)];
+    uint32_t numbers[6];
+    size_t at = (p.n_dependencies + 1) / 2 * 8, size;
+
+    for (unsigned i = 0; i < 6; i++)
+        numbers[i] = dice(8) ? 1 + dice(6) : dice(2) - 1;
+    if (op == VGPU_SESSION_OP_NODE_DEPENDS) {
+        p.flags = dice(8) ? dice(2) : 2;
+        at = p.n_dependencies * 8;
+    } else if (op != VGPU_SESSION_OP_NODE_ADD && dice(8)) {
+        p.n_dependencies = 0;
+        at = 0;
+    }
+    memcpy(more, numbers, at);
+    size = at + some_payload(p.type, more + at);
+    if (op == VGPU_SESSION_OP_NODE_GET || op == VGPU_SESSION_OP_NODE_DESTROY ||
+        op == VGPU_SESSION_OP_NODE_ENABLE || op == VGPU_SESSION_OP_GRAPH_LIST)
+        return world_call(&w, op, &p, sizeof(p), NULL, 0);
+    return world_call(&w, op, &p, sizeof(p), more, dice(8) ? size : dice(sizeof(more)));
+}
+
+static uint32_t do_new_graph(void)
+{
+    static const uint16_t ops[] = {VGPU_SESSION_OP_GRAPH_CREATE, VGPU_SESSION_OP_GRAPH_CLONE,
+                                   VGPU_SESSION_OP_GRAPH_INSTANTIATE, VGPU_SESSION_OP_GRAPH_LAUNCH};
+    const VGPUSessionGraph p = {some_id(), some_id(), some_stream(), dice(8) ? 0 : dice(20)};
+
+    if (dice(10) == 0)
+        return CALL(&w, CAPTURE_INFO, .id = some_stream());
+    return world_call(&w, ops[dice(4)], &p, sizeof(p), NULL, 0);
+}
+
 static uint32_t do_object(void)
 {
     switch (dice(4)) {
@@ -450,20 +596,77 @@ static uint32_t do_object(void)
     }
 }
 
+static uint32_t do_link(void)
+{
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_LINK_CREATE,   VGPU_SESSION_OP_LINK_ADD,  VGPU_SESSION_OP_LINK_ADD,
+        VGPU_SESSION_OP_LINK_COMPLETE, VGPU_SESSION_OP_LINK_READ, VGPU_SESSION_OP_LINK_DESTROY,
+    };
+    VGPUSessionLink p = {
+        .key = {(uint8_t) (1 + dice(5))},
+        .id = some_id(),
+        .type = dice(4) ? CU_JIT_INPUT_PTX : dice(7),
+        .name_size = dice(4) ? 0 : dice(8),
+        .n_options = dice(8) ? 0 : dice(20),
+        .at = dice(4) ? 0 : dice(2000),
+        .into = some_bytes(),
+        .option = {{dice(40), dice(9)}},
+    };
+
+    if (dice(2))
+        p.info_log = some_bytes();
+    if (dice(2))
+        p.error_log = some_bytes();
+    return world_call(&w, ops[dice(6)], &p, sizeof(p), "a name", 7);
+}
+
+static uint32_t do_output(void)
+{
+    const VGPUSessionOutput p = {some_bytes()};
+
+    return session_guest_call_with(&w.g, VGPU_SESSION_OP_OUTPUT, dice(3), &p, sizeof(p), NULL, 0,
+                                   w.value);
+}
+
+static uint32_t do_share(void)
+{
+    static const uint16_t ops[] = {
+        VGPU_SESSION_OP_SHARE_MEMORY,  VGPU_SESSION_OP_SHARE_MEMORY, VGPU_SESSION_OP_SHARE_PHYSICAL,
+        VGPU_SESSION_OP_TAKE_PHYSICAL, VGPU_SESSION_OP_TAKE_MEMORY,  VGPU_SESSION_OP_TAKEN_FREE,
+    };
+    const uint16_t op = ops[dice(6)];
+    const VGPUSessionShare p = {
+        .address = some_address(),
+        .token = {shared.token[0], shared.token[1] + (dice(4) == 0)},
+        .id = some_id(),
+        .flags = dice(20) == 0,
+    };
+    const uint32_t result = world_call(&w, op, &p, sizeof(p), NULL, 0);
+
+    if (result == CUDA_SUCCESS && (op == ops[0] || op == ops[2]))
+        memcpy(shared.token, w.value, sizeof(shared.token));
+    return result;
+}
+
 /* ---- The storm --------------------------------------------------------------------------------
  */
 
 static uint32_t (*const steps[])(void) = {
-    do_memory,    do_memory,    do_physical,  do_physical, do_copy,        do_copy,
-    do_box,       do_box,       do_set,       do_image,    do_module,      do_name,
-    do_launch,    do_graph,     do_object,    do_function, do_array,       do_array,
-    do_array_box, do_array_box, do_array_end, do_texture,  do_texture_end, do_tensor_map,
-    do_pin,       do_pool,
+    do_memory,    do_memory,    do_physical,  do_physical,  do_copy,        do_copy,
+    do_box,       do_box,       do_set,       do_image,     do_module,      do_name,
+    do_launch,    do_graph,     do_object,    do_function,  do_array,       do_array,
+    do_array_box, do_array_box, do_array_end, do_texture,   do_texture_end, do_tensor_map,
+    do_link,      do_link,      do_output,    do_pin,       do_pool,        do_share,
+    do_node,      do_node,      do_host,      do_new_graph,
 };
+
+static bool hosts_stop;
+static pthread_t hosts;
 
 /* @pins: of the window, one page is pinned */
 static void storm_begin(bool pins)
 {
+    SessionGuest *const guests[] = {&w.g};
     const SessionGuestOptions options = {
         .window_size = WINDOW_SIZE,
         .window_base = WINDOW_BASE,
@@ -473,8 +676,17 @@ static void storm_begin(bool pins)
     world_open(&w, &options, &(WorldLimits){.memory_max = MEMORY_MAX, .images_max = MIB});
     if (pins)
         assert_ok(CALL(&w, WINDOW_PIN, .bytes = {PLAYGROUND, PAGE}));
+    test_mediator_start(&mediator, guests, 1);
     world_load_kernels(&w);
     n_addresses = n_objects = 0;
+    hosts_stop = false;
+    assert_int_equal(pthread_create(&hosts, NULL, answer_hosts, &hosts_stop), 0);
+}
+
+static void storm_stop_hosts(void)
+{
+    __atomic_store_n(&hosts_stop, true, __ATOMIC_RELEASE);
+    pthread_join(hosts, NULL);
 }
 
 /* It is still a session, unless a graph or another stream had a use for memory that was freed: then
@@ -485,6 +697,8 @@ static void storm_end(void)
 
     if (w.g.header->sticky != 0) {
         assert_int_equal(w.g.header->sticky, CUDA_ERROR_ILLEGAL_ADDRESS);
+        storm_stop_hosts();
+        test_mediator_stop(&mediator);
         world_end_after_error(&w);
         return;
     }
@@ -495,6 +709,8 @@ static void storm_end(void)
     world_settle(&w, 0);
     memcpy(&back, w.g.window + PLAYGROUND, sizeof(back));
     assert_int_equal(back, 77);
+    storm_stop_hosts();
+    test_mediator_stop(&mediator);
     world_end(&w);
 }
 

@@ -217,7 +217,7 @@ TEST(test_limits_are_charged)
     uint64_t before;
 
     session_guest_open(&g, NULL);
-    g.start.memory_max = 100 * MIB;
+    g.account->memory_max = 100 * MIB;
     session_guest_spawn(&g, NULL);
     assert_int_equal(session_guest_start(&g), 0);
     session_guest_context(&g, 1, true);

@@ -7,7 +7,7 @@
 # To compile, and for org.vgpu.Mediator1(5)
 packages_build=(
     meson ninja-build gcc libc6-dev pkg-config libsystemd-dev libxml2-dev libjson-c-dev
-    libvirt-dev libsmartcols-dev xsltproc
+    libvirt-dev libsmartcols-dev liblz4-dev libzstd-dev xsltproc
 )
 # To generate the headers of the distribution's QEMU
 packages_headers=(

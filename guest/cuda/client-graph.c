@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Graphs by their nodes */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client-internal.h"
+
+/* CU_GRAPH_NODE_TYPE_HOST */
+#define TYPE_HOST 3u
+
+int vgpu_session_node_add(vgpu_session *s, const vgpu_session_from *from,
+                          const VGPUSessionNode *node, const uint32_t *dependencies,
+                          uint32_t n_dependencies, const void *payload, size_t payload_size,
+                          uint32_t *ret_node)
+{
+    const size_t numbers = ((size_t) n_dependencies + 1) / 2 * 2 * sizeof(*dependencies);
+    VGPUSessionNode parameters = *node;
+    VGPUSessionReply reply;
+    uint8_t *more;
+    int r;
+
+    if (payload_size > VGPU_SESSION_RECORD_MAX || numbers > VGPU_SESSION_RECORD_MAX)
+        return VGPU_CUDA_ERROR_INVALID_VALUE;
+    more = calloc(1, numbers + payload_size + 1);
+    if (!more)
+        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+    if (n_dependencies > 0)
+        memcpy(more, dependencies, n_dependencies * sizeof(*dependencies));
+    if (payload_size > 0)
+        memcpy(more + numbers, payload, payload_size);
+    parameters.n_dependencies = n_dependencies;
+    r = vgpu_session_call(s, VGPU_SESSION_OP_NODE_ADD, from, &parameters, sizeof(parameters), more,
+                          numbers + payload_size, &reply);
+    free(more);
+    if (r == 0)
+        *ret_node = (uint32_t) reply.value[0];
+    return r;
+}
+
+int vgpu_session_node_add_host(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                               const uint32_t *dependencies, uint32_t n_dependencies,
+                               vgpu_session_function function, void *userdata, uint32_t *ret_node)
+{
+    const VGPUSessionNode node = {.graph = graph, .type = TYPE_HOST};
+    VGPUSessionFence fence;
+    client_host *h;
+    int r = client_host_new(s, function, userdata, &h, &fence);
+
+    if (r != 0)
+        return r;
+    r = vgpu_session_node_add(s, from, &node, dependencies, n_dependencies, &fence, sizeof(fence),
+                              ret_node);
+    client_host_given(s, h, r);
+    return r;
+}
+
+int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                               uint32_t exec, uint32_t node, vgpu_session_function function,
+                               void *userdata)
+{
+    const VGPUSessionNode parameters = {
+        .graph = graph,
+        .exec = exec,
+        .node = node,
+        .type = TYPE_HOST,
+    };
+    VGPUSessionFence fence;
+    client_host *h;
+    int r = client_host_new(s, function, userdata, &h, &fence);
+
+    if (r != 0)
+        return r;
+    r = vgpu_session_call(s, exec ? VGPU_SESSION_OP_NODE_EXEC_SET : VGPU_SESSION_OP_NODE_SET, from,
+                          &parameters, sizeof(parameters), &fence, sizeof(fence), NULL);
+    client_host_given(s, h, r);
+    return r;
+}
+
+/* ---- Questions -------------------------------------------------------------------- */
+
+/* Ask once, and once more where the first room was too little. @each: bytes of one of what the
+ * reply's value @which counts */
+static int ask(vgpu_session *s, const vgpu_session_from *from, uint16_t opcode,
+               VGPUSessionNode *node, unsigned int which, size_t each, void **ret,
+               VGPUSessionReply *reply)
+{
+    size_t size = 4096;
+
+    for (;;) {
+        void *into, *copy = NULL;
+        uint64_t bytes;
+        int r = vgpu_session_window_alloc(s, size, 0, &into);
+
+        if (r != 0)
+            return r;
+        (void) vgpu_session_window_bytes(s, into, size, &node->into);
+        r = vgpu_session_call(s, opcode, from, node, sizeof(*node), NULL, 0, reply);
+        bytes = reply->value[which] * each;
+        if (r == 0 && reply->value[which] > VGPU_SESSION_ALL_NODES_MAX * UINT64_C(8))
+            r = VGPU_CUDA_ERROR_UNKNOWN; /* the host lies */
+        if (r == 0 && bytes <= size) {
+            copy = malloc(bytes + 1);
+            if (copy)
+                memcpy(copy, into, bytes);
+            else
+                r = VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+        }
+        if (vgpu_session_get_failure(s) == 0) /* else the host may still write there */
+            vgpu_session_window_free(s, into);
+        if (r != 0 || copy) {
+            *ret = copy;
+            return r;
+        }
+        size = (size_t) bytes;
+    }
+}
+
+int vgpu_session_node_get(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                          uint32_t node, void **ret_payload, uint64_t ret[static 3])
+{
+    VGPUSessionNode parameters = {.graph = graph, .node = node};
+    VGPUSessionReply reply = {0};
+    void *payload;
+    int r = ask(s, from, VGPU_SESSION_OP_NODE_GET, &parameters, 1, 1, &payload, &reply);
+
+    if (r != 0)
+        return r;
+    memcpy(ret, reply.value, 3 * sizeof(*ret));
+    if (ret[1] == 0) {
+        free(payload);
+        payload = NULL;
+    }
+    *ret_payload = payload;
+    return 0;
+}
+
+int vgpu_session_graph_list(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                            uint32_t what, uint32_t **ret, uint64_t *ret_n)
+{
+    const size_t each = (what == VGPU_GRAPH_LIST_EDGES ? 2 : 1) * sizeof(uint32_t);
+    VGPUSessionNode parameters = {.graph = graph, .what = what};
+    VGPUSessionReply reply = {0};
+    void *numbers;
+    int r = ask(s, from, VGPU_SESSION_OP_GRAPH_LIST, &parameters, 0, each, &numbers, &reply);
+
+    if (r != 0)
+        return r;
+    *ret = numbers;
+    *ret_n = reply.value[0];
+    return 0;
+}
