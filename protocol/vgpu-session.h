@@ -366,10 +366,19 @@ typedef struct VGPUSessionSet {
     uint32_t reserved;
 } VGPUSessionSet;
 
-/* ARRAY_CREATE, MIPMAP_CREATE: @id is the new one; numbers as in CUDA_ARRAY3D_DESCRIPTOR. A mipmap
- * has @levels. MIPMAP_LEVEL: level @levels of @mipmap is known as the array @id, until the mipmap
- * ends. ARRAY_DESTROY, MIPMAP_DESTROY: a VGPUSessionId. ARRAY_NEEDS: value[0] bytes, value[1]
- * alignment (cuArrayGetMemoryRequirements()), of the array @id, or of @mipmap where that is not 0
+/*
+ * ARRAY_CREATE, MIPMAP_CREATE: @id is the new one; numbers as in CUDA_ARRAY3D_DESCRIPTOR. A mipmap
+ * has @levels, as many as it can have at most. MIPMAP_LEVEL: level @levels of @mipmap is known as
+ * the array @id, until the mipmap ends. ARRAY_DESTROY, MIPMAP_DESTROY: a VGPUSessionId.
+ *
+ * ARRAY_NEEDS: of the array @id, or of @mipmap where that is not 0: value[0] bytes, value[1]
+ * alignment (cuArrayGetMemoryRequirements()).
+ *
+ * An array or mipmap is of the record's context; one of another is CUDA_ERROR_INVALID_HANDLE. It is
+ * charged for what the device takes for it at most, which is more than its bytes. One with
+ * CUDA_ARRAY3D_DEFERRED_MAPPING has no memory, and is only to be asked what it needs. Formats of
+ * compressed blocks and of video planes, sparse arrays, depth textures and colour attachments are
+ * CUDA_ERROR_NOT_SUPPORTED.
  */
 typedef struct VGPUSessionArray {
     uint32_t id;
@@ -382,7 +391,9 @@ typedef struct VGPUSessionArray {
 } VGPUSessionArray;
 
 /* TEXTURE_CREATE, SURFACE_CREATE (of it, the resource alone): value[0] is the object, as kernels
- * take it. TEXTURE_DESTROY, SURFACE_DESTROY: a VGPUSessionId whose value is the object. */
+ * take it; there may be as many of both as of other objects of one kind. TEXTURE_DESTROY,
+ * SURFACE_DESTROY: a VGPUSessionId whose value is the object, which was made in the record's
+ * context. It does not keep the array, mipmap or memory that it is of. */
 typedef struct VGPUSessionTexture {
     uint32_t resource_type; /* CUresourcetype */
     uint32_t resource;      /* number of the array or mipmap */
@@ -635,7 +646,8 @@ typedef struct VGPUSessionGraph {
  *
  * A graph, and all made of it, that names a function ends for all purposes but GRAPH_DESTROY and
  * GRAPH_EXEC_DESTROY when the function's module does, also after NODE_SET has put another function
- * there: CUDA_ERROR_INVALID_HANDLE. An event in a graph lives on in it.
+ * there: CUDA_ERROR_INVALID_HANDLE. So does one that copies with an array, when ARRAY_DESTROY, or
+ * MIPMAP_DESTROY of the mipmap whose level it is, is asked for. An event in a graph lives on in it.
  *
  * A graph has at most VGPU_SESSION_NODES_MAX nodes, with those of graphs in it, and so have all
  * graphs and executable ones of a session VGPU_SESSION_ALL_NODES_MAX; more is

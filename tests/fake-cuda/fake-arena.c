@@ -124,7 +124,7 @@ static bool take(Arena *a, uint64_t n, uint64_t alignment, CUdeviceptr *ret)
 
 bool fake_arena_take_addresses(uint64_t granules, uint64_t alignment, CUdeviceptr *ret)
 {
-    arena_open();
+    fake_arena_open();
     return take(&arena, granules, alignment, ret);
 }
 
@@ -135,7 +135,7 @@ bool fake_arena_take_pooled(uint64_t granules, CUdeviceptr *ret)
 
 bool fake_arena_take(CUdevice device, uint64_t granules, CUdeviceptr *ret)
 {
-    arena_open();
+    fake_arena_open();
     if (granules > GRANULES || !fake_total_take(device, granules * FAKE_GRANULE))
         return false;
     if (take(&arena, granules, FAKE_GRANULE, ret))

@@ -27,11 +27,16 @@ result() {
     fi
 }
 
+# arch_of SOURCE - for which devices it is: the first compute_NN in it, or all that there are tests on
+arch_of() {
+    grep -m 1 -oE 'compute_[0-9]+' "$1" || echo compute_75
+}
+
 # make_ptx SOURCE - as $work/made.ptx; the name of the file stands in assertions, so it is compiled where it is
 make_ptx() {
     local name=${1##*/}
 
-    (cd "${1%/*}" && "$nvcc" -ptx -arch=compute_75 -o "$work/out.ptx" "$name")  || return
+    (cd "${1%/*}" && "$nvcc" -ptx -arch="$(arch_of "$name")" -o "$work/out.ptx" "$name")  || return
     {
         echo '// SPDX-License-Identifier: LGPL-2.1-or-later'
         echo "// Made from $name by tests/lint/kernels.sh."
