@@ -117,6 +117,7 @@ static void try_changes(void)
     int type;
 
     OK(cu.graph_launch(exec, NULL));
+    OK(BASE.stream_synchronize(NULL));
     EXPECT(number_at(cells) == 3);
     OK(cu.graph_clone(&clone, graph));
     OK(cu.graph_node_find_in_clone(&copy, node, clone));
@@ -128,6 +129,7 @@ static void try_changes(void)
     *(uint32_t *) p.params[1] = 4;
     OK(cu.kernel_node_exec_set(exec, node, &p));
     OK(cu.graph_launch(exec, NULL));
+    OK(BASE.stream_synchronize(NULL));
     EXPECT(number_at(cells) == 4);
 
     /* Nodes of another graph, and of another kind */
@@ -138,6 +140,7 @@ static void try_changes(void)
     OK(cu.graph_node_set_enabled(exec, node, 0));
     OK(cu.memset_d32_async(cells, 9, 1, NULL));
     OK(cu.graph_launch(exec, NULL));
+    OK(BASE.stream_synchronize(NULL));
     EXPECT(number_at(cells) == 9);
 
     /* What has another shape is no update. */
