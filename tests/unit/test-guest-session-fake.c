@@ -145,6 +145,7 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
     case VGPU_SESSION_OP_FUNCTION_GET:
         return do_function(f, parameters, reply);
     default:
+        memcpy(reply->value, f->value, sizeof(reply->value));
         return 0;
     }
 }

@@ -31,6 +31,8 @@ struct fake_session {
     /* Called for each record, by the executor's thread. Returns the CUresult. Or NULL. */
     uint32_t (*hook)(fake_session *f, const VGPUSessionRecord *record, const void *parameters);
 
+    uint64_t value[6]; /* of the replies to operations that the fake knows nothing of */
+
     /* ---- Atomic; a test may set them at any time */
     int hold;      /* the executor takes nothing while set */
     int hold_wake; /* it signals nothing while set */
