@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cuda-client.h"
 #include "measure.h"
@@ -11,6 +12,7 @@
 #define GUEST_CONTEXT 1u
 
 uint64_t session_window_size;
+unsigned session_copy_threads;
 
 static const vgpu_session_from guest_from = {.context = GUEST_CONTEXT};
 
@@ -35,7 +37,10 @@ static void must(int result, const char *what)
 
 static void guest_begin(void)
 {
-    const vgpu_session_options options = {.window_size = session_window_size};
+    const vgpu_session_options options = {
+        .window_size = session_window_size,
+        .copy_threads = session_copy_threads,
+    };
     const VGPUSessionContext context = {.id = GUEST_CONTEXT, .primary = 1};
     int cuda = 0, r;
 
@@ -177,6 +182,36 @@ static void guest_download(size_t size)
          "download");
 }
 
+static void *guest_own(void)
+{
+    void *own =
+        mmap(NULL, BENCH_REGISTERED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (own == MAP_FAILED)
+        die("memory");
+    memset(own, 1, BENCH_REGISTERED);
+    return own;
+}
+
+/* Seconds of what is asked: to register and to give up, or a copy between the two */
+static double guest_registered(Figure f)
+{
+    void *own = guest_own(), *window;
+    double begin = now_sec(), copied;
+
+    must(vgpu_session_host_register(guest.session, own, BENCH_REGISTERED, &window), "register");
+    copied = now_sec();
+    if (f == FIGURE_REGISTERED_UP)
+        guest_copy(guest.memory, (uintptr_t) window, BENCH_REGISTERED);
+    else if (f == FIGURE_REGISTERED_DOWN)
+        guest_copy((uintptr_t) window, guest.memory, BENCH_REGISTERED);
+    copied = now_sec() - copied;
+    must(vgpu_session_host_unregister(guest.session, own), "unregister");
+    begin = now_sec() - begin;
+    munmap(own, BENCH_REGISTERED);
+    return f == FIGURE_REGISTER ? begin : copied;
+}
+
 static double guest_figure(Figure f)
 {
     double begin, end;
@@ -215,6 +250,11 @@ static double guest_figure(Figure f)
     case FIGURE_PAGEABLE_DOWN:
         guest_download(BENCH_BYTES);
         return guest_rate(begin);
+    case FIGURE_REGISTER:
+        return guest_registered(f) * 1e3;
+    case FIGURE_REGISTERED_UP:
+    case FIGURE_REGISTERED_DOWN:
+        return (double) BENCH_REGISTERED / guest_registered(f) / 1e9;
     case FIGURE_SMALL_UP:
         for (unsigned i = 0; i < BENCH_WAITS; i++)
             guest_upload(BENCH_SMALL);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cuda-session.h"
 #include "measure.h"
@@ -104,6 +105,35 @@ static double native_rate(double begin, double bytes)
     return bytes / (now_sec() - begin) / 1e9;
 }
 
+static double native_registered(Figure f)
+{
+    const CudaDriver *driver = &native.driver.base;
+    void *own =
+        mmap(NULL, BENCH_REGISTERED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    double begin, copied;
+
+    if (own == MAP_FAILED)
+        die("memory");
+    memset(own, 1, BENCH_REGISTERED);
+    begin = now_sec();
+    must(driver->mem_host_register(own, BENCH_REGISTERED,
+                                   CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP),
+         "cuMemHostRegister");
+    copied = now_sec();
+    if (f == FIGURE_REGISTERED_UP)
+        must(driver->memcpy_h_to_d_async(native.memory, own, BENCH_REGISTERED, native.stream),
+             "cuMemcpyHtoDAsync");
+    else if (f == FIGURE_REGISTERED_DOWN)
+        must(driver->memcpy_d_to_h_async(own, native.memory, BENCH_REGISTERED, native.stream),
+             "cuMemcpyDtoHAsync");
+    native_wait();
+    copied = now_sec() - copied;
+    must(driver->mem_host_unregister(own), "cuMemHostUnregister");
+    begin = now_sec() - begin;
+    munmap(own, BENCH_REGISTERED);
+    return f == FIGURE_REGISTER ? begin : copied;
+}
+
 static double native_figure(Figure f)
 {
     const CudaDriver *driver = &native.driver.base;
@@ -147,6 +177,11 @@ static double native_figure(Figure f)
     case FIGURE_PAGEABLE_DOWN:
         must(native.copy_down(native.pageable, native.memory, BENCH_BYTES), "cuMemcpyDtoH");
         return native_rate(begin, BENCH_BYTES);
+    case FIGURE_REGISTER:
+        return native_registered(f) * 1e3;
+    case FIGURE_REGISTERED_UP:
+    case FIGURE_REGISTERED_DOWN:
+        return (double) BENCH_REGISTERED / native_registered(f) / 1e9;
     case FIGURE_SMALL_UP:
         for (unsigned i = 0; i < BENCH_WAITS; i++)
             must(native.copy_up(native.memory, native.pageable, BENCH_SMALL), "cuMemcpyHtoD");

@@ -34,6 +34,9 @@ static const struct {
     [FIGURE_PINNED_DOWN] = {"pinned, 256 MiB down", "GB/s", ">= 0.98"},
     [FIGURE_PAGEABLE_UP] = {"pageable, 256 MiB up", "GB/s", ">= 0.95"},
     [FIGURE_PAGEABLE_DOWN] = {"pageable, 256 MiB down", "GB/s", ">= 0.95"},
+    [FIGURE_REGISTER] = {"register and give up 32 MiB", "ms", "said"},
+    [FIGURE_REGISTERED_UP] = {"registered, 32 MiB up", "GB/s", ">= 0.95"},
+    [FIGURE_REGISTERED_DOWN] = {"registered, 32 MiB down", "GB/s", ">= 0.95"},
     [FIGURE_SMALL_UP] = {"4 KiB up", "us", "native + 2"},
     [FIGURE_SMALL_DOWN] = {"4 KiB down", "us", "native + 2"},
     [FIGURE_REPLAY_RATE] = {"replays of three kernels", "thousand/s", ">= 0.98"},
@@ -145,13 +148,13 @@ static bool is_of_launches(Figure f)
            f == FIGURE_REPLAY_RATE;
 }
 
-static void measure_figures(bool launches)
+static void measure_figures(Figure first, Figure last, bool launches)
 {
     Worker native, ours;
 
     (void) worker_start(&native, &way_native);
     (void) worker_start(&ours, &way_session);
-    for (unsigned f = 0; f < N_FIGURES; f++) {
+    for (unsigned f = first; f <= last; f++) {
         double a[REPETITIONS], b[REPETITIONS];
 
         if (launches && !is_of_launches(f))
@@ -227,8 +230,17 @@ static void measure_mediator(pid_t mediator)
     }
 }
 
-/* With the argument "launches", the figures of launches alone; with any other, the mediator's part
- * alone */
+/* Pageable copies alone, with so many threads that copy downloads; 0: as the library does */
+static void measure_pageable(unsigned threads)
+{
+    printf("pageable copies, %u threads\n", threads);
+    session_window_size = UINT64_C(1) << 30;
+    session_copy_threads = threads;
+    measure_figures(FIGURE_PAGEABLE_UP, FIGURE_REGISTERED_DOWN, false);
+}
+
+/* With an argument, a part alone: "pageable" copies, by one to four threads; "launches"; or else
+ * the mediator's */
 int main(int argc, char **argv)
 {
     TestMediator mediator;
@@ -241,17 +253,22 @@ int main(int argc, char **argv)
     if (setenv("VGPU_SOCKET", mediator.socket, 1) < 0)
         return EXIT_FAILURE;
 
+    if (argc > 1 && strcmp(argv[1], "pageable") == 0) {
+        for (unsigned threads = 0; threads <= 4; threads++)
+            measure_pageable(threads);
+        return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
     if (argc > 1) {
         session_window_size = UINT64_C(1) << 30;
         if (strcmp(argv[1], "launches") == 0)
-            measure_figures(true);
+            measure_figures(0, N_FIGURES - 1, true);
         else
             measure_mediator(mediator.pid);
         return test_mediator_stop(&mediator) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     measure_contexts("first context, window 32 MiB", UINT64_C(32) << 20);
     measure_contexts("first context, window 1 GiB", UINT64_C(1) << 30);
-    measure_figures(false);
+    measure_figures(0, N_FIGURES - 1, false);
     measure_mediator(mediator.pid);
 
     (void) test_mediator_stop(&mediator);

@@ -14,9 +14,12 @@ typedef enum Figure {
     FIGURE_PINNED_DOWN,   /* GB/s */
     FIGURE_PAGEABLE_UP,   /* GB/s */
     FIGURE_PAGEABLE_DOWN, /* GB/s */
-    FIGURE_SMALL_UP,      /* us, 4 KiB, until the source is free */
-    FIGURE_SMALL_DOWN,    /* us, 4 KiB */
-    FIGURE_REPLAY_RATE,   /* thousand replays a second of a graph of three kernels */
+    FIGURE_REGISTER,      /* ms, 32 MiB of the program's own, and unregister it */
+    FIGURE_REGISTERED_UP, /* GB/s */
+    FIGURE_REGISTERED_DOWN,
+    FIGURE_SMALL_UP,    /* us, 4 KiB, until the source is free */
+    FIGURE_SMALL_DOWN,  /* us, 4 KiB */
+    FIGURE_REPLAY_RATE, /* thousand replays a second of a graph of three kernels */
     N_FIGURES,
 } Figure;
 
@@ -25,6 +28,7 @@ typedef enum Figure {
 #define BENCH_WAITS 2000u
 #define BENCH_BYTES (UINT64_C(256) << 20)
 #define BENCH_SMALL 4096u
+#define BENCH_REGISTERED (UINT64_C(32) << 20)
 #define BENCH_REPLAYS 2000u
 
 /* A kernel that does nothing but take a pointer and a number */
@@ -45,5 +49,8 @@ extern const Way way_session; /* by the mediator's socket, $VGPU_SOCKET */
 
 /* The window of a session that begins, in bytes; 0: the library's default */
 extern uint64_t session_window_size;
+
+/* Threads of a session that begins that copy downloads; 0: the library's default */
+extern unsigned session_copy_threads;
 
 #endif

@@ -216,10 +216,23 @@ static int append_limit(sd_bus_message *m, const char *name, const char *text)
     return r < 0 ? r : 0;
 }
 
-/* Appends a{sv} from NAME=N. A registration also takes VMID=N. */
-static int append_limits(sd_bus_message *m, char *const *settings, int n, bool registers)
+static int append_place(sd_bus_message *m, const char *key, const char *name)
 {
+    return name ? sd_bus_message_append(m, "{sv}", key, "s", name) : 0;
+}
+
+/* Appends a{sv} from NAME=N. A registration also takes VMID=N and what the options say; NULL: it is
+ * none. */
+static int append_limits(sd_bus_message *m, char *const *settings, int n,
+                         const Options *registration)
+{
+    const bool registers = registration != NULL;
     int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+    if (r >= 0 && registers)
+        r = append_place(m, "Unit", registration->unit);
+    if (r >= 0 && registers)
+        r = append_place(m, "Machine", registration->machine);
 
     for (int i = 0; i < n && r >= 0; i++) {
         const char *name = find_option(settings[i], registers);
@@ -246,7 +259,7 @@ int verb_set_limits(Context *c, int argc, char **argv)
         r = sd_bus_message_append(m, "s", argv[1]);
     if (r < 0)
         return report_failure(change.what, argv[1], r);
-    r = append_limits(m, argv + 2, argc - 2, false);
+    r = append_limits(m, argv + 2, argc - 2, NULL);
     if (r < 0)
         return r;
     for (int i = 2; i < argc; i++) {
@@ -354,15 +367,21 @@ int verb_register(Context *c, int argc, char **argv)
 {
     CLEANUP_MESSAGE sd_bus_message *m = NULL, *reply = NULL;
     const Options *o = &c->options;
+    /* Processes of a unit or a machine have no UUID to show. */
+    const int n_words = o->unit || o->machine ? 2 : 3;
     int r;
 
+    if (argc < n_words) {
+        print_error("Too few arguments for 'register'. See vgpuctl --help.");
+        return -EINVAL;
+    }
     r = new_manager_call(c, "RegisterVM", &m);
     if (r >= 0)
-        r = sd_bus_message_append(m, "ssss", argv[1], argv[2], o->pool ? o->pool : "A",
-                                  o->priority ? o->priority : "medium");
+        r = sd_bus_message_append(m, "ssss", argv[1], n_words == 3 ? argv[2] : "",
+                                  o->pool ? o->pool : "A", o->priority ? o->priority : "medium");
     if (r < 0)
         return report_failure("register VM", argv[1], r);
-    r = append_limits(m, argv + 3, argc - 3, true);
+    r = append_limits(m, argv + n_words, argc - n_words, o);
     if (r >= 0)
         r = send_call(c, m, "register VM", argv[1], &reply);
     return r < 0 ? r : read_registered(reply, argv[1]);

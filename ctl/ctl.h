@@ -19,14 +19,15 @@ typedef struct Options {
     bool no_ask_password;
     bool runtime;
     bool all;
-    bool full;              /* all columns */
-    const char *pool;       /* NULL: not given */
-    const char *priority;   /* NULL: not given */
-    const char *connect;    /* libvirt's URI; NULL: its default */
-    const char *root;       /* for check; NULL: not given */
-    const char *format;     /* of metrics; NULL: not given */
-    const char *output;     /* a file for metrics; NULL: standard output */
-    uint64_t interval_usec; /* UINT64_MAX: not given */
+    bool full;                  /* all columns */
+    const char *pool;           /* NULL: not given */
+    const char *unit, *machine; /* likewise */
+    const char *priority;       /* NULL: not given */
+    const char *connect;        /* libvirt's URI; NULL: its default */
+    const char *root;           /* for check; NULL: not given */
+    const char *format;         /* of metrics; NULL: not given */
+    const char *output;         /* a file for metrics; NULL: standard output */
+    uint64_t interval_usec;     /* UINT64_MAX: not given */
 } Options;
 
 typedef struct Context {

@@ -44,7 +44,7 @@ static const struct {
     {"resume", 1, ANY, true, verb_change_vms},
     {"quarantine", 1, ANY, true, verb_change_vms},
     {"release", 1, ANY, true, verb_change_vms},
-    {"register", 2, ANY, true, verb_register},
+    {"register", 1, ANY, true, verb_register},
     {"unregister", 1, ANY, true, verb_change_vms},
     {"end-session", 1, ANY, true, verb_end_session},
     {"pause-pool", 1, ANY, true, verb_change_pools},
@@ -104,6 +104,8 @@ static void usage(void)
            "  pause|resume VM...            Hold what VMs have queued, or let it run\n"
            "  quarantine|release VM...      Refuse what VMs submit, or accept it again\n"
            "  register VM UUID [LIMIT=N...] Make a VM known, and print its number\n"
+           "  register VM --unit=UNIT|--machine=MACHINE [LIMIT=N...]\n"
+           "                                The same of all processes of a container\n"
            "  unregister VM...              Forget VMs\n"
            "  end-session ID...             End CUDA sessions\n"
 #if VGPU_HAVE_LIBVIRT
@@ -125,6 +127,8 @@ static void usage(void)
            "     --no-ask-password          Do not ask for a password\n"
            "     --runtime                  Change until the VM is unregistered only\n"
            "     --pool=POOL                With register, attach, reset-statistics\n"
+           "     --unit=UNIT                With register: a service or a scope\n"
+           "     --machine=MACHINE          With register: one that machinectl lists\n"
            "     --priority=PRIORITY        With register, attach: high, medium or low\n"
 #if VGPU_HAVE_LIBVIRT
            "  -c --connect=URI              Which libvirt to speak with\n"
@@ -250,6 +254,8 @@ static int parse_options(int argc, char **argv, Options *o)
         OPT_RUNTIME,
         OPT_POOL,
         OPT_PRIORITY,
+        OPT_UNIT,
+        OPT_MACHINE,
         OPT_ALL,
         OPT_FORMAT,
         OPT_ROOT,
@@ -269,6 +275,8 @@ static int parse_options(int argc, char **argv, Options *o)
         {"runtime", no_argument, NULL, OPT_RUNTIME},
         {"pool", required_argument, NULL, OPT_POOL},
         {"priority", required_argument, NULL, OPT_PRIORITY},
+        {"unit", required_argument, NULL, OPT_UNIT},
+        {"machine", required_argument, NULL, OPT_MACHINE},
         {"connect", required_argument, NULL, 'c'},
         {"all", no_argument, NULL, OPT_ALL},
         {"interval", required_argument, NULL, 'i'},
@@ -320,6 +328,12 @@ static int parse_options(int argc, char **argv, Options *o)
             break;
         case OPT_PRIORITY:
             o->priority = optarg;
+            break;
+        case OPT_UNIT:
+            o->unit = optarg;
+            break;
+        case OPT_MACHINE:
+            o->machine = optarg;
             break;
         case OPT_ALL:
             o->all = true;

@@ -65,6 +65,8 @@ static const Column vm_columns_first[] = {
     VM("ConfiguredPool", "configured_pool", COLUMN_STRING, configured_pool),
     VM("Priority", "priority", COLUMN_STRING, priority),
     VM("ConfiguredPriority", "configured_priority", COLUMN_STRING, configured_priority),
+    OPTIONAL(VMInfo, "Unit", "unit", COLUMN_STRING, unit),
+    OPTIONAL(VMInfo, "Machine", "machine", COLUMN_STRING, machine),
     OPTIONAL(VMInfo, "DeviceProblem", "device_problem", COLUMN_STRING, device_problem),
     OPTIONAL(VMInfo, "QuarantineReason", "quarantine_reason", COLUMN_STRING, quarantine_reason),
     OPTIONAL(VMInfo, "QuarantinedUntilUSec", "quarantined_until_usec", COLUMN_COUNT,

@@ -40,6 +40,7 @@ typedef struct VMInfo {
     char *pool, *configured_pool;
     char *priority, *configured_priority;
     uint32_t id, leader_pid, queue_depth;
+    char *unit, *machine; /* whose processes it is; empty or NULL: it has a device */
     char *device_problem; /* why it has no device; empty or NULL: it has one, or is not started */
     char *quarantine_reason;    /* "administrator", "fault-limit", or empty; NULL: not known */
     uint64_t quarantined_until; /* CLOCK_REALTIME in µs; 0, UINT64_MAX: no end */

@@ -200,6 +200,10 @@ static void print_vm(const VMInfo *vm, const SessionList *sessions, bool colors)
     printf("%s (%" PRIu32 ")\n", name ? name : "", vm->id);
     if (*vm->uuid)
         line("UUID", "%s", vm->uuid);
+    if (vm->unit && *vm->unit)
+        line("Unit", "%s", vm->unit);
+    if (vm->machine && *vm->machine)
+        line("Machine", "%s", vm->machine);
     print_state(vm, colors);
     if (vm->quarantined)
         print_quarantine(vm);

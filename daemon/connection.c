@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -333,6 +334,21 @@ void connection_admit(Connection *c)
 const struct ucred *connection_peer(const Connection *c)
 {
     return &c->peer;
+}
+
+/* Of Linux 6.5; older headers do not have it. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+int connection_open_process(const Connection *c)
+{
+    socklen_t size = sizeof(int);
+    int fd;
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) == 0)
+        return fd;
+    return (int) syscall(SYS_pidfd_open, c->peer.pid, 0);
 }
 
 int connection_new(Connections *all, int fd, const ConnectionHandler *handler, void *userdata,

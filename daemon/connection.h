@@ -72,6 +72,10 @@ Connection *connection_free(Connection *c);
 /* connection_peer() - the process at the other end, by the kernel */
 const struct ucred *connection_peer(const Connection *c);
 
+/* connection_open_process() - a pidfd of that process, or -1. Before Linux 6.5, which tells, it is
+ * of the process that has its number now. */
+int connection_open_process(const Connection *c);
+
 /*
  * connection_send() - send a message
  * @header: all but magic; payload_len is VGPU_PAYLOAD_MAX at most

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "names.h"
 
 /* A bus lets a connection have some more than a hundred calls unanswered. */
@@ -26,6 +27,8 @@ struct IdentityCheck {
     sd_bus_slot *slot; /* while it is asked */
     pid_t pid;         /* 0: is there a machine with this UUID, whatever process is in it? */
     uint8_t uuid[16];
+    VMPlaceKind asked_place;  /* NONE: it is about a UUID */
+    VMPlace place;            /* the answer */
     sd_bus_message *machines; /* of that: the answer, read up to the machine that is asked about */
     IdentityHandler handler;  /* NULL: freed while it is asked, and there until the answer */
     void *userdata;
@@ -122,7 +125,8 @@ static IdentityVerdict identity_judge_error(const sd_bus_error *e)
         SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER,
         "org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.UnitMasked"};
 
-    if (sd_bus_error_has_name(e, "org.freedesktop.machine1.NoMachineForPID"))
+    if (sd_bus_error_has_name(e, "org.freedesktop.machine1.NoMachineForPID") ||
+        sd_bus_error_has_name(e, "org.freedesktop.systemd1.NoUnitForPID"))
         return IDENTITY_NONE;
     for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
         if (sd_bus_error_has_name(e, absent[i]))
@@ -145,6 +149,52 @@ static int identity_check_on_machine(sd_bus_message *reply, void *userdata, sd_b
         identity_check_ask_id(check, path, identity_check_on_id) < 0)
         return identity_check_conclude(check, IDENTITY_CANNOT_ASK);
     return 0;
+}
+
+/* ---- Where a process is -----------------------------------------------------------------------
+ */
+
+static IdentityVerdict identity_read_place(IdentityCheck *check, sd_bus_message *reply)
+{
+    const char *prefix = check->asked_place == VM_PLACE_UNIT ? VGPU_SYSTEMD_OBJECT "/unit"
+                                                             : "/org/freedesktop/machine1/machine";
+    CLEANUP_FREE char *name = NULL;
+    const char *path;
+
+    if (sd_bus_message_read(reply, "o", &path) < 0 || sd_bus_path_decode(path, prefix, &name) <= 0)
+        return IDENTITY_CANNOT_ASK;
+    /* One whose name nobody can register is none that anybody looks for. */
+    return vm_place_set(&check->place, check->asked_place, name) ? IDENTITY_SAME : IDENTITY_NONE;
+}
+
+static int identity_check_on_place(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+    IdentityCheck *check = userdata;
+    const sd_bus_error *e = sd_bus_message_get_error(reply);
+
+    (void) error;
+
+    return identity_check_conclude(check,
+                                   e ? identity_judge_error(e) : identity_read_place(check, reply));
+}
+
+static int identity_check_ask_place(IdentityCheck *check)
+{
+    sd_bus *bus = check->identity->bus;
+
+    if (check->asked_place == VM_PLACE_UNIT)
+        return sd_bus_call_method_async(bus, &check->slot, VGPU_SYSTEMD_NAME, VGPU_SYSTEMD_OBJECT,
+                                        VGPU_SYSTEMD_NAME ".Manager", "GetUnitByPID",
+                                        identity_check_on_place, check, "u", (uint32_t) check->pid);
+    return sd_bus_call_method_async(bus, &check->slot, VGPU_MACHINED_NAME,
+                                    "/org/freedesktop/machine1", VGPU_MACHINED_NAME ".Manager",
+                                    "GetMachineByPID", identity_check_on_place, check, "u",
+                                    (uint32_t) check->pid);
+}
+
+const VMPlace *identity_check_place(const IdentityCheck *check)
+{
+    return &check->place;
 }
 
 /* ---- Is there a machine? -------------------------------------------------------------------- */
@@ -277,7 +327,9 @@ static int identity_check_ask(IdentityCheck *check)
     Identity *identity = check->identity;
     int r = identity_connect(identity);
 
-    if (r >= 0 && check->pid != 0)
+    if (r >= 0 && check->asked_place != VM_PLACE_NONE)
+        r = identity_check_ask_place(check);
+    else if (r >= 0 && check->pid != 0)
         r = sd_bus_call_method_async(identity->bus, &check->slot, VGPU_MACHINED_NAME,
                                      "/org/freedesktop/machine1", VGPU_MACHINED_NAME ".Manager",
                                      "GetMachineByPID", identity_check_on_machine, check, "u",
@@ -305,25 +357,12 @@ static void identity_ask_waiting(Identity *identity)
             identity_check_deliver(check, IDENTITY_CANNOT_ASK);
 }
 
-int identity_check_new(Identity *identity, pid_t pid, const uint8_t uuid[16],
-                       IdentityHandler handler, void *userdata, IdentityCheck **ret)
+/* Takes the check over. */
+static int identity_check_begin(Identity *identity, IdentityCheck *check, IdentityCheck **ret)
 {
-    IdentityCheck *check = calloc(1, sizeof(*check));
     int r;
 
-    if (!check)
-        return -ENOMEM;
-
-    *check = (IdentityCheck){
-        .identity = identity,
-        .state = IDENTITY_CHECK_WAITING,
-        .pid = pid,
-        .handler = handler,
-        .userdata = userdata,
-    };
-    memcpy(check->uuid, uuid, sizeof(check->uuid));
     TAILQ_INSERT_TAIL(&identity->waiting, check, link);
-
     r = identity->n_asked < QUESTIONS_MAX ? identity_check_ask(check) : 0;
     if (r < 0) {
         identity_check_free(check);
@@ -334,6 +373,44 @@ int identity_check_new(Identity *identity, pid_t pid, const uint8_t uuid[16],
 
     *ret = check;
     return 0;
+}
+
+static IdentityCheck *identity_check_make(Identity *identity, pid_t pid, IdentityHandler handler,
+                                          void *userdata)
+{
+    IdentityCheck *check = calloc(1, sizeof(*check));
+
+    if (check)
+        *check = (IdentityCheck){
+            .identity = identity,
+            .state = IDENTITY_CHECK_WAITING,
+            .pid = pid,
+            .handler = handler,
+            .userdata = userdata,
+        };
+    return check;
+}
+
+int identity_check_new(Identity *identity, pid_t pid, const uint8_t uuid[16],
+                       IdentityHandler handler, void *userdata, IdentityCheck **ret)
+{
+    IdentityCheck *check = identity_check_make(identity, pid, handler, userdata);
+
+    if (!check)
+        return -ENOMEM;
+    memcpy(check->uuid, uuid, sizeof(check->uuid));
+    return identity_check_begin(identity, check, ret);
+}
+
+int identity_place_new(Identity *identity, pid_t pid, VMPlaceKind kind, IdentityHandler handler,
+                       void *userdata, IdentityCheck **ret)
+{
+    IdentityCheck *check = identity_check_make(identity, pid, handler, userdata);
+
+    if (!check)
+        return -ENOMEM;
+    check->asked_place = kind;
+    return identity_check_begin(identity, check, ret);
 }
 
 int identity_search_new(Identity *identity, const uint8_t uuid[16], IdentityHandler handler,

@@ -14,6 +14,8 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "vm-place.h"
+
 typedef struct Identity Identity;
 typedef struct IdentityCheck IdentityCheck;
 
@@ -63,6 +65,19 @@ int identity_check_new(Identity *identity, pid_t pid, const uint8_t uuid[16],
  */
 int identity_search_new(Identity *identity, const uint8_t uuid[16], IdentityHandler handler,
                         void *userdata, IdentityCheck **ret);
+
+/*
+ * identity_place_new() - which unit, or which machine, is a process in? Of a unit systemd knows it.
+ * @kind: VM_PLACE_UNIT or VM_PLACE_MACHINE
+ *
+ * The verdict is SAME, with a name for identity_check_place(); NONE; NOBODY_TO_ASK; or CANNOT_ASK.
+ * It is about whichever process has the number when the question is answered.
+ */
+int identity_place_new(Identity *identity, pid_t pid, VMPlaceKind kind, IdentityHandler handler,
+                       void *userdata, IdentityCheck **ret);
+
+/* identity_check_place() - after SAME; lives as long as @check */
+const VMPlace *identity_check_place(const IdentityCheck *check);
 
 /* identity_check_free() - NULL is fine */
 IdentityCheck *identity_check_free(IdentityCheck *check);

@@ -10,35 +10,13 @@
 #include "clock.h"
 #include "closer.h"
 #include "message-source.h"
+#include "peer-place.h"
 
 #define DEADLINE_ACCURACY_USEC 100000
 
-struct Peer {
-    TAILQ_ENTRY(Peer) link;
-    TAILQ_ENTRY(Peer) silent_link;
-    Peers *peers;
-    Connection *connection;
-    Origin *process;
-    uint64_t since_usec; /* when it connected */
-    bool is_silent;      /* until the first HELLO or REQUEST */
-    bool is_stranger;    /* until it is a registered VM's; counts as its user's */
-    bool has_complained;
-    VM *vm;               /* NULL until the first REQUEST, or the answer to HELLO */
-    IdentityCheck *check; /* a HELLO waits for this */
-    uint8_t claimed[16];  /* the UUID of the VM that its HELLO claims, or zeros */
-    uint32_t hello_id;    /* its request_id */
-    uint32_t features;    /* and what it offers */
-    MessageSource messages;
-    RingSource *ring;
-    Session *session[VGPU_RINGS_MAX]; /* by its ring; that of requests has none */
-};
-
-/* What the mediator can do of what a device offers. */
-#define FEATURES (VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS)
-
 /* ---- Saying no --------------------------------------------------------------------------- */
 
-static int peer_violation(Peer *p, const char *reason)
+int peer_violation(Peer *p, const char *reason)
 {
     const VM *vm = p->vm ? p->vm : vm_registry_find_by_uuid(p->peers->vms, p->claimed);
     const Origin *process = p->process;
@@ -57,7 +35,7 @@ static int peer_violation(Peer *p, const char *reason)
     return MESSAGE_CLOSE;
 }
 
-static int peer_refuse(Peer *p, uint32_t request_id, const char *reason)
+int peer_refuse(Peer *p, uint32_t request_id, const char *reason)
 {
     const VGPUSocketHeader header = {.msg_type = VGPU_MSG_QUARANTINED, .request_id = request_id};
 
@@ -97,7 +75,7 @@ static void peers_set_deadline(Peers *peers)
     (void) sd_event_source_set_enabled(peers->deadline, SD_EVENT_ONESHOT);
 }
 
-static void peer_set_silent(Peer *p, bool silent)
+void peer_set_silent(Peer *p, bool silent)
 {
     Peers *peers = p->peers;
     bool was_first = TAILQ_FIRST(&peers->silent) == p;
@@ -114,7 +92,7 @@ static void peer_set_silent(Peer *p, bool silent)
         peers_set_deadline(peers);
 }
 
-static void peer_set_stranger(Peer *p, bool stranger)
+void peer_set_stranger(Peer *p, bool stranger)
 {
     if (p->is_stranger == stranger)
         return;
@@ -124,8 +102,6 @@ static void peer_set_stranger(Peer *p, bool stranger)
 }
 
 /* ---- Becoming a VM ----------------------------------------------------------------------- */
-
-static Peer *peer_free(Peer *p);
 
 static void peer_on_hang_up(VM *vm, void *userdata)
 {
@@ -148,7 +124,7 @@ static void peer_become(Peer *p, VM *vm)
                        peer_on_hang_up, p);
 }
 
-static void peer_welcome(Peer *p, VM *vm, uint32_t request_id)
+void peer_welcome(Peer *p, VM *vm, uint32_t request_id)
 {
     VGPUWelcome payload = {.vm_id = vm->id, .features = p->features & FEATURES};
 
@@ -158,9 +134,7 @@ static void peer_welcome(Peer *p, VM *vm, uint32_t request_id)
     vm_send(vm, VGPU_MSG_WELCOME, request_id, &payload, sizeof(payload));
 }
 
-/* A VM for a peer that nobody registered. The mediator believes what it says of itself, but
- * lets it in only where the administrator allows that. */
-static int peer_admit_unregistered(Peer *p, const VGPUSocketHeader *h, VM **ret)
+int peer_admit_unregistered(Peer *p, const VGPUSocketHeader *h, VM **ret)
 {
     int r;
 
@@ -272,6 +246,7 @@ static int peer_claim(Peer *p, VM *vm, const VGPUSocketHeader *h, const VGPUHell
 
 static int peer_on_hello(Peer *p, const VGPUSocketHeader *h, const char *payload)
 {
+    static const uint8_t no_uuid[16];
     VGPUHello hello = {0};
     VM *vm;
     int r;
@@ -283,7 +258,11 @@ static int peer_on_hello(Peer *p, const VGPUSocketHeader *h, const char *payload
 
     memcpy(&hello, payload, h->payload_len < sizeof(hello) ? h->payload_len : sizeof(hello));
     p->features = hello.features;
+    if (memcmp(hello.uuid, no_uuid, sizeof(no_uuid)) == 0)
+        return peer_find_place(p, h);
     vm = vm_registry_find_by_uuid(p->peers->vms, hello.uuid);
+    if (vm && vm_is_place(vm))
+        return peer_refuse(p, h->request_id, "a device claims to be a VM that has none");
     if (vm)
         return peer_claim(p, vm, h, &hello);
 
@@ -307,6 +286,8 @@ static int peer_on_request(Peer *p, const VGPUSocketHeader *h, const char *paylo
         peer_become(p, vm);
     }
 
+    if (p->member.vm)
+        return peer_violation(p, "a REQUEST of a process that can have sessions only");
     message_source_take(&p->messages, h, payload);
     return MESSAGE_OK;
 }
@@ -318,7 +299,7 @@ static void peer_pong(Peer *p, uint32_t request_id)
     if (p->vm) {
         /* Answered in any case, for it shows that the mediator lives. */
         (void) vm_take_token(p->vm);
-        vm_send(p->vm, VGPU_MSG_PONG, request_id, NULL, 0);
+        vm_send_by(p->vm, p->connection, VGPU_MSG_PONG, request_id, NULL, 0);
     } else {
         connection_send(p->connection, &header, NULL);
     }
@@ -329,8 +310,8 @@ static int peer_on_ring_setup(Peer *p, const VGPUSocketHeader *h, const char *pa
     int fds[VGPU_RING_N_FDS];
     VGPURingSetup setup;
 
-    if (!p->vm)
-        return peer_violation(p, "RING_SETUP before HELLO");
+    if (!p->vm || p->member.vm)
+        return peer_violation(p, "RING_SETUP before HELLO, or of a process without a device");
     if (!connection_take_fds(p->connection, fds, VGPU_RING_N_FDS))
         return peer_violation(p, "RING_SETUP without its descriptors");
 
@@ -343,8 +324,8 @@ static int peer_on_ring_setup(Peer *p, const VGPUSocketHeader *h, const char *pa
 
 static int peer_on_ring_off(Peer *p, const VGPUSocketHeader *h)
 {
-    if (!p->vm)
-        return peer_violation(p, "RING_OFF before HELLO");
+    if (!p->vm || p->member.vm)
+        return peer_violation(p, "RING_OFF before HELLO, or of a process without a device");
     return ring_source_stop(p->vm, h->request_id, &p->ring) == RING_SOURCE_VIOLATION
                ? peer_violation(p, "RING_OFF before RING_STOPPED")
                : MESSAGE_OK;
@@ -371,8 +352,8 @@ static int peer_on_session_open(Peer *p, const VGPUSocketHeader *h, const char *
             closer_close(fds[i]);
         return peer_violation(p, "SESSION_OPEN of a ring that has none");
     }
-    return sessions_open(p->peers->sessions, p->vm, p->process, fds, &open, h->request_id,
-                         &p->session[open.ring]) == SESSIONS_VIOLATION
+    return sessions_open(p->peers->sessions, p->vm, p->connection, p->process, fds, &open,
+                         h->request_id, &p->session[open.ring]) == SESSIONS_VIOLATION
                ? peer_violation(p, "SESSION_OPEN while there is a session")
                : MESSAGE_OK;
 }
@@ -387,7 +368,8 @@ static int peer_on_session_close(Peer *p, const VGPUSocketHeader *h, const char 
     if (!ring_can_have_session(close_ring.ring))
         return peer_violation(p, "SESSION_CLOSE of a ring that has none");
 
-    sessions_close(p->vm, close_ring.ring, h->request_id, p->session[close_ring.ring]);
+    sessions_close(p->vm, p->connection, close_ring.ring, h->request_id,
+                   p->session[close_ring.ring]);
     return MESSAGE_OK;
 }
 
@@ -436,7 +418,7 @@ static const ConnectionHandler peer_connection_handler = {
     .closed = peer_on_closed,
 };
 
-static Peer *peer_free(Peer *p)
+Peer *peer_free(Peer *p)
 {
     if (!p)
         return NULL;
@@ -449,9 +431,12 @@ static Peer *peer_free(Peer *p)
     peer_set_silent(p, false);
     peer_set_stranger(p, false);
     p->process->n_connections--;
+    peer_close_process(p);
     if (p->vm && !p->vm->registered)
         log_limit_close(&p->vm->client.log_limit);
-    if (p->vm)
+    if (p->member.vm)
+        vm_leave(&p->member);
+    else if (p->vm)
         vm_registry_detach(p->peers->vms, p->vm);
     origin_unref(p->process);
     TAILQ_REMOVE(&p->peers->list, p, link);
@@ -518,6 +503,7 @@ int peers_add(Peers *peers, int fd)
 
     p->peers = peers;
     p->since_usec = now_usec();
+    p->pidfd = -1;
     message_source_init(&p->messages, peers->pools);
     TAILQ_INSERT_TAIL(&peers->list, p, link);
     p->process->n_connections++;

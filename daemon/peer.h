@@ -8,39 +8,7 @@
 #ifndef VGPU_PEER_H
 #define VGPU_PEER_H
 
-#include <stdbool.h>
-#include <sys/queue.h>
-#include <sys/types.h>
-#include <systemd/sd-event.h>
-
-#include "config.h"
-#include "connection.h"
-#include "identity.h"
-#include "origin.h"
-#include "ring-source.h"
-#include "vm-quarantine.h"
-#include "vm-registry.h"
-#include "vm-sessions.h"
-
-typedef struct Peer Peer;
-
-/* All peers of a mediator. */
-typedef struct Peers {
-    Connections connections;
-    TAILQ_HEAD(, Peer) list;
-    TAILQ_HEAD(, Peer) silent; /* have not said who they are; the longest silent one is first */
-    sd_event_source *deadline; /* of the first of those */
-    Origins origins;
-    Identity identity;
-    Pools *pools;
-    VMRegistry *vms;
-    RingSources *rings;
-    Sessions *sessions;
-    VMQuarantine *quarantine;
-    const Config *config;
-    unsigned n_max;    /* connections that there may be */
-    bool can_register; /* is there a way to register VMs? */
-} Peers;
+#include "peer-parts.h"
 
 /*
  * peers_init() - without peers
@@ -71,5 +39,30 @@ void peers_forget(Peers *peers);
 
 /* peers_count() - how many there are */
 unsigned peers_count(const Peers *peers);
+
+/* ---- For the files of a peer ---- */
+
+/* peer_violation() - say once why it is closed. Returns MESSAGE_CLOSE */
+int peer_violation(Peer *p, const char *reason);
+
+/* peer_refuse() - the same after an answer to the message @request_id, that it is quarantined */
+int peer_refuse(Peer *p, uint32_t request_id, const char *reason);
+
+/* peer_set_silent() - has it yet to say who it is? */
+void peer_set_silent(Peer *p, bool silent);
+
+/* peer_set_stranger() - does it count as its user's? */
+void peer_set_stranger(Peer *p, bool stranger);
+
+/* peer_welcome() - it is this VM's device from now on, and is told so */
+void peer_welcome(Peer *p, VM *vm, uint32_t request_id);
+
+/* peer_admit_unregistered() - a VM for a peer that nobody registered. The mediator believes what it
+ * says of itself, but lets it in only where the administrator allows that. Returns MESSAGE_OK,
+ * MESSAGE_CLOSE or a negative errno */
+int peer_admit_unregistered(Peer *p, const VGPUSocketHeader *h, VM **ret);
+
+/* peer_free() - hang up. NULL is fine; returns NULL */
+Peer *peer_free(Peer *p);
 
 #endif

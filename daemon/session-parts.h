@@ -71,7 +71,8 @@ struct Session {
 
     uint32_t id;
     uint32_t ring;
-    VM *vm; /* NULL when it is gone */
+    VM *vm;                 /* NULL when it is gone */
+    Connection *connection; /* while somebody waits for answers */
     Pool *pool;
     char device[SESSION_DEVICE_MAX];
     SessionState state;
@@ -116,6 +117,7 @@ typedef struct SessionOptions {
     uint32_t request_id;
     uint64_t offset; /* of its area in the window; checked */
     const char *device;
+    Connection *connection;  /* answers go there; there as long as the owner's pointer is */
     int doorbell, interrupt; /* eventfds; stay the caller's */
     bool is_spare; /* its process is one that may have ended: then it gets another, once */
 } SessionOptions;

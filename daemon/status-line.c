@@ -31,7 +31,7 @@ static void status_line_append_vms(const VMRegistry *vms, char *text)
 
     TAILQ_FOREACH(vm, &vms->list, link)
     {
-        connected += vm->connection != NULL;
+        connected += vm_is_connected(vm);
     }
     status_line_append(text, "%u VM%s, %u connected", vms->n, vms->n == 1 ? "" : "s", connected);
 }

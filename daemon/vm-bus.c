@@ -34,7 +34,10 @@ static BUS_PROPERTY_GET(get_priority, "s", uint8_t, priority, vgpu_priority_to_s
 static BUS_PROPERTY_GET(get_flag, "b", bool, flag, *flag);
 static BUS_PROPERTY_GET(get_share, "d", TimeWindow, w, time_window_share(w, now_usec()));
 static BUS_PROPERTY_GET(get_quarantine_reason, "s", VM, vm, vm_quarantine_reason(vm));
-static BUS_PROPERTY_GET(get_connected, "b", VM, vm, vm->connection != NULL);
+static BUS_PROPERTY_GET(get_connected, "b", VM, vm, vm_is_connected(vm));
+static BUS_PROPERTY_GET(get_unit, "s", VM, vm, vm_place_name(&vm->device.place, VM_PLACE_UNIT));
+static BUS_PROPERTY_GET(get_machine, "s", VM, vm,
+                        vm_place_name(&vm->device.place, VM_PLACE_MACHINE));
 
 static uint64_t vm_usage_field(const VM *vm, size_t offset)
 {
@@ -100,6 +103,8 @@ static const sd_bus_vtable vm_vtable[] = {
                     SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Connected", "b", get_connected, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     CHANGING("LeaderPID", "u", NULL, leader.pid),
+    SD_BUS_PROPERTY("Unit", "s", get_unit, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Machine", "s", get_machine, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     CHANGING("DeviceProblem", "s", NULL, device_problem),
     CHANGING("Paused", "b", get_flag, paused),
     CHANGING("Quarantined", "b", get_flag, quarantined),

@@ -158,6 +158,24 @@ static int read_require_machine(sd_bus_message *call, sd_bus_error *error, bool 
     return 0;
 }
 
+static int read_place(sd_bus_message *call, const char *key, VMPlaceKind kind, sd_bus_error *error,
+                      VMPlace *ret)
+{
+    const char *name;
+    int r;
+
+    r = sd_bus_message_read(call, "v", "s", &name);
+    if (r < 0 && r != -ENXIO)
+        return r;
+    if (r == -ENXIO || ret->kind != VM_PLACE_NONE || !vm_place_set(ret, kind, name))
+        return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_LIMIT,
+                                 kind == VM_PLACE_UNIT
+                                     ? "%s takes the name of one service or scope."
+                                     : "%s takes the name of one machine.",
+                                 key);
+    return 0;
+}
+
 /* One option that is no limit. Returns -ENOENT when there is none of this name. */
 static int read_registration(sd_bus_message *call, const char *key, sd_bus_error *error,
                              Registration *ret)
@@ -169,6 +187,10 @@ static int read_registration(sd_bus_message *call, const char *key, sd_bus_error
                           &ret->device.window_size);
     if (strcmp(key, "RequireMachine") == 0)
         return read_require_machine(call, error, &ret->device.require_machine);
+    if (strcmp(key, "Unit") == 0)
+        return read_place(call, key, VM_PLACE_UNIT, error, &ret->device.place);
+    if (strcmp(key, "Machine") == 0)
+        return read_place(call, key, VM_PLACE_MACHINE, error, &ret->device.place);
     return -ENOENT;
 }
 
@@ -444,11 +466,29 @@ static int read_uuid(sd_bus_message *call, sd_bus_error *error, uint8_t ret[16])
     r = sd_bus_message_read(call, "s", &text);
     if (r < 0)
         return r;
+    if (*text == '\0') {
+        memset(ret, 0, sizeof(id.bytes));
+        return 0;
+    }
     if (sd_id128_from_string(text, &id) < 0 || sd_id128_is_null(id))
         return sd_bus_error_setf(error, VGPU_BUS_ERROR_INVALID_UUID, "'%s' is no UUID of a VM.",
                                  text);
 
     memcpy(ret, id.bytes, sizeof(id.bytes));
+    return 0;
+}
+
+/* A place has a UUID by its name, where the caller gives none. A machine with a device needs one.
+ */
+static int vm_method_complete_uuid(const VMPlace *place, uint8_t uuid[16], sd_bus_error *error)
+{
+    static const uint8_t none[16];
+
+    if (memcmp(uuid, none, sizeof(none)) != 0)
+        return 0;
+    if (place->kind == VM_PLACE_NONE)
+        return sd_bus_error_set(error, VGPU_BUS_ERROR_INVALID_UUID, "'' is no UUID of a VM.");
+    vm_place_uuid(place, uuid);
     return 0;
 }
 
@@ -540,6 +580,8 @@ int vm_method_register(sd_bus_message *call, void *userdata, sd_bus_error *error
         r = read_priority(call, error, &settings.priority);
     if (r >= 0)
         r = read_limits(call, error, &settings, &which, &registration);
+    if (r >= 0)
+        r = vm_method_complete_uuid(&registration.device.place, uuid, error);
     if (r < 0)
         return r;
 

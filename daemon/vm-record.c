@@ -30,6 +30,16 @@ static void reader_clear(Reader *reader)
     vm_record_clear(&reader->record);
 }
 
+static int read_place(VMRecord *record, VMPlaceKind kind, const char *value)
+{
+    CLEANUP_FREE char *name = NULL;
+    int r = state_file_unescape(value, &name);
+
+    if (r < 0)
+        return r;
+    return vm_place_set(&record->place, kind, name) ? 0 : -EBADMSG;
+}
+
 static int read_registration(VMRecord *record, const char *name, const char *value)
 {
     if (strcmp(name, "Name") == 0 && !record->name)
@@ -48,6 +58,10 @@ static int read_registration(VMRecord *record, const char *name, const char *val
         return parse_u64(value, 0, UINT64_MAX, &record->leader.inode);
     if (strcmp(name, "DeviceProblem") == 0 && !record->device_problem)
         return state_file_unescape(value, &record->device_problem);
+    if (strcmp(name, "Unit") == 0)
+        return read_place(record, VM_PLACE_UNIT, value);
+    if (strcmp(name, "Machine") == 0)
+        return read_place(record, VM_PLACE_MACHINE, value);
     if (strcmp(name, "WindowSize") == 0)
         return parse_u64(value, 0, UINT64_MAX, &record->window_size);
     if (strcmp(name, "QuarantinedUntilUSec") == 0)
@@ -176,13 +190,15 @@ static void print_faults(FILE *f, const VMRecord *record)
                 record->fault_end_usec);
 }
 
-static void print_registration(FILE *f, const char *name, const char *problem,
+static void print_registration(FILE *f, const char *name, const char *place, const char *problem,
                                const VMRecord *record)
 {
     fprintf(f, "[Registration]\nName=%s\n", name);
     state_file_print_id128(f, "UUID", record->uuid);
     fprintf(f, "VMID=%u\n", record->id);
     fprintf(f, "RequireMachine=%s\n", record->require_machine ? "yes" : "no");
+    if (record->place.kind != VM_PLACE_NONE)
+        fprintf(f, "%s=%s\n", record->place.kind == VM_PLACE_UNIT ? "Unit" : "Machine", place);
     if (record->window_size > 0)
         fprintf(f, "WindowSize=%" PRIu64 "\n", record->window_size);
     fprintf(f, "Paused=%s\nQuarantined=%s\n", record->paused ? "yes" : "no",
@@ -198,16 +214,17 @@ static void print_registration(FILE *f, const char *name, const char *problem,
 int vm_record_write(const char *directory, const VMRecord *record)
 {
     CLEANUP_FREE char *name = state_file_escape(record->name), *text = NULL;
+    CLEANUP_FREE char *place = state_file_escape(record->place.name);
     CLEANUP_FREE char *problem =
         state_file_escape(record->device_problem ? record->device_problem : "");
     char path[PATH_MAX];
     size_t size;
-    FILE *f = name && problem ? open_memstream(&text, &size) : NULL;
+    FILE *f = name && place && problem ? open_memstream(&text, &size) : NULL;
     int r;
 
     if (!f)
         return -ENOMEM;
-    print_registration(f, name, problem, record);
+    print_registration(f, name, place, problem, record);
     state_file_print_settings(f, "Configured", &record->configured, VM_SETTINGS_ALL);
     state_file_print_settings(f, "Settings", &record->settings, VM_SETTINGS_ALL);
     /* Without memory for the last of it, glibc frees the text and reports no error. */

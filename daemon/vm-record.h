@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "leader.h"
+#include "vm-place.h"
 #include "vm-settings.h"
 
 typedef struct VMRecord {
@@ -19,6 +20,7 @@ typedef struct VMRecord {
     uint32_t id;
     bool require_machine;
     uint64_t window_size; /* 0: the registration does not say */
+    VMPlace place;
     VMSettings configured;
     VMSettings settings;
     bool paused;

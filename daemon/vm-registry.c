@@ -118,6 +118,30 @@ VM *vm_registry_find_by_uuid(const VMRegistry *registry, const uint8_t uuid[16])
     return NULL;
 }
 
+VM *vm_registry_find_by_place(const VMRegistry *registry, const VMPlace *place)
+{
+    VM *vm;
+
+    TAILQ_FOREACH(vm, &registry->list, link)
+    {
+        if (vm->registered && vm_place_is(&vm->device.place, place->kind, place->name))
+            return vm;
+    }
+    return NULL;
+}
+
+bool vm_registry_has_place(const VMRegistry *registry, VMPlaceKind kind)
+{
+    const VM *vm;
+
+    TAILQ_FOREACH(vm, &registry->list, link)
+    {
+        if (vm->registered && vm->device.place.kind == kind)
+            return true;
+    }
+    return false;
+}
+
 /* ---- Coming and going ------------------------------------------------------------------- */
 
 static void vm_registry_insert(VMRegistry *registry, VM *vm)
@@ -175,7 +199,7 @@ static VMSettings vm_registry_settings(VMRegistry *registry, const char *name,
  * does not keep another from its name or UUID. Returns what is left of @vm. */
 static VM *vm_registry_make_way(VMRegistry *registry, VM *vm)
 {
-    if (!vm || !vm->registered || vm->connection || !leader_has_ended(&vm->leader))
+    if (!vm || !vm->registered || vm_is_connected(vm) || !leader_has_ended(&vm->leader))
         return vm;
 
     log_context(LOG_NOTICE, &vm->client.log,
@@ -194,7 +218,7 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
                     const VMSettings *settings, const VMDevice *device, uint32_t id, VM **ret)
 {
     VM *vm = vm_registry_find(registry, name),
-       *same_uuid = vm_registry_find_by_uuid(registry, uuid), *same_id;
+       *same_uuid = vm_registry_find_by_uuid(registry, uuid), *same_id, *same_place;
     VMSettings wanted;
     int r;
 
@@ -209,6 +233,13 @@ int vm_registry_add(VMRegistry *registry, const char *name, const uint8_t uuid[1
         return VM_EXISTS;
     if (same_id && same_id != vm)
         return VM_ID_TAKEN;
+
+    same_place = device->place.kind == VM_PLACE_NONE
+                     ? NULL
+                     : vm_registry_find_by_place(registry, &device->place);
+    if ((same_place && same_place != vm) ||
+        (vm && !vm_place_is(&vm->device.place, device->place.kind, device->place.name)))
+        return VM_EXISTS;
 
     wanted = vm_registry_settings(registry, name, uuid, settings);
     if (vm) {
@@ -237,6 +268,7 @@ int vm_registry_remove(VMRegistry *registry, VM *vm)
 {
     int r = vm_store_remove(&registry->store, vm);
 
+    vm_dismiss(vm);
     vm_registry_unindex(registry, VM_BY_UUID, vm);
     vm->registered = false;
     if (vm->connection) {
@@ -410,7 +442,7 @@ void vm_registry_init(VMRegistry *registry, Pools *pools, const Config *config)
 
 static int vm_registry_restore(VMRegistry *registry, const VMRecord *record)
 {
-    const VMDevice device = {record->require_machine, record->window_size};
+    const VMDevice device = {record->require_machine, record->window_size, record->place};
     VM *vm = NULL;
     int r;
 

@@ -52,9 +52,17 @@ VM *vm_registry_find_by_pid(const VMRegistry *registry, pid_t pid);
 /* vm_registry_find_by_uuid() - of the registered ones */
 VM *vm_registry_find_by_uuid(const VMRegistry *registry, const uint8_t uuid[16]);
 
+/* vm_registry_find_by_place() - of the registered ones */
+VM *vm_registry_find_by_place(const VMRegistry *registry, const VMPlace *place);
+
+/* vm_registry_has_place() - is any of them a place of this kind? */
+bool vm_registry_has_place(const VMRegistry *registry, VMPlaceKind kind);
+
 /* Outcomes of vm_registry_add() beside 0. */
 enum {
-    VM_EXISTS = 1, /* the name has another UUID, or the UUID another name, and that VM is there */
+    /* the name has another UUID, or the UUID or the place another name, and that VM is there; or it
+     * is another place */
+    VM_EXISTS = 1,
     VM_ID_TAKEN = 2,
 };
 

@@ -121,7 +121,7 @@ static void session_send_ready(const Session *s, uint32_t error, uint32_t cuda_r
     const VGPUSessionReady ready = {.ring = s->ring, .error = error, .cuda_result = cuda_result};
 
     if (s->owner)
-        vm_send(s->vm, VGPU_MSG_SESSION_READY, s->open_id, &ready, sizeof(ready));
+        vm_send_by(s->vm, s->connection, VGPU_MSG_SESSION_READY, s->open_id, &ready, sizeof(ready));
 }
 
 static void session_fail_cuda(Session *s, uint32_t cuda_result)
@@ -259,7 +259,7 @@ static void session_answer_end(const Session *s)
     if (s->n_closes == 0)
         session_send_ready(s, s->error, s->cuda_result);
     for (uint32_t i = 0; i < s->n_closes && s->owner; i++)
-        vm_send(s->vm, VGPU_MSG_SESSION_CLOSED, s->close_id, &ring, sizeof(ring));
+        vm_send_by(s->vm, s->connection, VGPU_MSG_SESSION_CLOSED, s->close_id, &ring, sizeof(ring));
 }
 
 static void session_count_fault(Session *s, VM *vm)
@@ -370,6 +370,7 @@ int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *pro
         .id = o->id,
         .ring = o->ring,
         .vm = vm,
+        .connection = o->connection,
         .pool = pool,
         .start_usec = clock_usec(CLOCK_REALTIME),
         .began_usec = now_usec(),

@@ -127,6 +127,7 @@ static const SessionOps sessions_ops = {
 /* What is wanted, and why it cannot be. */
 typedef struct Opening {
     VM *vm;
+    Connection *connection;
     Pool *pool;
     const VGPUSessionOpen *open;
     uint32_t request_id;
@@ -244,6 +245,7 @@ static int sessions_start(Sessions *all, Opening *o, Window *window, Session **s
     SessionOptions options = {
         .signaller = all->rings->signaller,
         .ring = o->open->ring,
+        .connection = o->connection,
         .request_id = o->request_id,
         .offset = o->open->offset,
         .device = device,
@@ -310,14 +312,15 @@ static void opening_answer_refused(const Opening *o)
     if (client_may_log(&o->vm->client))
         log_context(LOG_WARNING, &context, "no CUDA session on ring %u: %s", o->open->ring,
                     o->reason);
-    vm_send(o->vm, VGPU_MSG_SESSION_READY, o->request_id, &ready, sizeof(ready));
+    vm_send_by(o->vm, o->connection, VGPU_MSG_SESSION_READY, o->request_id, &ready, sizeof(ready));
 }
 
-int sessions_open(Sessions *all, VM *vm, Origin *process, const int *fds,
+int sessions_open(Sessions *all, VM *vm, Connection *connection, Origin *process, const int *fds,
                   const VGPUSessionOpen *open, uint32_t request_id, Session **slot)
 {
     Opening o = {
         .vm = vm,
+        .connection = connection,
         .open = open,
         .request_id = request_id,
         .window = fds[0],
@@ -338,14 +341,14 @@ int sessions_open(Sessions *all, VM *vm, Origin *process, const int *fds,
     return r;
 }
 
-void sessions_close(VM *vm, uint32_t ring, uint32_t request_id, Session *s)
+void sessions_close(VM *vm, Connection *connection, uint32_t ring, uint32_t request_id, Session *s)
 {
     const VGPUSessionRing closed = {.ring = ring};
 
     if (s)
         session_close(s, request_id);
     else
-        vm_send(vm, VGPU_MSG_SESSION_CLOSED, request_id, &closed, sizeof(closed));
+        vm_send_by(vm, connection, VGPU_MSG_SESSION_CLOSED, request_id, &closed, sizeof(closed));
 }
 
 /* ---- All of them --------------------------------------------------------------------------- */

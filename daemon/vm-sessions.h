@@ -66,7 +66,8 @@ enum {
 
 /*
  * sessions_open() - SESSION_OPEN of a VM that is connected
- * @process: the VM's device is in it
+ * @connection: by which it came
+ * @process: at its other end
  * @fds: VGPU_RING_N_FDS of them, taken over in any case
  * @request_id: for SESSION_READY
  * @slot: the VM's session on that ring; NULL while there is none. Set to NULL when it is over
@@ -74,12 +75,12 @@ enum {
  * Answers SESSION_READY, now or later, also when the session cannot be. Returns 0, or
  * SESSIONS_VIOLATION when there is one.
  */
-int sessions_open(Sessions *all, VM *vm, Origin *process, const int *fds,
+int sessions_open(Sessions *all, VM *vm, Connection *connection, Origin *process, const int *fds,
                   const VGPUSessionOpen *open, uint32_t request_id, Session **slot);
 
 /* sessions_close() - SESSION_CLOSE; answers SESSION_CLOSED, now or later, also where there is no
  * session (NULL) */
-void sessions_close(VM *vm, uint32_t ring, uint32_t request_id, Session *s);
+void sessions_close(VM *vm, Connection *connection, uint32_t ring, uint32_t request_id, Session *s);
 
 /* sessions_update_gates() - the pool is paused, or goes on */
 void sessions_update_gates(Sessions *all, const Pool *p);

@@ -54,7 +54,7 @@ static sd_bus *vm_signals_bus(const VMSignals *signals)
 static GuestState guest_state(const VM *vm)
 {
     return (GuestState){
-        .connected = vm->connection != NULL,
+        .connected = vm_is_connected(vm),
         .leader = vm->leader.pid,
         .ring_entries = vm->ring_entries,
         .window_size = vm->window_size,

@@ -17,6 +17,7 @@ int vm_store_save(const VMStore *store, const VM *vm)
         .id = vm->id,
         .require_machine = vm->device.require_machine,
         .window_size = vm->device.window_size,
+        .place = vm->device.place,
         .configured = vm->configured,
         .settings = vm->settings,
         .paused = vm->paused,

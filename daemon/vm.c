@@ -165,6 +165,7 @@ int vm_new(const char *name, uint32_t id, const VMSettings *settings, const VMOb
     vm->client.log = (LogContext){.vm = vm->name, .vm_id = id, .vm_uuid = vm->uuid};
     TAILQ_INIT(&vm->watchers);
     TAILQ_INIT(&vm->users);
+    TAILQ_INIT(&vm->members);
 
     *ret = vm;
     return 0;
@@ -190,7 +191,7 @@ void vm_free(VM *vm)
 
     while ((u = TAILQ_FIRST(&vm->users)))
         u->gone(u);
-    assert(!vm->connection && TAILQ_EMPTY(&vm->watchers));
+    assert(!vm_is_connected(vm) && TAILQ_EMPTY(&vm->watchers));
 
     if (client_has_requests(&vm->client))
         vm->client.idle = vm_on_idle;
@@ -266,7 +267,43 @@ void vm_hang_up(VM *vm)
         vm->hang_up(vm, vm->hang_up_userdata);
 }
 
+void vm_join(VM *vm, VMMember *m)
+{
+    bool is_first = !vm_is_connected(vm);
+
+    assert(vm_is_place(vm) && !m->vm);
+    m->vm = vm;
+    TAILQ_INSERT_TAIL(&vm->members, m, link);
+    if (is_first)
+        vm_changed(vm, "Connected");
+}
+
+void vm_leave(VMMember *m)
+{
+    VM *vm = m->vm;
+
+    TAILQ_REMOVE(&vm->members, m, link);
+    m->vm = NULL;
+    if (!vm_is_connected(vm))
+        vm_changed(vm, "Connected");
+}
+
+void vm_dismiss(VM *vm)
+{
+    VMMember *m;
+
+    while ((m = TAILQ_FIRST(&vm->members)))
+        m->hang_up(m);
+}
+
 void vm_send(VM *vm, uint32_t type, uint32_t request_id, const void *payload, uint32_t size)
+{
+    assert(vm->connection);
+    vm_send_by(vm, vm->connection, type, request_id, payload, size);
+}
+
+void vm_send_by(VM *vm, Connection *connection, uint32_t type, uint32_t request_id,
+                const void *payload, uint32_t size)
 {
     const VGPUSocketHeader header = {
         .msg_type = type,
@@ -277,8 +314,7 @@ void vm_send(VM *vm, uint32_t type, uint32_t request_id, const void *payload, ui
         .payload_len = size,
     };
 
-    assert(vm->connection);
-    connection_send(vm->connection, &header, payload);
+    connection_send(connection, &header, payload);
 }
 
 void vm_set_ring(VM *vm, uint32_t entries, uint64_t window_size)

@@ -24,6 +24,7 @@
 #include "origin.h"
 #include "pool.h"
 #include "session-shares.h"
+#include "vm-place.h"
 #include "vm-settings.h"
 
 typedef struct VM VM;
@@ -34,6 +35,7 @@ typedef struct VMWatcher VMWatcher;
 typedef struct VMDevice {
     bool require_machine; /* only a process of the machine that has the VM's UUID may be this VM */
     uint64_t window_size; /* bytes that its window may have; 0: [Limits] WindowSizeMax= says it */
+    VMPlace place;        /* whose processes it is, when it has no device */
 } VMDevice;
 
 /* Whoever has to know that a VM is paused, quarantined, moved or changed otherwise embeds one.
@@ -43,6 +45,13 @@ struct VMWatcher {
     VM *vm; /* NULL while it watches none */
     TAILQ_ENTRY(VMWatcher) link;
 };
+
+/* A process of a VM that is a place. Whoever has its connection embeds one, and sets hang_up. */
+typedef struct VMMember {
+    void (*hang_up)(struct VMMember *m); /* ends the connection, by way of vm_leave() */
+    VM *vm;                              /* NULL while it is of none */
+    TAILQ_ENTRY(VMMember) link;
+} VMMember;
 
 /* What processes of the VM's guest have used of a device beside its requests. */
 typedef struct VMUsage {
@@ -104,6 +113,7 @@ struct VM {
 
     Client client;
     TAILQ_HEAD(, VMWatcher) watchers;
+    TAILQ_HEAD(, VMMember) members; /* of one that is a place: those that are connected */
 
     TAILQ_HEAD(, VMUser) users;
     unsigned n_users;
@@ -167,8 +177,31 @@ void vm_detach(VM *vm);
 /* vm_hang_up() - end its connection, if it has one. May free a VM that is not registered */
 void vm_hang_up(VM *vm);
 
+/* vm_is_place() - is it the processes of a unit or a machine, and has no device? */
+static inline bool vm_is_place(const VM *vm)
+{
+    return vm->device.place.kind != VM_PLACE_NONE;
+}
+
+/* vm_is_connected() - its device, or one at least of its processes */
+static inline bool vm_is_connected(const VM *vm)
+{
+    return vm->connection || !TAILQ_EMPTY(&vm->members);
+}
+
+/* vm_join(), vm_leave() - a process of a VM that is a place is connected, and is no more */
+void vm_join(VM *vm, VMMember *m);
+void vm_leave(VMMember *m);
+
+/* vm_dismiss() - end the connections of all that have joined */
+void vm_dismiss(VM *vm);
+
 /* vm_send() - a message to its device, which is connected; as connection_send() */
 void vm_send(VM *vm, uint32_t type, uint32_t request_id, const void *payload, uint32_t size);
+
+/* vm_send_by() - the same by this connection, its device's or that of a process of its */
+void vm_send_by(VM *vm, Connection *connection, uint32_t type, uint32_t request_id,
+                const void *payload, uint32_t size);
 
 /*
  * vm_drop_queued() - end all that it has queued

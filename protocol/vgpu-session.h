@@ -181,7 +181,9 @@ typedef struct VGPUSessionDevice {
  * program's standard output, then what goes to its standard error. value[0] and value[1]: bytes of
  * each; value[2]: 1 when there is more. All that kernels of the record's context printed whose end
  * the guest knows of (by a fence) is there; with context 0, what had come to the executor before.
- * Also answered when the session's CUDA has ended: what an assertion says comes then.
+ * Also answered when the session's CUDA has ended: what an assertion says comes then. While a
+ * stream captures, what kernels printed since the capture began may come later. Of each text the
+ * host keeps 16 MiB; what comes above that is lost, and a line in the text says so.
  */
 typedef struct VGPUSessionOutput {
     VGPUSessionBytes into;
@@ -364,10 +366,19 @@ typedef struct VGPUSessionSet {
     uint32_t reserved;
 } VGPUSessionSet;
 
-/* ARRAY_CREATE, MIPMAP_CREATE: @id is the new one; numbers as in CUDA_ARRAY3D_DESCRIPTOR. A mipmap
- * has @levels. MIPMAP_LEVEL: level @levels of @mipmap is known as the array @id, until the mipmap
- * ends. ARRAY_DESTROY, MIPMAP_DESTROY: a VGPUSessionId. ARRAY_NEEDS: value[0] bytes, value[1]
- * alignment (cuArrayGetMemoryRequirements()), of the array @id, or of @mipmap where that is not 0
+/*
+ * ARRAY_CREATE, MIPMAP_CREATE: @id is the new one; numbers as in CUDA_ARRAY3D_DESCRIPTOR. A mipmap
+ * has @levels, as many as it can have at most. MIPMAP_LEVEL: level @levels of @mipmap is known as
+ * the array @id, until the mipmap ends. ARRAY_DESTROY, MIPMAP_DESTROY: a VGPUSessionId.
+ *
+ * ARRAY_NEEDS: of the array @id, or of @mipmap where that is not 0: value[0] bytes, value[1]
+ * alignment (cuArrayGetMemoryRequirements()).
+ *
+ * An array or mipmap is of the record's context; one of another is CUDA_ERROR_INVALID_HANDLE. It is
+ * charged for what the device takes for it at most, which is more than its bytes. One with
+ * CUDA_ARRAY3D_DEFERRED_MAPPING has no memory, and is only to be asked what it needs. Formats of
+ * compressed blocks and of video planes, sparse arrays, depth textures and colour attachments are
+ * CUDA_ERROR_NOT_SUPPORTED.
  */
 typedef struct VGPUSessionArray {
     uint32_t id;
@@ -380,7 +391,9 @@ typedef struct VGPUSessionArray {
 } VGPUSessionArray;
 
 /* TEXTURE_CREATE, SURFACE_CREATE (of it, the resource alone): value[0] is the object, as kernels
- * take it. TEXTURE_DESTROY, SURFACE_DESTROY: a VGPUSessionId whose value is the object. */
+ * take it; there may be as many of both as of other objects of one kind. TEXTURE_DESTROY,
+ * SURFACE_DESTROY: a VGPUSessionId whose value is the object, which was made in the record's
+ * context. It does not keep the array, mipmap or memory that it is of. */
 typedef struct VGPUSessionTexture {
     uint32_t resource_type; /* CUresourcetype */
     uint32_t resource;      /* number of the array or mipmap */
@@ -465,12 +478,13 @@ typedef struct VGPUSessionModule {
 } VGPUSessionModule;
 
 /*
- * The linker. LINK_CREATE: @id, with options as MODULE_LOAD has them. LINK_ADD: the image of @key
- * as
- * @type, with its name, which follows, or none. LINK_COMPLETE: the result, a cubin, is the image of
- * @key from now on; value[2] is its bytes. LINK_READ: @into.size bytes of it from @at on. LINK_ADD
- * and LINK_COMPLETE write the logs of the linker so far as MODULE_LOAD does: value[0], value[1].
- * LINK_DESTROY.
+ * The linker. LINK_CREATE: @id, with options as MODULE_LOAD has them; the sizes of the logs say how
+ * much the linker may write in all. LINK_ADD: the image of @key as @type (all but NVVM), with its
+ * name, which follows, or none, and options for it alone. LINK_COMPLETE, once: the result, a cubin,
+ * is the image of @key from now on, which no image had before; value[2] is its bytes. LINK_READ:
+ * @into.size bytes of it from @at on. LINK_ADD and LINK_COMPLETE write the logs of the linker so
+ * far as MODULE_LOAD does: value[0], value[1]. LINK_DESTROY. CUDA_ERROR_OUT_OF_MEMORY above 16
+ * linkers at once, and above 512 MiB that all of them were given.
  */
 typedef struct VGPUSessionLink {
     uint8_t key[32];
@@ -632,7 +646,8 @@ typedef struct VGPUSessionGraph {
  *
  * A graph, and all made of it, that names a function ends for all purposes but GRAPH_DESTROY and
  * GRAPH_EXEC_DESTROY when the function's module does, also after NODE_SET has put another function
- * there: CUDA_ERROR_INVALID_HANDLE. An event in a graph lives on in it.
+ * there: CUDA_ERROR_INVALID_HANDLE. So does one that copies with an array, when ARRAY_DESTROY, or
+ * MIPMAP_DESTROY of the mipmap whose level it is, is asked for. An event in a graph lives on in it.
  *
  * A graph has at most VGPU_SESSION_NODES_MAX nodes, with those of graphs in it, and so have all
  * graphs and executable ones of a session VGPU_SESSION_ALL_NODES_MAX; more is

@@ -22,23 +22,28 @@ static uint64_t copy_run(Session *s, uint64_t to, uint64_t from, uint64_t left)
 static CUresult copy_part(Session *s, const VGPUSessionCopy *p, CUstream stream)
 {
     const CudaSessionDriver *driver = session_driver(s);
-    SessionControl *control = session_control(s);
     const bool from_window = session_window_has(s, p->from, p->size);
     const bool to_window = session_window_has(s, p->to, p->size);
-    CUresult result;
 
-    if (from_window && !to_window) {
-        result = driver->base.memcpy_h_to_d_async(p->to, (const void *) p->from, p->size, stream);
-        if (result == CUDA_SUCCESS)
-            session_count(&control->bytes_to_device, p->size);
-    } else if (to_window && !from_window) {
-        result = driver->base.memcpy_d_to_h_async((void *) p->to, p->from, p->size, stream);
-        if (result == CUDA_SUCCESS)
-            session_count(&control->bytes_from_device, p->size);
-    } else {
-        result = driver->memcpy_d_to_d_async(p->to, p->from, p->size, stream);
-    }
-    return result;
+    if (from_window && !to_window)
+        return driver->base.memcpy_h_to_d_async(p->to, (const void *) p->from, p->size, stream);
+    if (to_window && !from_window)
+        return driver->base.memcpy_d_to_h_async((void *) p->to, p->from, p->size, stream);
+    return driver->memcpy_d_to_d_async(p->to, p->from, p->size, stream);
+}
+
+/* Which ends of a copy lie in the window */
+typedef struct CopyEnds {
+    bool from_window, to_window;
+} CopyEnds;
+
+static void copy_count(Session *s, CopyEnds ends, uint64_t size)
+{
+    SessionControl *control = session_control(s);
+
+    if (ends.from_window != ends.to_window)
+        session_count(ends.from_window ? &control->bytes_to_device : &control->bytes_from_device,
+                      size);
 }
 
 /* Each part is a work of its own in the stream. */
@@ -63,13 +68,22 @@ CUresult session_op_COPY(Session *s, SessionCall *call)
 {
     const VGPUSessionCopy *p = call->parameters;
     CUstream stream;
+    CUresult result;
 
     if (p->size > 0 &&
         (!session_memory_has(s, p->to, p->size) || !session_memory_has(s, p->from, p->size)))
         return CUDA_ERROR_INVALID_VALUE;
     if (p->size == 0)
         return session_find_stream(s, p->stream, &stream);
-    return copy_line(s, p);
+    result = copy_line(s, p);
+    if (result == CUDA_SUCCESS)
+        copy_count(s,
+                   (CopyEnds){
+                       .from_window = session_window_has(s, p->from, p->size),
+                       .to_window = session_window_has(s, p->to, p->size),
+                   },
+                   p->size);
+    return result;
 }
 
 /* ---- Boxes ------------------------------------------------------------------------------------

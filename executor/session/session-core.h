@@ -172,6 +172,9 @@ typedef struct SessionHosts {
     uint32_t *used; /* places */
     uint32_t n_used;
     uint64_t n_calls; /* atomic */
+    /* The ring's thread's: what was found last */
+    uint64_t seen_calls;
+    uint32_t seen_waiting;
 } SessionHosts;
 
 /* What the first thread sees of a stream's marks (session-marks.c) */

@@ -113,11 +113,12 @@ static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *
         session_meter_before(s, call); /* may make another context current */
     if (row->properties & VGPU_SESSION_IN_CONTEXT) {
         r = context ? session_make_current(s, context->handle) : CUDA_ERROR_INVALID_CONTEXT;
-        if (r == CUDA_SUCCESS)
-            r = session_set_capture_mode(s, session_captures_mode(s, &call->record));
         if (r != CUDA_SUCCESS)
             return r;
     }
+    r = session_set_capture_mode(s, session_captures_mode(s, &call->record));
+    if (r != CUDA_SUCCESS)
+        return r;
     r = row->function(s, call);
     if (dispatch_is_capture(call->record.opcode))
         session_meter_after(s, call, r);

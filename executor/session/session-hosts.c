@@ -258,9 +258,11 @@ uint32_t session_hosts_waiting(Session *s, uint32_t *ret_graphs, uint64_t *ret_c
 
     *ret_graphs = 0;
     *ret_calls = __atomic_load_n(&h->n_calls, __ATOMIC_SEQ_CST);
+    /* Nobody begins to wait without a call. */
+    if (h->seen_waiting == 0 && h->seen_calls == *ret_calls)
+        return 0;
     pthread_mutex_lock(&h->lock);
-    if (h->n_used > 0)
-        hosts_reap(s);
+    hosts_reap(s);
     for (uint32_t i = 0; i < h->n_used; i++) {
         const uint32_t place = h->used[i];
 
@@ -270,5 +272,7 @@ uint32_t session_hosts_waiting(Session *s, uint32_t *ret_graphs, uint64_t *ret_c
         *ret_graphs += h->all[place].state == HOST_IN_GRAPH;
     }
     pthread_mutex_unlock(&h->lock);
+    h->seen_waiting = n;
+    h->seen_calls = *ret_calls;
     return n;
 }

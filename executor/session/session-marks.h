@@ -16,6 +16,8 @@
  * where the device is. What is found is a kernel, a copy or a graph that takes longer than the
  * limit; at worst only after 32 times the limit, where 31 short works follow it under one mark.
  *
+ * A graph that may wait counts as a wait: it has no limit.
+ *
  * A kernel that finds these words and writes to them itself can hide that it never ends. The limit
  * is for programs that hang; who lets others share a device with a hostile one can end that
  * session.

@@ -10,7 +10,8 @@
  * is counted too long by an eighth of it, by 20 µs if that is more, and by a millisecond at most;
  * never too short. Times in between that are shorter than the next moment are counted as running.
  *
- * While each busy stream waits for a function of the guest's (session-hosts.h), no time is counted.
+ * While each busy stream waits for a function of the guest's (session-hosts.h), no time is counted:
+ * what passes between two looks that find the same functions called, and all streams waiting.
  *
  * Work that is captured is none for the device. While a capture is under way, the driver forbids to
  * ask certain streams: those that capture, and legacy default streams. They were given a

@@ -13,7 +13,7 @@ Session *session_new(int socket);
  * session_open_driver() - load the driver, and find the device, unless that is done
  * @device: as in SessionStart
  *
- * Returns 0, -ENODEV, -EIO or -ENOMEM; then started.cuda_result is set, and standard error has the
+ * Returns 0, -ENODEV, -EIO or -ENOMEM; then started.cuda_result is set, and the log has the
  * reason.
  */
 int session_open_driver(Session *s, const char *device);
@@ -26,7 +26,7 @@ int session_open_warm(Session *s);
  *
  * Returns 0; -EINVAL for what the mediator sent; -EPROTO when the guest's area is not as it has to
  * be, -EEXIST when something of this process lies where the guest has the window; then the header
- * says REFUSED; as session_open_driver(); or another negative errno. Standard error has the reason.
+ * says REFUSED; as session_open_driver(); or another negative errno. The log has the reason.
  * Fills in started, but for its error.
  */
 int session_open(Session *s);

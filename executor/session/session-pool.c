@@ -39,7 +39,7 @@ static CUresult pool_open_default(Session *s, SessionPool *pool)
 {
     if (pool->handle)
         return CUDA_SUCCESS;
-    pool->free = SESSION_POOL_UNIT;
+    pool->free = SESSION_POOL_FREE;
     return session_driver(s)->device_get_default_mem_pool(&pool->handle, session_device(s));
 }
 
@@ -157,28 +157,41 @@ static CUresult pool_call(Session *s, const SessionPool *pool, uint64_t size, CU
                          : driver->mem_alloc_from_pool_async(ret, size, pool->handle, stream);
 }
 
-CUresult session_pool_alloc(Session *s, SessionPool *pool, SessionRange *range, CUstream stream,
-                            CUdeviceptr *ret)
+/* With the frees' lock held: nobody looks at the pool between what is expected and what has come.
+ */
+static CUresult pool_try(Session *s, SessionPool *pool, uint64_t size, CUstream stream,
+                         CUdeviceptr *ret)
 {
-    SessionMemory *memory = &session_store(s)->memory;
     CUdeviceptr address;
     CUresult result;
 
-    session_memory_pool_take(memory, pool, range);
+    if (!pool_expect(s, pool, size))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    result = pool_call(s, pool, size, stream, &address);
+    pool_look(s, pool);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (session_memory_is_above(&session_store(s)->memory))
+        return pool_refuse(s, address, stream);
+    *ret = address;
+    return CUDA_SUCCESS;
+}
+
+CUresult session_pool_alloc(Session *s, SessionPool *pool, SessionRange *range, CUstream stream,
+                            CUdeviceptr *ret)
+{
+    SessionStore *store = session_store(s);
+    CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
+
+    session_memory_pool_take(&store->memory, pool, range);
     if (!pools_are_charged(s))
         return pool_call(s, pool, range->size, stream, ret);
-    if (!pool_expect(s, pool, range->size)) {
-        session_frees_settle(s, range->context);
-        if (!pool_expect(s, pool, range->size))
-            return CUDA_ERROR_OUT_OF_MEMORY;
+    for (unsigned i = 0; i < 2 && result == CUDA_ERROR_OUT_OF_MEMORY; i++) {
+        if (i > 0)
+            session_frees_settle(s, range->context);
+        pthread_mutex_lock(&store->frees_lock);
+        result = pool_try(s, pool, range->size, stream, ret);
+        pthread_mutex_unlock(&store->frees_lock);
     }
-    result = pool_call(s, pool, range->size, stream, &address);
-    pthread_mutex_lock(&session_store(s)->frees_lock);
-    pool_look(s, pool);
-    pthread_mutex_unlock(&session_store(s)->frees_lock);
-    if (result == CUDA_SUCCESS && session_memory_is_above(memory))
-        result = pool_refuse(s, address, stream);
-    if (result == CUDA_SUCCESS)
-        *ret = address;
     return result;
 }

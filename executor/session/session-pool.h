@@ -18,8 +18,10 @@
 #include "session-memory.h"
 #include "session.h"
 
-/* What the driver takes of the device at once for a pool; as seen on an H200 */
+/* What the driver is expected to take of the device at once for a pool. Should it take more, that
+ * is seen after the allocation. */
 #define SESSION_POOL_UNIT (UINT64_C(32) << 20)
+#define SESSION_POOL_FREE (2 * SESSION_POOL_UNIT) /* of the default pool, uncharged */
 
 /* How many a session may have beside the default one: the executor's memory, not the guest's */
 #define SESSION_POOLS_MAX 1024u

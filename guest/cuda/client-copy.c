@@ -16,10 +16,6 @@
 
 #include "client-internal.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #define SMALL_SIZE ((size_t) 16 << 10)
 #define SMALL_MAX 64u
 #define LARGE_MIN ((size_t) 64 << 10)
@@ -27,32 +23,9 @@
 #define LARGE_N_MAX 16u
 /* How many pieces of a download are on their way */
 #define DEPTH 3u
-/* Bytes of a copy from which it goes past the caches */
-#define PAST_CACHES_MIN ((size_t) 256 << 10)
+/* Bytes of a download from which others help */
+#define HELP_MIN ((size_t) 4 << 20)
 #define BACK_WAIT_NSEC (10 * NSEC_PER_MSEC)
-
-/* Into the program's memory, past the processor's caches where that is a good deal: the program
- * may not read it soon, and the caches then need not fetch what is overwritten. */
-static void copy_out(void *to, const void *from, size_t size)
-{
-#ifdef __SSE2__
-    uint8_t *d = to;
-    const uint8_t *b = from;
-
-    if (size >= PAST_CACHES_MIN) {
-        size_t head = -(uintptr_t) d & 63;
-
-        memcpy(d, b, head);
-        d += head, b += head, size -= head;
-        for (; size >= 64; d += 64, b += 64, size -= 64)
-            for (unsigned i = 0; i < 64; i += 16)
-                _mm_stream_si128((__m128i *) (d + i), _mm_loadu_si128((const __m128i *) (b + i)));
-        _mm_sfence();
-        to = d, from = b;
-    }
-#endif
-    memcpy(to, from, size);
-}
 
 static void pool_init(client_pool *pool, size_t piece_size, uint32_t max)
 {
@@ -63,7 +36,7 @@ static void pool_init(client_pool *pool, size_t piece_size, uint32_t max)
 
 /* The pieces of all copies together take a quarter of a window that is the process's own, and of
  * one that others have, too, a sixteenth. */
-int client_copy_init(vgpu_session *s)
+int client_copy_init(vgpu_session *s, unsigned threads)
 {
     uint64_t room = s->transport->window_size / (s->transport->lock_fd < 0 ? 4 : 16);
     size_t large = LARGE_MAX;
@@ -72,6 +45,7 @@ int client_copy_init(vgpu_session *s)
         large /= 2;
     pool_init(&s->large, large, LARGE_N_MAX);
     pool_init(&s->small, SMALL_SIZE, SMALL_MAX);
+    copier_init(&s->copier, threads);
     return 0;
 }
 
@@ -88,8 +62,11 @@ static void pool_destroy(client_pool *pool)
 }
 
 /* The window's memory goes with the session. */
-void client_copy_destroy(vgpu_session *s)
+void client_copy_destroy(vgpu_session *s, bool is_forgotten)
 {
+    if (!is_forgotten)
+        copier_stop(&s->copier);
+    copier_destroy(&s->copier);
     pool_destroy(&s->large);
     pool_destroy(&s->small);
 }
@@ -319,6 +296,8 @@ typedef struct download {
     size_t asked, come; /* bytes */
     client_piece *pieces[DEPTH];
     unsigned int n; /* pieces on their way; the first came first */
+    bool has_help;
+    bool is_fresh; /* the program's memory: its last piece had no pages yet */
 } download;
 
 /* A thread that has pieces waits for none: it first empties one of its own. */
@@ -341,8 +320,22 @@ static int download_ask(download *d, bool *ret_asked)
         return r;
     }
     d->pieces[d->n++] = piece;
+    if (d->pool == &d->s->large) /* while the bytes travel */
+        d->is_fresh = copy_out_make_pages(d->to + d->asked, n);
     d->asked += n;
     return 0;
+}
+
+static void download_copy(download *d, uint8_t *to, const uint8_t *from, size_t size)
+{
+    copy_out_way way = copy_out_best(size, d->s->is_slow);
+
+    if (d->is_fresh && way == COPY_OUT_PAST)
+        way = COPY_OUT_PLAIN;
+    if (d->has_help)
+        copier_copy(&d->s->copier, way, to, from, size);
+    else
+        copy_out(way, to, from, size);
 }
 
 static int download_take(download *d)
@@ -356,7 +349,7 @@ static int download_take(download *d)
     r = client_fence_wait(d->s, d->from, d->stream, piece->fence, piece->number);
     if (r != 0)
         return r;
-    copy_out(d->to + d->come, piece->memory, n);
+    download_copy(d, d->to + d->come, piece->memory, n);
     d->come += n;
     d->n--;
     memmove(d->pieces, d->pieces + 1, d->n * sizeof(d->pieces[0]));
@@ -381,6 +374,7 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
 
     if (size >= DIRECT_MIN && direct_find(s, to_memory, size, &address))
         return direct_copy(s, from, stream, address, from_address, size);
+    d.has_help = size >= HELP_MIN && copier_begin(&s->copier);
     while (r == 0 && d.come < size) {
         bool asked = false;
 
@@ -389,10 +383,12 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
         if (r == 0 && !asked)
             r = download_take(&d);
     }
+    if (d.has_help)
+        copier_end(&s->copier);
     for (unsigned int i = 0; i < d.n; i++)
         pool_give(s, d.pool, d.pieces[i]);
     if (r == 0)
-        vgpu_session_output(s, from);
+        client_output(s, from);
     else
         client_output_end(s);
     return r == 0 ? client_usable(s) : r;

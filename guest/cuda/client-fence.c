@@ -73,7 +73,7 @@ int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint
     int r = client_fence_wait(s, from, stream, fence, number);
 
     if (r == 0)
-        vgpu_session_output(s, from);
+        client_output(s, from);
     else
         client_output_end(s);
     return r;

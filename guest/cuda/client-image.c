@@ -283,7 +283,7 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
                           NULL, 0, NULL);
     if (r != 0)
         return r;
-    vgpu_session_output(s, from);
+    client_output(s, from);
     client_output_unload(s, id);
     vgpu_session_id_give(s, VGPU_SESSION_MODULES, id);
     return 0;

@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
+#include "copier.h"
 #include "cuda-client.h"
 #include "transport.h"
 #include "window-share.h"
@@ -140,6 +141,8 @@ struct vgpu_session {
 
     pthread_mutex_t copy_lock;
     client_pool large, small;
+    bool is_slow; /* to read from the window: it is write-combining */
+    copier copier;
 
     pthread_mutex_t output_lock;
     vgpu_session_text *text_take;
@@ -338,6 +341,10 @@ int client_call_silently(vgpu_session *s, uint16_t opcode, const vgpu_session_fr
                          const void *parameters, size_t size, const void *more, size_t more_size,
                          VGPUSessionReply *ret);
 
+/* client_output() - after a wait: write what kernels have printed. A read of memory where no module
+ * may print. With no lock held */
+void client_output(vgpu_session *s, const vgpu_session_from *from);
+
 /* client_output_end() - once CUDA has ended: write what an assertion said, unless that is done. To
  * be called before a function returns that error, with no lock held */
 void client_output_end(vgpu_session *s);
@@ -360,8 +367,8 @@ void client_window_destroy(vgpu_session *s);
 void client_claims_destroy(vgpu_session *s);
 int client_pins_init(vgpu_session *s);
 void client_pins_destroy(vgpu_session *s);
-int client_copy_init(vgpu_session *s);
-void client_copy_destroy(vgpu_session *s);
+int client_copy_init(vgpu_session *s, unsigned threads);
+void client_copy_destroy(vgpu_session *s, bool is_forgotten);
 void client_ids_destroy(vgpu_session *s);
 
 #endif

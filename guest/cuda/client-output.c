@@ -70,7 +70,7 @@ static void ask_all(vgpu_session *s, const vgpu_session_from *from)
             continue;
 }
 
-void vgpu_session_output(vgpu_session *s, const vgpu_session_from *from)
+void client_output(vgpu_session *s, const vgpu_session_from *from)
 {
     if (__atomic_load_n(&s->n_printing, __ATOMIC_RELAXED) == 0 || client_usable(s) != 0)
         return;
@@ -89,6 +89,12 @@ void client_output_end(vgpu_session *s)
         ask_all(s, NULL);
     __atomic_store_n(&s->output_ended, true, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&s->output_lock);
+}
+
+void vgpu_session_output(vgpu_session *s, const vgpu_session_from *from)
+{
+    client_output(s, from);
+    client_output_end(s);
 }
 
 void vgpu_session_set_text(vgpu_session *s, vgpu_session_text *take, void *userdata)

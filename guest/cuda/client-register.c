@@ -162,6 +162,7 @@ int vgpu_session_host_register(vgpu_session *s, void *memory, size_t size, void 
         return VGPU_CUDA_ERROR_INVALID_VALUE;
     if ((uintptr_t) memory % page != 0 || size % page != 0)
         return VGPU_CUDA_ERROR_NOT_SUPPORTED;
+    copier_stop(&s->copier); /* a thread that may be one too many */
     pthread_mutex_lock(&registered_lock);
     r = register_again(s, memory, size, ret_window);
     pthread_mutex_unlock(&registered_lock);
@@ -192,6 +193,7 @@ int vgpu_session_host_unregister(vgpu_session *s, void *memory)
 
     if (__atomic_load_n(s->owned, __ATOMIC_RELAXED) != 1)
         return VGPU_CUDA_ERROR_NOT_INITIALIZED;
+    copier_stop(&s->copier);
     pthread_mutex_lock(&registered_lock);
     r = registered_find(s, memory);
     is_used = r && r->is_used;

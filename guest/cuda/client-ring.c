@@ -329,6 +329,6 @@ int vgpu_session_call(vgpu_session *s, uint16_t opcode, const vgpu_session_from 
     if (r != 0)
         client_output_end(s);
     else if (opcode == VGPU_SESSION_OP_CONTEXT_DESTROY)
-        vgpu_session_output(s, NULL);
+        client_output(s, NULL);
     return r;
 }

@@ -16,6 +16,7 @@
 #define CLOSE_TIMEOUT_MS 1000
 #define SPIN_FIRST_NSEC (50 * NSEC_PER_USEC)
 #define RING_DEFAULT (UINT32_C(1) << 20)
+#define SLOW_TRIAL 16384u /* bytes; at most VGPU_SESSION_RING_MIN */
 
 /* ---- Children -------------------------------------------------------------------- */
 
@@ -219,6 +220,7 @@ static int make_area(vgpu_session *s, const vgpu_session_options *o)
     s->header->flags = VGPU_SESSION_PINS;
     read_command(s->header->command);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    s->is_slow = copy_out_is_slow(s->ring, SLOW_TRIAL);
     return 0;
 }
 
@@ -247,7 +249,7 @@ static void destroy_threads(vgpu_session *s)
 }
 
 /* A session without a ring yet */
-static int session_new(transport *t, vgpu_session **ret)
+static int session_new(transport *t, const vgpu_session_options *o, vgpu_session **ret)
 {
     vgpu_session *s = calloc(1, sizeof(*s));
     int r;
@@ -260,7 +262,7 @@ static int session_new(transport *t, vgpu_session **ret)
     s->transport = t;
     s->share.lock_fd = -1;
     init_threads(s);
-    client_copy_init(s);
+    client_copy_init(s, o->copy_threads);
     client_output_init(s);
     client_hosts_init(s);
     r = own(s);
@@ -309,7 +311,7 @@ int vgpu_session_open(const vgpu_session_options *options, vgpu_session **ret, i
     r = open_transport(o, until, &t);
     if (r != 0)
         return r;
-    r = session_new(t, &s);
+    r = session_new(t, o, &s);
     if (r == 0)
         r = client_window_init(s);
     if (r == 0)
@@ -344,9 +346,10 @@ vgpu_session *vgpu_session_close(vgpu_session *s)
         pthread_mutex_unlock(&all_lock);
         close(s->wake_fd);
     }
+    is_forgotten = is_forgotten || !s->owned || *s->owned != 1;
     client_hosts_destroy(s);
-    client_registered_destroy(s, is_forgotten || !s->owned || *s->owned != 1);
-    client_copy_destroy(s);
+    client_registered_destroy(s, is_forgotten);
+    client_copy_destroy(s, is_forgotten);
     client_output_destroy(s);
     client_linked_destroy(s);
     s->share.lock_fd = -1; /* the transport gives all locks back, that of the ring first */

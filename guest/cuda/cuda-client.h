@@ -67,12 +67,14 @@ typedef struct vgpu_session_options {
     /* A mediator's socket; NULL: $VGPU_SOCKET, and without that the default path where this machine
      * has no device. Not together with @device. */
     const char *socket;
-    uint64_t window_size; /* bytes, by socket: of the window that it makes, rounded up to 2 MiB; 0:
-                           * $VGPU_WINDOW_SIZE, or VGPU_SESSION_WINDOW_DEFAULT */
-    uint32_t ring_size;   /* bytes, a power of two from VGPU_SESSION_RING_MIN on; 0: as the window
-                           * allows */
-    int timeout_ms;       /* for opening; 0: VGPU_SESSION_TIMEOUT_MS, negative: none */
-    const char *keeper;   /* a vgpu command that keeps the rings; NULL: the installed one */
+    uint64_t window_size;  /* bytes, by socket: of the window that it makes, rounded up to 2 MiB; 0:
+                            * $VGPU_WINDOW_SIZE, or VGPU_SESSION_WINDOW_DEFAULT */
+    uint32_t ring_size;    /* bytes, a power of two from VGPU_SESSION_RING_MIN on; 0: as the window
+                            * allows */
+    int timeout_ms;        /* for opening; 0: VGPU_SESSION_TIMEOUT_MS, negative: none */
+    unsigned copy_threads; /* that copy a large download into the program's memory, with the caller;
+                            * 0: two in a process with four processors, else one. */
+    const char *keeper;    /* a vgpu command that keeps the rings; NULL: the installed one */
 } vgpu_session_options;
 
 #define VGPU_SESSION_WINDOW_DEFAULT (UINT64_C(256) << 20)
@@ -466,7 +468,8 @@ typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, 
 void vgpu_session_set_text(vgpu_session *s, vgpu_session_text *take, void *userdata);
 
 /* vgpu_session_output() - write what kernels of the context have printed, as the functions above
- * do: for a wait that is none of them, as a look at a fence by which a program synchronizes */
+ * do: for a wait that is none of them, as a look at a fence by which a program synchronizes, and
+ * for an error of vgpu_session_get_sticky() that a program is told without any call of these */
 void vgpu_session_output(vgpu_session *s, const vgpu_session_from *from);
 
 /* ---- Functions in streams (client-host.c) -------------------------------------------------------

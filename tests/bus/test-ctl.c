@@ -425,10 +425,40 @@ TEST(test_register)
                "another UUID. If it is there no more, \"vgpuctl unregister 'new'\" makes room.",
                "register", "new", "22345678-9abc-def0-1234-56789abcdef0");
     ctl_refuse("Failed to register VM other: 'x' is no UUID of a VM.", "register", "other", "x");
+    ctl_refuse("Too few arguments for 'register'. See vgpuctl --help.", "register", "other");
     ctl_refuse("Failed to register VM other: No pool 'B' is configured.", "register", "other",
                "22345678-9abc-def0-1234-56789abcdef0", "--pool=B");
     ctl_expect("", "unregister", "new");
     ctl_expect("No VMs.\n", NULL);
+}
+
+/* A container, by where its processes are: it needs no UUID. */
+TEST(test_register_place)
+{
+    Ctl c = ctl_run("register", "web", "--unit=web@1.service", "--pool=C", "SessionsMax=3");
+
+    assert_int_equal(c.status, 0);
+    ctl_release(&c);
+    vm_text_is("web", "Unit", "web@1.service");
+    vm_text_is("web", "Pool", "C");
+    assert_int_equal(vm_number("web", "SessionsMax"), 3);
+    c = ctl_run("register", "lab", "--machine=lab");
+    assert_int_equal(c.status, 0);
+    ctl_release(&c);
+    vm_text_is("lab", "Machine", "lab");
+
+    c = ctl_run("status", "web");
+    assert_non_null(strstr(c.out, "Unit: web@1.service\n"));
+    ctl_release(&c);
+    c = ctl_run("status", "lab");
+    assert_non_null(strstr(c.out, "Machine: lab\n"));
+    ctl_release(&c);
+
+    ctl_refuse("Failed to register VM x: Unit takes the name of one service or scope.", "register",
+               "x", "--unit=x.slice");
+    ctl_refuse("Failed to register VM x: Machine takes the name of one machine.", "register", "x",
+               "--unit=x.scope", "--machine=x");
+    ctl_expect("", "unregister", "web", "lab");
 }
 
 TEST(test_reset_statistics)
@@ -487,23 +517,15 @@ TEST(test_mediator_absent)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list_nothing),
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_list_requests),
-        cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_pools),
-        cmocka_unit_test(test_status),
-        cmocka_unit_test(test_several),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_set_priority),
-        cmocka_unit_test(test_set_pool),
-        cmocka_unit_test(test_set_limits),
-        cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_pool_switches),
-        cmocka_unit_test(test_register),
-        cmocka_unit_test(test_reset_statistics),
-        cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_mediator_absent),
+        cmocka_unit_test(test_list_nothing),   cmocka_unit_test(test_list),
+        cmocka_unit_test(test_list_requests),  cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_pools),          cmocka_unit_test(test_status),
+        cmocka_unit_test(test_several),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_set_priority),   cmocka_unit_test(test_set_pool),
+        cmocka_unit_test(test_set_limits),     cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_pool_switches),  cmocka_unit_test(test_register),
+        cmocka_unit_test(test_register_place), cmocka_unit_test(test_reset_statistics),
+        cmocka_unit_test(test_reload),         cmocka_unit_test(test_mediator_absent),
     };
 
     return cmocka_run_group_tests_name("ctl", tests, start, world_end);

@@ -88,6 +88,8 @@ CUresult cuInit(unsigned flags)
     plan = plan_read();
     choose_devices();
     initialized = true;
+    if (plan.share[0] != '\0')
+        fake_arena_open();
     fake_device_start();
     ENTER(FAKE_INIT);
     return plan.devices > 0 ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;

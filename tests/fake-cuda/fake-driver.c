@@ -2,6 +2,7 @@
 #include "fake-driver.h"
 #include "fake-queue.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool is_session;
+static int errors_fd = STDERR_FILENO;
 static _Thread_local bool in_callback;
 
 /* All handles that live, by address, in a table with open addressing; and those that died last. */
@@ -25,12 +27,21 @@ static struct {
 __attribute__((format(printf, 1, 0), noreturn)) static void complain(const char *format,
                                                                      va_list args)
 {
-    const char *fd = getenv("VGPU_FAKE_CUDA_ERRORS");
     char text[1024];
 
     vsnprintf(text, sizeof(text), format, args);
-    dprintf(fd ? atoi(fd) : STDERR_FILENO, "fake-cuda: misuse: %s\n", text);
+    dprintf(errors_fd, "fake-cuda: misuse: %s\n", text);
     abort();
+}
+
+/* Later the process may be kept from opening files. */
+__attribute__((constructor)) static void open_errors(void)
+{
+    const char *path = getenv("VGPU_FAKE_CUDA_ERRORS");
+    int fd = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+
+    if (fd >= 0)
+        errors_fd = fd;
 }
 
 void fake_misuse(const char *format, ...)

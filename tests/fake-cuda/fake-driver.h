@@ -162,7 +162,7 @@ struct CUctx_st {
     size_t limits[FAKE_LIMITS];
     CUstream legacy; /* its default stream */
     char *print;     /* what kernels have printed, and is not written yet (fake-print.c) */
-    size_t print_size;
+    size_t print_size, print_room;
 };
 
 /* fake_context() - the thread's, or NULL */

@@ -5,6 +5,7 @@
  *   the device's own    at 0x2ac1_0000_0000 and on, as a driver gives them to a process in the old
  *                       mmap layout; the process cannot touch these addresses, for the bytes
  *                       are elsewhere
+ *   pools'             at 0x302000000 and on, in the same way
  *   pinned              far from any address of the host, so that a mix-up is noticed
  *   registered          at the host's own address where a session's window lies, or when it is a
  *                       multiple of 2 MiB; else far away as pinned memory
@@ -85,11 +86,22 @@ void fake_pool_stop(void);
 bool fake_arena_take(CUdevice device, uint64_t granules, CUdeviceptr *ret);
 /* fake_arena_take_addresses() - without memory behind them */
 bool fake_arena_take_addresses(uint64_t granules, uint64_t alignment, CUdeviceptr *ret);
+/* fake_arena_take_pooled() - the same, where pools have their memory */
+bool fake_arena_take_pooled(uint64_t granules, CUdeviceptr *ret);
 void fake_arena_give(CUdevice device, CUdeviceptr address, uint64_t granules);
 void fake_arena_give_addresses(CUdeviceptr address, uint64_t granules);
 unsigned char *fake_arena_bytes(CUdeviceptr address);
-/* fake_arena_file() - the file that has the bytes, and where; its descriptor stays the arena's */
-int fake_arena_file(CUdeviceptr address, uint64_t *ret_offset);
+/* fake_arena_open() - make it, unless that is done: before the process is kept from making files */
+void fake_arena_open(void);
+
+#define FAKE_PATH_MAX 320u
+
+/* fake_arena_path() - the file that has the bytes of a process's arena. Returns false where the
+ * plan has no place for it */
+bool fake_arena_path(uint32_t pid, char ret[static FAKE_PATH_MAX]);
+
+/* fake_arena_offset() - where in the file the bytes of an address lie */
+uint64_t fake_arena_offset(CUdeviceptr address);
 bool fake_arena_has(CUdeviceptr address);
 void fake_arena_stop(void);
 

@@ -66,6 +66,10 @@ static void parse(Plan *plan, char *item)
         if (strlen(value) >= sizeof(plan->memory))
             refuse(value);
         strcpy(plan->memory, value);
+    } else if (strcmp(item, "share") == 0) {
+        if (strlen(value) >= sizeof(plan->share))
+            refuse(value);
+        strcpy(plan->share, value);
     } else if (strcmp(item, "total") == 0) {
         plan->total = strtoull(value, NULL, 10) << 20;
     } else if (strcmp(item, "trace") == 0) {

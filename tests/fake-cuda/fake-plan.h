@@ -26,12 +26,15 @@
  *   memory=FILE
  *       the devices' memory is that of all processes that name this file; what one has is free
  *       again when it ends, however it ends
+ *   share=DIRECTORY
+ *       where the devices' bytes lie, so that other processes can open them (cuIpcOpenMemHandle());
+ *       each leaves a file there
  *   total=MIB
  *       how much memory each device has (default 8192)
  *   trace=FILE
  *       append a line for each call: FUNCTION, or FUNCTION NUMBER
  *
- * VGPU_FAKE_CUDA_ERRORS is the number of a descriptor for complaints of misuse: where standard
+ * VGPU_FAKE_CUDA_ERRORS is a file for complaints of misuse: where standard
  * error is for what kernels say, as in sessions. Without it, standard error has them.
  *
  * As with the real one, with a UUID in CUDA_VISIBLE_DEVICES there is that device alone, and without
@@ -66,6 +69,7 @@ typedef struct Plan {
     unsigned hold;
     int trace_fd; /* -1: none */
     char memory[PLAN_PATH_MAX];
+    char share[PLAN_PATH_MAX];
     uint64_t total; /* bytes */
     PlanItem fail;
     PlanItem hang;

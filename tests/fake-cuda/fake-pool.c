@@ -177,10 +177,14 @@ void fake_pool_trim(void)
 
 void fake_pool_stop(void)
 {
-    for (Pool *p = pools; p; p = p->next)
+    while (pools) {
+        Pool *p = pools;
+
+        pools = p->next;
         while (p->pooled)
             pool_release(p, &p->pooled);
-    pools = NULL;
+        fake_object_end(p);
+    }
 }
 
 /* ---- Allocations -------------------------------------------------------------------- */
@@ -218,7 +222,7 @@ static bool pool_take(Pool *p, FakeMemory *m)
         return true;
     if (m->size > fake_total() || !pool_resize(p, all))
         return false;
-    if (fake_arena_take_addresses(granules(m->size), FAKE_GRANULE, &m->address))
+    if (fake_arena_take_pooled(granules(m->size), &m->address))
         return true;
     pool_resize(p, p->live + p->kept);
     return false;

@@ -39,9 +39,12 @@ void fake_print(const FakeLaunch *launch, const char *format, ...)
         c->print_size -= old;
         memmove(c->print, c->print + old, c->print_size);
     }
-    c->print = realloc(c->print, c->print_size + n);
-    if (!c->print)
-        abort();
+    if (c->print_size + n > c->print_room) {
+        c->print_room = 2 * (c->print_size + n);
+        c->print = realloc(c->print, c->print_room);
+        if (!c->print)
+            abort();
+    }
     memcpy(c->print + c->print_size, line, n);
     c->print_size += n;
 }

@@ -18,7 +18,7 @@
 typedef struct Handle {
     uint64_t magic;
     uint32_t pid;
-    int32_t fd; /* of its arena */
+    uint32_t reserved0;
     uint64_t address;
     uint64_t offset; /* in the arena */
     uint64_t size;
@@ -39,7 +39,7 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle *ret, CUdeviceptr address)
     if (!m || m->kind != FAKE_ALLOCATED || m->freeing)
         return CUDA_ERROR_INVALID_VALUE;
     handle.size = m->size;
-    handle.fd = fake_arena_file(address, &handle.offset);
+    handle.offset = fake_arena_offset(address);
     memcpy(ret, &handle, sizeof(handle));
     return CUDA_SUCCESS;
 }
@@ -65,11 +65,12 @@ static uint64_t taken_granules(const Handle *handle)
 static unsigned char *taken_map(const Handle *handle)
 {
     const off_t first = (off_t) (handle->offset / FAKE_GRANULE * FAKE_GRANULE);
-    char path[64];
+    char path[FAKE_PATH_MAX];
     void *bytes;
     int fd;
 
-    snprintf(path, sizeof(path), "/proc/%u/fd/%d", handle->pid, handle->fd);
+    if (!fake_arena_path(handle->pid, path))
+        fake_misuse("memory of another process needs share= in the plan");
     fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return NULL;

@@ -1,38 +1,81 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Kernels that read textures and use surfaces, for tests of sessions. session-arrays.ptx is made
- * from them and is in the repository, as session-kernels.ptx is from session-kernels.cu:
- *
- *   tests/lint/kernels.sh . nvcc --write
+ * from them by tests/lint/kernels.sh.
  *
  * fake-kernels-arrays.c does the same on the fake driver.
  */
 #include <stdint.h>
 
 /* Each of n threads samples at one place: x, y, z, and the layer or the level. */
-#define SAMPLE(name, result, sample)                                                            \
-    extern "C" __global__ void name(cudaTextureObject_t texture, const float4 *at, result *to, \
-                                    uint32_t n)                                                 \
-    {                                                                                           \
-        uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;                                     \
-                                                                                                \
-        if (i < n) {                                                                            \
-            float4 p = at[i];                                                                   \
-                                                                                                \
-            to[i] = sample;                                                                     \
-        }                                                                                       \
+#define SAMPLE(sample)                                  \
+    uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; \
+                                                        \
+    if (i < n) {                                        \
+        float4 p = at[i];                               \
+                                                        \
+        to[i] = sample;                                 \
     }
 
-SAMPLE(sample_1d, float4, tex1D<float4>(texture, p.x))
-SAMPLE(sample_2d, float4, tex2D<float4>(texture, p.x, p.y))
-SAMPLE(sample_2d_integers, uint4, tex2D<uint4>(texture, p.x, p.y))
-SAMPLE(sample_2d_level, float4, tex2DLod<float4>(texture, p.x, p.y, p.w))
-SAMPLE(sample_3d, float4, tex3D<float4>(texture, p.x, p.y, p.z))
-SAMPLE(sample_1d_layered, float4, tex1DLayered<float4>(texture, p.x, (int) p.w))
-SAMPLE(sample_2d_layered, float4, tex2DLayered<float4>(texture, p.x, p.y, (int) p.w))
-SAMPLE(sample_cubemap, float4, texCubemap<float4>(texture, p.x, p.y, p.z))
-SAMPLE(sample_cubemap_layered, float4, texCubemapLayered<float4>(texture, p.x, p.y, p.z, (int) p.w))
-SAMPLE(fetch_1d, float4, tex1Dfetch<float4>(texture, (int) p.x))
+extern "C" __global__ void sample_1d(cudaTextureObject_t texture, const float4 *at, float4 *to,
+                                     uint32_t n)
+{
+    SAMPLE(tex1D<float4>(texture, p.x))
+}
+
+extern "C" __global__ void sample_2d(cudaTextureObject_t texture, const float4 *at, float4 *to,
+                                     uint32_t n)
+{
+    SAMPLE(tex2D<float4>(texture, p.x, p.y))
+}
+
+extern "C" __global__ void sample_2d_integers(cudaTextureObject_t texture, const float4 *at,
+                                              uint4 *to, uint32_t n)
+{
+    SAMPLE(tex2D<uint4>(texture, p.x, p.y))
+}
+
+extern "C" __global__ void sample_2d_level(cudaTextureObject_t texture, const float4 *at,
+                                           float4 *to, uint32_t n)
+{
+    SAMPLE(tex2DLod<float4>(texture, p.x, p.y, p.w))
+}
+
+extern "C" __global__ void sample_3d(cudaTextureObject_t texture, const float4 *at, float4 *to,
+                                     uint32_t n)
+{
+    SAMPLE(tex3D<float4>(texture, p.x, p.y, p.z))
+}
+
+extern "C" __global__ void sample_1d_layered(cudaTextureObject_t texture, const float4 *at,
+                                             float4 *to, uint32_t n)
+{
+    SAMPLE(tex1DLayered<float4>(texture, p.x, (int) p.w))
+}
+
+extern "C" __global__ void sample_2d_layered(cudaTextureObject_t texture, const float4 *at,
+                                             float4 *to, uint32_t n)
+{
+    SAMPLE(tex2DLayered<float4>(texture, p.x, p.y, (int) p.w))
+}
+
+extern "C" __global__ void sample_cubemap(cudaTextureObject_t texture, const float4 *at, float4 *to,
+                                          uint32_t n)
+{
+    SAMPLE(texCubemap<float4>(texture, p.x, p.y, p.z))
+}
+
+extern "C" __global__ void sample_cubemap_layered(cudaTextureObject_t texture, const float4 *at,
+                                                  float4 *to, uint32_t n)
+{
+    SAMPLE(texCubemapLayered<float4>(texture, p.x, p.y, p.z, (int) p.w))
+}
+
+extern "C" __global__ void fetch_1d(cudaTextureObject_t texture, const float4 *at, float4 *to,
+                                    uint32_t n)
+{
+    SAMPLE(tex1Dfetch<float4>(texture, (int) p.x))
+}
 
 /* Each element becomes its number: x + 1000 y + 1000000 z. */
 extern "C" __global__ void number_surface(cudaSurfaceObject_t surface, uint32_t width,

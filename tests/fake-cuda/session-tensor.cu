@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A kernel that loads a tile by a tensor map, for tests of sessions: only for devices from compute
- * capability 9.0 on. session-tensor.ptx is made from it and is in the repository:
- *
- *   tests/lint/kernels.sh . nvcc --write
+ * capability 9.0 on. tests/lint/kernels.sh makes session-tensor.ptx from it, for compute_90.
  *
  * fake-kernels-arrays.c does the same on the fake driver.
  */

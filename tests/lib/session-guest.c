@@ -160,6 +160,8 @@ void session_guest_close(SessionGuest *g)
         close(g->socket);
     if (g->text >= 0)
         close(g->text);
+    if (g->text_path[0] != '\0')
+        (void) unlink(g->text_path);
     munmap(g->window, g->window_size);
     munmap(g->control, sizeof(SessionControl));
     munmap(g->account, sizeof(SessionAccount));
@@ -171,19 +173,18 @@ void session_guest_close(SessionGuest *g)
 /* ---- The mediator's side ------------------------------------------------------------------------
  */
 
-__attribute__((noreturn)) static void run_executor(int socket, int text, const char *plan)
+__attribute__((noreturn)) static void run_executor(int socket, const SessionGuest *g,
+                                                   const char *plan)
 {
     const char *program = getenv("VGPU_EXECUTOR");
     const char *drivers = getenv("VGPU_FAKE_CUDA_DIR");
-    int errors = dup(text); /* of the fake driver; not closed when the program is executed */
-    char fd[32], errors_fd[32];
+    char fd[32];
 
     if (!program)
         die("VGPU_EXECUTOR is not set");
     snprintf(fd, sizeof(fd), "--fd=%d", socket);
-    snprintf(errors_fd, sizeof(errors_fd), "%d", errors);
-    setenv("VGPU_FAKE_CUDA_ERRORS", errors_fd, 1);
-    if (errors < 0 || fcntl(socket, F_SETFD, 0) < 0 || dup2(text, STDERR_FILENO) < 0)
+    setenv("VGPU_FAKE_CUDA_ERRORS", g->text_path, 1);
+    if (fcntl(socket, F_SETFD, 0) < 0 || dup2(g->text, STDERR_FILENO) < 0)
         die("descriptors: %s", strerror(errno));
     if (drivers)
         setenv("LD_LIBRARY_PATH", drivers, 1);
@@ -211,16 +212,15 @@ void session_guest_spawn(SessionGuest *g, const char *plan)
 {
     int pair[2];
 
-    g->text = memfd_create("text", MFD_CLOEXEC);
+    snprintf(g->text_path, sizeof(g->text_path), "/tmp/vgpu-session-text.XXXXXX");
+    g->text = mkostemp(g->text_path, O_CLOEXEC | O_APPEND);
     if (g->text < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         die("socketpair: %s", strerror(errno));
-    /* Both write at the end. */
-    fcntl(g->text, F_SETFL, O_APPEND);
     g->pid = fork();
     if (g->pid < 0)
         die("fork: %s", strerror(errno));
     if (g->pid == 0)
-        run_executor(pair[1], g->text, plan);
+        run_executor(pair[1], g, plan);
     close(pair[1]);
     g->socket = pair[0];
     hear_hello(g);
@@ -243,10 +243,14 @@ void session_guest_send_start(SessionGuest *g, const int fds[], unsigned n_fds)
 
 int session_guest_start(SessionGuest *g)
 {
+    ssize_t n;
+
     session_guest_send_start(g, g->fds, SESSION_N_FDS);
-    if (session_guest_message(g, &g->started, sizeof(g->started), SESSION_GUEST_TIMEOUT_MSEC) !=
-            sizeof(g->started) ||
-        g->started.type != SESSION_MSG_STARTED)
+    n = session_guest_message(g, &g->started, sizeof(g->started), SESSION_GUEST_TIMEOUT_MSEC);
+    /* The driver has it open. */
+    (void) unlink(g->text_path);
+    g->text_path[0] = '\0';
+    if (n != sizeof(g->started) || g->started.type != SESSION_MSG_STARTED)
         return -EPIPE;
     return g->started.error;
 }

@@ -60,7 +60,9 @@ typedef struct SessionGuest {
 
     int socket; /* the mediator's end; -1: none */
     pid_t pid;  /* 0: no process */
-    int text;   /* a memfd with what it wrote to standard error */
+    int text; /* a file with what it wrote to standard error, and with the fake driver's complaints
+               */
+    char text_path[40]; /* until the driver has opened it */
 } SessionGuest;
 
 /* session_guest_open() - a window, and an area that has not been opened yet. @options: NULL for the

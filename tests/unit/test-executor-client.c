@@ -87,6 +87,7 @@ static int start_process(Client *c, const ClientOptions *o)
     const ExecutorOptions options = {
         .path = path_of_executor(o),
         .backend = o->backend,
+        .device = "0",
         .slots = o->slots > 0 ? o->slots : 4,
         .busy_poll_usec = o->busy_poll_usec,
         .pool = 'T',

@@ -2,8 +2,10 @@
 /* libvgpu's sessions: fences, copies of the program's own memory, images, functions, numbers. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "copy-out.h"
 #include "cuda-client.h"
 #include "test-guest-session-fake.h"
 #include "test.h"
@@ -13,9 +15,12 @@ static vgpu_session *s;
 
 static int setup(void **state)
 {
-    const vgpu_session_options o = {.socket = fake.path, .window_size = UINT64_C(8) << 20};
+    const vgpu_session_options o = {
+        .socket = fake.path,
+        .window_size = UINT64_C(8) << 20,
+        .copy_threads = (unsigned) (uintptr_t) *state,
+    };
 
-    (void) state;
     fake.hook = NULL;
     return vgpu_session_open(&o, &s, NULL);
 }
@@ -158,6 +163,94 @@ TEST(test_copies)
     assert_int_equal(vgpu_session_get_latched(s), 0);
 }
 
+typedef struct copying {
+    pthread_t thread;
+    unsigned int seed;
+    int failures;
+} copying;
+
+/* Large ones, which others help with, again and again */
+TEST(test_large_copies)
+{
+    for (unsigned int i = 0; i < 4; i++)
+        check_copy(((size_t) 5 << 20) + i * 100001, i);
+}
+
+static void *copy_large(void *userdata)
+{
+    const size_t size = (size_t) 5 << 20;
+    copying *me = userdata;
+    uint8_t *bytes = random_bytes(size, me->seed), *back = malloc(size);
+    uint64_t address;
+
+    if (vgpu_session_memory_alloc(s, NULL, size, &address) != 0)
+        me->failures++;
+    for (int i = 0; i < 4; i++)
+        if (!back || vgpu_session_upload(s, NULL, me->seed, address, bytes, size) != 0 ||
+            vgpu_session_download(s, NULL, me->seed, back, address, size) != 0 ||
+            memcmp(bytes, back, size) != 0)
+            me->failures++;
+    free(bytes);
+    free(back);
+    return NULL;
+}
+
+/* One has the helpers, and the others do without. */
+TEST(test_large_copies_of_threads)
+{
+    copying c[3];
+
+    for (unsigned int i = 0; i < 3; i++) {
+        c[i] = (copying){.seed = i + 1};
+        assert_int_equal(pthread_create(&c[i].thread, NULL, copy_large, &c[i]), 0);
+    }
+    for (unsigned int i = 0; i < 3; i++) {
+        pthread_join(c[i].thread, NULL);
+        assert_int_equal(c[i].failures, 0);
+    }
+}
+
+/* Every way, at every alignment and of every size around a line's */
+TEST(test_ways_to_copy_out)
+{
+    static const size_t sizes[] = {0, 1, 15, 16, 63, 64, 65, 127, 128, 4095, 4096, 5000};
+    uint8_t *bytes = random_bytes(8192, 1), to[8192];
+
+    for (int way = COPY_OUT_PLAIN; way <= COPY_OUT_STREAM; way++)
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+            for (size_t at = 0; at < 3 * 64 * 17; at += 17) {
+                memset(to, 0xee, sizeof(to));
+                copy_out((copy_out_way) way, to + 1 + at % 64, bytes + at / 64, sizes[i]);
+                assert_memory_equal(to + 1 + at % 64, bytes + at / 64, sizes[i]);
+                assert_int_equal(to[at % 64], 0xee);
+                assert_int_equal(to[1 + at % 64 + sizes[i]], 0xee);
+            }
+    assert_int_equal(copy_out_best(100, true), COPY_OUT_STREAM);
+    assert_int_equal(copy_out_best(100, false), COPY_OUT_PLAIN);
+    assert_int_equal(copy_out_best(1 << 20, false), COPY_OUT_PAST);
+    free(bytes);
+}
+
+TEST(test_pages_to_copy_to)
+{
+    const size_t size = 64 * 4096;
+    uint8_t *to = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char there[64];
+    bool made;
+
+    assert_true(to != MAP_FAILED);
+    (void) madvise(to, size, MADV_NOHUGEPAGE);
+    to[0] = 1;
+    assert_false(copy_out_make_pages(to, 4096));
+    made = copy_out_make_pages(to + 4096 + 5, 20 * 4096);
+    assert_int_equal(mincore(to, size, there), 0);
+    for (size_t i = 0; i < 64; i++)
+        assert_int_equal(there[i] & 1, i == 0 || (made && i <= 21));
+    assert_int_equal(to[0], 1);
+    munmap(to, size);
+    assert_false(copy_out_make_pages(to, size)); /* nothing is there */
+}
+
 /* The bytes are the caller's again at once, while the host has done nothing yet. */
 TEST(test_upload_takes_copy)
 {
@@ -175,15 +268,9 @@ TEST(test_upload_takes_copy)
     assert_memory_equal(back, bytes, sizeof(back));
 }
 
-typedef struct copier {
-    pthread_t thread;
-    unsigned int seed;
-    int failures;
-} copier;
-
 static void *copy_many(void *userdata)
 {
-    copier *me = userdata;
+    copying *me = userdata;
     uint64_t address;
 
     if (vgpu_session_memory_alloc(s, NULL, 300000, &address) != 0)
@@ -204,10 +291,10 @@ static void *copy_many(void *userdata)
 
 TEST(test_copies_of_threads)
 {
-    copier c[8];
+    copying c[8];
 
     for (unsigned int i = 0; i < 8; i++) {
-        c[i] = (copier){.seed = i + 1};
+        c[i] = (copying){.seed = i + 1};
         assert_int_equal(pthread_create(&c[i].thread, NULL, copy_many, &c[i]), 0);
     }
     for (unsigned int i = 0; i < 8; i++) {
@@ -397,6 +484,8 @@ static int group_teardown(void **state)
 int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define HELPED(function) \
+    cmocka_unit_test_prestate_setup_teardown(function, setup, teardown, (void *) (uintptr_t) 3)
     const struct CMUnitTest tests[] = {
         CASE(test_fences),
         CASE(test_many_fences),
@@ -404,6 +493,12 @@ int main(void)
         CASE(test_sticky),
         CASE(test_copies),
         CASE(test_upload_takes_copy),
+        HELPED(test_copies),
+        HELPED(test_copies_of_threads),
+        HELPED(test_large_copies),
+        HELPED(test_large_copies_of_threads),
+        CASE(test_ways_to_copy_out),
+        CASE(test_pages_to_copy_to),
         CASE(test_copies_of_threads),
         CASE(test_window),
         CASE(test_keys),

@@ -297,6 +297,7 @@ static uint32_t do_operation(fake_session *f, const VGPUSessionRecord *r, const 
         memset(f->window + map->into.offset, (int) map->rank, map->into.size);
         return 0;
     default:
+        memcpy(reply->value, f->value, sizeof(reply->value));
         return do_share(r, parameters, reply);
     }
 }

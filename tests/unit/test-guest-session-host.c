@@ -255,6 +255,93 @@ static void test_graph(void **state)
     close_session(s);
 }
 
+/* ---- Nodes -------------------------------------------------------------------------- */
+
+enum { BATCH_MEM_OP = 12, NUMBERS = 3000 };
+
+static const uint32_t dependencies[3] = {4, 5, 6};
+
+static uint32_t check_add(fake_session *f, const VGPUSessionRecord *record, const void *parameters)
+{
+    const VGPUSessionNode *p = parameters;
+    const uint32_t *numbers = (const uint32_t *) (p + 1);
+    VGPUSessionWord word;
+
+    memcpy(&word, numbers + 4, sizeof(word)); /* with one for the padding */
+    f->value[0] = 77;
+    return record->opcode != VGPU_SESSION_OP_NODE_ADD || p->graph != 9 || p->n_dependencies != 3 ||
+           p->type != BATCH_MEM_OP || p->flags != 1 || word.value != 99 ||
+           memcmp(numbers, dependencies, sizeof(dependencies)) != 0;
+}
+
+static void test_node_add(void **state)
+{
+    fake_session *f = *state;
+    const VGPUSessionNode node = {.graph = 9, .type = BATCH_MEM_OP, .flags = 1};
+    const VGPUSessionWord word = {.value = 99};
+    vgpu_session *s = open_session(f);
+    uint32_t number = 0;
+
+    f->hook = check_add;
+    assert_int_equal(
+        vgpu_session_node_add(s, NULL, &node, dependencies, 3, &word, sizeof(word), &number), 0);
+    assert_int_equal(number, 77);
+    assert_int_equal(
+        vgpu_session_node_add(s, NULL, &node, dependencies, 2, &word, sizeof(word), &number), 1);
+    assert_int_equal(
+        vgpu_session_node_add(s, NULL, &node, NULL, 0, &word, VGPU_SESSION_RECORD_MAX + 1, &number),
+        VGPU_CUDA_ERROR_INVALID_VALUE);
+    close_session(s);
+}
+
+/* Lists and payloads: NUMBERS numbers, of which as many are written as have room */
+static uint32_t answer_list(fake_session *f, const VGPUSessionRecord *record,
+                            const void *parameters)
+{
+    const VGPUSessionNode *p = parameters;
+    uint32_t *into = (uint32_t *) (void *) (f->window + p->into.offset);
+
+    for (uint32_t i = 0; i < NUMBERS && (i + 1) * sizeof(*into) <= p->into.size; i++)
+        into[i] = i + 1;
+    f->value[0] = record->opcode == VGPU_SESSION_OP_NODE_GET ? 3 : NUMBERS;
+    f->value[1] = NUMBERS * sizeof(*into);
+    f->value[2] = 8;
+    if (p->graph == 2) /* lies */
+        f->value[0] = f->value[1] = UINT64_MAX / 4;
+    if (p->graph == 3)
+        f->value[1] = 0;
+    return 0;
+}
+
+static void test_lists(void **state)
+{
+    fake_session *f = *state;
+    vgpu_session *s = open_session(f);
+    uint64_t n = 0, value[3] = {0};
+    uint32_t *numbers;
+    void *payload;
+
+    f->hook = answer_list;
+    assert_int_equal(vgpu_session_graph_list(s, NULL, 1, VGPU_GRAPH_LIST_NODES, &numbers, &n), 0);
+    assert_int_equal(n, NUMBERS);
+    assert_int_equal(numbers[NUMBERS - 1], NUMBERS);
+    free(numbers);
+    assert_int_equal(vgpu_session_node_get(s, NULL, 1, 1, &payload, value), 0);
+    assert_int_equal(value[0], 3);
+    assert_int_equal(value[2], 8);
+    assert_int_equal(((uint32_t *) payload)[NUMBERS - 1], NUMBERS);
+    free(payload);
+    assert_int_equal(vgpu_session_node_get(s, NULL, 3, 1, &payload, value), 0);
+    assert_null(payload);
+    assert_int_equal(vgpu_session_graph_list(s, NULL, 2, VGPU_GRAPH_LIST_EDGES, &numbers, &n),
+                     VGPU_CUDA_ERROR_UNKNOWN);
+    assert_int_equal(vgpu_session_node_get(s, NULL, 2, 1, &payload, value),
+                     VGPU_CUDA_ERROR_UNKNOWN);
+    close_session(s);
+}
+
+/* ---- The host ----------------------------------------------------------------------- */
+
 /* A host that writes other values calls nothing. */
 static void test_host_lies(void **state)
 {
@@ -362,7 +449,8 @@ static void test_fork(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_in_order), CASE(test_refused),      CASE(test_graph), CASE(test_host_lies),
+        CASE(test_in_order), CASE(test_refused),      CASE(test_graph),
+        CASE(test_node_add), CASE(test_lists),        CASE(test_host_lies),
         CASE(test_close),    CASE(test_session_ends), CASE(test_fork),
     };
 

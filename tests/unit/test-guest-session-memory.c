@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libvgpu's sessions: what the host pins of the window, and addresses of the device's. */
+/* libvgpu's sessions: addresses of the device's, pools, and physical memory. */
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -48,186 +48,9 @@ static int context(uint16_t opcode, uint32_t id)
 #define CREATE(id) assert_int_equal(context(VGPU_SESSION_OP_CONTEXT_CREATE, id), 0)
 #define DESTROY(id) assert_int_equal(context(VGPU_SESSION_OP_CONTEXT_DESTROY, id), 0)
 
-static bool is_pinned(const void *memory, uint64_t size)
-{
-    VGPUSessionBytes bytes;
-
-    assert_true(vgpu_session_window_bytes(s, memory, size, &bytes));
-    for (uint64_t at = bytes.offset; at < bytes.offset + size; at += 4096)
-        if (!fake.pinned[at / 4096])
-            return false;
-    return fake.pinned[(bytes.offset + size - 1) / 4096];
-}
-
-static uint64_t pinned_bytes(void)
-{
-    uint64_t n = 0;
-
-    for (uint64_t page = 0; page < fake.window_size / 4096; page++)
-        n += fake.pinned[page] ? 4096 : 0;
-    return n;
-}
-
-/* ---- Pins ------------------------------------------------------------------------------- */
-
-TEST(test_pins_wait_for_a_context)
-{
-    void *a, *b;
-
-    assert_int_equal(fake.header->flags, VGPU_SESSION_PINS);
-    assert_int_equal(vgpu_session_window_alloc(s, 100, 0, &a), 0);
-    assert_int_equal(vgpu_session_window_alloc(s, 20 * MIB, 0, &b), 0);
-    assert_int_equal(fake.n_pins, 0);
-    CREATE(1);
-    assert_true(is_pinned(a, 100));
-    assert_true(is_pinned(b, 20 * MIB));
-    assert_in_range(pinned_bytes(), 20 * MIB, 40 * MIB);
-    CREATE(2);
-    assert_in_range(fake.n_pins, 1, 4);
-}
-
-TEST(test_pins_follow)
-{
-    void *a, *b, *c;
-    unsigned before;
-
-    CREATE(1);
-    assert_int_equal(fake.n_pins, 0);
-    assert_int_equal(vgpu_session_window_alloc(s, 5, 0, &a), 0);
-    assert_true(is_pinned(a, 5));
-    assert_in_range(pinned_bytes(), 8 * MIB, 8 * MIB);
-    /* In the same piece there is nothing to be pinned. */
-    before = fake.n_pins;
-    assert_int_equal(vgpu_session_window_alloc(s, MIB, 0, &b), 0);
-    assert_true(is_pinned(b, MIB));
-    assert_int_equal(fake.n_pins, before);
-    assert_int_equal(vgpu_session_window_alloc(s, 30 * MIB, 0, &c), 0);
-    assert_true(is_pinned(c, 30 * MIB));
-    assert_int_equal(fake.n_pins, before + 1);
-    /* What is used again is pinned already. */
-    assert_int_equal(vgpu_session_window_free(s, c), 0);
-    assert_int_equal(vgpu_session_window_alloc(s, 30 * MIB, 0, &c), 0);
-    assert_int_equal(fake.n_pins, before + 1);
-}
-
-/* Pins are made in any context that lives; without one they wait again. */
-TEST(test_pins_and_contexts)
-{
-    void *a;
-
-    CREATE(1);
-    CREATE(2);
-    DESTROY(1);
-    assert_int_equal(vgpu_session_window_alloc(s, 10 * MIB, 0, &a), 0);
-    assert_true(is_pinned(a, 10 * MIB));
-    DESTROY(2);
-    assert_int_equal(vgpu_session_window_alloc(s, 40 * MIB, 0, &a), 0);
-    assert_false(is_pinned(a, 40 * MIB));
-    CREATE(7);
-    assert_true(is_pinned(a, 40 * MIB));
-}
-
-static uint32_t pin_result;
-
-static uint32_t refuse_pins(fake_session *f, const VGPUSessionRecord *record, const void *p)
-{
-    (void) f;
-    (void) p;
-    return record->opcode == VGPU_SESSION_OP_WINDOW_PIN ? pin_result : 0;
-}
-
-TEST(test_pins_that_fail)
-{
-    void *a;
-
-    CREATE(1);
-    fake.hook = refuse_pins;
-    pin_result = VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    assert_int_equal(vgpu_session_window_alloc(s, 40 * MIB, 0, &a), VGPU_CUDA_ERROR_OUT_OF_MEMORY);
-    fake.hook = NULL;
-    /* It was given back. */
-    assert_int_equal(vgpu_session_window_alloc(s, 60 * MIB, 0, &a), 0);
-    assert_true(is_pinned(a, 60 * MIB));
-}
-
-TEST(test_context_without_its_pins)
-{
-    void *a;
-
-    assert_int_equal(vgpu_session_window_alloc(s, 5, 0, &a), 0);
-    fake.hook = refuse_pins;
-    pin_result = VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    assert_int_equal(context(VGPU_SESSION_OP_CONTEXT_CREATE, 1), VGPU_CUDA_ERROR_OUT_OF_MEMORY);
-    fake.hook = NULL;
-    CREATE(1);
-    assert_int_equal(fake.n_contexts, 1);
-    assert_true(is_pinned(a, 5));
-}
-
-/* A host that does not know the operation has pinned all. */
-TEST(test_old_host)
-{
-    void *a;
-
-    fake.hook = refuse_pins;
-    pin_result = VGPU_CUDA_ERROR_NOT_SUPPORTED;
-    CREATE(1);
-    assert_int_equal(vgpu_session_window_alloc(s, 5, 0, &a), 0);
-    assert_int_equal(vgpu_session_window_alloc(s, 50 * MIB, 0, &a), 0);
-}
-
-typedef struct user {
-    pthread_t thread;
-    unsigned seed;
-    int failures;
-} user;
-
-static void *use_many(void *userdata)
-{
-    user *me = userdata;
-
-    for (unsigned i = 0; i < 200; i++) {
-        size_t size = 1 + (size_t) rand_r(&me->seed) % (3 * MIB);
-        void *memory;
-
-        if (vgpu_session_window_alloc(s, size, 0, &memory) != 0)
-            continue; /* no room now */
-        if (!is_pinned(memory, size))
-            me->failures++;
-        if (vgpu_session_window_free(s, memory) != 0)
-            me->failures++;
-    }
-    return NULL;
-}
-
-TEST(test_pins_of_threads)
-{
-    user users[6];
-
-    CREATE(1);
-    for (unsigned i = 0; i < 6; i++) {
-        users[i] = (user){.seed = i + 1};
-        assert_int_equal(pthread_create(&users[i].thread, NULL, use_many, &users[i]), 0);
-    }
-    for (unsigned i = 0; i < 6; i++) {
-        pthread_join(users[i].thread, NULL);
-        assert_int_equal(users[i].failures, 0);
-    }
-}
-
 /* ---- Addresses --------------------------------------------------------------------------- */
 
 static const vgpu_session_from in_context = {.context = 1};
-
-/* An address at which this process has nothing, outside all ranges that are reserved */
-static uint64_t free_address(uint64_t size)
-{
-    void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    assert_true(p != MAP_FAILED);
-    munmap(p, size);
-    return (uintptr_t) p;
-}
 
 static bool is_free(uint64_t address, uint64_t size)
 {
@@ -238,6 +61,17 @@ static bool is_free(uint64_t address, uint64_t size)
         return false;
     munmap(p, size);
     return true;
+}
+
+/* An address at which this process has nothing, outside all ranges that are reserved: far from
+ * where the kernel and sanitizers map things */
+static uint64_t free_address(uint64_t size)
+{
+    static uint64_t last = UINT64_C(0x200000000000);
+
+    last += UINT64_C(1) << 30;
+    assert_true(is_free(last, size));
+    return last;
 }
 
 /* What the host was told to free again */
@@ -547,21 +381,10 @@ int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_pins_wait_for_a_context),
-        CASE(test_pins_follow),
-        CASE(test_pins_and_contexts),
-        CASE(test_pins_that_fail),
-        CASE(test_context_without_its_pins),
-        CASE(test_old_host),
-        CASE(test_pins_of_threads),
-        CASE(test_addresses),
-        CASE(test_addresses_that_are_taken),
-        CASE(test_wanted_address),
-        CASE(test_addresses_that_share_pages),
-        CASE(test_addresses_end),
-        CASE(test_addresses_that_cannot_be),
-        CASE(test_range_of_pools),
-        CASE(test_pools),
+        CASE(test_addresses),      CASE(test_addresses_that_are_taken),
+        CASE(test_wanted_address), CASE(test_addresses_that_share_pages),
+        CASE(test_addresses_end),  CASE(test_addresses_that_cannot_be),
+        CASE(test_range_of_pools), CASE(test_pools),
         CASE(test_physical),
     };
 

@@ -234,6 +234,20 @@ TEST(test_assertion_by_reply)
     assert_taken("", "Assertion failed\n");
 }
 
+/* A program may be told the error without any call. */
+TEST(test_assertion_by_look)
+{
+    fake.text[1] = "Assertion failed\n";
+    vgpu_session_output(s, NULL);
+    assert_int_equal(fake.n_outputs, 0);
+    __atomic_store_n(&fake.header->sticky, 710, __ATOMIC_RELEASE);
+    assert_int_equal(vgpu_session_get_sticky(s), 710);
+    for (unsigned int i = 0; i < 3; i++)
+        vgpu_session_output(s, NULL);
+    assert_taken("", "Assertion failed\n");
+    assert_int_equal(fake.n_outputs, 1);
+}
+
 /* A host that says more than there can be is not believed, and neither is one without an end. */
 TEST(test_lies)
 {
@@ -310,10 +324,15 @@ int main(void)
 {
 #define WITH_SESSION(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH_SESSION(test_silent),    WITH_SESSION(test_waits),
-        WITH_SESSION(test_long),      WITH_SESSION(test_threads),
-        WITH_SESSION(test_assertion), WITH_SESSION(test_assertion_by_reply),
-        WITH_SESSION(test_lies),      WITH_SESSION(test_refused),
+        WITH_SESSION(test_silent),
+        WITH_SESSION(test_waits),
+        WITH_SESSION(test_long),
+        WITH_SESSION(test_threads),
+        WITH_SESSION(test_assertion),
+        WITH_SESSION(test_assertion_by_reply),
+        WITH_SESSION(test_assertion_by_look),
+        WITH_SESSION(test_lies),
+        WITH_SESSION(test_refused),
         WITH_SESSION(test_streams),
     };
 

@@ -194,6 +194,92 @@ TEST(test_too_many)
     world_end(&w);
 }
 
+/* ---- Pools ------------------------------------------------------------------------------------
+ */
+
+static SessionRange *add_pooled(World *w, SessionPool *pool, uint64_t address, uint64_t size)
+{
+    SessionRange *range;
+
+    assert_int_equal(session_memory_prepare(&w->memory, SESSION_RANGE_ASYNC, 1, size, size, &range),
+                     CUDA_SUCCESS);
+    session_memory_pool_take(&w->memory, pool, range);
+    if (address != 0)
+        assert_true(session_memory_insert(&w->memory, range, address));
+    return range;
+}
+
+static void drop_pooled(World *w, uint64_t address)
+{
+    session_memory_drop(&w->memory, session_memory_take(&w->memory, SESSION_RANGE_ASYNC, address));
+}
+
+/* Under a quota, what an allocation took is the pool's until the driver says that it is not. */
+TEST(test_pool)
+{
+    SessionPool pool = {.id = 1};
+    World w;
+
+    world_begin(&w, 8 * MIB);
+    assert_true(session_memory_pool_is_empty(&w.memory, &pool));
+    add_pooled(&w, &pool, BASE, 2 * MIB);
+    add_pooled(&w, &pool, BASE + 2 * MIB, 3 * MIB);
+    assert_int_equal(session_memory_pool_used(&w.memory, &pool), 5 * MIB);
+    drop_pooled(&w, BASE);
+    assert_int_equal(w.control.memory, 5 * MIB);
+    assert_int_equal(session_memory_pool_used(&w.memory, &pool), 3 * MIB);
+    assert_true(session_memory_pool_keep(&w.memory, &pool, MIB, false));
+    assert_int_equal(w.control.memory, 4 * MIB);
+    assert_true(session_memory_pool_keep(&w.memory, &pool, 5 * MIB, false));
+    assert_int_equal(w.control.memory, 8 * MIB);
+    assert_false(session_memory_pool_keep(&w.memory, &pool, 5 * MIB + 1, false));
+    assert_int_equal(w.control.memory, 8 * MIB);
+    assert_false(session_memory_pool_is_empty(&w.memory, &pool));
+    drop_pooled(&w, BASE + 2 * MIB);
+    assert_true(session_memory_pool_is_empty(&w.memory, &pool));
+    assert_int_equal(w.control.memory, 8 * MIB);
+    assert_true(session_memory_pool_keep(&w.memory, &pool, 0, false));
+    assert_int_equal(w.control.memory, 0);
+    world_end(&w);
+}
+
+/* The driver may have taken more than was expected: then nothing more is had. */
+TEST(test_pool_above_the_quota)
+{
+    SessionPool pool = {.id = 1};
+    World w;
+
+    world_begin(&w, 8 * MIB);
+    assert_true(session_memory_pool_keep(&w.memory, &pool, 9 * MIB, true));
+    assert_int_equal(w.control.memory, 9 * MIB);
+    assert_int_equal(w.control.memory_peak, 9 * MIB);
+    assert_int_equal(session_memory_charge(&w.memory, 1), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(session_memory_charge(&w.memory, UINT64_MAX), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_true(session_memory_pool_keep(&w.memory, &pool, 7 * MIB, false));
+    assert_int_equal(session_memory_charge(&w.memory, MIB), CUDA_SUCCESS);
+    session_memory_give_back(&w.memory, MIB);
+    world_end(&w);
+}
+
+/* One that has never been there took nothing; and without a quota nobody asks. */
+TEST(test_pool_that_keeps_nothing)
+{
+    SessionPool pool = {.id = 1};
+    World w;
+
+    world_begin(&w, 8 * MIB);
+    session_memory_drop(&w.memory, add_pooled(&w, &pool, 0, 2 * MIB));
+    assert_int_equal(w.control.memory, 0);
+    assert_true(session_memory_pool_is_empty(&w.memory, &pool));
+    world_end(&w);
+
+    world_begin(&w, UINT64_MAX);
+    add_pooled(&w, &pool, BASE, 2 * MIB);
+    drop_pooled(&w, BASE);
+    assert_int_equal(w.control.memory, 0);
+    world_end(&w);
+}
+
 /* ---- Reserved and mapped ----------------------------------------------------------------------
  */
 
@@ -494,6 +580,9 @@ int main(void)
         cmocka_unit_test(test_quota),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_pool_above_the_quota),
+        cmocka_unit_test(test_pool_that_keeps_nothing),
         cmocka_unit_test(test_mapped),
         cmocka_unit_test(test_mapped_in_two_reservations),
         cmocka_unit_test(test_reservations),

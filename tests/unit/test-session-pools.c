@@ -273,7 +273,8 @@ static void quota_begin(uint64_t quota)
 {
     const SessionGuestOptions options = {.window_size = 4 * MIB};
 
-    snprintf(plan, sizeof(plan), "memory=/tmp/vgpu-pools.%d", (int) getpid());
+    snprintf(plan, sizeof(plan), "memory=/tmp/vgpu-pools.XXXXXX");
+    close(mkstemp(plan + strlen("memory=")));
     world_open(&watch, &options, &(WorldLimits){.plan = plan});
     world_begin(&w, &(WorldLimits){.memory_max = quota, .plan = plan});
     assert_ok(CALL(&watch, MEMORY_INFO));

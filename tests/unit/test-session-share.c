@@ -7,6 +7,9 @@
  */
 #include "test-session-fixture.h"
 
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "test-session-mediator.h"
@@ -21,16 +24,20 @@ static World a, b;
 static TestMediator mediator;
 
 /* Two sessions that share an account and a mediator */
+static char directory[] = "/tmp/vgpu-share.XXXXXX";
+
 static void begin(void)
 {
+    static char plan[64];
     SessionGuestOptions options = {.window_size = 32 * MIB, .window_base = BASE};
     SessionGuest *const guests[] = {&a.g, &b.g};
 
-    world_open(&a, &options, &(WorldLimits){.memory_max = MEMORY_MAX});
+    snprintf(plan, sizeof(plan), "share=%s", directory);
+    world_open(&a, &options, &(WorldLimits){.memory_max = MEMORY_MAX, .plan = plan});
     options.window_base += GIB;
     options.slot = 1;
     options.account = dup(a.g.fds[SESSION_FD_ACCOUNT]);
-    world_open(&b, &options, NULL);
+    world_open(&b, &options, &(WorldLimits){.plan = plan});
     test_mediator_start(&mediator, guests, 2);
 }
 
@@ -333,6 +340,19 @@ TEST(test_no_answer)
     world_end(&a);
 }
 
+/* What the fake driver has left there */
+static void remove_files(const char *path)
+{
+    const struct dirent *entry;
+    DIR *d = opendir(path);
+
+    while (d && (entry = readdir(d)))
+        (void) unlinkat(dirfd(d), entry->d_name, 0);
+    if (d)
+        closedir(d);
+    (void) rmdir(path);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +362,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_too_many), cmocka_unit_test(test_no_answer),
     };
 
+    int failed;
+
     (void) world_main(argc, argv);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (!mkdtemp(directory))
+        abort();
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    remove_files(directory);
+    return failed;
 }

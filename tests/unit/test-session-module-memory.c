@@ -2,8 +2,8 @@
 /*
  * What modules take of a session's quota of device memory.
  *
- *   test-session-charges fake    over the fake driver
- *   test-session-charges gpu     over the host's own; skips without a GPU
+ *   test-session-module-memory fake    over the fake driver
+ *   test-session-module-memory gpu     over the host's own; skips without a GPU
  */
 #include "test-session-fixture.h"
 
