@@ -2,6 +2,7 @@
 /* LAUNCH is the operation of which there are most: it allocates nothing. */
 #include <string.h>
 
+#include "session-core.h"
 #include "session-launch.h"
 #include "session-store.h"
 
@@ -112,7 +113,7 @@ static void launch_add_cooperative(CUlaunchConfig *config)
 static CUresult launch_give(Session *s, const VGPUSessionLaunch *p, const SessionFunction *f,
                             CUlaunchConfig *config, void **params, void **extra)
 {
-    const CudaSessionDriver *driver = session_driver(s);
+    const CudaSessionDriver *driver = &s->driver;
 
     if (p->flags & LAUNCH_COOPERATIVE)
         launch_add_cooperative(config);
@@ -145,13 +146,11 @@ static CUresult launch_locked(Session *s, const SessionCall *call, CUlaunchConfi
     const VGPUSessionLaunch *p = call->parameters;
     const size_t at = p->n_attributes * sizeof(VGPUSessionLaunchAttribute);
     const SessionFunction *f;
-    void *object;
     CUresult result;
 
-    result = session_find(s, SESSION_FUNCTION, p->function, &object);
-    if (result != CUDA_SUCCESS)
-        return result;
-    f = object;
+    f = session_table_find(&s->tables[SESSION_FUNCTION], p->function);
+    if (!f)
+        return CUDA_ERROR_INVALID_HANDLE;
     if (p->parameters_size != f->parameters_size || p->parameters_size > call->more_size - at)
         return CUDA_ERROR_INVALID_VALUE;
     result = session_find_stream(s, p->stream, &config->stream);
@@ -164,7 +163,7 @@ CUresult session_op_LAUNCH(Session *s, SessionCall *call)
 {
     const VGPUSessionLaunch *p = call->parameters;
     CUlaunchAttribute attributes[SESSION_LAUNCH_ATTRIBUTES];
-    SessionStore *store = session_store(s);
+    SessionStore *store = s->store;
     CUlaunchConfig config;
     CUresult result;
 
@@ -177,6 +176,6 @@ CUresult session_op_LAUNCH(Session *s, SessionCall *call)
     result = launch_locked(s, call, &config);
     pthread_mutex_unlock(&store->handles);
     if (result == CUDA_SUCCESS)
-        session_count(&session_control(s)->launches, 1);
+        session_count(&s->control->launches, 1);
     return result;
 }
