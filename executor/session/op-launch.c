@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* LAUNCH is the operation of which there are most: it allocates nothing. */
+#include <linux/membarrier.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "session-core.h"
+#include "clock.h"
 #include "session-launch.h"
 #include "session-store.h"
 
@@ -16,6 +20,9 @@
 #define LAUNCH_PARAM_END ((void *) 0)
 #define LAUNCH_PARAM_BUFFER_POINTER ((void *) 1)
 #define LAUNCH_PARAM_BUFFER_SIZE ((void *) 2)
+
+/* How often the end of a launch is looked for, which may wait for room in the driver's queues */
+#define LAUNCH_PAUSE_NSEC (20 * NSEC_PER_USEC)
 
 /* CUlaunchAttributeID. Those left out speak of streams and graphs, or hold addresses that the
  * driver writes to. */
@@ -34,6 +41,47 @@ enum {
     LAUNCH_COMPLETION_EVENT = 12, /* begins with an event */
     LAUNCH_PREFERRED_SHARED_MEMORY_CARVEOUT = 14,
 };
+
+/* ---- Without a lock
+ * ------------------------------------------------------------------------------
+ */
+
+void session_launch_open(Session *s)
+{
+    s->launches_lock = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) < 0;
+}
+
+static void launch_begin(Session *s)
+{
+    if (s->launches_lock)
+        pthread_mutex_lock(&s->store->handles);
+    __atomic_store_n(&s->launch_number, s->launch_number + 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* for the processor, membarrier() does the same */
+}
+
+static void launch_end(Session *s)
+{
+    __atomic_store_n(&s->launch_number, s->launch_number + 1, __ATOMIC_RELEASE);
+    if (s->launches_lock)
+        pthread_mutex_unlock(&s->store->handles);
+}
+
+void session_launch_settle(Session *s)
+{
+    const struct timespec pause = {.tv_nsec = LAUNCH_PAUSE_NSEC};
+    uint64_t number;
+
+    if (s->launches_lock)
+        return;
+    (void) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    number = __atomic_load_n(&s->launch_number, __ATOMIC_ACQUIRE);
+    while (number % 2 != 0 && __atomic_load_n(&s->launch_number, __ATOMIC_ACQUIRE) == number)
+        (void) nanosleep(&pause, NULL);
+}
+
+/* ---- The operation
+ * -------------------------------------------------------------------------------
+ */
 
 static CUresult launch_attribute(Session *s, const VGPUSessionLaunchAttribute *from,
                                  CUlaunchAttribute *ret)
@@ -140,8 +188,8 @@ static CUresult launch_with(Session *s, const VGPUSessionLaunch *p, const Sessio
     return launch_give(s, p, f, config, params, NULL);
 }
 
-/* The caller holds the handles' lock. */
-static CUresult launch_locked(Session *s, const SessionCall *call, CUlaunchConfig *config)
+/* Between launch_begin() and launch_end() */
+static CUresult launch_function(Session *s, const SessionCall *call, CUlaunchConfig *config)
 {
     const VGPUSessionLaunch *p = call->parameters;
     const size_t at = p->n_attributes * sizeof(VGPUSessionLaunchAttribute);
@@ -163,7 +211,6 @@ CUresult session_op_LAUNCH(Session *s, SessionCall *call)
 {
     const VGPUSessionLaunch *p = call->parameters;
     CUlaunchAttribute attributes[SESSION_LAUNCH_ATTRIBUTES];
-    SessionStore *store = s->store;
     CUlaunchConfig config;
     CUresult result;
 
@@ -172,9 +219,9 @@ CUresult session_op_LAUNCH(Session *s, SessionCall *call)
     result = session_launch_config(s, call, &config, attributes);
     if (result != CUDA_SUCCESS)
         return result;
-    pthread_mutex_lock(&store->handles);
-    result = launch_locked(s, call, &config);
-    pthread_mutex_unlock(&store->handles);
+    launch_begin(s);
+    result = launch_function(s, call, &config);
+    launch_end(s);
     if (result == CUDA_SUCCESS)
         session_count(&s->control->launches, 1);
     return result;

@@ -184,6 +184,8 @@ struct Session {
 
     SessionMarks marks;
     struct SessionStore *store; /* of the operations on memory, modules, graphs */
+    bool launches_lock;         /* the handles, for want of membarrier() (session-launch.h) */
+    uint64_t launch_number;     /* atomic: odd while the ring's thread launches */
 
     pthread_mutex_t end_lock;
     bool is_open; /* atomic: session_end() has what it needs */

@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "parse.h"
+#include "session-launch.h"
 #include "session-loop.h"
 #include "session-marks.h"
 #include "session-objects.h"
@@ -32,6 +33,7 @@ Session *session_new(int socket)
         s->fds[i] = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->end_lock, NULL);
+    session_launch_open(s);
     return s;
 }
 
