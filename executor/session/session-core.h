@@ -2,10 +2,10 @@
 /*
  * A session from inside: what the files of the core share. Operations see session.h.
  *
- * A launch takes the driver three microseconds, and what the executor adds must be little beside
- * it. The driver leaves none of our code in the processor's first cache, so each function that is
- * called costs a line of it. What a launch goes through is therefore inline where it is the usual
- * case, and a call where it is not.
+ * A launch takes the driver three to four microseconds, and what the executor adds must be little
+ * beside it. The driver leaves none of our code in the processor's first cache, so each function
+ * that is called costs a line of it. What a launch goes through is therefore inline where it is the
+ * usual case, and a call where it is not.
  *
  * Four threads:
  *
