@@ -7,6 +7,12 @@
  *
  * A kernel that faults says nothing. So a bell is set also from time to time while the loop never
  * sleeps, and what has said nothing when the bell has rung has failed.
+ *
+ * Measured on an H200 (bench/cuda-floor.c), one scalar addition after the other: 9.5 microseconds
+ * through an executor that is awake, 55 through one that sleeps; by a callback for each row of
+ * requests, 29 to 53 and 46 to 73. The same in the driver alone: copy, kernel, copy and a wait that
+ * spins 13.5; mapped memory and a word that the stream writes 10.1, what the kernel writes 8.5. 64
+ * requests in flight: 195,000 to 202,000 a second, and 155,000 to 171,000 by callbacks.
  */
 #ifndef VGPU_EXECUTOR_CUDA_AWAIT_H
 #define VGPU_EXECUTOR_CUDA_AWAIT_H

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* LAUNCH is the operation of which there are most: it allocates nothing. */
+#include <linux/membarrier.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "session-captures.h"
 #include "session-launch.h"
 
 /* A function with more parameters is given them as one block. */
 #define LAUNCH_POINTERS 64u
+
+/* How often the end of a launch is looked for, which may wait for room in the driver's queues */
+#define LAUNCH_PAUSE_NSEC (20 * NSEC_PER_USEC)
 
 /* CUlaunchAttributeID. Those left out speak of streams and graphs, or hold addresses that the
  * driver writes to. */
@@ -25,6 +33,51 @@ enum {
     LAUNCH_COMPLETION_EVENT = SESSION_LAUNCH_COMPLETION_EVENT, /* begins with an event */
     LAUNCH_PREFERRED_SHARED_MEMORY_CARVEOUT = 14,
 };
+
+/* ---- Without a lock
+ * ------------------------------------------------------------------------------
+ */
+
+void session_launch_open(Session *s)
+{
+    s->launches_lock = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) < 0;
+}
+
+/* Returns whether it has taken the handles' lock, which captures need for what they name. */
+static bool launch_begin(Session *s)
+{
+    const bool is_locked = s->launches_lock || s->captures.n > 0;
+
+    if (is_locked)
+        pthread_mutex_lock(&s->store->handles);
+    __atomic_store_n(&s->launch_number, s->launch_number + 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* for the processor, membarrier() does the same */
+    return is_locked;
+}
+
+static void launch_end(Session *s, bool is_locked)
+{
+    __atomic_store_n(&s->launch_number, s->launch_number + 1, __ATOMIC_RELEASE);
+    if (is_locked)
+        pthread_mutex_unlock(&s->store->handles);
+}
+
+void session_launch_settle(Session *s)
+{
+    const struct timespec pause = {.tv_nsec = LAUNCH_PAUSE_NSEC};
+    uint64_t number;
+
+    if (s->launches_lock)
+        return;
+    (void) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    number = __atomic_load_n(&s->launch_number, __ATOMIC_ACQUIRE);
+    while (number % 2 != 0 && __atomic_load_n(&s->launch_number, __ATOMIC_ACQUIRE) == number)
+        (void) nanosleep(&pause, NULL);
+}
+
+/* ---- The operation
+ * -------------------------------------------------------------------------------
+ */
 
 static CUresult launch_attribute(Session *s, const VGPUSessionLaunchAttribute *from,
                                  CUlaunchAttribute *ret)
@@ -104,7 +157,7 @@ void session_launch_add_cooperative(CUlaunchConfig *config)
 static CUresult launch_give(Session *s, const VGPUSessionLaunch *p, const SessionFunction *f,
                             CUlaunchConfig *config, void **params, void **extra)
 {
-    const CudaSessionDriver *driver = session_driver(s);
+    const CudaSessionDriver *driver = &s->driver;
 
     if (p->flags & SESSION_LAUNCH_COOPERATIVE)
         session_launch_add_cooperative(config);
@@ -137,13 +190,10 @@ CUresult session_launch_function(Session *s, const SessionCall *call, const Sess
     const VGPUSessionLaunch *p = call->parameters;
     const size_t at = p->n_attributes * sizeof(VGPUSessionLaunchAttribute);
     const SessionFunction *f;
-    void *object;
-    CUresult result;
 
-    result = session_find(s, SESSION_FUNCTION, p->function, &object);
-    if (result != CUDA_SUCCESS)
-        return result;
-    f = object;
+    f = session_table_find(&s->tables[SESSION_FUNCTION], p->function);
+    if (!f)
+        return CUDA_ERROR_INVALID_HANDLE;
     if (p->parameters_size != f->parameters_size || p->parameters_size > call->more_size - at)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = f;
@@ -173,8 +223,8 @@ static CUresult launch_captured(Session *s, const SessionCall *call, const Sessi
     return result;
 }
 
-/* The caller holds the handles' lock. */
-static CUresult launch_locked(Session *s, const SessionCall *call, CUlaunchConfig *config)
+/* Between launch_begin() and launch_end() */
+static CUresult launch_kept(Session *s, const SessionCall *call, CUlaunchConfig *config)
 {
     const VGPUSessionLaunch *p = call->parameters;
     unsigned char *parameters;
@@ -193,19 +243,19 @@ CUresult session_op_LAUNCH(Session *s, SessionCall *call)
 {
     const VGPUSessionLaunch *p = call->parameters;
     CUlaunchAttribute attributes[SESSION_LAUNCH_ATTRIBUTES];
-    SessionStore *store = session_store(s);
     CUlaunchConfig config;
     CUresult result;
+    bool is_locked;
 
     if (p->flags & ~SESSION_LAUNCH_COOPERATIVE)
         return CUDA_ERROR_INVALID_VALUE;
     result = session_launch_config(s, call, &config, attributes);
     if (result != CUDA_SUCCESS)
         return result;
-    pthread_mutex_lock(&store->handles);
-    result = launch_locked(s, call, &config);
-    pthread_mutex_unlock(&store->handles);
+    is_locked = launch_begin(s);
+    result = launch_kept(s, call, &config);
+    launch_end(s, is_locked);
     if (result == CUDA_SUCCESS)
-        session_count(&session_control(s)->launches, 1);
+        session_count(&s->control->launches, 1);
     return result;
 }

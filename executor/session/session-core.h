@@ -2,6 +2,11 @@
 /*
  * A session from inside: what the files of the core share. Operations see session.h.
  *
+ * A launch takes the driver three to four microseconds, and what the executor adds must be little
+ * beside it. The driver leaves none of our code in the processor's first cache, so each function
+ * that is called costs a line of it. What a launch goes through is therefore inline where it is the
+ * usual case, and a call where it is not.
+ *
  * Five threads:
  *
  *   the ring's  takes operations and carries them out, all but the SLOW ones (session-loop.c). It
@@ -242,13 +247,20 @@ struct Session {
     SessionCaptures captures;
     SessionHosts hosts;
     struct SessionStore *store; /* of the operations on memory, modules, graphs */
+    bool launches_lock;         /* the handles, for want of membarrier() (session-launch.h) */
+    uint64_t launch_number;     /* atomic: odd while the ring's thread launches */
 
     pthread_mutex_t end_lock;
     bool is_open; /* atomic: session_end() has what it needs */
 };
 
 /* session_thread() - of the calling thread, one of the two that carry out operations */
-SessionThread *session_thread(void);
+extern _Thread_local SessionThread *session_this_thread;
+
+static inline SessionThread *session_thread(void)
+{
+    return session_this_thread;
+}
 
 /* session_thread_set() - once, when such a thread begins */
 void session_thread_set(SessionThread *thread);

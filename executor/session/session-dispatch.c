@@ -34,42 +34,30 @@ static const DispatchRow dispatch_rows[VGPU_SESSION_N_OPS] = {
 #undef DISPATCH_ROW_
 };
 
-static _Thread_local SessionThread *dispatch_thread;
-
-SessionThread *session_thread(void)
-{
-    return dispatch_thread;
-}
+_Thread_local SessionThread *session_this_thread;
 
 void session_thread_set(SessionThread *thread)
 {
-    dispatch_thread = thread;
+    session_this_thread = thread;
 }
 
-CUresult session_make_current(Session *s, CUcontext context)
+CUresult session_change_current(Session *s, CUcontext context)
 {
-    SessionThread *thread = session_thread();
-    CUresult r;
+    CUresult r = s->driver.base.ctx_set_current(context);
 
-    if (thread->current == context)
-        return CUDA_SUCCESS;
-    r = s->driver.base.ctx_set_current(context);
     if (r == CUDA_SUCCESS)
-        thread->current = context;
+        session_thread()->current = context;
     return r;
 }
 
-CUresult session_set_capture_mode(Session *s, int mode)
+CUresult session_change_capture_mode(Session *s, int mode)
 {
-    SessionThread *thread = session_thread();
     int exchanged = mode;
     CUresult r;
 
-    if (thread->capture_mode == mode)
-        return CUDA_SUCCESS;
     r = s->driver.thread_exchange_stream_capture_mode(&exchanged);
     if (r == CUDA_SUCCESS)
-        thread->capture_mode = mode;
+        session_thread()->capture_mode = mode;
     return r;
 }
 

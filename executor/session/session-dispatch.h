@@ -22,10 +22,21 @@ void session_dispatch(Session *s, const SessionRingRecord *record);
  */
 void session_carry_out(Session *s, SessionContext *context, SessionCall *call);
 
+/* What the two below do when it is not so already */
+CUresult session_change_current(Session *s, CUcontext context);
+CUresult session_change_capture_mode(Session *s, int mode);
+
 /* session_make_current() - for the calls into the driver that follow on this thread */
-CUresult session_make_current(Session *s, CUcontext context);
+static inline CUresult session_make_current(Session *s, CUcontext context)
+{
+    return session_thread()->current == context ? CUDA_SUCCESS : session_change_current(s, context);
+}
 
 /* session_set_capture_mode() - likewise; one of CUstreamCaptureMode */
-CUresult session_set_capture_mode(Session *s, int mode);
+static inline CUresult session_set_capture_mode(Session *s, int mode)
+{
+    return session_thread()->capture_mode == mode ? CUDA_SUCCESS
+                                                  : session_change_capture_mode(s, mode);
+}
 
 #endif

@@ -1,12 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a launch and a question about one have in common (op-launch.c) */
+/*
+ * What a launch and a question about one have in common (op-launch.c), and how a launch keeps its
+ * function without a lock.
+ *
+ * A lock is two operations that wait for all stores before them, and a launch ends with the
+ * driver's store to the device, which is far away. So the ring's thread only notes that it
+ * launches. Whoever ends a function takes its number away, and has the kernel put a barrier into
+ * every thread (membarrier()): from then on each launch that does not see that the number is gone
+ * has a note that can be seen, and it waits for that one.
+ */
 #ifndef VGPU_SESSION_SESSION_LAUNCH_H
 #define VGPU_SESSION_SESSION_LAUNCH_H
 
+#include "session-core.h"
 #include "session-store.h"
 
 /* Those of the guest, and that for a cooperative launch */
 #define SESSION_LAUNCH_ATTRIBUTES (VGPU_SESSION_LAUNCH_ATTRIBUTES + 1)
+
+/* session_launch_open() - before there is a second thread, where that takes no time */
+void session_launch_open(Session *s);
+
+/* session_launch_settle() - no launch uses any longer what has no number any more. On the SLOW
+ * thread, which holds the handles' lock */
+void session_launch_settle(Session *s);
 
 /*
  * session_launch_config() - what the driver is told of a VGPUSessionLaunch

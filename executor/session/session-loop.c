@@ -132,11 +132,8 @@ static void loop_show_head(Session *s)
     __atomic_store_n(&s->header->head, s->ring.head, __ATOMIC_RELEASE);
 }
 
-void session_pass_gate(Session *s)
+void session_wait_at_gate(Session *s)
 {
-    if (__atomic_load_n(&s->control->gate, __ATOMIC_ACQUIRE) != 0)
-        return;
-
     loop_show_head(s);
     __atomic_store_n(&s->control->waiting, 1, __ATOMIC_SEQ_CST);
     session_tell(s);

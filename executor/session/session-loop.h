@@ -5,6 +5,9 @@
 
 #include "session-core.h"
 
+/* What session_pass_gate() does when the gate is closed */
+void session_wait_at_gate(Session *s);
+
 /* session_loop_open() - make what it waits on; returns 0 or a negative errno */
 int session_loop_open(Session *s);
 
@@ -16,7 +19,11 @@ void *session_loop_run(void *data);
  *
  * Says in the control page that it waits, and tells the mediator. On the ring's thread.
  */
-void session_pass_gate(Session *s);
+static inline void session_pass_gate(Session *s)
+{
+    if (__atomic_load_n(&s->control->gate, __ATOMIC_ACQUIRE) == 0)
+        session_wait_at_gate(s);
+}
 
 /* session_tell() - the control page has changed: tell the mediator, if it wants to know. If it does
  * not read now, it is told later. On the ring's thread. */

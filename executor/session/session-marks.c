@@ -100,11 +100,6 @@ void session_marks_give_place(Session *s, uint32_t place)
 /* ---- Giving marks, on the ring's thread -------------------------------------------------------
  */
 
-static bool marks_are_timed(const Session *s)
-{
-    return s->marks.limit_nsec != UINT64_MAX;
-}
-
 /* The numbers of a place go on when another stream gets it. */
 static void marks_give(Session *s, SessionStream *stream, uint32_t span)
 {
@@ -185,10 +180,8 @@ static void marks_before_work(Session *s, SessionStream *stream)
                          __ATOMIC_RELAXED);
 }
 
-void session_marks_before(Session *s, SessionStream *stream, SessionStreamUse use)
+void session_marks_before_timed(Session *s, SessionStream *stream, SessionStreamUse use)
 {
-    if (!marks_are_timed(s) || use == SESSION_USE_ASK)
-        return;
     s->marks.n_given++;
     marks_close_others(s, stream);
     if (use == SESSION_USE_WORK)
@@ -251,7 +244,7 @@ bool session_marks_is_overdue(Session *s, uint64_t now)
 {
     SessionMarks *m = &s->marks;
 
-    if (!marks_are_timed(s))
+    if (!session_marks_are_timed(s))
         return false;
     for (uint32_t i = 0; i < m->n; i++)
         if (__atomic_load_n(&m->watches[i].given, __ATOMIC_RELAXED) != 0 &&

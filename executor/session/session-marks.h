@@ -45,8 +45,21 @@ void session_marks_forget(Session *s, CUcontext context, bool is_last);
 uint32_t session_marks_take_place(Session *s);
 void session_marks_give_place(Session *s, uint32_t place);
 
+/* session_marks_are_timed() - is there a limit? */
+static inline bool session_marks_are_timed(const Session *s)
+{
+    return s->marks.limit_nsec != UINT64_MAX;
+}
+
+/* What session_marks_before() does when there is a limit */
+void session_marks_before_timed(Session *s, SessionStream *stream, SessionStreamUse use);
+
 /* session_marks_before() - a stream is about to get that */
-void session_marks_before(Session *s, SessionStream *stream, SessionStreamUse use);
+static inline void session_marks_before(Session *s, SessionStream *stream, SessionStreamUse use)
+{
+    if (session_marks_are_timed(s) && use != SESSION_USE_ASK)
+        session_marks_before_timed(s, stream, use);
+}
 
 /* session_marks_close() - a mark with span 0 behind all that a stream has */
 void session_marks_close(Session *s, SessionStream *stream);

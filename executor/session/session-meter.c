@@ -26,12 +26,10 @@ static void meter_say(Session *s, bool is_running)
     session_tell(s);
 }
 
-void session_meter_give(Session *s, SessionStream *stream)
+void session_meter_give_first(Session *s, SessionStream *stream)
 {
     SessionMeter *m = &s->meter;
 
-    stream->unsure = true;
-    m->waits = false;
     if (!stream->is_busy) {
         stream->is_busy = true;
         LIST_INSERT_HEAD(&m->busy, stream, busy_link);

@@ -24,8 +24,17 @@
 
 #include "session-core.h"
 
+/* What session_meter_give() does for a stream or a device that had none */
+void session_meter_give_first(Session *s, SessionStream *stream);
+
 /* session_meter_give() - a stream is about to get work that is not captured */
-void session_meter_give(Session *s, SessionStream *stream);
+static inline void session_meter_give(Session *s, SessionStream *stream)
+{
+    stream->unsure = true;
+    s->meter.waits = false;
+    if (!stream->is_busy || !s->meter.is_running)
+        session_meter_give_first(s, stream);
+}
 
 /* session_meter_look() - ask, if it is time to. Returns when it is time again (now_nsec()), or
  * UINT64_MAX while nothing runs */

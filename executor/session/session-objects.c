@@ -61,13 +61,6 @@ void *session_take_of(Session *s, SessionKind kind, uint32_t context, uint32_t *
     return object;
 }
 
-SessionContext *session_context(Session *s, uint32_t id)
-{
-    void *object = NULL;
-
-    return session_find(s, SESSION_CONTEXT, id, &object) == CUDA_SUCCESS ? object : NULL;
-}
-
 const CudaSessionDriver *session_driver(const Session *s)
 {
     return &s->driver;

@@ -12,6 +12,9 @@ void session_objects_init(Session *s, uint32_t limit);
 void *session_take_of(Session *s, SessionKind kind, uint32_t context, uint32_t *id);
 
 /* session_context() - the context of that number, or NULL */
-SessionContext *session_context(Session *s, uint32_t id);
+static inline SessionContext *session_context(Session *s, uint32_t id)
+{
+    return session_table_find(&s->tables[SESSION_CONTEXT], id);
+}
 
 #endif

@@ -14,6 +14,7 @@
 #include "session-captures.h"
 #include "session-containment.h"
 #include "session-hosts.h"
+#include "session-launch.h"
 #include "session-log.h"
 #include "session-loop.h"
 #include "session-marks.h"
@@ -37,6 +38,7 @@ Session *session_new(int socket)
     pthread_mutex_init(&s->end_lock, NULL);
     pthread_mutex_init(&s->ask.lock, NULL);
     pthread_cond_init(&s->ask.come, NULL);
+    session_launch_open(s);
     return s;
 }
 

@@ -38,7 +38,7 @@ static void session_latch(Session *s, uint64_t position, CUresult result)
     pthread_mutex_unlock(&s->lock);
 }
 
-void session_reply(Session *s, const SessionCall *call, CUresult result)
+void session_reply_or_latch(Session *s, const SessionCall *call, CUresult result)
 {
     VGPUSessionReply *reply;
 
@@ -70,11 +70,6 @@ CUresult session_take_error(Session *s, uint64_t *ret_position)
     return error;
 }
 
-CUresult session_sticky(const Session *s)
-{
-    return (CUresult) __atomic_load_n(&s->sticky, __ATOMIC_ACQUIRE);
-}
-
 void session_stick(Session *s, CUresult error)
 {
     uint32_t none = CUDA_SUCCESS;
@@ -89,9 +84,9 @@ void session_stick(Session *s, CUresult error)
     session_log("%s: CUDA's error %d ends what it computes", s->start.name, error);
 }
 
-CUresult session_note(Session *s, CUresult result)
+CUresult session_note_error(Session *s, CUresult result)
 {
-    if (result != CUDA_SUCCESS && cuda_error_is_sticky(result))
+    if (cuda_error_is_sticky(result))
         session_stick(s, result);
     return result;
 }

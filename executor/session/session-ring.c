@@ -135,6 +135,17 @@ static void ring_prefetch(const SessionRing *r)
         __builtin_prefetch(next + (at - r->head));
 }
 
+/* Both are aligned, and the size is a multiple of that. Most records are too short for a call. */
+static inline void ring_copy(unsigned char *to, const unsigned char *from, uint32_t size)
+{
+    if (size > RING_PREFETCH) {
+        memcpy(to, from, size);
+        return;
+    }
+    for (uint32_t i = 0; i < size; i += VGPU_SESSION_RECORD_ALIGNMENT)
+        memcpy(to + i, from + i, VGPU_SESSION_RECORD_ALIGNMENT);
+}
+
 int session_ring_take(SessionRing *r, SessionRingRecord *ret)
 {
     static const RingOperation unknown;
@@ -162,8 +173,8 @@ int session_ring_take(SessionRing *r, SessionRingRecord *ret)
         return result;
 
     if (!ring_is_pad(r))
-        memcpy(r->copy.bytes + sizeof(r->copy.record), from + sizeof(r->copy.record),
-               r->copy.record.size - sizeof(r->copy.record));
+        ring_copy(r->copy.bytes + sizeof(r->copy.record), from + sizeof(r->copy.record),
+                  r->copy.record.size - (uint32_t) sizeof(r->copy.record));
     r->head += r->copy.record.size;
     ring_prefetch(r);
     ring_describe(r, o, position, ret);

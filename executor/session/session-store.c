@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session-store.h"
 
+#include "session-launch.h"
+
 #include <stdlib.h>
 
 #include "session-graph.h"
@@ -109,6 +111,7 @@ CUresult session_module_end(Session *s, SessionModule *module)
     (void) session_remove(s, SESSION_MODULE, module->id, &removed);
     LIST_FOREACH(f, &module->functions, link)
     (void) session_remove(s, SESSION_FUNCTION, f->id, &removed);
+    session_launch_settle(s);
     session_memory_forget_module(&store->memory, module);
     session_graphs_break(s, module);
     store_free_module(module);

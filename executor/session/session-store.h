@@ -5,7 +5,8 @@
  *
  * Modules and images' contents are used by the SLOW thread alone. Functions and graphs are used by
  * the ring's thread, and end on the SLOW one, with their module or context: both hold the handles'
- * lock from session_find() until the driver has returned.
+ * lock from session_find() until the driver has returned. Only a launch does without
+ * (session-launch.h).
  */
 #ifndef VGPU_SESSION_SESSION_STORE_H
 #define VGPU_SESSION_SESSION_STORE_H

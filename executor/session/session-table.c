@@ -27,7 +27,7 @@ void session_table_close(SessionTable *t)
 
 static SessionTableEntry *table_entry(const SessionTable *t, uint32_t id)
 {
-    SessionTableBlock *b = __atomic_load_n(&t->block, __ATOMIC_ACQUIRE);
+    SessionTableBlock *b = t->block;
 
     return b && id > 0 && id <= b->size ? &b->entries[id - 1] : NULL;
 }
@@ -77,13 +77,6 @@ int session_table_add(SessionTable *t, uint32_t id, void *object, uint32_t conte
     table_set(e, object);
     t->n++;
     return 0;
-}
-
-void *session_table_find(const SessionTable *t, uint32_t id)
-{
-    const SessionTableEntry *e = table_entry(t, id);
-
-    return e ? __atomic_load_n(&e->object, __ATOMIC_ACQUIRE) : NULL;
 }
 
 void *session_table_remove(SessionTable *t, uint32_t id)

@@ -10,6 +10,7 @@
 #define VGPU_SESSION_TABLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct SessionTableEntry {
@@ -45,7 +46,14 @@ int session_table_add(SessionTable *t, uint32_t id, void *object, uint32_t conte
 
 /* session_table_find() - the object with that number, or NULL; any number may be asked for, by any
  * thread */
-void *session_table_find(const SessionTable *t, uint32_t id);
+static inline void *session_table_find(const SessionTable *t, uint32_t id)
+{
+    const SessionTableBlock *b = __atomic_load_n(&t->block, __ATOMIC_ACQUIRE);
+
+    if (!b || id == 0 || id > b->size)
+        return NULL;
+    return __atomic_load_n(&b->entries[id - 1].object, __ATOMIC_ACQUIRE);
+}
 
 /* session_table_remove() - the same, and the number is free again */
 void *session_table_remove(SessionTable *t, uint32_t id);

@@ -9,21 +9,9 @@
 
 #define PART ((size_t) 64 << 10)
 #define LOOKS_BEFORE_YIELD 64u
-/* With fewer processors, those that help would take them from the rest of the program. */
-#define PROCESSORS_MIN 4
-
-static unsigned helpers_for_process(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) < 0)
-        return 0;
-    return CPU_COUNT(&set) >= PROCESSORS_MIN ? 1 : 0;
-}
-
 void copier_init(copier *c, unsigned threads)
 {
-    *c = (copier){.wanted = threads == 0 ? helpers_for_process() : threads - 1};
+    *c = (copier){.wanted = threads > 1 ? threads - 1 : 0};
     if (c->wanted > COPIER_THREADS_MAX)
         c->wanted = COPIER_THREADS_MAX;
     pthread_mutex_init(&c->owner, NULL);

@@ -39,7 +39,7 @@ typedef struct copier {
     unsigned n_in; /* atomic: helpers that look at it */
 } copier;
 
-/* copier_init() - @threads: that copy, with the caller; 0: as many as suit this process */
+/* copier_init() - @threads: that copy, with the caller; 0 or 1: it does without */
 void copier_init(copier *c, unsigned threads);
 
 /* copier_stop() - end the threads, until the next copy */

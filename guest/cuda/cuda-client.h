@@ -73,7 +73,7 @@ typedef struct vgpu_session_options {
                             * allows */
     int timeout_ms;        /* for opening; 0: VGPU_SESSION_TIMEOUT_MS, negative: none */
     unsigned copy_threads; /* that copy a large download into the program's memory, with the caller;
-                            * 0: two in a process with four processors, else one. */
+                            * 0: the caller alone */
     const char *keeper;    /* a vgpu command that keeps the rings; NULL: the installed one */
 } vgpu_session_options;
 
