@@ -495,9 +495,9 @@ TEST(test_usage)
     assert_usage_error(o, "--slots=65 is not a number from 1 to 64");
     o = options;
     o.device = "0x";
-    assert_usage_error(o, "--device=0x is not a number");
+    assert_usage_error(o, "--device=0x is no device");
     o.device = "-1";
-    assert_usage_error(o, "--device=-1 is not a number");
+    assert_usage_error(o, "--device=-1 is no device");
 }
 
 TEST(test_every_number_of_slots)
