@@ -40,7 +40,7 @@ struct fake_session {
     uint32_t (*hook)(fake_session *f, const VGPUSessionRecord *record, const void *parameters);
 
     uint64_t next_address; /* of the next thing that has one; then 0 again */
-    uint64_t value[6]; /* of the replies to operations that the fake knows nothing of */
+    uint64_t value[6];     /* of the replies to operations that the fake knows nothing of */
 
     /* ---- Atomic; a test may set them at any time */
     int hold;      /* the executor takes nothing while set */
