@@ -43,7 +43,8 @@ static bool has_begun, is_tight;
      LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |   \
      LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM)
 
-static int landlock_allow(int ruleset, const char *path)
+/* @access: LANDLOCK_ACCESS_FS_*; a file can only be written */
+static int landlock_allow(int ruleset, const char *path, uint64_t access)
 {
     CLEANUP_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
     struct landlock_path_beneath_attr rule = {.parent_fd = fd};
@@ -53,7 +54,7 @@ static int landlock_allow(int ruleset, const char *path)
         return 0;
     if (fstat(fd, &st) < 0)
         return -errno;
-    rule.allowed_access = S_ISDIR(st.st_mode) ? LANDLOCK_WRITES : LANDLOCK_ACCESS_FS_WRITE_FILE;
+    rule.allowed_access = S_ISDIR(st.st_mode) ? access : LANDLOCK_ACCESS_FS_WRITE_FILE;
     return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0
                ? -errno
                : 0;
@@ -64,11 +65,11 @@ static int landlock_allow(int ruleset, const char *path)
 static int landlock_allow_devices(int ruleset)
 {
     glob_t found = {0};
-    int r = landlock_allow(ruleset, "/dev/null");
+    int r = landlock_allow(ruleset, "/dev/null", LANDLOCK_ACCESS_FS_WRITE_FILE);
 
     if (glob("/dev/nvidia*", 0, NULL, &found) == 0)
         for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
-            r = landlock_allow(ruleset, found.gl_pathv[i]);
+            r = landlock_allow(ruleset, found.gl_pathv[i], LANDLOCK_ACCESS_FS_WRITE_FILE);
     globfree(&found);
     return r;
 }
@@ -84,8 +85,12 @@ static int contain_files(void)
     if (ruleset < 0) /* a kernel without it */
         return errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM ? 0 : -errno;
     r = landlock_allow_devices(ruleset);
+    /* The driver writes names of its threads there (comm), and without that it does not start:
+     * error 304. */
+    if (r == 0)
+        r = landlock_allow(ruleset, "/proc/self/task", LANDLOCK_ACCESS_FS_WRITE_FILE);
     if (r == 0 && temporary)
-        r = landlock_allow(ruleset, temporary);
+        r = landlock_allow(ruleset, temporary, LANDLOCK_WRITES);
     if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         r = -errno;
     return r;
