@@ -68,6 +68,7 @@ enum {
 
     /* CUresourceViewFormat: those from here on are of compressed blocks, of 4 by 4 elements */
     CU_RES_VIEW_FORMAT_NONE = 0x00,
+    CU_RES_VIEW_FORMAT_FLOAT_1X32 = 0x16,
     CU_RES_VIEW_FORMAT_UNSIGNED_BC1 = 0x19,
     CU_RES_VIEW_FORMAT_UNSIGNED_BC7 = 0x22,
 };

@@ -153,6 +153,7 @@ static CUresult copy_box(Session *s, SessionBox box, uint32_t stream_id)
             result = session_find_stream(s, stream_id, &stream);
             if (result == CUDA_SUCCESS && session_thread()->captures)
                 result = copy_captured(s, &box);
+            session_box_fold(&box);
             return result == CUDA_SUCCESS ? session_driver(s)->memcpy_3d_async(&box.copy, stream)
                                           : result;
         }

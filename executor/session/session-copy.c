@@ -152,6 +152,7 @@ CUresult session_copy_check(Session *s, uint32_t context, const VGPUSessionCopy3
     box.to_window = to.in_window;
     copy_from(&from, from.in_window && !to.in_window, &box.copy);
     copy_to(&to, to.in_window && !from.in_window, &box.copy);
+    session_box_fold(&box);
     *ret = box;
     return CUDA_SUCCESS;
 }
@@ -189,6 +190,30 @@ SessionBoxEnd session_box_from(const CudaCopy3D *c)
         return (SessionBoxEnd){.is_array = true};
     return box_end(c, address, c->src_pitch, c->src_height, c->src_z * c->src_height + c->src_y,
                    c->src_x_bytes);
+}
+
+void session_box_fold(SessionBox *box)
+{
+    CudaCopy3D *c = &box->copy;
+
+    if (box->from_window) {
+        const uint64_t address = session_box_from(c).address;
+
+        if (c->src_type == CU_MEMORYTYPE_HOST)
+            c->src_host = (const void *) address;
+        else
+            c->src_device = address;
+        c->src_x_bytes = c->src_y = c->src_z = 0;
+    }
+    if (box->to_window) {
+        const uint64_t address = session_box_to(c).address;
+
+        if (c->dst_type == CU_MEMORYTYPE_HOST)
+            c->dst_host = (void *) address;
+        else
+            c->dst_device = address;
+        c->dst_x_bytes = c->dst_y = c->dst_z = 0;
+    }
 }
 
 static bool box_end_is_whole(Session *s, const SessionBoxEnd *end)

@@ -37,6 +37,11 @@ typedef struct SessionBoxEnd {
 SessionBoxEnd session_box_to(const CudaCopy3D *copy);
 SessionBoxEnd session_box_from(const CudaCopy3D *copy);
 
+/* session_box_fold() - have ends in the window begin with the first byte that is copied: where the
+ * address that the driver is given lies in another piece, it refuses the copy (measured: what runs
+ * over behind the last byte does not matter) */
+void session_box_fold(SessionBox *box);
+
 /* session_box_is_whole() - does the driver take it at once? It refuses a copy that crosses two
  * pieces of the window. */
 bool session_box_is_whole(Session *s, const SessionBox *box);

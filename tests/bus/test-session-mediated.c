@@ -147,28 +147,35 @@ TEST(test_life)
     close(fd);
 }
 
+static void limit_memory(uint64_t max)
+{
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", max, 1);
+}
+
 /* What SessionMemoryMax= allows is for all sessions of the VM. That of one whose executor is gone,
  * in whatever way, is there for the others. */
 TEST(test_memory_of_all)
 {
     int fd = connect_web();
     SessionGuest g, other;
+    uint64_t modules;
 
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", 4 * MIB, 1);
     open_session(fd, &g, 1);
     open_session(fd, &other, 2);
+    modules = vm_u64("SessionMemoryBytes");
+    limit_memory(modules + 4 * MIB);
     assert_int_equal(allocate(&g, 3 * MIB), 0);
     assert_int_equal(allocate(&other, 2 * MIB), 2); /* CUDA_ERROR_OUT_OF_MEMORY */
     assert_int_equal(allocate(&other, MIB), 0);
-    assert_int_equal(vm_u64("SessionMemoryBytes"), 4 * MIB);
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionMemoryMax", "t", 5 * MIB, 1);
+    assert_int_equal(vm_u64("SessionMemoryBytes"), modules + 4 * MIB);
+    limit_memory(modules + 5 * MIB);
     assert_int_equal(allocate(&other, MIB), 0);
 
     assert_int_equal(
         kill((pid_t) get_u32(SESSION("1"), VGPU_INTERFACE_SESSION, "ExecutorPID"), SIGKILL), 0);
     expect_session_ready(fd, 1, VGPU_ERROR_MEDIATOR_UNAVAILABLE, 0);
     assert_int_equal(allocate(&other, 3 * MIB), 0);
-    assert_int_equal(allocate(&other, 1), 2);
+    assert_int_equal(allocate(&other, MIB), 2);
     session_guest_close(&g);
     session_peer_down(fd, &other, 2);
     close(fd);

@@ -117,16 +117,17 @@ static CUresult check_how(const CudaTexture *t, const CudaResource *r)
     return CUDA_SUCCESS;
 }
 
-/* The model views an array in its own format alone. */
+/* A view names its format (an H200 refuses none); the model has views of one float alone. */
 static CUresult check_view(const CudaResourceView *v, const CudaResource *r)
 {
     const CudaArrayDescriptor *d = descriptor_of(r);
     unsigned n_levels = r->type == CU_RESOURCE_TYPE_MIPMAPPED_ARRAY ? r->mipmap->n_levels : 1;
     size_t layers = d && (d->flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP)) ? d->depth : 1;
 
-    if (!d || v->format != CU_RES_VIEW_FORMAT_NONE || v->width != d->width ||
-        v->height != d->height || v->depth != d->depth || v->first_level > v->last_level ||
-        v->last_level >= n_levels || v->first_layer > v->last_layer || v->last_layer >= layers)
+    if (!d || v->format != CU_RES_VIEW_FORMAT_FLOAT_1X32 || d->format != CU_AD_FORMAT_FLOAT ||
+        d->channels != 1 || v->width != d->width || v->height != d->height ||
+        v->depth != d->depth || v->first_level > v->last_level || v->last_level >= n_levels ||
+        v->first_layer > v->last_layer || v->last_layer >= layers)
         return CUDA_ERROR_INVALID_VALUE;
     return CUDA_SUCCESS;
 }

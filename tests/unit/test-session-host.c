@@ -96,11 +96,13 @@ TEST(test_in_a_stream)
     world_end(&w);
 }
 
-/* The executor waits in no thread: other streams go on, and all waits are there at once. */
+/* The executor waits in no thread: other streams go on, and all waits are there at once. An H200
+ * has room for 34 streams that wait; the next one stops whoever gives it work. */
 TEST(test_many_streams_wait)
 {
-    enum { N = 40 };
-    Words *words[N];
+    enum { MOST = 40 };
+    const uint32_t N = world_is_gpu() ? 24 : MOST;
+    Words *words[MOST];
 
     begin();
     for (uint32_t i = 0; i < N; i++) {

@@ -99,6 +99,10 @@ TEST(test_print_beside_work)
     address = world_address(stop);
     assert_ok(CALL(&w, STREAM_CREATE, .id = 1, .flags = 1));
     assert_ok(CALL(&w, STREAM_CREATE, .id = 2, .flags = 1));
+    /* Loaded when it is first launched, for which the device has to be idle */
+    launch(PRINT, 2, 4, 1);
+    world_settle(&w, 2);
+    assert_prints(1, "number 4\n");
     if (world_is_gpu()) {
         assert_ok(CALL_WITH(&w, LAUNCH, &address, sizeof(address), .function = ENDLESS, .stream = 1,
                             .grid = {1, 1, 1}, .block = {1, 1, 1}, .parameters_size = 8));

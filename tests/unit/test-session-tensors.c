@@ -80,24 +80,29 @@ static VGPUSessionTensorMap im2col(uint64_t address)
 
 /* ---- A kernel loads by it ------------------------------------------------------------------- */
 
+static const VGPUSessionFunction *load_tile;
+
 static void tile_is(uint64_t to, int32_t x, int32_t y)
 {
-    struct {
-        unsigned char map[MAP];
-        int32_t x, y;
-        uint64_t to;
-    } parameters = {.x = x, .y = y, .to = to};
+    /* The first parameter is at a multiple of 64 in the device's memory of parameters, which is
+     * none in what is packed. */
+    unsigned char parameters[256] = {0};
     const VGPUSessionLaunch p = {
         .function = 1,
         .grid = {1, 1, 1},
         .block = {TILE_WIDTH, 1, 1},
-        .parameters_size = sizeof(parameters),
+        .parameters_size = load_tile->parameters_size,
     };
     uint32_t tile[TILE_HEIGHT][TILE_WIDTH];
 
-    memcpy(parameters.map, map_at, MAP);
-    assert_ok(
-        world_call(&w, VGPU_SESSION_OP_LAUNCH, &p, sizeof(p), &parameters, sizeof(parameters)));
+    assert_int_equal(load_tile->n_parameters, 4);
+    assert_in_range(load_tile->parameters_size, MAP + 16, sizeof(parameters));
+    memcpy(parameters + load_tile->parameter[0].offset, map_at, MAP);
+    memcpy(parameters + load_tile->parameter[1].offset, &x, sizeof(x));
+    memcpy(parameters + load_tile->parameter[2].offset, &y, sizeof(y));
+    memcpy(parameters + load_tile->parameter[3].offset, &to, sizeof(to));
+    assert_ok(world_call(&w, VGPU_SESSION_OP_LAUNCH, &p, sizeof(p), parameters,
+                         load_tile->parameters_size));
     world_read(&w, to, tile, sizeof(tile));
     for (int32_t row = 0; row < TILE_HEIGHT; row++)
         for (int32_t column = 0; column < TILE_WIDTH; column++) {
@@ -117,7 +122,7 @@ TEST(test_load)
     if (!begin())
         skip();
     world_load_module(&w, 1, "VGPU_SESSION_TENSOR");
-    (void) world_function(&w, 1, 1, "load_tile");
+    load_tile = world_function(&w, 1, 1, "load_tile");
     a = world_alloc(&w, sizeof(numbers));
     to = world_alloc(&w, TILE_WIDTH * TILE_HEIGHT * 4);
     for (uint32_t i = 0; i < WIDTH * HEIGHT; i++)

@@ -114,19 +114,22 @@ TEST(test_bad_textures)
     BAD(CUDA_ERROR_INVALID_VALUE, t.flags = CU_TRSF_SEAMLESS_CUBEMAP);
     BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 2);
     BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1);
-    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_width = 8, t.view_height = 9);
-    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_width = t.view_height = 8,
-        t.view_depth = 1);
-    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_width = t.view_height = 8,
-        t.last_level = 1);
-    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_width = t.view_height = 8,
-        t.last_layer = 1);
-    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_width = t.view_height = 8,
-        t.view_format = 0x23);
-    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_width = t.view_height = 8,
-        t.resource_type = 1, t.flags = NORMALIZED, t.last_level = 2);
-    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_width = t.view_height = 8,
-        t.resource_type = 1, t.flags = NORMALIZED, t.first_level = 1);
+    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_format = CU_RES_VIEW_FORMAT_FLOAT_1X32,
+        t.view_width = 8, t.view_height = 9);
+    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_format = CU_RES_VIEW_FORMAT_FLOAT_1X32,
+        t.view_width = t.view_height = 8, t.view_depth = 1);
+    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_format = CU_RES_VIEW_FORMAT_FLOAT_1X32,
+        t.view_width = t.view_height = 8, t.last_level = 1);
+    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_format = CU_RES_VIEW_FORMAT_FLOAT_1X32,
+        t.view_width = t.view_height = 8, t.last_layer = 1);
+    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_format = CU_RES_VIEW_FORMAT_FLOAT_1X32,
+        t.view_width = t.view_height = 8, t.view_format = 0x23);
+    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_format = CU_RES_VIEW_FORMAT_FLOAT_1X32,
+        t.view_width = t.view_height = 8, t.resource_type = 1, t.flags = NORMALIZED,
+        t.last_level = 2);
+    BAD(CUDA_ERROR_INVALID_VALUE, t.has_view = 1, t.view_format = CU_RES_VIEW_FORMAT_FLOAT_1X32,
+        t.view_width = t.view_height = 8, t.resource_type = 1, t.flags = NORMALIZED,
+        t.first_level = 1);
 
     /* Surfaces: of an array that was made for them, alone */
     assert_ok(try_surface(&good));

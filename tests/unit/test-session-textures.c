@@ -292,6 +292,7 @@ TEST(test_mipmap)
     t.mipmap_min = 0;
     t.mipmap_max = 100;
     t.has_view = 1;
+    t.view_format = CU_RES_VIEW_FORMAT_FLOAT_1X32;
     t.view_width = t.view_height = 16;
     t.first_level = 1;
     t.last_level = 3;
