@@ -72,8 +72,10 @@ int guest_process_open(GuestProcess *g)
 
     *g = (GuestProcess){.from = {.context = CONTEXT}};
     r = vgpu_session_open(&options, &g->session, &cuda);
-    if (r != 0)
+    if (r != 0) {
+        printf("# no session: %s\n", r < 0 ? strerror(-r) : vgpu_strerror(r));
         return cuda != 0 ? cuda : VGPU_CUDA_ERROR_UNKNOWN;
+    }
     r = vgpu_session_call(g->session, VGPU_SESSION_OP_CONTEXT_CREATE, NULL, &context,
                           sizeof(context), NULL, 0, NULL);
     if (r == 0)
