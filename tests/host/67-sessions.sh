@@ -84,7 +84,7 @@ test_a_session_is_a_unit_in_a_sandbox() {
 
 test_an_administrator_sees_it() {
     host_run vgpuctl sessions | tee "$cache/host/shown"
-    grep -qE "^ *[0-9]+ +sessions +[0-9]+ +vgpu +A +open .* 8\.0M" "$cache/host/shown"
+    grep -qE "^ *[0-9]+ +sessions +[0-9]+ +vgpu +A +0 +open .* 8\.0M" "$cache/host/shown"
     equal "what the guest sees" "$(vm_run d "vgpu smi | grep -c ' on  *8 MiB  vgpu'")" 1
 }
 
