@@ -225,35 +225,30 @@ int client_image_offer(vgpu_session *s, const void *image, size_t size, uint8_t 
     return vgpu_session_image_send(s, image, size, ret_key);
 }
 
-static int module_load_image(vgpu_session *s, const vgpu_session_from *from,
-                             const VGPUSessionModule *module, const void *image, size_t size,
-                             vgpu_session_logs *logs)
+static int module_load_logged(vgpu_session *s, const vgpu_session_from *from,
+                              VGPUSessionModule *parameters, vgpu_session_logs *logs)
 {
-    VGPUSessionModule parameters = *module;
     VGPUSessionReply reply = {0};
     client_logs room;
     int r;
 
-    r = client_image_offer(s, image, size, parameters.key);
-    if (r != 0)
-        return r;
     r = client_logs_open(s, logs, &room);
     if (r == 0) {
-        parameters.info_log = room.info_bytes;
-        parameters.error_log = room.error_bytes;
-        r = vgpu_session_call(s, VGPU_SESSION_OP_MODULE_LOAD, from, &parameters, sizeof(parameters),
+        parameters->info_log = room.info_bytes;
+        parameters->error_log = room.error_bytes;
+        r = vgpu_session_call(s, VGPU_SESSION_OP_MODULE_LOAD, from, parameters, sizeof(*parameters),
                               NULL, 0, &reply);
         client_logs_take(&room, &reply);
         if (r == 0 && reply.value[2] != 0)
-            client_output_load(s, parameters.id);
+            client_output_load(s, parameters->id);
     }
     client_logs_close(s, &room);
     return r;
 }
 
-int vgpu_session_module_load(vgpu_session *s, const vgpu_session_from *from, const void *image,
-                             size_t size, const VGPUSessionModule *module, vgpu_session_logs *logs,
-                             uint32_t *ret_id)
+int vgpu_session_module_load_key(vgpu_session *s, const vgpu_session_from *from,
+                                 const uint8_t key[static 32], const VGPUSessionModule *module,
+                                 vgpu_session_logs *logs, uint32_t *ret_id)
 {
     VGPUSessionModule parameters = {0};
     int r;
@@ -261,16 +256,28 @@ int vgpu_session_module_load(vgpu_session *s, const vgpu_session_from *from, con
     if (module)
         parameters = *module;
     parameters.info_log = parameters.error_log = (VGPUSessionBytes){0};
+    memcpy(parameters.key, key, sizeof(parameters.key));
     r = vgpu_session_id_take(s, VGPU_SESSION_MODULES, &parameters.id);
     if (r != 0)
         return r;
 
-    r = module_load_image(s, from, &parameters, image, size, logs);
+    r = module_load_logged(s, from, &parameters, logs);
     if (r != 0)
         vgpu_session_id_give(s, VGPU_SESSION_MODULES, parameters.id);
     else
         *ret_id = parameters.id;
     return r;
+}
+
+int vgpu_session_module_load(vgpu_session *s, const vgpu_session_from *from, const void *image,
+                             size_t size, const VGPUSessionModule *module, vgpu_session_logs *logs,
+                             uint32_t *ret_id)
+{
+    uint8_t key[32];
+    int r;
+
+    r = client_image_offer(s, image, size, key);
+    return r == 0 ? vgpu_session_module_load_key(s, from, key, module, logs, ret_id) : r;
 }
 
 int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, uint32_t id)

@@ -581,6 +581,10 @@ typedef struct vgpu_session_logs {
 int vgpu_session_module_load(vgpu_session *s, const vgpu_session_from *from, const void *image,
                              size_t size, const VGPUSessionModule *module, vgpu_session_logs *logs,
                              uint32_t *ret_id);
+/* vgpu_session_module_load_key() - the same, of an image that the host has */
+int vgpu_session_module_load_key(vgpu_session *s, const vgpu_session_from *from,
+                                 const uint8_t key[static 32], const VGPUSessionModule *module,
+                                 vgpu_session_logs *logs, uint32_t *ret_id);
 int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
 
 /*

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Events. The executor has each as the driver's own, for waits of streams and for times; whether
+ * one has come is a look at the fence that stands behind it in its stream.
+ */
+#include "event.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* CUevent_flags */
+#define EVENT_FLAGS (EVENT_BLOCKING_SYNC | EVENT_DISABLE_TIMING | EVENT_INTERPROCESS)
+
+/* CUevent_record_flags, CUevent_wait_flags */
+#define EVENT_EXTERNAL 0x1u
+
+static CUresult event_of(CUevent handle, LibCall *call, LibEvent **ret)
+{
+    LibEvent *event;
+    CUresult r = libcuda_enter(call);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    event = handle_object(HANDLE_EVENT, handle);
+    if (!event)
+        return CUDA_ERROR_INVALID_HANDLE;
+    call->context = event->context;
+    call->from.context = event->context->number;
+    *ret = event;
+    return CUDA_SUCCESS;
+}
+
+static LibEvent *event_new(const LibCall *call, unsigned flags, uint32_t number)
+{
+    LibEvent *event = calloc(1, sizeof(*event));
+
+    if (!event)
+        return NULL;
+    event->handle = handle_new(HANDLE_EVENT, event);
+    if (!event->handle) {
+        free(event);
+        return NULL;
+    }
+    event->context = call->context;
+    event->flags = flags;
+    event->number = number;
+    pthread_mutex_init(&event->lock, NULL);
+    return event;
+}
+
+static void event_free(LibEvent *event)
+{
+    handle_end(event->handle);
+    pthread_mutex_destroy(&event->lock);
+    free(event);
+}
+
+CUresult cuEventCreate(CUevent *ret, unsigned flags)
+{
+    VGPUSessionCreate parameters = {.flags = flags};
+    LibEvent *event;
+    LibCall call;
+    CUresult r = libcuda_enter_context(&call);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (!ret || (flags & ~(unsigned) EVENT_FLAGS) != 0 ||
+        ((flags & EVENT_INTERPROCESS) && !(flags & EVENT_DISABLE_TIMING)))
+        return CUDA_ERROR_INVALID_VALUE;
+    r = vgpu_session_id_take(call.session, VGPU_SESSION_EVENTS, &parameters.id);
+    if (r != CUDA_SUCCESS)
+        return r;
+    event = event_new(&call, flags, parameters.id);
+    r = event ? libcuda_post(&call, VGPU_SESSION_OP_EVENT_CREATE, &parameters, sizeof(parameters))
+              : CUDA_ERROR_OUT_OF_MEMORY;
+    if (r != CUDA_SUCCESS) {
+        vgpu_session_id_give(call.session, VGPU_SESSION_EVENTS, parameters.id);
+        if (event)
+            event_free(event);
+        return r;
+    }
+    *ret = event->handle;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuEventDestroy_v2(CUevent handle)
+{
+    LibEvent *event;
+    VGPUSessionId parameters = {0};
+    LibCall call;
+    CUresult r = event_of(handle, &call, &event);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    parameters.id = event->number;
+    if (call.from.context != 0)
+        r = libcuda_post(&call, VGPU_SESSION_OP_EVENT_DESTROY, &parameters, sizeof(parameters));
+    vgpu_session_id_give(call.session, VGPU_SESSION_EVENTS, event->number);
+    libcuda_fence_leave(call.session, event->fence, event->last);
+    event_free(event);
+    return r;
+}
+
+CUresult cuEventDestroy(CUevent handle)
+{
+    return cuEventDestroy_v2(handle);
+}
+
+/* ---- In streams --------------------------------------------------------------------------------
+ */
+
+/* The event has a fence of its own: its stream may end before the event is asked. One fence is for
+ * numbers of one stream, which come in their order: a record in another stream takes another fence,
+ * unless the last number has come. */
+static CUresult event_mark(const LibCall *call, LibEvent *event, LibStream *stream)
+{
+    uint64_t number;
+    CUresult r = CUDA_SUCCESS;
+
+    pthread_mutex_lock(&event->lock);
+    if (event->fence && event->stream != stream->number &&
+        !vgpu_session_fence_is_passed(event->fence, event->last)) {
+        libcuda_fence_leave(call->session, event->fence, event->last);
+        event->fence = NULL;
+    }
+    if (!event->fence)
+        r = vgpu_session_fence_new(call->session, &event->fence);
+    if (r == CUDA_SUCCESS)
+        r = vgpu_session_fence_post(call->session, &call->from, stream->number, event->fence,
+                                    &number);
+    if (r == CUDA_SUCCESS) {
+        event->last = number;
+        event->stream = stream->number;
+    }
+    pthread_mutex_unlock(&event->lock);
+    return r;
+}
+
+CUresult cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned flags)
+{
+    VGPUSessionEvent parameters = {.flags = flags};
+    LibStream *stream;
+    LibEvent *event;
+    LibCall call;
+    CUresult r = event_of(handle, &call, &event);
+
+    if (r == CUDA_SUCCESS)
+        r = libcuda_enter_stream(stream_handle, &call, &stream);
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (flags & ~EVENT_EXTERNAL)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (event->context != call.context)
+        return CUDA_ERROR_INVALID_HANDLE;
+    parameters.event = event->number;
+    parameters.stream = stream->number;
+    libcuda_stream_worked(stream);
+    event->is_captured = __atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED) && flags == 0;
+    event->capture_id = stream->capture_id;
+    r = libcuda_post(&call, VGPU_SESSION_OP_EVENT_RECORD, &parameters, sizeof(parameters));
+    if (r == CUDA_SUCCESS && !stream->is_capturing)
+        r = event_mark(&call, event, stream);
+    return r;
+}
+
+CUresult cuEventRecord(CUevent handle, CUstream stream)
+{
+    return cuEventRecordWithFlags(handle, stream, 0);
+}
+
+CUresult cuEventRecord_ptsz(CUevent handle, CUstream stream)
+{
+    return cuEventRecordWithFlags(handle, libcuda_per_thread(stream), 0);
+}
+
+CUresult cuEventRecordWithFlags_ptsz(CUevent handle, CUstream stream, unsigned flags)
+{
+    return cuEventRecordWithFlags(handle, libcuda_per_thread(stream), flags);
+}
+
+/* A stream that waits for an event of a capture belongs to that capture from then on. */
+CUresult cuStreamWaitEvent(CUstream stream_handle, CUevent handle, unsigned flags)
+{
+    VGPUSessionEvent parameters = {.flags = flags};
+    LibStream *stream;
+    LibEvent *event;
+    LibCall call;
+    CUresult r = event_of(handle, &call, &event);
+
+    if (r == CUDA_SUCCESS)
+        r = libcuda_enter_stream(stream_handle, &call, &stream);
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (flags & ~EVENT_EXTERNAL)
+        return CUDA_ERROR_INVALID_VALUE;
+    parameters.event = event->number;
+    parameters.stream = stream->number;
+    libcuda_stream_worked(stream);
+    r = libcuda_post(&call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters, sizeof(parameters));
+    if (r == CUDA_SUCCESS && event->is_captured && !stream->is_capturing) {
+        stream->capture_id = event->capture_id;
+        __atomic_store_n(&stream->is_capturing, true, __ATOMIC_RELEASE);
+    }
+    return r;
+}
+
+CUresult cuStreamWaitEvent_ptsz(CUstream stream, CUevent handle, unsigned flags)
+{
+    return cuStreamWaitEvent(libcuda_per_thread(stream), handle, flags);
+}
+
+/* ---- Questions ---------------------------------------------------------------------------------
+ */
+
+/* An event that was never recorded has come. */
+CUresult cuEventQuery(CUevent handle)
+{
+    LibEvent *event;
+    LibCall call;
+    CUresult r = event_of(handle, &call, &event);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (event->is_captured)
+        return CUDA_ERROR_CAPTURED_EVENT;
+    return !event->fence || vgpu_session_fence_is_passed(event->fence, event->last)
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_NOT_READY;
+}
+
+CUresult cuEventSynchronize(CUevent handle)
+{
+    LibEvent *event;
+    LibCall call;
+    CUresult r = event_of(handle, &call, &event);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (event->is_captured)
+        return CUDA_ERROR_CAPTURED_EVENT;
+    if (!event->fence)
+        return CUDA_SUCCESS;
+    return vgpu_session_fence_wait(call.session, &call.from, event->stream, event->fence,
+                                   event->last);
+}
+
+CUresult cuEventElapsedTime_v2(float *msec, CUevent from_handle, CUevent to_handle)
+{
+    VGPUSessionEvent parameters = {0};
+    LibEvent *from, *to;
+    VGPUSessionReply reply;
+    LibCall call;
+    uint32_t bits;
+    CUresult r = event_of(from_handle, &call, &from);
+
+    if (r == CUDA_SUCCESS)
+        r = event_of(to_handle, &call, &to);
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (!msec)
+        return CUDA_ERROR_INVALID_VALUE;
+    parameters.event = from->number;
+    parameters.other = to->number;
+    r = libcuda_ask(&call, VGPU_SESSION_OP_EVENT_ELAPSED, &parameters, sizeof(parameters), &reply);
+    if (r != CUDA_SUCCESS)
+        return r;
+    bits = (uint32_t) reply.value[0];
+    memcpy(msec, &bits, sizeof(*msec));
+    return CUDA_SUCCESS;
+}
+
+CUresult cuEventElapsedTime(float *msec, CUevent from, CUevent to)
+{
+    return cuEventElapsedTime_v2(msec, from, to);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How long an image is that a program gives by its address alone. */
+#ifndef VGPU_LIBCUDA_IMAGE_SIZE_H
+#define VGPU_LIBCUDA_IMAGE_SIZE_H
+
+#include <stddef.h>
+
+#include "cuda-api.h"
+
+/*
+ * image_find() - the bytes of an image: a cubin, PTX text, a fatbin container (several in a row are
+ * one), or the wrapper by which a program's own containers are registered
+ * @ret: where they begin; the wrapper points elsewhere
+ *
+ * Returns how many there are, with the 0 behind PTX; 0 for what is none of these. The format is
+ * public in what fatbinary and cuobjdump print, and in ELF.
+ */
+size_t image_find(const void *image, const void **ret);
+
+/* image_read() - a file of this machine, with a 0 behind it. The caller frees @ret. Returns
+ * CUDA_SUCCESS, _FILE_NOT_FOUND, _INVALID_IMAGE (empty), or _OUT_OF_MEMORY */
+CUresult image_read(const char *path, void **ret, size_t *ret_size);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The process: its session, and the errors that any call may tell.
+ *
+ * A child of a process that had called cuInit() has nothing of it: each function says
+ * NOT_INITIALIZED there, as the driver's do, and touches nothing that the parent has.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "context.h"
+#include "libcuda.h"
+
+/* The newest version whose functions and tables this library knows. A runtime refuses a driver that
+ * is older than itself; one that says more than it can do makes a runtime call what is not there.
+ */
+#define LIBCUDA_VERSION 13000
+
+LibProcess libcuda_process = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void process_forked(void)
+{
+    libcuda_process.is_child = libcuda_process.is_child || libcuda_process.session;
+    libcuda_process.session = NULL;
+    pthread_mutex_init(&libcuda_process.lock, NULL);
+}
+
+__attribute__((constructor)) static void process_load(void)
+{
+    (void) pthread_atfork(NULL, NULL, process_forked);
+}
+
+uint64_t libcuda_next_id(void)
+{
+    return __atomic_add_fetch(&libcuda_process.last_id, 1, __ATOMIC_RELAXED);
+}
+
+int libcuda_version(void)
+{
+    const LibProcess *p = &libcuda_process;
+    const vgpu_session *s = __atomic_load_n(&p->session, __ATOMIC_ACQUIRE);
+
+    if (s && p->device.driver_version < LIBCUDA_VERSION)
+        return (int) p->device.driver_version;
+    return LIBCUDA_VERSION;
+}
+
+/* ---- cuInit() ----------------------------------------------------------------------------------
+ */
+
+static CUresult process_open_error(int r, int cuda)
+{
+    switch (r) {
+    case VGPU_ERROR_CUDA_ERROR:
+        return cuda != 0 ? cuda : CUDA_ERROR_UNKNOWN;
+    case -ENODEV:
+    case -EOPNOTSUPP:
+        return CUDA_ERROR_NO_DEVICE;
+    case -ENOMEM:
+    case -ENOSPC:
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    case -EBUSY:
+    case -ETIMEDOUT:
+        return CUDA_ERROR_DEVICE_UNAVAILABLE;
+    default:
+        return CUDA_ERROR_SYSTEM_NOT_READY;
+    }
+}
+
+/* In a guest the device has the address of its PCI device there, so that sysfs and CUDA speak of
+ * the same. A container sees the host's devices, and the host's address with them. */
+static void process_find_address(LibProcess *p)
+{
+    enum { PCI_BUS_ID = 33, PCI_DEVICE_ID = 34, PCI_DOMAIN_ID = 50 };
+    unsigned domain, bus, device;
+
+    if (sscanf(vgpu_session_get_name(p->session), "%x:%x:%x.", &domain, &bus, &device) == 3) {
+        p->device.attribute[PCI_DOMAIN_ID].value = (int) domain;
+        p->device.attribute[PCI_BUS_ID].value = (int) bus;
+        p->device.attribute[PCI_DEVICE_ID].value = (int) device;
+    }
+    p->pci_domain = p->device.attribute[PCI_DOMAIN_ID].value;
+    p->pci_bus = p->device.attribute[PCI_BUS_ID].value;
+    p->pci_device = p->device.attribute[PCI_DEVICE_ID].value;
+}
+
+/* The driver's rule: a list of numbers and UUIDs, which ends at the first that is no device. Here
+ * is one device. */
+static bool process_is_visible(const LibProcess *p)
+{
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    char uuid[40];
+    const uint8_t *u = p->device.uuid;
+    size_t n;
+
+    if (!list)
+        return true;
+    n = strcspn(list, ",");
+    if (n == 1 && list[0] == '0')
+        return true;
+    snprintf(uuid, sizeof(uuid),
+             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
+             u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
+             u[15]);
+    return n > 4 && strncmp(list, "GPU-", 4) == 0 && n - 4 <= strlen(uuid) &&
+           strncmp(list + 4, uuid, n - 4) == 0;
+}
+
+/* Under the process's lock. */
+static CUresult process_open(LibProcess *p)
+{
+    vgpu_session *s = NULL;
+    int cuda = 0, r = vgpu_session_open(NULL, &s, &cuda);
+
+    if (r != 0) {
+        libcuda_log("no session: %s%s%s", r < 0 ? strerror(-r) : vgpu_strerror(r),
+                    cuda != 0 ? ", CUDA error " : "", cuda != 0 ? vgpu_cuda_result_name(cuda) : "");
+        return process_open_error(r, cuda);
+    }
+    r = vgpu_session_device_get(s, &p->device);
+    if (r == 0)
+        p->primary = libcuda_context_new(true);
+    if (r == 0 && !p->primary)
+        r = CUDA_ERROR_OUT_OF_MEMORY;
+    if (r == 0) {
+        p->session = s;
+        process_find_address(p);
+        device_hide_what_is_not_served(&p->device);
+        p->session = NULL;
+        if (!process_is_visible(p))
+            r = CUDA_ERROR_NO_DEVICE;
+    }
+    if (r != 0) {
+        vgpu_session_close(s);
+        return r;
+    }
+    __atomic_store_n(&p->session, s, __ATOMIC_RELEASE);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuInit(unsigned flags)
+{
+    LibProcess *p = &libcuda_process;
+    CUresult r = CUDA_SUCCESS;
+
+    if (flags != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (p->is_child)
+        return CUDA_ERROR_NOT_INITIALIZED;
+    if (__atomic_load_n(&p->session, __ATOMIC_ACQUIRE))
+        return CUDA_SUCCESS;
+    pthread_mutex_lock(&p->lock);
+    if (!p->session)
+        r = process_open(p);
+    pthread_mutex_unlock(&p->lock);
+    return r;
+}
+
+/* A program may ask before cuInit(), to know whether there is a driver that is new enough. */
+CUresult cuDriverGetVersion(int *version)
+{
+    if (!version)
+        return CUDA_ERROR_INVALID_VALUE;
+    (void) cuInit(0);
+    *version = libcuda_version();
+    return CUDA_SUCCESS;
+}
+
+/* ---- Each call ---------------------------------------------------------------------------------
+ */
+
+/* The first error of operations that nobody waited for. It is told once, as the driver tells what
+ * earlier work has ended with. */
+static CUresult process_take_latched(vgpu_session *s)
+{
+    const VGPUSessionNone none = {0};
+    VGPUSessionReply reply;
+    int r = vgpu_session_call(s, VGPU_SESSION_OP_ERROR_TAKE, NULL, &none, sizeof(none), NULL, 0,
+                              &reply);
+
+    if (r == 0 && reply.value[0] != 0)
+        libcuda_log("an operation without reply has ended with %d", (int) reply.value[0]);
+    return r == 0 ? (CUresult) reply.value[0] : r;
+}
+
+CUresult libcuda_enter(LibCall *ret)
+{
+    vgpu_session *s = __atomic_load_n(&libcuda_process.session, __ATOMIC_ACQUIRE);
+    CUresult r;
+
+    if (!s)
+        return CUDA_ERROR_NOT_INITIALIZED;
+    r = vgpu_session_get_sticky(s);
+    if (r == CUDA_SUCCESS)
+        r = vgpu_session_get_failure(s);
+    if (r == CUDA_SUCCESS && vgpu_session_get_latched(s) != 0)
+        r = process_take_latched(s);
+    if (r != CUDA_SUCCESS)
+        return r;
+    *ret = (LibCall){.session = s, .from.capture_mode = libcuda_thread.capture_mode};
+    return CUDA_SUCCESS;
+}
+
+CUresult libcuda_enter_context(LibCall *ret)
+{
+    LibContext *c = libcuda_current();
+    CUresult r = libcuda_enter(ret);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (!c)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (__atomic_load_n(&c->number, __ATOMIC_ACQUIRE) == 0)
+        return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    ret->context = c;
+    ret->from.context = c->number;
+    return CUDA_SUCCESS;
+}

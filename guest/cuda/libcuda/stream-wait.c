@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where a stream stands: the device writes a number into the window behind the work, so that a
+ * question is a look at memory.
+ */
+#include "libcuda.h"
+
+/* Who finds has_work set has to put a fence behind that work. It is cleared before, and under the
+ * lock: whoever comes meanwhile waits for the fence's number, which covers its own work. */
+static CUresult mark_locked(const LibCall *call, LibStream *stream)
+{
+    CUresult r = CUDA_SUCCESS;
+
+    if (!stream->fence)
+        r = vgpu_session_fence_new(call->session, &stream->fence);
+    if (r != CUDA_SUCCESS || !__atomic_exchange_n(&stream->has_work, false, __ATOMIC_ACQ_REL))
+        return r;
+    r = vgpu_session_fence_post(call->session, &call->from, stream->number, stream->fence,
+                                &stream->last);
+    if (r != CUDA_SUCCESS)
+        __atomic_store_n(&stream->has_work, true, __ATOMIC_RELEASE);
+    return r;
+}
+
+CUresult libcuda_stream_mark(const LibCall *call, LibStream *stream, uint64_t *ret_number)
+{
+    CUresult r;
+
+    pthread_mutex_lock(&stream->lock);
+    r = mark_locked(call, stream);
+    *ret_number = stream->last;
+    pthread_mutex_unlock(&stream->lock);
+    return r;
+}
+
+CUresult libcuda_stream_wait(const LibCall *call, LibStream *stream)
+{
+    uint64_t number;
+    CUresult r = libcuda_stream_mark(call, stream, &number);
+
+    if (r == CUDA_SUCCESS)
+        r = vgpu_session_fence_wait(call->session, &call->from, stream->number, stream->fence,
+                                    number);
+    if (r == CUDA_SUCCESS && vgpu_session_get_latched(call->session) != 0) {
+        LibCall again;
+
+        r = libcuda_enter(&again);
+    }
+    return r;
+}
+
+/* Marks are put into all streams first, and waited for then. The list may change between two waits;
+ * a stream that came later has no work that this call is to wait for. */
+CUresult libcuda_context_wait(const LibCall *call)
+{
+    LibContext *c = call->context;
+    LibStream *stream;
+    uint64_t number;
+    CUresult r = CUDA_SUCCESS;
+
+    pthread_mutex_lock(&c->lock);
+    LIST_FOREACH(stream, &c->streams, of_context)
+    if (r == CUDA_SUCCESS && !__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED) &&
+        (stream == c->legacy || __atomic_load_n(&stream->has_work, __ATOMIC_ACQUIRE)))
+        r = libcuda_stream_mark(call, stream, &number);
+    while (r == CUDA_SUCCESS) {
+        LIST_FOREACH(stream, &c->streams, of_context)
+        if (stream->fence && !vgpu_session_fence_is_passed(stream->fence, stream->last))
+            break;
+        if (!stream)
+            break;
+        stream->n_others++;
+        pthread_mutex_unlock(&c->lock);
+        r = vgpu_session_fence_wait(call->session, &call->from, stream->number, stream->fence,
+                                    stream->last);
+        pthread_mutex_lock(&c->lock);
+        libcuda_stream_leave(stream);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (r == CUDA_SUCCESS && vgpu_session_get_latched(call->session) != 0) {
+        LibCall again;
+
+        r = libcuda_enter(&again);
+    }
+    return r;
+}
+
+CUresult cuStreamSynchronize(CUstream handle)
+{
+    LibStream *stream;
+    LibCall call;
+    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED))
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    return libcuda_stream_wait(&call, stream);
+}
+
+CUresult cuStreamQuery(CUstream handle)
+{
+    LibStream *stream;
+    LibCall call;
+    uint64_t number;
+    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED))
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    r = libcuda_stream_mark(&call, stream, &number);
+    if (r != CUDA_SUCCESS)
+        return r;
+    return vgpu_session_fence_is_passed(stream->fence, number) ? CUDA_SUCCESS
+                                                               : CUDA_ERROR_NOT_READY;
+}
+
+CUresult cuStreamSynchronize_ptsz(CUstream handle)
+{
+    return cuStreamSynchronize(libcuda_per_thread(handle));
+}
+
+CUresult cuStreamQuery_ptsz(CUstream handle)
+{
+    return cuStreamQuery(libcuda_per_thread(handle));
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-libcuda-program MODULE - a program of the driver API, linked against the libcuda.so.1 for
+ * guests. It has a session by $VGPU_SOCKET. MODULE is saxpy.ptx.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cuda-api.h"
+#include "symbols.h"
+#include "test.h"
+
+#define N 100000
+
+#define PER_THREAD_FLAG 2
+
+static const char *module_path;
+
+#define CALL(call) assert_int_equal(call, CUDA_SUCCESS)
+#define CALL_FAILS(result, call) assert_int_equal(call, result)
+
+enum { ANY, LEGACY, PER_THREAD, NONE };
+
+/* Every name of the driver is exported, served or not, and each that cuGetProcAddress() gives is
+ * the one for its version. */
+static void check_name(const char *symbol, const char *base, int since, int streams)
+{
+    void *exported = dlsym(RTLD_DEFAULT, symbol), *found = NULL;
+    int status = -1;
+
+    if (!exported)
+        fail_msg("%s is not exported", symbol);
+    if (streams == NONE)
+        return;
+    CALL(cuGetProcAddress_v2(base, &found, since, streams == PER_THREAD ? PER_THREAD_FLAG : 0,
+                             &status));
+    if (found != exported)
+        fail_msg("%s of version %d is not %s", base, since, symbol);
+}
+
+TEST(test_names)
+{
+#define NAME_(symbol, base, since, streams) check_name(#symbol, #base, since, streams);
+    LIBCUDA_SYMBOLS(NAME_)
+#undef NAME_
+}
+
+TEST(test_before_init)
+{
+    CUdeviceptr address;
+    int n;
+
+    CALL_FAILS(CUDA_ERROR_NOT_INITIALIZED, cuDeviceGetCount(&n));
+    CALL_FAILS(CUDA_ERROR_NOT_INITIALIZED, cuMemAlloc_v2(&address, (size_t) 4096));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuInit(1u));
+    CALL(cuInit(0u));
+    CALL(cuDeviceGetCount(&n));
+    assert_int_equal(n, 1);
+    CALL_FAILS(CUDA_ERROR_INVALID_CONTEXT, cuMemAlloc_v2(&address, (size_t) 4096));
+}
+
+TEST(test_saxpy)
+{
+    const size_t size = N * sizeof(float);
+    CUdeviceptr x, y;
+    float *numbers = malloc(size), a = 2;
+    uint32_t n = N;
+    void *parameters[] = {&n, &a, &x, &y};
+    CUfunction function;
+    CUcontext context;
+    CUstream stream;
+    CUmodule module;
+
+    assert_non_null(numbers);
+    for (unsigned i = 0; i < N; i++)
+        numbers[i] = (float) i;
+    CALL(cuDevicePrimaryCtxRetain(&context, 0));
+    CALL(cuCtxSetCurrent(context));
+    CALL_FAILS(CUDA_ERROR_FILE_NOT_FOUND, cuModuleLoad(&module, "/nonexistent"));
+    CALL(cuModuleLoad(&module, module_path));
+    CALL_FAILS(CUDA_ERROR_NOT_FOUND, cuModuleGetFunction(&function, module, "nothing"));
+    CALL(cuModuleGetFunction(&function, module, "saxpy"));
+    CALL(cuMemAlloc_v2(&x, size));
+    CALL(cuMemAlloc_v2(&y, size));
+    CALL(cuMemcpyHtoD_v2(x, numbers, size));
+    CALL(cuMemsetD32_v2(y, 0u, (size_t) N));
+    CALL(cuCtxSynchronize());
+    CALL(cuStreamCreate(&stream, (unsigned) CU_STREAM_NON_BLOCKING));
+
+    for (unsigned i = 0; i < 10; i++)
+        CALL(cuLaunchKernel(function, (N + 255u) / 256, 1u, 1u, 256u, 1u, 1u, 0u, stream,
+                            parameters, NULL));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE,
+               cuLaunchKernel(function, 0u, 1u, 1u, 256u, 1u, 1u, 0u, stream, parameters, NULL));
+    CALL(cuStreamSynchronize(stream));
+    CALL(cuMemcpyDtoH_v2(numbers, y, size));
+    for (unsigned i = 0; i < N; i++)
+        assert_true(numbers[i] == 20.0f * (float) i);
+
+    CALL(cuStreamDestroy_v2(stream));
+    CALL(cuMemFree_v2(x));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemFree_v2(x));
+    CALL(cuMemFree_v2(y));
+    CALL(cuModuleUnload(module));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
+    free(numbers);
+}
+
+/* What no file serves is refused, by every name. */
+TEST(test_refused)
+{
+    CUresult (*lock)(int, void *);
+
+    *(void **) &lock = dlsym(RTLD_DEFAULT, "cuCheckpointProcessLock");
+    assert_int_equal(lock(0, NULL), CUDA_ERROR_NOT_SUPPORTED);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_before_init),
+        cmocka_unit_test(test_saxpy),
+        cmocka_unit_test(test_refused),
+    };
+
+    if (argc != 2) {
+        fprintf(stderr, "usage: test-libcuda-program MODULE\n");
+        return EXIT_FAILURE;
+    }
+    module_path = argv[1];
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
