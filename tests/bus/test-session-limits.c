@@ -59,7 +59,11 @@ TEST(test_limits)
     for (unsigned ring = 1; ring <= 15; ring++)
         session_guest_close(&g[ring]);
     wait_for_children(0, 2000);
-    assert_int_equal(list_sessions(NULL, 0), 0);
+    /* The mediator may hear of the last one's end a moment later. */
+    for (unsigned i = 0; list_sessions(NULL, 0) > 0; i++) {
+        assert_true(i < 2000);
+        usleep(1000);
+    }
 }
 
 /* ---- The gate -------------------------------------------------------------------------------- */
