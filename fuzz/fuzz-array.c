@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "array-shape.h"
+#include "require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,12 +22,6 @@ typedef struct FuzzInput {
     uint32_t limit; /* of every dimension; 0: what an H200 says */
     uint32_t reserved;
 } FuzzInput;
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
 
 static ArrayLimits limits_of(uint32_t limit)
 {

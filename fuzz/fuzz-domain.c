@@ -4,14 +4,9 @@
 #include <string.h>
 
 #include "domain-attach.h"
+#include "require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
 
 /* A message must be one line, and come in the right cases only. */
 static void check_error(char *error, bool expected)

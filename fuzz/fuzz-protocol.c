@@ -2,15 +2,10 @@
 /* The validators: whatever they accept must lie inside the bytes that they were given. */
 #include <stdlib.h>
 
+#include "require.h"
 #include "vgpu-protocol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "require.h"
 #include "ring-host.h"
 
 #define GUARD 64
@@ -32,12 +33,6 @@ typedef struct World {
     uint32_t n_in_hand;
     RingEntry in_hand[VGPU_RING_ENTRIES_MAX];
 } World;
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
 
 static uint32_t number(Input *in, unsigned bytes)
 {

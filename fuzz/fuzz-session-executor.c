@@ -5,7 +5,7 @@
  * target checks that the mediator survives, that the VM hears of each session's end, and that
  * nothing is left of either.
  *
- * An input is a row of packets: how (HOW_*), what (WHAT_*) or a size, and then that many bytes.
+ * An input is a row of packets: how (HOW_*), a size, and then that many bytes.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -20,9 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "closer.h"
 #include "fd-passing.h"
-#include "manager.h"
+#include "mediator-loop.h"
+#include "require.h"
 #include "session-guest.h"
 #include "wire.h"
 
@@ -56,24 +56,6 @@ typedef struct Sender {
     pid_t pid;
     int control; /* packets go there, tokens come back */
 } Sender;
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
-/* They replace the library's: otherwise a line for each bad input would hide everything else. */
-void log_context(int priority, const LogContext *context, const char *format, ...)
-{
-    (void) priority, (void) context, (void) format;
-}
-
-void log_event(const char *id, const LogContext *context, const LogChange *change,
-               const char *format, ...)
-{
-    (void) id, (void) context, (void) change, (void) format;
-}
 
 /* ---- The executors ------------------------------------------------------------------------- */
 
@@ -178,34 +160,6 @@ static void remove_socket(void)
     (void) unlink(socket_path);
 }
 
-static Manager *manager_of_ours(void)
-{
-    Config config;
-    Manager *m;
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGCHLD);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    require(sigprocmask(SIG_BLOCK, &signals, NULL) == 0);
-
-    require(config_load("/nonexistent/mediator.conf", &config, NULL) == 0);
-    snprintf(config.executor_socket, sizeof(config.executor_socket), "%s", socket_path);
-    require(manager_new(&config, "/nonexistent/mediator.conf", "/nonexistent/vgpu-executor", &m) ==
-            0);
-    while (!pools_next(manager_pools(m), NULL)->unavailable)
-        require(sd_event_run(manager_event(m), UINT64_MAX) >= 0);
-    return m;
-}
-
-static void run_loop(Manager *m)
-{
-    while (sd_event_run(manager_event(m), 0) > 0)
-        continue;
-}
-
 static void open_session(int fd, const SessionGuest *g, uint32_t ring)
 {
     const VGPUSessionOpen open = {.ring = ring};
@@ -285,21 +239,8 @@ static void send_packets(Manager *m, const Sender *senders, const uint8_t *data,
 
     for (unsigned i = 0; i < PACKETS_MAX && next_packet(&data, &size, token, &p); i++) {
         sender_tell(&senders[p.how & HOW_SESSION], &p, token);
-        run_loop(m);
+        mediator_loop_run(m);
     }
-}
-
-/* The lowest free number, as in fuzz-wire.c */
-static int next_descriptor(Manager *m)
-{
-    int fd;
-
-    closer_wait();
-    origins_clear(&manager_peers(m)->origins);
-    fd = dup(STDIN_FILENO);
-    require(fd >= 0);
-    close(fd);
-    return fd;
 }
 
 static void wait_for_sessions(Manager *m, unsigned n)
@@ -319,19 +260,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!m) {
         listener = listen_at(socket_path, sizeof(socket_path));
         require(atexit(remove_socket) == 0);
-        m = manager_of_ours();
+        m = mediator_loop_new(socket_path);
         for (unsigned i = 0; i < N_SESSIONS; i++)
             session_guest_open(&guests[i],
                                &(SessionGuestOptions){.window_size = UINT64_C(1) << 20});
     }
-    free_descriptor = next_descriptor(m);
+    free_descriptor = mediator_loop_next_fd(m);
 
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     require(peers_add(manager_peers(m), pair[0]) == 0);
     introduce(pair[1]);
     for (unsigned i = 0; i < N_SESSIONS; i++) {
         open_session(pair[1], &guests[i], i + 1);
-        run_loop(m);
+        mediator_loop_run(m);
         require(manager_sessions(m)->n == i + 1);
         sender_start(&senders[i], listener);
     }
@@ -351,6 +292,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(sd_event_run(manager_event(m), UINT64_MAX) >= 0);
     require(manager_vms(m)->n == 0);
     require(TAILQ_EMPTY(&manager_rings(m)->windows.list));
-    require(next_descriptor(m) == free_descriptor);
+    require(mediator_loop_next_fd(m) == free_descriptor);
     return 0;
 }

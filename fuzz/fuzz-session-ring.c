@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "require.h"
 #include "session-ring.h"
 
 #define RING_SIZE VGPU_SESSION_RING_MIN
@@ -28,12 +29,6 @@ typedef struct World {
     SessionRing ring;
     bool broken;
 } World;
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
 
 static void input_read(Input *in, void *to, size_t size)
 {

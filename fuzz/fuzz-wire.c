@@ -15,58 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "closer.h"
-#include "manager.h"
+#include "mediator-loop.h"
+#include "require.h"
 #include "ring-guest.h"
 #include "wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
-/* They replace the library's: otherwise a line for each bad input would hide everything else. */
-void log_context(int priority, const LogContext *context, const char *format, ...)
-{
-    (void) priority, (void) context, (void) format;
-}
-
-void log_event(const char *id, const LogContext *context, const LogChange *change,
-               const char *format, ...)
-{
-    (void) id, (void) context, (void) change, (void) format;
-}
-
-static Manager *manager_of_ours(void)
-{
-    Config config;
-    Manager *m;
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGCHLD);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    require(sigprocmask(SIG_BLOCK, &signals, NULL) == 0);
-
-    require(config_load("/nonexistent/mediator.conf", &config, NULL) == 0);
-    config.executor_socket[0] = '\0';
-    require(manager_new(&config, "/nonexistent/mediator.conf", "/nonexistent/vgpu-executor", &m) ==
-            0);
-    while (!pools_next(manager_pools(m), NULL)->unavailable)
-        require(sd_event_run(manager_event(m), UINT64_MAX) >= 0);
-    return m;
-}
-
-static void run_loop(Manager *m)
-{
-    while (sd_event_run(manager_event(m), 0) > 0)
-        continue;
-}
 
 /* Takes the complete messages of what the mediator has said so far. */
 static void check_answers(int fd, uint8_t *buf, size_t *used)
@@ -89,20 +43,6 @@ static void check_answers(int fd, uint8_t *buf, size_t *used)
     }
     memmove(buf, buf + at, *used - at);
     *used -= at;
-}
-
-/* The lowest free number. It is higher than before if a descriptor was left open. What is known
- * of processes is forgotten before, and with it the descriptor that shows the end of this one. */
-static int next_descriptor(Manager *m)
-{
-    int fd;
-
-    closer_wait();
-    origins_clear(&manager_peers(m)->origins);
-    fd = dup(STDIN_FILENO);
-    require(fd >= 0);
-    close(fd);
-    return fd;
 }
 
 static bool send_portion(int fd, const RingGuest *guest, const uint8_t *data, size_t n)
@@ -129,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1)
         return 0;
     if (!m) {
-        m = manager_of_ours();
+        m = mediator_loop_new(NULL);
         require(ring_guest_open(&guest, VGPU_WINDOW_SIZE_MIN, 0, 16, 0) == 0);
         for (uint64_t tag = 0; tag < 4; tag++) {
             const VGPUSubmission nop = ring_guest_nop(tag);
@@ -140,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     with_ring = data[0] & 0x80;
     portion = data[0] & 0x7f ? data[0] & 0x7f : 4096;
     data++, size--;
-    free_descriptor = next_descriptor(m);
+    free_descriptor = mediator_loop_next_fd(m);
 
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     require(peers_add(manager_peers(m), pair[0]) == 0);
@@ -150,12 +90,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!send_portion(pair[1], with_ring ? &guest : NULL, data, n))
             break;
         data += n, size -= n;
-        run_loop(m);
+        mediator_loop_run(m);
         check_answers(pair[1], answers, &used);
     }
     shutdown(pair[1], SHUT_WR);
     while (peers_count(manager_peers(m)) > 0) {
-        run_loop(m);
+        mediator_loop_run(m);
         check_answers(pair[1], answers, &used);
     }
     close(pair[1]);
@@ -165,6 +105,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(TAILQ_EMPTY(&manager_sessions(m)->list));
     require(TAILQ_EMPTY(&manager_rings(m)->windows.list));
     require(TAILQ_EMPTY(&manager_rings(m)->windows.waiters));
-    require(next_descriptor(m) == free_descriptor);
+    require(mediator_loop_next_fd(m) == free_descriptor);
     return 0;
 }
