@@ -33,7 +33,7 @@ static CUresult box_end(const CopyBoxEnd *from, uint64_t width, uint64_t height,
                         .height = from->height != 0 ? from->height : height + from->y,
                     }};
     if (from->type == BOX_ARRAY)
-        return libcuda_array_number(from->array, &ret->place.array);
+        return CUDA_ERROR_INVALID_HANDLE; /* nothing here makes arrays */
     if (from->type < BOX_HOST || from->type > BOX_UNIFIED)
         return CUDA_ERROR_INVALID_VALUE;
     is_known = memory_map_find(address, &piece);

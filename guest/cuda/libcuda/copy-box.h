@@ -23,7 +23,4 @@ typedef struct CopyBox {
 /* libcuda_copy_box() - @is_async: as the function's name says */
 CUresult libcuda_copy_box(const CopyBox *box, CUstream stream, bool is_async);
 
-/* libcuda_array_number() - the session's number of an array */
-CUresult libcuda_array_number(CUarray array, uint32_t *ret);
-
 #endif
