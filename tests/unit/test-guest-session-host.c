@@ -36,7 +36,9 @@ static uint32_t take_call(fake_session *f, const VGPUSessionRecord *record, cons
     const VGPUSessionFence *fence = parameters;
 
     (void) f;
-    if (record->opcode == VGPU_SESSION_OP_NODE_ADD) /* no numbers: the payload comes at once */
+    if (record->opcode == VGPU_SESSION_OP_NODE_ADD || record->opcode == VGPU_SESSION_OP_NODE_SET ||
+        record->opcode == VGPU_SESSION_OP_NODE_EXEC_SET)
+        /* no numbers: the payload comes at once */
         fence = (const VGPUSessionFence *) ((const VGPUSessionNode *) parameters + 1);
     else if (record->opcode != VGPU_SESSION_OP_HOST_CALL)
         return 0;
@@ -342,6 +344,30 @@ static void test_lists(void **state)
 
 /* ---- The host ----------------------------------------------------------------------- */
 
+/* A node gets another function, in a graph and in an instance: each has words of its own. */
+static void test_graph_changes(void **state)
+{
+    vgpu_session *s = open_session(*state);
+    unsigned int n[3] = {0};
+    uint32_t node;
+
+    __atomic_store_n(&device.keeps, true, __ATOMIC_RELEASE);
+    assert_int_equal(vgpu_session_node_add_host(s, NULL, 1, NULL, 0, add_one, &n[0], &node), 0);
+    assert_int_equal(vgpu_session_node_set_host(s, NULL, 1, 0, node, add_one, &n[1]), 0);
+    assert_int_equal(vgpu_session_node_set_host(s, NULL, 1, 7, node, add_one, &n[2]), 0);
+    assert_true(reaches(&device.n, 3));
+    for (unsigned int i = 0; i < 3; i++) {
+        assert_true(call_one(&device.calls[i]));
+        for (unsigned int j = 0; j < 3; j++)
+            assert_int_equal(__atomic_load_n(&n[j], __ATOMIC_ACQUIRE), j <= i);
+    }
+    device.refuse = VGPU_CUDA_ERROR_INVALID_VALUE;
+    assert_int_equal(vgpu_session_node_set_host(s, NULL, 1, 0, node, add_one, &n[0]),
+                     VGPU_CUDA_ERROR_INVALID_VALUE);
+    device.refuse = 0;
+    close_session(s);
+}
+
 /* A host that writes other values calls nothing. */
 static void test_host_lies(void **state)
 {
@@ -449,9 +475,9 @@ static void test_fork(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_in_order), CASE(test_refused),      CASE(test_graph),
-        CASE(test_node_add), CASE(test_lists),        CASE(test_host_lies),
-        CASE(test_close),    CASE(test_session_ends), CASE(test_fork),
+        CASE(test_in_order),     CASE(test_refused), CASE(test_graph),     CASE(test_graph_changes),
+        CASE(test_node_add),     CASE(test_lists),   CASE(test_host_lies), CASE(test_close),
+        CASE(test_session_ends), CASE(test_fork),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

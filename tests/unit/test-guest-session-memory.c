@@ -282,6 +282,32 @@ static struct {
 
 static uint32_t refusal;
 
+static uint32_t tell_memory(fake_session *f, const VGPUSessionRecord *record, const void *p)
+{
+    (void) p;
+    if (record->opcode != VGPU_SESSION_OP_MEMORY_INFO)
+        return 0;
+    f->value[0] = 7 * MIB;
+    f->value[1] = 9 * MIB;
+    return refusal;
+}
+
+TEST(test_info)
+{
+    uint64_t n_free = 1, total = 2;
+
+    CREATE(1);
+    fake.hook = tell_memory;
+    refusal = 1;
+    assert_int_equal(vgpu_session_memory_info(s, &in_context, &n_free, &total), 1);
+    assert_int_equal(n_free, 1);
+    assert_int_equal(total, 2);
+    refusal = 0;
+    assert_int_equal(vgpu_session_memory_info(s, &in_context, &n_free, &total), 0);
+    assert_int_equal(n_free, 7 * MIB);
+    assert_int_equal(total, 9 * MIB);
+}
+
 static uint32_t note_asked(fake_session *f, const VGPUSessionRecord *record, const void *p)
 {
     (void) f;
@@ -384,8 +410,8 @@ int main(void)
         CASE(test_addresses),      CASE(test_addresses_that_are_taken),
         CASE(test_wanted_address), CASE(test_addresses_that_share_pages),
         CASE(test_addresses_end),  CASE(test_addresses_that_cannot_be),
-        CASE(test_range_of_pools), CASE(test_pools),
-        CASE(test_physical),
+        CASE(test_range_of_pools), CASE(test_info),
+        CASE(test_pools),          CASE(test_physical),
     };
 
     return cmocka_run_group_tests_name("guest-session-memory", tests, group_setup, group_teardown);

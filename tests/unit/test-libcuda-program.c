@@ -107,6 +107,22 @@ TEST(test_saxpy)
     free(numbers);
 }
 
+/* Memory ends with its context, and the program is told so. */
+TEST(test_memory_of_a_context_that_ended)
+{
+    CUcontext context;
+    CUdeviceptr a;
+
+    CALL(cuDevicePrimaryCtxRetain(&context, 0));
+    CALL(cuCtxSetCurrent(context));
+    CALL(cuMemAlloc_v2(&a, 4096));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
+    CALL(cuDevicePrimaryCtxRetain(&context, 0));
+    CALL(cuCtxSetCurrent(context));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemFree_v2(a));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
+}
+
 /* What no file serves is refused, by every name. */
 TEST(test_refused)
 {
@@ -119,9 +135,8 @@ TEST(test_refused)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_before_init),
-        cmocka_unit_test(test_saxpy),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_before_init),
+        cmocka_unit_test(test_saxpy),   cmocka_unit_test(test_memory_of_a_context_that_ended),
         cmocka_unit_test(test_refused),
     };
 

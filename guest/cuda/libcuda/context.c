@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "memory-map.h"
+
 LibContext *libcuda_context_of(CUcontext handle)
 {
     return handle_object(HANDLE_CONTEXT, handle);
@@ -78,6 +80,7 @@ CUresult libcuda_context_close(vgpu_session *s, LibContext *c)
     r = vgpu_session_call(s, VGPU_SESSION_OP_CONTEXT_DESTROY, NULL, &parameters, sizeof(parameters),
                           NULL, 0, NULL);
     vgpu_session_id_give(s, VGPU_SESSION_CONTEXTS, parameters.id);
+    memory_map_drop_context(c);
     return r;
 }
 
