@@ -14,6 +14,7 @@
 #define N 100000
 
 #define PER_THREAD_FLAG 2
+#define POINTER_MEMORY_TYPE 2
 
 static const char *module_path;
 
@@ -112,13 +113,16 @@ TEST(test_memory_of_a_context_that_ended)
 {
     CUcontext context;
     CUdeviceptr a;
+    unsigned type;
 
     CALL(cuDevicePrimaryCtxRetain(&context, 0));
     CALL(cuCtxSetCurrent(context));
     CALL(cuMemAlloc_v2(&a, 4096));
+    CALL(cuPointerGetAttribute(&type, POINTER_MEMORY_TYPE, a));
     CALL(cuDevicePrimaryCtxRelease_v2(0));
     CALL(cuDevicePrimaryCtxRetain(&context, 0));
     CALL(cuCtxSetCurrent(context));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuPointerGetAttribute(&type, POINTER_MEMORY_TYPE, a));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemFree_v2(a));
     CALL(cuDevicePrimaryCtxRelease_v2(0));
 }
