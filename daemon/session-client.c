@@ -27,6 +27,9 @@
 /* What a child inherits, in its own numbers. */
 #define CHILD_FD 3
 
+/* No errno is larger. */
+#define ERRNO_MAX 4095
+
 /* Limits are seconds: a timer that is this much late does no harm. */
 #define TIMER_ACCURACY_USEC UINT64_C(100000)
 
@@ -195,6 +198,8 @@ static bool session_process_on_message(SessionProcess *p, SessionPacket *m)
         return session_process_on_share(p, m);
     case SESSION_MSG_STARTED:
         if (size != sizeof(m->started) || !p->has_begun || p->answered || m->has_fds)
+            return false;
+        if (m->started.error > 0 || m->started.error < -ERRNO_MAX)
             return false;
         p->answered = true;
         if (!p->ending)
