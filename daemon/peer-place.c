@@ -81,6 +81,8 @@ static void peer_on_place(Peer *p, IdentityVerdict verdict, VMPlaceKind asked)
                               "try again");
     else if (vm && !peer_process_is_there(p))
         r = peer_violation(p, "its process has ended");
+    else if (vm && vm->n_members >= p->peers->config->max_connections_per_user)
+        r = peer_violation(p, "its VM has as many connections as ConnectionsPerUser= allows");
     else if (vm)
         peer_join(p, vm);
     else
@@ -107,8 +109,11 @@ static void peer_on_machine(void *userdata, IdentityVerdict verdict)
 
 static int peer_ask_place(Peer *p, VMPlaceKind kind)
 {
-    int r =
-        identity_place_new(&p->peers->identity, p->process->pid, kind,
+    int r;
+
+    if (p->pidfd < 0)
+        p->pidfd = connection_open_process(p->connection);
+    r = identity_place_new(&p->peers->identity, p->process->pid, kind,
                            kind == VM_PLACE_UNIT ? peer_on_unit : peer_on_machine, p, &p->check);
 
     if (r == -ENOMEM)
@@ -125,7 +130,5 @@ int peer_find_place(Peer *p, const VGPUSocketHeader *h)
     p->hello_id = h->request_id;
     if (p->process->pid <= 0 || !p->peers->identity.open_bus)
         return peer_be_stranger(p);
-    if (p->pidfd < 0)
-        p->pidfd = connection_open_process(p->connection);
     return peer_ask_next_place(p, VM_PLACE_NONE);
 }

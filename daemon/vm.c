@@ -274,6 +274,7 @@ void vm_join(VM *vm, VMMember *m)
     assert(vm_is_place(vm) && !m->vm);
     m->vm = vm;
     TAILQ_INSERT_TAIL(&vm->members, m, link);
+    vm->n_members++;
     if (is_first)
         vm_changed(vm, "Connected");
 }
@@ -283,6 +284,7 @@ void vm_leave(VMMember *m)
     VM *vm = m->vm;
 
     TAILQ_REMOVE(&vm->members, m, link);
+    vm->n_members--;
     m->vm = NULL;
     if (!vm_is_connected(vm))
         vm_changed(vm, "Connected");

@@ -114,6 +114,7 @@ struct VM {
     Client client;
     TAILQ_HEAD(, VMWatcher) watchers;
     TAILQ_HEAD(, VMMember) members; /* of one that is a place: those that are connected */
+    unsigned n_members;
 
     TAILQ_HEAD(, VMUser) users;
     unsigned n_users;

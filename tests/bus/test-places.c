@@ -219,6 +219,23 @@ TEST(test_others)
     close(join());
 }
 
+/* It takes no more connections than the processes of a user may have. */
+TEST(test_many_members)
+{
+    int fd[2];
+
+    register_place("web", "Unit", UNIT);
+    for (unsigned i = 0; i < 2; i++)
+        fd[i] = join();
+    expect_end(say_hello(NULL));
+    close(fd[0]);
+    session_expect_log("its VM has as many connections as ConnectionsPerUser= allows");
+    expect_pong(fd[1]); /* which is answered when the mediator knows that the first is gone */
+    fd[0] = join();
+    close(fd[0]);
+    close(fd[1]);
+}
+
 /* Where others are let in, they are VMs of their own. */
 TEST(test_others_are_strangers)
 {
@@ -344,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_PLACES(REFUSE, test_unit),
         WITH_PLACES(REFUSE, test_others),
+        WITH_PLACES(REFUSE "[Limits]\nConnectionsPerUser=2\n", test_many_members),
         WITH_PLACES(NULL, test_others_are_strangers),
         WITH_PLACES(REFUSE, test_devices),
         WITH_PLACES(REFUSE, test_no_requests),
