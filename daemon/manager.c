@@ -76,11 +76,6 @@ Sessions *manager_sessions(Manager *m)
     return &m->sessions;
 }
 
-const Config *manager_config(const Manager *m)
-{
-    return &m->config;
-}
-
 bool manager_is_draining(const Manager *m)
 {
     return m->draining;
@@ -205,9 +200,10 @@ int manager_listen(Manager *m, int fd)
 /* ---- The beginning ---------------------------------------------------------------------- */
 
 /* Every connection costs a descriptor, with a ring those of the ring, with a RING_SETUP that has
- * not come whole yet those of another ring, and one to see the end of its process. The limit of
- * connections keeps within that of descriptors. */
-#define FDS_PER_CONNECTION (1 + 2 * VGPU_RING_N_FDS + 1)
+ * not come whole yet those of another ring, one to see the end of its process, and its VM, once it
+ * has had a session, the account of these. The limit of connections keeps within that of
+ * descriptors. */
+#define FDS_PER_CONNECTION (1 + 2 * VGPU_RING_N_FDS + 1 + 1)
 
 /* Every session costs its window, its executor's connection and process, and its gate; while it
  * is opened, what its device and its executor share, too. */

@@ -57,6 +57,5 @@ VMRegistry *manager_vms(Manager *m);
 Peers *manager_peers(Manager *m);
 RingSources *manager_rings(Manager *m);
 Sessions *manager_sessions(Manager *m);
-const Config *manager_config(const Manager *m);
 
 #endif
