@@ -197,17 +197,31 @@ static CUresult host_place(Session *s, const SessionNode *node, uint32_t *ret,
     return r;
 }
 
-static CUresult host_set(Session *s, SessionNodeCall *c, const SessionHostWork *work)
+/* Both nodes, or neither. *ret_is_stuck: one has it, and cannot be set back. */
+static CUresult host_set(Session *s, SessionNodeCall *c, const SessionHostWork *work,
+                         bool *ret_is_stuck)
 {
     const CudaSessionDriver *d = session_driver(s);
     CudaMemOpNode wait = {c->context, 2, (CudaMemOp *) work->ops, 0};
-    CUresult r;
+    CudaHostNode before = {0};
+    CUresult r = d->host_node_get(c->node->first, &before);
 
-    if (c->use == SESSION_NODE_SET) {
+    if (r == CUDA_SUCCESS)
         r = d->host_node_set(c->node->first, &work->host);
-        return r == CUDA_SUCCESS ? d->mem_op_node_set(c->node->handle, &wait) : r;
-    }
-    r = d->host_node_exec_set(c->exec->exec, c->node->first, &work->host);
+    if (r != CUDA_SUCCESS)
+        return r;
+    r = d->mem_op_node_set(c->node->handle, &wait);
+    if (r != CUDA_SUCCESS)
+        *ret_is_stuck = d->host_node_set(c->node->first, &before) != CUDA_SUCCESS;
+    return r;
+}
+
+static CUresult host_exec_set(Session *s, SessionNodeCall *c, const SessionHostWork *work)
+{
+    const CudaSessionDriver *d = session_driver(s);
+    CudaMemOpNode wait = {c->context, 2, (CudaMemOp *) work->ops, 0};
+    CUresult r = d->host_node_exec_set(c->exec->exec, c->node->first, &work->host);
+
     return r == CUDA_SUCCESS ? d->mem_op_node_exec_set(c->exec->exec, c->node->handle, &wait) : r;
 }
 
@@ -216,6 +230,7 @@ static CUresult host_make_in_graph(Session *s, SessionNodeCall *c, const VGPUSes
 {
     VGPUSessionFence before;
     SessionHostWork work;
+    bool is_stuck = false;
     uint32_t old = 0;
     CUresult r = CUDA_SUCCESS;
 
@@ -227,7 +242,9 @@ static CUresult host_make_in_graph(Session *s, SessionNodeCall *c, const VGPUSes
         r = session_host_keep(s, c->graph->graph, work.place);
     if (r != CUDA_SUCCESS)
         return r;
-    r = c->use == SESSION_NODE_ADD ? host_add(s, c, &work) : host_set(s, c, &work);
+    r = c->use == SESSION_NODE_ADD ? host_add(s, c, &work) : host_set(s, c, &work, &is_stuck);
+    if (is_stuck) /* then the graph has both places until its end */
+        return r;
     if (r != CUDA_SUCCESS)
         session_host_leave(s, c->graph->graph, work.place);
     else if (c->use == SESSION_NODE_SET)
@@ -252,7 +269,7 @@ static CUresult host_make_in_exec(Session *s, SessionNodeCall *c, const VGPUSess
         return r;
     if (work.is_new)
         charge->hosts[charge->n_hosts++] = work.place;
-    return host_set(s, c, &work);
+    return host_exec_set(s, c, &work);
 }
 
 static CUresult host_make(Session *s, SessionNodeCall *c)
@@ -524,15 +541,19 @@ CUresult session_node_destroy(Session *s, SessionGraph *graph, SessionNode *node
         r = host_place(s, node, &place, &fence);
     if (r == CUDA_SUCCESS)
         r = d->graph_destroy_node(node->handle);
-    if (r == CUDA_SUCCESS && node->first) {
-        r = d->graph_destroy_node(node->first);
-        session_host_leave(s, graph->graph, place);
-    }
     if (r != CUDA_SUCCESS)
         return r;
+    /* From here on there is no such node, even if a part of it stays in the graph. */
+    if (node->first) {
+        r = d->graph_destroy_node(node->first);
+        if (r == CUDA_SUCCESS)
+            session_host_leave(s, graph->graph, place);
+        else
+            n--;
+    }
     session_graph_uncount(s, graph, n);
     *node = (SessionNode){0};
-    return CUDA_SUCCESS;
+    return r;
 }
 
 /* What is asked for into the window: as much as has room */

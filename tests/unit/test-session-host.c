@@ -264,6 +264,54 @@ TEST(test_nodes)
     world_end(&w);
 }
 
+/* Of the two nodes that one is made of, the second cannot be set: both are as before. */
+TEST(test_nodes_half_set)
+{
+    const WorldLimits limits = {.plan = "fail=cuGraphBatchMemOpNodeSetParams:1"};
+    Words *words, *other;
+    VGPUSessionFence p;
+
+    if (world_is_gpu())
+        skip();
+    world_begin(&w, &limits);
+    for (uint32_t id = 5; id <= 6; id++)
+        assert_ok(CALL(&w, STREAM_CREATE, .id = id, .flags = CU_STREAM_NON_BLOCKING));
+    words = new_words();
+    other = new_words();
+    assert_ok(CALL(&w, GRAPH_CREATE, .graph = 1));
+    p = fence_of(words, 0, 3);
+    assert_ok(CALL_WITH(&w, NODE_ADD, &p, sizeof(p), .graph = 1, .type = HOST));
+    p = fence_of(other, 0, 4);
+    assert_fails(CALL_WITH(&w, NODE_SET, &p, sizeof(p), .graph = 1, .node = 1, .type = HOST),
+                 CUDA_ERROR_INVALID_VALUE);
+    assert_ok(CALL(&w, GRAPH_INSTANTIATE, .graph = 1, .exec = 1));
+    replay(words, 3);
+    assert_ok(CALL_WITH(&w, NODE_SET, &p, sizeof(p), .graph = 1, .node = 1, .type = HOST));
+    assert_ok(CALL(&w, GRAPH_UPDATE, .graph = 1, .exec = 1));
+    replay(other, 4);
+    assert_ok(CALL(&w, NODE_DESTROY, .graph = 1, .node = 1));
+    world_end(&w);
+}
+
+/* The second of the two cannot be destroyed: the node is gone for its number all the same. */
+TEST(test_nodes_half_destroyed)
+{
+    const WorldLimits limits = {.plan = "fail=cuGraphDestroyNode:1:after=1"};
+    VGPUSessionFence p;
+
+    if (world_is_gpu())
+        skip();
+    world_begin(&w, &limits);
+    p = fence_of(new_words(), 0, 3);
+    assert_ok(CALL(&w, GRAPH_CREATE, .graph = 1));
+    assert_ok(CALL_WITH(&w, NODE_ADD, &p, sizeof(p), .graph = 1, .type = HOST));
+    assert_fails(CALL(&w, NODE_DESTROY, .graph = 1, .node = 1), CUDA_ERROR_INVALID_VALUE);
+    assert_fails(CALL(&w, NODE_DESTROY, .graph = 1, .node = 1), CUDA_ERROR_INVALID_VALUE);
+    assert_fails(CALL(&w, NODE_GET, .graph = 1, .node = 1), CUDA_ERROR_INVALID_VALUE);
+    assert_ok(CALL(&w, GRAPH_DESTROY, .graph = 1));
+    world_end(&w);
+}
+
 /* Places come back from wherever they were: there are 8,192. */
 TEST(test_places)
 {
@@ -365,10 +413,11 @@ TEST(test_time)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_in_a_stream),   cmocka_unit_test(test_many_streams_wait),
-        cmocka_unit_test(test_what_is_wrong), cmocka_unit_test(test_end_while_it_waits),
-        cmocka_unit_test(test_in_a_capture),  cmocka_unit_test(test_nodes),
-        cmocka_unit_test(test_places),        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_in_a_stream),    cmocka_unit_test(test_many_streams_wait),
+        cmocka_unit_test(test_what_is_wrong),  cmocka_unit_test(test_end_while_it_waits),
+        cmocka_unit_test(test_in_a_capture),   cmocka_unit_test(test_nodes),
+        cmocka_unit_test(test_nodes_half_set), cmocka_unit_test(test_nodes_half_destroyed),
+        cmocka_unit_test(test_places),         cmocka_unit_test(test_time),
     };
 
     world_main(argc, argv);
