@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Contexts. */
 #include <assert.h>
-#include <err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "session-dispatch.h"
 #include "session-graph.h"
 #include "session-marks.h"
+#include "session-log.h"
 #include "session-meter.h"
 #include "session-objects.h"
 #include "session-reply.h"
@@ -120,8 +120,26 @@ static CUresult context_contain(const Session *s)
 
     if (r == 0)
         return CUDA_SUCCESS;
-    warnx("%s: containment: %s", s->start.name, strerror(-r));
+    session_log("%s: containment: %s", s->start.name, strerror(-r));
     return CUDA_ERROR_NOT_PERMITTED;
+}
+
+/* What the context had registered goes with it; not where it is the primary one, and another number
+ * stands for it, too. */
+static void context_forget(Session *s, const SessionContext *c)
+{
+    const SessionContext *other;
+    bool is_last, stays = false;
+
+    pthread_mutex_lock(&s->lock);
+    is_last = LIST_EMPTY(&s->contexts);
+    LIST_FOREACH(other, &s->contexts, link)
+    stays = stays || other->handle == c->handle;
+    pthread_mutex_unlock(&s->lock);
+    if (stays)
+        return;
+    session_window_forget(s, c->handle, is_last);
+    session_marks_forget(s, c->handle, is_last);
 }
 
 CUresult session_op_CONTEXT_CREATE(Session *s, SessionCall *call)
@@ -153,6 +171,8 @@ CUresult session_op_CONTEXT_CREATE(Session *s, SessionCall *call)
     }
     if (r != CUDA_SUCCESS) {
         session_marks_give_place(s, c->legacy.place);
+        if (c->handle)
+            context_forget(s, c);
         context_unmake(s, c);
         return r;
     }
@@ -247,24 +267,6 @@ static CUresult context_hand_over(Session *s)
     if (r == CUDA_SUCCESS)
         r = session_window_register(s, other);
     return r == CUDA_SUCCESS ? session_marks_register(s, other) : r;
-}
-
-/* What the context had registered goes with it; not where it is the primary one, and another number
- * stands for it, too. */
-static void context_forget(Session *s, const SessionContext *c)
-{
-    const SessionContext *other;
-    bool is_last, stays = false;
-
-    pthread_mutex_lock(&s->lock);
-    is_last = LIST_EMPTY(&s->contexts);
-    LIST_FOREACH(other, &s->contexts, link)
-    stays = stays || other->handle == c->handle;
-    pthread_mutex_unlock(&s->lock);
-    if (stays)
-        return;
-    session_window_forget(s, c->handle, is_last);
-    session_marks_forget(s, c->handle, is_last);
 }
 
 CUresult session_op_CONTEXT_DESTROY(Session *s, SessionCall *call)

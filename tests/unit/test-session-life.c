@@ -335,6 +335,39 @@ TEST(test_hangup_in_the_driver)
     }
 }
 
+static unsigned count_trace(const char *path, const char *what)
+{
+    FILE *f = fopen(path, "re");
+    char line[128];
+    unsigned n = 0;
+
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f))
+        n += strncmp(line, what, strlen(what)) == 0;
+    fclose(f);
+    return n;
+}
+
+/* A context that cannot be made leaves nothing registered: the next one begins from the start. */
+TEST(test_context_half_made)
+{
+    const VGPUSessionContext own = {.id = 1};
+    char path[] = "/tmp/vgpu-test-XXXXXX", plan[128];
+    SessionGuest g;
+
+    close(mkstemp(path));
+    snprintf(plan, sizeof(plan), "fail=cuMemHostRegister_v2:2:after=1,trace=%s", path);
+    g = start(plan);
+    assert_int_equal(session_guest_call(&g, VGPU_SESSION_OP_CONTEXT_CREATE, 0, &own, sizeof(own)),
+                     2);
+    assert_int_equal(count_trace(path, "cuMemHostRegister_v2"), 2);
+    assert_int_equal(count_trace(path, "cuMemHostUnregister"), 1);
+    session_guest_context(&g, 1, false);
+    assert_int_equal(count_trace(path, "cuMemHostRegister_v2"), 4);
+    assert_end(&g, 0, "");
+    unlink(path);
+}
+
 TEST(test_hangup_before_start)
 {
     SessionGuest g;
@@ -406,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_header_is_scribbled_on),
         cmocka_unit_test(test_window_is_lost),
         cmocka_unit_test(test_hangup_in_the_driver),
+        cmocka_unit_test(test_context_half_made),
         cmocka_unit_test(test_hangup_before_start),
         cmocka_unit_test(test_hangup_with_operations_in_hand),
         cmocka_unit_test(test_hangup_any_time),
