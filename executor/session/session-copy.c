@@ -241,7 +241,7 @@ CUresult session_set_check(Session *s, const VGPUSessionSet *p, bool *ret_is_emp
         return CUDA_SUCCESS;
     if (p->address % p->width != 0 || __builtin_mul_overflow(p->count, p->width, &row))
         return CUDA_ERROR_INVALID_VALUE;
-    if (p->rows > 1 && (p->pitch < row || p->pitch > CUDA_PITCH_MAX))
+    if (p->rows > 1 && (p->pitch < row || p->pitch > CUDA_PITCH_MAX || p->pitch % p->width != 0))
         return CUDA_ERROR_INVALID_VALUE;
     if (!copy_position(p->rows - 1, p->rows > 1 ? p->pitch : 0, row, &size) ||
         !session_memory_has(s, p->address, size))

@@ -312,6 +312,8 @@ TEST(test_set_edges)
                  CUDA_ERROR_INVALID_VALUE);
     assert_fails(SET(.address = a + 1, .count = 64, .rows = 16, .pitch = 64, .width = 1),
                  CUDA_ERROR_INVALID_VALUE);
+    assert_fails(SET(.address = a, .count = 2, .rows = 2, .pitch = 66, .width = 4),
+                 CUDA_ERROR_INVALID_VALUE);
     assert_fails(SET(.address = a, .count = 65, .rows = 2, .pitch = 64, .width = 1),
                  CUDA_ERROR_INVALID_VALUE);
     assert_fails(SET(.address = a, .count = UINT64_MAX, .rows = 1, .width = 4),
