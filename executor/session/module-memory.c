@@ -19,17 +19,17 @@ static CUresult module_memory_look(Session *s, uint64_t *ret)
     return result;
 }
 
-CUresult module_memory_begin(Session *s, const ImageFacts *facts, ModuleMemory *ret)
+CUresult module_memory_begin(Session *s, const SessionCall *call, const ImageFacts *facts,
+                             ModuleMemory *ret)
 {
-    SessionMemory *memory = &session_store(s)->memory;
     ModuleMemory m = {.known = facts->knows_memory};
     CUresult result;
 
     if (m.known) {
         m.charge = session_memory_rounded(facts->memory);
-        result = session_memory_charge(memory, m.charge);
+        result = session_charge(s, call, m.charge);
     } else {
-        m.used = session_memory_used(memory);
+        m.used = session_memory_used(&session_store(s)->memory);
         result = module_memory_look(s, &m.had);
     }
     if (result == CUDA_SUCCESS)

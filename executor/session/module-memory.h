@@ -23,7 +23,8 @@ typedef struct ModuleMemory {
 /* module_memory_begin() - before the driver loads the image. Returns CUDA_SUCCESS, _OUT_OF_MEMORY
  * above the quota, or what the driver says. On failure there is nothing to undo. On the SLOW
  * thread, as the others */
-CUresult module_memory_begin(Session *s, const ImageFacts *facts, ModuleMemory *ret);
+CUresult module_memory_begin(Session *s, const SessionCall *call, const ImageFacts *facts,
+                             ModuleMemory *ret);
 
 /* module_memory_abort() - it was not loaded */
 void module_memory_abort(Session *s, const ModuleMemory *m);

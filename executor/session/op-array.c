@@ -21,7 +21,6 @@ static CudaArrayDescriptor array_descriptor(const ArrayShape *shape)
 static CUresult array_begin(Session *s, const SessionCall *call, bool is_mipmap, ArrayShape *ret,
                             uint64_t *ret_charge)
 {
-    SessionMemory *memory = &session_store(s)->memory;
     const ArrayLimits *limits;
     uint64_t charge;
     CUresult result = session_arrays_limits(s, &limits);
@@ -31,11 +30,7 @@ static CUresult array_begin(Session *s, const SessionCall *call, bool is_mipmap,
     if (result != CUDA_SUCCESS)
         return result;
     charge = array_shape_is_deferred(ret) ? 0 : array_shape_bytes(ret);
-    result = session_memory_charge(memory, charge);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-        session_frees_settle(s, call->record.context);
-        result = session_memory_charge(memory, charge);
-    }
+    result = session_charge(s, call, charge);
     if (result == CUDA_SUCCESS)
         *ret_charge = charge;
     return result;

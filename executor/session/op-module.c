@@ -65,7 +65,7 @@ static CUresult module_load_charged(Session *s, SessionCall *call, SessionImage 
 {
     ModuleMemory memory;
     const ImageFacts *facts = session_image_facts(image, module_capability(s));
-    CUresult result = module_memory_begin(s, facts, &memory);
+    CUresult result = module_memory_begin(s, call, facts, &memory);
 
     if (result != CUDA_SUCCESS)
         return result;
