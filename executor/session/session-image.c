@@ -45,27 +45,39 @@ static void images_remove(SessionImages *images, SessionImage *image)
     image_free(image);
 }
 
-static CUresult images_add(SessionImages *images, const uint8_t *key, uint64_t size,
-                           SessionImage **ret)
+static bool images_have_room(const SessionImages *images, uint64_t size)
 {
-    SessionImage *image;
+    return images->n < images->n_max && size <= images->max - images->size;
+}
 
-    if (images->n >= images->n_max || size > images->max - images->size ||
-        size > PTRDIFF_MAX - SESSION_IMAGE_TAIL)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    image = calloc(1, sizeof(*image));
+static SessionImage *image_new(const uint8_t *key, uint64_t size)
+{
+    SessionImage *image =
+        size > PTRDIFF_MAX - SESSION_IMAGE_TAIL ? NULL : calloc(1, sizeof(*image));
+
     if (!image)
-        return CUDA_ERROR_OUT_OF_MEMORY;
+        return NULL;
     memcpy(image->key, key, SESSION_IMAGE_KEY_SIZE);
     image->size = size;
     image->data = calloc(1, size + SESSION_IMAGE_TAIL);
-    if (!image->data || !tsearch(image, &images->tree, image_compare)) {
+    if (!image->data) {
         image_free(image);
-        return CUDA_ERROR_OUT_OF_MEMORY;
+        return NULL;
     }
-    images_count(images, 1, size);
-    *ret = image;
-    return CUDA_SUCCESS;
+    return image;
+}
+
+/* Takes @image over, which may be NULL: there was no memory. */
+static CUresult images_insert(SessionImages *images, SessionImage *image)
+{
+    if (image && images_have_room(images, image->size) &&
+        tsearch(image, &images->tree, image_compare)) {
+        images_count(images, 1, image->size);
+        return CUDA_SUCCESS;
+    }
+    if (image)
+        image_free(image);
+    return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 void session_images_open(SessionImages *images, uint64_t max, uint32_t n_max,
@@ -104,7 +116,8 @@ CUresult session_images_begin(SessionImages *images, const uint8_t *key, uint64_
     } else {
         if (image)
             images_remove(images, image);
-        result = images_add(images, key, size, &image);
+        result = images_have_room(images, size) ? images_insert(images, image_new(key, size))
+                                                : CUDA_ERROR_OUT_OF_MEMORY;
     }
     pthread_mutex_unlock(&images->lock);
     if (result == CUDA_SUCCESS)
@@ -112,21 +125,26 @@ CUresult session_images_begin(SessionImages *images, const uint8_t *key, uint64_
     return result;
 }
 
-/* With the lock all the time: an image that others see is whole. */
+/* Others see it when it is whole, and do not wait until then. */
 CUresult session_images_add(SessionImages *images, const uint8_t *key, const void *bytes,
                             uint64_t size)
 {
     CUresult result = CUDA_ERROR_INVALID_VALUE;
     SessionImage *image;
 
-    pthread_mutex_lock(&images->lock);
-    if (size > 0 && !images_look_up(images, key))
-        result = images_add(images, key, size, &image);
-    if (result == CUDA_SUCCESS) {
+    if (size == 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    image = image_new(key, size);
+    if (image) {
         memcpy(image->data, bytes, size);
         image->sound = image_check(image->data, size);
         image->received = size;
     }
+    pthread_mutex_lock(&images->lock);
+    if (!images_look_up(images, key))
+        result = images_insert(images, image);
+    else if (image)
+        image_free(image);
     pthread_mutex_unlock(&images->lock);
     return result;
 }
