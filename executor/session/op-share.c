@@ -43,7 +43,7 @@ CUresult session_op_SHARE_MEMORY(Session *s, SessionCall *call)
     CUipcMemHandle handle;
     uint64_t token[2];
     CUresult result;
-    int fd = -1;
+    CLEANUP_CLOSE int fd = -1;
 
     if (p->flags != 0 || !session_memory_get_token(memory, p->address, &question.size, token))
         return CUDA_ERROR_INVALID_VALUE;
@@ -99,7 +99,7 @@ CUresult session_op_TAKE_MEMORY(Session *s, SessionCall *call)
     CUipcMemHandle handle;
     CUdeviceptr address;
     CUresult result;
-    int fd = -1;
+    CLEANUP_CLOSE int fd = -1;
 
     if (p->flags != 0)
         return CUDA_ERROR_INVALID_VALUE;
@@ -188,7 +188,7 @@ CUresult session_op_SHARE_PHYSICAL(Session *s, SessionCall *call)
     CLEANUP_CLOSE int fd = -1;
     SessionPhysical *physical;
     CUresult result;
-    int none = -1;
+    CLEANUP_CLOSE int none = -1;
 
     if (p->flags != 0)
         return CUDA_ERROR_INVALID_VALUE;

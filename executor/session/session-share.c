@@ -40,8 +40,10 @@ int session_share_ask(Session *s, const SessionShareMessage *question, int fd,
         r = ret->error;
     }
     pthread_mutex_unlock(&ask->lock);
-    if (r < 0 && *ret_fd >= 0)
+    if (r < 0 && *ret_fd >= 0) {
         close(*ret_fd);
+        *ret_fd = -1;
+    }
     return r < 0 ? r : 0;
 }
 
