@@ -86,8 +86,6 @@ static bool backend_is_known(const char *name)
            strcmp(name, backend_cuda.name) == 0;
 }
 
-/* Returns 0 to go on, 1 when there is nothing left to do, or a negative errno for wrong usage,
- * which standard error explains. */
 /* Of a device that has a name the driver shows no other. */
 static int choose_device(unsigned *ret)
 {
@@ -103,6 +101,8 @@ static int choose_device(unsigned *ret)
     return setenv("CUDA_VISIBLE_DEVICES", name, 1) < 0 ? -errno : 0;
 }
 
+/* Returns 0 to go on, 1 when there is nothing left to do, or a negative errno for wrong usage,
+ * which standard error explains. */
 static int parse_options(int argc, char *argv[], Options *ret)
 {
     enum {

@@ -204,7 +204,6 @@ static const uint16_t refused[] = {
     SYS_creat,
     SYS_unlink,
     SYS_rename,
-    SYS_renameat,
     SYS_mkdir,
     SYS_rmdir,
     SYS_link,
@@ -219,6 +218,9 @@ static const uint16_t refused[] = {
     SYS_iopl,
     SYS_ioperm,
     SYS_modify_ldt,
+#endif
+#if defined(SYS_renameat)
+    SYS_renameat,
 #endif
     /* mounts and namespaces */
     SYS_mount,

@@ -39,7 +39,8 @@ CUresult session_launch_config(Session *s, const SessionCall *call, CUlaunchConf
 /*
  * session_launch_function() - whose launch that is, and its parameters in the record's copy
  *
- * The caller holds the handles' lock, and has called session_launch_config(). Returns CUDA_SUCCESS,
+ * The caller is between launch_begin() and launch_end(), or holds the handles' lock, and has called
+ * session_launch_config(). Returns CUDA_SUCCESS,
  * _INVALID_HANDLE, or _INVALID_VALUE when the parameters are not as the function has them.
  */
 CUresult session_launch_function(Session *s, const SessionCall *call, const SessionFunction **ret,

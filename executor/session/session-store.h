@@ -143,9 +143,6 @@ void session_function_add(SessionStore *store, SessionModule *module, SessionFun
  */
 const SessionFunction *session_function_of(const SessionStore *store, CUfunction handle);
 
-/* session_store_remove() - free a number, unless it names another object by now */
-void session_store_remove(Session *s, SessionKind kind, uint32_t id, const void *object);
-
 /* session_graphs_break() - a module, an array or a mipmap is about to end: no graph that names it
  * is used any more. The caller holds the handles' lock */
 void session_graphs_break(Session *s, const void *object);
