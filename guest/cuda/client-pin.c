@@ -75,8 +75,9 @@ static int pin_bytes(vgpu_session *s, uint64_t begin, uint64_t end)
     while (r == VGPU_CUDA_ERROR_INVALID_CONTEXT && p->n_contexts > 0) {
         const vgpu_session_from from = {.context = p->contexts[0]};
 
-        r = vgpu_session_call(s, VGPU_SESSION_OP_WINDOW_PIN, &from, &pin, sizeof(pin), NULL, 0,
-                              NULL);
+        /* With output_lock held, maybe. */
+        r = client_call_silently(s, VGPU_SESSION_OP_WINDOW_PIN, &from, &pin, sizeof(pin), NULL, 0,
+                                 NULL);
         if (r == VGPU_CUDA_ERROR_INVALID_CONTEXT)
             pins_remove_context(p, from.context);
     }

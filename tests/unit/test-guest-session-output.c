@@ -248,7 +248,67 @@ TEST(test_assertion_by_look)
     assert_int_equal(fake.n_outputs, 1);
 }
 
-/* A host that says more than there can be is not believed, and neither is one without an end. */
+static unsigned int n_pins;
+static bool is_broken;
+
+static uint32_t break_down(fake_session *f, const VGPUSessionRecord *record, const void *p)
+{
+    (void) f;
+    (void) p;
+    n_pins += record->opcode == VGPU_SESSION_OP_WINDOW_PIN;
+    return __atomic_load_n(&is_broken, __ATOMIC_ACQUIRE) && record->opcode != VGPU_SESSION_OP_OUTPUT
+               ? 710
+               : 0;
+}
+
+/* Allocates until the host pins more, and returns how many that took. */
+static unsigned int fill_until_pinned(void)
+{
+    const unsigned int before = n_pins;
+    unsigned int n = 0;
+    void *memory;
+
+    do {
+        assert_int_equal(vgpu_session_window_alloc(s, 64 << 10, 0, &memory), 0);
+        n++;
+    } while (n_pins == before);
+    return n;
+}
+
+/* After an error nothing more is pinned; to look for its text needs room for it all the same. */
+TEST(test_assertion_without_room)
+{
+    const vgpu_session_options o = {.socket = fake.path, .window_size = UINT64_C(64) << 20};
+    const VGPUSessionContext context = {.id = 1, .primary = 1};
+    unsigned int n;
+    void *memory;
+
+    vgpu_session_fence_free(s, fence);
+    s = vgpu_session_close(s);
+    n_pins = 0;
+    is_broken = false;
+    fake.hook = break_down;
+    assert_int_equal(vgpu_session_open(&o, &s, NULL), 0);
+    assert_int_equal(vgpu_session_fence_new(s, &fence), 0);
+    vgpu_session_set_text(s, take, &taken);
+    assert_int_equal(vgpu_session_call(s, VGPU_SESSION_OP_CONTEXT_CREATE, NULL, &context,
+                                       sizeof(context), NULL, 0, NULL),
+                     0);
+    (void) fill_until_pinned();
+    n = fill_until_pinned();
+    for (unsigned int i = 1; i < n; i++)
+        assert_int_equal(vgpu_session_window_alloc(s, 64 << 10, 0, &memory), 0);
+
+    __atomic_store_n(&is_broken, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&fake.header->sticky, 710, __ATOMIC_RELEASE);
+    n = n_pins;
+    (void) alarm(60);
+    vgpu_session_output(s, NULL);
+    (void) alarm(0);
+    assert_true(n_pins > n);
+}
+
+/* A host that says more than there can be is not believed. */
 TEST(test_lies)
 {
     static const uint64_t lies[] = {65537, UINT64_MAX, UINT64_C(1) << 32};
@@ -331,6 +391,7 @@ int main(void)
         WITH_SESSION(test_assertion),
         WITH_SESSION(test_assertion_by_reply),
         WITH_SESSION(test_assertion_by_look),
+        WITH_SESSION(test_assertion_without_room),
         WITH_SESSION(test_lies),
         WITH_SESSION(test_refused),
         WITH_SESSION(test_streams),
