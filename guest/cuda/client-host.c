@@ -24,6 +24,7 @@ struct client_host {
     void *userdata;
     bool is_given; /* the host has taken it */
     bool is_running;
+    bool is_refused; /* while it ran: it is freed when it has */
 };
 
 static uint64_t word_of(const client_host *h, unsigned int which)
@@ -66,6 +67,13 @@ bool client_hosts_come(vgpu_session *s)
     return come;
 }
 
+/* What the host has refused: it may have begun with it, so its line is not used again. */
+static void host_forget(vgpu_session *s, client_host *h)
+{
+    TAILQ_REMOVE(&s->hosts, h, link);
+    free(h);
+}
+
 /* ---- The thread ------------------------------------------------------------------- */
 
 /* The first word is cleared before the second says that it is done: a graph that is launched again
@@ -80,7 +88,10 @@ static void host_run(vgpu_session *s, client_host *h)
     h->function(h->userdata);
     pthread_mutex_lock(&s->host_lock);
     h->is_running = false;
-    __atomic_store_n(&h->words[1], HOST_DONE, __ATOMIC_RELEASE);
+    if (h->is_refused)
+        host_forget(s, h);
+    else
+        __atomic_store_n(&h->words[1], HOST_DONE, __ATOMIC_RELEASE);
 }
 
 /* With the lock held; until there may be something to do. Returns 0, or the session's failure. */
@@ -219,15 +230,14 @@ int client_host_new(vgpu_session *s, vgpu_session_function function, void *userd
     return 0;
 }
 
-/* What the host has refused it may have begun with: its line is not used again. */
 void client_host_given(vgpu_session *s, client_host *h, int result)
 {
     pthread_mutex_lock(&s->host_lock);
     h->is_given = result == 0;
-    if (result != 0) {
-        TAILQ_REMOVE(&s->hosts, h, link);
-        free(h);
-    }
+    if (result != 0 && h->is_running)
+        h->is_refused = true;
+    else if (result != 0)
+        host_forget(s, h);
     pthread_mutex_unlock(&s->host_lock);
 }
 
