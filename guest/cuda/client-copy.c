@@ -212,6 +212,7 @@ static int direct_copy(vgpu_session *s, const vgpu_session_from *from, uint32_t 
 {
     const VGPUSessionCopy copy = {.to = to, .from = source, .size = size, .stream = stream};
     vgpu_session_fence *fence;
+    bool is_owed = false;
     uint64_t number;
     int r = vgpu_session_fence_new(s, &fence);
 
@@ -224,9 +225,15 @@ static int direct_copy(vgpu_session *s, const vgpu_session_from *from, uint32_t 
             r = client_put_fence(s, from, stream, fence, &number);
         client_leave(s);
     }
-    if (r == 0)
+    if (r == 0) {
         r = vgpu_session_fence_wait(s, from, stream, fence, number);
-    vgpu_session_fence_free(s, fence);
+        is_owed = !vgpu_session_fence_is_passed(fence, number);
+    }
+    /* The stream may be gone, and its copy still run. */
+    if (is_owed)
+        client_fence_abandon(fence);
+    else
+        vgpu_session_fence_free(s, fence);
     return r;
 }
 

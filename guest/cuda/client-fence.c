@@ -163,6 +163,11 @@ int vgpu_session_fence_new(vgpu_session *s, vgpu_session_fence **ret)
     return 0;
 }
 
+void client_fence_abandon(vgpu_session_fence *fence)
+{
+    free(fence);
+}
+
 vgpu_session_fence *vgpu_session_fence_free(vgpu_session *s, vgpu_session_fence *fence)
 {
     if (!fence)

@@ -246,8 +246,10 @@ void client_host_given(vgpu_session *s, client_host *h, int result);
 int client_line_take(vgpu_session *s, uint64_t **ret);
 void client_line_give(vgpu_session *s, const uint64_t *line);
 
-/* ---- Pieces of the window for bytes that travel (client-copy.c)
- * -------------------------------------- */
+/* client_fence_abandon() - free one that the device may still write: its line is not used again */
+void client_fence_abandon(vgpu_session_fence *fence);
+
+/* ---- Pieces of the window for bytes that travel (client-copy.c) -------------------- */
 
 /* client_piece_take() - a large piece, of @ret_size bytes; for client_piece_give() when the host is
  * done with it. Returns 0, or what the caller returns. */
