@@ -98,8 +98,8 @@ static int sending_finish(sending *out)
 {
     int r = vgpu_session_finish(out->s, out->slots[0], NULL);
 
-    if (client_usable(out->s) == 0)
-        client_piece_give(out->s, out->pieces[0]);
+    /* Of a session that has ended nobody takes it again. */
+    client_piece_give(out->s, out->pieces[0]);
     out->n--;
     memmove(out->pieces, out->pieces + 1, out->n * sizeof(out->pieces[0]));
     memmove(out->slots, out->slots + 1, out->n * sizeof(out->slots[0]));
@@ -213,6 +213,9 @@ void client_logs_take(const client_logs *room, const VGPUSessionReply *reply)
 
 void client_logs_close(vgpu_session *s, client_logs *room)
 {
+    /* The host of a session that has ended may still write there. */
+    if (client_usable(s) != 0)
+        return;
     vgpu_session_window_free(s, room->info);
     vgpu_session_window_free(s, room->error);
 }

@@ -112,8 +112,7 @@ static int read_result(vgpu_session *s, const vgpu_session_from *from, uint32_t 
             memcpy(to + p.at, piece->memory, n);
         p.at += n;
     }
-    if (client_usable(s) == 0)
-        client_piece_give(s, piece);
+    client_piece_give(s, piece);
     return r;
 }
 
