@@ -1,25 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * test-libcuda-program MODULE - a program of the driver API, linked against the libcuda.so.1 for
- * guests. It has a session by $VGPU_SOCKET. MODULE is saxpy.ptx.
- */
+/* The names, a small program of the driver API, and its errors. */
 #include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "cuda-api.h"
 #include "symbols.h"
-#include "test.h"
+#include "test-libcuda.h"
 
 #define N 100000
 
 #define PER_THREAD_FLAG 2
 #define POINTER_MEMORY_TYPE 2
-
-static const char *module_path;
-
-#define CALL(call) assert_int_equal(call, CUDA_SUCCESS)
-#define CALL_FAILS(result, call) assert_int_equal(call, result)
 
 enum { ANY, LEGACY, PER_THREAD, NONE };
 
@@ -79,7 +68,7 @@ TEST(test_saxpy)
     CALL(cuDevicePrimaryCtxRetain(&context, 0));
     CALL(cuCtxSetCurrent(context));
     CALL_FAILS(CUDA_ERROR_FILE_NOT_FOUND, cuModuleLoad(&module, "/nonexistent"));
-    CALL(cuModuleLoad(&module, module_path));
+    module = libcuda_load("guest/examples/saxpy.ptx");
     CALL_FAILS(CUDA_ERROR_NOT_FOUND, cuModuleGetFunction(&function, module, "nothing"));
     CALL(cuModuleGetFunction(&function, module, "saxpy"));
     CALL(cuMemAlloc_v2(&x, size));
@@ -144,10 +133,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_refused),
     };
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: test-libcuda-program MODULE\n");
-        return EXIT_FAILURE;
-    }
-    module_path = argv[1];
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return libcuda_test_main(argc, argv, tests);
 }

@@ -199,7 +199,10 @@ CUresult libcuda_enter(LibCall *ret)
         r = process_take_latched(s);
     if (r != CUDA_SUCCESS)
         return r;
-    *ret = (LibCall){.session = s, .from.capture_mode = libcuda_thread.capture_mode};
+    *ret = (LibCall){
+        .session = s,
+        .from = {.capture_mode = libcuda_thread.capture_mode, .thread = libcuda_thread_number()},
+    };
     return CUDA_SUCCESS;
 }
 

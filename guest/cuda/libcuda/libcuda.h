@@ -37,7 +37,8 @@ typedef struct LibProcess {
     int pci_domain, pci_bus, pci_device;
     LibContext *primary; /* from cuInit() on */
     LIST_HEAD(, LibContext) contexts;
-    uint64_t last_id; /* atomic: of contexts and streams, which programs may ask for */
+    uint64_t last_id;     /* atomic: of contexts and streams, which programs may ask for */
+    uint16_t last_thread; /* atomic: a number; it begins again */
 } LibProcess;
 
 extern LibProcess libcuda_process;
@@ -97,12 +98,23 @@ typedef struct LibThread {
     LibContext **stack; /* of contexts; the last is current */
     unsigned depth, room;
     uint8_t capture_mode;           /* CUstreamCaptureMode */
+    uint16_t number;                /* by which the executor tells threads apart; 0: none yet */
     bool is_known;                  /* ends with the thread */
     LIST_HEAD(, LibStream) streams; /* its default streams, one for each context at most */
 } LibThread;
 
 /* In the static block: asking costs a load. */
 extern __thread LibThread libcuda_thread __attribute__((tls_model("initial-exec")));
+
+/* libcuda_thread_number() - the calling thread's. There are 65535; then they begin again. */
+static inline uint16_t libcuda_thread_number(void)
+{
+    LibThread *t = &libcuda_thread;
+
+    while (t->number == 0)
+        t->number = __atomic_add_fetch(&libcuda_process.last_thread, 1, __ATOMIC_RELAXED);
+    return t->number;
+}
 
 /* libcuda_current() - the calling thread's context, or NULL */
 static inline LibContext *libcuda_current(void)
