@@ -55,7 +55,7 @@ CUresult session_op_CAPTURE_END(Session *s, SessionCall *call)
     const VGPUSessionGraph *p = call->parameters;
     SessionStore *store = session_store(s);
     CLEANUP(session_graph_freep)
-    SessionGraph *graph = session_graph_new(SESSION_GRAPH, p->graph, call);
+    SessionGraph *graph = session_graph_new(s, SESSION_GRAPH, p->graph, call);
     SessionStream *stream;
     CUresult r;
 

@@ -24,7 +24,7 @@ CUresult session_op_GRAPH_CREATE(Session *s, SessionCall *call)
     const CudaSessionDriver *driver = session_driver(s);
     SessionStore *store = session_store(s);
     CLEANUP(session_graph_freep)
-    SessionGraph *graph = session_graph_new(SESSION_GRAPH, p->graph, call);
+    SessionGraph *graph = session_graph_new(s, SESSION_GRAPH, p->graph, call);
     CUresult result;
 
     if (!graph)
@@ -75,7 +75,7 @@ CUresult session_op_GRAPH_CLONE(Session *s, SessionCall *call)
     const VGPUSessionGraph *p = call->parameters;
     SessionStore *store = session_store(s);
     CLEANUP(session_graph_freep)
-    SessionGraph *clone = session_graph_new(SESSION_GRAPH, p->exec, call);
+    SessionGraph *clone = session_graph_new(s, SESSION_GRAPH, p->exec, call);
     SessionGraph *from;
     CUresult result;
 
@@ -179,7 +179,7 @@ CUresult session_op_GRAPH_INSTANTIATE(Session *s, SessionCall *call)
     const VGPUSessionGraph *p = call->parameters;
     SessionStore *store = session_store(s);
     CLEANUP(session_graph_freep)
-    SessionGraph *exec = session_graph_new(SESSION_EXEC, p->exec, call);
+    SessionGraph *exec = session_graph_new(s, SESSION_EXEC, p->exec, call);
     CudaGraphInstantiate params = {.flags = p->flags};
     CUresult result = CUDA_SUCCESS;
 

@@ -7,16 +7,15 @@
 #include "session-captures.h"
 #include "session-hosts.h"
 
-SessionGraph *session_graph_new(SessionKind kind, uint32_t id, const SessionCall *call)
+SessionGraph *session_graph_new(Session *s, SessionKind kind, uint32_t id, const SessionCall *call)
 {
-    static uint64_t serial; /* the ring's thread's */
     SessionGraph *graph = calloc(1, sizeof(*graph));
 
     if (graph) {
         graph->kind = kind;
         graph->id = id;
         graph->context = call->record.context;
-        graph->serial = ++serial;
+        graph->serial = ++session_store(s)->last_graph;
     }
     return graph;
 }

@@ -59,7 +59,7 @@ typedef struct SessionGraph {
 
 /* session_graph_new() - with no handle yet; free it with session_graph_free() unless it was added.
  * Returns NULL when there is no memory */
-SessionGraph *session_graph_new(SessionKind kind, uint32_t id, const SessionCall *call);
+SessionGraph *session_graph_new(Session *s, SessionKind kind, uint32_t id, const SessionCall *call);
 void session_graph_free(SessionGraph *graph);
 void session_graph_freep(SessionGraph **graph);
 

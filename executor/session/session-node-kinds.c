@@ -439,7 +439,7 @@ static CUresult child_get(Session *s, SessionGraph *graph, const SessionNode *no
 
     if (p->child == 0)
         return CUDA_SUCCESS;
-    clone = session_graph_new(SESSION_GRAPH, p->child, call);
+    clone = session_graph_new(s, SESSION_GRAPH, p->child, call);
     if (!clone)
         return CUDA_ERROR_OUT_OF_MEMORY;
     r = session_driver(s)->child_node_get(node->handle, &child);

@@ -67,6 +67,7 @@ typedef struct SessionStore {
     LIST_HEAD(, SessionModule) modules;
     LIST_HEAD(, SessionFunction) functions[SESSION_FUNCTION_PLACES];
     LIST_HEAD(, SessionGraph) graphs;
+    uint64_t last_graph;            /* the ring's thread's: how many there were, each's serial */
     LIST_HEAD(, SessionLink) links; /* the SLOW thread's, with what follows */
     uint32_t n_links;
     uint64_t links_size; /* bytes that they were given */

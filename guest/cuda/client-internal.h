@@ -5,7 +5,8 @@
  * Locks, from the outside in; none is held while a thread waits for the host, but output_lock, the
  * pins' while it pins, and ring_lock while the ring is full:
  *
- *   output_lock  what kernels print
+ *   output_lock  what kernels print; also held while the program's function takes a text, and
+ *                while a piece of the window is pinned for one
  *   copy_lock    pieces for copies
  *   pins.lock    what the host has pinned of the window
  *   ring_lock    the ring: whoever writes records

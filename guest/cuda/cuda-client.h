@@ -460,7 +460,8 @@ int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint
  */
 
 /* vgpu_session_text - takes a piece of it: @size bytes, without a 0. In one thread at a time, in
- * order; it must not call a function of the session. */
+ * order: others that wait for the device wait for it too. It must not call a function of the
+ * session. */
 typedef void vgpu_session_text(void *userdata, bool is_error, const char *text, size_t size);
 
 /* vgpu_session_set_text() - who takes it from now on. NULL: the standard output and the standard

@@ -15,9 +15,9 @@ id_d=$(host_run vgpuctl register sessions "$uuid_d" --pool=A)
 vm_start d "vgpu-stub,pool_id=A,priority=medium,vm_id=$id_d,uuid=$uuid_d,window-size=67108864" "${session_files[@]}"
 endless='vgpu run /session-kernels.ptx --kernel fill --grid 1 --block 1 --repeat 10000000 zero:8M u32:1 u64:1'
 
-# executor_units - the units of executors that run
+# executor_units - the units of executors that run, also while they start and end
 executor_units() {
-    host_run systemctl list-units --plain --no-legend --state=active 'vgpu-executor@*.service'
+    host_run systemctl list-units --plain --no-legend --state=active,activating,deactivating 'vgpu-executor@*.service'
 }
 
 executor_units_are() {
