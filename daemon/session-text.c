@@ -2,6 +2,7 @@
 #include "session-text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,18 +85,33 @@ void session_log_open(const Session *s)
                   s->id, s->ring, s->guest_pid, s->command, (int) session_process_pid(s->process));
 }
 
+/* What the session has used; empty when that is nothing. */
+static void session_describe_use(const Session *s, char *ret, size_t size)
+{
+    const SessionFigures *f = &s->figures;
+
+    ret[0] = '\0';
+    if (f->launches != 0 || f->device_usec != 0 || f->memory_peak != 0)
+        snprintf(ret, size,
+                 "; it used %.3f s of device time, %" PRIu64 " launches and at most %.1f MiB of "
+                 "device memory",
+                 (double) f->device_usec / 1e6, f->launches, (double) f->memory_peak / (1 << 20));
+}
+
 void session_log_end(Session *s, const char *detail)
 {
+    char use[160];
     LogContext context;
 
     if (s->is_logged)
         return;
     s->is_logged = true;
     context = session_log_context(s);
+    session_describe_use(s, use, sizeof(use));
     if (client_may_log(&s->vm->client))
         log_event(VGPU_MESSAGE_SESSION_ENDED, &context, NULL,
-                  "CUDA session %u of ring %u ended: %s%s%s", s->id, s->ring,
-                  reasons[s->reason].text, *detail ? ": " : "", detail);
+                  "CUDA session %u of ring %u ended: %s%s%s%s", s->id, s->ring,
+                  reasons[s->reason].text, *detail ? ": " : "", detail, use);
 }
 
 void session_describe_end(const Session *s, SessionProcessFate fate, const char *text, char *ret,

@@ -24,9 +24,8 @@ LogContext session_log_context(const Session *s);
 /* session_log_open() - the line of its beginning; its VM is there */
 void session_log_open(const Session *s);
 
-/* session_log_end() - the line of its end, once; its VM is there. @detail: behind the reason; may
- * be
- * "" */
+/* session_log_end() - the line of its end, once, with what its figures are; its VM is there.
+ * @detail: behind the reason; may be "" */
 void session_log_end(Session *s, const char *detail);
 
 /* session_describe_end() - the detail. @text: how the process ended */

@@ -93,8 +93,10 @@ void session_abandon(Session *s)
     s->owner = NULL;
     session_end(s, SESSION_HUNG_UP);
     /* Nobody writes a line about a VM that goes with its device, when that is gone. */
-    if (!s->vm->registered)
+    if (!s->vm->registered) {
+        (void) session_figures(s);
         session_log_end(s, "");
+    }
 }
 
 static void session_on_vm_changed(VMWatcher *w)
@@ -404,8 +406,10 @@ Session *session_free(Session *s)
     if (!s)
         return NULL;
 
-    if (s->process && s->vm)
+    if (s->process && s->vm) {
+        (void) session_figures(s);
         session_log_end(s, "");
+    }
     if (s->vm)
         session_shares_end(&s->vm->shares, s);
     session_process_free(s->process);

@@ -55,6 +55,8 @@ same 'x is as it was' "$work/x" 1000 '\x00\x00\x80\x3f'
 
 check 0 '20 launches' run "$kernels" --kernel fill --grid 4096 --block 256 --repeat 20 \
     "out:$work/filled:4194304" u32:0x04030201 i64:1048576
+await 's of device time, 21 launches and at most 4.0 MiB of device memory' && passed=yes || passed=
+result 'the log says what the session has used' "$passed"
 same 'four mebibytes are filled' "$work/filled" 1048576 '\x01\x02\x03\x04'
 check 0 '' run "$kernels" --kernel fill --grid 1 --block 1 "out:$work/zeros:100" u32:0 u64:0
 same 'what nobody has written is zero' "$work/zeros" 25 '\x00\x00\x00\x00'
