@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""gpu-suite.py SOURCE BUILD OUT - copies what the tests of the suites gpu and memcheck and the benchmarks of a GPU
-need to OUT/source and OUT/build, and writes OUT/tests.sh, which runs them from there"""
+"""gpu-suite.py SOURCE BUILD OUT - copies what the tests of the suites gpu, memcheck and programs and the benchmarks of a
+GPU need to OUT/source and OUT/build, and writes OUT/tests.sh, which runs them from there"""
 
+import itertools
 import json
 import os
 import shlex
@@ -52,15 +53,15 @@ class Bundle:
 def main(source, build, out):
     bundle = Bundle(os.path.realpath(source), os.path.realpath(build), out)
     tests = introspect(build, '--tests')
-    suite, memcheck = ([test for test in tests if any(name.split(':')[-1] == wanted for name in test['suite'])]
-                       for wanted in ('gpu', 'memcheck'))
+    suites = {wanted: [test for test in tests if any(name.split(':')[-1] == wanted for name in test['suite'])]
+              for wanted in ('gpu', 'memcheck', 'programs')}
     benchmarks = [test for test in introspect(build, '--benchmarks') if test['name'] in BENCHMARKS]
     with open(os.path.join(out, 'tests.sh'), 'w', encoding='utf-8') as f:
-        f.write(f"suite='{' '.join(test['name'] for test in suite)}'\n")
-        f.write(f"memcheck='{' '.join(test['name'] for test in memcheck)}'\n")
+        for name, tests in suites.items():
+            f.write(f"{name}='{' '.join(test['name'] for test in tests)}'\n")
         f.write(f"benchmarks='{' '.join('bench-' + test['name'] for test in benchmarks)}'\n\n")
         f.write('run_test() {\n    case $1 in\n')
-        for test in suite + memcheck:
+        for test in itertools.chain(*suites.values()):
             f.write(bundle.case(test['name'], test))
         for test in benchmarks:
             f.write(bundle.case('bench-' + test['name'], test))
