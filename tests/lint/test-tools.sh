@@ -36,8 +36,10 @@ expect 'a command that takes its time is seen to go on' '… half done' \
     "$(with_tools 'slow() { echo half done; sleep 3; }; quietly slow slow')"
 expect 'so is one that prints, but not for a while' '… the third case' \
     "$(with_tools '{ echo begins; sleep 3; echo ends; } | or_else echo the third case')"
-expect 'what it prints comes through' '^ends$' \
-    "$(with_tools '{ echo begins; sleep 2; echo ends; } | or_else echo the third case')"
+expect 'what it prints comes through, in whole lines' '^ends$' \
+    "$(with_tools '{ echo begins; printf e; sleep 2; echo nds; printf whole; } | or_else echo the third case')"
+expect 'also the last one' '^whole$' \
+    "$(with_tools '{ echo begins; printf wh; sleep 2; printf ole; } | or_else echo the third case')"
 
 # A machine on which nothing is installed, and whose apt-get enables units
 mkdir -p "$work/bin" "$work/systemd/sockets.target.wants" "$work/systemd/timers.target.wants"

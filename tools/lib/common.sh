@@ -79,20 +79,21 @@ quietly() {
     [ $((SECONDS - start)) -lt 3 ] || note "took $((SECONDS - start)) s"
 }
 
-# or_else COMMAND... - prints its input; after progress_seconds without a line, what the COMMAND prints
+# or_else COMMAND... - prints its input, whole lines; after progress_seconds without one, what the COMMAND prints
 or_else() {
-    local line rc
+    local line rc part=
 
     while :; do
         rc=0
         IFS= read -r -t "$progress_seconds" line || rc=$?
         if [ "$rc" -eq 0 ]; then
-            printf '%s\n' "$line"
+            printf '%s\n' "$part$line"
+            part=
         elif [ "$rc" -gt 128 ]; then
-            printf '%s' "$line" # what there is of a line
+            part+=$line
             doing "$@"
         else
-            printf '%s' "$line"
+            printf '%s' "$part$line"
             break
         fi
     done
