@@ -23,17 +23,14 @@ typedef struct ImageContainer {
     uint64_t size; /* of what follows the header */
 } ImageContainer;
 
-static size_t image_containers(const unsigned char *image)
+/* The containers of a program lie one behind the other, each with a wrapper of its own: what
+ * follows this one is another's. */
+static size_t image_container(const void *image)
 {
-    size_t size = 0;
     ImageContainer c;
 
-    for (;;) {
-        memcpy(&c, image + size, sizeof(c));
-        if (c.magic != CONTAINER_MAGIC)
-            return size;
-        size += c.header_size + c.size;
-    }
+    memcpy(&c, image, sizeof(c));
+    return c.magic == CONTAINER_MAGIC ? c.header_size + c.size : 0;
 }
 
 /* The end of what lies last: a section, or the table of sections or segments */
@@ -66,10 +63,10 @@ size_t image_find(const void *image, const void **ret)
     memcpy(&magic, image, sizeof(magic));
     if (magic == WRAPPER_MAGIC) {
         *ret = ((const ImageWrapper *) image)->container;
-        return *ret ? image_containers(*ret) : 0;
+        return *ret ? image_container(*ret) : 0;
     }
     if (magic == CONTAINER_MAGIC)
-        return image_containers(image);
+        return image_container(image);
     if (memcmp(image, ELFMAG, SELFMAG) == 0)
         return image_elf(image);
     /* PTX begins with a comment, a directive, or white space. */

@@ -8,8 +8,8 @@
 #include "cuda-api.h"
 
 /*
- * image_find() - the bytes of an image: a cubin, PTX text, a fatbin container (several in a row are
- * one), or the wrapper by which a program's own containers are registered
+ * image_find() - the bytes of an image: a cubin, PTX text, a fatbin container, or the wrapper by
+ * which a program's own container is registered
  * @ret: where they begin; the wrapper points elsewhere
  *
  * Returns how many there are, with the 0 behind PTX; 0 for what is none of these. The format is

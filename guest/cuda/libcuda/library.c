@@ -21,6 +21,7 @@ struct LibKernel {
 struct LibLibrary {
     CUlibrary handle;
     LibImage image;
+    bool has_key; /* of the image, under the lock */
     pthread_mutex_t lock;
     LIST_HEAD(, LibModule) modules; /* one for each context */
     LIST_HEAD(, LibKernel) kernels;
@@ -51,6 +52,15 @@ static CUresult library_of(CUlibrary handle, LibLibrary **ret)
     return *ret ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 
+/* A runtime loads all libraries of a program at once, and most are never used: of bytes that stay,
+ * none is looked at before. Under the library's lock. */
+static void library_make_key(LibLibrary *library)
+{
+    if (!library->has_key)
+        vgpu_session_image_key(library->image.bytes, library->image.size, library->image.key);
+    library->has_key = true;
+}
+
 /* Under the library's lock. */
 static CUresult library_module(const LibCall *call, LibLibrary *library, LibModule **ret)
 {
@@ -62,6 +72,7 @@ static CUresult library_module(const LibCall *call, LibLibrary *library, LibModu
         *ret = module;
         return CUDA_SUCCESS;
     }
+    library_make_key(library);
     r = module_load(call, &library->image, NULL, &module);
     if (r != CUDA_SUCCESS)
         return r;
@@ -128,11 +139,13 @@ static CUresult library_load(CUlibrary *ret, const void *bytes, size_t size, boo
         return CUDA_ERROR_OUT_OF_MEMORY;
     pthread_mutex_init(&library->lock, NULL);
     library->handle = handle_new(HANDLE_LIBRARY, library);
-    library->image = (LibImage){.size = size, .bytes = is_preserved ? bytes : NULL};
-    vgpu_session_image_key(bytes, size, library->image.key);
+    library->image = (LibImage){.size = size, .bytes = bytes};
     r = library->handle ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-    if (r == CUDA_SUCCESS && !is_preserved)
+    if (r == CUDA_SUCCESS && !is_preserved) {
+        library_make_key(library);
+        library->image.bytes = NULL;
         r = vgpu_session_image_send(call.session, bytes, size, library->image.key);
+    }
     if (r != CUDA_SUCCESS) {
         library_free(library);
         return r;
