@@ -59,9 +59,11 @@ static char *read_file(const char *path, size_t *ret_size)
     char *content = NULL;
     size_t size = 0;
 
+    if (!file)
+        fail(path, strerror(errno));
     do {
         content = realloc(content, size + 65536);
-        if (!file || !content)
+        if (!content)
             fail(path, strerror(errno));
         size += fread(content + size, 1, 65535, file);
     } while (!feof(file) && !ferror(file));
