@@ -21,6 +21,10 @@ typedef void *Handle;
     X(cuInit, (unsigned) )                                                                 \
     X(cuDeviceGet, (int *, int) )                                                          \
     X(cuDevicePrimaryCtxRetain, (Handle *, int) )                                          \
+    X(cuDevicePrimaryCtxGetState, (int, unsigned *, int *) )                               \
+    X(cuStreamIsCapturing, (Handle, int *) )                                               \
+    X(cuFuncGetAttribute, (int *, int, Handle))                                            \
+    X(cuPointerGetAttribute, (void *, int, Address))                                       \
     X(cuCtxSetCurrent, (Handle))                                                           \
     X(cuCtxGetDevice, (int *) )                                                            \
     X(cuCtxSynchronize, (void) )                                                           \
@@ -107,6 +111,36 @@ static void get_device(void)
     int device;
 
     CALL(cuCtxGetDevice(&device));
+}
+
+static void primary_state(void)
+{
+    unsigned flags;
+    int is_active;
+
+    CALL(cuDevicePrimaryCtxGetState(0, &flags, &is_active));
+}
+
+static void is_capturing(void)
+{
+    int status;
+
+    CALL(cuStreamIsCapturing(stream, &status));
+}
+
+static void function_attribute(void)
+{
+    int threads;
+
+    CALL(cuFuncGetAttribute(&threads, 0, kernel));
+}
+
+static void pointer_attribute(void)
+{
+    enum { MEMORY_TYPE = 2 };
+    unsigned type;
+
+    CALL(cuPointerGetAttribute(&type, MEMORY_TYPE, x + 4096));
 }
 
 static void launch(void)
@@ -239,6 +273,10 @@ int main(int argc, char **argv)
     load_api();
     set_up(argv[1]);
     printf("time get-device-ns %.2f\n", measure(get_device, 100000, 20) * 1000);
+    printf("time primary-state-ns %.2f\n", measure(primary_state, 100000, 20) * 1000);
+    printf("time is-capturing-ns %.2f\n", measure(is_capturing, 100000, 20) * 1000);
+    printf("time function-attribute-ns %.2f\n", measure(function_attribute, 100000, 20) * 1000);
+    printf("time pointer-attribute-ns %.2f\n", measure(pointer_attribute, 100000, 20) * 1000);
     printf("time launch-of-10 %.3f\n", measure(launch, 10, 200));
     printf("time launch-of-10000 %.3f\n", measure(launch, 10000, 20));
     printf("time launch-and-wait %.3f\n", measure(launch_and_wait, 100, 100));
