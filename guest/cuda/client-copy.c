@@ -220,9 +220,9 @@ static int direct_copy(vgpu_session *s, const vgpu_session_from *from, uint32_t 
         return r;
     r = client_enter(s);
     if (r == 0) {
-        r = client_put(s, VGPU_SESSION_OP_COPY, from, &copy, sizeof(copy));
+        r = client_put(s, VGPU_SESSION_OP_COPY, from, 0, &copy, sizeof(copy));
         if (r == 0)
-            r = client_put_fence(s, from, stream, fence, &number);
+            r = client_put_fence(s, from, stream, fence, 0, &number);
         client_leave(s);
     }
     if (r == 0) {
@@ -253,9 +253,9 @@ static int piece_post(vgpu_session *s, const vgpu_session_from *from, uint32_t s
 
     if (r != 0)
         return r;
-    r = client_put(s, VGPU_SESSION_OP_COPY, from, &copy, sizeof(copy));
+    r = client_put(s, VGPU_SESSION_OP_COPY, from, 0, &copy, sizeof(copy));
     if (r == 0)
-        r = client_put_fence(s, from, stream, piece->fence, &piece->number);
+        r = client_put_fence(s, from, stream, piece->fence, 0, &piece->number);
     client_leave(s);
     piece->stream = stream;
     piece->context = from ? from->context : 0;

@@ -11,14 +11,14 @@ static uint64_t offset_of(const vgpu_session *s, const void *memory)
 
 /* Numbers are given under the ring's lock: they rise in the order of the ring. */
 int client_put_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                     vgpu_session_fence *fence, uint64_t *ret_number)
+                     vgpu_session_fence *fence, uint32_t reply, uint64_t *ret_number)
 {
     const VGPUSessionFence parameters = {
         .stream = stream,
         .offset = offset_of(s, fence->word),
         .value = fence->last + 1,
     };
-    int r = client_put(s, VGPU_SESSION_OP_FENCE, from, &parameters, sizeof(parameters));
+    int r = client_put(s, VGPU_SESSION_OP_FENCE, from, reply, &parameters, sizeof(parameters));
 
     if (r == 0)
         *ret_number = ++fence->last;
@@ -32,7 +32,7 @@ int vgpu_session_fence_post(vgpu_session *s, const vgpu_session_from *from, uint
 
     if (r != 0)
         return r;
-    r = client_put_fence(s, from, stream, fence, ret_number);
+    r = client_put_fence(s, from, stream, fence, 0, ret_number);
     client_leave(s);
     return r;
 }
@@ -42,15 +42,21 @@ bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t numb
     return (int64_t) (__atomic_load_n(fence->word, __ATOMIC_ACQUIRE) - number) >= 0;
 }
 
-/* The WAKE has a reply: so a fence that never comes, because its stream or context is dead, is
- * noticed.
- */
-static int post_wake(vgpu_session *s, const vgpu_session_from *from, uint32_t stream)
+/* The number may never come: the host refuses a fence that nobody waits for yet, as in a stream
+ * that is dead, or during somebody's capture, and the error has been told already. So whoever
+ * sleeps puts a later number there, and the wake behind it. Both have replies. */
+static int fence_ask(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                     vgpu_session_fence *fence)
 {
-    const VGPUSessionFence parameters = {.stream = stream};
+    const VGPUSessionFence wake = {.stream = stream};
+    uint32_t slot;
+    int r = client_start_fence(s, from, stream, fence, &slot), r2;
 
-    return vgpu_session_call(s, VGPU_SESSION_OP_WAKE, from, &parameters, sizeof(parameters), NULL,
-                             0, NULL);
+    if (r != 0)
+        return r;
+    r2 = client_call_silently(s, VGPU_SESSION_OP_WAKE, from, &wake, sizeof(wake), NULL, 0, NULL);
+    r = client_finish_silently(s, slot, NULL);
+    return r != 0 ? r : r2;
 }
 
 int client_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
@@ -63,7 +69,7 @@ int client_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t s
         return VGPU_CUDA_ERROR_NOT_INITIALIZED;
     if (client_wait_spin(s, &w))
         return 0;
-    r = post_wake(s, from, stream);
+    r = fence_ask(s, from, stream, fence);
     return r == 0 || vgpu_session_fence_is_passed(fence, number) ? client_wait_sleep(s, &w) : r;
 }
 

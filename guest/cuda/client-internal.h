@@ -196,12 +196,16 @@ int client_record(vgpu_session *s, uint16_t opcode, const vgpu_session_from *fro
 void client_leave(vgpu_session *s);
 
 /* client_put() - client_record(), and copy the parameters */
-int client_put(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
+int client_put(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from, uint32_t reply,
                const void *parameters, size_t size);
 
 /* client_put_fence() - a FENCE, with the ring taken */
 int client_put_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                     vgpu_session_fence *fence, uint64_t *ret_number);
+                     vgpu_session_fence *fence, uint32_t reply, uint64_t *ret_number);
+
+/* client_start_fence() - a FENCE with a reply, for client_finish_silently() */
+int client_start_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                       vgpu_session_fence *fence, uint32_t *ret_slot);
 
 /* ---- Waiting (client-wait.c)
  * --------------------------------------------------------------------- */
@@ -339,7 +343,9 @@ void client_linked_destroy(vgpu_session *s);
 /* ---- What kernels print (client-output.c)
  * ------------------------------------------------------------- */
 
-/* client_call_silently() - as vgpu_session_call(), and nothing is written (client-ring.c) */
+/* client_finish_silently(), client_call_silently() - as vgpu_session_finish() and
+ * vgpu_session_call(), and nothing is written (client-ring.c) */
+int client_finish_silently(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret);
 int client_call_silently(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
                          const void *parameters, size_t size, const void *more, size_t more_size,
                          VGPUSessionReply *ret);

@@ -148,11 +148,11 @@ int client_record(vgpu_session *s, uint16_t opcode, const vgpu_session_from *fro
     return 0;
 }
 
-int client_put(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,
+int client_put(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from, uint32_t reply,
                const void *parameters, size_t size)
 {
     void *to;
-    int r = client_record(s, opcode, from, 0, size, &to);
+    int r = client_record(s, opcode, from, reply, size, &to);
 
     if (r == 0)
         memcpy(to, parameters, size);
@@ -217,17 +217,26 @@ int vgpu_session_post(vgpu_session *s, uint16_t opcode, const vgpu_session_from 
 
 /* ---- Replies ----------------------------------------------------------------------- */
 
-static int take_reply(vgpu_session *s, uint32_t *ret)
+static int take_reply(vgpu_session *s, client_asked asked, uint32_t *ret)
 {
-    int r;
+    uint32_t slot;
+    int r = client_usable(s);
 
+    if (r != 0)
+        return r;
     pthread_mutex_lock(&s->wait_lock);
     while ((r = client_usable(s)) == 0 && s->n_free_replies == 0)
         pthread_cond_wait(&s->reply_free, &s->wait_lock);
     if (r == 0)
-        *ret = s->free_replies[--s->n_free_replies];
+        slot = s->free_replies[--s->n_free_replies];
     pthread_mutex_unlock(&s->wait_lock);
-    return r;
+    if (r != 0)
+        return r;
+
+    s->asked[slot - 1] = asked;
+    __atomic_store_n(&s->replies[slot - 1].state, VGPU_SESSION_REPLY_PENDING, __ATOMIC_RELAXED);
+    *ret = slot;
+    return 0;
 }
 
 static void give_reply(vgpu_session *s, uint32_t slot)
@@ -242,20 +251,38 @@ int vgpu_session_start(vgpu_session *s, uint16_t opcode, const vgpu_session_from
                        const void *parameters, size_t size, const void *more, size_t more_size,
                        uint32_t *ret_slot)
 {
+    client_asked asked = {.opcode = opcode};
     uint32_t slot;
     int r;
 
-    r = client_usable(s);
-    if (r == 0)
-        r = take_reply(s, &slot);
+    if (opcode == VGPU_SESSION_OP_CONTEXT_CREATE)
+        asked.context = ((const VGPUSessionContext *) parameters)->id;
+    r = take_reply(s, asked, &slot);
     if (r != 0)
         return r;
-
-    s->asked[slot - 1] = (client_asked){.opcode = opcode};
-    if (opcode == VGPU_SESSION_OP_CONTEXT_CREATE)
-        s->asked[slot - 1].context = ((const VGPUSessionContext *) parameters)->id;
-    __atomic_store_n(&s->replies[slot - 1].state, VGPU_SESSION_REPLY_PENDING, __ATOMIC_RELAXED);
     r = send_record(s, opcode, from, slot, parameters, size, more, more_size);
+    if (r != 0) {
+        give_reply(s, slot);
+        return r;
+    }
+    *ret_slot = slot;
+    return 0;
+}
+
+int client_start_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                       vgpu_session_fence *fence, uint32_t *ret_slot)
+{
+    uint64_t number;
+    uint32_t slot;
+    int r = take_reply(s, (client_asked){.opcode = VGPU_SESSION_OP_FENCE}, &slot);
+
+    if (r != 0)
+        return r;
+    r = client_enter(s);
+    if (r == 0) {
+        r = client_put_fence(s, from, stream, fence, slot, &number);
+        client_leave(s);
+    }
     if (r != 0) {
         give_reply(s, slot);
         return r;
@@ -277,7 +304,7 @@ static int take_up_context(vgpu_session *s, uint32_t id)
     return r;
 }
 
-static int finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
+int client_finish_silently(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
 {
     const VGPUSessionReply *shared = &s->replies[slot - 1];
     const client_asked asked = s->asked[slot - 1];
@@ -303,7 +330,7 @@ static int finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
 
 int vgpu_session_finish(vgpu_session *s, uint32_t slot, VGPUSessionReply *ret)
 {
-    int r = finish(s, slot, ret);
+    int r = client_finish_silently(s, slot, ret);
 
     if (r != 0)
         client_output_end(s);
@@ -317,7 +344,7 @@ int client_call_silently(vgpu_session *s, uint16_t opcode, const vgpu_session_fr
     uint32_t slot;
     int r = vgpu_session_start(s, opcode, from, parameters, size, more, more_size, &slot);
 
-    return r == 0 ? finish(s, slot, ret) : r;
+    return r == 0 ? client_finish_silently(s, slot, ret) : r;
 }
 
 int vgpu_session_call(vgpu_session *s, uint16_t opcode, const vgpu_session_from *from,

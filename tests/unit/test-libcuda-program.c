@@ -116,6 +116,33 @@ TEST(test_memory_of_a_context_that_ended)
     CALL(cuDevicePrimaryCtxRelease_v2(0));
 }
 
+/* While a stream captures, the default stream takes nothing. Who waits for an event that it has not
+ * taken is not held up for ever. */
+TEST(test_an_event_that_never_comes)
+{
+    CUcontext context;
+    CUstream stream;
+    CUevent event;
+    CUgraph graph;
+
+    CALL(cuDevicePrimaryCtxRetain(&context, 0));
+    CALL(cuCtxSetCurrent(context));
+    CALL(cuStreamCreate(&stream, 0));
+    CALL(cuEventCreate(&event, 0));
+    CALL(cuStreamBeginCapture_v2(stream, 2));
+    (void) cuEventRecord(event, NULL);
+    while (cuStreamEndCapture(stream, &graph) != CUDA_ERROR_ILLEGAL_STATE)
+        continue;
+    (void) cuEventSynchronize(event);
+    while (cuCtxSynchronize() != CUDA_SUCCESS)
+        continue;
+    CALL(cuEventRecord(event, NULL));
+    CALL(cuEventSynchronize(event));
+    CALL(cuEventDestroy_v2(event));
+    CALL(cuStreamDestroy_v2(stream));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
+}
+
 /* What no file serves is refused, by every name. */
 TEST(test_refused)
 {
@@ -128,8 +155,11 @@ TEST(test_refused)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),   cmocka_unit_test(test_before_init),
-        cmocka_unit_test(test_saxpy),   cmocka_unit_test(test_memory_of_a_context_that_ended),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_before_init),
+        cmocka_unit_test(test_saxpy),
+        cmocka_unit_test(test_memory_of_a_context_that_ended),
+        cmocka_unit_test(test_an_event_that_never_comes),
         cmocka_unit_test(test_refused),
     };
 
