@@ -51,9 +51,6 @@ typedef struct ArrayShape {
     uint64_t width, height, depth; /* elements; 0: it has no such dimension */
 } ArrayShape;
 
-/* array_element_size() - bytes of an element; 0: not a format that arrays may have here */
-uint32_t array_element_size(uint32_t format, uint32_t channels);
-
 /*
  * array_shape_init() - what a guest asks for
  * @is_mipmap: its levels are brought into the range that the driver brings them into

@@ -46,7 +46,7 @@ static bool texture_is_aligned(const ArrayLimits *limits, unsigned attribute, ui
 static CUresult texture_linear(Session *s, const VGPUSessionTexture *p, const ArrayLimits *limits,
                                CudaResource *ret)
 {
-    const uint32_t element = array_element_size(p->format, p->channels);
+    const uint32_t element = cuda_array_element_size(p->format, p->channels);
 
     if (element == 0 || p->size / element == 0 ||
         p->size / element > limits->attribute[ARRAY_ATTRIBUTE_LINEAR_WIDTH] ||
@@ -63,7 +63,7 @@ static CUresult texture_linear(Session *s, const VGPUSessionTexture *p, const Ar
 static CUresult texture_pitched(Session *s, const VGPUSessionTexture *p, const ArrayLimits *limits,
                                 CudaResource *ret)
 {
-    const uint32_t element = array_element_size(p->format, p->channels);
+    const uint32_t element = cuda_array_element_size(p->format, p->channels);
 
     /* Within these bounds nothing below wraps around. */
     if (element == 0 || p->width == 0 || p->height == 0 ||

@@ -113,15 +113,15 @@ TEST(test_levels)
 
 TEST(test_elements)
 {
-    assert_int_equal(array_element_size(FLOAT, 4), 16);
-    assert_int_equal(array_element_size(CU_AD_FORMAT_HALF, 2), 4);
-    assert_int_equal(array_element_size(CU_AD_FORMAT_UNSIGNED_INT8, 1), 1);
-    assert_int_equal(array_element_size(CU_AD_FORMAT_UNORM_INT16X2, 2), 4);
-    assert_int_equal(array_element_size(CU_AD_FORMAT_UNORM_INT16X2, 1), 0);
-    assert_int_equal(array_element_size(FLOAT, 3), 0);
-    assert_int_equal(array_element_size(FLOAT, 0), 0);
-    assert_int_equal(array_element_size(FLOAT + 256, 1), 0);
-    assert_int_equal(array_element_size(0, 1), 0);
+    assert_int_equal(cuda_array_element_size(FLOAT, 4), 16);
+    assert_int_equal(cuda_array_element_size(CU_AD_FORMAT_HALF, 2), 4);
+    assert_int_equal(cuda_array_element_size(CU_AD_FORMAT_UNSIGNED_INT8, 1), 1);
+    assert_int_equal(cuda_array_element_size(CU_AD_FORMAT_UNORM_INT16X2, 2), 4);
+    assert_int_equal(cuda_array_element_size(CU_AD_FORMAT_UNORM_INT16X2, 1), 0);
+    assert_int_equal(cuda_array_element_size(FLOAT, 3), 0);
+    assert_int_equal(cuda_array_element_size(FLOAT, 0), 0);
+    assert_int_equal(cuda_array_element_size(FLOAT + 256, 1), 0);
+    assert_int_equal(cuda_array_element_size(0, 1), 0);
 }
 
 TEST(test_boxes)
