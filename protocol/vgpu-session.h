@@ -417,12 +417,14 @@ typedef struct VGPUSessionTexture {
     uint32_t first_level, last_level, first_layer, last_layer;
 } VGPUSessionTexture;
 
-/* TENSOR_MAP: a CUtensorMap, VGPU_SESSION_TENSOR_MAP_SIZE bytes, into @into.
- * CUDA_ERROR_NOT_SUPPORTED where the host's driver is older than the kind. */
+/* TENSOR_MAP: a CUtensorMap, VGPU_SESSION_TENSOR_MAP_SIZE bytes, into @into. REPLACE: the one that
+ * is there gets another address; nothing else is looked at. CUDA_ERROR_NOT_SUPPORTED where the
+ * host's driver is older than the kind. */
 enum {
     VGPU_TENSOR_MAP_TILED = 0,       /* cuTensorMapEncodeTiled */
     VGPU_TENSOR_MAP_IM2COL = 1,      /* cuTensorMapEncodeIm2col */
     VGPU_TENSOR_MAP_IM2COL_WIDE = 2, /* cuTensorMapEncodeIm2colWide (CUDA 12.8) */
+    VGPU_TENSOR_MAP_REPLACE = 3,     /* cuTensorMapReplaceAddress */
 };
 
 #define VGPU_SESSION_TENSOR_MAP_SIZE 128u

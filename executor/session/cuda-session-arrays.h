@@ -37,7 +37,8 @@
       (CudaTensorMap * map, int data_type, uint32_t rank, void *address, const uint64_t *size, \
        const uint64_t *stride, const int *lower, const int *upper, uint32_t channels,          \
        uint32_t pixels, const uint32_t *element_stride, int interleave, int swizzle,           \
-       int l2_promotion, int oob_fill))
+       int l2_promotion, int oob_fill))                                                        \
+    X(tensor_map_replace_address, cuTensorMapReplaceAddress, (CudaTensorMap * map, void *address))
 
 /* X(member, symbol, parameters): NULL in a driver that is older than the function */
 #define CUDA_ARRAY_OPTIONAL(X)                                                                  \

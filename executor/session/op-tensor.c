@@ -30,6 +30,8 @@ static bool tensor_is_known(const VGPUSessionTensorMap *p)
 {
     const uint32_t rank_min = p->kind == VGPU_TENSOR_MAP_TILED ? 1 : RANK_IM2COL_MIN;
 
+    if (p->kind == VGPU_TENSOR_MAP_REPLACE)
+        return true;
     return p->kind <= VGPU_TENSOR_MAP_IM2COL_WIDE && p->data_type <= TENSOR_DATA_TYPE_MAX &&
            p->interleave <= TENSOR_INTERLEAVE_MAX && p->swizzle <= TENSOR_SWIZZLE_MAX &&
            p->l2_promotion <= TENSOR_L2_PROMOTION_MAX && p->oob_fill <= TENSOR_OOB_FILL_MAX &&
@@ -64,6 +66,14 @@ static CUresult tensor_im2col_wide(Session *s, const VGPUSessionTensorMap *p, Cu
         (int) p->wide_mode, (int) p->swizzle, (int) p->l2_promotion, (int) p->oob_fill);
 }
 
+/* The driver gets a copy: the guest may write to its own meanwhile. */
+static CUresult tensor_replace(Session *s, const VGPUSessionTensorMap *p, const void *from,
+                               CudaTensorMap *ret)
+{
+    memcpy(ret, from, sizeof(*ret));
+    return session_driver(s)->tensor_map_replace_address(ret, (void *) p->address);
+}
+
 CUresult session_op_TENSOR_MAP(Session *s, SessionCall *call)
 {
     const VGPUSessionTensorMap *p = call->parameters;
@@ -79,6 +89,9 @@ CUresult session_op_TENSOR_MAP(Session *s, SessionCall *call)
         break;
     case VGPU_TENSOR_MAP_IM2COL:
         result = tensor_im2col(s, p, &map);
+        break;
+    case VGPU_TENSOR_MAP_REPLACE:
+        result = tensor_replace(s, p, into, &map);
         break;
     default:
         result = tensor_im2col_wide(s, p, &map);

@@ -152,9 +152,10 @@ int vgpu_session_surface_destroy(vgpu_session *s, const vgpu_session_from *from,
 
 /* ---- Tensor maps --------------------------------------------------------------------- */
 
-int vgpu_session_tensor_map(vgpu_session *s, const vgpu_session_from *from,
-                            const VGPUSessionTensorMap *map,
-                            uint8_t ret[static VGPU_SESSION_TENSOR_MAP_SIZE])
+/* @before: what the operation finds in @into, or NULL */
+static int tensor_call(vgpu_session *s, const vgpu_session_from *from,
+                       const VGPUSessionTensorMap *map, const uint8_t *before,
+                       uint8_t ret[static VGPU_SESSION_TENSOR_MAP_SIZE])
 {
     VGPUSessionTensorMap parameters = *map;
     void *into;
@@ -163,6 +164,8 @@ int vgpu_session_tensor_map(vgpu_session *s, const vgpu_session_from *from,
     r = vgpu_session_window_alloc(s, VGPU_SESSION_TENSOR_MAP_SIZE, 0, &into);
     if (r != 0)
         return r;
+    if (before)
+        memcpy(into, before, VGPU_SESSION_TENSOR_MAP_SIZE);
     (void) vgpu_session_window_bytes(s, into, VGPU_SESSION_TENSOR_MAP_SIZE, &parameters.into);
     r = vgpu_session_call(s, VGPU_SESSION_OP_TENSOR_MAP, from, &parameters, sizeof(parameters),
                           NULL, 0, NULL);
@@ -172,4 +175,19 @@ int vgpu_session_tensor_map(vgpu_session *s, const vgpu_session_from *from,
     if (client_usable(s) == 0)
         vgpu_session_window_free(s, into);
     return r;
+}
+
+int vgpu_session_tensor_map(vgpu_session *s, const vgpu_session_from *from,
+                            const VGPUSessionTensorMap *map,
+                            uint8_t ret[static VGPU_SESSION_TENSOR_MAP_SIZE])
+{
+    return tensor_call(s, from, map, NULL, ret);
+}
+
+int vgpu_session_tensor_replace(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                                uint8_t map[static VGPU_SESSION_TENSOR_MAP_SIZE])
+{
+    const VGPUSessionTensorMap request = {.kind = VGPU_TENSOR_MAP_REPLACE, .address = address};
+
+    return tensor_call(s, from, &request, map, map);
 }

@@ -56,4 +56,9 @@ int vgpu_session_tensor_map(vgpu_session *s, const vgpu_session_from *from,
                             const VGPUSessionTensorMap *map,
                             uint8_t ret[static VGPU_SESSION_TENSOR_MAP_SIZE]);
 
+/* vgpu_session_tensor_replace() - another address for the one that @map holds, which is not written
+ * on failure */
+int vgpu_session_tensor_replace(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
+                                uint8_t map[static VGPU_SESSION_TENSOR_MAP_SIZE]);
+
 #endif

@@ -163,3 +163,17 @@ CUresult cuTensorMapEncodeIm2col(CudaTensorMap *map, int data_type, uint32_t ran
     encode(&t, true, column, 2, map);
     return CUDA_SUCCESS;
 }
+
+CUresult cuTensorMapReplaceAddress(CudaTensorMap *map, void *address)
+{
+    FakeTensorMap m;
+
+    ENTER_SESSION(FAKE_INIT);
+    memcpy(&m, map, sizeof(m));
+    if (m.magic != FAKE_TENSOR_MAGIC ||
+        (uintptr_t) address % (m.interleave == INTERLEAVE_32B ? 32 : 16) != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    m.address = (uintptr_t) address;
+    memcpy(map, &m, sizeof(m));
+    return CUDA_SUCCESS;
+}

@@ -13,6 +13,7 @@ static vgpu_session *s;
 static uint32_t last[3]; /* id, mipmap and levels of the last VGPUSessionArray */
 static uint64_t ended;   /* id or value of the last VGPUSessionId */
 static uint64_t map_at;  /* window bytes of the last tensor map */
+static uint32_t map_kind;
 static uint16_t refused; /* operations with this number fail */
 
 static uint32_t listen_to(fake_session *f, const VGPUSessionRecord *record, const void *parameters)
@@ -40,6 +41,7 @@ static uint32_t listen_to(fake_session *f, const VGPUSessionRecord *record, cons
         break;
     case VGPU_SESSION_OP_TENSOR_MAP:
         map_at = map->into.offset;
+        map_kind = map->kind;
         break;
     }
     return record->opcode == refused ? VGPU_CUDA_ERROR_OUT_OF_MEMORY : 0;
@@ -163,6 +165,11 @@ TEST(test_tensor_map)
         first = i == 0 ? map_at : first;
         assert_int_equal(map_at, first);
     }
+    assert_int_equal(map_kind, VGPU_TENSOR_MAP_TILED);
+    assert_int_equal(vgpu_session_tensor_replace(s, NULL, 4096, bytes), 0);
+    assert_int_equal(map_kind, VGPU_TENSOR_MAP_REPLACE);
+    assert_int_equal(map_at, first);
+    assert_memory_not_equal(bytes, expected, sizeof(bytes));
     refused = VGPU_SESSION_OP_TENSOR_MAP;
     memset(expected, 7, sizeof(expected));
     memset(bytes, 7, sizeof(bytes));

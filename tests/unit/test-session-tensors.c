@@ -137,6 +137,41 @@ TEST(test_load)
     world_end(&w);
 }
 
+/* The same tile of another picture, by the same map with another address */
+TEST(test_replace)
+{
+    static uint32_t numbers[WIDTH * HEIGHT];
+    VGPUSessionTensorMap p, replace;
+    uint64_t a, b, to;
+
+    if (!begin())
+        skip();
+    world_load_module(&w, 1, "VGPU_SESSION_TENSOR");
+    load_tile = world_function(&w, 1, 1, "load_tile");
+    a = world_alloc(&w, sizeof(numbers));
+    b = world_alloc(&w, sizeof(numbers));
+    to = world_alloc(&w, TILE_WIDTH * TILE_HEIGHT * 4);
+    world_write(&w, a, numbers, sizeof(numbers));
+    for (uint32_t i = 0; i < WIDTH * HEIGHT; i++)
+        numbers[i] = i + 1;
+    world_write(&w, b, numbers, sizeof(numbers));
+    p = tiled(a);
+    assert_ok(make(&p));
+    replace = (VGPUSessionTensorMap){
+        .into = p.into,
+        .kind = VGPU_TENSOR_MAP_REPLACE,
+        .address = b,
+    };
+    assert_ok(make(&replace));
+    tile_is(to, 17, 23);
+    replace.address = b + 8;
+    assert_fails(make(&replace), CUDA_ERROR_INVALID_VALUE);
+    tile_is(to, 0, 0); /* it is as it was */
+    replace.into.size = MAP - 1;
+    assert_fails(make(&replace), CUDA_ERROR_INVALID_VALUE);
+    world_end(&w);
+}
+
 /* ---- What there may be ---------------------------------------------------------------------- */
 
 /* The guest gets the bytes of a map and no others, and none after an error. */
@@ -226,7 +261,7 @@ TEST(test_bad_maps)
         __VA_ARGS__;                                      \
         assert_fails(make(&p), CUDA_ERROR_INVALID_VALUE); \
     } while (0)
-    BAD(tiled, p.kind = 3);
+    BAD(tiled, p.kind = 4);
     BAD(tiled, p.kind = UINT32_MAX);
     BAD(tiled, p.rank = 0);
     BAD(tiled, p.rank = 6);
@@ -258,10 +293,8 @@ TEST(test_bad_maps)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_load),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_bad_maps),
+        cmocka_unit_test(test_load),  cmocka_unit_test(test_replace),  cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_kinds), cmocka_unit_test(test_bad_maps),
     };
 
     world_main(argc, argv);
