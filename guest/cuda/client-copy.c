@@ -149,8 +149,7 @@ static int pool_try(vgpu_session *s, client_pool *pool, client_piece **ret)
     return 0;
 }
 
-/* @wait: else @ret may be NULL. */
-static int pool_take(vgpu_session *s, client_pool *pool, bool wait, client_piece **ret)
+int client_pool_take(vgpu_session *s, client_pool *pool, bool wait, client_piece **ret)
 {
     client_piece *piece;
     int r;
@@ -170,7 +169,7 @@ static int pool_take(vgpu_session *s, client_pool *pool, bool wait, client_piece
     return r;
 }
 
-static void pool_give(vgpu_session *s, client_pool *pool, client_piece *piece)
+void client_pool_give(vgpu_session *s, client_pool *pool, client_piece *piece)
 {
     pthread_mutex_lock(&s->copy_lock);
     TAILQ_INSERT_TAIL(&pool->pieces, piece, link);
@@ -181,12 +180,12 @@ static void pool_give(vgpu_session *s, client_pool *pool, client_piece *piece)
 int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size)
 {
     *ret_size = s->large.piece_size;
-    return pool_take(s, &s->large, true, ret);
+    return client_pool_take(s, &s->large, true, ret);
 }
 
 void client_piece_give(vgpu_session *s, client_piece *piece)
 {
-    pool_give(s, &s->large, piece);
+    client_pool_give(s, &s->large, piece);
 }
 
 /* ---- Copies of what the device reaches ---------------------------------------------------------
@@ -239,21 +238,14 @@ static int direct_copy(vgpu_session *s, const vgpu_session_from *from, uint32_t 
 
 /* ---- Copies ------------------------------------------------------------------------- */
 
-/* COPY and FENCE, together. */
-static int piece_post(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                      client_piece *piece, uint64_t to, uint64_t source, size_t size)
+int client_piece_post(vgpu_session *s, const vgpu_session_from *from, client_piece *piece,
+                      uint16_t opcode, const void *parameters, size_t size, uint32_t stream)
 {
-    const VGPUSessionCopy copy = {
-        .to = to,
-        .from = source,
-        .size = size,
-        .stream = stream,
-    };
     int r = client_enter(s);
 
     if (r != 0)
         return r;
-    r = client_put(s, VGPU_SESSION_OP_COPY, from, 0, &copy, sizeof(copy));
+    r = client_put(s, opcode, from, 0, parameters, size);
     if (r == 0)
         r = client_put_fence(s, from, stream, piece->fence, 0, &piece->number);
     client_leave(s);
@@ -262,7 +254,20 @@ static int piece_post(vgpu_session *s, const vgpu_session_from *from, uint32_t s
     return r;
 }
 
-static client_pool *pool_for(vgpu_session *s, size_t size)
+static int piece_copy(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                      client_piece *piece, uint64_t to, uint64_t source, size_t size)
+{
+    const VGPUSessionCopy copy = {
+        .to = to,
+        .from = source,
+        .size = size,
+        .stream = stream,
+    };
+
+    return client_piece_post(s, from, piece, VGPU_SESSION_OP_COPY, &copy, sizeof(copy), stream);
+}
+
+client_pool *client_pool_for(vgpu_session *s, size_t size)
 {
     return size <= SMALL_SIZE ? &s->small : &s->large;
 }
@@ -270,7 +275,7 @@ static client_pool *pool_for(vgpu_session *s, size_t size)
 int vgpu_session_upload(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                         uint64_t to, const void *from_memory, size_t size)
 {
-    client_pool *pool = pool_for(s, size);
+    client_pool *pool = client_pool_for(s, size);
     const uint8_t *source = from_memory;
     client_piece *piece;
     uint64_t address;
@@ -282,12 +287,12 @@ int vgpu_session_upload(vgpu_session *s, const vgpu_session_from *from, uint32_t
     for (size_t at = 0; r == 0 && at < size; at += pool->piece_size) {
         size_t n = size - at < pool->piece_size ? size - at : pool->piece_size;
 
-        r = pool_take(s, pool, true, &piece);
+        r = client_pool_take(s, pool, true, &piece);
         if (r != 0)
             break;
         memcpy(piece->memory, source + at, n);
-        r = piece_post(s, from, stream, piece, to + at, (uintptr_t) piece->memory, n);
-        pool_give(s, pool, piece);
+        r = piece_copy(s, from, stream, piece, to + at, (uintptr_t) piece->memory, n);
+        client_pool_give(s, pool, piece);
     }
     return r == 0 ? client_usable(s) : r;
 }
@@ -316,14 +321,14 @@ static int download_ask(download *d, bool *ret_asked)
 
     if (n > d->pool->piece_size)
         n = d->pool->piece_size;
-    r = pool_take(d->s, d->pool, d->n == 0, &piece);
+    r = client_pool_take(d->s, d->pool, d->n == 0, &piece);
     *ret_asked = r == 0 && piece;
     if (r != 0 || !piece)
         return r;
-    r = piece_post(d->s, d->from, d->stream, piece, (uintptr_t) piece->memory, d->source + d->asked,
+    r = piece_copy(d->s, d->from, d->stream, piece, (uintptr_t) piece->memory, d->source + d->asked,
                    n);
     if (r != 0) {
-        pool_give(d->s, d->pool, piece);
+        client_pool_give(d->s, d->pool, piece);
         return r;
     }
     d->pieces[d->n++] = piece;
@@ -360,7 +365,7 @@ static int download_take(download *d)
     d->come += n;
     d->n--;
     memmove(d->pieces, d->pieces + 1, d->n * sizeof(d->pieces[0]));
-    pool_give(d->s, d->pool, piece);
+    client_pool_give(d->s, d->pool, piece);
     return 0;
 }
 
@@ -371,7 +376,7 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
         .s = s,
         .from = from,
         .stream = stream,
-        .pool = pool_for(s, size),
+        .pool = client_pool_for(s, size),
         .to = to_memory,
         .source = from_address,
         .size = size,
@@ -393,7 +398,7 @@ int vgpu_session_download(vgpu_session *s, const vgpu_session_from *from, uint32
     if (d.has_help)
         copier_end(&s->copier);
     for (unsigned int i = 0; i < d.n; i++)
-        pool_give(s, d.pool, d.pieces[i]);
+        client_pool_give(s, d.pool, d.pieces[i]);
     if (r == 0)
         client_output(s, from);
     else

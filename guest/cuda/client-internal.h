@@ -261,6 +261,22 @@ void client_fence_abandon(vgpu_session_fence *fence);
 int client_piece_take(vgpu_session *s, client_piece **ret, size_t *ret_size);
 void client_piece_give(vgpu_session *s, client_piece *piece);
 
+/* client_pool_for() - the pieces that suit a copy of so many bytes */
+client_pool *client_pool_for(vgpu_session *s, size_t size);
+
+/*
+ * client_pool_take() - a piece, for client_pool_give() when its last copy has been posted
+ * @wait: until there is one, which only a thread without pieces may; else @ret may be NULL
+ *
+ * Returns 0, or what the caller returns.
+ */
+int client_pool_take(vgpu_session *s, client_pool *pool, bool wait, client_piece **ret);
+void client_pool_give(vgpu_session *s, client_pool *pool, client_piece *piece);
+
+/* client_piece_post() - an operation that uses the piece, and its fence, together */
+int client_piece_post(vgpu_session *s, const vgpu_session_from *from, client_piece *piece,
+                      uint16_t opcode, const void *parameters, size_t size, uint32_t stream);
+
 /* ---- Addresses (client-claim.c)
  * ------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Arrays, mipmaps, textures, surfaces and tensor maps of a CUDA session; beside cuda-client.h,
- * which says what all functions have in common. Copies with arrays are VGPU_SESSION_OP_COPY_3D.
+ * Arrays, mipmaps, textures, surfaces and tensor maps of a CUDA session, and copies of boxes;
+ * beside cuda-client.h, which says what all functions have in common. Copies with arrays of what
+ * the device reaches are VGPU_SESSION_OP_COPY_3D.
  */
 #ifndef VGPU_GUEST_CUDA_CLIENT_ARRAY_H
 #define VGPU_GUEST_CUDA_CLIENT_ARRAY_H
@@ -50,6 +51,30 @@ int vgpu_session_texture_destroy(vgpu_session *s, const vgpu_session_from *from,
 int vgpu_session_surface_create(vgpu_session *s, const vgpu_session_from *from,
                                 const VGPUSessionTexture *surface, uint64_t *ret_object);
 int vgpu_session_surface_destroy(vgpu_session *s, const vgpu_session_from *from, uint64_t object);
+
+/* ---- Copies of boxes of the program's own memory (client-box.c) ---------------------------------
+ */
+
+/* Where the box has its rows */
+typedef struct vgpu_session_rows {
+    void *memory;   /* the first byte; not written for an upload */
+    uint64_t pitch; /* bytes from row to row */
+    uint64_t slice; /* bytes from slice to slice */
+    uint32_t unit;  /* bytes that stay together: of the other end's elements, at most 16; or 1 */
+} vgpu_session_rows;
+
+/*
+ * vgpu_session_upload_box() - copy from there in a stream, as vgpu_session_upload()
+ * vgpu_session_download_box() - copy to there, as vgpu_session_download()
+ * @box: not empty; its from, or its to, is not looked at
+ */
+int vgpu_session_upload_box(vgpu_session *s, const vgpu_session_from *from,
+                            const VGPUSessionCopy3D *box, const vgpu_session_rows *rows);
+int vgpu_session_download_box(vgpu_session *s, const vgpu_session_from *from,
+                              const VGPUSessionCopy3D *box, const vgpu_session_rows *rows);
+
+/* ---- Tensor maps --------------------------------------------------------------------------------
+ */
 
 /* vgpu_session_tensor_map() - the bytes of a CUtensorMap. @map: its into is not looked at */
 int vgpu_session_tensor_map(vgpu_session *s, const vgpu_session_from *from,
