@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-array.h"
 #include "fake-memory.h"
+#include "fake-queue.h"
 
 #include <stdlib.h>
 
@@ -212,6 +213,8 @@ CUresult cuSurfObjectCreate(CUsurfObject *surface, const CudaResource *resource)
     return CUDA_SUCCESS;
 }
 
+/* Programs destroy a texture as soon as they have launched what reads it: the number is not given
+ * to another one before that has ended. */
 static CUresult destroy(uint64_t handle, bool is_surface, const char *what)
 {
     FAKE_LOCKED();
@@ -219,7 +222,10 @@ static CUresult destroy(uint64_t handle, bool is_surface, const char *what)
 
     if (!t)
         fake_misuse("%s: %llu is none", what, (unsigned long long) handle);
-    t->is_used = false;
+    (void) fake_context_drain(fake_context());
+    t = find(fake_context(), handle, is_surface); /* the table may have moved */
+    if (t)
+        t->is_used = false;
     return CUDA_SUCCESS;
 }
 
