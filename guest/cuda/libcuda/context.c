@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "array.h"
 #include "memory-map.h"
 
 LibContext *libcuda_context_of(CUcontext handle)
@@ -81,6 +82,9 @@ CUresult libcuda_context_close(vgpu_session *s, LibContext *c)
                           NULL, 0, NULL);
     vgpu_session_id_give(s, VGPU_SESSION_CONTEXTS, parameters.id);
     memory_map_drop_context(c);
+    array_drop_context(c);
+    mipmap_drop_context(c);
+    texture_drop_context(c);
     return r;
 }
 

@@ -5,13 +5,21 @@
 
 #include "libcuda.h"
 
+/* CUmemorytype */
+enum {
+    COPY_BOX_HOST = 1,
+    COPY_BOX_DEVICE = 2,
+    COPY_BOX_ARRAY = 3,
+    COPY_BOX_UNIFIED = 4,
+};
+
 typedef struct CopyBoxEnd {
-    int type; /* CUmemorytype */
+    int type;
     void *host;
     CUdeviceptr device;
     CUarray array;
     uint64_t x_bytes, y, z;
-    uint64_t pitch, height; /* 0: as wide and high as the box */
+    uint64_t pitch, height; /* 0: as wide and high as the box; an array has its own */
 } CopyBoxEnd;
 
 typedef struct CopyBox {
@@ -22,5 +30,8 @@ typedef struct CopyBox {
 
 /* libcuda_copy_box() - @is_async: as the function's name says */
 CUresult libcuda_copy_box(const CopyBox *box, CUstream stream, bool is_async);
+
+/* libcuda_copy_box_check() - would that copy be refused now? */
+CUresult libcuda_copy_box_check(const CopyBox *box, CUstream stream);
 
 #endif

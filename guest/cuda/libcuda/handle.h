@@ -21,6 +21,7 @@ typedef enum HandleKind {
     HANDLE_EXEC,
     HANDLE_NODE,
     HANDLE_USER_OBJECT,
+    HANDLE_ARRAY,
     HANDLE_MIPMAP,
     HANDLE_POOL,
     HANDLE_PHYSICAL,

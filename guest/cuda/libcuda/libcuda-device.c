@@ -15,7 +15,8 @@ enum {
 };
 
 /* Kernels reach the program's memory in the window alone; managed memory lies there and does not
- * move; several devices, graphics and other drivers are not there. */
+ * move; arrays have all their memory from the beginning; several devices, graphics and other
+ * drivers are not there. */
 static const struct {
     int attribute, value;
 } device_hidden[] = {
@@ -30,10 +31,12 @@ static const struct {
     {104, 0}, /* HANDLE_TYPE_WIN32_HANDLE_SUPPORTED */
     {105, 0}, /* HANDLE_TYPE_WIN32_KMT_HANDLE_SUPPORTED */
     {110, 0}, /* GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED */
+    {112, 0}, /* SPARSE_CUDA_ARRAY_SUPPORTED */
     {113, 0}, /* READ_ONLY_HOST_REGISTER_SUPPORTED */
     {114, 0}, /* TIMELINE_SEMAPHORE_INTEROP_SUPPORTED */
     {116, 0}, /* GPU_DIRECT_RDMA_SUPPORTED */
     {117, 0}, /* GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS */
+    {121, 0}, /* DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED */
     {124, 0}, /* DMA_BUF_SUPPORTED */
     {128, 0}, /* HANDLE_TYPE_FABRIC_SUPPORTED */
     {132, 0}, /* MULTICAST_SUPPORTED */
