@@ -72,6 +72,8 @@ static void parse(Plan *plan, char *item)
         strcpy(plan->share, value);
     } else if (strcmp(item, "total") == 0) {
         plan->total = strtoull(value, NULL, 10) << 20;
+    } else if (strcmp(item, "version") == 0) {
+        plan->version = atoi(value);
     } else if (strcmp(item, "trace") == 0) {
         plan->trace_fd = open(value, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
         if (plan->trace_fd < 0)
@@ -90,7 +92,13 @@ static void parse(Plan *plan, char *item)
 Plan plan_read(void)
 {
     Plan plan = {
-        .devices = 1, .blas = true, .nvml = true, .trace_fd = -1, .total = UINT64_C(8) << 30};
+        .devices = 1,
+        .version = 13000,
+        .blas = true,
+        .nvml = true,
+        .trace_fd = -1,
+        .total = UINT64_C(8) << 30,
+    };
     const char *env = getenv("VGPU_FAKE_CUDA");
     char *copy = strdup(env ? env : "");
     char *save = NULL;

@@ -31,6 +31,8 @@
  *       each leaves a file there
  *   total=MIB
  *       how much memory each device has (default 8192)
+ *   version=N
+ *       what cuDriverGetVersion() says (default 13000); nothing else follows from it
  *   trace=FILE
  *       append a line for each call: FUNCTION, or FUNCTION NUMBER
  *
@@ -63,6 +65,7 @@ typedef struct PlanItem {
 
 typedef struct Plan {
     int devices;
+    int version;      /* of the driver */
     int first_device; /* of those that CUDA_VISIBLE_DEVICES leaves; the lowest CUdevice */
     bool blas, nvml;
     unsigned slow_ms;
