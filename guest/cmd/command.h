@@ -18,6 +18,7 @@ enum {
     EXIT_NO_DEVICE = 3, /* there is no device, or not the one that was asked for */
     EXIT_TIMEOUT = 4,   /* no answer in time, or the device is in use */
     EXIT_SYSTEM = 5,    /* anything else */
+    EXIT_WARNED = 6,    /* doctor: nothing keeps programs from the GPU, but not all is well */
 };
 
 /* How requests reach the host. */
@@ -64,6 +65,7 @@ int command_selftest(const options *o, char **argv);
 int command_bench(const options *o, char **argv);
 int command_run(const options *o, char **argv);
 int command_smi(const options *o, char **argv);
+int command_doctor(const options *o, char **argv);
 int command_keep_rings(const options *o, char **argv);
 
 /* Print "vgpu: MESSAGE" on the standard error output. */

@@ -15,8 +15,6 @@ enum {
     ATTRIBUTE_COMPUTE_MINOR = 76,
 };
 
-#define UUID_SIZE 41
-
 typedef struct smi_facts {
     VGPUSessionDevice device;
     session_listed sessions[VGPU_RINGS_MAX];
@@ -40,14 +38,6 @@ static void list_sessions(const options *o, smi_facts *f)
     f->n_sessions = -ENODEV;
     if (vgpu_open(NULL, o->device, &dev) == 0)
         f->n_sessions = session_list(dev, f->sessions, &f->rings);
-}
-
-static void uuid_to_string(const uint8_t uuid[static 16], char ret[static UUID_SIZE])
-{
-    char *p = stpcpy(ret, "GPU-");
-
-    for (int i = 0; i < 16; i++)
-        p += sprintf(p, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
 }
 
 static int attribute(const smi_facts *f, unsigned int number)

@@ -83,6 +83,7 @@ static const struct command {
     {"bench", command_bench, 0, TAKES_JSON | TAKES_COUNT | TAKES_PATH | TAKES_DEPTH},
     {"run", command_run, MANY, TAKES_LAUNCH, run_help},
     {"smi", command_smi, 0, TAKES_JSON},
+    {"doctor", command_doctor, 0, TAKES_JSON},
     {RING_KEEPER_COMMAND, command_keep_rings, 1, 0},
 };
 
@@ -133,6 +134,7 @@ static const char help[] =
     "                            f64:X, in:FILE, out:FILE:BYTES, inout:FILE or zero:BYTES;\n"
     "                            more in 'vgpu run --help'\n"
     "  smi                       show the GPU of a CUDA session, and the machine's sessions\n"
+    "  doctor                    find what keeps programs from the GPU, and say what mends it\n"
     "  bind                      give a device to vfio-pci, for a kernel that is locked down\n"
     "\n"
     "Options:\n"
@@ -156,12 +158,13 @@ static const char help[] =
     "      --shared=BYTES        run: dynamic shared memory of a block (0 without it)\n"
     "      --repeat=N            run: launch the kernel N times more, and print how long it\n"
     "                            took\n"
-    "      --json                info, bench, smi: print JSON\n"
+    "      --json                info, bench, smi, doctor: print JSON\n"
     "      --help                print this help\n"
     "      --version             print the version\n"
     "\n"
     "Exit status: 0 success; 1 the host refused or failed a request, or a check failed;\n"
-    "2 bad usage or input; 3 no such device; 4 timed out; 5 any other failure.\n";
+    "2 bad usage or input; 3 no such device; 4 timed out; 5 any other failure; 6 doctor has a\n"
+    "warning, and nothing else.\n";
 
 static const struct command *find_command(const char *name)
 {

@@ -40,16 +40,18 @@ await() {
     return 1
 }
 
-# start_mediator MEDIATORD EXECUTOR FAKE-CUDA-DIR SOURCES-OF-IT - and have $VGPU_SOCKET name it
+# start_mediator MEDIATORD EXECUTOR FAKE-CUDA-DIR SOURCES-OF-IT - and have $VGPU_SOCKET name it; $configuration is
+# what its file has
+configuration='[Pool A]\nBackend=cuda\n'
 start_mediator() {
     local passed=
 
-    printf '[Pool A]\nBackend=cuda\n' >"$work/mediator.conf"
+    printf '%b' "$configuration" >"$work/mediator.conf"
     LD_LIBRARY_PATH=$3 VGPU_REAL_EXECUTOR=$2 VGPU_FAKE_CUDA_KERNELS=$4/kernels.ptx \
         "$1" --bus=none --listen="$work/socket" --config="$work/mediator.conf" --executor="$4/executor.sh" \
         >"$work/log" 2>&1 &
     mediator=$!
-    await 'computing with backend cuda' && passed=yes
+    await 'computing with backend' && passed=yes
     result 'the mediator has a pool' "$passed"
     export VGPU_SOCKET=$work/socket VGPU_WINDOW_SIZE=16777216
 }

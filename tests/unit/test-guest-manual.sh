@@ -90,6 +90,8 @@ want "$page" " $(defined executor/session/session-core.h SESSION_CONTEXTS_MAX) c
 want "$page" "from $(defined guest/cuda/address-space.h DEVICE_RANGE_BEGIN) on"
 want "$page" "$(defined guest/cuda/cuda-client.h VGPU_SESSION_WINDOW_DEFAULT) MiB without it"
 want "$man/vgpu-stub.7" "a multiple of $(defined protocol/vgpu-session.h VGPU_SESSION_ALIGNMENT); fixed while it is on"
+[ "$(defined guest/cmd/doctor-session.c DRIVER_LIBRARY)" = \
+    "$(defined guest/cuda/libcuda/libcuda-process.c LIBCUDA_VERSION)" ] || missing+=' DRIVER_LIBRARY'
 report 'the numbers in vgpu-sessions(7) and of the area in vgpu-stub(7) are those of the headers'
 
 functions=$(sed -nE 's/^[a-z].*[ *](vgpu_[a-z_]+)\(.*/\1/p' "$header")
@@ -112,6 +114,23 @@ for name in $options; do
     want "$man/vgpu.1" "Fl -$name( |\$)"
 done
 report 'every option is in vgpu(1)'
+
+# completed WORD... - what the completion offers, sorted
+completed() {
+    bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vgpu; printf "%s\n" "${COMPREPLY[@]}"' \
+        bash "$root/guest/cmd/completion/vgpu" vgpu "$@" | sort
+}
+
+commands=$("$vgpu" --help | sed -nE '/^Commands:/,/^$/s/^  ([a-z|]+)( .*)?$/\1/p' | tr '|' '\n')
+[ "$(wc -w <<<"$commands")" -ge 16 ] || missing='commands in --help'
+[ "$(completed '')" = "$(sort <<<"$commands")" ] || missing+=" commands: $(completed '')"
+[ "$(completed -- | sed 's/^--//')" = "$(sort -u <<<"$options")" ] || missing+=" options: $(completed --)"
+[ "$(completed doc)" = doctor ] || missing+=' doc'
+[ "$(completed vecadd --type = float3)" = float32 ] || missing+=' --type=float3'
+for name in $commands; do
+    want "$man/vgpu.1" "^\.(It )?Cm ([a-z |,]+ )?$name( |\$)|, Cm $name "
+done
+report 'every command and every option is completed, and every command is in vgpu(1)'
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -66,6 +66,12 @@ check 2 "not for 'mul'" mul --alpha 2 a b -o c
 check 2 "not for 'dot'" dot -o c a b
 check 2 "not for 'add'" add --path ring 1 2
 check 2 "not for 'add'" add --lane fast 1 2
+check 2 "not for 'doctor'" doctor --count 5
+check 2 "extra operand 'x'" doctor x
+check 2 "invalid device 'x'" doctor -d x
+check 1 'FAIL  device' doctor
+check 1 "no vgpu device '7'" doctor --device 7
+check 1 '{"checks":[{"check":"device","state":"FAIL"' doctor --json
 check 3 'no vgpu device found' bench --path ring
 check 3 'no vgpu device found' bench --lane fast
 check 3 'no vgpu device found' bench --lane auto --depth 2
