@@ -39,6 +39,7 @@ def option(build, name):
 def main(root, build):
     with tempfile.TemporaryDirectory() as without:
         subprocess.run(['meson', 'setup', '-Dtests=false',
+                        f'-Dlibcuda={str(option(build, "libcuda")).lower()}',
                         f'-Dqemu_headers={",".join(option(build, "qemu_headers"))}', root, without],
                        check=True, stdout=subprocess.DEVNULL)
         cases = [('without tests, none is built', test_targets(root, without), []),
