@@ -104,7 +104,9 @@ typedef struct VGPUSessionHeader {
     uint32_t error;          /* CUresult: the first that had no reply slot, or 0 */
     uint64_t error_position; /* of that record */
     uint64_t memory;         /* bytes of device memory that the session has now */
-    uint8_t executor_reserved[24];
+    uint64_t device_usec;    /* how long the device has had work of it */
+    uint32_t n_contexts;     /* that it has now */
+    uint8_t executor_reserved[12];
     uint8_t reserved[VGPU_SESSION_HEADER_SIZE - 256];
 } VGPUSessionHeader;
 
@@ -175,6 +177,16 @@ typedef struct VGPUSessionDevice {
         int32_t result;                   /* CUresult of asking */
     } attribute[VGPU_SESSION_ATTRIBUTES]; /* by CUdevice_attribute */
 } VGPUSessionDevice;
+
+/* BOARD_INFO: fills a VGPUSessionBoard, likewise: what the host's management library says of the
+ * device. What is not known is 0 or empty. */
+typedef struct VGPUSessionBoard {
+    char driver[32];          /* the version of NVIDIA's driver; ends with 0 */
+    uint32_t brand;           /* nvmlBrandType_t */
+    uint32_t pcie_generation; /* the highest that the device and its place have */
+    uint32_t pcie_width;      /* lanes, likewise */
+    uint32_t reserved;
+} VGPUSessionBoard;
 
 /*
  * OUTPUT: what kernels have printed since the last one, into @into: first what goes to the
@@ -704,6 +716,7 @@ enum {
     X(DEVICE_INFO, 0x003, VGPUSessionDeviceInfo, VGPU_SESSION_REPLIES_ONLY)                       \
     X(OUTPUT, 0x004, VGPUSessionOutput, VGPU_SESSION_REPLIES_ONLY)                                \
     X(WINDOW_PIN, 0x005, VGPUSessionPin, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)            \
+    X(BOARD_INFO, 0x006, VGPUSessionDeviceInfo, VGPU_SESSION_REPLIES_ONLY | VGPU_SESSION_SLOW)    \
                                                                                                   \
     X(CONTEXT_CREATE, 0x010, VGPUSessionContext, VGPU_SESSION_REPLIES_ONLY | VGPU_SESSION_SLOW)   \
     X(CONTEXT_DESTROY, 0x011, VGPUSessionId, VGPU_SESSION_SLOW)                                   \

@@ -69,14 +69,38 @@ static NvmlProcess *nvml_list(const NvmlUsage *usage, unsigned *n)
     return r == NVML_SUCCESS ? TAKE_PTR(list) : NULL;
 }
 
+static NvmlDevice nvml_device(NvmlUsage *usage, const CUuuid *uuid)
+{
+    if (!usage->was_opened)
+        nvml_open(usage, uuid);
+    return usage->device;
+}
+
+void nvml_board_get(NvmlUsage *usage, const CUuuid *uuid, VGPUSessionBoard *ret)
+{
+    NvmlDevice device = nvml_device(usage, uuid);
+    unsigned value;
+    int brand;
+
+    *ret = (VGPUSessionBoard){0};
+    if (!device)
+        return;
+    if (usage->driver_version(ret->driver, sizeof(ret->driver)) != NVML_SUCCESS)
+        ret->driver[0] = '\0';
+    if (usage->brand(device, &brand) == NVML_SUCCESS)
+        ret->brand = (uint32_t) brand;
+    if (usage->pcie_generation(device, &value) == NVML_SUCCESS)
+        ret->pcie_generation = value;
+    if (usage->pcie_width(device, &value) == NVML_SUCCESS)
+        ret->pcie_width = value;
+}
+
 bool nvml_usage_get(NvmlUsage *usage, const CUuuid *uuid, uint64_t *ret)
 {
     CLEANUP_FREE NvmlProcess *list = NULL;
     unsigned n = 0;
 
-    if (!usage->was_opened)
-        nvml_open(usage, uuid);
-    if (!usage->device)
+    if (!nvml_device(usage, uuid))
         return false;
     list = nvml_list(usage, &n);
     for (unsigned i = 0; list && i < n; i++) {

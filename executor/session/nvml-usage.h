@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "cuda-session.h"
+#include "vgpu-session.h"
 
 typedef struct nvmlDevice_st *NvmlDevice;
 
@@ -30,7 +31,12 @@ enum { NVML_SUCCESS = 0, NVML_ERROR_INSUFFICIENT_SIZE = 7 };
     X(init, nvmlInit_v2, (void) )                                                        \
     X(device_by_uuid, nvmlDeviceGetHandleByUUID, (const char *uuid, NvmlDevice *device)) \
     X(processes, nvmlDeviceGetComputeRunningProcesses_v3,                                \
-      (NvmlDevice device, unsigned *n, NvmlProcess *processes))
+      (NvmlDevice device, unsigned *n, NvmlProcess *processes))                          \
+    X(driver_version, nvmlSystemGetDriverVersion, (char *version, unsigned size))        \
+    X(brand, nvmlDeviceGetBrand, (NvmlDevice device, int *brand))                        \
+    X(pcie_generation, nvmlDeviceGetMaxPcieLinkGeneration,                               \
+      (NvmlDevice device, unsigned *generation))                                         \
+    X(pcie_width, nvmlDeviceGetMaxPcieLinkWidth, (NvmlDevice device, unsigned *width))
 
 typedef struct NvmlUsage {
     bool was_opened;   /* or could not be */
@@ -49,5 +55,8 @@ typedef struct NvmlUsage {
  * say it.
  */
 bool nvml_usage_get(NvmlUsage *usage, const CUuuid *uuid, uint64_t *ret);
+
+/* nvml_board_get() - what the library says of the device itself; what it does not is 0 or empty */
+void nvml_board_get(NvmlUsage *usage, const CUuuid *uuid, VGPUSessionBoard *ret);
 
 #endif

@@ -41,6 +41,7 @@ static void context_count(Session *s, int change)
 {
     s->n_contexts += (unsigned) change;
     __atomic_store_n(&s->control->n_contexts, s->n_contexts, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->header->n_contexts, s->n_contexts, __ATOMIC_RELAXED);
 }
 
 /* ---- Making one, on the SLOW thread -----------------------------------------------------------

@@ -89,3 +89,22 @@ CUresult session_op_DEVICE_INFO(Session *s, SessionCall *call)
     call->value[0] = sizeof(device);
     return CUDA_SUCCESS;
 }
+
+CUresult session_op_BOARD_INFO(Session *s, SessionCall *call)
+{
+    const VGPUSessionDeviceInfo *p = call->parameters;
+    unsigned char *into = session_window(s, p->into.offset, p->into.size);
+    VGPUSessionBoard board;
+    CUuuid uuid = {0};
+    CUresult r;
+
+    if (!into)
+        return CUDA_ERROR_INVALID_VALUE;
+    r = s->driver.device_get_uuid(&uuid, s->device);
+    if (r != CUDA_SUCCESS)
+        return r;
+    nvml_board_get(&session_store(s)->usage, &uuid, &board);
+    memcpy(into, &board, p->into.size < sizeof(board) ? p->into.size : sizeof(board));
+    call->value[0] = sizeof(board);
+    return CUDA_SUCCESS;
+}

@@ -125,6 +125,7 @@ static void meter_count(Session *s, uint64_t now)
     m->n_calls = n_calls;
     m->counted_nsec = now;
     __atomic_store_n(&s->control->device_usec, m->total_nsec / NSEC_PER_USEC, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->header->device_usec, m->total_nsec / NSEC_PER_USEC, __ATOMIC_RELAXED);
 }
 
 uint64_t session_meter_look(Session *s, uint64_t now)

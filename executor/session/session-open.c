@@ -216,6 +216,8 @@ static int open_area(Session *s)
     __atomic_store_n(&s->header->head, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&s->header->sticky, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&s->header->error, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->header->device_usec, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->header->n_contexts, 0, __ATOMIC_RELAXED);
     return 0;
 }
 

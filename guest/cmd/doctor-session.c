@@ -147,7 +147,7 @@ static bool doctor_gpu(doctor *d, vgpu_session *s)
                "The GPU is %s, of whose memory this machine may have %" PRIu64 " MiB.", device.name,
                device.total_memory / MIB);
     doctor_driver_version(d, device.driver_version);
-    uuid_to_string(device.uuid, d->uuid);
+    session_device_uuid_text(&device, d->uuid);
     __atomic_store_n(&d->driver_version, device.driver_version, __ATOMIC_RELEASE);
     return device.driver_version >= DRIVER_MIN;
 }

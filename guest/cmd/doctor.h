@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "session-command.h"
+#include "session-device.h"
 
 typedef enum doctor_state {
     DOCTOR_OK,
@@ -35,10 +36,10 @@ typedef struct doctor {
     char address[VGPU_ADDRESS_MAX];
     bool is_container;
 
-    bool is_reached;         /* so far nothing keeps a session from being opened */
-    int n_sessions;          /* of this machine; negative: not known */
-    uint32_t driver_version; /* of the host, as CUDA counts; 0: not known */
-    char uuid[UUID_SIZE];    /* of the GPU, with driver_version */
+    bool is_reached;                   /* so far nothing keeps a session from being opened */
+    int n_sessions;                    /* of this machine; negative: not known */
+    uint32_t driver_version;           /* of the host, as CUDA counts; 0: not known */
+    char uuid[SESSION_UUID_TEXT_SIZE]; /* of the GPU, with driver_version */
 
     pthread_t owner;      /* the thread that looks, and prints */
     pthread_mutex_t lock; /* of all below */

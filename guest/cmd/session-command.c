@@ -80,11 +80,3 @@ int open_session(const options *o, vgpu_session **ret)
     r = vgpu_session_open(&wanted, ret, &cuda);
     return r == 0 ? EXIT_OK : complain_session(o, r, cuda);
 }
-
-void uuid_to_string(const uint8_t uuid[static 16], char ret[static UUID_SIZE])
-{
-    char *p = stpcpy(ret, "GPU-");
-
-    for (int i = 0; i < 16; i++)
-        p += sprintf(p, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-}

@@ -13,10 +13,6 @@ int complain_cuda(const char *what, int result);
  * a message unless it returns 0. Returns an exit code. Close it with vgpu_session_close(). */
 int open_session(const options *o, vgpu_session **ret);
 
-/* uuid_to_string() - as CUDA_VISIBLE_DEVICES and nvidia-smi have a GPU's: GPU-… */
-#define UUID_SIZE 41
-void uuid_to_string(const uint8_t uuid[static 16], char ret[static UUID_SIZE]);
-
 static inline void cleanup_vgpu_session(vgpu_session **s)
 {
     vgpu_session_close(*s);

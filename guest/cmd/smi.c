@@ -6,6 +6,7 @@
 
 #include "ring-keeper.h"
 #include "session-command.h"
+#include "session-device.h"
 #include "session-list.h"
 
 /* By CUdevice_attribute: facts from the CUDA manual */
@@ -84,7 +85,7 @@ static void print_device(const smi_facts *f)
     snprintf(right, sizeof(right), "CUDA %" PRIu32 ".%" PRIu32, f->device.driver_version / 1000,
              f->device.driver_version % 1000 / 10);
     print_line(f->device.name, right);
-    uuid_to_string(f->device.uuid, left);
+    session_device_uuid_text(&f->device, left);
     snprintf(right, sizeof(right), "compute %d.%d, %d multiprocessors",
              attribute(f, ATTRIBUTE_COMPUTE_MAJOR), attribute(f, ATTRIBUTE_COMPUTE_MINOR),
              attribute(f, ATTRIBUTE_MULTIPROCESSORS));
@@ -134,9 +135,9 @@ static void print_text(const smi_facts *f)
 
 static void print_json(const smi_facts *f)
 {
-    char uuid[UUID_SIZE];
+    char uuid[SESSION_UUID_TEXT_SIZE];
 
-    uuid_to_string(f->device.uuid, uuid);
+    session_device_uuid_text(&f->device, uuid);
     printf("{\"name\":\"");
     print_foreign(f->device.name);
     printf("\",\"uuid\":\"%s\",\"reached_by\":\"", uuid);

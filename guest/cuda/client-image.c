@@ -408,29 +408,3 @@ int vgpu_session_function_get(vgpu_session *s, const vgpu_session_from *from, ui
     *ret_id = parameters.id;
     return 0;
 }
-
-/* ---- The device -------------------------------------------------------------------- */
-
-int vgpu_session_device_get(vgpu_session *s, VGPUSessionDevice *ret)
-{
-    VGPUSessionDeviceInfo parameters;
-    VGPUSessionReply reply;
-    void *into;
-    int r;
-
-    r = vgpu_session_window_alloc(s, sizeof(*ret), 0, &into);
-    if (r != 0)
-        return r;
-    (void) vgpu_session_window_bytes(s, into, sizeof(*ret), &parameters.into);
-    r = vgpu_session_call(s, VGPU_SESSION_OP_DEVICE_INFO, NULL, &parameters, sizeof(parameters),
-                          NULL, 0, &reply);
-    if (r == 0 && reply.value[0] < sizeof(*ret))
-        r = VGPU_CUDA_ERROR_UNKNOWN;
-    if (r == 0) {
-        memcpy(ret, into, sizeof(*ret));
-        ret->name[sizeof(ret->name) - 1] = '\0';
-    }
-    if (client_usable(s) == 0)
-        vgpu_session_window_free(s, into);
-    return r;
-}

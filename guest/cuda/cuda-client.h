@@ -639,4 +639,7 @@ int vgpu_session_link_destroy(vgpu_session *s, const vgpu_session_from *from, ui
 /* vgpu_session_device_get() - what the device is. The name ends with 0. */
 int vgpu_session_device_get(vgpu_session *s, VGPUSessionDevice *ret);
 
+/* vgpu_session_board_get() - what the host's management library says of it. The text ends with 0 */
+int vgpu_session_board_get(vgpu_session *s, VGPUSessionBoard *ret);
+
 #endif

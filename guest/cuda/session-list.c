@@ -29,6 +29,8 @@ static void read_area(const uint8_t *window, uint64_t window_size, uint64_t offs
     memcpy(ret->command, header->command, sizeof(ret->command));
     ret->command[sizeof(ret->command) - 1] = '\0';
     ret->memory = __atomic_load_n(&header->memory, __ATOMIC_RELAXED);
+    ret->device_usec = __atomic_load_n(&header->device_usec, __ATOMIC_RELAXED);
+    ret->n_contexts = __atomic_load_n(&header->n_contexts, __ATOMIC_RELAXED);
 }
 
 int session_list(vgpu_device *dev, session_listed ret[static VGPU_RINGS_MAX], uint32_t *ret_rings)

@@ -13,6 +13,8 @@ typedef struct session_listed {
     uint32_t pid;                           /* as the process said; 0: it has not yet */
     char command[VGPU_SESSION_COMMAND_MAX]; /* likewise; any bytes, ends with 0 */
     uint64_t memory;                        /* bytes of device memory, as the host says */
+    uint64_t device_usec;                   /* likewise: how long the device has had work of it */
+    uint32_t n_contexts;                    /* likewise */
 } session_listed;
 
 /*

@@ -164,7 +164,7 @@ static void report(void)
     fake.report.n_doorbells++;
     fake.report.gate = fake.control->gate;
     fake.report.memory_max = fake.account->memory_max;
-    memcpy(fake.header->executor_reserved, &fake.report, sizeof(fake.report));
+    memcpy(fake.header->reserved, &fake.report, sizeof(fake.report));
     (void) eventfd_write(fake.fds[SESSION_FD_INTERRUPT], 1);
 }
 

@@ -64,7 +64,7 @@ typedef struct FakeFigures {
     uint32_t sticky;
 } FakeFigures;
 
-/* In executor_reserved of the header. */
+/* In reserved of the header. */
 typedef struct FakeReport {
     uint32_t n_doorbells;
     uint32_t gate;       /* what the control page says */
@@ -75,7 +75,6 @@ typedef struct FakeReport {
 
 static_assert(sizeof(FakeFigures) <= sizeof(((VGPUSessionHeader *) NULL)->opening_reserved),
               "fits");
-static_assert(sizeof(FakeReport) <= sizeof(((VGPUSessionHeader *) NULL)->executor_reserved),
-              "fits");
+static_assert(sizeof(FakeReport) <= sizeof(((VGPUSessionHeader *) NULL)->reserved), "fits");
 
 #endif

@@ -113,7 +113,7 @@ FakeReport session_peer_ask(const SessionGuest *g)
 
     session_peer_ring(g);
     assert_true(session_guest_sleep(g, WIRE_TIMEOUT_MSEC));
-    memcpy(&report, g->header->executor_reserved, sizeof(report));
+    memcpy(&report, g->header->reserved, sizeof(report));
     return report;
 }
 

@@ -63,6 +63,40 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, NvmlDevice *device)
     return NVML_ERROR_NOT_FOUND;
 }
 
+int nvmlSystemGetDriverVersion(char *version, unsigned size)
+{
+    static const char text[] = "580.65.06";
+
+    if (!nvml_is_ready)
+        return NVML_ERROR_UNINITIALIZED;
+    if (size < sizeof(text))
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    memcpy(version, text, sizeof(text));
+    return NVML_SUCCESS;
+}
+
+/* NVML_BRAND_NVIDIA */
+int nvmlDeviceGetBrand(NvmlDevice device, int *brand)
+{
+    (void) device;
+    *brand = 14;
+    return NVML_SUCCESS;
+}
+
+int nvmlDeviceGetMaxPcieLinkGeneration(NvmlDevice device, unsigned *generation)
+{
+    (void) device;
+    *generation = 5;
+    return NVML_SUCCESS;
+}
+
+int nvmlDeviceGetMaxPcieLinkWidth(NvmlDevice device, unsigned *width)
+{
+    (void) device;
+    *width = 16;
+    return NVML_SUCCESS;
+}
+
 int nvmlDeviceGetComputeRunningProcesses_v3(NvmlDevice device, unsigned *n, NvmlProcess *processes)
 {
     unsigned room = *n;

@@ -161,7 +161,7 @@ TEST(test_unknown_operation)
     SessionGuest g = start(NULL);
 
     assert_int_equal(session_guest_call(&g, 0x3ff, 0, &none, sizeof(none)), NOT_SUPPORTED);
-    assert_int_equal(session_guest_call(&g, 0x006, 0, &none, sizeof(none)), NOT_SUPPORTED);
+    assert_int_equal(session_guest_call(&g, 0x007, 0, &none, sizeof(none)), NOT_SUPPORTED);
     assert_int_equal(session_guest_call(&g, VGPU_SESSION_OP_NOP, 0, &none, sizeof(none)), 0);
     assert_end(&g, 0, "");
 }

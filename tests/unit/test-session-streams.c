@@ -100,6 +100,7 @@ TEST(test_contexts)
 
     session_guest_context(&g, 1, true);
     assert_int_equal(g.control->n_contexts, 1);
+    assert_int_equal(g.header->n_contexts, 1);
     assert_int_equal(CALL(&g, CONTEXT_CREATE, 0, (VGPUSessionContext){.id = 1}), INVALID_VALUE);
     assert_int_equal(CALL(&g, CONTEXT_CREATE, 0, (VGPUSessionContext){.id = 0}), INVALID_VALUE);
     assert_int_equal(CALL(&g, CONTEXT_CREATE, 0, (VGPUSessionContext){.id = OBJECTS_MAX + 1}),
@@ -109,6 +110,7 @@ TEST(test_contexts)
     session_guest_context(&g, 2, false);
     session_guest_context(&g, OBJECTS_MAX, true); /* the same once more */
     assert_int_equal(g.control->n_contexts, 3);
+    assert_int_equal(g.header->n_contexts, 3);
     for (uint32_t id = 1; id <= OBJECTS_MAX; id = id == 2 ? OBJECTS_MAX : id + 1) {
         session_guest_synchronize(&g, id, 0);
         assert_int_equal(CALL(&g, CONTEXT_DESTROY, 0, (VGPUSessionId){.id = id}), 0);
@@ -117,6 +119,7 @@ TEST(test_contexts)
                          INVALID_CONTEXT);
     }
     assert_int_equal(g.control->n_contexts, 0);
+    assert_int_equal(g.header->n_contexts, 0);
     /* and from the beginning */
     session_guest_context(&g, 1, true);
     session_guest_synchronize(&g, 1, 0);

@@ -181,6 +181,7 @@ TEST(test_device_time)
     took = test_now_usec() - begin;
     counted = g.control->device_usec - before;
     assert_in_range(counted, 30000, took);
+    assert_int_equal(g.header->device_usec, g.control->device_usec); /* the guest sees it, too */
     assert_int_equal(g.control->launches, 3);
     kernels_end(&g);
 }
