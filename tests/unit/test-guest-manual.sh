@@ -91,7 +91,7 @@ want "$page" "from $(defined guest/cuda/address-space.h DEVICE_RANGE_BEGIN) on"
 want "$page" "$(defined guest/cuda/cuda-client.h VGPU_SESSION_WINDOW_DEFAULT) MiB without it"
 want "$man/vgpu-stub.7" "a multiple of $(defined protocol/vgpu-session.h VGPU_SESSION_ALIGNMENT); fixed while it is on"
 [ "$(defined guest/cmd/doctor-session.c DRIVER_LIBRARY)" = \
-    "$(defined guest/cuda/libcuda/libcuda-process.c LIBCUDA_VERSION)" ] || missing+=' DRIVER_LIBRARY'
+    "$(defined guest/cuda/libcuda/libcuda-version.h LIBCUDA_VERSION)" ] || missing+=' DRIVER_LIBRARY'
 report 'the numbers in vgpu-sessions(7) and of the area in vgpu-stub(7) are those of the headers'
 
 functions=$(sed -nE 's/^[a-z].*[ *](vgpu_[a-z_]+)\(.*/\1/p' "$header")

@@ -6,17 +6,13 @@
  * NOT_INITIALIZED there, as the driver's do, and touches nothing that the parent has.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "context.h"
+#include "libcuda-version.h"
 #include "libcuda.h"
-
-/* The newest version whose functions and tables this library knows. A runtime refuses a driver that
- * is older than itself; one that says more than it can do makes a runtime call what is not there.
- */
-#define LIBCUDA_VERSION 13000
+#include "session-device.h"
 
 LibProcess libcuda_process = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -42,9 +38,7 @@ int libcuda_version(void)
     const LibProcess *p = &libcuda_process;
     const vgpu_session *s = __atomic_load_n(&p->session, __ATOMIC_ACQUIRE);
 
-    if (s && p->device.driver_version < LIBCUDA_VERSION)
-        return (int) p->device.driver_version;
-    return LIBCUDA_VERSION;
+    return s ? libcuda_version_of(p->device.driver_version) : LIBCUDA_VERSION;
 }
 
 /* ---- cuInit() ----------------------------------------------------------------------------------
@@ -69,18 +63,11 @@ static CUresult process_open_error(int r, int cuda)
     }
 }
 
-/* In a guest the device has the address of its PCI device there, so that sysfs and CUDA speak of
- * the same. A container sees the host's devices, and the host's address with them. */
 static void process_find_address(LibProcess *p)
 {
     enum { PCI_BUS_ID = 33, PCI_DEVICE_ID = 34, PCI_DOMAIN_ID = 50 };
-    unsigned domain, bus, device;
 
-    if (sscanf(vgpu_session_get_name(p->session), "%x:%x:%x.", &domain, &bus, &device) == 3) {
-        p->device.attribute[PCI_DOMAIN_ID].value = (int) domain;
-        p->device.attribute[PCI_BUS_ID].value = (int) bus;
-        p->device.attribute[PCI_DEVICE_ID].value = (int) device;
-    }
+    session_device_set_address(&p->device, vgpu_session_get_name(p->session));
     p->pci_domain = p->device.attribute[PCI_DOMAIN_ID].value;
     p->pci_bus = p->device.attribute[PCI_BUS_ID].value;
     p->pci_device = p->device.attribute[PCI_DEVICE_ID].value;
@@ -91,8 +78,7 @@ static void process_find_address(LibProcess *p)
 static bool process_is_visible(const LibProcess *p)
 {
     const char *list = getenv("CUDA_VISIBLE_DEVICES");
-    char uuid[40];
-    const uint8_t *u = p->device.uuid;
+    char uuid[SESSION_UUID_TEXT_SIZE];
     size_t n;
 
     if (!list)
@@ -100,12 +86,8 @@ static bool process_is_visible(const LibProcess *p)
     n = strcspn(list, ",");
     if (n == 1 && list[0] == '0')
         return true;
-    snprintf(uuid, sizeof(uuid),
-             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
-             u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
-             u[15]);
-    return n > 4 && strncmp(list, "GPU-", 4) == 0 && n - 4 <= strlen(uuid) &&
-           strncmp(list + 4, uuid, n - 4) == 0;
+    session_device_uuid_text(&p->device, uuid);
+    return n > strlen("GPU-") && n <= strlen(uuid) && strncmp(list, uuid, n) == 0;
 }
 
 /* Under the process's lock. */
