@@ -62,6 +62,9 @@ struct Peer {
 };
 
 /* What the mediator can do of what a device offers. */
-#define FEATURES (VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS)
+#define FEATURES (VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS | VGPU_FEATURE_LIST)
+
+/* And of what a process offers that has no device */
+#define PLACE_FEATURES (VGPU_FEATURE_SESSIONS | VGPU_FEATURE_LIST)
 
 #endif

@@ -33,9 +33,9 @@ void peer_close_process(Peer *p)
 
 static void peer_join(Peer *p, VM *vm)
 {
-    const VGPUWelcome welcome = {.vm_id = vm->id, .features = p->features & VGPU_FEATURE_SESSIONS};
+    const VGPUWelcome welcome = {.vm_id = vm->id, .features = p->features & PLACE_FEATURES};
 
-    p->features &= VGPU_FEATURE_SESSIONS;
+    p->features &= PLACE_FEATURES;
     p->vm = vm;
     p->member.hang_up = peer_on_dismissed;
     peer_set_silent(p, false);

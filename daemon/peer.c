@@ -11,6 +11,7 @@
 #include "closer.h"
 #include "message-source.h"
 #include "peer-place.h"
+#include "session-roll.h"
 
 #define DEADLINE_ACCURACY_USEC 100000
 
@@ -373,6 +374,18 @@ static int peer_on_session_close(Peer *p, const VGPUSocketHeader *h, const char 
     return MESSAGE_OK;
 }
 
+static int peer_on_session_list(Peer *p, const VGPUSocketHeader *h, const char *payload)
+{
+    VGPUSessionList list;
+
+    memcpy(&list, payload, sizeof(list));
+    if (!p->vm || !(p->features & VGPU_FEATURE_LIST))
+        return peer_violation(p, "SESSION_LIST of a peer that has not offered to ask");
+
+    session_roll_answer(p->peers->sessions, p->vm, p->connection, h->request_id, list.after);
+    return MESSAGE_OK;
+}
+
 static int peer_on_message(void *userdata, const VGPUSocketHeader *h, const char *payload)
 {
     Peer *p = userdata;
@@ -395,6 +408,8 @@ static int peer_on_message(void *userdata, const VGPUSocketHeader *h, const char
         return peer_on_session_open(p, h, payload);
     case VGPU_MSG_SESSION_CLOSE:
         return peer_on_session_close(p, h, payload);
+    case VGPU_MSG_SESSION_LIST:
+        return peer_on_session_list(p, h, payload);
     default:
         return peer_violation(p, "a message that only the mediator sends");
     }

@@ -35,6 +35,7 @@ void session_figures_read(SessionFigures *f, const SessionControl *page, uint64_
     counter_read(&f->bytes_to_device, &page->bytes_to_device, SESSION_BYTES_MAX);
     counter_read(&f->bytes_from_device, &page->bytes_from_device, SESSION_BYTES_MAX);
     counter_read(&f->device_usec, &page->device_usec, at_most(elapsed_usec, SESSION_COUNT_MAX));
+    f->n_contexts = __atomic_load_n(&page->n_contexts, __ATOMIC_RELAXED);
     if (f->sticky == 0)
         f->sticky = __atomic_load_n(&page->sticky, __ATOMIC_RELAXED);
 }

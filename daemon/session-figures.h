@@ -28,6 +28,7 @@ typedef struct SessionFigures {
     uint64_t bytes_from_device;
     uint64_t device_usec; /* at most the time since it began */
     uint32_t sticky;      /* CUresult; the first that was seen stays */
+    uint32_t n_contexts;  /* now */
 } SessionFigures;
 
 /*

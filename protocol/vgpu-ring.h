@@ -250,6 +250,8 @@ static inline bool vgpu_ring_is_valid(uint64_t window_size, uint64_t offset, uin
 #define VGPU_FEATURE_RING 0x1u
 /* Likewise for SESSION_*; the device has more than one ring. */
 #define VGPU_FEATURE_SESSIONS 0x2u
+/* Likewise for SESSION_LIST */
+#define VGPU_FEATURE_LIST 0x4u
 
 /*
  * RING_SETUP goes from the device to the mediator, after WELCOME, when the guest turns the ring on.
@@ -302,6 +304,37 @@ enum {
     VGPU_MSG_SESSION_CLOSE = 0x28,  /* VGPUSessionRing */
     VGPU_MSG_SESSION_CLOSED = 0x29, /* to the device: VGPUSessionRing */
 };
+
+/*
+ * SESSION_LIST asks which sessions the VM has, by all its connections: the answer is
+ * SESSION_LISTED, with those whose number is above @after, in the order of their numbers, as many
+ * as have room. A process without a device asks for it: there is no window in which it could look.
+ * Where a VM that nobody registered is one connection of a process, the process's others count as
+ * the VM's.
+ */
+enum {
+    VGPU_MSG_SESSION_LIST = 0x2a,   /* VGPUSessionList */
+    VGPU_MSG_SESSION_LISTED = 0x2b, /* to the process: VGPUSessionListed, 0 to VGPU_LISTED_MAX */
+};
+
+typedef struct VGPUSessionList {
+    uint32_t after; /* 0: from the first */
+    uint32_t reserved;
+} VGPUSessionList;
+
+typedef struct VGPUSessionListed {
+    uint32_t id;
+    uint32_t guest_pid; /* as its process said */
+    uint64_t memory;    /* bytes of device memory */
+    uint64_t device_usec;
+    uint32_t n_contexts;
+    uint32_t reserved;
+} VGPUSessionListed;
+
+#define VGPU_LISTED_MAX (VGPU_PAYLOAD_MAX / (uint32_t) sizeof(VGPUSessionListed))
+
+static_assert(sizeof(VGPUSessionList) == 8, "ABI");
+static_assert(sizeof(VGPUSessionListed) == 32, "ABI");
 
 typedef struct VGPUSessionOpen {
     uint32_t ring;   /* 1 to VGPU_RINGS_MAX - 1 */
@@ -372,6 +405,14 @@ static inline const char *vgpu_ring_header_check(const VGPUSocketHeader *h)
     case VGPU_MSG_SESSION_CLOSED:
         if (h->payload_len < sizeof(VGPUSessionRing))
             return "session ring too short";
+        break;
+    case VGPU_MSG_SESSION_LIST:
+        if (h->payload_len < sizeof(VGPUSessionList))
+            return "session list too short";
+        break;
+    case VGPU_MSG_SESSION_LISTED:
+        if (h->payload_len % sizeof(VGPUSessionListed) != 0)
+            return "a listed session in part";
         break;
     case VGPU_MSG_RING_OFF:
     case VGPU_MSG_RING_STOPPED:

@@ -216,7 +216,7 @@ static int make_area(vgpu_session *s, const vgpu_session_options *o)
     s->header->version = VGPU_SESSION_VERSION;
     s->header->ring_size = s->ring_size;
     s->header->guest_pid = (uint32_t) getpid();
-    s->header->window_base = (uintptr_t) t->window;
+    s->header->window_base = o->only_asks ? 0 : (uintptr_t) t->window;
     s->header->flags = VGPU_SESSION_PINS;
     read_command(s->header->command);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -305,7 +305,7 @@ int vgpu_session_open(const vgpu_session_options *options, vgpu_session **ret, i
     transport *t;
     int r;
 
-    r = address_space_reserve();
+    r = o->only_asks ? 0 : address_space_reserve();
     if (r < 0)
         return r;
     r = open_transport(o, until, &t);

@@ -75,6 +75,9 @@ typedef struct vgpu_session_options {
     unsigned copy_threads; /* that copy a large download into the program's memory, with the caller;
                             * 0: the caller alone */
     const char *keeper;    /* a vgpu command that keeps the rings; NULL: the installed one */
+    /* For questions about the device: the process's addresses stay as they are, and no operation
+     * may name one. */
+    bool only_asks;
 } vgpu_session_options;
 
 #define VGPU_SESSION_WINDOW_DEFAULT (UINT64_C(256) << 20)

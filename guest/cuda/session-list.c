@@ -13,16 +13,15 @@ static uint32_t ring_read(vgpu_device *dev, uint32_t ring, uint32_t reg)
     return device_read(dev, vgpu_session_register(ring, reg));
 }
 
-/* The session's area, which another process writes: looked at once, and believed in nothing. */
-static void read_area(const uint8_t *window, uint64_t window_size, uint64_t offset,
-                      session_listed *ret)
+/* The session's area, which another process writes: looked at once, and believed in nothing.
+ * @header: of the list's own, where the area's is mapped; all of a large window takes long */
+static void read_area(vgpu_device *dev, uint64_t window_size, uint64_t offset,
+                      VGPUSessionHeader *header, session_listed *ret)
 {
-    const VGPUSessionHeader *header;
-
     if (offset % VGPU_SESSION_ALIGNMENT != 0 || offset > window_size ||
-        window_size - offset < sizeof(*header))
+        window_size - offset < sizeof(*header) ||
+        dev->access->map_over(dev, BAR_WINDOW, offset, sizeof(*header), header) < 0)
         return;
-    header = (const VGPUSessionHeader *) (window + offset);
     if (header->magic != VGPU_SESSION_MAGIC)
         return;
     ret->pid = header->guest_pid;
@@ -37,7 +36,7 @@ int session_list(vgpu_device *dev, session_listed ret[static VGPU_RINGS_MAX], ui
 {
     uint32_t rings = session_rings_count(dev);
     vgpu_extension extension;
-    void *window;
+    VGPUSessionHeader *header;
     int n = 0, r;
 
     if (rings < 2)
@@ -45,9 +44,10 @@ int session_list(vgpu_device *dev, session_listed ret[static VGPU_RINGS_MAX], ui
     r = vgpu_get_extension(dev, &extension);
     if (r < 0)
         return r;
-    r = dev->access->map(dev, BAR_WINDOW, extension.window_size, NULL, &window);
-    if (r < 0)
-        return r;
+    header =
+        mmap(NULL, sizeof(*header), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (header == MAP_FAILED)
+        return -errno;
 
     for (uint32_t i = 1; i < rings; i++) {
         uint32_t state = ring_read(dev, i, VGPU_SESSION_REG_CTRL);
@@ -58,9 +58,9 @@ int session_list(vgpu_device *dev, session_listed ret[static VGPU_RINGS_MAX], ui
         offset = ring_read(dev, i, VGPU_SESSION_REG_OFFSET_LO) |
                  (uint64_t) ring_read(dev, i, VGPU_SESSION_REG_OFFSET_HI) << 32;
         ret[n] = (session_listed){.ring = i, .state = state};
-        read_area(window, extension.window_size, offset, &ret[n++]);
+        read_area(dev, extension.window_size, offset, header, &ret[n++]);
     }
-    munmap(window, (size_t) extension.window_size);
+    munmap(header, sizeof(*header));
     *ret_rings = rings - 1;
     return n;
 }

@@ -256,7 +256,7 @@ static int pci_take_ring(transport_pci *p, deadline until)
     return session_ring_turn_off(p->dev, p->ring, until);
 }
 
-static int pci_map_window(transport_pci *p)
+static int pci_map_window(transport_pci *p, const vgpu_session_options *o)
 {
     vgpu_extension extension;
     int r = vgpu_get_extension(p->dev, &extension);
@@ -266,7 +266,7 @@ static int pci_map_window(transport_pci *p)
     if (extension.window_size < VGPU_WINDOW_SIZE_MIN ||
         extension.window_size > VGPU_WINDOW_SIZE_MAX)
         return -EPROTO;
-    r = transport_map_window(&p->base, extension.window_size, pci_map);
+    r = transport_map_window(&p->base, o, extension.window_size, pci_map);
     return r == -ERANGE ? -EPROTO : r;
 }
 
@@ -290,7 +290,7 @@ int transport_pci_open(const vgpu_session_options *o, deadline until, transport 
 
     r = pci_take_ring(p, until);
     if (r == 0)
-        r = pci_map_window(p);
+        r = pci_map_window(p, o);
     if (r == 0 && p->dev->access == &access_sysfs) /* VFIO resets a device that nobody has open */
         r = ring_keeper_start(p->dev, o->keeper);
     if (r < 0)

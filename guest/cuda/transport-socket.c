@@ -40,6 +40,10 @@ typedef struct transport_socket {
     bool is_welcome, is_open, is_over, has_closed;
     VGPUWelcome welcome;
     transport_failure failure; /* with is_over */
+    uint32_t list_id;          /* of the last SESSION_LIST */
+    bool is_listed;            /* it has been answered */
+    uint32_t n_listed;
+    VGPUSessionListed listed[VGPU_LISTED_MAX];
 } transport_socket;
 
 static transport_socket *transport_socket_of(transport *t)
@@ -93,6 +97,16 @@ static int socket_take_ready(transport_socket *s, const VGPUSessionReady *ready)
     return 0;
 }
 
+static void socket_take_listed(transport_socket *s, const VGPUSocketHeader *header,
+                               const void *payload)
+{
+    if (header->request_id != s->list_id) /* an answer that nobody waits for any more */
+        return;
+    s->is_listed = true;
+    s->n_listed = header->payload_len / (uint32_t) sizeof(s->listed[0]);
+    memcpy(s->listed, payload, s->n_listed * sizeof(s->listed[0]));
+}
+
 static int socket_take_message(transport_socket *s, const VGPUSocketHeader *header,
                                const void *payload)
 {
@@ -114,6 +128,9 @@ static int socket_take_message(transport_socket *s, const VGPUSocketHeader *head
         return socket_take_ready(s, &ready);
     case VGPU_MSG_SESSION_CLOSED:
         s->has_closed = true;
+        return 0;
+    case VGPU_MSG_SESSION_LISTED:
+        socket_take_listed(s, header, payload);
         return 0;
     default:
         return 0; /* nothing that this side waits for */
@@ -331,15 +348,16 @@ static uint64_t window_size_wanted(const vgpu_session_options *o)
     return (size + WINDOW_STEP - 1) & ~(WINDOW_STEP - 1);
 }
 
-static int socket_make_window(transport_socket *s, uint64_t size)
+static int socket_make_window(transport_socket *s, const vgpu_session_options *o)
 {
     const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    const uint64_t size = window_size_wanted(o);
 
     s->window_fd = memfd_create("vgpu-window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (s->window_fd < 0 || ftruncate(s->window_fd, (off_t) size) < 0 ||
         fcntl(s->window_fd, F_ADD_SEALS, seals) < 0)
         return -errno;
-    return transport_map_window(&s->base, size, socket_map);
+    return transport_map_window(&s->base, o, size, socket_map);
 }
 
 static int socket_connect(transport_socket *s, const char *path)
@@ -362,7 +380,9 @@ static int socket_connect(transport_socket *s, const char *path)
 /* The mediator must know sessions. */
 static int socket_greet(transport_socket *s, deadline until)
 {
-    const VGPUHello hello = {.features = VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS};
+    const VGPUHello hello = {
+        .features = VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS | VGPU_FEATURE_LIST,
+    };
     int r;
 
     r = socket_send(s, VGPU_MSG_HELLO, 0, &hello, sizeof(hello), NULL, 0);
@@ -376,8 +396,7 @@ static int socket_greet(transport_socket *s, deadline until)
     return s->welcome.features & VGPU_FEATURE_SESSIONS ? 0 : -EOPNOTSUPP;
 }
 
-int transport_socket_open(const char *path, const vgpu_session_options *o, deadline until,
-                          transport **ret)
+int transport_socket_connect(const char *path, deadline until, transport **ret)
 {
     CLEANUP(cleanup_socket) transport_socket *s = calloc(1, sizeof(*s));
     int r;
@@ -392,11 +411,50 @@ int transport_socket_open(const char *path, const vgpu_session_options *o, deadl
     r = socket_connect(s, path);
     if (r == 0)
         r = socket_greet(s, until);
-    if (r == 0)
-        r = socket_make_window(s, window_size_wanted(o));
     if (r != 0)
         return r;
 
     *ret = &TAKE_PTR(s)->base;
     return 0;
+}
+
+int transport_socket_open(const char *path, const vgpu_session_options *o, deadline until,
+                          transport **ret)
+{
+    transport *t;
+    int r = transport_socket_connect(path, until, &t);
+
+    if (r != 0)
+        return r;
+    r = socket_make_window(transport_socket_of(t), o);
+    if (r != 0) {
+        socket_close(t);
+        return r;
+    }
+    *ret = t;
+    return 0;
+}
+
+int transport_socket_list(transport *t, uint32_t after, deadline until,
+                          VGPUSessionListed ret[static VGPU_LISTED_MAX])
+{
+    transport_socket *s = transport_socket_of(t);
+    const VGPUSessionList list = {.after = after};
+    int r;
+
+    if (!(s->welcome.features & VGPU_FEATURE_LIST))
+        return -EOPNOTSUPP;
+    pthread_mutex_lock(&s->lock);
+    s->is_listed = false;
+    r = socket_send(s, VGPU_MSG_SESSION_LIST, ++s->list_id, &list, sizeof(list), NULL, 0);
+    if (r == 0)
+        r = socket_await(s, &s->is_listed, until);
+    if (r == 0 && !s->is_listed)
+        r = -ECONNRESET;
+    if (r == 0) {
+        r = (int) s->n_listed;
+        memcpy(ret, s->listed, s->n_listed * sizeof(ret[0]));
+    }
+    pthread_mutex_unlock(&s->lock);
+    return r;
 }

@@ -5,20 +5,30 @@
 
 #include "address-space.h"
 
-int transport_map_window(transport *t, uint64_t size,
+static int transport_map_at(transport *t, uint64_t size, void *at,
+                            int (*map)(transport *t, uint64_t size, void *at, void **ret))
+{
+    void *window;
+    int r = map(t, size, at, &window);
+
+    if (r < 0)
+        return r;
+    t->window = window;
+    t->window_size = size;
+    return 0;
+}
+
+int transport_map_window(transport *t, const vgpu_session_options *o, uint64_t size,
                          int (*map)(transport *t, uint64_t size, void *at, void **ret))
 {
+    if (o->only_asks)
+        return transport_map_at(t, size, NULL, map);
     for (uint64_t i = 0; i < WINDOW_BASES; i++) {
-        void *at = (void *) (uintptr_t) (WINDOW_BASE_FIRST + i * WINDOW_BASE_STEP), *window;
-        int r = map(t, size, at, &window);
+        void *at = (void *) (uintptr_t) (WINDOW_BASE_FIRST + i * WINDOW_BASE_STEP);
+        int r = transport_map_at(t, size, at, map);
 
-        if (r == -EEXIST)
-            continue;
-        if (r < 0)
+        if (r != -EEXIST)
             return r;
-        t->window = window;
-        t->window_size = size;
-        return 0;
     }
     return -EADDRINUSE;
 }

@@ -12,6 +12,7 @@
 
 #include "cuda-client.h"
 #include "deadline.h"
+#include "vgpu-ring.h"
 
 typedef struct transport transport;
 
@@ -61,7 +62,7 @@ typedef struct transport_ops {
 struct transport {
     const transport_ops *ops;
     char name[112];
-    uint8_t *window; /* mapped at an address that executors can have, too */
+    uint8_t *window; /* mapped at an address that executors can have, too, unless it only asks */
     uint64_t window_size;
     bool is_write_combining;      /* only a full barrier orders stores in the window */
     int lock_fd;                  /* of the window's extents; -1: nobody else uses the window */
@@ -69,9 +70,9 @@ struct transport {
 };
 
 /* transport_map_window() - have @map map the window at the first address that is free; -EEXIST of
- * it means that this one is not. Sets window and window_size. Returns 0, -EADDRINUSE, or another
- * negative errno. */
-int transport_map_window(transport *t, uint64_t size,
+ * it means that this one is not. Where a session only asks, that is anywhere, for which @map is
+ * given NULL. Sets window and window_size. Returns 0, -EADDRINUSE, or another negative errno. */
+int transport_map_window(transport *t, const vgpu_session_options *o, uint64_t size,
                          int (*map)(transport *t, uint64_t size, void *at, void **ret));
 
 /* Open a transport; the window is mapped, the ring is off. Returns 0 or as vgpu_session_open(); the
@@ -79,5 +80,14 @@ int transport_map_window(transport *t, uint64_t size,
 int transport_pci_open(const vgpu_session_options *o, deadline until, transport **ret);
 int transport_socket_open(const char *path, const vgpu_session_options *o, deadline until,
                           transport **ret);
+
+/* transport_socket_connect() - a connection without a window, for transport_socket_list() and
+ * close(). Returns as transport_socket_open() */
+int transport_socket_connect(const char *path, deadline until, transport **ret);
+
+/* transport_socket_list() - SESSION_LIST. Returns how many there are, or a negative errno:
+ * -EOPNOTSUPP when the mediator does not know it */
+int transport_socket_list(transport *t, uint32_t after, deadline until,
+                          VGPUSessionListed ret[static VGPU_LISTED_MAX]);
 
 #endif

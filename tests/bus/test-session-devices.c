@@ -29,19 +29,24 @@ static int start(void **state)
     return world_start(*state);
 }
 
-static int connect_web(void)
+static int connect_vm(const char *name, uint8_t tag, uint32_t features)
 {
-    VGPUHello message = {.features = VGPU_FEATURE_SESSIONS};
+    VGPUHello message = {.features = features};
     VGPUSocketHeader h = wire_header(VGPU_MSG_HELLO, 1, 70, 0, sizeof(message));
     int fd;
 
-    register_vm("web", 1, "A", "low");
-    call_manager(NULL, "SetVMLimits", "sa{sv}b", "web", 1, "SessionsMax", "u", 15, 1);
+    register_vm(name, tag, "A", "low");
+    call_manager(NULL, "SetVMLimits", "sa{sv}b", name, 1, "SessionsMax", "u", 15, 1);
     fd = dial();
-    memset(message.uuid, 1, sizeof(message.uuid));
+    memset(message.uuid, tag, sizeof(message.uuid));
     assert_true(wire_send(fd, &h, &message));
-    assert_int_equal(expect_welcome(fd).features, VGPU_FEATURE_SESSIONS);
+    assert_int_equal(expect_welcome(fd).features, features);
     return fd;
+}
+
+static int connect_web(void)
+{
+    return connect_vm("web", 1, VGPU_FEATURE_SESSIONS);
 }
 
 static void open_session(int fd, SessionGuest *g, uint32_t ring)
@@ -189,6 +194,61 @@ TEST(test_no_such_device)
     close(fd);
 }
 
+static void send_list(int fd, uint32_t after)
+{
+    const VGPUSessionList list = {.after = after};
+    VGPUSocketHeader h = wire_header(VGPU_MSG_SESSION_LIST, 5, 71, 0, sizeof(list));
+
+    assert_true(wire_send(fd, &h, &list));
+}
+
+static unsigned ask_sessions(int fd, uint32_t after, VGPUSessionListed ret[VGPU_LISTED_MAX])
+{
+    WireMessage m;
+
+    send_list(fd, after);
+    assert_int_equal(wire_receive(fd, &m), 1);
+    assert_int_equal(m.header.msg_type, VGPU_MSG_SESSION_LISTED);
+    assert_int_equal(m.header.request_id, 71);
+    assert_int_equal(m.header.payload_len % sizeof(*ret), 0);
+    memcpy(ret, m.payload, m.header.payload_len);
+    return m.header.payload_len / (unsigned) sizeof(*ret);
+}
+
+/* A VM learns of its own sessions, and of nobody else's. */
+TEST(test_list)
+{
+    VGPUSessionListed listed[VGPU_LISTED_MAX];
+    int fd = connect_vm("web", 1, VGPU_FEATURE_SESSIONS | VGPU_FEATURE_LIST);
+    int other = connect_vm("other", 2, VGPU_FEATURE_SESSIONS);
+    SessionGuest g[3];
+
+    assert_int_equal(ask_sessions(fd, 0, listed), 0);
+    for (uint32_t ring = 0; ring < 2; ring++)
+        open_session(fd, &g[ring], ring + 1);
+    open_session(other, &g[2], 1);
+    allocate(&g[1], MIB);
+    assert_int_equal(ask_sessions(fd, 0, listed), 2);
+    assert_int_equal(listed[0].id, 1);
+    assert_int_equal(listed[0].memory, 0);
+    assert_int_equal(listed[0].n_contexts, 1);
+    assert_int_equal(listed[1].id, 2);
+    assert_int_equal(listed[1].memory, MIB);
+    assert_int_equal(listed[1].guest_pid, g[1].header->guest_pid);
+    assert_int_equal(ask_sessions(fd, 1, listed), 1);
+    assert_int_equal(listed[0].id, 2);
+    assert_int_equal(ask_sessions(fd, 2, listed), 0);
+
+    session_peer_down(fd, &g[1], 2);
+    assert_int_equal(ask_sessions(fd, 0, listed), 1);
+    session_peer_down(fd, &g[0], 1);
+    session_peer_down(other, &g[2], 1);
+
+    send_list(other, 0); /* which has not said that it asks */
+    expect_closed(other);
+    close(fd);
+}
+
 #define WITH_BUS(config, test)                           \
     {                                                    \
 #test, test, start, world_end, (void *) (config) \
@@ -197,6 +257,7 @@ TEST(test_no_such_device)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_BUS("[Pool A]\nBackend=cuda\n", test_list),
         WITH_BUS("[Pool A]\nBackend=cuda\nDevice=1 " MIG " 0\n", test_least_loaded),
         WITH_BUS("[Pool A]\nBackend=cuda\nDevice=0 3\nWarmSpares=2\n", test_spares),
         WITH_BUS("[Pool A]\nBackend=cuda\n", test_reload),

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "cuda-client.h"
 #include "device.h"
+#include "session-watch.h"
 #include "test-guest-sysfs.h"
 #include "test.h"
 #include "vgpu-ring.h"
@@ -296,12 +297,86 @@ static void test_keeper(void **state)
     vgpu_close(dev);
 }
 
+/* ---- Who only looks ----------------------------------------------------------------------- */
+
+static volatile VGPUSessionHeader *map_header(const fixture *f, uint32_t ring)
+{
+    uint32_t offset = reg(f, vgpu_session_register(ring, VGPU_SESSION_REG_OFFSET_LO));
+    int fd = open(fake_sysfs_path(f->sysfs, FAKE_ADDRESS, "resource2"), O_RDWR | O_CLOEXEC);
+    void *header = mmap(NULL, sizeof(VGPUSessionHeader), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                        (off_t) offset);
+
+    assert_true(header != MAP_FAILED);
+    close(fd);
+    return header;
+}
+
+/* Its window is anywhere, and no address is kept: two libraries of one process can do so. */
+static void test_only_asks(void **state)
+{
+    fixture *f = *state;
+    vgpu_session_options options = f->options;
+    void *memory;
+    vgpu_session *s;
+    volatile VGPUSessionHeader *header;
+
+    options.only_asks = true;
+    assert_int_equal(vgpu_session_open(&options, &s, NULL), 0);
+    header = map_header(f, 1);
+    assert_int_equal(header->window_base, 0);
+    munmap((void *) header, sizeof(*header));
+    assert_int_equal(vgpu_session_window_alloc(s, 64, 0, &memory), 0);
+    assert_true((uintptr_t) memory < UINT64_C(0x300000000000) ||
+                (uintptr_t) memory >= UINT64_C(0x400000000000));
+    vgpu_session_close(s);
+}
+
+/* What the host writes into the areas of sessions that are on; the process needs none itself. */
+static void test_watch(void **state)
+{
+    fixture *f = *state;
+    session_watch *w = session_watch_new(&f->sysfs->paths, FAKE_ADDRESS);
+    volatile VGPUSessionHeader *header;
+    session_use use[SESSION_WATCH_MAX];
+    vgpu_session *s[2];
+
+    assert_non_null(w);
+    assert_int_equal(session_watch_look(w, use), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(vgpu_session_open(&f->options, &s[i], NULL), 0);
+    header = map_header(f, 2);
+    header->memory = 4096;
+    header->device_usec = 17;
+    header->n_contexts = 1;
+    assert_int_equal(session_watch_look(w, use), 2);
+    assert_int_equal(use[0].n_contexts, 0);
+    assert_int_equal(use[0].memory, 0);
+    assert_int_equal(use[1].id, 2);
+    assert_int_equal(use[1].pid, getpid());
+    assert_int_equal(use[1].memory, 4096);
+    assert_int_equal(use[1].device_usec, 17);
+    assert_int_equal(use[1].n_contexts, 1);
+
+    f->bar[vgpu_session_register(1, VGPU_SESSION_REG_CTRL) / 4] = VGPU_RING_FAILED;
+    assert_int_equal(session_watch_look(w, use), 1);
+    assert_int_equal(use[0].id, 2);
+    f->bar[VGPU_REG_EXT_FEATURES / 4] &= ~VGPU_EXT_FEATURE_SESSIONS;
+    assert_int_equal(session_watch_look(w, use), -EOPNOTSUPP);
+    munmap((void *) header, sizeof(*header));
+    f->bar[VGPU_REG_EXT_FEATURES / 4] |= VGPU_EXT_FEATURE_SESSIONS;
+    for (int i = 0; i < 2; i++)
+        vgpu_session_close(s[i]);
+    assert_int_equal(session_watch_look(w, use), 0);
+    session_watch_free(w);
+}
+
 int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_rings),       CASE(test_room_for_all), CASE(test_failed), CASE(test_no_sessions),
         CASE(test_old_program), CASE(test_reset),        CASE(test_child),  CASE(test_keeper),
+        CASE(test_only_asks),   CASE(test_watch),
     };
 
     return cmocka_run_group_tests_name("guest-session-pci", tests, NULL, NULL);
