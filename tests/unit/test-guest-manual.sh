@@ -143,5 +143,5 @@ for example in "$work"/example-*.c; do
 done
 report 'the examples in libvgpu(3) compile'
 
-are_well_formed "$man"/{vgpu.1,libvgpu.3,vgpu-stub.7,vgpu-sessions.7,vgpu-containers.7} "$session_page"
+are_well_formed "$man"/{vgpu.1,libvgpu.3,vgpu-stub.7,vgpu-sessions.7,vgpu-containers.7,vgpu-nvml.7} "$session_page"
 conclude
