@@ -703,6 +703,7 @@ enum {
     VGPU_SESSION_SLOW = 0x4,         /* see above */
     VGPU_SESSION_REPLIES_ONLY = 0x8, /* makes no sense without a reply slot */
     VGPU_SESSION_MORE = 0x10,        /* bytes follow the parameters */
+    VGPU_SESSION_IF_CONTEXT = 0x20,  /* the record's context becomes current, if it has one */
 };
 
 #define VGPU_SESSION_CONTEXT_WORK (VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_GIVES_WORK)
@@ -750,7 +751,8 @@ enum {
     X(PHYSICAL_MAP, 0x04c, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                          \
     X(PHYSICAL_UNMAP, 0x04d, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                        \
     X(PHYSICAL_ACCESS, 0x04e, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                       \
-    X(GRANULARITY, 0x04f, VGPUSessionPhysical, VGPU_SESSION_CONTEXT_ASK)                          \
+    X(GRANULARITY, 0x04f, VGPUSessionPhysical,                                                    \
+      VGPU_SESSION_IF_CONTEXT | VGPU_SESSION_REPLIES_ONLY)                                        \
                                                                                                   \
     X(COPY, 0x050, VGPUSessionCopy, VGPU_SESSION_CONTEXT_WORK)                                    \
     X(COPY_3D, 0x051, VGPUSessionCopy3D, VGPU_SESSION_CONTEXT_WORK)                               \
@@ -792,11 +794,11 @@ enum {
     X(NODE_DEPENDS, 0x091, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)          \
     X(NODE_ENABLE, 0x092, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT)                               \
                                                                                                   \
-    X(POOL_CREATE, 0x0a0, VGPUSessionPool, VGPU_SESSION_IN_CONTEXT)                               \
-    X(POOL_DESTROY, 0x0a1, VGPUSessionPool, VGPU_SESSION_IN_CONTEXT)                              \
-    X(POOL_SET, 0x0a2, VGPUSessionPool, VGPU_SESSION_IN_CONTEXT)                                  \
-    X(POOL_GET, 0x0a3, VGPUSessionPool, VGPU_SESSION_CONTEXT_ASK)                                 \
-    X(POOL_TRIM, 0x0a4, VGPUSessionPool, VGPU_SESSION_IN_CONTEXT)                                 \
+    X(POOL_CREATE, 0x0a0, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                               \
+    X(POOL_DESTROY, 0x0a1, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                              \
+    X(POOL_SET, 0x0a2, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                                  \
+    X(POOL_GET, 0x0a3, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT | VGPU_SESSION_REPLIES_ONLY)      \
+    X(POOL_TRIM, 0x0a4, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                                 \
                                                                                                   \
     X(SHARE_MEMORY, 0x0a8, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)        \
     X(SHARE_PHYSICAL, 0x0a9, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)      \

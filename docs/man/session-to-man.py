@@ -35,6 +35,8 @@ An operation that the host's executor does not know ends with CUDA_ERROR_NOT_SUP
 .Bl -tag -width replies -compact
 .It context
 The record's context becomes current.
+.It if-context
+The same, if it has one; it needs none.
 .It work
 It gives work to the device.
 .It slow
@@ -63,6 +65,7 @@ PROPERTIES = {
     "VGPU_SESSION_SLOW": ["slow"],
     "VGPU_SESSION_REPLIES_ONLY": ["reply"],
     "VGPU_SESSION_MORE": ["more"],
+    "VGPU_SESSION_IF_CONTEXT": ["if-context"],
     "VGPU_SESSION_CONTEXT_WORK": ["context", "work"],
     "VGPU_SESSION_CONTEXT_ASK": ["context", "reply"],
 }

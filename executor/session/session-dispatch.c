@@ -14,6 +14,9 @@
 #include "session-reply.h"
 #include "session-slow.h"
 
+/* The record's context becomes current. */
+#define DISPATCH_CONTEXT (VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_IF_CONTEXT)
+
 typedef struct DispatchRow {
     CUresult (*function)(Session *s, SessionCall *call); /* NULL: not in this executor */
     const char *name;
@@ -99,8 +102,10 @@ static CUresult dispatch_call(Session *s, SessionContext *context, SessionCall *
 
     if (dispatch_is_capture(call->record.opcode))
         session_meter_before(s, call); /* may make another context current */
-    if (row->properties & VGPU_SESSION_IN_CONTEXT) {
-        r = context ? session_make_current(s, context->handle) : CUDA_ERROR_INVALID_CONTEXT;
+    if ((row->properties & VGPU_SESSION_IN_CONTEXT) && !context)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (context && (row->properties & DISPATCH_CONTEXT)) {
+        r = session_make_current(s, context->handle);
         if (r != CUDA_SUCCESS)
             return r;
     }
@@ -154,7 +159,7 @@ void session_dispatch(Session *s, const SessionRingRecord *record)
         return;
     __atomic_store_n(operations, *operations + 1, __ATOMIC_RELAXED);
 
-    if (record->properties & VGPU_SESSION_IN_CONTEXT)
+    if (record->properties & DISPATCH_CONTEXT)
         context = session_context(s, record->record->context);
     if (record->properties & VGPU_SESSION_GIVES_WORK)
         session_pass_gate(s);

@@ -199,7 +199,7 @@ static bool is_good(const CUmemAllocationProp *prop)
 CUresult cuMemGetAllocationGranularity(size_t *granularity, const CUmemAllocationProp *prop,
                                        int option)
 {
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     if (!is_good(prop) || (option != CU_MEM_ALLOC_GRANULARITY_MINIMUM &&
                            option != CU_MEM_ALLOC_GRANULARITY_RECOMMENDED))
         return CUDA_ERROR_INVALID_VALUE;

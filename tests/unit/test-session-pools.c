@@ -97,6 +97,26 @@ TEST(test_life)
     world_end(&w);
 }
 
+/* A program may set its pools up, and ask for the granularity, before it has a context. */
+TEST(test_without_a_context)
+{
+    world_begin(&w, NULL);
+    assert_ok(CALL(&w, CONTEXT_DESTROY, .id = 1));
+    assert_ok(CALL(&w, POOL_CREATE, .id = 1));
+    assert_ok(set(1, THRESHOLD, 64 * MIB));
+    assert_true(get(1, THRESHOLD) == 64 * MIB);
+    assert_ok(set(0, OPPORTUNISTIC, 0));
+    assert_int_equal(get(0, OPPORTUNISTIC), 0);
+    assert_ok(CALL(&w, POOL_TRIM, .id = 1));
+    assert_ok(CALL(&w, GRANULARITY, .flags = 0));
+    assert_true(w.value[0] > 0);
+    assert_fails(CALL(&w, MEMORY_ALLOC_ASYNC, .size = 1, .pool = 1), CUDA_ERROR_INVALID_CONTEXT);
+    session_guest_context(&w.g, 1, true);
+    check_memory(alloc(1, MIB), MIB);
+    assert_ok(CALL(&w, POOL_DESTROY, .id = 1));
+    world_end(&w);
+}
+
 TEST(test_bad_input)
 {
     static const VGPUSessionPool wrong_sets[] = {
@@ -353,6 +373,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),
+        cmocka_unit_test(test_without_a_context),
         cmocka_unit_test(test_bad_input),
         cmocka_unit_test(test_attributes),
         cmocka_unit_test(test_threshold),
