@@ -80,6 +80,7 @@ static const int attributes[ATTRIBUTES] = {
     [80] = 1,
     [81] = FAKE_SHARED_OF_MULTIPROCESSOR,
     [82] = FAKE_REGISTERS, /* of a multiprocessor */
+    [83] = 1,              /* managed memory */
     [87] = 2,              /* single to double precision */
     [90] = 1,              /* preemption */
     [91] = 1,              /* the host's pointers of registered memory */
@@ -87,13 +88,16 @@ static const int attributes[ATTRIBUTES] = {
     [97] = FAKE_SHARED_OPTIN_MAX,
     [99] = 1,   /* registers host memory */
     [102] = 1,  /* ranges of addresses and mappings */
+    [103] = 1,  /* descriptors of physical memory */
     [106] = 32, /* blocks of a multiprocessor */
     [111] = FAKE_SHARED_RESERVED,
     [115] = 1, /* memory pools */
+    [119] = 1, /* descriptors of them */
     [120] = 1, /* clusters */
     [121] = 1, /* arrays to which memory is mapped later */
     [122] = 1, /* words of 64 bits */
     [123] = 1, /* waiting by NOR */
+    [125] = 1, /* events of other processes */
     [127] = 1, /* tensor maps */
 };
 

@@ -15,33 +15,43 @@ enum {
 };
 
 /* Kernels reach the program's memory in the window alone; managed memory lies there and does not
- * move; arrays have all their memory from the beginning; several devices, graphics and other
- * drivers are not there. */
+ * move; the host's memory is not mapped, and has no pools; arrays have all their memory from the
+ * beginning; processes share neither pools nor events; several devices, graphics and other drivers
+ * are not there. */
 static const struct {
     int attribute, value;
 } device_hidden[] = {
-    {79, 0},  /* MULTI_GPU_BOARD */
+    {84, 0},  /* MULTI_GPU_BOARD */
     {88, 0},  /* PAGEABLE_MEMORY_ACCESS */
     {89, 0},  /* CONCURRENT_MANAGED_ACCESS */
     {91, 0},  /* CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM */
     {96, 0},  /* COOPERATIVE_MULTI_DEVICE_LAUNCH */
-    {99, 0},  /* HOST_REGISTER_SUPPORTED */
+    {99, 0},  /* HOST_REGISTER_SUPPORTED: of some memory, where the system lets it */
     {100, 0}, /* PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES */
     {101, 0}, /* DIRECT_MANAGED_MEM_ACCESS_FROM_HOST */
     {104, 0}, /* HANDLE_TYPE_WIN32_HANDLE_SUPPORTED */
     {105, 0}, /* HANDLE_TYPE_WIN32_KMT_HANDLE_SUPPORTED */
+    {107, 0}, /* GENERIC_COMPRESSION_SUPPORTED */
     {110, 0}, /* GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED */
     {112, 0}, /* SPARSE_CUDA_ARRAY_SUPPORTED */
     {113, 0}, /* READ_ONLY_HOST_REGISTER_SUPPORTED */
     {114, 0}, /* TIMELINE_SEMAPHORE_INTEROP_SUPPORTED */
     {116, 0}, /* GPU_DIRECT_RDMA_SUPPORTED */
     {117, 0}, /* GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS */
+    {119, 0}, /* MEMPOOL_SUPPORTED_HANDLE_TYPES */
     {121, 0}, /* DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED */
     {124, 0}, /* DMA_BUF_SUPPORTED */
+    {125, 0}, /* IPC_EVENT_SUPPORTED */
     {128, 0}, /* HANDLE_TYPE_FABRIC_SUPPORTED */
     {132, 0}, /* MULTICAST_SUPPORTED */
-    {142, 0}, /* HOST_NUMA_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED */
-    {143, 0}, /* HOST_NUMA_MEMORY_POOLS_SUPPORTED */
+    {136, 0}, /* MEM_DECOMPRESS_ALGORITHM_MASK */
+    {137, 0}, /* MEM_DECOMPRESS_MAXIMUM_LENGTH */
+    {141, 0}, /* HOST_NUMA_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED */
+    {142, 0}, /* HOST_NUMA_MEMORY_POOLS_SUPPORTED */
+    {143, 0}, /* HOST_NUMA_MULTINODE_IPC_SUPPORTED */
+    {144, 0}, /* HOST_MEMORY_POOLS_SUPPORTED */
+    {145, 0}, /* HOST_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED */
+    {146, 0}, /* HOST_ALLOC_DMA_BUF_SUPPORTED */
 };
 
 void device_hide_what_is_not_served(VGPUSessionDevice *device)
