@@ -16,13 +16,14 @@ typedef enum CopyEnd {
 
 /* What lies there, and where the device has it. Bytes that lie partly in the window are the
  * program's own. */
-static CUresult copy_end(uint64_t *address, size_t size, CopyEnd *ret)
+static CUresult copy_end(uint64_t *address, size_t size, CopyEnd *ret, bool *syncs)
 {
     MemoryPiece piece;
 
     *ret = COPY_PAGEABLE;
     if (!memory_map_find(*address, &piece))
         return CUDA_SUCCESS;
+    *syncs = *syncs || piece.sync == MEMORY_SYNC_ON;
     if (memory_is_device(&piece)) {
         *ret = COPY_DEVICE;
         return memory_has(&piece, *address, size) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
@@ -39,6 +40,7 @@ typedef struct CopyWay {
     size_t size;
     CopyEnd to_end, from_end;
     bool is_async; /* the caller does not wait for what may go on without it */
+    bool syncs;    /* else it waits for all: the program has said so of the memory */
 } CopyWay;
 
 static CUresult copy_on_device(const LibCall *call, LibStream *stream, const CopyWay *way)
@@ -53,7 +55,7 @@ static CUresult copy_on_device(const LibCall *call, LibStream *stream, const Cop
 
     /* Between two places of the device nobody waits; the program's own memory has to be there. */
     if (r == CUDA_SUCCESS && !way->is_async &&
-        (way->to_end != COPY_DEVICE || way->from_end != COPY_DEVICE))
+        (way->syncs || way->to_end != COPY_DEVICE || way->from_end != COPY_DEVICE))
         r = libcuda_stream_wait(call, stream);
     return r;
 }
@@ -96,9 +98,9 @@ static CUresult copy(uint64_t to, uint64_t from, size_t size, CUstream handle, u
         return r;
     if (to == 0 || from == 0)
         return CUDA_ERROR_INVALID_VALUE;
-    r = copy_end(&way.to, size, &way.to_end);
+    r = copy_end(&way.to, size, &way.to_end, &way.syncs);
     if (r == CUDA_SUCCESS)
-        r = copy_end(&way.from, size, &way.from_end);
+        r = copy_end(&way.from, size, &way.from_end, &way.syncs);
     if (r != CUDA_SUCCESS)
         return r;
     if (((how & COPY_TO_DEVICE) && way.to_end == COPY_PAGEABLE) ||

@@ -203,3 +203,32 @@ CUresult libcuda_enter_context(LibCall *ret)
     ret->from.context = c->number;
     return CUDA_SUCCESS;
 }
+
+/* The executor does better with a context: it gives back what was freed in one. */
+static LibContext *process_any_context(void)
+{
+    LibProcess *p = &libcuda_process;
+    LibContext *c = libcuda_current();
+
+    if (c && __atomic_load_n(&c->number, __ATOMIC_ACQUIRE) != 0)
+        return c;
+    pthread_mutex_lock(&p->lock);
+    LIST_FOREACH(c, &p->contexts, all)
+    if (__atomic_load_n(&c->number, __ATOMIC_ACQUIRE) != 0)
+        break;
+    pthread_mutex_unlock(&p->lock);
+    return c;
+}
+
+CUresult libcuda_enter_any(LibCall *ret)
+{
+    CUresult r = libcuda_enter(ret);
+    LibContext *c;
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    c = process_any_context();
+    ret->context = c;
+    ret->from.context = c ? __atomic_load_n(&c->number, __ATOMIC_ACQUIRE) : 0;
+    return CUDA_SUCCESS;
+}

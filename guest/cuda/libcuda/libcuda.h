@@ -69,8 +69,12 @@ CUresult libcuda_enter(LibCall *ret);
  * _CONTEXT_IS_DESTROYED */
 CUresult libcuda_enter_context(LibCall *ret);
 
-/* libcuda_enter_stream() - the same, in the context of a stream, 0 and the two special handles
- * included. Also _INVALID_HANDLE */
+/* libcuda_enter_any() - for what is the device's, and no context's: with the calling thread's
+ * context, or another that is there, or none */
+CUresult libcuda_enter_any(LibCall *ret);
+
+/* libcuda_enter_stream() - libcuda_enter_context(), in the context of a stream, 0 and the two
+ * special handles included. Also _INVALID_HANDLE */
 CUresult libcuda_enter_stream(CUstream handle, LibCall *ret, LibStream **ret_stream);
 
 /* libcuda_ask() - an operation and its reply, with the call's context */

@@ -24,9 +24,20 @@ static int map_compare(const void *a, const void *b)
     return x->address >= y->address + y->size;
 }
 
+/* Another process's memory has one address, however often it is opened. */
+static bool map_is_again(MemoryPiece *found, const MemoryPiece *piece)
+{
+    if (piece->kind != MEMORY_TAKEN || found->kind != MEMORY_TAKEN ||
+        found->address != piece->address || found->context != piece->context)
+        return false;
+    found->n_opens++;
+    return true;
+}
+
 CUresult memory_map_add(const MemoryPiece *piece)
 {
     MemoryPiece *copy = malloc(sizeof(*copy));
+    bool is_added, is_again;
     void *found;
 
     if (!copy)
@@ -37,22 +48,32 @@ CUresult memory_map_add(const MemoryPiece *piece)
         copy->size = 1;
     pthread_rwlock_wrlock(&map_lock);
     found = tsearch(copy, map_tree(piece->kind), map_compare);
+    is_added = found && *(MemoryPiece **) found == copy;
+    is_again = found && !is_added && map_is_again(*(MemoryPiece **) found, copy);
     pthread_rwlock_unlock(&map_lock);
-    if (found && *(MemoryPiece **) found == copy)
+    if (is_added)
         return CUDA_SUCCESS;
     free(copy);
-    return found ? CUDA_ERROR_UNKNOWN : CUDA_ERROR_OUT_OF_MEMORY;
+    return is_again ? CUDA_SUCCESS : found ? CUDA_ERROR_UNKNOWN : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+/* One that has a byte of these, with the lock held */
+static MemoryPiece *map_at(void *const *tree, uint64_t address, uint64_t size)
+{
+    const MemoryPiece key = {.address = address, .size = size};
+    void *found = tfind(&key, tree, map_compare);
+
+    return found ? *(MemoryPiece **) found : NULL;
 }
 
 static bool map_look(void *const *tree, uint64_t address, MemoryPiece *ret)
 {
-    const MemoryPiece key = {.address = address, .size = 1};
-    void *found;
+    const MemoryPiece *found;
 
     pthread_rwlock_rdlock(&map_lock);
-    found = tfind(&key, tree, map_compare);
+    found = map_at(tree, address, 1);
     if (found)
-        *ret = **(MemoryPiece **) found;
+        *ret = *found;
     pthread_rwlock_unlock(&map_lock);
     return found != NULL;
 }
@@ -63,26 +84,66 @@ bool memory_map_find(uint64_t address, MemoryPiece *ret)
            (map_look(&map_pieces, address, ret) || map_look(&map_reserved, address, ret));
 }
 
+bool memory_map_find_reserved(uint64_t address, MemoryPiece *ret)
+{
+    return address != 0 && map_look(&map_reserved, address, ret);
+}
+
+bool memory_map_touches(uint64_t address, uint64_t size)
+{
+    bool touches;
+
+    pthread_rwlock_rdlock(&map_lock);
+    touches = map_at(&map_pieces, address, size) || map_at(&map_reserved, address, size);
+    pthread_rwlock_unlock(&map_lock);
+    return touches;
+}
+
 bool memory_map_take(uint64_t address, MemoryKind kind, MemoryPiece *ret)
 {
-    const MemoryPiece key = {.address = address, .size = 1};
-    void **tree = map_tree(kind), *found;
-    MemoryPiece *piece = NULL;
+    void **tree = map_tree(kind);
+    MemoryPiece *piece;
+    bool is_there;
 
     pthread_rwlock_wrlock(&map_lock);
-    found = tfind(&key, tree, map_compare);
-    if (found)
-        piece = *(MemoryPiece **) found;
-    if (piece && (piece->address != address || piece->kind != kind))
-        piece = NULL;
-    if (piece)
+    piece = map_at(tree, address, 1);
+    is_there = piece && piece->address == address && piece->kind == kind;
+    if (is_there)
+        *ret = *piece;
+    if (is_there && piece->n_opens > 0) {
+        piece->n_opens--;
+    } else if (is_there) {
         tdelete(piece, tree, map_compare);
+        free(piece);
+    }
     pthread_rwlock_unlock(&map_lock);
-    if (!piece)
-        return false;
-    *ret = *piece;
-    free(piece);
-    return true;
+    return is_there;
+}
+
+void memory_map_allow(uint64_t address, uint64_t size, unsigned flags)
+{
+    const uint64_t end = address + size;
+    MemoryPiece *piece;
+
+    pthread_rwlock_wrlock(&map_lock);
+    while (address < end && (piece = map_at(&map_pieces, address, 1)) &&
+           piece->kind == MEMORY_MAPPED) {
+        piece->flags = flags;
+        address = piece->address + piece->size;
+    }
+    pthread_rwlock_unlock(&map_lock);
+}
+
+bool memory_map_sync(uint64_t address, MemorySync sync)
+{
+    MemoryPiece *piece;
+
+    pthread_rwlock_wrlock(&map_lock);
+    piece = map_at(&map_pieces, address, 1);
+    if (piece)
+        piece->sync = sync;
+    pthread_rwlock_unlock(&map_lock);
+    return piece != NULL;
 }
 
 /* ---- The end of a context ----------------------------------------------------------------------
@@ -99,7 +160,7 @@ static void map_visit(const void *node, VISIT visit, void *data)
     MemoryPiece *piece = *(MemoryPiece *const *) node;
 
     if ((visit == postorder || visit == leaf) && piece->context == search->context &&
-        memory_is_device(piece) && piece->kind != MEMORY_MAPPED)
+        memory_is_device(piece))
         search->found = piece;
 }
 

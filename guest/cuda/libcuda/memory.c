@@ -97,7 +97,7 @@ CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr ad
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (!memory_map_find(address, &piece))
+    if (!memory_map_find(address, &piece) || piece.kind == MEMORY_RESERVED)
         return CUDA_ERROR_NOT_FOUND;
     if (base)
         *base = piece.address;

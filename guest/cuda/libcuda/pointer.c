@@ -2,34 +2,8 @@
 /* What a pointer is: answered from the map of all memory that CUDA gave to this process. */
 #include <string.h>
 
-#include "memory-map.h"
-
-/* CUpointer_attribute */
-enum {
-    POINTER_CONTEXT = 1,
-    POINTER_MEMORY_TYPE = 2,
-    POINTER_DEVICE_POINTER = 3,
-    POINTER_HOST_POINTER = 4,
-    POINTER_P2P_TOKENS = 5,
-    POINTER_SYNC_MEMOPS = 6,
-    POINTER_BUFFER_ID = 7,
-    POINTER_IS_MANAGED = 8,
-    POINTER_DEVICE_ORDINAL = 9,
-    POINTER_IS_LEGACY_IPC = 10,
-    POINTER_RANGE_START = 11,
-    POINTER_RANGE_SIZE = 12,
-    POINTER_MAPPED = 13,
-    POINTER_HANDLE_TYPES = 14,
-    POINTER_IS_GPU_DIRECT = 15,
-    POINTER_ACCESS = 16,
-    POINTER_MEMPOOL = 17,
-    POINTER_MAPPING_SIZE = 18,
-    POINTER_MAPPING_BASE = 19,
-    POINTER_BLOCK_ID = 20,
-    POINTER_HW_DECOMPRESS = 21,
-};
-
-#define POINTER_READ_WRITE 3
+#include "cuda-api-memory.h"
+#include "physical-memory.h"
 
 static CUresult pointer_int(void *to, int value)
 {
@@ -43,25 +17,71 @@ static CUresult pointer_word(void *to, uint64_t value)
     return CUDA_SUCCESS;
 }
 
+/* Memory that is of the device, and no context's, has none. */
+static CUcontext pointer_context(const MemoryPiece *p)
+{
+    return p->context && p->kind != MEMORY_ASYNC ? p->context->handle : NULL;
+}
+
+static CUresult pointer_host(void *to, uint64_t address, const MemoryPiece *p)
+{
+    if (memory_is_device(p))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (p->kind == MEMORY_ALIAS)
+        return pointer_word(to, (uintptr_t) p->object + (address - p->address));
+    return pointer_word(to, address);
+}
+
+static CUresult pointer_device(void *to, uint64_t address, const MemoryPiece *p)
+{
+    if (!libcuda_current())
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (p->kind == MEMORY_RESERVED)
+        return CUDA_ERROR_INVALID_VALUE;
+    return pointer_word(to, p->device + (address - p->address));
+}
+
+/* Of what is mapped, the range is what was reserved around it. */
+static CUresult pointer_range(void *to, int attribute, uint64_t address, const MemoryPiece *p)
+{
+    MemoryPiece range = *p;
+
+    if (p->kind == MEMORY_MAPPED)
+        (void) memory_map_find_reserved(address, &range);
+    return pointer_word(to, attribute == POINTER_RANGE_START ? range.address : range.size);
+}
+
+static CUresult pointer_mapping(void *to, int attribute, const MemoryPiece *p)
+{
+    if (p->kind == MEMORY_RESERVED)
+        return CUDA_ERROR_INVALID_VALUE;
+    return pointer_word(to, attribute == POINTER_MAPPING_BASE ? p->address : p->size);
+}
+
+static int pointer_sync(const MemoryPiece *p)
+{
+    return p->sync == MEMORY_SYNC_UNSAID ? memory_is_device(p) || p->kind == MEMORY_MANAGED
+                                         : p->sync == MEMORY_SYNC_ON;
+}
+
 /* Types of @to, and what the driver says of each kind of memory: cuPointerGetAttribute() of driver
  * 580. */
 static CUresult pointer_answer(void *to, int attribute, uint64_t address, const MemoryPiece *p)
 {
-    const bool is_device = memory_is_device(p), is_managed = p->kind == MEMORY_MANAGED;
+    const bool is_managed = p->kind == MEMORY_MANAGED;
 
     switch (attribute) {
     case POINTER_CONTEXT:
-        return pointer_word(to, (uintptr_t) (p->context ? p->context->handle : NULL));
+        return pointer_word(to, (uintptr_t) pointer_context(p));
     case POINTER_MEMORY_TYPE:
-        return pointer_int(to, is_device || is_managed ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST);
+        return pointer_int(to, memory_is_device(p) || is_managed ? CU_MEMORYTYPE_DEVICE
+                                                                 : CU_MEMORYTYPE_HOST);
     case POINTER_DEVICE_POINTER:
-        return pointer_word(to, p->device + (address - p->address));
+        return pointer_device(to, address, p);
     case POINTER_HOST_POINTER:
-        if (is_device)
-            return CUDA_ERROR_INVALID_VALUE;
-        return pointer_word(to, address);
+        return pointer_host(to, address, p);
     case POINTER_SYNC_MEMOPS:
-        return pointer_int(to, is_device || is_managed);
+        return pointer_int(to, pointer_sync(p));
     case POINTER_BUFFER_ID:
     case POINTER_BLOCK_ID:
         return pointer_word(to, p->id);
@@ -73,25 +93,28 @@ static CUresult pointer_answer(void *to, int attribute, uint64_t address, const 
     case POINTER_IS_LEGACY_IPC:
         return pointer_int(to, p->kind == MEMORY_DEVICE);
     case POINTER_RANGE_START:
-    case POINTER_MAPPING_BASE:
-        return pointer_word(to, p->address);
     case POINTER_RANGE_SIZE:
+        return pointer_range(to, attribute, address, p);
+    case POINTER_MAPPING_BASE:
     case POINTER_MAPPING_SIZE:
-        return pointer_word(to, p->size);
+        return pointer_mapping(to, attribute, p);
     case POINTER_MAPPED:
         return pointer_int(to, p->kind != MEMORY_RESERVED);
     case POINTER_HANDLE_TYPES:
-        return pointer_word(to, 0);
+        return pointer_word(to, (uint64_t) physical_handle_types(address));
     case POINTER_IS_GPU_DIRECT:
     case POINTER_HW_DECOMPRESS:
         return pointer_int(to, 0);
     case POINTER_ACCESS:
-        return pointer_int(to, POINTER_READ_WRITE);
+        return pointer_int(to, p->kind == MEMORY_MAPPED     ? (int) p->flags
+                               : p->kind == MEMORY_RESERVED ? ACCESS_NONE
+                                                            : ACCESS_READ_WRITE);
     case POINTER_MEMPOOL:
         return pointer_word(to, (uintptr_t) (p->kind == MEMORY_ASYNC ? p->object : NULL));
+    case POINTER_P2P_TOKENS:
+        return CUDA_ERROR_NOT_SUPPORTED;
     default:
-        return attribute == POINTER_P2P_TOKENS ? CUDA_ERROR_NOT_SUPPORTED
-                                               : CUDA_ERROR_INVALID_VALUE;
+        return CUDA_ERROR_INVALID_VALUE;
     }
 }
 
@@ -135,6 +158,9 @@ CUresult cuPointerGetAttributes(unsigned n, int *attributes, void **to, CUdevice
         return r;
     if (n == 0 || !attributes || !to)
         return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < n; i++)
+        if (!to[i] || attributes[i] < POINTER_CONTEXT || attributes[i] > POINTER_HW_DECOMPRESS)
+            return CUDA_ERROR_INVALID_VALUE;
     is_known = memory_map_find(address, &piece);
     for (unsigned i = 0; i < n; i++)
         if (!is_known || pointer_answer(to[i], attributes[i], address, &piece) != CUDA_SUCCESS)
@@ -142,17 +168,30 @@ CUresult cuPointerGetAttributes(unsigned n, int *attributes, void **to, CUdevice
     return CUDA_SUCCESS;
 }
 
-/* CU_POINTER_ATTRIBUTE_SYNC_MEMOPS: copies that this library makes of the memory are in order
- * anyway. */
+/* Wait for synchronous copies and sets that may still be under way: their context's */
+static CUresult pointer_settle(LibCall *call, const MemoryPiece *piece)
+{
+    call->context = piece->context ? piece->context : libcuda_current();
+    if (!call->context)
+        return CUDA_SUCCESS;
+    call->from.context = __atomic_load_n(&call->context->number, __ATOMIC_ACQUIRE);
+    return call->from.context != 0 ? libcuda_context_wait(call) : CUDA_SUCCESS;
+}
+
+/* CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, the one that can be set */
 CUresult cuPointerSetAttribute(const void *value, int attribute, CUdeviceptr address)
 {
     MemoryPiece piece;
+    unsigned is_on;
     LibCall call;
     CUresult r = libcuda_enter(&call);
 
     if (r != CUDA_SUCCESS)
         return r;
-    return value && attribute == POINTER_SYNC_MEMOPS && memory_map_find(address, &piece)
-               ? CUDA_SUCCESS
-               : CUDA_ERROR_INVALID_VALUE;
+    if (!value || attribute != POINTER_SYNC_MEMOPS || !memory_map_find(address, &piece))
+        return CUDA_ERROR_INVALID_VALUE;
+    memcpy(&is_on, value, sizeof(is_on));
+    if (is_on > 1 || !memory_map_sync(address, is_on ? MEMORY_SYNC_ON : MEMORY_SYNC_OFF))
+        return CUDA_ERROR_INVALID_VALUE;
+    return is_on ? pointer_settle(&call, &piece) : CUDA_SUCCESS;
 }

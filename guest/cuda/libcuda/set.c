@@ -43,7 +43,8 @@ static CUresult set(CUstream handle, const SetArea *area)
         parameters.address = area->address;
     libcuda_stream_worked(stream);
     r = libcuda_post(&call, VGPU_SESSION_OP_SET, &parameters, sizeof(parameters));
-    if (r == CUDA_SUCCESS && !area->is_async && !memory_is_device(&piece))
+    if (r == CUDA_SUCCESS && !area->is_async &&
+        (!memory_is_device(&piece) || piece.sync == MEMORY_SYNC_ON))
         r = libcuda_stream_wait(&call, stream);
     return r;
 }
