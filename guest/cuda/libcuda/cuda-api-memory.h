@@ -207,8 +207,6 @@ CUresult cuMemRangeGetAttributes(void **data, size_t *sizes, int *attributes, si
 CUresult cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, size_t size, unsigned flags);
 CUresult cuStreamAttachMemAsync_ptsz(CUstream stream, CUdeviceptr address, size_t size,
                                      unsigned flags);
-CUresult cuLibraryGetManaged(CUdeviceptr *address, size_t *size, CUlibrary library,
-                             const char *name);
 
 /* ---- Memory of the program's own ---------------------------------------------------------------
  */

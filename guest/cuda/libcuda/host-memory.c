@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory that the program and the device share: it lies in the window, where both have it at one
  * address. */
-#include "memory-map.h"
-
 #include <string.h>
 
-/* CU_MEMHOSTALLOC_*; CUmemAttach_flags */
-enum {
-    HOST_PORTABLE = 0x1,
-    HOST_DEVICE_MAP = 0x2,
-    HOST_WRITE_COMBINED = 0x4,
-    HOST_FLAGS = HOST_PORTABLE | HOST_DEVICE_MAP | HOST_WRITE_COMBINED,
-    MANAGED_GLOBAL = 0x1,
-    MANAGED_HOST = 0x2,
-};
+#include "cuda-api-memory.h"
+#include "managed-memory.h"
+
+#define HOST_FLAGS (HOST_PORTABLE | HOST_DEVICE_MAP | HOST_WRITE_COMBINED)
 
 /* New memory is zero: what another process of this VM had there is not for this one. */
-static CUresult host_new(size_t size, MemoryKind kind, unsigned flags, void **ret)
+static CUresult host_new(size_t size, MemoryKind kind, unsigned flags, void *object, void **ret)
 {
-    MemoryPiece piece = {.size = size, .kind = kind, .flags = flags};
+    MemoryPiece piece = {.size = size, .kind = kind, .flags = flags, .object = object};
     void *memory;
     LibCall call;
     CUresult r = libcuda_enter_context(&call);
@@ -46,7 +39,7 @@ CUresult cuMemHostAlloc(void **ret, size_t size, unsigned flags)
 {
     if (!ret || size == 0 || (flags & ~(unsigned) HOST_FLAGS) != 0)
         return CUDA_ERROR_INVALID_VALUE;
-    return host_new(size, MEMORY_HOST, flags, ret);
+    return host_new(size, MEMORY_HOST, flags, NULL, ret);
 }
 
 CUresult cuMemAllocHost_v2(void **ret, size_t size)
@@ -113,13 +106,19 @@ CUresult cuMemHostGetFlags(unsigned *flags, void *memory)
 
 CUresult cuMemAllocManaged(CUdeviceptr *ret, size_t size, unsigned flags)
 {
+    LibManaged *managed;
     void *memory;
     CUresult r;
 
-    if (!ret || size == 0 || (flags != MANAGED_GLOBAL && flags != MANAGED_HOST))
+    if (!ret || size == 0 || (flags != ATTACH_GLOBAL && flags != ATTACH_HOST))
         return CUDA_ERROR_INVALID_VALUE;
-    r = host_new(size, MEMORY_MANAGED, flags, &memory);
+    managed = managed_new();
+    if (!managed)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    r = host_new(size, MEMORY_MANAGED, flags, managed, &memory);
     if (r == CUDA_SUCCESS)
         *ret = (uintptr_t) memory;
+    else
+        managed_free(managed);
     return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory of the device. */
-#include "memory-map.h"
+#include "managed-memory.h"
 
 CUresult cuMemAlloc_v2(CUdeviceptr *ret, size_t size)
 {
@@ -64,6 +64,7 @@ CUresult cuMemFree_v2(CUdeviceptr address)
     call.context = piece.context;
     call.from.context = piece.context->number;
     if (piece.kind == MEMORY_MANAGED) {
+        managed_free(piece.object);
         r = libcuda_context_wait(&call);
         return r == CUDA_SUCCESS ? vgpu_session_window_free(call.session, (void *) address) : r;
     }
