@@ -11,76 +11,24 @@
 #include <unistd.h>
 
 #include "fake-machined.h"
+#include "fake-units.h"
 #include "session-world.h"
 #include "test.h"
 
-#define UNIT "my-app@1.service"
-#define UNIT_PATH "/org/freedesktop/systemd1/unit/my_2dapp_401_2eservice"
+#define UNIT FAKE_UNITS_UNIT
 #define OTHER_PATH "/org/freedesktop/systemd1/unit/other_2eservice"
-
-/* ---- systemd ----------------------------------------------------------------------------------
- */
-
-/* Shared with the process that answers */
-static struct FakeUnits {
-    char path[128];  /* of the unit that every process is in; "": none */
-    char error[128]; /* instead; "": none */
-} * units;
-static pid_t systemd;
-
-static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
-{
-    (void) userdata;
-
-    if (sd_bus_message_is_method_call(call, "org.freedesktop.systemd1.Manager", "GetUnitByPID") <=
-        0)
-        return 0;
-    if (units->error[0] != '\0')
-        return sd_bus_error_set(error, units->error, "as the test wants");
-    if (units->path[0] == '\0')
-        return sd_bus_error_set(error, "org.freedesktop.systemd1.NoUnitForPID", "none");
-    return sd_bus_reply_method_return(call, "o", units->path);
-}
-
-__attribute__((noreturn)) static void run_systemd(int ready)
-{
-    sd_bus *own = NULL;
-
-    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (sd_bus_open_system(&own) < 0 ||
-        sd_bus_add_fallback(own, NULL, "/org/freedesktop/systemd1", on_call, NULL) < 0 ||
-        sd_bus_request_name(own, "org.freedesktop.systemd1", 0) < 0 || write(ready, "", 1) != 1)
-        _exit(EXIT_FAILURE);
-    while (sd_bus_process(own, NULL) > 0 || sd_bus_wait(own, UINT64_MAX) >= 0)
-        continue;
-    _exit(EXIT_FAILURE);
-}
 
 static int start(void **state)
 {
-    int ready[2], r = session_world_start(state);
-    char byte;
+    int r = session_world_start(state);
 
-    if (r != 0 || pipe(ready) < 0)
-        return -1;
-    units = mmap(NULL, sizeof(*units), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (units == MAP_FAILED)
-        return -1;
-    strcpy(units->path, UNIT_PATH);
-    systemd = fork();
-    if (systemd == 0)
-        run_systemd(ready[1]);
-    close(ready[1]);
-    r = read(ready[0], &byte, 1) == 1 ? 0 : -1;
-    close(ready[0]);
+    fake_units_start();
     return r;
 }
 
 static int end(void **state)
 {
-    (void) kill(systemd, SIGKILL);
-    (void) waitpid(systemd, NULL, 0);
-    munmap(units, sizeof(*units));
+    fake_units_stop();
     return world_end(state);
 }
 
@@ -205,17 +153,17 @@ TEST(test_unit)
 TEST(test_others)
 {
     register_place("web", "Unit", UNIT);
-    strcpy(units->path, OTHER_PATH);
+    strcpy(fake_units->path, OTHER_PATH);
     expect_no(say_hello(NULL));
-    units->path[0] = '\0';
+    fake_units->path[0] = '\0';
     expect_no(say_hello(NULL));
-    strcpy(units->error, "org.freedesktop.DBus.Error.ServiceUnknown");
+    strcpy(fake_units->error, "org.freedesktop.DBus.Error.ServiceUnknown");
     expect_no(say_hello(NULL));
     /* Who cannot be told may try again. */
-    strcpy(units->error, "org.freedesktop.DBus.Error.NoReply");
+    strcpy(fake_units->error, "org.freedesktop.DBus.Error.NoReply");
     expect_end(say_hello(NULL));
-    units->error[0] = '\0';
-    strcpy(units->path, UNIT_PATH);
+    fake_units->error[0] = '\0';
+    strcpy(fake_units->path, FAKE_UNITS_PATH);
     close(join());
 }
 
@@ -242,7 +190,7 @@ TEST(test_others_are_strangers)
     int fd;
 
     register_place("web", "Unit", UNIT);
-    strcpy(units->path, OTHER_PATH);
+    strcpy(fake_units->path, OTHER_PATH);
     fd = say_hello(NULL);
     assert_int_equal(expect_welcome(fd).features, VGPU_FEATURE_RING | VGPU_FEATURE_SESSIONS);
     assert_false(get_bool(VM("web"), VGPU_INTERFACE_VM, "Connected"));
