@@ -613,7 +613,9 @@ typedef struct VGPUSessionLaunch {
 
 /* CAPTURE_BEGIN: @flags is the CUstreamCaptureMode. CAPTURE_END: the graph is known as @graph.
  * GRAPH_INSTANTIATE: of @graph, known as @exec; value[0] is the result code of
- * CUDA_GRAPH_INSTANTIATE_PARAMS. GRAPH_UPDATE: @exec by @graph; value[0] CUgraphExecUpdateResult.
+ * CUDA_GRAPH_INSTANTIATE_PARAMS, value[1] the number of the node that is to blame, or 0.
+ * GRAPH_UPDATE: @exec by @graph; value[0] CUgraphExecUpdateResult, value[1] and value[2] the nodes
+ * of @graph that are to blame, or 0.
  * GRAPH_LAUNCH: @exec in @stream. GRAPH_NODES: value[0] is how many @graph has */
 typedef struct VGPUSessionGraph {
     uint32_t graph;
@@ -624,6 +626,26 @@ typedef struct VGPUSessionGraph {
 
 /* CAPTURE_INFO (a VGPUSessionId, of a stream): value[0] CUstreamCaptureStatus, value[1] the
  * capture's own number */
+
+/*
+ * The graph that grows while it is captured. CAPTURE_GRAPH: the one that @stream captures into is
+ * known as @graph from now on, and CAPTURE_END is told that number; value[0] is how many nodes the
+ * next in the stream will depend on, whose numbers go to @into, as many as have room. CAPTURE_INTO:
+ * begins a capture into @graph, behind @n of its nodes; @flags is the CUstreamCaptureMode.
+ * CAPTURE_DEPENDS: the next in @stream depends on @n nodes, instead of others (@flags 1) or, too
+ * (0). The numbers of nodes follow, padded as for NODE_ADD.
+ *
+ * A graph that grows takes operations on nodes but NODE_DESTROY; it cannot be destroyed, and for
+ * others it is CUDA_ERROR_NOT_SUPPORTED. When the capture fails, the graph is gone, and its number
+ * free, unless it was the guest's before.
+ */
+typedef struct VGPUSessionCapture {
+    uint32_t graph;
+    uint32_t n;
+    uint32_t stream;
+    uint32_t flags;
+    VGPUSessionBytes into;
+} VGPUSessionCapture;
 
 /*
  * Nodes of graphs. GRAPH_CREATE: @graph is new, and empty. GRAPH_CLONE: @graph as @exec (a number
@@ -650,7 +672,8 @@ typedef struct VGPUSessionGraph {
  *            0: a copy of the node's graph is known as @child
  *   EMPTY    nothing
  *   WAIT_EVENT, EVENT_RECORD   nothing; @event. NODE_GET: value[2], or 0 if it has ended
- *   BATCH_MEM_OP   VGPUSessionWord; @flags: 1 waits, 0 writes. NODE_GET: value[2] is that
+ *   BATCH_MEM_OP   VGPUSessionWord, at most VGPU_SESSION_NODE_WORDS of them; @flags: bit i is set
+ *            when the word i (from 0) is waited for. NODE_GET: value[2] is that
  *
  * Copies and sets of no bytes are no nodes: CUDA_ERROR_INVALID_VALUE. Nodes of other types, which
  * may come with a capture, have numbers and a type, and no payload.
@@ -669,6 +692,7 @@ typedef struct VGPUSessionGraph {
  * device memory, and VGPU_SESSION_EXEC_NODE_BYTES for each node, until it has ended and what was
  * launched of it, too.
  */
+#define VGPU_SESSION_NODE_WORDS 32u
 #define VGPU_SESSION_NODES_MAX (UINT32_C(1) << 18)
 #define VGPU_SESSION_ALL_NODES_MAX (UINT32_C(1) << 20)
 #define VGPU_SESSION_EXEC_BYTES (UINT64_C(64) << 10)
@@ -678,6 +702,7 @@ enum {
     VGPU_GRAPH_LIST_NODES = 0,
     VGPU_GRAPH_LIST_ROOTS = 1,
     VGPU_GRAPH_LIST_EDGES = 2,
+    VGPU_GRAPH_LIST_EDGE_DATA = 3, /* EDGES, each with the 8 bytes of its CUgraphEdgeData behind */
 };
 
 typedef struct VGPUSessionNode {
@@ -793,6 +818,9 @@ enum {
     X(NODE_DESTROY, 0x090, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT)                              \
     X(NODE_DEPENDS, 0x091, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)          \
     X(NODE_ENABLE, 0x092, VGPUSessionNode, VGPU_SESSION_IN_CONTEXT)                               \
+    X(CAPTURE_GRAPH, 0x093, VGPUSessionCapture, VGPU_SESSION_CONTEXT_ASK)                         \
+    X(CAPTURE_INTO, 0x094, VGPUSessionCapture, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)       \
+    X(CAPTURE_DEPENDS, 0x095, VGPUSessionCapture, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)    \
                                                                                                   \
     X(POOL_CREATE, 0x0a0, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                               \
     X(POOL_DESTROY, 0x0a1, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                              \
@@ -837,6 +865,10 @@ static_assert(offsetof(VGPUSessionHeader, tail) == 128, "ABI");
 static_assert(offsetof(VGPUSessionHeader, head) == 192, "ABI");
 static_assert(sizeof(VGPUSessionReply) == 64, "ABI");
 static_assert(sizeof(VGPUSessionRecord) == 16, "ABI");
+/* What begins a capture says where in the same place. */
+static_assert(offsetof(VGPUSessionCapture, stream) == offsetof(VGPUSessionGraph, stream) &&
+                  offsetof(VGPUSessionCapture, flags) == offsetof(VGPUSessionGraph, flags),
+              "ABI");
 #define VGPU_SESSION_CHECK_(name, number, parameters, properties) \
     static_assert(sizeof(parameters) % 8 == 0 && (number) < VGPU_SESSION_N_OPS, #name " ABI");
 VGPU_SESSION_OPERATIONS(VGPU_SESSION_CHECK_)

@@ -11,6 +11,7 @@ typedef struct CUgraphNode_st *CUgraphNode;
 typedef struct CUuserObject_st *CUuserObject;
 
 enum {
+    CUDA_ERROR_ILLEGAL_STATE = 401,
     CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD = 908,
 };
 
@@ -96,9 +97,15 @@ struct CUevent_st;
     CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies, size_t n_dependencies
 
 #define CUDA_NODE_FUNCTIONS(X)                                                                     \
-    X(stream_get_capture_info, cuStreamGetCaptureInfo_v2,                                          \
+    X(stream_get_capture_info, cuStreamGetCaptureInfo_v3,                                          \
       (CUstream stream, int *status, uint64_t *id, CUgraph *graph,                                 \
-       const CUgraphNode **dependencies, size_t *n_dependencies))                                  \
+       const CUgraphNode **dependencies, const CudaEdgeData **data, size_t *n_dependencies))       \
+    X(stream_begin_capture_to_graph, cuStreamBeginCaptureToGraph,                                  \
+      (CUstream stream, CUgraph graph, const CUgraphNode *dependencies, const CudaEdgeData *data,  \
+       size_t n_dependencies, int mode))                                                           \
+    X(stream_update_capture_dependencies, cuStreamUpdateCaptureDependencies_v2,                    \
+      (CUstream stream, CUgraphNode * dependencies, const CudaEdgeData *data,                      \
+       size_t n_dependencies, unsigned flags))                                                     \
     X(stream_batch_mem_op, cuStreamBatchMemOp_v2,                                                  \
       (CUstream stream, unsigned n, CudaMemOp *ops, unsigned flags))                               \
     X(user_object_create, cuUserObjectCreate,                                                      \

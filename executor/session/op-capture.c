@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Captures. Nothing of the executor's own goes into a stream that captures. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "cleanup.h"
 #include "session-captures.h"
 #include "session-dispatch.h"
+#include "session-node.h"
 #include "session-streams.h"
 
 CUresult session_op_CAPTURE_BEGIN(Session *s, SessionCall *call)
@@ -22,8 +26,8 @@ CUresult session_op_CAPTURE_BEGIN(Session *s, SessionCall *call)
 }
 
 /* Counts what the driver has made, and remembers what is in it. The caller holds the handles'
- * lock. */
-static CUresult capture_take(Session *s, SessionGraph *graph)
+ * lock. *ret_n: how many of its nodes were not counted before, and now are */
+static CUresult capture_count(Session *s, SessionGraph *graph, uint32_t *ret_n)
 {
     uint32_t n = 0;
     size_t n_driver = 0;
@@ -32,7 +36,7 @@ static CUresult capture_take(Session *s, SessionGraph *graph)
     if (r != CUDA_SUCCESS)
         return r;
     /* To look at each node takes its time, and is of no use to most. */
-    if (s->captures.may_wait) {
+    if (s->captures.may_wait || graph->n_nodes > 0) {
         r = session_graph_scan(s, graph, graph->graph, &n);
     } else {
         r = s->driver.graph_get_nodes(graph->graph, NULL, &n_driver);
@@ -40,13 +44,54 @@ static CUresult capture_take(Session *s, SessionGraph *graph)
             return CUDA_ERROR_OUT_OF_MEMORY;
         n = (uint32_t) n_driver;
     }
-    if (r == CUDA_SUCCESS)
-        r = session_graph_count(s, graph, n);
+    *ret_n = n > graph->n_total ? n - graph->n_total : 0;
+    return r == CUDA_SUCCESS ? session_graph_count(s, graph, *ret_n) : r;
+}
+
+static CUresult capture_take(Session *s, SessionGraph *graph)
+{
+    uint32_t n;
+    CUresult r = capture_count(s, graph, &n);
+
     if (r != CUDA_SUCCESS)
         return r;
     r = session_graph_add(s, graph);
     if (r != CUDA_SUCCESS)
         session_graph_uncount(s, graph, n);
+    return r;
+}
+
+static CUresult capture_end(Session *s, SessionStream *stream, CUgraph *ret)
+{
+    CUresult r = s->driver.stream_end_capture(stream->handle, ret);
+
+    /* A capture that nothing was given to may end without a graph. */
+    return r == CUDA_SUCCESS && !*ret ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED : r;
+}
+
+/* Of a graph that has a number already. When the driver refuses, that goes on with the capture, or
+ * session_captures_end() ends it. */
+static CUresult capture_end_known(Session *s, SessionStream *stream, const VGPUSessionGraph *p)
+{
+    SessionGraph *graph = stream->grows;
+    CUgraph handle = NULL;
+    uint32_t n;
+    CUresult r;
+
+    if (graph->id != p->graph)
+        return CUDA_ERROR_INVALID_VALUE;
+    r = capture_end(s, stream, &handle);
+    if (r != CUDA_SUCCESS)
+        return r;
+    pthread_mutex_lock(&session_store(s)->handles);
+    graph->growing = NULL;
+    stream->grows = NULL;
+    r = capture_count(s, graph, &n);
+    if (r != CUDA_SUCCESS && graph->is_into)
+        graph->is_broken = true; /* something in it has ended */
+    else if (r != CUDA_SUCCESS)
+        (void) session_graph_end(s, graph);
+    pthread_mutex_unlock(&session_store(s)->handles);
     return r;
 }
 
@@ -67,12 +112,11 @@ CUresult session_op_CAPTURE_END(Session *s, SessionCall *call)
     if (stream->captures && stream->capture_mode != SESSION_CAPTURE_RELAXED &&
         stream->capture_thread != call->record.thread)
         return CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
-    r = s->driver.stream_end_capture(stream->handle, &graph->graph);
+    if (stream->grows)
+        return capture_end_known(s, stream, p);
+    r = capture_end(s, stream, &graph->graph);
     if (r != CUDA_SUCCESS)
         return r;
-    /* A capture that nothing was given to may end without a graph. */
-    if (!graph->graph)
-        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     pthread_mutex_lock(&store->handles);
     r = capture_take(s, graph);
     pthread_mutex_unlock(&store->handles);
@@ -95,10 +139,213 @@ CUresult session_op_CAPTURE_INFO(Session *s, SessionCall *call)
         return CUDA_ERROR_INVALID_VALUE;
     r = session_use_stream(s, p->id, SESSION_USE_ASK, &stream);
     if (r == CUDA_SUCCESS)
-        r = s->driver.stream_get_capture_info(stream->handle, &status, &id, NULL, NULL, NULL);
+        r = s->driver.stream_get_capture_info(stream->handle, &status, &id, NULL, NULL, NULL, NULL);
     if (r != CUDA_SUCCESS)
         return r;
     call->value[0] = (uint64_t) status;
     call->value[1] = status != CU_STREAM_CAPTURE_STATUS_NONE ? id : 0;
     return CUDA_SUCCESS;
+}
+
+/* ---- The graph that grows ---------------------------------------------------------------------
+ */
+
+/* What the driver says of a stream that captures. What is in here is the driver's until its next
+ * call. */
+typedef struct CaptureState {
+    uint64_t id;
+    CUgraph graph;
+    const CUgraphNode *last; /* on which the next node will depend */
+    size_t n_last;
+} CaptureState;
+
+static CUresult capture_ask(Session *s, const SessionStream *stream, CaptureState *ret)
+{
+    const CudaEdgeData *data;
+    int status = 0;
+    CUresult r = s->driver.stream_get_capture_info(stream->handle, &status, &ret->id, &ret->graph,
+                                                   &ret->last, &data, &ret->n_last);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (status == CU_STREAM_CAPTURE_STATUS_NONE)
+        return CUDA_ERROR_ILLEGAL_STATE;
+    return status == CU_STREAM_CAPTURE_STATUS_ACTIVE ? CUDA_SUCCESS
+                                                     : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+}
+
+/* The stream in which the capture was begun */
+static SessionStream *capture_origin(Session *s, uint64_t id)
+{
+    SessionStream *stream;
+    CaptureState state;
+
+    LIST_FOREACH(stream, &s->captures.streams, capture_link)
+    if (capture_ask(s, stream, &state) == CUDA_SUCCESS && state.id == id)
+        return stream;
+    return NULL;
+}
+
+/* The caller holds the handles' lock. */
+static CUresult capture_know(Session *s, SessionCall *call, const CaptureState *state,
+                             SessionGraph **ret)
+{
+    const VGPUSessionCapture *p = call->parameters;
+    SessionStream *origin = capture_origin(s, state->id);
+    SessionGraph *graph = origin ? origin->grows : NULL;
+    CUresult r = CUDA_SUCCESS;
+
+    if (!origin || (graph && graph->id != p->graph))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!graph) {
+        graph = session_graph_new(s, SESSION_GRAPH, p->graph, call);
+        if (!graph)
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        graph->graph = state->graph;
+        r = session_graph_add(s, graph);
+        if (r != CUDA_SUCCESS) {
+            session_graph_free(graph);
+            return r;
+        }
+        graph->growing = origin;
+        origin->grows = graph;
+    }
+    graph->may_wait |= s->captures.may_wait;
+    *ret = graph;
+    return session_nodes_know(s, graph);
+}
+
+/* As many numbers of @nodes as have room */
+static void capture_list(const SessionGraph *graph, const CUgraphNode *nodes, size_t n,
+                         unsigned char *into, uint64_t room)
+{
+    for (size_t i = 0; i < n && i < room / sizeof(uint32_t); i++) {
+        const uint32_t number = session_nodes_find(graph, nodes[i]);
+
+        memcpy(into + i * sizeof(number), &number, sizeof(number));
+    }
+}
+
+CUresult session_op_CAPTURE_GRAPH(Session *s, SessionCall *call)
+{
+    const VGPUSessionCapture *p = call->parameters;
+    unsigned char *into = NULL;
+    SessionStream *stream;
+    SessionGraph *graph;
+    CaptureState state;
+    CUresult r;
+
+    if (p->n != 0 || p->flags != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (p->into.size > 0 && !(into = session_window(s, p->into.offset, p->into.size)))
+        return CUDA_ERROR_INVALID_VALUE;
+    r = session_use_stream(s, p->stream, SESSION_USE_ASK, &stream);
+    if (r == CUDA_SUCCESS)
+        r = capture_ask(s, stream, &state);
+    if (r != CUDA_SUCCESS)
+        return r;
+    pthread_mutex_lock(&session_store(s)->handles);
+    r = capture_know(s, call, &state, &graph);
+    if (r == CUDA_SUCCESS)
+        r = capture_ask(s, stream, &state);
+    if (r == CUDA_SUCCESS)
+        capture_list(graph, state.last, state.n_last, into, p->into.size);
+    pthread_mutex_unlock(&session_store(s)->handles);
+    call->value[0] = state.n_last;
+    return r;
+}
+
+/* The nodes whose numbers follow; to be freed */
+static CUresult capture_nodes(const SessionCall *call, const SessionGraph *graph, CUgraphNode **ret)
+{
+    const VGPUSessionCapture *p = call->parameters;
+    CUgraphNode *nodes;
+
+    if (p->n > call->more_size / sizeof(uint32_t))
+        return CUDA_ERROR_INVALID_VALUE;
+    nodes = calloc(p->n + 1, sizeof(CUgraphNode));
+    if (!nodes)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < p->n; i++) {
+        const SessionNode *node;
+        uint32_t number;
+
+        memcpy(&number, call->more + i * sizeof(number), sizeof(number));
+        node = session_node(graph, number);
+        if (!node) {
+            free(nodes);
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+        nodes[i] = node->handle;
+    }
+    *ret = nodes;
+    return CUDA_SUCCESS;
+}
+
+static CUresult capture_into(Session *s, const SessionCall *call, SessionStream *stream)
+{
+    const VGPUSessionCapture *p = call->parameters;
+    CLEANUP_FREE CUgraphNode *nodes = NULL;
+    SessionGraph *graph;
+    CUresult r = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
+
+    if (r == CUDA_SUCCESS)
+        r = session_nodes_know(s, graph);
+    if (r == CUDA_SUCCESS)
+        r = capture_nodes(call, graph, &nodes);
+    if (r == CUDA_SUCCESS)
+        r = s->driver.stream_begin_capture_to_graph(
+            stream->handle, graph->graph, nodes, NULL, p->n,
+            p->flags == SESSION_CAPTURE_RELAXED ? SESSION_CAPTURE_RELAXED : SESSION_CAPTURE_GLOBAL);
+    if (r != CUDA_SUCCESS)
+        return r;
+    graph->is_known = false;
+    graph->is_into = true;
+    graph->growing = stream;
+    stream->grows = graph;
+    return CUDA_SUCCESS;
+}
+
+CUresult session_op_CAPTURE_INTO(Session *s, SessionCall *call)
+{
+    const VGPUSessionCapture *p = call->parameters;
+    SessionStream *stream;
+    CUresult r;
+
+    if (p->flags > SESSION_CAPTURE_RELAXED)
+        return CUDA_ERROR_INVALID_VALUE;
+    r = session_use_stream(s, p->stream, SESSION_USE_ASK, &stream);
+    if (r != CUDA_SUCCESS)
+        return r;
+    pthread_mutex_lock(&session_store(s)->handles);
+    r = capture_into(s, call, stream);
+    pthread_mutex_unlock(&session_store(s)->handles);
+    return r;
+}
+
+CUresult session_op_CAPTURE_DEPENDS(Session *s, SessionCall *call)
+{
+    const VGPUSessionCapture *p = call->parameters;
+    CLEANUP_FREE CUgraphNode *nodes = NULL;
+    SessionStream *stream;
+    SessionGraph *graph;
+    CaptureState state;
+    CUresult r;
+
+    if (p->flags > 1)
+        return CUDA_ERROR_INVALID_VALUE;
+    r = session_use_stream(s, p->stream, SESSION_USE_ASK, &stream);
+    if (r == CUDA_SUCCESS)
+        r = capture_ask(s, stream, &state);
+    if (r != CUDA_SUCCESS)
+        return r;
+    pthread_mutex_lock(&session_store(s)->handles);
+    r = capture_know(s, call, &state, &graph);
+    if (r == CUDA_SUCCESS)
+        r = capture_nodes(call, graph, &nodes);
+    if (r == CUDA_SUCCESS)
+        r = s->driver.stream_update_capture_dependencies(stream->handle, nodes, NULL, p->n,
+                                                         p->flags);
+    pthread_mutex_unlock(&session_store(s)->handles);
+    return r;
 }

@@ -99,6 +99,8 @@ static CUresult graph_destroy(Session *s, SessionKind kind, uint32_t id)
 
     pthread_mutex_lock(&store->handles);
     result = session_find(s, kind, id, &graph);
+    if (result == CUDA_SUCCESS && ((SessionGraph *) graph)->growing)
+        result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
         result = session_graph_end(s, graph);
     pthread_mutex_unlock(&store->handles);
@@ -157,7 +159,8 @@ static CUresult exec_make(Session *s, SessionGraph *graph, CudaGraphInstantiate 
 
 /* The caller holds the handles' lock. */
 static CUresult exec_instantiate(Session *s, const VGPUSessionGraph *p,
-                                 CudaGraphInstantiate *params, SessionGraph *exec)
+                                 CudaGraphInstantiate *params, SessionGraph *exec,
+                                 uint64_t *ret_error_node)
 {
     SessionGraph *graph;
     CUresult result = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
@@ -169,8 +172,10 @@ static CUresult exec_instantiate(Session *s, const VGPUSessionGraph *p,
     if (result != CUDA_SUCCESS)
         return result;
     result = exec_make(s, graph, params, exec);
-    if (result != CUDA_SUCCESS)
+    if (result != CUDA_SUCCESS) {
         session_charge_end(exec->charge);
+        *ret_error_node = session_nodes_number(s, graph, params->error_node);
+    }
     return result;
 }
 
@@ -192,7 +197,7 @@ CUresult session_op_GRAPH_INSTANTIATE(Session *s, SessionCall *call)
     if (result != CUDA_SUCCESS)
         return result;
     pthread_mutex_lock(&store->handles);
-    result = exec_instantiate(s, p, &params, exec);
+    result = exec_instantiate(s, p, &params, exec, &call->value[1]);
     pthread_mutex_unlock(&store->handles);
     call->value[0] = (uint64_t) params.result;
     if (result == CUDA_SUCCESS)
@@ -238,8 +243,11 @@ CUresult session_op_GRAPH_UPDATE(Session *s, SessionCall *call)
     result = session_graph_find(s, SESSION_EXEC, p->exec, &exec);
     if (result == CUDA_SUCCESS)
         result = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
         result = exec_update(s, exec, graph, &update);
+        call->value[1] = session_nodes_number(s, graph, update.error_node);
+        call->value[2] = session_nodes_number(s, graph, update.error_from_node);
+    }
     pthread_mutex_unlock(&store->handles);
     call->value[0] = (uint64_t) update.result;
     return result;

@@ -21,7 +21,7 @@ static CUresult host_call_capture(Session *s, CUstream stream, SessionHostWork *
     bool is_given;
     CUresult r;
 
-    r = s->driver.stream_get_capture_info(stream, &status, &id, &graph, NULL, NULL);
+    r = s->driver.stream_get_capture_info(stream, &status, &id, &graph, NULL, NULL, NULL);
     if (r == CUDA_SUCCESS && !graph)
         r = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     if (r != CUDA_SUCCESS) {

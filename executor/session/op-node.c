@@ -15,7 +15,7 @@ static CUresult node_graph(Session *s, const VGPUSessionNode *p, SessionGraph **
 
     if (p->reserved != 0)
         return CUDA_ERROR_INVALID_VALUE;
-    result = session_graph_find(s, SESSION_GRAPH, p->graph, ret);
+    result = session_graph_find_growing(s, p->graph, ret);
     return result == CUDA_SUCCESS ? session_nodes_know(s, *ret) : result;
 }
 
@@ -210,7 +210,7 @@ CUresult session_op_GRAPH_LIST(Session *s, SessionCall *call)
 
     if (result != CUDA_SUCCESS)
         return result;
-    if (p->what > VGPU_GRAPH_LIST_EDGES)
+    if (p->what > VGPU_GRAPH_LIST_EDGE_DATA)
         return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&store->handles);
     result = node_graph(s, p, &graph);
@@ -277,7 +277,8 @@ CUresult session_op_NODE_DESTROY(Session *s, SessionCall *call)
     result = node_graph(s, p, &graph);
     if (result == CUDA_SUCCESS) {
         node = session_node(graph, p->node);
-        result = node ? session_node_destroy(s, graph, node) : CUDA_ERROR_INVALID_VALUE;
+        result = node && !graph->growing ? session_node_destroy(s, graph, node)
+                                         : CUDA_ERROR_INVALID_VALUE;
     }
     pthread_mutex_unlock(&store->handles);
     return result;

@@ -59,6 +59,11 @@ void session_captures_end(Session *s, SessionStream *stream)
     LIST_REMOVE(stream, capture_link);
     __atomic_store_n(&c->n, c->n - 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&c->lock);
+    if (stream->grows) {
+        pthread_mutex_lock(&session_store(s)->handles);
+        session_graph_lost(s, stream->grows);
+        pthread_mutex_unlock(&session_store(s)->handles);
+    }
     if (c->n > 0)
         return;
     c->n_nodes = 0;
@@ -137,9 +142,14 @@ void session_captures_break(Session *s, const void *object)
         s->captures.broken = captures_time(s);
 }
 
+bool session_captures_are_broken(Session *s)
+{
+    return s->captures.broken == captures_time(s);
+}
+
 CUresult session_captures_take(Session *s, SessionGraph *graph)
 {
-    if (s->captures.broken == captures_time(s))
+    if (session_captures_are_broken(s))
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     return session_uses_add(&graph->uses, &s->captures.uses);
 }

@@ -64,6 +64,9 @@ void session_captures_forget(Session *s, CUevent event);
 /* session_captures_break() - likewise, when a module, an array or a mipmap ends */
 void session_captures_break(Session *s, const void *object);
 
+/* session_captures_are_broken() - has something ended that those under way have in them? */
+bool session_captures_are_broken(Session *s);
+
 /* session_captures_take() - what may be in a graph that a capture has made. Returns CUDA_SUCCESS,
  * _STREAM_CAPTURE_INVALIDATED when something in it has ended, or _OUT_OF_MEMORY */
 CUresult session_captures_take(Session *s, SessionGraph *graph);

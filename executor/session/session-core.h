@@ -49,6 +49,7 @@ typedef struct SessionStream {
     LIST_ENTRY(SessionStream) capture_link;
     uint8_t capture_mode;
     uint16_t capture_thread;
+    struct SessionGraph *grows; /* the capture's graph, when the guest has a number for it */
 
     /* session-meter.c */
     LIST_ENTRY(SessionStream) busy_link;

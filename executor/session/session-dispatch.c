@@ -76,7 +76,8 @@ static CUresult dispatch_missing(const Session *s, uint16_t opcode)
 
 static bool dispatch_is_capture(uint16_t opcode)
 {
-    return opcode == VGPU_SESSION_OP_CAPTURE_BEGIN || opcode == VGPU_SESSION_OP_CAPTURE_END;
+    return opcode == VGPU_SESSION_OP_CAPTURE_BEGIN || opcode == VGPU_SESSION_OP_CAPTURE_INTO ||
+           opcode == VGPU_SESSION_OP_CAPTURE_END;
 }
 
 /* The linker says CUDA_ERROR_UNKNOWN of what it cannot link, and then CUDA is as it was. */

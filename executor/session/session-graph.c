@@ -42,7 +42,53 @@ CUresult session_graph_find(Session *s, SessionKind kind, uint32_t id, SessionGr
     if (result != CUDA_SUCCESS)
         return result;
     *ret = found;
+    if ((*ret)->growing)
+        return CUDA_ERROR_NOT_SUPPORTED;
     return (*ret)->is_broken ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS;
+}
+
+/* The driver ends a graph by itself when its capture goes wrong: so it is asked each time. */
+CUresult session_graph_find_growing(Session *s, uint32_t id, SessionGraph **ret)
+{
+    SessionGraph *graph;
+    CUgraph handle = NULL;
+    void *found;
+    int status = 0;
+    CUresult r = session_find(s, SESSION_GRAPH, id, &found);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    graph = found;
+    if (!graph->growing)
+        return session_graph_find(s, SESSION_GRAPH, id, ret);
+    r = session_driver(s)->stream_get_capture_info(graph->growing->handle, &status, NULL, &handle,
+                                                   NULL, NULL, NULL);
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE || handle != graph->graph)
+        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    if (graph->is_broken || session_captures_are_broken(s))
+        return CUDA_ERROR_INVALID_HANDLE;
+    graph->may_wait |= s->captures.may_wait;
+    *ret = graph;
+    return CUDA_SUCCESS;
+}
+
+static void graph_leave(Session *s, SessionGraph *graph)
+{
+    session_store_remove(s, graph->kind, graph->id, graph);
+    LIST_REMOVE(graph, link);
+    session_graph_free(graph);
+}
+
+void session_graph_lost(Session *s, SessionGraph *graph)
+{
+    graph->growing->grows = NULL;
+    graph->growing = NULL;
+    if (graph->is_into)
+        return;
+    session_graph_uncount(s, graph, graph->n_total);
+    graph_leave(s, graph);
 }
 
 CUresult session_graph_add(Session *s, SessionGraph *graph)
@@ -286,7 +332,12 @@ CUresult session_graph_end(Session *s, SessionGraph *graph)
     const bool has_events = graph->uses.n_events > 0;
     CUresult result;
 
-    session_store_remove(s, graph->kind, graph->id, graph);
+    if (graph->growing && !graph->is_into) {
+        session_graph_lost(s, graph);
+        return CUDA_SUCCESS;
+    }
+    if (graph->growing)
+        session_graph_lost(s, graph);
     if (graph->kind == SESSION_GRAPH) {
         result = driver->graph_destroy(graph->graph);
         session_graph_uncount(s, graph, graph->n_total);
@@ -294,8 +345,7 @@ CUresult session_graph_end(Session *s, SessionGraph *graph)
         result = driver->graph_exec_destroy(graph->exec);
         session_charge_end(graph->charge);
     }
-    LIST_REMOVE(graph, link);
-    session_graph_free(graph);
+    graph_leave(s, graph);
     if (has_events)
         session_events_sweep(s);
     return result;

@@ -42,12 +42,14 @@ typedef struct SessionGraph {
         CUgraphExec exec; /* SESSION_EXEC */
     };
     SessionUses uses;
-    uint64_t serial;  /* of a graph; of the one that an executable graph was made of */
-    uint32_t n_total; /* nodes, with those of graphs in it */
-    bool is_broken;   /* a module that it names has ended */
-    bool may_wait;    /* for the guest, a word or an event */
-    uint32_t depth;   /* of graphs in it, and in these; 0: none */
-    bool is_chain;    /* SESSION_EXEC: may wait, and each node follows another */
+    uint64_t serial;               /* of a graph; of the one that an executable graph was made of */
+    uint32_t n_total;              /* nodes, with those of graphs in it */
+    bool is_broken;                /* a module that it names has ended */
+    struct SessionStream *growing; /* while it is captured: where that was begun */
+    bool is_into;                  /* captured: it was the guest's before */
+    bool may_wait;                 /* for the guest, a word or an event */
+    uint32_t depth;                /* of graphs in it, and in these; 0: none */
+    bool is_chain;                 /* SESSION_EXEC: may wait, and each node follows another */
 
     /* SESSION_GRAPH (session-node.c) */
     bool is_known;      /* every node of the driver's has its number */
@@ -66,6 +68,14 @@ void session_graph_freep(SessionGraph **graph);
 /* session_graph_find() - returns CUDA_SUCCESS, or _INVALID_HANDLE: also of a graph that names a
  * function that has ended */
 CUresult session_graph_find(Session *s, SessionKind kind, uint32_t id, SessionGraph **ret);
+
+/* session_graph_find_growing() - the same, for operations on nodes: also of a graph that is
+ * captured. Also returns CUDA_ERROR_STREAM_CAPTURE_INVALIDATED */
+CUresult session_graph_find_growing(Session *s, uint32_t id, SessionGraph **ret);
+
+/* session_graph_lost() - the capture is over; what it had was destroyed, unless it was the guest's
+ * before. The caller holds the handles' lock */
+void session_graph_lost(Session *s, SessionGraph *graph);
 
 /* session_graph_add() - give it its number, after which it belongs to the store */
 CUresult session_graph_add(Session *s, SessionGraph *graph);

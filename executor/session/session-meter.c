@@ -164,11 +164,17 @@ static SessionStream *meter_stream(Session *s, const SessionCall *call)
                                                                                       : NULL;
 }
 
+static bool meter_is_begin(const SessionCall *call)
+{
+    return call->record.opcode == VGPU_SESSION_OP_CAPTURE_BEGIN ||
+           call->record.opcode == VGPU_SESSION_OP_CAPTURE_INTO;
+}
+
 void session_meter_before(Session *s, const SessionCall *call)
 {
     SessionStream *stream;
 
-    if (call->record.opcode != VGPU_SESSION_OP_CAPTURE_BEGIN)
+    if (!meter_is_begin(call))
         return;
     /* Once it has begun, some of these cannot be asked any more. */
     session_meter_ask_all(s);
@@ -183,8 +189,7 @@ void session_meter_after(Session *s, const SessionCall *call, CUresult result)
 
     if (!stream)
         return;
-    if (call->record.opcode == VGPU_SESSION_OP_CAPTURE_BEGIN && result == CUDA_SUCCESS &&
-        !stream->captures) {
+    if (meter_is_begin(call) && result == CUDA_SUCCESS && !stream->captures) {
         const VGPUSessionGraph *p = call->parameters;
 
         stream->captures = true;

@@ -290,26 +290,44 @@ static CUresult host_make(Session *s, SessionNodeCall *c)
 /* ---- Words, events, graphs --------------------------------------------------------------------
  */
 
+static CUresult word_read(Session *s, const VGPUSessionWord *p, bool waits, CudaMemOp *ret)
+{
+    if (p->stream != 0 || p->reserved != 0 || (p->bits != 32 && p->bits != 64) ||
+        p->address % (p->bits / 8) != 0 ||
+        (p->flags & ~(waits ? NODE_WAIT_FLAGS : NODE_WRITE_FLAGS)) != 0 ||
+        !session_memory_has(s, p->address, p->bits / 8))
+        return CUDA_ERROR_INVALID_VALUE;
+    *ret = (CudaMemOp){
+        .operation =
+            p->bits == 64
+                ? (waits ? CU_STREAM_MEM_OP_WAIT_VALUE_64 : CU_STREAM_MEM_OP_WRITE_VALUE_64)
+                : (waits ? CU_STREAM_MEM_OP_WAIT_VALUE_32 : CU_STREAM_MEM_OP_WRITE_VALUE_32),
+        .address = p->address,
+        .value = p->bits == 64 ? p->value : (uint32_t) p->value,
+        .flags = p->flags,
+    };
+    return CUDA_SUCCESS;
+}
+
 static CUresult word_make(Session *s, SessionNodeCall *c)
 {
     const CudaSessionDriver *d = session_driver(s);
-    const bool waits = c->p->flags == 1;
-    CudaMemOp op = {0};
-    CudaMemOpNode node = {c->context, 1, &op, 0};
-    VGPUSessionWord p;
+    const uint32_t n = c->payload_size / (uint32_t) sizeof(VGPUSessionWord);
+    CudaMemOp ops[VGPU_SESSION_NODE_WORDS];
+    CudaMemOpNode node = {c->context, n, ops, 0};
 
-    if (!node_payload(c, &p, sizeof(p)) || p.stream != 0 || p.reserved != 0 || c->p->flags > 1 ||
-        (c->node && c->node->first) || (p.bits != 32 && p.bits != 64) ||
-        p.address % (p.bits / 8) != 0 ||
-        (p.flags & ~(waits ? NODE_WAIT_FLAGS : NODE_WRITE_FLAGS)) != 0 ||
-        !session_memory_has(s, p.address, p.bits / 8))
+    if (n == 0 || n > VGPU_SESSION_NODE_WORDS || (c->node && c->node->first) ||
+        (n < VGPU_SESSION_NODE_WORDS && c->p->flags >> n != 0))
         return CUDA_ERROR_INVALID_VALUE;
-    op.operation = p.bits == 64
-                       ? (waits ? CU_STREAM_MEM_OP_WAIT_VALUE_64 : CU_STREAM_MEM_OP_WRITE_VALUE_64)
-                       : (waits ? CU_STREAM_MEM_OP_WAIT_VALUE_32 : CU_STREAM_MEM_OP_WRITE_VALUE_32);
-    op.address = p.address;
-    op.value = p.bits == 64 ? p.value : (uint32_t) p.value;
-    op.flags = p.flags;
+    for (uint32_t i = 0; i < n; i++) {
+        VGPUSessionWord p;
+        CUresult r;
+
+        memcpy(&p, c->payload + i * sizeof(p), sizeof(p));
+        r = word_read(s, &p, c->p->flags >> i & 1, &ops[i]);
+        if (r != CUDA_SUCCESS)
+            return r;
+    }
     c->graph->may_wait = true;
     if (c->use == SESSION_NODE_ADD)
         return d->mem_op_node_add(NODE_ADD_(c), &node);
@@ -319,31 +337,41 @@ static CUresult word_make(Session *s, SessionNodeCall *c)
     return d->mem_op_node_exec_set(c->exec->exec, c->node->handle, &node);
 }
 
-static CUresult word_get(Session *s, const SessionNode *node, VGPUSessionWord *ret,
+static VGPUSessionWord word_tell(const CudaMemOp *op, bool *ret_waits)
+{
+    const int operation = op->operation;
+    const bool is_64 =
+        operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 || operation == CU_STREAM_MEM_OP_WRITE_VALUE_64;
+
+    *ret_waits =
+        operation == CU_STREAM_MEM_OP_WAIT_VALUE_32 || operation == CU_STREAM_MEM_OP_WAIT_VALUE_64;
+    return (VGPUSessionWord){
+        .flags = op->flags,
+        .address = op->address,
+        .value = is_64 ? op->value : (uint32_t) op->value,
+        .bits = is_64 ? 64 : 32,
+    };
+}
+
+static CUresult word_get(Session *s, const SessionNode *node,
+                         VGPUSessionWord ret[static VGPU_SESSION_NODE_WORDS], uint32_t *ret_n,
                          uint64_t *ret_waits)
 {
     CudaMemOpNode ops = {0};
     CUresult r = session_driver(s)->mem_op_node_get(node->handle, &ops);
-    int operation;
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (ops.count != 1)
+    if (ops.count > VGPU_SESSION_NODE_WORDS)
         return CUDA_ERROR_NOT_SUPPORTED;
-    operation = ops.ops[0].operation;
-    *ret_waits =
-        operation == CU_STREAM_MEM_OP_WAIT_VALUE_32 || operation == CU_STREAM_MEM_OP_WAIT_VALUE_64;
-    *ret = (VGPUSessionWord){
-        .flags = ops.ops[0].flags,
-        .address = ops.ops[0].address,
-        .value = ops.ops[0].value,
-        .bits = operation == CU_STREAM_MEM_OP_WAIT_VALUE_64 ||
-                        operation == CU_STREAM_MEM_OP_WRITE_VALUE_64
-                    ? 64
-                    : 32,
-    };
-    if (ret->bits == 32)
-        ret->value = (uint32_t) ret->value;
+    *ret_waits = 0;
+    *ret_n = ops.count;
+    for (unsigned i = 0; i < ops.count; i++) {
+        bool waits;
+
+        ret[i] = word_tell(&ops.ops[i], &waits);
+        *ret_waits |= (uint64_t) waits << i;
+    }
     return CUDA_SUCCESS;
 }
 
@@ -590,6 +618,8 @@ CUresult session_node_get(Session *s, SessionGraph *graph, const SessionNode *no
                           SessionCall *call, unsigned char *into, uint64_t room)
 {
     const NodeOut out = {call, into, room};
+    VGPUSessionWord words[VGPU_SESSION_NODE_WORDS];
+    uint32_t n_words;
     int type = 0;
     CUresult r = node_type(s, node, &type);
 
@@ -609,7 +639,9 @@ CUresult session_node_get(Session *s, SessionGraph *graph, const SessionNode *no
         NODE_OUT_(VGPUSessionFence, host_get(s, node, &payload_));
         return r;
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
-        NODE_OUT_(VGPUSessionWord, word_get(s, node, &payload_, &call->value[2]));
+        r = word_get(s, node, words, &n_words, &call->value[2]);
+        if (r == CUDA_SUCCESS)
+            node_out(&out, words, n_words * sizeof(*words));
         return r;
     case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD:

@@ -103,10 +103,14 @@ static CUresult nodes_know_pairs(Session *s, SessionGraph *graph, const CUgraphN
     return CUDA_SUCCESS;
 }
 
+static CUresult nodes_drop_known(const SessionGraph *graph, CUgraphNode *all, size_t *n);
+
+/* A graph that grows has new ones each time. */
 CUresult session_nodes_know(Session *s, SessionGraph *graph)
 {
     const CudaSessionDriver *driver = session_driver(s);
     CLEANUP_FREE CUgraphNode *all = NULL;
+    const uint32_t n_before = graph->n_nodes;
     size_t n = 0;
     CUresult r;
 
@@ -122,13 +126,15 @@ CUresult session_nodes_know(Session *s, SessionGraph *graph)
         return CUDA_ERROR_OUT_OF_MEMORY;
     if (n > 0)
         r = driver->graph_get_nodes(graph->graph, all, &n);
+    if (r == CUDA_SUCCESS && n_before > 0)
+        r = nodes_drop_known(graph, all, &n);
     if (r == CUDA_SUCCESS && graph->may_wait)
         r = nodes_know_pairs(s, graph, all, n);
     for (size_t i = 0; r == CUDA_SUCCESS && !graph->may_wait && i < n; i++)
         session_nodes_add(graph, all[i], NULL);
     if (r != CUDA_SUCCESS)
-        graph->n_nodes = 0;
-    graph->is_known = r == CUDA_SUCCESS;
+        graph->n_nodes = n_before;
+    graph->is_known = r == CUDA_SUCCESS && !graph->growing;
     return r;
 }
 
@@ -195,6 +201,36 @@ static const NodePlace *places_find(const NodePlaces *p, CUgraphNode handle)
     return bsearch(&handle, p->all, p->n, sizeof(*p->all), handle_compare);
 }
 
+static CUresult nodes_drop_known(const SessionGraph *graph, CUgraphNode *all, size_t *n)
+{
+    CLEANUP(places_clear) NodePlaces places = {0};
+    CUresult r = places_fill(graph, &places);
+    size_t n_new = 0;
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    for (size_t i = 0; i < *n; i++)
+        if (!places_find(&places, all[i]))
+            all[n_new++] = all[i];
+    *n = n_new;
+    return CUDA_SUCCESS;
+}
+
+uint32_t session_nodes_find(const SessionGraph *graph, CUgraphNode handle)
+{
+    for (uint32_t i = 0; i < graph->n_nodes; i++)
+        if (graph->nodes[i].handle == handle || graph->nodes[i].first == handle)
+            return i + 1;
+    return 0;
+}
+
+uint32_t session_nodes_number(Session *s, SessionGraph *graph, CUgraphNode handle)
+{
+    if (!handle || session_nodes_know(s, graph) != CUDA_SUCCESS)
+        return 0;
+    return session_nodes_find(graph, handle);
+}
+
 /* What a list is written to */
 typedef struct NodeList {
     unsigned char *into;
@@ -238,37 +274,43 @@ static CUresult list_roots(Session *s, const SessionGraph *graph, const NodePlac
 
 /* All edges of the driver's: @n of them */
 static CUresult nodes_edges(Session *s, const SessionGraph *graph, CUgraphNode **ret_from,
-                            CUgraphNode **ret_to, size_t *ret_n)
+                            CUgraphNode **ret_to, CudaEdgeData **ret_data, size_t *ret_n)
 {
     const CudaSessionDriver *driver = session_driver(s);
-    CLEANUP_FREE CudaEdgeData *data = NULL;
     CUresult r = driver->graph_get_edges(graph->graph, NULL, NULL, NULL, ret_n);
 
     if (r != CUDA_SUCCESS)
         return r;
     *ret_from = calloc(*ret_n + 1, sizeof(CUgraphNode));
     *ret_to = calloc(*ret_n + 1, sizeof(CUgraphNode));
-    data = calloc(*ret_n + 1, sizeof(*data));
-    if (!*ret_from || !*ret_to || !data)
+    *ret_data = calloc(*ret_n + 1, sizeof(**ret_data));
+    if (!*ret_from || !*ret_to || !*ret_data)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    return *ret_n > 0 ? driver->graph_get_edges(graph->graph, *ret_from, *ret_to, data, ret_n)
+    return *ret_n > 0 ? driver->graph_get_edges(graph->graph, *ret_from, *ret_to, *ret_data, ret_n)
                       : CUDA_SUCCESS;
 }
 
 static CUresult list_edges(Session *s, const SessionGraph *graph, const NodePlaces *places,
-                           NodeList *l)
+                           bool with_data, NodeList *l)
 {
     CLEANUP_FREE CUgraphNode *from = NULL;
     CLEANUP_FREE CUgraphNode *to = NULL;
+    CLEANUP_FREE CudaEdgeData *data = NULL;
     size_t n = 0;
-    CUresult r = nodes_edges(s, graph, &from, &to, &n);
+    CUresult r = nodes_edges(s, graph, &from, &to, &data, &n);
 
     for (size_t i = 0; r == CUDA_SUCCESS && i < n; i++) {
         const NodePlace *a = places_find(places, from[i]), *b = places_find(places, to[i]);
 
+        uint32_t edge[4];
+
         /* Not the one between the two of a function */
-        if (a && b && !a->is_first)
-            list_put(l, (const uint32_t[]){a->number, b->number}, 2);
+        if (!a || !b || a->is_first)
+            continue;
+        edge[0] = a->number;
+        edge[1] = b->number;
+        memcpy(&edge[2], &data[i], sizeof(data[i]));
+        list_put(l, edge, with_data ? 4 : 2);
     }
     return r;
 }
@@ -282,8 +324,8 @@ CUresult session_nodes_list(Session *s, SessionGraph *graph, uint32_t what, unsi
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (what == VGPU_GRAPH_LIST_EDGES)
-        r = list_edges(s, graph, &places, &list);
+    if (what == VGPU_GRAPH_LIST_EDGES || what == VGPU_GRAPH_LIST_EDGE_DATA)
+        r = list_edges(s, graph, &places, what == VGPU_GRAPH_LIST_EDGE_DATA, &list);
     else if (what == VGPU_GRAPH_LIST_ROOTS)
         r = list_roots(s, graph, &places, &list);
     else
@@ -310,11 +352,12 @@ CUresult session_nodes_are_chain(Session *s, const SessionGraph *graph, bool *re
 {
     CLEANUP_FREE CUgraphNode *from = NULL;
     CLEANUP_FREE CUgraphNode *to = NULL;
+    CLEANUP_FREE CudaEdgeData *data = NULL;
     size_t n_nodes = 0, n = 0;
     CUresult r = session_driver(s)->graph_get_nodes(graph->graph, NULL, &n_nodes);
 
     if (r == CUDA_SUCCESS)
-        r = nodes_edges(s, graph, &from, &to, &n);
+        r = nodes_edges(s, graph, &from, &to, &data, &n);
     *ret = r == CUDA_SUCCESS && n + 1 == n_nodes && all_differ(from, n) && all_differ(to, n);
     return r;
 }

@@ -25,6 +25,13 @@ uint32_t session_nodes_add(SessionGraph *graph, CUgraphNode handle, CUgraphNode 
 /* session_node() - of a number, or NULL */
 SessionNode *session_node(const SessionGraph *graph, uint32_t number);
 
+/* session_nodes_find() - the number of a driver's node, among those that have one, or 0 */
+uint32_t session_nodes_find(const SessionGraph *graph, CUgraphNode handle);
+
+/* session_nodes_number() - of one that may be none, or in a graph of a node; 0 then, and when
+ * numbers cannot be had */
+uint32_t session_nodes_number(Session *s, SessionGraph *graph, CUgraphNode handle);
+
 /* session_nodes_clone() - the numbers of @from, whose clone the driver has made in @to */
 CUresult session_nodes_clone(Session *s, SessionGraph *to, SessionGraph *from);
 

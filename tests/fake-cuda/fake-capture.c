@@ -100,8 +100,14 @@ void fake_capture_forget(FakeCapture **capture, FakeReach **reach)
     *reach = NULL;
     if (!c || --c->references > 0)
         return;
-    if (c->graph && fake_object_lives(c->graph, FAKE_KIND_GRAPH))
-        fake_graph_end(c->graph);
+    if (c->graph && fake_object_lives(c->graph, FAKE_KIND_GRAPH)) {
+        if (c->is_into)
+            c->graph->is_captured = false;
+        else
+            fake_graph_end(c->graph);
+    }
+    free(c->told);
+    free(c->told_data);
     free(c);
 }
 
@@ -259,15 +265,11 @@ CUresult cuStreamIsCapturing(CUstream stream, int *status)
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamBeginCapture_v2(CUstream stream, int mode)
+/* @graph: the program's own, or NULL */
+static CUresult begin(CUstream s, CUgraph graph, int mode)
 {
     static uint64_t last_id;
     FakeCapture *c;
-
-    ENTER_SESSION(FAKE_CONTEXT);
-    FAKE_LOCKED();
-
-    CUstream s = fake_stream_get(stream, __func__);
 
     if (mode < FAKE_CAPTURE_GLOBAL || mode > FAKE_CAPTURE_RELAXED)
         return CUDA_ERROR_INVALID_VALUE;
@@ -281,7 +283,8 @@ CUresult cuStreamBeginCapture_v2(CUstream stream, int mode)
     if (!c || !s->reach)
         abort();
     *c = (FakeCapture){
-        .graph = fake_graph_new(s->object.context),
+        .graph = graph ? graph : fake_graph_new(s->object.context),
+        .is_into = graph != NULL,
         .id = ++last_id,
         .context = s->object.context,
         .origin = s,
@@ -294,16 +297,122 @@ CUresult cuStreamBeginCapture_v2(CUstream stream, int mode)
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamGetCaptureInfo_v2(CUstream stream, int *status, uint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **dependencies, size_t *n_dependencies)
+CUresult cuStreamBeginCapture_v2(CUstream stream, int mode)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    return begin(fake_stream_get(stream, __func__), NULL, mode);
+}
+
+/* A node, and all that is before it, is before the place in the stream. */
+static void reach_add_before(FakeReach *r, const struct CUgraphNode_st *node)
+{
+    if (reach_has(r, node->index))
+        return;
+    reach_add(r, node->index);
+    for (size_t i = 0; i < node->n_dependencies; i++)
+        reach_add_before(r, node->dependencies[i]);
+}
+
+/* Behind these, too */
+static CUresult depend(CUstream s, const CUgraphNode *nodes, size_t n, const char *what)
+{
+    const FakeNodes *all = &s->capture->graph->nodes;
+    FakeReach *r = s->reach;
+
+    for (size_t i = 0; i < n; i++) {
+        fake_object_check(nodes[i], FAKE_KIND_NODE, what);
+        if (nodes[i]->nodes != all)
+            return CUDA_ERROR_INVALID_VALUE;
+    }
+    r->last = realloc(r->last, (r->n_last + n + 1) * sizeof(size_t));
+    if (!r->last)
+        abort();
+    for (size_t i = 0; i < n; i++) {
+        bool is_there = false;
+
+        for (size_t j = 0; j < r->n_last; j++)
+            is_there = is_there || r->last[j] == nodes[i]->index;
+        if (!is_there)
+            r->last[r->n_last++] = nodes[i]->index;
+        reach_add_before(r, nodes[i]);
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph,
+                                     const CUgraphNode *dependencies, const CudaEdgeData *data,
+                                     size_t n_dependencies, int mode)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    CUstream s = fake_stream_get(stream, __func__);
+    CUresult r;
+
+    fake_object_check(graph, FAKE_KIND_GRAPH, __func__);
+    if (data)
+        fake_misuse("%s: kinds of edges are not modelled", __func__);
+    if (graph->is_captured)
+        return CUDA_ERROR_INVALID_VALUE;
+    r = begin(s, graph, mode);
+    if (r != CUDA_SUCCESS)
+        return r;
+    for (size_t i = 0; i < graph->nodes.n; i++)
+        graph->nodes.all[i]->is_direct = true;
+    r = depend(s, dependencies, n_dependencies, __func__);
+    if (r != CUDA_SUCCESS) {
+        graph->is_captured = false;
+        fake_capture_forget(&s->capture, &s->reach);
+    }
+    return r;
+}
+
+CUresult cuStreamUpdateCaptureDependencies_v2(CUstream stream, CUgraphNode *dependencies,
+                                              const CudaEdgeData *data, size_t n_dependencies,
+                                              unsigned flags)
 {
     ENTER_SESSION(FAKE_CONTEXT);
     FAKE_LOCKED();
 
     CUstream s = fake_stream_get(stream, __func__);
 
-    if (dependencies || n_dependencies)
-        fake_misuse("%s: dependencies are not modelled", __func__);
+    if (data)
+        fake_misuse("%s: kinds of edges are not modelled", __func__);
+    if (!s->capture)
+        return CUDA_ERROR_ILLEGAL_STATE;
+    if (flags > 1)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (flags == 1)
+        s->reach->n_last = 0;
+    return depend(s, dependencies, n_dependencies, __func__);
+}
+
+static const CUgraphNode *tell(const struct CUstream_st *s)
+{
+    FakeCapture *c = s->capture;
+
+    free(c->told);
+    free(c->told_data);
+    c->told = calloc(s->reach->n_last + 1, sizeof(CUgraphNode));
+    c->told_data = calloc(s->reach->n_last + 1, sizeof(CudaEdgeData));
+    if (!c->told || !c->told_data)
+        abort();
+    for (size_t i = 0; i < s->reach->n_last; i++)
+        c->told[i] = c->graph->nodes.all[s->reach->last[i]];
+    return c->told;
+}
+
+CUresult cuStreamGetCaptureInfo_v3(CUstream stream, int *status, uint64_t *id, CUgraph *graph,
+                                   const CUgraphNode **dependencies, const CudaEdgeData **data,
+                                   size_t *n_dependencies)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+
+    CUstream s = fake_stream_get(stream, __func__);
+
     for (CUstream other = fake_stream_first(); other; other = other->next)
         if (is_implied(other, s))
             return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
@@ -316,6 +425,12 @@ CUresult cuStreamGetCaptureInfo_v2(CUstream stream, int *status, uint64_t *id, C
         *id = s->capture->id;
     if (graph)
         *graph = s->capture->graph;
+    if (dependencies)
+        *dependencies = tell(s);
+    if (data)
+        *data = s->capture->told_data;
+    if (n_dependencies)
+        *n_dependencies = s->reach->n_last;
     return CUDA_SUCCESS;
 }
 
@@ -323,7 +438,7 @@ CUresult cuStreamGetCaptureInfo_v2(CUstream stream, int *status, uint64_t *id, C
 static bool is_joined(const FakeCapture *c)
 {
     for (size_t i = 0; i < c->graph->nodes.n; i++)
-        if (!reach_has(c->origin->reach, i))
+        if (!c->graph->nodes.all[i]->is_direct && !reach_has(c->origin->reach, i))
             return false;
     return true;
 }
@@ -355,6 +470,10 @@ CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
         c->graph = NULL;
     }
 
+    if (c->is_into && c->graph) {
+        c->graph->is_captured = false;
+        c->graph = NULL;
+    }
     c->ended = true;
     c->references++;
     for (CUstream other = fake_stream_first(); other; other = other->next)

@@ -25,6 +25,7 @@ struct CUgraphNode_st {
     size_t n_dependencies;
     CUgraphNode origin; /* of a clone, or in an executable graph: which one it was made of */
     bool disabled;      /* in an executable graph */
+    bool is_direct;     /* not captured: it need not be reached at the capture's end */
     CUlaunchAttribute attributes[FAKE_NODE_ATTRIBUTES];
     unsigned n_attributes;
     void **params; /* of a kernel, for who asks */
@@ -66,7 +67,10 @@ typedef struct FakeCapture {
     int mode;
     pthread_t thread;
     bool invalid, ended;
+    bool is_into;        /* the graph is the program's own */
     unsigned references; /* of streams and events */
+    CUgraphNode *told;   /* to who asked last for the nodes that the next depends on */
+    CudaEdgeData *told_data;
 } FakeCapture;
 
 /* fake_nodes_add() - a copy of @work that depends on others of these */

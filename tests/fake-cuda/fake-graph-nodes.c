@@ -60,6 +60,7 @@ static CUresult add(CUDA_ADD_NODE_, FakeWork *work, const char *what)
     fake_object_check(graph, FAKE_KIND_GRAPH, what);
     if (are_of(graph, dependencies, n_dependencies, what)) {
         *node = fake_nodes_add(&graph->nodes, work, dependencies, n_dependencies);
+        (*node)->is_direct = true;
         r = CUDA_SUCCESS;
     }
     fake_work_clear(work);

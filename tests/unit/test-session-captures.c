@@ -13,6 +13,7 @@
 #define N 64u
 
 enum { GLOBAL = 0, THREAD_LOCAL = 1, RELAXED = 2 };
+enum { ILLEGAL_STATE = 401 };
 enum { CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901, WRONG_THREAD = 908 };
 enum { EMPTY = 5 };
 
@@ -336,7 +337,7 @@ static const WrongNode wrong[] = {
      CUDA_ERROR_INVALID_VALUE},
     {OP(NODE_DEPENDS), {.graph = 1, .n_dependencies = 1, .flags = 1}, 0, CUDA_ERROR_INVALID_VALUE},
     {OP(NODE_DEPENDS), {.graph = 1, .n_dependencies = 1, .flags = 1}, 8, CUDA_ERROR_INVALID_VALUE},
-    {OP(GRAPH_LIST), {.graph = 1, .what = 3}, 0, CUDA_ERROR_INVALID_VALUE},
+    {OP(GRAPH_LIST), {.graph = 1, .what = 4}, 0, CUDA_ERROR_INVALID_VALUE},
     {OP(GRAPH_LIST), {.graph = 1, .into = {32 * MIB, 1}}, 0, CUDA_ERROR_INVALID_VALUE},
     {OP(GRAPH_LIST), {.graph = 2}, 0, CUDA_ERROR_INVALID_HANDLE},
 };
@@ -365,6 +366,80 @@ TEST(test_what_is_wrong)
     world_end(&w);
 }
 
+/* ---- The graph that grows ---------------------------------------------------------------------
+ */
+
+/* The number of one node, as it stands behind the parameters */
+static const uint32_t *one(uint32_t number)
+{
+    static uint32_t numbers[2];
+
+    numbers[0] = number;
+    return numbers;
+}
+
+TEST(test_graph_that_grows)
+{
+    begin(NULL);
+    assert_fails(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1), ILLEGAL_STATE);
+    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 5, .flags = RELAXED));
+    assert_fails(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 0), CUDA_ERROR_INVALID_VALUE);
+    assert_fails(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1, .into = {UINT64_MAX, 8}),
+                 CUDA_ERROR_INVALID_VALUE);
+    assert_ok(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1));
+    assert_int_equal(w.value[0], 0);
+    assert_ok(launch(5));
+    assert_ok(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1));
+    assert_int_equal(w.value[0], 1);
+    assert_fails(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 2), CUDA_ERROR_INVALID_VALUE);
+
+    assert_fails(CALL(&w, GRAPH_DESTROY, .graph = 1), CUDA_ERROR_INVALID_VALUE);
+    assert_fails(CALL(&w, GRAPH_INSTANTIATE, .graph = 1, .exec = 1), CUDA_ERROR_NOT_SUPPORTED);
+    assert_fails(CALL(&w, NODE_DESTROY, .graph = 1, .node = 1), CUDA_ERROR_INVALID_VALUE);
+    assert_ok(CALL_WITH(&w, NODE_ADD, one(1), 8, .graph = 1, .type = EMPTY, .n_dependencies = 1));
+    assert_int_equal(w.value[0], 2);
+    assert_fails(CALL_WITH(&w, CAPTURE_DEPENDS, one(3), 8, .stream = 5, .graph = 1, .n = 1),
+                 CUDA_ERROR_INVALID_VALUE);
+    assert_fails(CALL(&w, CAPTURE_DEPENDS, .stream = 5, .graph = 1, .n = UINT32_MAX),
+                 CUDA_ERROR_INVALID_VALUE);
+    assert_fails(CALL(&w, CAPTURE_DEPENDS, .stream = 5, .graph = 1, .flags = 2),
+                 CUDA_ERROR_INVALID_VALUE);
+    assert_ok(
+        CALL_WITH(&w, CAPTURE_DEPENDS, one(2), 8, .stream = 5, .graph = 1, .n = 1, .flags = 1));
+    assert_ok(launch(5));
+    assert_fails(CALL(&w, CAPTURE_END, .stream = 5, .graph = 2), CUDA_ERROR_INVALID_VALUE);
+    assert_ok(CALL(&w, CAPTURE_END, .stream = 5, .graph = 1));
+    assert_ok(CALL(&w, GRAPH_LIST, .graph = 1, .what = VGPU_GRAPH_LIST_EDGE_DATA));
+    assert_int_equal(w.value[0], 2);
+    assert_ok(CALL(&w, GRAPH_INSTANTIATE, .graph = 1, .exec = 1));
+    assert_ok(CALL(&w, GRAPH_LAUNCH, .exec = 1));
+
+    /* Into a graph that is there, which a failure leaves as it was */
+    become(1, GLOBAL);
+    assert_fails(CALL(&w, CAPTURE_INTO, .stream = 5, .graph = 1, .flags = 3),
+                 CUDA_ERROR_INVALID_VALUE);
+    assert_fails(CALL(&w, CAPTURE_INTO, .stream = 5, .graph = 2), CUDA_ERROR_INVALID_HANDLE);
+    assert_ok(
+        CALL_WITH(&w, CAPTURE_INTO, one(3), 8, .stream = 5, .graph = 1, .n = 1, .flags = GLOBAL));
+    assert_fails(CALL(&w, CAPTURE_INTO, .stream = 6, .graph = 1), CUDA_ERROR_NOT_SUPPORTED);
+    assert_fails(CALL(&w, MEMORY_ALLOC, .size = 512), CAPTURE_UNSUPPORTED);
+    assert_fails(CALL(&w, GRAPH_LIST, .graph = 1), CAPTURE_INVALIDATED);
+    assert_fails(CALL(&w, CAPTURE_END, .stream = 5, .graph = 1), CAPTURE_INVALIDATED);
+    assert_ok(CALL(&w, GRAPH_LIST, .graph = 1));
+    assert_int_equal(w.value[0], 3);
+
+    /* Streams that end while their graphs grow */
+    become(1, RELAXED);
+    assert_ok(CALL(&w, CAPTURE_INTO, .stream = 5, .graph = 1, .flags = RELAXED));
+    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 6, .flags = RELAXED));
+    assert_ok(CALL(&w, CAPTURE_GRAPH, .stream = 6, .graph = 2));
+    assert_ok(CALL(&w, STREAM_DESTROY, .id = 5));
+    assert_ok(CALL(&w, STREAM_DESTROY, .id = 6));
+    assert_fails(CALL(&w, GRAPH_LIST, .graph = 2), CUDA_ERROR_INVALID_HANDLE);
+    assert_ok(CALL(&w, GRAPH_DESTROY, .graph = 1));
+    world_end(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +450,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_quota),
         cmocka_unit_test(test_quota_while_it_runs),
         cmocka_unit_test(test_what_is_wrong),
+        cmocka_unit_test(test_graph_that_grows),
     };
 
     world_main(argc, argv);
