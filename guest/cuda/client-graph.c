@@ -41,10 +41,20 @@ int vgpu_session_node_add_host(vgpu_session *s, const vgpu_session_from *from, u
                                const uint32_t *dependencies, uint32_t n_dependencies,
                                vgpu_session_function function, void *userdata, uint32_t *ret_node)
 {
+    const vgpu_session_host host = {function, userdata, NULL};
+
+    return vgpu_session_node_add_host_until(s, from, graph, dependencies, n_dependencies, &host,
+                                            ret_node);
+}
+
+int vgpu_session_node_add_host_until(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                                     const uint32_t *dependencies, uint32_t n_dependencies,
+                                     const vgpu_session_host *host, uint32_t *ret_node)
+{
     const VGPUSessionNode node = {.graph = graph, .type = TYPE_HOST};
     VGPUSessionFence fence;
     client_host *h;
-    int r = client_host_new(s, function, userdata, &h, &fence);
+    int r = client_host_new(s, host, &h, &fence);
 
     if (r != 0)
         return r;
@@ -58,6 +68,14 @@ int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, u
                                uint32_t exec, uint32_t node, vgpu_session_function function,
                                void *userdata)
 {
+    const vgpu_session_host host = {function, userdata, NULL};
+
+    return vgpu_session_node_set_host_until(s, from, graph, exec, node, &host);
+}
+
+int vgpu_session_node_set_host_until(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                                     uint32_t exec, uint32_t node, const vgpu_session_host *host)
+{
     const VGPUSessionNode parameters = {
         .graph = graph,
         .exec = exec,
@@ -66,7 +84,7 @@ int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, u
     };
     VGPUSessionFence fence;
     client_host *h;
-    int r = client_host_new(s, function, userdata, &h, &fence);
+    int r = client_host_new(s, host, &h, &fence);
 
     if (r != 0)
         return r;
@@ -78,11 +96,18 @@ int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, u
 
 /* ---- Questions -------------------------------------------------------------------- */
 
+/* A question, and the place in its parameters that says where the answer goes */
+typedef struct Question {
+    uint16_t opcode;
+    void *parameters;
+    size_t size;
+    VGPUSessionBytes *into;
+} Question;
+
 /* Ask once, and once more where the first room was too little. @each: bytes of one of what the
  * reply's value @which counts */
-static int ask(vgpu_session *s, const vgpu_session_from *from, uint16_t opcode,
-               VGPUSessionNode *node, unsigned int which, size_t each, void **ret,
-               VGPUSessionReply *reply)
+static int ask(vgpu_session *s, const vgpu_session_from *from, const Question *q,
+               unsigned int which, size_t each, void **ret, VGPUSessionReply *reply)
 {
     size_t size = 4096;
 
@@ -93,8 +118,8 @@ static int ask(vgpu_session *s, const vgpu_session_from *from, uint16_t opcode,
 
         if (r != 0)
             return r;
-        (void) vgpu_session_window_bytes(s, into, size, &node->into);
-        r = vgpu_session_call(s, opcode, from, node, sizeof(*node), NULL, 0, reply);
+        (void) vgpu_session_window_bytes(s, into, size, q->into);
+        r = vgpu_session_call(s, q->opcode, from, q->parameters, q->size, NULL, 0, reply);
         bytes = reply->value[which] * each;
         if (r == 0 && reply->value[which] > VGPU_SESSION_ALL_NODES_MAX * UINT64_C(8))
             r = VGPU_CUDA_ERROR_UNKNOWN; /* the host lies */
@@ -119,9 +144,11 @@ int vgpu_session_node_get(vgpu_session *s, const vgpu_session_from *from, uint32
                           uint32_t node, void **ret_payload, uint64_t ret[static 3])
 {
     VGPUSessionNode parameters = {.graph = graph, .node = node};
+    const Question q = {VGPU_SESSION_OP_NODE_GET, &parameters, sizeof(parameters),
+                        &parameters.into};
     VGPUSessionReply reply = {0};
     void *payload;
-    int r = ask(s, from, VGPU_SESSION_OP_NODE_GET, &parameters, 1, 1, &payload, &reply);
+    int r = ask(s, from, &q, 1, 1, &payload, &reply);
 
     if (r != 0)
         return r;
@@ -137,15 +164,56 @@ int vgpu_session_node_get(vgpu_session *s, const vgpu_session_from *from, uint32
 int vgpu_session_graph_list(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
                             uint32_t what, uint32_t **ret, uint64_t *ret_n)
 {
-    const size_t each = (what == VGPU_GRAPH_LIST_EDGES ? 2 : 1) * sizeof(uint32_t);
+    const size_t n = what == VGPU_GRAPH_LIST_EDGE_DATA ? 4 : what == VGPU_GRAPH_LIST_EDGES ? 2 : 1;
+    const size_t each = n * sizeof(uint32_t);
     VGPUSessionNode parameters = {.graph = graph, .what = what};
+    const Question q = {VGPU_SESSION_OP_GRAPH_LIST, &parameters, sizeof(parameters),
+                        &parameters.into};
     VGPUSessionReply reply = {0};
     void *numbers;
-    int r = ask(s, from, VGPU_SESSION_OP_GRAPH_LIST, &parameters, 0, each, &numbers, &reply);
+    int r = ask(s, from, &q, 0, each, &numbers, &reply);
 
     if (r != 0)
         return r;
     *ret = numbers;
     *ret_n = reply.value[0];
     return 0;
+}
+
+/* ---- Captures --------------------------------------------------------------------- */
+
+int vgpu_session_capture_graph(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                               uint32_t graph, uint32_t **ret, uint64_t *ret_n)
+{
+    VGPUSessionCapture parameters = {.graph = graph, .stream = stream};
+    const Question q = {VGPU_SESSION_OP_CAPTURE_GRAPH, &parameters, sizeof(parameters),
+                        &parameters.into};
+    VGPUSessionReply reply = {0};
+    void *numbers;
+    int r = ask(s, from, &q, 0, sizeof(uint32_t), &numbers, &reply);
+
+    if (r != 0)
+        return r;
+    *ret = numbers;
+    *ret_n = reply.value[0];
+    return 0;
+}
+
+int vgpu_session_capture_nodes(vgpu_session *s, const vgpu_session_from *from, uint16_t opcode,
+                               const VGPUSessionCapture *capture, const uint32_t *numbers)
+{
+    const size_t size = ((size_t) capture->n + 1) / 2 * 2 * sizeof(*numbers);
+    uint32_t *more;
+    int r;
+
+    if (size > VGPU_SESSION_RECORD_MAX)
+        return VGPU_CUDA_ERROR_INVALID_VALUE;
+    more = calloc(1, size + 1);
+    if (!more)
+        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+    if (capture->n > 0)
+        memcpy(more, numbers, capture->n * sizeof(*numbers));
+    r = vgpu_session_call(s, opcode, from, capture, sizeof(*capture), more, size, NULL);
+    free(more);
+    return r;
 }

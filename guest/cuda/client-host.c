@@ -20,8 +20,7 @@ struct client_host {
     TAILQ_ENTRY(client_host) link;
     uint64_t *words;
     uint64_t value;
-    vgpu_session_function function;
-    void *userdata;
+    vgpu_session_host host;
     bool is_given; /* the host has taken it */
     bool is_running;
     bool is_refused; /* while it ran: it is freed when it has */
@@ -35,6 +34,8 @@ static uint64_t word_of(const client_host *h, unsigned int which)
 static void host_free(vgpu_session *s, client_host *h)
 {
     TAILQ_REMOVE(&s->hosts, h, link);
+    if (h->host.end)
+        h->host.end(h->host.userdata);
     client_line_give(s, h->words);
     free(h);
 }
@@ -85,7 +86,7 @@ static void host_run(vgpu_session *s, client_host *h)
     TAILQ_INSERT_TAIL(&s->hosts, h, link);
     __atomic_store_n(&h->words[0], 0, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&s->host_lock);
-    h->function(h->userdata);
+    h->host.function(h->host.userdata);
     pthread_mutex_lock(&s->host_lock);
     h->is_running = false;
     if (h->is_refused)
@@ -186,21 +187,20 @@ void client_hosts_destroy(vgpu_session *s)
 
 /* ---- Functions -------------------------------------------------------------------- */
 
-int client_host_new(vgpu_session *s, vgpu_session_function function, void *userdata,
-                    client_host **ret, VGPUSessionFence *ret_fence)
+int client_host_new(vgpu_session *s, const vgpu_session_host *host, client_host **ret,
+                    VGPUSessionFence *ret_fence)
 {
     client_host *h;
     int r = client_usable(s);
 
     if (r != 0)
         return r;
-    if (!function)
+    if (!host->function)
         return VGPU_CUDA_ERROR_INVALID_VALUE;
     h = calloc(1, sizeof(*h));
     if (!h)
         return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    h->function = function;
-    h->userdata = userdata;
+    h->host = *host;
     r = client_line_take(s, &h->words);
     if (r != 0) {
         free(h);
@@ -244,9 +244,17 @@ void client_host_given(vgpu_session *s, client_host *h, int result)
 int vgpu_session_host_call(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                            vgpu_session_function function, void *userdata)
 {
+    const vgpu_session_host host = {function, userdata, NULL};
+
+    return vgpu_session_host_call_until(s, from, stream, &host);
+}
+
+int vgpu_session_host_call_until(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                 const vgpu_session_host *host)
+{
     VGPUSessionFence parameters;
     client_host *h;
-    int r = client_host_new(s, function, userdata, &h, &parameters);
+    int r = client_host_new(s, host, &h, &parameters);
 
     if (r != 0)
         return r;
@@ -269,8 +277,8 @@ int vgpu_session_host_function(vgpu_session *s, const VGPUSessionFence *fence,
     pthread_mutex_lock(&s->host_lock);
     TAILQ_FOREACH(h, &s->hosts, link)
     if (h->value == fence->value) {
-        *ret = h->function;
-        *ret_userdata = h->userdata;
+        *ret = h->host.function;
+        *ret_userdata = h->host.userdata;
         r = 0;
     }
     pthread_mutex_unlock(&s->host_lock);

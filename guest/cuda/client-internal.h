@@ -242,8 +242,8 @@ typedef struct client_host client_host;
 
 /* client_host_new() - a function that the host is about to be told of; @ret_fence: what to tell.
  * client_host_given() - it has answered */
-int client_host_new(vgpu_session *s, vgpu_session_function function, void *userdata,
-                    client_host **ret, VGPUSessionFence *ret_fence);
+int client_host_new(vgpu_session *s, const vgpu_session_host *host, client_host **ret,
+                    VGPUSessionFence *ret_fence);
 void client_host_given(vgpu_session *s, client_host *h, int result);
 
 /* client_line_take(), client_line_give() - a cache line of the window for words, aligned to 64.

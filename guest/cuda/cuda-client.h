@@ -497,6 +497,19 @@ typedef void (*vgpu_session_function)(void *userdata);
 int vgpu_session_host_call(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                            vgpu_session_function function, void *userdata);
 
+/* A function, and what is called when nothing calls it any more: in any thread, and with a lock
+ * held, so that it calls no function of the session but vgpu_session_window_free(). Not when the
+ * session closes before, and not of what was refused. */
+typedef struct vgpu_session_host {
+    vgpu_session_function function;
+    void *userdata;
+    vgpu_session_function end; /* or NULL */
+} vgpu_session_host;
+
+/* vgpu_session_host_call_until() - the same, of a function with an end */
+int vgpu_session_host_call_until(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                 const vgpu_session_host *host);
+
 /* vgpu_session_host_function() - which function a HOST node has that NODE_GET says @fence of.
  * Returns VGPU_CUDA_ERROR_INVALID_VALUE when it is none. */
 int vgpu_session_host_function(vgpu_session *s, const VGPUSessionFence *fence,
@@ -522,11 +535,17 @@ int vgpu_session_node_add_host(vgpu_session *s, const vgpu_session_from *from, u
                                const uint32_t *dependencies, uint32_t n_dependencies,
                                vgpu_session_function function, void *userdata, uint32_t *ret_node);
 
+int vgpu_session_node_add_host_until(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                                     const uint32_t *dependencies, uint32_t n_dependencies,
+                                     const vgpu_session_host *host, uint32_t *ret_node);
+
 /* vgpu_session_node_set_host() - another function in a node of @graph, or with @exec not 0, in that
  * executable graph */
 int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
                                uint32_t exec, uint32_t node, vgpu_session_function function,
                                void *userdata);
+int vgpu_session_node_set_host_until(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                                     uint32_t exec, uint32_t node, const vgpu_session_host *host);
 
 /*
  * vgpu_session_node_get() - NODE_GET
@@ -539,11 +558,20 @@ int vgpu_session_node_get(vgpu_session *s, const vgpu_session_from *from, uint32
 /*
  * vgpu_session_graph_list() - GRAPH_LIST
  * @what: VGPU_GRAPH_LIST_*
- * @ret: the numbers, two for each edge; the caller frees it with free()
+ * @ret: the numbers, two for each edge, or with its data four; the caller frees it with free()
  * @ret_n: nodes, or edges
  */
 int vgpu_session_graph_list(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
                             uint32_t what, uint32_t **ret, uint64_t *ret_n);
+
+/* vgpu_session_capture_graph() - CAPTURE_GRAPH; @ret: numbers of nodes, as above */
+int vgpu_session_capture_graph(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                               uint32_t graph, uint32_t **ret, uint64_t *ret_n);
+
+/* vgpu_session_capture_nodes() - CAPTURE_INTO, CAPTURE_DEPENDS; @numbers: as many as @capture says
+ */
+int vgpu_session_capture_nodes(vgpu_session *s, const vgpu_session_from *from, uint16_t opcode,
+                               const VGPUSessionCapture *capture, const uint32_t *numbers);
 
 /* ---- Copies of the program's own memory (client-copy.c) -----------------------------------------
  */
