@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cuda-api-graphs.h"
 #include "cuda-api.h"
 #include "test.h"
 

@@ -6,6 +6,8 @@
  */
 #include <string.h>
 
+#include "capture.h"
+#include "copy-stage.h"
 #include "memory-map.h"
 
 typedef enum CopyEnd {
@@ -60,6 +62,19 @@ static CUresult copy_on_device(const LibCall *call, LibStream *stream, const Cop
     return r;
 }
 
+/* In a graph, memory of the program's own is read and written when that is launched. */
+static CUresult copy_captured(const LibCall *call, LibStream *stream, const CopyWay *way)
+{
+    if (!way->is_async)
+        return capture_spoil(stream);
+    if (way->to_end == COPY_PAGEABLE && way->from_end == COPY_PAGEABLE) {
+        libcuda_log("a graph cannot copy between two places that the device does not reach");
+        return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    return copy_stage_capture(call, stream, way->to, way->from, way->size,
+                              way->to_end == COPY_PAGEABLE);
+}
+
 static CUresult copy_go(const LibCall *call, LibStream *stream, const CopyWay *way)
 {
     CUresult r;
@@ -67,8 +82,8 @@ static CUresult copy_go(const LibCall *call, LibStream *stream, const CopyWay *w
     libcuda_stream_worked(stream);
     if (way->to_end != COPY_PAGEABLE && way->from_end != COPY_PAGEABLE)
         return copy_on_device(call, stream, way);
-    if (__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED))
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (capture_has(stream))
+        return copy_captured(call, stream, way);
     if (way->to_end != COPY_PAGEABLE)
         return vgpu_session_upload(call->session, &call->from, stream->number, way->to,
                                    (const void *) way->from, way->size);

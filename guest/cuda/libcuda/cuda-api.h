@@ -360,7 +360,7 @@ CUresult cuOccupancyMaxActiveClusters(int *ret, CUfunction function, const Launc
 CUresult cuOccupancyMaxPotentialClusterSize(int *ret, CUfunction function,
                                             const LaunchConfig *config);
 
-/* ---- Shared memory, pointers, captures, graphs, virtual memory --------------------------------
+/* ---- Shared memory, pointers, virtual memory --------------------------------
  */
 
 CUresult cuMemHostAlloc(void **ret, size_t size, unsigned flags);
@@ -372,34 +372,6 @@ CUresult cuMemAllocManaged(CUdeviceptr *ret, size_t size, unsigned flags);
 CUresult cuPointerGetAttribute(void *to, int attribute, CUdeviceptr address);
 CUresult cuPointerGetAttributes(unsigned n, int *attributes, void **to, CUdeviceptr address);
 CUresult cuPointerSetAttribute(const void *value, int attribute, CUdeviceptr address);
-CUresult cuStreamBeginCapture_v2(CUstream handle, int mode);
-CUresult cuStreamBeginCapture(CUstream handle);
-CUresult cuStreamEndCapture(CUstream handle, CUgraph *ret);
-CUresult cuStreamIsCapturing(CUstream handle, int *status);
-CUresult cuStreamGetCaptureInfo(CUstream handle, int *status, cuuint64_t *id);
-CUresult cuStreamGetCaptureInfo_v3(CUstream handle, int *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **nodes, const void **edges, size_t *n);
-CUresult cuStreamGetCaptureInfo_v2(CUstream handle, int *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **nodes, size_t *n);
-CUresult cuStreamBeginCapture_v2_ptsz(CUstream handle, int mode);
-CUresult cuStreamBeginCapture_ptsz(CUstream handle);
-CUresult cuStreamEndCapture_ptsz(CUstream handle, CUgraph *ret);
-CUresult cuStreamIsCapturing_ptsz(CUstream handle, int *status);
-CUresult cuStreamGetCaptureInfo_ptsz(CUstream handle, int *status, cuuint64_t *id);
-CUresult cuStreamGetCaptureInfo_v2_ptsz(CUstream handle, int *status, cuuint64_t *id,
-                                        CUgraph *graph, const CUgraphNode **nodes, size_t *n);
-CUresult cuStreamGetCaptureInfo_v3_ptsz(CUstream handle, int *status, cuuint64_t *id,
-                                        CUgraph *graph, const CUgraphNode **nodes,
-                                        const void **edges, size_t *n);
-CUresult cuGraphDestroy(CUgraph handle);
-CUresult cuGraphExecDestroy(CUgraphExec handle);
-CUresult cuGraphInstantiateWithFlags(CUgraphExec *ret, CUgraph handle, unsigned long long flags);
-CUresult cuGraphExecGetFlags(CUgraphExec handle, cuuint64_t *flags);
-CUresult cuGraphLaunch(CUgraphExec handle, CUstream stream_handle);
-CUresult cuGraphLaunch_ptsz(CUgraphExec handle, CUstream stream);
-CUresult cuGraphUpload(CUgraphExec handle, CUstream stream_handle);
-CUresult cuGraphUpload_ptsz(CUgraphExec handle, CUstream stream);
-CUresult cuGraphGetNodes(CUgraph handle, CUgraphNode *nodes, size_t *n);
 CUresult cuMemAddressReserve(CUdeviceptr *ret, size_t size, size_t alignment, CUdeviceptr wanted,
                              unsigned long long flags);
 CUresult cuMemAddressFree(CUdeviceptr address, size_t size);

@@ -31,6 +31,7 @@ static void stream_free(LibStream *stream)
         vgpu_session_id_give(s, VGPU_SESSION_STREAMS, stream->number);
     }
     pthread_mutex_destroy(&stream->lock);
+    free(stream->capture_nodes);
     free(stream);
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture.h"
+
 /* CUevent_flags */
 #define EVENT_FLAGS (EVENT_BLOCKING_SYNC | EVENT_DISABLE_TIMING | EVENT_INTERPROCESS)
 
@@ -196,11 +198,14 @@ CUresult cuStreamWaitEvent(CUstream stream_handle, CUevent handle, unsigned flag
     parameters.event = event->number;
     parameters.stream = stream->number;
     libcuda_stream_worked(stream);
-    r = libcuda_post(&call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters, sizeof(parameters));
-    if (r == CUDA_SUCCESS && event->is_captured && !stream->is_capturing) {
-        stream->capture_id = event->capture_id;
-        __atomic_store_n(&stream->is_capturing, true, __ATOMIC_RELEASE);
-    }
+    /* A capture ends by what it does not allow: the program is to be told by this call. */
+    if (!event->is_captured && !capture_has(stream))
+        return libcuda_post(&call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters,
+                            sizeof(parameters));
+    r = libcuda_ask(&call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters, sizeof(parameters),
+                    NULL);
+    if (r == CUDA_SUCCESS && event->is_captured && !capture_has(stream))
+        capture_join(stream, event->capture_id);
     return r;
 }
 
@@ -223,6 +228,9 @@ CUresult cuEventQuery(CUevent handle)
         return r;
     if (event->is_captured)
         return CUDA_ERROR_CAPTURED_EVENT;
+    r = capture_forbids();
+    if (r != CUDA_SUCCESS)
+        return r;
     return !event->fence || vgpu_session_fence_is_passed(event->fence, event->last)
                ? CUDA_SUCCESS
                : CUDA_ERROR_NOT_READY;
@@ -238,8 +246,9 @@ CUresult cuEventSynchronize(CUevent handle)
         return r;
     if (event->is_captured)
         return CUDA_ERROR_CAPTURED_EVENT;
-    if (!event->fence)
-        return CUDA_SUCCESS;
+    r = capture_forbids();
+    if (r != CUDA_SUCCESS || !event->fence)
+        return r;
     return vgpu_session_fence_wait(call.session, &call.from, event->stream, event->fence,
                                    event->last);
 }

@@ -26,14 +26,18 @@ CUresult graph_new(const LibCall *call, HandleKind kind, LibGraph **ret)
     }
     graph->kind = kind;
     graph->context = call->context;
+    graph->id = libcuda_next_id();
     *ret = graph;
     return CUDA_SUCCESS;
 }
 
 void graph_forget(const LibCall *call, LibGraph *graph)
 {
+    user_objects_leave(call, graph);
+    node_forget_all(call, graph);
     vgpu_session_id_give(call->session, graph_numbers(graph->kind), graph->number);
     handle_end(graph->handle);
+    free(graph->disabled);
     free(graph);
 }
 
@@ -53,131 +57,164 @@ static CUresult graph_of(HandleKind kind, const void *handle, LibCall *call, Lib
     return CUDA_SUCCESS;
 }
 
-static CUresult graph_end(HandleKind kind, const void *handle, uint16_t opcode)
+CUresult graph_enter(CUgraph handle, LibCall *call, LibGraph **ret)
+{
+    return graph_of(HANDLE_GRAPH, handle, call, ret);
+}
+
+CUresult graph_enter_exec(CUgraphExec handle, LibCall *call, LibGraph **ret)
+{
+    return graph_of(HANDLE_EXEC, handle, call, ret);
+}
+
+CUresult graph_may_change(const LibGraph *graph)
+{
+    if (!graph->is_copy)
+        return CUDA_SUCCESS;
+    libcuda_log("the graph of a child graph node cannot be changed: the program has a copy of it");
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+CUresult graph_in_context(LibCall *call, CUcontext handle)
+{
+    LibContext *c;
+
+    if (!handle)
+        return CUDA_SUCCESS;
+    c = libcuda_context_of(handle);
+    if (!c || __atomic_load_n(&c->number, __ATOMIC_ACQUIRE) == 0)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    call->context = c;
+    call->from.context = c->number;
+    return CUDA_SUCCESS;
+}
+
+/* ---- Making and ending -------------------------------------------------------------------------
+ */
+
+/* A graph belongs to no context; the executor has it in the calling thread's, or without that in
+ * the device's own. */
+static CUresult graph_enter_any(LibCall *call)
+{
+    CUresult r = libcuda_enter_context(call);
+    LibContext *c = libcuda_process.primary;
+
+    if (r != CUDA_ERROR_INVALID_CONTEXT || __atomic_load_n(&c->number, __ATOMIC_ACQUIRE) == 0)
+        return r;
+    r = libcuda_enter(call);
+    call->context = c;
+    call->from.context = c->number;
+    return r;
+}
+
+CUresult cuGraphCreate(CUgraph *ret, unsigned flags)
 {
     VGPUSessionGraph parameters = {0};
     LibGraph *graph;
     LibCall call;
-    CUresult r = graph_of(kind, handle, &call, &graph);
+    CUresult r = graph_enter_any(&call);
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (kind == HANDLE_GRAPH)
+    if (!ret || flags != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    r = graph_new(&call, HANDLE_GRAPH, &graph);
+    if (r != CUDA_SUCCESS)
+        return r;
+    parameters.graph = graph->number;
+    r = libcuda_post(&call, VGPU_SESSION_OP_GRAPH_CREATE, &parameters, sizeof(parameters));
+    if (r != CUDA_SUCCESS) {
+        graph_forget(&call, graph);
+        return r;
+    }
+    *ret = graph->handle;
+    return CUDA_SUCCESS;
+}
+
+/* The last number of a node. Numbers are not given twice, and lists have them in order. */
+static CUresult graph_last_number(const LibCall *call, const LibGraph *graph, uint32_t *ret)
+{
+    uint32_t *numbers;
+    uint64_t n;
+    CUresult r = vgpu_session_graph_list(call->session, &call->from, graph->number,
+                                         VGPU_GRAPH_LIST_NODES, &numbers, &n);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    *ret = n > 0 ? numbers[n - 1] : 0;
+    free(numbers);
+    return CUDA_SUCCESS;
+}
+
+static CUresult graph_clone(const LibCall *call, const LibGraph *graph, LibGraph *clone)
+{
+    const VGPUSessionGraph parameters = {.graph = graph->number, .exec = clone->number};
+    CUresult r = graph_last_number(call, graph, &clone->n_origin);
+
+    clone->origin = graph->id;
+    if (r == CUDA_SUCCESS)
+        r = node_clone(graph, clone);
+    if (r == CUDA_SUCCESS)
+        r = user_objects_copy(graph, clone);
+    return r == CUDA_SUCCESS ? libcuda_ask(call, VGPU_SESSION_OP_GRAPH_CLONE, &parameters,
+                                           sizeof(parameters), NULL)
+                             : r;
+}
+
+CUresult cuGraphClone(CUgraph *ret, CUgraph handle)
+{
+    LibGraph *graph, *clone;
+    LibCall call;
+    CUresult r = graph_enter(handle, &call, &graph);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    if (!ret)
+        return CUDA_ERROR_INVALID_VALUE;
+    r = graph_new(&call, HANDLE_GRAPH, &clone);
+    if (r != CUDA_SUCCESS)
+        return r;
+    r = graph_clone(&call, graph, clone);
+    if (r != CUDA_SUCCESS) {
+        graph_forget(&call, clone);
+        return r;
+    }
+    *ret = clone->handle;
+    return CUDA_SUCCESS;
+}
+
+/* The graphs of a context that has ended are over in the executor already. */
+static CUresult graph_end(LibCall *call, LibGraph *graph, uint16_t opcode)
+{
+    VGPUSessionGraph parameters = {0};
+    CUresult r = CUDA_SUCCESS;
+
+    if (graph->kind == HANDLE_GRAPH)
         parameters.graph = graph->number;
     else
         parameters.exec = graph->number;
-    r = libcuda_post(&call, opcode, &parameters, sizeof(parameters));
-    graph_forget(&call, graph);
+    if (call->from.context != 0)
+        r = libcuda_post(call, opcode, &parameters, sizeof(parameters));
+    graph_forget(call, graph);
     return r;
 }
 
 CUresult cuGraphDestroy(CUgraph handle)
 {
-    return graph_end(HANDLE_GRAPH, handle, VGPU_SESSION_OP_GRAPH_DESTROY);
+    LibGraph *graph;
+    LibCall call;
+    CUresult r = graph_enter(handle, &call, &graph);
+
+    if (r == CUDA_SUCCESS && (graph->is_growing || graph->is_copy))
+        r = CUDA_ERROR_INVALID_VALUE; /* a capture's, or a node's */
+    return r == CUDA_SUCCESS ? graph_end(&call, graph, VGPU_SESSION_OP_GRAPH_DESTROY) : r;
 }
 
 CUresult cuGraphExecDestroy(CUgraphExec handle)
 {
-    return graph_end(HANDLE_EXEC, handle, VGPU_SESSION_OP_GRAPH_EXEC_DESTROY);
-}
-
-CUresult cuGraphInstantiateWithFlags(CUgraphExec *ret, CUgraph handle, unsigned long long flags)
-{
-    VGPUSessionGraph parameters = {.flags = (uint32_t) flags};
-    LibGraph *graph, *exec;
-    LibCall call;
-    CUresult r = graph_of(HANDLE_GRAPH, handle, &call, &graph);
-
-    if (r != CUDA_SUCCESS)
-        return r;
-    if (!ret || flags > UINT32_MAX)
-        return CUDA_ERROR_INVALID_VALUE;
-    r = graph_new(&call, HANDLE_EXEC, &exec);
-    if (r != CUDA_SUCCESS)
-        return r;
-    parameters.graph = graph->number;
-    parameters.exec = exec->number;
-    r = libcuda_ask(&call, VGPU_SESSION_OP_GRAPH_INSTANTIATE, &parameters, sizeof(parameters),
-                    NULL);
-    if (r != CUDA_SUCCESS) {
-        graph_forget(&call, exec);
-        return r;
-    }
-    exec->flags = (unsigned) flags;
-    *ret = exec->handle;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuGraphExecGetFlags(CUgraphExec handle, cuuint64_t *flags)
-{
     LibGraph *exec;
     LibCall call;
-    CUresult r = graph_of(HANDLE_EXEC, handle, &call, &exec);
+    CUresult r = graph_enter_exec(handle, &call, &exec);
 
-    if (r == CUDA_SUCCESS && !flags)
-        r = CUDA_ERROR_INVALID_VALUE;
-    if (r == CUDA_SUCCESS)
-        *flags = exec->flags;
-    return r;
-}
-
-CUresult cuGraphLaunch(CUgraphExec handle, CUstream stream_handle)
-{
-    VGPUSessionGraph parameters = {0};
-    LibStream *stream;
-    LibGraph *exec;
-    LibCall call;
-    CUresult r = graph_of(HANDLE_EXEC, handle, &call, &exec);
-
-    if (r == CUDA_SUCCESS)
-        r = libcuda_enter_stream(stream_handle, &call, &stream);
-    if (r != CUDA_SUCCESS)
-        return r;
-    parameters.exec = exec->number;
-    parameters.stream = stream->number;
-    libcuda_stream_worked(stream);
-    return libcuda_post(&call, VGPU_SESSION_OP_GRAPH_LAUNCH, &parameters, sizeof(parameters));
-}
-
-CUresult cuGraphLaunch_ptsz(CUgraphExec handle, CUstream stream)
-{
-    return cuGraphLaunch(handle, libcuda_per_thread(stream));
-}
-
-/* Uploading is what the first launch does, too. */
-CUresult cuGraphUpload(CUgraphExec handle, CUstream stream_handle)
-{
-    LibStream *stream;
-    LibGraph *exec;
-    LibCall call;
-    CUresult r = graph_of(HANDLE_EXEC, handle, &call, &exec);
-
-    return r == CUDA_SUCCESS ? libcuda_enter_stream(stream_handle, &call, &stream) : r;
-}
-
-CUresult cuGraphUpload_ptsz(CUgraphExec handle, CUstream stream)
-{
-    return cuGraphUpload(handle, libcuda_per_thread(stream));
-}
-
-/* How many nodes there are; the nodes themselves are not to be had. */
-CUresult cuGraphGetNodes(CUgraph handle, CUgraphNode *nodes, size_t *n)
-{
-    VGPUSessionGraph parameters = {0};
-    VGPUSessionReply reply;
-    LibGraph *graph;
-    LibCall call;
-    CUresult r = graph_of(HANDLE_GRAPH, handle, &call, &graph);
-
-    if (r != CUDA_SUCCESS)
-        return r;
-    if (!n)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (nodes)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    parameters.graph = graph->number;
-    r = libcuda_ask(&call, VGPU_SESSION_OP_GRAPH_NODES, &parameters, sizeof(parameters), &reply);
-    if (r == CUDA_SUCCESS)
-        *n = reply.value[0];
-    return r;
+    return r == CUDA_SUCCESS ? graph_end(&call, exec, VGPU_SESSION_OP_GRAPH_EXEC_DESTROY) : r;
 }

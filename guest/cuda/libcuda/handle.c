@@ -88,6 +88,19 @@ void *handle_object(HandleKind kind, const void *handle)
     return place->object;
 }
 
+/* Under the lock: no object ends meanwhile, as its handle ends before it does. */
+void *handle_find(HandleKind kind, bool (*is)(const void *object, uint32_t number), uint32_t number)
+{
+    HandlePlace *found = NULL;
+
+    pthread_mutex_lock(&handle_lock);
+    for (uint32_t i = 1; handle_places && !found && i < handle_n; i++)
+        if (handle_places[i].kind == (uint32_t) kind && is(handle_places[i].object, number))
+            found = &handle_places[i];
+    pthread_mutex_unlock(&handle_lock);
+    return found;
+}
+
 void handle_end(void *handle)
 {
     HandlePlace *place = handle_place(handle);

@@ -6,6 +6,7 @@
 #ifndef VGPU_LIBCUDA_HANDLE_H
 #define VGPU_LIBCUDA_HANDLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum HandleKind {
@@ -35,6 +36,12 @@ void *handle_new(HandleKind kind, void *object);
 /* handle_object() - what handle_new() was given; NULL when @handle is none of that kind, or dead.
  * Takes a few nanoseconds, and no lock. */
 void *handle_object(HandleKind kind, const void *handle);
+
+/* handle_find() - the handle of an object that has this number, which @is knows of a kind; NULL:
+ * there is none. Looks at all handles: for what is rarely asked. @is may not call these functions
+ */
+void *handle_find(HandleKind kind, bool (*is)(const void *object, uint32_t number),
+                  uint32_t number);
 
 /* handle_end() - @handle is dead from now on. Values are used again late. Also takes NULL. */
 void handle_end(void *handle);

@@ -65,12 +65,6 @@ CUresult launch_check(const LibFunction *function, const LaunchConfig *config)
 /* ---- Parameters --------------------------------------------------------------------------------
  */
 
-typedef struct LaunchParameters {
-    void **each;        /* of every parameter, or NULL */
-    const void *packed; /* all of them */
-    size_t packed_size;
-} LaunchParameters;
-
 static CUresult launch_read_extra(void **extra, LaunchParameters *ret)
 {
     for (; extra && extra[0] != LAUNCH_EXTRA_END; extra += 2) {
@@ -86,8 +80,7 @@ static CUresult launch_read_extra(void **extra, LaunchParameters *ret)
                : CUDA_SUCCESS;
 }
 
-static CUresult launch_read(const LibFunction *function, void **each, void **extra,
-                            LaunchParameters *ret)
+CUresult launch_read(const LibFunction *function, void **each, void **extra, LaunchParameters *ret)
 {
     const VGPUSessionFunction *info = function->info;
 
@@ -104,8 +97,7 @@ static CUresult launch_read(const LibFunction *function, void **each, void **ext
     return CUDA_SUCCESS;
 }
 
-static void launch_pack(const VGPUSessionFunction *info, const LaunchParameters *p,
-                        unsigned char *to)
+void launch_pack(const VGPUSessionFunction *info, const LaunchParameters *p, unsigned char *to)
 {
     uint32_t end = 0;
 

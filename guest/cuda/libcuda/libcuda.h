@@ -187,6 +187,7 @@ struct LibStream {
     uint64_t id;
     bool is_capturing; /* atomic */
     uint64_t capture_id;
+    CUgraphNode *capture_nodes; /* what the program was told of its capture last */
 
     bool has_work;        /* atomic: since the last fence */
     pthread_mutex_t lock; /* of what follows */

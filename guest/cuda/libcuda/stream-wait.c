@@ -3,7 +3,7 @@
  * Where a stream stands: the device writes a number into the window behind the work, so that a
  * question is a look at memory.
  */
-#include "libcuda.h"
+#include "capture.h"
 
 /* Who finds has_work set has to put a fence behind that work. It is cleared before, and under the
  * lock: whoever comes meanwhile waits for the fence's number, which covers its own work. */
@@ -93,8 +93,8 @@ CUresult cuStreamSynchronize(CUstream handle)
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED))
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (capture_has(stream))
+        return capture_spoil(stream);
     return libcuda_stream_wait(&call, stream);
 }
 
@@ -107,8 +107,8 @@ CUresult cuStreamQuery(CUstream handle)
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED))
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (capture_has(stream))
+        return capture_spoil(stream);
     r = libcuda_stream_mark(&call, stream, &number);
     if (r != CUDA_SUCCESS)
         return r;
