@@ -504,6 +504,70 @@ TEST(test_copy_of_pinned_memory)
     CALL(cuMemFreeHost(in));
 }
 
+/* Memory that a graph allocates: at one address in each launch */
+TEST(test_memory)
+{
+    AllocNode alloc = {.pool = {.type = 1, .location = {1, 0}}, .size = SIZE}, got;
+    SetNode set = {.value = 17, .element = 4, .width = N, .height = 1};
+    CUgraphNode a, b, c, d;
+    CUgraph graph, clone;
+    CUgraphExec exec, second;
+    CUdeviceptr address;
+    uint64_t used = 0, zero = 0;
+
+    CALL(cuGraphCreate(&graph, 0));
+    alloc.size = 0;
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddMemAllocNode(&a, graph, NULL, 0, &alloc));
+    alloc.size = SIZE;
+    CALL(cuGraphAddMemAllocNode(&a, graph, NULL, 0, &alloc));
+    CALL(cuDeviceGetGraphMemAttribute(0, 0, &used));
+    assert_int_equal(used, SIZE);
+    set.address = alloc.address;
+    CALL(cuGraphAddMemsetNode(&b, graph, &a, 1, &set, t.context));
+    CALL(cuGraphAddMemcpyNode(&c, graph, &b, 1, &(const Copy3D[]){copy_of(t.a, alloc.address)}[0],
+                              t.context));
+    CALL(cuGraphMemAllocNodeGetParams(a, &got));
+    assert_int_equal(got.address, alloc.address);
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemFree_v2(alloc.address));
+    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuGraphClone(&clone, graph));
+    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuGraphDestroyNode(c));
+
+    /* What a launch leaves allocated, the program frees. */
+    CALL(cuGraphInstantiateWithFlags(&exec, graph, 0));
+    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuGraphInstantiateWithFlags(&second, graph, 0));
+    launch(exec);
+    check(t.a, 17);
+    check(alloc.address, 17);
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphLaunch(exec, t.stream));
+    CALL(cuMemFree_v2(alloc.address));
+    launch(exec);
+    CALL(cuGraphExecDestroy(exec));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddMemFreeNode(&d, graph, &c, 1, t.a));
+    CALL(cuMemFree_v2(alloc.address));
+    CALL(cuGraphAddMemFreeNode(&d, graph, &c, 1, alloc.address));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddMemFreeNode(&d, graph, &c, 1, alloc.address));
+    CALL(cuGraphMemFreeNodeGetParams(d, &address));
+    assert_int_equal(address, alloc.address);
+    CALL(cuGraphInstantiateWithFlags(&exec, graph, 0));
+    launch(exec);
+    launch(exec);
+    CALL(cuGraphDestroy(graph));
+    launch(exec);
+    check(t.a, 17);
+    CALL(cuGraphExecDestroy(exec));
+    CALL(cuDeviceGetGraphMemAttribute(0, 0, &used));
+    assert_int_equal(used, 0);
+    CALL(cuDeviceGetGraphMemAttribute(0, 1, &used));
+    assert_int_equal(used, SIZE);
+    CALL(cuDeviceSetGraphMemAttribute(0, 1, &zero));
+    CALL(cuDeviceGetGraphMemAttribute(0, 3, &used));
+    assert_int_equal(used, 0);
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuDeviceSetGraphMemAttribute(0, 0, &zero));
+    CALL_FAILS(CUDA_ERROR_INVALID_DEVICE, cuDeviceGraphMemTrim(1));
+    CALL(cuDeviceGraphMemTrim(0));
+    assert_false(cuMemFree_v2(alloc.address) == CUDA_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +580,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_copy_and_set),
         cmocka_unit_test(test_copy_of_own_memory),
         cmocka_unit_test(test_copy_of_pinned_memory),
+        cmocka_unit_test(test_memory),
     };
 
     return libcuda_test_main(argc, argv, tests);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The functions that add nodes and change them, of all kinds. */
-#include "graph.h"
+#include "graph-memory.h"
 
 /* ---- Adding ------------------------------------------------------------------------------------
  */
@@ -87,6 +87,16 @@ CUresult cuGraphAddBatchMemOpNode(GRAPH_ADD_, const WordNode *p)
     ADD_(word_node_add(&place, p, &node));
 }
 
+CUresult cuGraphAddMemAllocNode(GRAPH_ADD_, AllocNode *p)
+{
+    ADD_(alloc_node_add(&place, p, &node));
+}
+
+CUresult cuGraphAddMemFreeNode(GRAPH_ADD_, CUdeviceptr address)
+{
+    ADD_(free_node_add(&place, address, &node));
+}
+
 static CUresult any_refuse(int type)
 {
     if (type < NODE_KERNEL || type > NODE_CONDITIONAL)
@@ -116,6 +126,10 @@ static CUresult any_add(NodePlace *place, AnyNode *p, LibNode **ret)
     case NODE_WAIT_EVENT:
     case NODE_EVENT_RECORD:
         return event_node_add(place, p->type, p->event, ret);
+    case NODE_MEM_ALLOC:
+        return alloc_node_add(place, &p->alloc, ret);
+    case NODE_MEM_FREE:
+        return free_node_add(place, p->free, ret);
     case NODE_BATCH_MEM_OP:
         return word_node_add(place, &p->words, ret);
     default:

@@ -248,6 +248,8 @@ static CUresult depends(CUgraph handle, const CUgraphNode *from, const CUgraphNo
     if (!from || !to || n > VGPU_SESSION_ALL_NODES_MAX)
         return CUDA_ERROR_INVALID_VALUE;
     r = graph_may_change(graph);
+    if (r == CUDA_SUCCESS && !add)
+        r = graph_has_no_memory(graph);
     if (r == CUDA_SUCCESS)
         r = graph_check_edges(edges, n);
     pairs = calloc(2 * n, sizeof(*pairs));

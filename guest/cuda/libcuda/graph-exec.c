@@ -2,7 +2,7 @@
 /* Graphs that can be launched. */
 #include <stdlib.h>
 
-#include "graph.h"
+#include "graph-memory.h"
 
 /* ---- Making ------------------------------------------------------------------------------------
  */
@@ -21,15 +21,17 @@ static CUresult exec_ask(const LibCall *call, LibGraph *graph, LibGraph *exec,
 {
     VGPUSessionGraph p = *parameters;
     VGPUSessionReply reply = {0};
-    CUresult r;
+    CUresult r = user_objects_copy(graph, exec);
 
+    if (r == CUDA_SUCCESS)
+        r = graph_memory_inherit(graph, exec);
+    if (r != CUDA_SUCCESS)
+        return r;
     p.graph = graph->number;
     p.exec = exec->number;
     r = libcuda_ask(call, VGPU_SESSION_OP_GRAPH_INSTANTIATE, &p, sizeof(p), &reply);
     info->result = (int) reply.value[0];
     info->error_node = exec_node(graph, reply.value[1]);
-    if (r == CUDA_SUCCESS)
-        r = user_objects_copy(graph, exec);
     return r;
 }
 
@@ -173,7 +175,10 @@ static CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, GraphUpdat
     };
     if (r != CUDA_SUCCESS && info->result == 0)
         info->result = UPDATE_ERROR;
-    return r;
+    if (r != CUDA_SUCCESS)
+        return r;
+    user_objects_leave(&call, exec);
+    return user_objects_copy(graph, exec);
 }
 
 CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, GraphUpdate *info)
@@ -284,6 +289,9 @@ CUresult cuGraphLaunch(CUgraphExec handle, CUstream stream_handle)
     LibCall call;
     CUresult r = exec_enter(handle, stream_handle, &call, &exec, &stream);
 
+    if (r != CUDA_SUCCESS)
+        return r;
+    r = graph_memory_launch(exec);
     if (r != CUDA_SUCCESS)
         return r;
     parameters.exec = exec->number;

@@ -238,6 +238,19 @@ CUresult node_set(const NodeTarget *target, const VGPUSessionNode *what, const v
                              &target->call.from, &node, sizeof(node), payload, size, NULL);
 }
 
+CUresult node_remember(LibNode *node, const void *given, size_t size)
+{
+    void *copy = malloc(size);
+
+    if (!copy)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    memcpy(copy, given, size);
+    free(node->shown);
+    node->shown = copy;
+    node->shown_size = size;
+    return CUDA_SUCCESS;
+}
+
 CUresult node_get(const LibCall *call, const LibNode *node, size_t least, void **ret,
                   size_t *ret_size, uint64_t *ret_value)
 {
@@ -332,6 +345,8 @@ CUresult cuGraphDestroyNode(CUgraphNode handle)
     if (node->graph->is_growing)
         return CUDA_ERROR_INVALID_VALUE;
     r = graph_may_change(node->graph);
+    if (r == CUDA_SUCCESS)
+        r = graph_has_no_memory(node->graph);
     number[0] = node->entry;
     number[1] = node->exit;
     for (unsigned i = 0; i < (number[0] == number[1] ? 1u : 2u) && r == CUDA_SUCCESS; i++) {

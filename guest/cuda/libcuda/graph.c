@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "graph.h"
+#include "graph-memory.h"
 
 #include <stdlib.h>
 
@@ -34,6 +34,7 @@ CUresult graph_new(const LibCall *call, HandleKind kind, LibGraph **ret)
 void graph_forget(const LibCall *call, LibGraph *graph)
 {
     user_objects_leave(call, graph);
+    graph_memory_leave(graph);
     node_forget_all(call, graph);
     vgpu_session_id_give(call->session, graph_numbers(graph->kind), graph->number);
     handle_end(graph->handle);
@@ -73,6 +74,11 @@ CUresult graph_may_change(const LibGraph *graph)
         return CUDA_SUCCESS;
     libcuda_log("the graph of a child graph node cannot be changed: the program has a copy of it");
     return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+CUresult graph_has_no_memory(const LibGraph *graph)
+{
+    return graph->n_memory == 0 ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
 }
 
 CUresult graph_in_context(LibCall *call, CUcontext handle)
@@ -171,7 +177,9 @@ CUresult cuGraphClone(CUgraph *ret, CUgraph handle)
         return r;
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
-    r = graph_new(&call, HANDLE_GRAPH, &clone);
+    r = graph_has_no_memory(graph);
+    if (r == CUDA_SUCCESS)
+        r = graph_new(&call, HANDLE_GRAPH, &clone);
     if (r != CUDA_SUCCESS)
         return r;
     r = graph_clone(&call, graph, clone);

@@ -14,6 +14,7 @@
 
 typedef struct LibGraph LibGraph;
 typedef struct LibHeld LibHeld;
+typedef struct LibMemoryUse LibMemoryUse;
 
 typedef struct LibNode {
     CUgraphNode handle;
@@ -43,6 +44,8 @@ struct LibGraph {
     size_t room;
     LibHeld *held; /* user objects */
     size_t n_held;
+    LibMemoryUse *memory; /* that it allocates and frees (graph-memory.h) */
+    size_t n_memory;
 
     /* EXEC */
     unsigned flags;     /* of its making */
@@ -70,6 +73,10 @@ CUresult graph_enter_exec(CUgraphExec handle, LibCall *call, LibGraph **ret);
 /* graph_may_change() - CUDA_ERROR_NOT_SUPPORTED for a copy that the program takes for a node's own
  */
 CUresult graph_may_change(const LibGraph *graph);
+
+/* graph_has_no_memory() - CUDA_ERROR_NOT_SUPPORTED for what cannot be done with a graph that
+ * allocates memory or frees it: to clone it, to take nodes or edges out, to put it into another */
+CUresult graph_has_no_memory(const LibGraph *graph);
 
 /* graph_in_context() - the call is made in another context, unless that is NULL. Returns
  * CUDA_SUCCESS or _INVALID_CONTEXT */
@@ -132,6 +139,9 @@ CUresult node_target_exec(CUgraphExec exec, CUgraphNode handle, int type, NodeTa
 /* node_set() - ask the executor; @what: child, event and flags are used */
 CUresult node_set(const NodeTarget *target, const VGPUSessionNode *what, const void *payload,
                   size_t size);
+
+/* node_remember() - what the program gave, for when it asks */
+CUresult node_remember(LibNode *node, const void *given, size_t size);
 
 /* node_get() - the payload, at least @least bytes, which the caller frees with free(). @ret_value:
  * value[2] of the reply, or NULL */

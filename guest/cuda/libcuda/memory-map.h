@@ -15,6 +15,7 @@ typedef enum MemoryKind {
     MEMORY_RESERVED,   /* cuMemAddressReserve; MAPPED memory lies over it, in a map of its own */
     MEMORY_GLOBAL,     /* a module's variable */
     MEMORY_TAKEN,      /* another process's, by IPC */
+    MEMORY_GRAPH,      /* a graph's */
     MEMORY_HOST,       /* cuMemHostAlloc: in the window */
     MEMORY_MANAGED,    /* cuMemAllocManaged: in the window */
     MEMORY_REGISTERED, /* cuMemHostRegister: at another address in the window */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory of the device. */
+#include "graph-memory.h"
 #include "managed-memory.h"
 
 CUresult cuMemAlloc_v2(CUdeviceptr *ret, size_t size)
@@ -57,6 +58,8 @@ CUresult cuMemFree_v2(CUdeviceptr address)
 
     if (r != CUDA_SUCCESS || address == 0)
         return r;
+    if (memory_map_find(address, &piece) && piece.kind == MEMORY_GRAPH)
+        return graph_memory_free(address);
     if (!memory_map_take(address, MEMORY_DEVICE, &piece) &&
         !memory_map_take(address, MEMORY_ASYNC, &piece) &&
         !memory_map_take(address, MEMORY_MANAGED, &piece))

@@ -107,20 +107,6 @@ static VGPUSessionCopy3D copy_payload(const CopyShape *shape)
     };
 }
 
-/* What the program gave, for when it asks. */
-static CUresult copy_remember(LibNode *node, const void *given, size_t size)
-{
-    void *copy = malloc(size);
-
-    if (!copy)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    memcpy(copy, given, size);
-    free(node->shown);
-    node->shown = copy;
-    node->shown_size = size;
-    return CUDA_SUCCESS;
-}
-
 /* ---- Through the window ------------------------------------------------------------------------
  */
 
@@ -251,7 +237,7 @@ CUresult copy_node_add(NodePlace *place, const Copy3D *copy, CUcontext context, 
         payload = copy_payload(&shape);
         r = node_add(place, &what, &payload, sizeof(payload), ret);
     }
-    return r == CUDA_SUCCESS ? copy_remember(*ret, copy, sizeof(*copy)) : r;
+    return r == CUDA_SUCCESS ? node_remember(*ret, copy, sizeof(*copy)) : r;
 }
 
 CUresult copy_node_set(NodeTarget *target, const Copy3D *copy, CUcontext context)
@@ -274,7 +260,7 @@ CUresult copy_node_set(NodeTarget *target, const Copy3D *copy, CUcontext context
         payload = copy_payload(&shape);
         r = node_set(target, &what, &payload, sizeof(payload));
     }
-    return r == CUDA_SUCCESS && !target->exec ? copy_remember(target->node, copy, sizeof(*copy))
+    return r == CUDA_SUCCESS && !target->exec ? node_remember(target->node, copy, sizeof(*copy))
                                               : r;
 }
 
@@ -387,7 +373,7 @@ CUresult set_node_add(NodePlace *place, const SetNode *set, CUcontext context, L
         r = set_payload(set, &payload);
     if (r == CUDA_SUCCESS)
         r = node_add(place, &what, &payload, sizeof(payload), ret);
-    return r == CUDA_SUCCESS ? copy_remember(*ret, set, sizeof(*set)) : r;
+    return r == CUDA_SUCCESS ? node_remember(*ret, set, sizeof(*set)) : r;
 }
 
 CUresult set_node_set(NodeTarget *target, const SetNode *set, CUcontext context)
@@ -400,7 +386,7 @@ CUresult set_node_set(NodeTarget *target, const SetNode *set, CUcontext context)
         r = set_payload(set, &payload);
     if (r == CUDA_SUCCESS)
         r = node_set(target, &what, &payload, sizeof(payload));
-    return r == CUDA_SUCCESS && !target->exec ? copy_remember(target->node, set, sizeof(*set)) : r;
+    return r == CUDA_SUCCESS && !target->exec ? node_remember(target->node, set, sizeof(*set)) : r;
 }
 
 CUresult cuGraphMemsetNodeGetParams(CUgraphNode handle, SetNode *set)

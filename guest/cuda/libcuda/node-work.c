@@ -68,6 +68,9 @@ CUresult child_node_add(NodePlace *place, CUgraph handle, LibNode **ret)
 
     if (r != CUDA_SUCCESS)
         return r;
+    r = graph_has_no_memory(child);
+    if (r != CUDA_SUCCESS)
+        return r;
     what.child = child->number;
     r = node_add(place, &what, NULL, 0, ret);
     return r == CUDA_SUCCESS ? user_objects_copy(child, place->graph) : r;
