@@ -415,6 +415,27 @@ TEST(test_capture_to_graph)
     CALL(cuGraphDestroy(graph));
 }
 
+/* A stream that ends takes its capture with it: others are not held to its rules any more. */
+TEST(test_stream_that_ends)
+{
+    CUgraph graph;
+    CUstream stream;
+    int status;
+
+    CALL(cuEventRecord(t.join, t.other));
+    CALL(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    CALL(cuStreamBeginCapture_v2(stream, CAPTURE_GLOBAL));
+    fill(stream, t.a, 1);
+    CALL(cuStreamGetCaptureInfo_v2(stream, &status, NULL, &graph, NULL, NULL));
+    CALL(cuStreamDestroy_v2(stream));
+    CALL(cuEventSynchronize(t.join));
+    CALL(cuCtxSynchronize());
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphGetNodes(graph, NULL, &(size_t){0}));
+    CALL(cuStreamBeginCapture_v2(t.stream, CAPTURE_GLOBAL));
+    CALL_FAILS(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuCtxSynchronize());
+    CALL_FAILS(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(t.stream, &graph));
+}
+
 static void *capture_own_stream(void *unused)
 {
     CUgraph graph;
@@ -451,6 +472,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_own_memory),
         cmocka_unit_test(test_capture_to_graph),
         cmocka_unit_test(test_per_thread),
+        cmocka_unit_test(test_stream_that_ends),
     };
 
     return libcuda_test_main(argc, argv, tests);

@@ -2,19 +2,6 @@
 #include "capture.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-#include "cleanup.h"
-
-typedef struct LibCapture {
-    LIST_ENTRY(LibCapture) link;
-    uint64_t id;
-    uint8_t mode;
-    uint16_t thread; /* that has begun it */
-    bool is_spoilt;  /* by what the executor has not seen */
-    bool is_into;    /* a graph that was the program's before */
-    LibGraph *graph; /* NULL: the program has not asked for it */
-} LibCapture;
 
 static pthread_mutex_t capture_lock = PTHREAD_MUTEX_INITIALIZER;
 static LIST_HEAD(, LibCapture) captures = LIST_HEAD_INITIALIZER(captures);
@@ -31,8 +18,7 @@ static LibCapture *capture_find(uint64_t id)
     return NULL;
 }
 
-/* Only who ends a capture frees it: the caller's stream belongs to it. */
-static LibCapture *capture_of(const LibStream *stream)
+LibCapture *capture_of(const LibStream *stream)
 {
     LibCapture *c;
 
@@ -52,12 +38,33 @@ void capture_join(LibStream *stream, uint64_t id)
     pthread_mutex_unlock(&capture_lock);
 }
 
+bool captures_are(void)
+{
+    return __atomic_load_n(&n_captures, __ATOMIC_ACQUIRE) > 0;
+}
+
+int capture_status(const LibStream *stream)
+{
+    int status = CAPTURE_NONE;
+    const LibCapture *c;
+
+    pthread_mutex_lock(&capture_lock);
+    c = capture_has(stream) ? capture_find(stream->capture_id) : NULL;
+    if (c)
+        status = c->is_spoilt ? CAPTURE_INVALIDATED : CAPTURE_ACTIVE;
+    pthread_mutex_unlock(&capture_lock);
+    return status;
+}
+
 CUresult capture_spoil(const LibStream *stream)
 {
-    LibCapture *c = capture_of(stream);
+    LibCapture *c;
 
+    pthread_mutex_lock(&capture_lock);
+    c = capture_find(stream->capture_id);
     if (c)
-        __atomic_store_n(&c->is_spoilt, true, __ATOMIC_RELAXED);
+        c->is_spoilt = true;
+    pthread_mutex_unlock(&capture_lock);
     return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 }
 
@@ -76,12 +83,12 @@ CUresult capture_forbids(void)
     CUresult r = CUDA_SUCCESS;
     LibCapture *c;
 
-    if (__atomic_load_n(&n_captures, __ATOMIC_ACQUIRE) == 0)
+    if (!captures_are())
         return CUDA_SUCCESS;
     pthread_mutex_lock(&capture_lock);
     LIST_FOREACH(c, &captures, link)
     if (capture_minds(c)) {
-        __atomic_store_n(&c->is_spoilt, true, __ATOMIC_RELAXED);
+        c->is_spoilt = true;
         r = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     }
     pthread_mutex_unlock(&capture_lock);
@@ -91,13 +98,14 @@ CUresult capture_forbids(void)
 /* ---- Their life --------------------------------------------------------------------------------
  */
 
-static LibCapture *capture_new(int mode, LibGraph *graph)
+static LibCapture *capture_new(int mode, const LibStream *origin, LibGraph *graph)
 {
     LibCapture *c = calloc(1, sizeof(*c));
 
     if (!c)
         return NULL;
     c->id = libcuda_next_id();
+    c->origin = origin;
     c->mode = (uint8_t) mode;
     c->thread = libcuda_thread_number();
     c->graph = graph;
@@ -128,6 +136,17 @@ static void capture_leave_streams(LibContext *c, uint64_t id)
     pthread_mutex_unlock(&c->lock);
 }
 
+static void capture_free(LibCapture *c)
+{
+    pthread_mutex_lock(&capture_lock);
+    LIST_REMOVE(c, link);
+    __atomic_store_n(&n_captures, n_captures - 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&capture_lock);
+    if (c->graph)
+        c->graph->is_growing = false;
+    free(c);
+}
+
 /* All streams of the capture are as before it. */
 static void capture_over(LibCapture *c)
 {
@@ -137,13 +156,29 @@ static void capture_over(LibCapture *c)
     LIST_FOREACH(context, &libcuda_process.contexts, all)
     capture_leave_streams(context, c->id);
     pthread_mutex_unlock(&libcuda_process.lock);
-    pthread_mutex_lock(&capture_lock);
-    LIST_REMOVE(c, link);
-    __atomic_store_n(&n_captures, n_captures - 1, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&capture_lock);
-    if (c->graph)
-        c->graph->is_growing = false;
-    free(c);
+    capture_free(c);
+}
+
+/* The executor ends the capture with the stream. A context may be about to end with both: its list
+ * of streams is the only one that is looked at. */
+void capture_drop(LibStream *stream)
+{
+    LibCapture *c = capture_of(stream);
+    LibContext *context = stream->context;
+    const LibCall call = {
+        .session = libcuda_process.session,
+        .context = context,
+        .from.context = context->number,
+    };
+    LibGraph *graph;
+
+    if (!c || c->origin != stream)
+        return;
+    graph = c->is_into ? NULL : c->graph;
+    capture_leave_streams(context, c->id);
+    capture_free(c);
+    if (graph && call.session)
+        graph_forget(&call, graph);
 }
 
 static CUresult begin_enter(CUstream handle, int mode, LibCall *call, LibStream **ret)
@@ -169,7 +204,7 @@ CUresult cuStreamBeginCapture_v2(CUstream handle, int mode)
 
     if (r != CUDA_SUCCESS)
         return r;
-    capture = capture_new(mode, NULL);
+    capture = capture_new(mode, stream, NULL);
     if (!capture)
         return CUDA_ERROR_OUT_OF_MEMORY;
     parameters.stream = stream->number;
@@ -203,7 +238,7 @@ CUresult cuStreamBeginCaptureToGraph(CUstream handle, CUgraph graph_handle,
         r = node_place(&unused, graph_handle, nodes, n, &place);
     if (r != CUDA_SUCCESS)
         return r;
-    capture = place.graph->is_growing ? NULL : capture_new(mode, place.graph);
+    capture = place.graph->is_growing ? NULL : capture_new(mode, stream, place.graph);
     r = place.graph->is_growing ? CUDA_ERROR_INVALID_VALUE
         : capture               ? CUDA_SUCCESS
                                 : CUDA_ERROR_OUT_OF_MEMORY;
@@ -224,8 +259,7 @@ CUresult cuStreamBeginCaptureToGraph(CUstream handle, CUgraph graph_handle,
     return r;
 }
 
-/* What the executor says of the capture */
-static CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret)
+CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret)
 {
     const VGPUSessionId parameters = {.id = stream->number};
     VGPUSessionReply reply;
@@ -305,208 +339,6 @@ CUresult cuStreamEndCapture(CUstream handle, CUgraph *ret)
     return capture_end(&call, stream, capture, ret);
 }
 
-/* ---- Questions ---------------------------------------------------------------------------------
- */
-
-/* Work in the legacy default stream would be work of each capture in a stream that waits for it. */
-static CUresult capture_is_implied(const LibStream *legacy)
-{
-    LibContext *c = legacy->context;
-    const LibStream *stream;
-    CUresult r = CUDA_SUCCESS;
-
-    pthread_mutex_lock(&c->lock);
-    LIST_FOREACH(stream, &c->streams, of_context)
-    if (capture_has(stream) && !(stream->flags & CU_STREAM_NON_BLOCKING))
-        r = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
-    pthread_mutex_unlock(&c->lock);
-    return r;
-}
-
-static CUresult status_of(const LibCall *call, const LibStream *stream, int *ret)
-{
-    const LibCapture *capture;
-
-    *ret = CAPTURE_NONE;
-    if (__atomic_load_n(&n_captures, __ATOMIC_ACQUIRE) == 0)
-        return CUDA_SUCCESS;
-    if (stream->number == 0)
-        return capture_is_implied(stream);
-    capture = capture_of(stream);
-    if (!capture)
-        return CUDA_SUCCESS;
-    if (!capture->is_spoilt)
-        return capture_ask(call, stream, ret);
-    *ret = CAPTURE_INVALIDATED;
-    return CUDA_SUCCESS;
-}
-
-static CUresult status_enter(CUstream handle, LibCall *call, LibStream **ret, int *status)
-{
-    CUresult r = libcuda_enter_stream(handle, call, ret);
-
-    if (r == CUDA_SUCCESS && !status)
-        r = CUDA_ERROR_INVALID_VALUE;
-    return r == CUDA_SUCCESS ? status_of(call, *ret, status) : r;
-}
-
-CUresult cuStreamIsCapturing(CUstream handle, int *status)
-{
-    LibStream *stream;
-    LibCall call;
-
-    return status_enter(handle, &call, &stream, status);
-}
-
-CUresult cuStreamGetCaptureInfo(CUstream handle, int *status, cuuint64_t *id)
-{
-    LibStream *stream;
-    LibCall call;
-    CUresult r = status_enter(handle, &call, &stream, status);
-
-    if (r == CUDA_SUCCESS && id && *status == CAPTURE_ACTIVE)
-        *id = stream->capture_id;
-    return r;
-}
-
-/* ---- The graph that grows ----------------------------------------------------------------------
- */
-
-/* The graph, and the numbers of the nodes that the next in the stream depends on; to be freed with
- * free() */
-static CUresult capture_look(const LibCall *call, const LibStream *stream, LibCapture *capture,
-                             uint32_t **ret, uint64_t *ret_n)
-{
-    LibGraph *graph = capture->graph;
-    CUresult r = graph ? CUDA_SUCCESS : graph_new(call, HANDLE_GRAPH, &graph);
-
-    if (r != CUDA_SUCCESS)
-        return r;
-    r = vgpu_session_capture_graph(call->session, &call->from, stream->number, graph->number, ret,
-                                   ret_n);
-    if (r == CUDA_SUCCESS) {
-        capture->graph = graph;
-        graph->is_growing = true;
-    } else if (graph != capture->graph) {
-        graph_forget(call, graph);
-    }
-    return r;
-}
-
-/* The program may look at the nodes until its next call about the stream, which keeps them. The
- * kinds of edges stand behind them. */
-static CUresult capture_show(LibStream *stream, LibGraph *graph, const uint32_t *numbers,
-                             uint64_t n)
-{
-    CUgraphNode *nodes = calloc(n + 1, sizeof(CUgraphNode) + sizeof(GraphEdge));
-
-    if (!nodes)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    for (uint64_t i = 0; i < n; i++) {
-        const LibNode *node = node_of(graph, numbers[i]);
-
-        if (!node) {
-            free(nodes);
-            return CUDA_ERROR_OUT_OF_MEMORY;
-        }
-        nodes[i] = node->handle;
-    }
-    free(stream->capture_nodes);
-    stream->capture_nodes = nodes;
-    return CUDA_SUCCESS;
-}
-
-static CUresult capture_info(const LibCall *call, LibStream *stream, CUgraph *graph,
-                             const CUgraphNode **nodes, const GraphEdge **edges, size_t *n)
-{
-    CLEANUP_FREE uint32_t *numbers = NULL;
-    LibCapture *capture = capture_of(stream);
-    uint64_t n_nodes = 0;
-    CUresult r = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-
-    if (capture)
-        r = capture_look(call, stream, capture, &numbers, &n_nodes);
-    if (r == CUDA_SUCCESS)
-        r = capture_show(stream, capture->graph, numbers, n_nodes);
-    if (r != CUDA_SUCCESS)
-        return r;
-    if (graph)
-        *graph = capture->graph->handle;
-    if (nodes)
-        *nodes = stream->capture_nodes;
-    if (edges)
-        *edges = (const GraphEdge *) (stream->capture_nodes + n_nodes + 1);
-    if (n)
-        *n = n_nodes;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuStreamGetCaptureInfo_v3(CUstream handle, int *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **nodes, const GraphEdge **edges, size_t *n)
-{
-    LibStream *stream;
-    LibCall call;
-    CUresult r = status_enter(handle, &call, &stream, status);
-
-    if (r != CUDA_SUCCESS || *status != CAPTURE_ACTIVE)
-        return r;
-    if (id)
-        *id = stream->capture_id;
-    return graph || nodes || edges || n ? capture_info(&call, stream, graph, nodes, edges, n) : r;
-}
-
-CUresult cuStreamGetCaptureInfo_v2(CUstream handle, int *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **nodes, size_t *n)
-{
-    return cuStreamGetCaptureInfo_v3(handle, status, id, graph, nodes, NULL, n);
-}
-
-CUresult cuStreamUpdateCaptureDependencies_v2(CUstream handle, CUgraphNode *nodes,
-                                              const GraphEdge *edges, size_t n, unsigned flags)
-{
-    CLEANUP_FREE uint32_t *numbers = NULL;
-    NodePlace place = {0};
-    CUgraphNode unused;
-    LibCapture *capture;
-    LibStream *stream;
-    uint64_t n_before;
-    LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
-
-    if (r != CUDA_SUCCESS)
-        return r;
-    if (flags > CAPTURE_SET_DEPENDENCIES)
-        return CUDA_ERROR_INVALID_VALUE;
-    capture = capture_of(stream);
-    if (!capture)
-        return CUDA_ERROR_ILLEGAL_STATE;
-    if (capture->is_spoilt)
-        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-    r = graph_check_edges(edges, n);
-    if (r == CUDA_SUCCESS && !capture->graph)
-        r = capture_look(&call, stream, capture, &numbers, &n_before);
-    if (r == CUDA_SUCCESS)
-        r = node_place(&unused, capture->graph->handle, nodes, n, &place);
-    if (r != CUDA_SUCCESS)
-        return r;
-    r = vgpu_session_capture_nodes(call.session, &call.from, VGPU_SESSION_OP_CAPTURE_DEPENDS,
-                                   &(const VGPUSessionCapture){
-                                       .graph = place.graph->number,
-                                       .n = place.n_after,
-                                       .stream = stream->number,
-                                       .flags = flags,
-                                   },
-                                   place.after);
-    node_place_clear(&place);
-    return r;
-}
-
-CUresult cuStreamUpdateCaptureDependencies(CUstream handle, CUgraphNode *nodes, size_t n,
-                                           unsigned flags)
-{
-    return cuStreamUpdateCaptureDependencies_v2(handle, nodes, NULL, n, flags);
-}
-
 /* ---- The thread's default stream ---------------------------------------------------------------
  */
 
@@ -529,40 +361,4 @@ CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream handle, CUgraph graph, const 
 CUresult cuStreamEndCapture_ptsz(CUstream handle, CUgraph *ret)
 {
     return cuStreamEndCapture(libcuda_per_thread(handle), ret);
-}
-
-CUresult cuStreamIsCapturing_ptsz(CUstream handle, int *status)
-{
-    return cuStreamIsCapturing(libcuda_per_thread(handle), status);
-}
-
-CUresult cuStreamGetCaptureInfo_ptsz(CUstream handle, int *status, cuuint64_t *id)
-{
-    return cuStreamGetCaptureInfo(libcuda_per_thread(handle), status, id);
-}
-
-CUresult cuStreamGetCaptureInfo_v2_ptsz(CUstream handle, int *status, cuuint64_t *id,
-                                        CUgraph *graph, const CUgraphNode **nodes, size_t *n)
-{
-    return cuStreamGetCaptureInfo_v2(libcuda_per_thread(handle), status, id, graph, nodes, n);
-}
-
-CUresult cuStreamGetCaptureInfo_v3_ptsz(CUstream handle, int *status, cuuint64_t *id,
-                                        CUgraph *graph, const CUgraphNode **nodes,
-                                        const GraphEdge **edges, size_t *n)
-{
-    return cuStreamGetCaptureInfo_v3(libcuda_per_thread(handle), status, id, graph, nodes, edges,
-                                     n);
-}
-
-CUresult cuStreamUpdateCaptureDependencies_ptsz(CUstream handle, CUgraphNode *nodes, size_t n,
-                                                unsigned flags)
-{
-    return cuStreamUpdateCaptureDependencies(libcuda_per_thread(handle), nodes, n, flags);
-}
-
-CUresult cuStreamUpdateCaptureDependencies_v2_ptsz(CUstream handle, CUgraphNode *nodes,
-                                                   const GraphEdge *edges, size_t n, unsigned flags)
-{
-    return cuStreamUpdateCaptureDependencies_v2(libcuda_per_thread(handle), nodes, edges, n, flags);
 }

@@ -8,14 +8,41 @@
 
 #include "graph.h"
 
+typedef struct LibCapture {
+    LIST_ENTRY(LibCapture) link;
+    uint64_t id;
+    const LibStream *origin; /* in which it was begun */
+    uint8_t mode;
+    uint16_t thread; /* that has begun it */
+    bool is_spoilt;  /* by what the executor has not seen */
+    bool is_into;    /* a graph that was the program's before */
+    LibGraph *graph; /* NULL: the program has not asked for it */
+} LibCapture;
+
 static inline bool capture_has(const LibStream *stream)
 {
     return __atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED);
 }
 
+/* captures_are() - is any under way? A read of memory */
+bool captures_are(void);
+
+/* capture_of() - the one that a stream belongs to, or NULL. Who ends a capture frees it: a program
+ * does not do that while another call is about it */
+LibCapture *capture_of(const LibStream *stream);
+
+/* capture_status() - CUstreamCaptureStatus, as far as it is known here */
+int capture_status(const LibStream *stream);
+
+/* capture_ask() - the status that the executor tells */
+CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret);
+
 /* capture_join() - the stream belongs to the capture of an event that it waits for, if that is
  * still under way */
 void capture_join(LibStream *stream, uint64_t id);
+
+/* capture_drop() - a stream ends: so does the capture that was begun in it */
+void capture_drop(LibStream *stream);
 
 /* capture_spoil() - something was done that ends the capture of a stream: it is of no use any more.
  * Returns CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED */

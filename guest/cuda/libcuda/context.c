@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "array.h"
+#include "capture.h"
 #include "memory-map.h"
 
 LibContext *libcuda_context_of(CUcontext handle)
@@ -395,6 +396,8 @@ CUresult cuCtxSynchronize(void)
     LibCall call;
     CUresult r = libcuda_enter_context(&call);
 
+    if (r == CUDA_SUCCESS)
+        r = capture_forbids();
     return r == CUDA_SUCCESS ? libcuda_context_wait(&call) : r;
 }
 
@@ -410,5 +413,8 @@ CUresult cuCtxSynchronize_v2(CUcontext handle)
         return CUDA_ERROR_INVALID_CONTEXT;
     call.context = c;
     call.from.context = __atomic_load_n(&c->number, __ATOMIC_ACQUIRE);
+    r = capture_forbids();
+    if (r != CUDA_SUCCESS)
+        return r;
     return call.from.context != 0 ? libcuda_context_wait(&call) : CUDA_ERROR_CONTEXT_IS_DESTROYED;
 }

@@ -2,7 +2,7 @@
 /* Streams: made and ended without an answer, under numbers that this side chooses. */
 #include <stdlib.h>
 
-#include "libcuda.h"
+#include "capture.h"
 
 LibStream *libcuda_stream_new(LibContext *c, uint32_t number, unsigned flags, int priority)
 {
@@ -49,6 +49,8 @@ CUresult libcuda_stream_end(const LibCall *call, LibStream *stream)
     LibContext *c = stream->context;
     CUresult r = CUDA_SUCCESS;
 
+    if (capture_has(stream))
+        capture_drop(stream);
     handle_end(stream->handle);
     if (call)
         r = libcuda_post(call, VGPU_SESSION_OP_STREAM_DESTROY, &parameters, sizeof(parameters));
