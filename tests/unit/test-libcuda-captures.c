@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "cuda-api-graphs.h"
 #include "test-libcuda.h"
 
 #define N 1000u
@@ -11,6 +10,7 @@
 
 static struct {
     CUcontext context;
+    CUmodule module;
     CUfunction fill;
     CUstream stream, other;
     CUevent fork, join;
@@ -19,18 +19,26 @@ static struct {
 
 static int setup(void **state)
 {
-    CUmodule module;
-
     (void) state;
     t.context = libcuda_primary();
-    module = libcuda_load("tests/fake-cuda/session-kernels.ptx");
-    CALL(cuModuleGetFunction(&t.fill, module, "fill"));
+    t.module = libcuda_load("tests/fake-cuda/session-kernels.ptx");
+    CALL(cuModuleGetFunction(&t.fill, t.module, "fill"));
     CALL(cuStreamCreate(&t.stream, CU_STREAM_NON_BLOCKING));
     CALL(cuStreamCreate(&t.other, CU_STREAM_NON_BLOCKING));
     CALL(cuEventCreate(&t.fork, 0));
     CALL(cuEventCreate(&t.join, 0));
     CALL(cuMemAlloc_v2(&t.a, SIZE));
     CALL(cuMemAlloc_v2(&t.b, SIZE));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void) state;
+    CALL(cuEventDestroy_v2(t.fork));
+    CALL(cuEventDestroy_v2(t.join));
+    CALL(cuModuleUnload(t.module));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
     return 0;
 }
 
@@ -213,9 +221,12 @@ TEST(test_invalidated)
 static void *end_in_thread(void *unused)
 {
     CUgraph graph;
+    CUresult r = cuStreamEndCapture(t.stream, &graph);
 
     (void) unused;
-    return (void *) (intptr_t) cuStreamEndCapture(t.stream, &graph);
+    if (r == CUDA_SUCCESS)
+        CALL(cuGraphDestroy(graph));
+    return (void *) (intptr_t) r;
 }
 
 /* Another thread may ask about events when its mode, or the capture's, keeps the two apart. */
@@ -472,7 +483,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_own_memory),
         cmocka_unit_test(test_capture_to_graph),
         cmocka_unit_test(test_per_thread),
-        cmocka_unit_test(test_stream_that_ends),
+        cmocka_unit_test_teardown(test_stream_that_ends, teardown),
     };
 
     return libcuda_test_main(argc, argv, tests);

@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cuda-api-graphs.h"
 #include "test-libcuda.h"
 
 #define N 1000u
@@ -14,6 +13,7 @@
 
 static struct {
     CUcontext context;
+    CUmodule module;
     CUfunction fill;
     CUstream stream;
     CUdeviceptr a, b;
@@ -21,15 +21,21 @@ static struct {
 
 static int setup(void **state)
 {
-    CUmodule module;
-
     (void) state;
     t.context = libcuda_primary();
-    module = libcuda_load("tests/fake-cuda/session-kernels.ptx");
-    CALL(cuModuleGetFunction(&t.fill, module, "fill"));
+    t.module = libcuda_load("tests/fake-cuda/session-kernels.ptx");
+    CALL(cuModuleGetFunction(&t.fill, t.module, "fill"));
     CALL(cuStreamCreate(&t.stream, CU_STREAM_NON_BLOCKING));
     CALL(cuMemAlloc_v2(&t.a, SIZE));
     CALL(cuMemAlloc_v2(&t.b, SIZE));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void) state;
+    CALL(cuModuleUnload(t.module));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
     return 0;
 }
 
@@ -535,7 +541,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_any),
         cmocka_unit_test(test_user_objects),
-        cmocka_unit_test(test_print),
+        cmocka_unit_test_teardown(test_print, teardown),
     };
 
     return libcuda_test_main(argc, argv, tests);

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cuda-api-graphs.h"
 #include "test-libcuda.h"
 
 #define N 1000u
@@ -14,6 +13,7 @@
 
 static struct {
     CUcontext context;
+    CUmodule module;
     CUfunction fill, saxpy;
     CUstream stream;
     CUdeviceptr a, b;
@@ -21,16 +21,22 @@ static struct {
 
 static int setup(void **state)
 {
-    CUmodule module;
-
     (void) state;
     t.context = libcuda_primary();
-    module = libcuda_load("tests/fake-cuda/session-kernels.ptx");
-    CALL(cuModuleGetFunction(&t.fill, module, "fill"));
-    CALL(cuModuleGetFunction(&t.saxpy, module, "saxpy"));
+    t.module = libcuda_load("tests/fake-cuda/session-kernels.ptx");
+    CALL(cuModuleGetFunction(&t.fill, t.module, "fill"));
+    CALL(cuModuleGetFunction(&t.saxpy, t.module, "saxpy"));
     CALL(cuStreamCreate(&t.stream, CU_STREAM_NON_BLOCKING));
     CALL(cuMemAlloc_v2(&t.a, SIZE));
     CALL(cuMemAlloc_v2(&t.b, SIZE));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void) state;
+    CALL(cuModuleUnload(t.module));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
     return 0;
 }
 
@@ -580,7 +586,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_copy_and_set),
         cmocka_unit_test(test_copy_of_own_memory),
         cmocka_unit_test(test_copy_of_pinned_memory),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test_teardown(test_memory, teardown),
     };
 
     return libcuda_test_main(argc, argv, tests);
