@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cuda-api-arrays.h"
 #include "test-libcuda.h"
 
 #define N 1000u
@@ -406,8 +407,41 @@ TEST(test_copy_and_set)
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphMemcpyNodeSetParams(b, &copy));
     copy = copy_of(t.b, t.a);
     copy.dst_type = 3;
-    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuGraphMemcpyNodeSetParams(b, &copy));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphMemcpyNodeSetParams(b, &copy));
     CALL(cuGraphDestroy(graph));
+}
+
+/* From the program's memory into an array, and from there to the device's memory */
+TEST(test_copy_of_array)
+{
+    const FlatDescriptor descriptor = {
+        .width = N, .height = 0, .format = CU_AD_FORMAT_UNSIGNED_INT32, .channels = 1};
+    uint32_t in[N];
+    Copy3D to_array = {
+        .src_type = 1, .src_host = in, .dst_type = 3, .width_bytes = SIZE, .height = 1, .depth = 1};
+    Copy3D to_device = {.src_type = 3,
+                        .dst_type = 2,
+                        .dst_device = t.b,
+                        .width_bytes = SIZE,
+                        .height = 1,
+                        .depth = 1};
+    CUgraphNode a, b;
+    CUgraph graph;
+    CUarray array;
+
+    for (unsigned i = 0; i < N; i++)
+        in[i] = 91;
+    CALL(cuArrayCreate_v2(&array, &descriptor));
+    to_array.dst_array = to_device.src_array = array;
+    CALL(cuGraphCreate(&graph, 0));
+    CALL(cuGraphAddMemcpyNode(&a, graph, NULL, 0, &to_array, t.context));
+    CALL(cuGraphAddMemcpyNode(&b, graph, &a, 1, &to_device, t.context));
+    to_device.src_x_bytes = SIZE;
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphMemcpyNodeSetParams(b, &to_device));
+    run(graph);
+    check(t.b, 91);
+    CALL(cuGraphDestroy(graph));
+    CALL(cuArrayDestroy(array));
 }
 
 /* Memory of the program's own is read and written each time that the graph is launched. */
@@ -584,6 +618,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kernel_forms),
         cmocka_unit_test(test_kernel_attributes),
         cmocka_unit_test(test_copy_and_set),
+        cmocka_unit_test(test_copy_of_array),
         cmocka_unit_test(test_copy_of_own_memory),
         cmocka_unit_test(test_copy_of_pinned_memory),
         cmocka_unit_test_teardown(test_memory, teardown),

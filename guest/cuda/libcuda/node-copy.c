@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "copy-stage.h"
 #include "graph.h"
 #include "memory-map.h"
@@ -30,16 +31,27 @@ typedef struct CopyShape {
     uint64_t width, height, depth;
 } CopyShape;
 
-static CUresult copy_end(int type, const void *host, CUdeviceptr device, CopyEnd *ret)
+/* Whether the box lies in it, the executor says; and whether it is of the copy's context. */
+static CUresult copy_array(CUarray handle, CopyEnd *ret)
+{
+    const LibArray *array = array_of(handle);
+
+    if (!array)
+        return CUDA_ERROR_INVALID_VALUE;
+    ret->place.array = array->number;
+    ret->place.pitch = ret->place.height = 0;
+    return CUDA_SUCCESS;
+}
+
+static CUresult copy_end(int type, const void *host, CUdeviceptr device, CUarray array,
+                         CopyEnd *ret)
 {
     const uint64_t address = type == COPY_HOST ? (uintptr_t) host : device;
     MemoryPiece piece;
     bool is_known;
 
-    if (type == COPY_ARRAY) {
-        libcuda_log("nodes that copy with arrays are not served");
-        return CUDA_ERROR_NOT_SUPPORTED;
-    }
+    if (type == COPY_ARRAY)
+        return copy_array(array, ret);
     if (type < COPY_HOST || type > COPY_UNIFIED || address == 0)
         return CUDA_ERROR_INVALID_VALUE;
     is_known = memory_map_find(address, &piece);
@@ -86,9 +98,9 @@ static CUresult copy_shape(const Copy3D *c, CopyShape *ret)
         .height = c->height,
         .depth = c->depth,
     };
-    r = copy_end(c->dst_type, c->dst_host, c->dst_device, &ret->to);
+    r = copy_end(c->dst_type, c->dst_host, c->dst_device, c->dst_array, &ret->to);
     if (r == CUDA_SUCCESS)
-        r = copy_end(c->src_type, c->src_host, c->src_device, &ret->from);
+        r = copy_end(c->src_type, c->src_host, c->src_device, c->src_array, &ret->from);
     if (r == CUDA_SUCCESS && ret->to.is_pageable && ret->from.is_pageable) {
         libcuda_log("a node cannot copy between two places that the device does not reach");
         r = CUDA_ERROR_NOT_SUPPORTED;
@@ -264,6 +276,13 @@ CUresult copy_node_set(NodeTarget *target, const Copy3D *copy, CUcontext context
                                               : r;
 }
 
+static bool array_has_number(const void *object, uint32_t number)
+{
+    const LibArray *array = object;
+
+    return array->number == number;
+}
+
 static int copy_type(const VGPUSessionPlace *place)
 {
     MemoryPiece piece;
@@ -296,15 +315,15 @@ static CUresult copy_get(const VGPUSessionCopy3D *p, Copy3D *ret)
         .height = p->height,
         .depth = p->depth,
     };
-    if (ret->src_type == COPY_ARRAY || ret->dst_type == COPY_ARRAY) {
-        libcuda_log("a node copies with an array, which cannot be told");
-        return CUDA_ERROR_NOT_SUPPORTED;
-    }
-    if (ret->src_type == COPY_HOST)
+    if (ret->src_type == COPY_ARRAY)
+        ret->src_array = handle_find(HANDLE_ARRAY, array_has_number, from->array);
+    else if (ret->src_type == COPY_HOST)
         ret->src_host = (const void *) (uintptr_t) from->address;
     else
         ret->src_device = from->address;
-    if (ret->dst_type == COPY_HOST)
+    if (ret->dst_type == COPY_ARRAY)
+        ret->dst_array = handle_find(HANDLE_ARRAY, array_has_number, to->array);
+    else if (ret->dst_type == COPY_HOST)
         ret->dst_host = (void *) (uintptr_t) to->address;
     else
         ret->dst_device = to->address;
