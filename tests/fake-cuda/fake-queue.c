@@ -171,6 +171,18 @@ static bool is_its_turn(const struct CUstream_st *s)
            oldest(context->legacy) > s->first->sequence;
 }
 
+/* An event that was recorded again, in another stream, has come to the later record before. */
+static bool has_come(const struct CUevent_st *event, uint64_t number)
+{
+    if (event->done < number)
+        return false;
+    for (const struct CUstream_st *s = device.streams; s; s = s->next)
+        for (const FakeWork *w = s->first; w; w = w->next)
+            if (w->kind == FAKE_WORK_RECORD && w->event.event == event && w->event.number == number)
+                return false;
+    return true;
+}
+
 static bool can_go_on(CUstream s)
 {
     const FakeWork *w = s->first;
@@ -182,7 +194,7 @@ static bool can_go_on(CUstream s)
     if (s->hung || s->busy || !is_its_turn(s))
         return false;
     if (w->kind == FAKE_WORK_WAIT_EVENT)
-        return w->event.event->done >= w->event.number;
+        return has_come(w->event.event, w->event.number);
     if (w->kind == FAKE_WORK_WAIT && !fake_word_holds(&w->word)) {
         device.waits = true;
         return false;
