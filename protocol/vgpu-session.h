@@ -235,6 +235,15 @@ typedef struct VGPUSessionCreate {
     uint32_t reserved;
 } VGPUSessionCreate;
 
+/* STREAM_ATTRIBUTE: cuStreamSetAttribute(). @attribute is a CUlaunchAttributeID, of those that are
+ * more than how the program waits: ACCESS_POLICY_WINDOW, PRIORITY, MEM_SYNC_DOMAIN_MAP,
+ * MEM_SYNC_DOMAIN; others are CUDA_ERROR_INVALID_VALUE. */
+typedef struct VGPUSessionStreamAttribute {
+    uint32_t stream;
+    uint32_t attribute;
+    uint8_t value[64]; /* CUlaunchAttributeValue */
+} VGPUSessionStreamAttribute;
+
 /* EVENT_RECORD, STREAM_WAIT_EVENT. EVENT_ELAPSED: from @event to @other, value[0] is a float's bits
  */
 typedef struct VGPUSessionEvent {
@@ -565,7 +574,7 @@ enum {
     VGPU_OCCUPANCY_CLUSTER_SIZE = 3, /* cuOccupancyMaxPotentialClusterSize */
 };
 
-#define VGPU_SESSION_LAUNCH_ATTRIBUTES 8u
+#define VGPU_SESSION_LAUNCH_ATTRIBUTES 16u
 #define VGPU_SESSION_PARAMETERS_MAX 32764u
 
 /* A CUlaunchAttribute; of an event in it, the number in its first 4 bytes. Those that say something
@@ -757,6 +766,7 @@ enum {
     X(WORD_WRITE, 0x025, VGPUSessionWord, VGPU_SESSION_CONTEXT_WORK)                              \
     X(WORD_WAIT, 0x026, VGPUSessionWord, VGPU_SESSION_CONTEXT_WORK)                               \
     X(HOST_CALL, 0x027, VGPUSessionFence, VGPU_SESSION_CONTEXT_WORK)                              \
+    X(STREAM_ATTRIBUTE, 0x028, VGPUSessionStreamAttribute, VGPU_SESSION_CONTEXT_ASK)              \
                                                                                                   \
     X(EVENT_CREATE, 0x030, VGPUSessionCreate, VGPU_SESSION_IN_CONTEXT)                            \
     X(EVENT_DESTROY, 0x031, VGPUSessionId, VGPU_SESSION_IN_CONTEXT)                               \

@@ -78,6 +78,10 @@ typedef struct CUmemAccessDesc {
     int flags;
 } CUmemAccessDesc;
 
+typedef struct CUlaunchAttributeValue {
+    unsigned char bytes[64] __attribute__((aligned(8)));
+} CUlaunchAttributeValue;
+
 /* CUlaunchAttribute: an id, 4 bytes of padding, and a value of 64 bytes */
 typedef struct CUlaunchAttribute {
     int id;
@@ -130,6 +134,8 @@ typedef struct CudaGraphUpdate {
       (CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags))                    \
     X(stream_wait_value_64, cuStreamWaitValue64_v2,                                              \
       (CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags))                    \
+    X(stream_set_attribute, cuStreamSetAttribute,                                                \
+      (CUstream stream, int attribute, const CUlaunchAttributeValue *value))                     \
     X(stream_is_capturing, cuStreamIsCapturing, (CUstream stream, int *status))                  \
     X(stream_begin_capture, cuStreamBeginCapture_v2, (CUstream stream, int mode))                \
     X(stream_end_capture, cuStreamEndCapture, (CUstream stream, CUgraph * graph))                \

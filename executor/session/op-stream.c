@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Streams: their life, fences, wakes, and words. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "session-captures.h"
 #include "session-dispatch.h"
@@ -16,6 +17,14 @@ enum {
     WAIT_EVENT_FLAGS = 0x1,       /* CU_EVENT_WAIT_EXTERNAL */
     WRITE_WORD_FLAGS = 0x1,       /* CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER */
     WAIT_WORD_FLAGS = 0x40000003, /* CU_STREAM_WAIT_VALUE_FLUSH, and the four ways to compare */
+};
+
+/* CUlaunchAttributeID, of those that streams have */
+enum {
+    STREAM_ACCESS_POLICY_WINDOW = 1,
+    STREAM_PRIORITY = 8,
+    STREAM_MEM_SYNC_DOMAIN_MAP = 9,
+    STREAM_MEM_SYNC_DOMAIN = 10,
 };
 
 /* ---- For the core --------------------------------------------------------------------------- */
@@ -175,6 +184,27 @@ CUresult session_op_STREAM_DESTROY(Session *s, SessionCall *call)
     CUresult r = session_remove(s, SESSION_STREAM, p->id, &stream);
 
     return r == CUDA_SUCCESS ? session_stream_end(s, stream) : r;
+}
+
+CUresult session_op_STREAM_ATTRIBUTE(Session *s, SessionCall *call)
+{
+    const VGPUSessionStreamAttribute *p = call->parameters;
+    CUlaunchAttributeValue value;
+    SessionStream *stream;
+    CUresult r = session_use_stream(s, p->stream, SESSION_USE_ASK, &stream);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    switch (p->attribute) {
+    case STREAM_ACCESS_POLICY_WINDOW:
+    case STREAM_PRIORITY:
+    case STREAM_MEM_SYNC_DOMAIN_MAP:
+    case STREAM_MEM_SYNC_DOMAIN:
+        memcpy(value.bytes, p->value, sizeof(value.bytes));
+        return s->driver.stream_set_attribute(stream->handle, (int) p->attribute, &value);
+    default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
 }
 
 CUresult session_op_STREAM_WAIT_EVENT(Session *s, SessionCall *call)

@@ -85,11 +85,13 @@ static const int attributes[ATTRIBUTES] = {
     [90] = 1,              /* preemption */
     [91] = 1,              /* the host's pointers of registered memory */
     [95] = 1,              /* cooperative launches */
+    [96] = 1,              /* and of several devices */
     [97] = FAKE_SHARED_OPTIN_MAX,
     [99] = 1,   /* registers host memory */
     [102] = 1,  /* ranges of addresses and mappings */
     [103] = 1,  /* descriptors of physical memory */
     [106] = 32, /* blocks of a multiprocessor */
+    [109] = FAKE_ACCESS_WINDOW_MAX,
     [111] = FAKE_SHARED_RESERVED,
     [115] = 1, /* memory pools */
     [119] = 1, /* descriptors of them */
@@ -98,6 +100,7 @@ static const int attributes[ATTRIBUTES] = {
     [122] = 1, /* words of 64 bits */
     [123] = 1, /* waiting by NOR */
     [125] = 1, /* events of other processes */
+    [126] = FAKE_SYNC_DOMAINS,
     [127] = 1, /* tensor maps */
 };
 

@@ -41,6 +41,8 @@ enum {
 #define FAKE_SHARED_RESERVED 1024u /* of each block */
 #define FAKE_REGISTERS 65536u      /* of a multiprocessor */
 #define FAKE_MULTIPROCESSORS 4
+#define FAKE_ACCESS_WINDOW_MAX (128u << 20) /* bytes of an access policy window */
+#define FAKE_SYNC_DOMAINS 4                 /* of memory synchronization */
 #define FAKE_LIMITS 7u /* CU_LIMIT_STACK_SIZE to CU_LIMIT_PERSISTING_L2_CACHE_SIZE */
 
 /* ---- Calls ------------------------------------------------------------------ */

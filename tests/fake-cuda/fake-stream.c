@@ -2,6 +2,8 @@
 #include "fake-capture.h"
 #include "fake-memory.h"
 
+#include <string.h>
+
 CUresult fake_submit(CUstream s, const FakeWork *work)
 {
     FakeWork w = *work;
@@ -48,6 +50,48 @@ CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priori
     FAKE_LOCKED();
     *stream = fake_stream_new(fake_context(), flags, priority);
     return CUDA_SUCCESS;
+}
+
+/* CUlaunchAttributeID, of streams; what CUaccessPolicyWindow has */
+enum { STREAM_WINDOW = 1, STREAM_PRIORITY = 8, STREAM_DOMAIN_MAP = 9, STREAM_DOMAIN = 10 };
+
+typedef struct AccessWindow {
+    void *base;
+    size_t size;
+    float ratio;
+    int hit, miss;
+} AccessWindow;
+
+static bool attribute_is_valid(CUstream s, int attribute, const CUlaunchAttributeValue *value)
+{
+    AccessWindow window;
+    int number;
+
+    memcpy(&window, value->bytes, sizeof(window));
+    memcpy(&number, value->bytes, sizeof(number));
+    switch (attribute) {
+    case STREAM_WINDOW:
+        return window.size <= FAKE_ACCESS_WINDOW_MAX && window.ratio >= 0 && window.ratio <= 1 &&
+               window.hit >= 0 && window.hit <= 2 && window.miss >= 0 && window.miss <= 1;
+    case STREAM_PRIORITY:
+        s->priority = number;
+        return number <= FAKE_LEAST_PRIORITY && number >= FAKE_GREATEST_PRIORITY;
+    case STREAM_DOMAIN_MAP:
+        return value->bytes[0] < FAKE_SYNC_DOMAINS && value->bytes[1] < FAKE_SYNC_DOMAINS;
+    case STREAM_DOMAIN:
+        return number == 0 || number == 1;
+    default:
+        return false;
+    }
+}
+
+CUresult cuStreamSetAttribute(CUstream stream, int attribute, const CUlaunchAttributeValue *value)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+    return attribute_is_valid(fake_stream_get(stream, __func__), attribute, value)
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuStreamDestroy_v2(CUstream stream)

@@ -274,6 +274,25 @@ TEST(test_streams)
     end(&g);
 }
 
+TEST(test_stream_attributes)
+{
+    SessionGuest g = start(NULL);
+
+    session_guest_context(&g, 1, true);
+    assert_int_equal(CALL(&g, STREAM_CREATE, 1, (VGPUSessionCreate){.id = 1}), 0);
+#define ATTRIBUTE(...) CALL(&g, STREAM_ATTRIBUTE, 1, (VGPUSessionStreamAttribute){__VA_ARGS__})
+    /* A domain, the two of them, no window of memory */
+    assert_int_equal(ATTRIBUTE(.stream = 1, .attribute = 10, .value = {1}), 0);
+    assert_int_equal(ATTRIBUTE(.stream = 1, .attribute = 9, .value = {0, 1}), 0);
+    assert_int_equal(ATTRIBUTE(.stream = 0, .attribute = 1), 0);
+    assert_int_equal(ATTRIBUTE(.stream = 1, .attribute = 10, .value = {5}), INVALID_VALUE);
+    assert_int_equal(ATTRIBUTE(.stream = 1, .attribute = 3, .value = {1}), INVALID_VALUE);
+    assert_int_equal(ATTRIBUTE(.stream = 1, .attribute = 2, .value = {1}), INVALID_VALUE);
+    assert_int_equal(ATTRIBUTE(.stream = 9, .attribute = 10), INVALID_HANDLE);
+#undef ATTRIBUTE
+    end(&g);
+}
+
 /* Many streams come and go with work in them. */
 TEST(test_streams_come_and_go)
 {
@@ -516,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_limits_are_charged),
         cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_stream_attributes),
         cmocka_unit_test(test_streams_come_and_go),
         cmocka_unit_test(test_too_many_streams_that_wait),
         cmocka_unit_test(test_events),
