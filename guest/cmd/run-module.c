@@ -7,7 +7,6 @@
 #include "session-command.h"
 
 #define LOG_SIZE 16384u
-#define NAMES_SIZE 262144u
 #define NAMES_SHOWN 20u
 
 static bool is_ptx(const uint8_t *image, size_t size)
@@ -39,13 +38,14 @@ int run_module_load(vgpu_session *s, const vgpu_session_from *from, const uint8_
 
 /* ---- Names ------------------------------------------------------------------ */
 
-/* @names: each with its 0, as the host wrote them: whatever is there ends with a 0. Returns how
- * many have @like in them, and prints the first of those if it is to. */
-static size_t go_through(const char *names, size_t size, const char *like, bool is_to_print)
+/* @names: @n_names of them, each with its 0. Returns how many have @like in them, and prints the
+ * first of those if it is to. */
+static size_t go_through(const char *names, uint32_t n_names, const char *like, bool is_to_print)
 {
+    const char *name = names;
     size_t n = 0;
 
-    for (const char *name = names; name < names + size; name += strlen(name) + 1) {
+    for (uint32_t i = 0; i < n_names; name += strlen(name) + 1, i++) {
         if (name[0] == '\0' || !strstr(name, like))
             continue;
         if (++n > NAMES_SHOWN || !is_to_print)
@@ -58,10 +58,10 @@ static size_t go_through(const char *names, size_t size, const char *like, bool 
 }
 
 /* A name of C++ has the one that its source says in it. */
-static void complain_name(const char *wanted, const char *names, size_t size)
+static void complain_name(const char *wanted, const char *names, uint32_t n_names)
 {
-    const char *like = go_through(names, size, wanted, false) > 0 ? wanted : "";
-    size_t n = go_through(names, size, like, false);
+    const char *like = go_through(names, n_names, wanted, false) > 0 ? wanted : "";
+    size_t n = go_through(names, n_names, like, false);
 
     if (n == 0)
         complain("the module has no kernel '%s', and no other", wanted);
@@ -70,7 +70,7 @@ static void complain_name(const char *wanted, const char *names, size_t size)
                  wanted);
     else
         complain("the module has no kernel '%s'; it has:", wanted);
-    (void) go_through(names, size, like, true);
+    (void) go_through(names, n_names, like, true);
     if (n > NAMES_SHOWN)
         fprintf(stderr, "  and %zu more\n", n - NAMES_SHOWN);
 }
@@ -79,30 +79,12 @@ static void complain_name(const char *wanted, const char *names, size_t size)
 static int list_names(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
                       const char *wanted)
 {
-    CLEANUP_FREE char *names = malloc(NAMES_SIZE + 1);
-    VGPUSessionName parameters = {.module = module};
-    VGPUSessionReply reply;
-    size_t size = 0;
-    void *into;
-    int r;
+    CLEANUP_FREE char *names = NULL;
+    uint32_t n;
+    int r = vgpu_session_function_names(s, from, module, &names, &n);
 
-    if (!names)
-        return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    r = vgpu_session_window_alloc(s, NAMES_SIZE, 0, &into);
-    if (r != 0)
-        return r;
-    memset(into, 0, NAMES_SIZE); /* the end of what has no room stays as it is */
-    (void) vgpu_session_window_bytes(s, into, NAMES_SIZE, &parameters.into);
-    r = vgpu_session_call(s, VGPU_SESSION_OP_FUNCTION_NAMES, from, &parameters, sizeof(parameters),
-                          NULL, 0, &reply);
-    if (r == 0) {
-        size = reply.value[1] < NAMES_SIZE ? (size_t) reply.value[1] : NAMES_SIZE;
-        memcpy(names, into, size);
-    }
-    names[size] = '\0';
     if (r == 0)
-        complain_name(wanted, names, size);
-    vgpu_session_window_free(s, into);
+        complain_name(wanted, names, n);
     return r;
 }
 

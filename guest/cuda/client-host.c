@@ -22,9 +22,18 @@ struct client_host {
     uint64_t value;
     vgpu_session_host host;
     bool is_given; /* the host has taken it */
+    bool was_called;
     bool is_running;
     bool is_refused; /* while it ran: it is freed when it has */
 };
+
+/* For those who ask in which thread they are; in the static block, as asking is to cost nothing */
+static __thread bool host_is_inside __attribute__((tls_model("initial-exec")));
+
+bool vgpu_session_in_function(void)
+{
+    return host_is_inside;
+}
 
 static uint64_t word_of(const client_host *h, unsigned int which)
 {
@@ -40,6 +49,19 @@ static void host_free(vgpu_session *s, client_host *h)
     free(h);
 }
 
+/* Nothing moves on in the streams any more. */
+static bool host_has_ended(const vgpu_session *s)
+{
+    return client_usable(s) != 0 || vgpu_session_get_sticky(s) != 0;
+}
+
+static bool host_is_due(const vgpu_session *s, const client_host *h)
+{
+    if (h->host.is_callback && h->is_given && !h->was_called && host_has_ended(s))
+        return true;
+    return client_usable(s) == 0 && word_of(h, 0) == h->value;
+}
+
 /* With the lock held: those that are over are forgotten. Returns one that is to be called, or NULL.
  */
 static client_host *host_next(vgpu_session *s)
@@ -50,7 +72,7 @@ static client_host *host_next(vgpu_session *s)
         next = TAILQ_NEXT(h, link);
         if (h->is_running)
             continue;
-        if (word_of(h, 0) == h->value)
+        if (host_is_due(s, h))
             return h;
         if (h->is_given && word_of(h, 1) == VGPU_SESSION_HOST_ENDED)
             host_free(s, h);
@@ -82,11 +104,14 @@ static void host_forget(vgpu_session *s, client_host *h)
 static void host_run(vgpu_session *s, client_host *h)
 {
     h->is_running = true;
+    h->was_called = true;
     TAILQ_REMOVE(&s->hosts, h, link);
     TAILQ_INSERT_TAIL(&s->hosts, h, link);
     __atomic_store_n(&h->words[0], 0, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&s->host_lock);
+    host_is_inside = true;
     h->host.function(h->host.userdata);
+    host_is_inside = false;
     pthread_mutex_lock(&s->host_lock);
     h->is_running = false;
     if (h->is_refused)
@@ -117,15 +142,15 @@ static void *host_thread(void *data)
     int r = 0;
 
     pthread_mutex_lock(&s->host_lock);
-    while (!s->host_stop && r == 0) {
+    while (!s->host_stop) {
         client_host *h = host_next(s);
 
         if (h)
             host_run(s, h);
+        else if (r != 0 || client_usable(s) != 0)
+            break;
         else
             r = host_wait(s);
-        if (r == 0)
-            r = client_usable(s);
     }
     pthread_mutex_unlock(&s->host_lock);
     return NULL;
@@ -241,16 +266,8 @@ void client_host_given(vgpu_session *s, client_host *h, int result)
     pthread_mutex_unlock(&s->host_lock);
 }
 
-int vgpu_session_host_call(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                           vgpu_session_function function, void *userdata)
-{
-    const vgpu_session_host host = {function, userdata, NULL};
-
-    return vgpu_session_host_call_until(s, from, stream, &host);
-}
-
-int vgpu_session_host_call_until(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                                 const vgpu_session_host *host)
+int vgpu_session_host_call_with(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                const vgpu_session_host *host)
 {
     VGPUSessionFence parameters;
     client_host *h;
@@ -263,6 +280,14 @@ int vgpu_session_host_call_until(vgpu_session *s, const vgpu_session_from *from,
                           0, NULL);
     client_host_given(s, h, r);
     return r;
+}
+
+int vgpu_session_host_call(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                           vgpu_session_function function, void *userdata)
+{
+    const vgpu_session_host host = {.function = function, .userdata = userdata};
+
+    return vgpu_session_host_call_with(s, from, stream, &host);
 }
 
 int vgpu_session_host_function(vgpu_session *s, const VGPUSessionFence *fence,

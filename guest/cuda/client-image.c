@@ -220,7 +220,8 @@ void client_logs_close(vgpu_session *s, client_logs *room)
     vgpu_session_window_free(s, room->error);
 }
 
-int client_image_offer(vgpu_session *s, const void *image, size_t size, uint8_t ret_key[static 32])
+int vgpu_session_image_offer(vgpu_session *s, const void *image, size_t size,
+                             uint8_t ret_key[static 32])
 {
     vgpu_session_image_key(image, size, ret_key);
     if (client_linked_translate(s, ret_key))
@@ -279,7 +280,7 @@ int vgpu_session_module_load(vgpu_session *s, const vgpu_session_from *from, con
     uint8_t key[32];
     int r;
 
-    r = client_image_offer(s, image, size, key);
+    r = vgpu_session_image_offer(s, image, size, key);
     return r == 0 ? vgpu_session_module_load_key(s, from, key, module, logs, ret_id) : r;
 }
 

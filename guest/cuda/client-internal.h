@@ -347,10 +347,6 @@ int client_logs_open(vgpu_session *s, vgpu_session_logs *logs, client_logs *ret)
 void client_logs_take(const client_logs *room, const VGPUSessionReply *reply);
 void client_logs_close(vgpu_session *s, client_logs *room);
 
-/* client_image_offer() - have the host know an image. @ret_key: what by. Returns 0, or what the
- * caller returns */
-int client_image_offer(vgpu_session *s, const void *image, size_t size, uint8_t ret_key[static 32]);
-
 /* client_linked_translate() - the key by which the host has an image that it has made itself.
  * Returns false, and @key is as it was, for others */
 bool client_linked_translate(vgpu_session *s, uint8_t key[static 32]);

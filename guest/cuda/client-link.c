@@ -78,7 +78,7 @@ int vgpu_session_link_add(vgpu_session *s, const vgpu_session_from *from, uint32
     p.type = type;
     if (name && strlen(name) < VGPU_SESSION_NAME_MAX)
         p.name_size = (uint32_t) strlen(name) + 1;
-    r = client_image_offer(s, data, size, p.key);
+    r = vgpu_session_image_offer(s, data, size, p.key);
     return r == 0 ? call_with_logs(s, VGPU_SESSION_OP_LINK_ADD, from, &p, name, logs, &reply) : r;
 }
 

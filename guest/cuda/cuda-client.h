@@ -497,18 +497,26 @@ typedef void (*vgpu_session_function)(void *userdata);
 int vgpu_session_host_call(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                            vgpu_session_function function, void *userdata);
 
-/* A function, and what is called when nothing calls it any more: in any thread, and with a lock
- * held, so that it calls no function of the session but vgpu_session_window_free(). Not when the
- * session closes before, and not of what was refused. */
+/* A function, and more on it */
 typedef struct vgpu_session_host {
     vgpu_session_function function;
     void *userdata;
-    vgpu_session_function end; /* or NULL */
+    /* What is called when nothing calls it any more; or NULL. In any thread, and with a lock held,
+     * so that it calls no function of the session but vgpu_session_window_free(). Not when the
+     * session closes before, and not of what was refused. */
+    vgpu_session_function end;
+    /* It is called also when CUDA in the session has ended before it was its turn: once, and
+     * vgpu_session_get_sticky() or vgpu_session_get_failure() say by what. Not for a stream that
+     * captures. */
+    bool is_callback;
 } vgpu_session_host;
 
-/* vgpu_session_host_call_until() - the same, of a function with an end */
-int vgpu_session_host_call_until(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                                 const vgpu_session_host *host);
+/* vgpu_session_host_call_with() - the same, of such a function */
+int vgpu_session_host_call_with(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                                const vgpu_session_host *host);
+
+/* vgpu_session_in_function() - is the calling thread inside a function of a stream? */
+bool vgpu_session_in_function(void);
 
 /* vgpu_session_host_function() - which function a HOST node has that NODE_GET says @fence of.
  * Returns VGPU_CUDA_ERROR_INVALID_VALUE when it is none. */
@@ -596,6 +604,11 @@ void vgpu_session_image_key(const void *image, size_t size, uint8_t ret[static 3
 int vgpu_session_image_send(vgpu_session *s, const void *image, size_t size,
                             const uint8_t key[static 32]);
 
+/* vgpu_session_image_offer() - the two together; what the linker has made, the host knows already.
+ * @ret_key: what it knows the image by, from now on */
+int vgpu_session_image_offer(vgpu_session *s, const void *image, size_t size,
+                             uint8_t ret_key[static 32]);
+
 /* Texts of the driver's compiler. Any may be NULL. They end with 0, also when they were cut. */
 typedef struct vgpu_session_logs {
     char *info;
@@ -627,6 +640,14 @@ int vgpu_session_module_unload(vgpu_session *s, const vgpu_session_from *from, u
  */
 int vgpu_session_function_get(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
                               const char *name, uint32_t *ret_id, VGPUSessionFunction **ret);
+
+/*
+ * vgpu_session_function_names() - the names of a module's kernels (client-names.c)
+ * @ret: each with its 0, one behind the other; the caller frees it with free(). NULL for none
+ * @ret_n: how many
+ */
+int vgpu_session_function_names(vgpu_session *s, const vgpu_session_from *from, uint32_t module,
+                                char **ret, uint32_t *ret_n);
 
 /* ---- The linker (client-link.c)
  * ------------------------------------------------------------------

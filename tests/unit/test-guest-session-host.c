@@ -473,6 +473,51 @@ static void test_close(void **state)
     close_session(s);
 }
 
+typedef struct heard {
+    vgpu_session *s;
+    unsigned int n;
+    int failure;
+    bool is_inside;
+} heard;
+
+static void hear(void *userdata)
+{
+    heard *h = userdata;
+
+    h->failure = vgpu_session_get_failure(h->s);
+    h->is_inside = vgpu_session_in_function();
+    __atomic_add_fetch(&h->n, 1, __ATOMIC_RELEASE);
+}
+
+/* A callback is called once: when it is its turn, or when the session ends before. A function is
+ * not. */
+static void test_callbacks(void **state)
+{
+    fake_session *f = *state;
+    vgpu_session *s = open_session(f);
+    heard first = {.s = s, .failure = -1}, second = first;
+    unsigned int n = 0;
+
+    assert_int_equal(vgpu_session_host_call_with(
+                         s, NULL, 0, &(const vgpu_session_host){hear, &first, NULL, true}),
+                     0);
+    assert_true(reaches(&first.n, 1));
+    assert_true(reaches(&device.n_done, 1));
+    assert_true(first.failure == 0 && first.is_inside);
+    assert_false(vgpu_session_in_function());
+    stop_device();
+    assert_int_equal(vgpu_session_host_call(s, NULL, 0, add_one, &n), 0);
+    assert_int_equal(vgpu_session_host_call_with(
+                         s, NULL, 0, &(const vgpu_session_host){hear, &second, NULL, true}),
+                     0);
+    __atomic_store_n(&f->quit, 1, __ATOMIC_RELEASE);
+    assert_true(reaches(&second.n, 1));
+    assert_int_not_equal(second.failure, 0);
+    close_session(s);
+    assert_int_equal(n, 0);
+    assert_true(first.n == 1 && second.n == 1);
+}
+
 static void test_session_ends(void **state)
 {
     fake_session *f = *state;
@@ -533,6 +578,7 @@ int main(void)
         CASE(test_lists),
         CASE(test_host_lies),
         CASE(test_close),
+        CASE(test_callbacks),
         CASE(test_session_ends),
         CASE(test_fork),
     };

@@ -90,7 +90,7 @@ CUresult copy_stage_capture(const LibCall *call, const LibStream *stream, uint64
     if (is_out)
         r = libcuda_ask(call, VGPU_SESSION_OP_COPY, &copy, sizeof(copy), NULL);
     if (r == CUDA_SUCCESS)
-        r = vgpu_session_host_call_until(call->session, &call->from, stream->number, &host);
+        r = vgpu_session_host_call_with(call->session, &call->from, stream->number, &host);
     if (r != CUDA_SUCCESS) {
         copy_stage_free(stage);
         return r;
