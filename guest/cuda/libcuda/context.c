@@ -22,6 +22,7 @@ LibContext *libcuda_context_new(bool is_primary)
 
     if (!c)
         return NULL;
+    pthread_mutex_init(&c->lock, NULL);
     c->handle = handle_new(HANDLE_CONTEXT, c);
     c->legacy = c->handle ? libcuda_stream_new(c, 0, 0, 0) : NULL;
     if (!c->legacy) {
@@ -32,7 +33,6 @@ LibContext *libcuda_context_new(bool is_primary)
     c->is_primary = is_primary;
     c->api_version = 3020;
     c->id = libcuda_next_id();
-    pthread_mutex_init(&c->lock, NULL);
     LIST_INSERT_HEAD(&libcuda_process.contexts, c, all);
     return c;
 }
@@ -62,23 +62,39 @@ CUresult libcuda_context_open(vgpu_session *s, LibContext *c)
         return r;
     }
     context_ask_priorities(s);
+    __atomic_store_n(&c->opened, libcuda_next_id(), __ATOMIC_RELAXED);
     __atomic_store_n(&c->number, parameters.id, __ATOMIC_RELEASE);
     return CUDA_SUCCESS;
+}
+
+/* A stream that is to be ended: it stays until it is released. NULL: the legacy one is left */
+static LibStream *context_any_stream(LibContext *c)
+{
+    LibStream *stream;
+
+    pthread_mutex_lock(&c->lock);
+    LIST_FOREACH(stream, &c->streams, of_context)
+    if (stream != c->legacy)
+        break;
+    if (stream)
+        stream->n_others++;
+    pthread_mutex_unlock(&c->lock);
+    return stream;
 }
 
 CUresult libcuda_context_close(vgpu_session *s, LibContext *c)
 {
     const VGPUSessionId parameters = {.id = c->number};
-    LibStream *stream, *next;
+    LibStream *stream;
     int r;
 
     storage_drop(c);
     __atomic_store_n(&c->number, 0, __ATOMIC_RELEASE);
-    for (stream = LIST_FIRST(&c->streams); stream; stream = next) {
-        next = LIST_NEXT(stream, of_context);
-        if (stream != c->legacy)
-            (void) libcuda_stream_end(NULL, stream);
+    while ((stream = context_any_stream(c))) {
+        (void) libcuda_stream_end(NULL, stream);
+        libcuda_stream_release(stream);
     }
+    context_events_drop(s, c);
     r = vgpu_session_call(s, VGPU_SESSION_OP_CONTEXT_DESTROY, NULL, &parameters, sizeof(parameters),
                           NULL, 0, NULL);
     vgpu_session_id_give(s, VGPU_SESSION_CONTEXTS, parameters.id);
@@ -98,7 +114,7 @@ CUresult libcuda_context_close(vgpu_session *s, LibContext *c)
 /* CU_CTX_MAP_HOST, which every context has */
 #define CONTEXT_MAP_HOST 0x08u
 
-static CUresult context_create(CUcontext *ret, unsigned flags, unsigned api_version)
+CUresult context_create(CUcontext *ret, unsigned flags, CUdevice device, unsigned api_version)
 {
     LibProcess *p = &libcuda_process;
     LibContext *c;
@@ -107,6 +123,10 @@ static CUresult context_create(CUcontext *ret, unsigned flags, unsigned api_vers
 
     if (r != CUDA_SUCCESS)
         return r;
+    if (!ret || flags > CONTEXT_FLAGS_MAX)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!device_is(device))
+        return CUDA_ERROR_INVALID_DEVICE;
     pthread_mutex_lock(&p->lock);
     c = libcuda_context_new(false);
     r = CUDA_ERROR_OUT_OF_MEMORY;
@@ -127,23 +147,7 @@ static CUresult context_create(CUcontext *ret, unsigned flags, unsigned api_vers
 
 CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device)
 {
-    if (!context || flags > CONTEXT_FLAGS_MAX)
-        return CUDA_ERROR_INVALID_VALUE;
-    return device_is(device) ? context_create(context, flags, 3020) : CUDA_ERROR_INVALID_DEVICE;
-}
-
-CUresult cuCtxCreate_v3(CUcontext *context, void *affinity, int n, unsigned flags, CUdevice device)
-{
-    if (affinity || n != 0)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    return cuCtxCreate_v2(context, flags, device);
-}
-
-CUresult cuCtxCreate_v4(CUcontext *context, void *parameters, unsigned flags, CUdevice device)
-{
-    if (parameters)
-        return CUDA_ERROR_NOT_SUPPORTED;
-    return cuCtxCreate_v2(context, flags, device);
+    return context_create(context, flags, device, 3020);
 }
 
 CUresult cuCtxDestroy_v2(CUcontext handle)
@@ -170,17 +174,12 @@ CUresult cuCtxDestroy_v2(CUcontext handle)
 /* ---- The calling thread's ----------------------------------------------------------------------
  */
 
-static bool context_is_ready(void)
-{
-    return __atomic_load_n(&libcuda_process.session, __ATOMIC_ACQUIRE) != NULL;
-}
-
 CUresult cuCtxPushCurrent_v2(CUcontext handle)
 {
     LibContext *c = libcuda_context_of(handle);
 
-    if (!context_is_ready())
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!libcuda_is_ready())
+        return libcuda_unready();
     return c ? libcuda_thread_push(c) : CUDA_ERROR_INVALID_CONTEXT;
 }
 
@@ -188,8 +187,8 @@ CUresult cuCtxPopCurrent_v2(CUcontext *ret)
 {
     LibContext *c;
 
-    if (!context_is_ready())
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!libcuda_is_ready())
+        return libcuda_unready();
     c = libcuda_thread_pop();
     if (!c)
         return CUDA_ERROR_INVALID_CONTEXT;
@@ -202,8 +201,8 @@ CUresult cuCtxSetCurrent(CUcontext handle)
 {
     LibContext *c = libcuda_context_of(handle);
 
-    if (!context_is_ready())
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!libcuda_is_ready())
+        return libcuda_unready();
     return c || !handle ? libcuda_thread_set(c) : CUDA_ERROR_INVALID_CONTEXT;
 }
 
@@ -211,8 +210,8 @@ CUresult cuCtxGetCurrent(CUcontext *ret)
 {
     const LibContext *c = libcuda_current();
 
-    if (!context_is_ready())
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!libcuda_is_ready())
+        return libcuda_unready();
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
     *ret = c ? c->handle : NULL;
@@ -224,8 +223,8 @@ static CUresult context_ask(CUcontext handle, const void *ret, LibContext **ret_
 {
     LibContext *c = handle ? libcuda_context_of(handle) : libcuda_current();
 
-    if (!context_is_ready())
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!libcuda_is_ready())
+        return libcuda_unready();
     if (!c)
         return CUDA_ERROR_INVALID_CONTEXT;
     if (!ret)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "capture.h"
+#include "context.h"
+#include "cuda-api-streams.h"
 
 LibStream *libcuda_stream_new(LibContext *c, uint32_t number, unsigned flags, int priority)
 {
@@ -32,6 +34,7 @@ static void stream_free(LibStream *stream)
     }
     pthread_mutex_destroy(&stream->lock);
     free(stream->capture_nodes);
+    free(stream->values);
     free(stream);
 }
 
@@ -51,22 +54,35 @@ CUresult libcuda_stream_end(const LibCall *call, LibStream *stream)
 
     if (capture_has(stream))
         capture_drop(stream);
+    pthread_mutex_lock(&c->lock);
+    if (stream->is_gone) { /* with its context, at the same moment */
+        pthread_mutex_unlock(&c->lock);
+        return CUDA_SUCCESS;
+    }
     handle_end(stream->handle);
     if (call)
         r = libcuda_post(call, VGPU_SESSION_OP_STREAM_DESTROY, &parameters, sizeof(parameters));
-    pthread_mutex_lock(&c->lock);
     LIST_REMOVE(stream, of_context);
-    stream->is_gone = true;
+    __atomic_store_n(&stream->is_gone, true, __ATOMIC_RELAXED);
     if (stream->n_others == 0)
         stream_free(stream);
     pthread_mutex_unlock(&c->lock);
     return r;
 }
 
+void libcuda_stream_release(LibStream *stream)
+{
+    LibContext *c = stream->context;
+
+    pthread_mutex_lock(&c->lock);
+    libcuda_stream_leave(stream);
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* ---- Default streams ---------------------------------------------------------------------------
  */
 
-static CUresult stream_make(const LibCall *call, unsigned flags, int priority, LibStream **ret)
+CUresult libcuda_stream_make(const LibCall *call, unsigned flags, int priority, LibStream **ret)
 {
     VGPUSessionCreate parameters = {.flags = flags, .priority = priority};
     LibStream *stream;
@@ -77,6 +93,8 @@ static CUresult stream_make(const LibCall *call, unsigned flags, int priority, L
     stream = libcuda_stream_new(call->context, parameters.id, flags, priority);
     r = stream ? libcuda_post(call, VGPU_SESSION_OP_STREAM_CREATE, &parameters, sizeof(parameters))
                : CUDA_ERROR_OUT_OF_MEMORY;
+    if (r == CUDA_SUCCESS)
+        r = context_events_before(call, stream);
     if (r != CUDA_SUCCESS) {
         if (stream)
             (void) libcuda_stream_end(NULL, stream);
@@ -89,23 +107,46 @@ static CUresult stream_make(const LibCall *call, unsigned flags, int priority, L
 }
 
 /* The thread's own default stream in this context, made when it is first used; it and the legacy
- * one wait for each other. */
+ * one wait for each other. One that ended with its context, which may be there again, is forgotten.
+ */
 static CUresult stream_of_thread(const LibCall *call, LibStream **ret)
 {
     LibStream *stream;
     CUresult r;
 
     LIST_FOREACH(stream, &libcuda_thread.streams, of_thread)
-    if (stream->context == call->context) {
+    if (stream->context == call->context)
+        break;
+    if (stream && !__atomic_load_n(&stream->is_gone, __ATOMIC_RELAXED)) {
         *ret = stream;
         return CUDA_SUCCESS;
     }
-    r = stream_make(call, 0, 0, &stream);
+    if (stream) {
+        LIST_REMOVE(stream, of_thread);
+        libcuda_stream_release(stream);
+    }
+    r = libcuda_stream_make(call, 0, 0, &stream);
     if (r != CUDA_SUCCESS)
         return r;
+    pthread_mutex_lock(&call->context->lock);
+    stream->n_others++;
+    pthread_mutex_unlock(&call->context->lock);
     LIST_INSERT_HEAD(&libcuda_thread.streams, stream, of_thread);
     *ret = stream;
     return CUDA_SUCCESS;
+}
+
+void libcuda_stream_let_go(vgpu_session *s, LibStream *stream)
+{
+    LibContext *c = stream->context;
+    const LibCall call = {
+        .session = s,
+        .context = c,
+        .from = {.context = __atomic_load_n(&c->number, __ATOMIC_ACQUIRE)},
+    };
+
+    (void) libcuda_stream_end(call.from.context != 0 ? &call : NULL, stream);
+    libcuda_stream_release(stream);
 }
 
 CUresult libcuda_enter_stream(CUstream handle, LibCall *ret, LibStream **ret_stream)
@@ -153,7 +194,7 @@ CUresult cuStreamCreateWithPriority(CUstream *ret, unsigned flags, int priority)
         priority = device->stream_priority_least;
     if (priority < device->stream_priority_greatest)
         priority = device->stream_priority_greatest;
-    r = stream_make(&call, flags, priority, &stream);
+    r = libcuda_stream_make(&call, flags, priority, &stream);
     if (r != CUDA_SUCCESS)
         return r;
     stream->handle = handle_new(HANDLE_STREAM, stream);
@@ -235,6 +276,26 @@ CUresult cuStreamGetCtx(CUstream handle, CUcontext *context)
     return r;
 }
 
+/* No stream here is of a green context. */
+CUresult cuStreamGetCtx_v2(CUstream handle, CUcontext *context, CUgreenCtx *green)
+{
+    CUresult r = green ? cuStreamGetCtx(handle, context) : CUDA_ERROR_INVALID_VALUE;
+
+    if (r == CUDA_SUCCESS)
+        *green = NULL;
+    return r;
+}
+
+CUresult cuStreamGetGreenCtx(CUstream handle, CUgreenCtx *green)
+{
+    LibStream *stream;
+    CUresult r = stream_ask(handle, green, &stream);
+
+    if (r == CUDA_SUCCESS)
+        *green = NULL;
+    return r;
+}
+
 CUresult cuStreamGetDevice(CUstream handle, CUdevice *device)
 {
     LibStream *stream;
@@ -263,6 +324,11 @@ CUresult cuStreamGetId_ptsz(CUstream handle, unsigned long long *id)
 CUresult cuStreamGetCtx_ptsz(CUstream handle, CUcontext *context)
 {
     return cuStreamGetCtx(libcuda_per_thread(handle), context);
+}
+
+CUresult cuStreamGetCtx_v2_ptsz(CUstream handle, CUcontext *context, CUgreenCtx *green)
+{
+    return cuStreamGetCtx_v2(libcuda_per_thread(handle), context, green);
 }
 
 CUresult cuStreamGetDevice_ptsz(CUstream handle, CUdevice *device)

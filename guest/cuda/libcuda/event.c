@@ -16,7 +16,14 @@
 /* CUevent_record_flags, CUevent_wait_flags */
 #define EVENT_EXTERNAL 0x1u
 
-static CUresult event_of(CUevent handle, LibCall *call, LibEvent **ret)
+static bool event_is_alive(const LibEvent *event)
+{
+    return __atomic_load_n(&event->context->number, __ATOMIC_ACQUIRE) != 0 &&
+           __atomic_load_n(&event->context->opened, __ATOMIC_RELAXED) == event->opened;
+}
+
+/* Also one whose context has ended */
+static CUresult event_find(CUevent handle, LibCall *call, LibEvent **ret)
 {
     LibEvent *event;
     CUresult r = libcuda_enter(call);
@@ -32,6 +39,13 @@ static CUresult event_of(CUevent handle, LibCall *call, LibEvent **ret)
     return CUDA_SUCCESS;
 }
 
+CUresult event_of(CUevent handle, LibCall *call, LibEvent **ret)
+{
+    CUresult r = event_find(handle, call, ret);
+
+    return r == CUDA_SUCCESS && !event_is_alive(*ret) ? CUDA_ERROR_CONTEXT_IS_DESTROYED : r;
+}
+
 static LibEvent *event_new(const LibCall *call, unsigned flags, uint32_t number)
 {
     LibEvent *event = calloc(1, sizeof(*event));
@@ -44,6 +58,7 @@ static LibEvent *event_new(const LibCall *call, unsigned flags, uint32_t number)
         return NULL;
     }
     event->context = call->context;
+    event->opened = call->context->opened;
     event->flags = flags;
     event->number = number;
     pthread_mutex_init(&event->lock, NULL);
@@ -90,12 +105,12 @@ CUresult cuEventDestroy_v2(CUevent handle)
     LibEvent *event;
     VGPUSessionId parameters = {0};
     LibCall call;
-    CUresult r = event_of(handle, &call, &event);
+    CUresult r = event_find(handle, &call, &event);
 
     if (r != CUDA_SUCCESS)
         return r;
     parameters.id = event->number;
-    if (call.from.context != 0)
+    if (event_is_alive(event))
         r = libcuda_post(&call, VGPU_SESSION_OP_EVENT_DESTROY, &parameters, sizeof(parameters));
     vgpu_session_id_give(call.session, VGPU_SESSION_EVENTS, event->number);
     libcuda_fence_leave(call.session, event->fence, event->last);
@@ -124,6 +139,7 @@ static CUresult event_mark(const LibCall *call, LibEvent *event, LibStream *stre
         !vgpu_session_fence_is_passed(event->fence, event->last)) {
         libcuda_fence_leave(call->session, event->fence, event->last);
         event->fence = NULL;
+        __atomic_store_n(&event->looked, 0, __ATOMIC_RELAXED); /* numbers begin again */
     }
     if (!event->fence)
         r = vgpu_session_fence_new(call->session, &event->fence);
@@ -138,9 +154,34 @@ static CUresult event_mark(const LibCall *call, LibEvent *event, LibStream *stre
     return r;
 }
 
+CUresult event_recorded(const LibCall *call, LibEvent *event, LibStream *stream)
+{
+    event->is_captured = __atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED);
+    event->capture_id = stream->capture_id;
+    return event->is_captured ? CUDA_SUCCESS : event_mark(call, event, stream);
+}
+
+CUresult event_record(const LibCall *call, LibEvent *event, LibStream *stream, unsigned flags)
+{
+    const VGPUSessionEvent parameters = {
+        .event = event->number,
+        .stream = stream->number,
+        .flags = flags,
+    };
+    CUresult r;
+
+    libcuda_stream_worked(stream);
+    r = libcuda_post(call, VGPU_SESSION_OP_EVENT_RECORD, &parameters, sizeof(parameters));
+    if (r == CUDA_SUCCESS && flags != 0 &&
+        __atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED)) {
+        event->is_captured = false;
+        return CUDA_SUCCESS;
+    }
+    return r == CUDA_SUCCESS ? event_recorded(call, event, stream) : r;
+}
+
 CUresult cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned flags)
 {
-    VGPUSessionEvent parameters = {.flags = flags};
     LibStream *stream;
     LibEvent *event;
     LibCall call;
@@ -154,15 +195,7 @@ CUresult cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned
         return CUDA_ERROR_INVALID_VALUE;
     if (event->context != call.context)
         return CUDA_ERROR_INVALID_HANDLE;
-    parameters.event = event->number;
-    parameters.stream = stream->number;
-    libcuda_stream_worked(stream);
-    event->is_captured = __atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED) && flags == 0;
-    event->capture_id = stream->capture_id;
-    r = libcuda_post(&call, VGPU_SESSION_OP_EVENT_RECORD, &parameters, sizeof(parameters));
-    if (r == CUDA_SUCCESS && !stream->is_capturing)
-        r = event_mark(&call, event, stream);
-    return r;
+    return event_record(&call, event, stream, flags);
 }
 
 CUresult cuEventRecord(CUevent handle, CUstream stream)
@@ -180,10 +213,28 @@ CUresult cuEventRecordWithFlags_ptsz(CUevent handle, CUstream stream, unsigned f
     return cuEventRecordWithFlags(handle, libcuda_per_thread(stream), flags);
 }
 
-/* A stream that waits for an event of a capture belongs to that capture from then on. */
+CUresult event_wait(const LibCall *call, const LibEvent *event, LibStream *stream, unsigned flags)
+{
+    const VGPUSessionEvent parameters = {
+        .event = event->number,
+        .stream = stream->number,
+        .flags = flags,
+    };
+    CUresult r;
+
+    libcuda_stream_worked(stream);
+    /* A capture ends by what it does not allow: the program is to be told by this call. */
+    if (!event->is_captured && !capture_has(stream))
+        return libcuda_post(call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters,
+                            sizeof(parameters));
+    r = libcuda_ask(call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters, sizeof(parameters), NULL);
+    if (r == CUDA_SUCCESS && event->is_captured && !capture_has(stream))
+        capture_join(stream, event->capture_id);
+    return r;
+}
+
 CUresult cuStreamWaitEvent(CUstream stream_handle, CUevent handle, unsigned flags)
 {
-    VGPUSessionEvent parameters = {.flags = flags};
     LibStream *stream;
     LibEvent *event;
     LibCall call;
@@ -195,18 +246,7 @@ CUresult cuStreamWaitEvent(CUstream stream_handle, CUevent handle, unsigned flag
         return r;
     if (flags & ~EVENT_EXTERNAL)
         return CUDA_ERROR_INVALID_VALUE;
-    parameters.event = event->number;
-    parameters.stream = stream->number;
-    libcuda_stream_worked(stream);
-    /* A capture ends by what it does not allow: the program is to be told by this call. */
-    if (!event->is_captured && !capture_has(stream))
-        return libcuda_post(&call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters,
-                            sizeof(parameters));
-    r = libcuda_ask(&call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters, sizeof(parameters),
-                    NULL);
-    if (r == CUDA_SUCCESS && event->is_captured && !capture_has(stream))
-        capture_join(stream, event->capture_id);
-    return r;
+    return event_wait(&call, event, stream, flags);
 }
 
 CUresult cuStreamWaitEvent_ptsz(CUstream stream, CUevent handle, unsigned flags)
@@ -231,9 +271,11 @@ CUresult cuEventQuery(CUevent handle)
     r = capture_forbids();
     if (r != CUDA_SUCCESS)
         return r;
-    return !event->fence || vgpu_session_fence_is_passed(event->fence, event->last)
-               ? CUDA_SUCCESS
-               : CUDA_ERROR_NOT_READY;
+    if (event->fence && !vgpu_session_fence_is_passed(event->fence, event->last))
+        return CUDA_ERROR_NOT_READY;
+    if (event->fence)
+        libcuda_looked(&call, &event->looked, event->last);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuEventSynchronize(CUevent handle)

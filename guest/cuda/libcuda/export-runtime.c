@@ -14,8 +14,8 @@ static CUresult runtime_primary(CUcontext *ret, CUdevice device)
 {
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
-    if (!__atomic_load_n(&libcuda_process.session, __ATOMIC_ACQUIRE))
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!libcuda_is_ready())
+        return libcuda_unready();
     if (!device_is(device))
         return CUDA_ERROR_INVALID_DEVICE;
     *ret = libcuda_process.primary->handle;

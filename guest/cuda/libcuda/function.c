@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is known of functions: asked once, when a function is looked up. */
-#include "module.h"
+#include "launch.h"
 
 CUresult function_of(LibCall *call, CUfunction handle, LibFunction **ret)
 {
     LibFunction *function = handle_object(HANDLE_FUNCTION, handle);
     LibKernel *kernel;
 
+    if (function && !module_is_alive(function->module))
+        return CUDA_ERROR_INVALID_HANDLE;
     if (function) {
         *ret = function;
         return CUDA_SUCCESS;
@@ -15,7 +17,7 @@ CUresult function_of(LibCall *call, CUfunction handle, LibFunction **ret)
     return kernel ? kernel_function(call, kernel, ret) : CUDA_ERROR_INVALID_HANDLE;
 }
 
-static CUresult function_enter(CUfunction handle, LibCall *call, LibFunction **ret)
+CUresult function_enter(CUfunction handle, LibCall *call, LibFunction **ret)
 {
     LibFunction *function = handle_object(HANDLE_FUNCTION, handle);
     CUresult r;
@@ -27,6 +29,8 @@ static CUresult function_enter(CUfunction handle, LibCall *call, LibFunction **r
     r = libcuda_enter(call);
     if (r != CUDA_SUCCESS)
         return r;
+    if (!module_is_alive(function->module))
+        return CUDA_ERROR_INVALID_HANDLE;
     call->context = function->module->context;
     call->from.context = call->context->number;
     *ret = function;
@@ -68,8 +72,10 @@ CUresult cuFuncSetAttribute(CUfunction handle, int attribute, int value)
     parameters.function = function->number;
     r = libcuda_ask(&call, VGPU_SESSION_OP_FUNCTION_ATTRIBUTE, &parameters, sizeof(parameters),
                     NULL);
-    if (r == CUDA_SUCCESS)
+    if (r == CUDA_SUCCESS) {
         function->info->attribute[attribute].value = value;
+        occupancy_forget(function);
+    }
     return r;
 }
 
@@ -85,6 +91,7 @@ CUresult cuFuncSetCacheConfig(CUfunction handle, int config)
     if (config < 0 || config > 3)
         return CUDA_ERROR_INVALID_VALUE;
     parameters.function = function->number;
+    occupancy_forget(function);
     return libcuda_post(&call, VGPU_SESSION_OP_FUNCTION_CACHE, &parameters, sizeof(parameters));
 }
 

@@ -4,10 +4,11 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/mman.h>
+#include <stdlib.h>
 
-/* Places are taken from one mapping, of which a page costs memory when it is first used. 4 million
- * handles alive at once; the driver itself has run out of memory long before. */
+/* Places are taken from one piece of the heap, so large that it is a mapping, of which a page costs
+ * memory when it is first used; who looks for leaks finds all objects there. 4 million handles
+ * alive at once; the driver itself has run out of memory long before. */
 #define HANDLE_PLACES (UINT32_C(1) << 22)
 
 typedef struct HandlePlace {
@@ -27,9 +28,8 @@ static bool handle_open(void)
 
     if (handle_places)
         return true;
-    places = mmap(NULL, HANDLE_PLACES * sizeof(HandlePlace), PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (places == MAP_FAILED)
+    places = calloc(HANDLE_PLACES, sizeof(HandlePlace));
+    if (!places)
         return false;
     __atomic_store_n(&handle_places, places, __ATOMIC_RELEASE);
     return true;

@@ -8,26 +8,18 @@
 
 #include <string.h>
 
-#include "event.h"
-
 /* CUdevice_attribute */
 enum {
     MAX_THREADS_PER_BLOCK = 1,
     MAX_BLOCK_DIM_X = 2,
     MAX_GRID_DIM_X = 5,
+    MULTIPROCESSORS = 16,
 };
 
 /* CUfunction_attribute */
 enum {
     FUNCTION_MAX_THREADS = 0,
     FUNCTION_MAX_DYNAMIC_SHARED = 8,
-};
-
-/* CUlaunchAttributeID */
-enum {
-    LAUNCH_COOPERATIVE = 2,
-    LAUNCH_PROGRAMMATIC_EVENT = 7,
-    LAUNCH_COMPLETION_EVENT = 12,
 };
 
 /* CU_LAUNCH_PARAM_* of the array @extra */
@@ -62,20 +54,40 @@ CUresult launch_check(const LibFunction *function, const LaunchConfig *config)
                : CUDA_SUCCESS;
 }
 
+/* All blocks of a cooperative launch run at the same time. */
+static CUresult launch_check_cooperative(const LibCall *call, LibFunction *function,
+                                         const LaunchConfig *config)
+{
+    const uint64_t blocks = (uint64_t) config->grid_x * config->grid_y * config->grid_z;
+    const int threads = (int) (config->block_x * config->block_y * config->block_z);
+    int each;
+    CUresult r = occupancy_blocks(call, function, threads, config->shared_bytes, 0, &each);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    return blocks > (uint64_t) each * (unsigned) launch_limit(MULTIPROCESSORS)
+               ? CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE
+               : CUDA_SUCCESS;
+}
+
 /* ---- Parameters --------------------------------------------------------------------------------
  */
 
-static CUresult launch_read_extra(void **extra, LaunchParameters *ret)
+/* A struct with all parameters in it may be longer than these. */
+static CUresult launch_read_extra(const VGPUSessionFunction *info, void **extra,
+                                  LaunchParameters *ret)
 {
-    for (; extra && extra[0] != LAUNCH_EXTRA_END; extra += 2) {
+    size_t size = 0;
+
+    for (; extra[0] != LAUNCH_EXTRA_END; extra += 2) {
         if (extra[0] == LAUNCH_EXTRA_POINTER)
             ret->packed = extra[1];
-        else if (extra[0] == LAUNCH_EXTRA_SIZE)
-            ret->packed_size = *(const size_t *) extra[1];
+        else if (extra[0] == LAUNCH_EXTRA_SIZE && extra[1])
+            size = *(const size_t *) extra[1];
         else
             return CUDA_ERROR_INVALID_VALUE;
     }
-    return ret->packed_size > VGPU_SESSION_PARAMETERS_MAX || (ret->packed_size > 0 && !ret->packed)
+    return size < info->parameters_size || (info->parameters_size > 0 && !ret->packed)
                ? CUDA_ERROR_INVALID_VALUE
                : CUDA_SUCCESS;
 }
@@ -88,7 +100,7 @@ CUresult launch_read(const LibFunction *function, void **each, void **extra, Lau
     if (each && extra)
         return CUDA_ERROR_INVALID_VALUE;
     if (extra)
-        return launch_read_extra(extra, ret);
+        return launch_read_extra(info, extra, ret);
     if (info->n_parameters > 0 && !each)
         return CUDA_ERROR_INVALID_VALUE;
     for (uint32_t i = 0; i < info->n_parameters; i++)
@@ -102,7 +114,8 @@ void launch_pack(const VGPUSessionFunction *info, const LaunchParameters *p, uns
     uint32_t end = 0;
 
     if (!p->each) {
-        memcpy(to, p->packed, p->packed_size);
+        if (info->parameters_size > 0)
+            memcpy(to, p->packed, info->parameters_size);
         return;
     }
     for (uint32_t i = 0; i < info->n_parameters; i++) {
@@ -115,106 +128,91 @@ void launch_pack(const VGPUSessionFunction *info, const LaunchParameters *p, uns
     }
 }
 
-/* ---- Attributes --------------------------------------------------------------------------------
- */
-
-/* Where a launch has an event in it, the program gives its handle, and the executor takes its
- * number. */
-static CUresult launch_attribute(const LaunchAttribute *from, VGPUSessionLaunchAttribute *to)
-{
-    const LibEvent *event;
-    CUevent handle;
-
-    *to = (VGPUSessionLaunchAttribute){.id = (uint32_t) from->id};
-    memcpy(to->value, from->value, sizeof(to->value));
-    if (from->id != LAUNCH_PROGRAMMATIC_EVENT && from->id != LAUNCH_COMPLETION_EVENT)
-        return CUDA_SUCCESS;
-    memcpy(&handle, from->value, sizeof(handle));
-    event = handle_object(HANDLE_EVENT, handle);
-    if (!event)
-        return CUDA_ERROR_INVALID_HANDLE;
-    memset(to->value, 0, sizeof(handle));
-    memcpy(to->value, &event->number, sizeof(event->number));
-    return CUDA_SUCCESS;
-}
-
 /* ---- The launch --------------------------------------------------------------------------------
  */
 
-typedef struct LaunchRecord {
-    VGPUSessionLaunch launch;
-    VGPUSessionLaunchAttribute attribute[VGPU_SESSION_LAUNCH_ATTRIBUTES];
-} LaunchRecord;
-
-static CUresult launch_fill(const LibFunction *function, const LaunchConfig *config,
-                            const LibStream *stream, bool is_cooperative, LaunchRecord *ret)
+static VGPUSessionLaunch launch_fill(const LibFunction *function, const LaunchConfig *config,
+                                     const LibStream *stream, const LaunchAttributes *attributes)
 {
-    CUresult r = CUDA_SUCCESS;
-
-    if (config->n_attributes > VGPU_SESSION_LAUNCH_ATTRIBUTES ||
-        (config->n_attributes > 0 && !config->attributes))
-        return CUDA_ERROR_INVALID_VALUE;
-    ret->launch = (VGPUSessionLaunch){
+    return (VGPUSessionLaunch){
         .function = function->number,
         .stream = stream->number,
         .grid = {config->grid_x, config->grid_y, config->grid_z},
         .block = {config->block_x, config->block_y, config->block_z},
         .shared_bytes = config->shared_bytes,
-        .n_attributes = config->n_attributes,
-        .flags = is_cooperative,
+        .n_attributes = attributes->n,
+        .parameters_size = function->info->parameters_size,
     };
-    for (unsigned i = 0; i < config->n_attributes && r == CUDA_SUCCESS; i++)
-        r = launch_attribute(&config->attributes[i], &ret->attribute[i]);
+}
+
+static CUresult launch_post(const LibCall *call, const VGPUSessionLaunch *launch,
+                            const LaunchAttributes *attributes, const VGPUSessionFunction *info,
+                            const LaunchParameters *parameters)
+{
+    const size_t more = attributes->n * sizeof(attributes->attribute[0]);
+    void *to;
+    CUresult r = vgpu_session_begin(call->session, VGPU_SESSION_OP_LAUNCH, &call->from,
+                                    sizeof(*launch) + more + info->parameters_size, &to);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    memcpy(to, launch, sizeof(*launch));
+    memcpy((unsigned char *) to + sizeof(*launch), attributes->attribute, more);
+    launch_pack(info, parameters, (unsigned char *) to + sizeof(*launch) + more);
+    vgpu_session_commit(call->session);
+    return CUDA_SUCCESS;
+}
+
+static CUresult launch_record(const LibCall *call, const LaunchAttributes *attributes,
+                              LibStream *stream)
+{
+    CUresult r = CUDA_SUCCESS;
+
+    for (unsigned i = 0; i < 2 && r == CUDA_SUCCESS; i++)
+        if (attributes->recorded[i])
+            r = event_recorded(call, attributes->recorded[i], stream);
     return r;
 }
 
-static CUresult launch_post(const LibCall *call, LaunchRecord *record,
-                            const VGPUSessionFunction *info, const LaunchParameters *parameters)
+static CUresult launch_begin(CUfunction handle, const LaunchConfig *config, LibCall *call,
+                             LibStream **stream, LibFunction **function)
 {
-    const size_t fixed =
-        sizeof(record->launch) + record->launch.n_attributes * sizeof(record->attribute[0]);
-    const size_t size =
-        parameters->each || !parameters->packed ? info->parameters_size : parameters->packed_size;
-    void *to;
-    CUresult r;
+    CUresult r = libcuda_enter_stream(config->stream, call, stream);
 
-    record->launch.parameters_size = (uint32_t) size;
-    r = vgpu_session_begin(call->session, VGPU_SESSION_OP_LAUNCH, &call->from, fixed + size, &to);
-    if (r != CUDA_SUCCESS)
-        return r;
-    memcpy(to, record, fixed);
-    launch_pack(info, parameters, (unsigned char *) to + fixed);
-    vgpu_session_commit(call->session);
-    return CUDA_SUCCESS;
+    if (r == CUDA_SUCCESS)
+        r = function_of(call, handle, function);
+    if (r == CUDA_SUCCESS && (*function)->module->context != call->context)
+        r = CUDA_ERROR_INVALID_HANDLE;
+    return r == CUDA_SUCCESS ? launch_check(*function, config) : r;
 }
 
 static CUresult launch(CUfunction handle, const LaunchConfig *config, bool is_cooperative,
                        void **each, void **extra)
 {
     LaunchParameters parameters;
-    LaunchRecord record;
+    LaunchAttributes attributes;
+    VGPUSessionLaunch record;
     LibFunction *function;
     LibStream *stream;
     LibCall call;
-    CUresult r = libcuda_enter_stream(config->stream, &call, &stream);
+    CUresult r = launch_begin(handle, config, &call, &stream, &function);
 
-    if (r == CUDA_SUCCESS)
-        r = function_of(&call, handle, &function);
-    if (r == CUDA_SUCCESS && function->module->context != call.context)
-        r = CUDA_ERROR_INVALID_HANDLE;
-    if (r == CUDA_SUCCESS)
-        r = launch_check(function, config);
     if (r == CUDA_SUCCESS)
         r = launch_read(function, each, extra, &parameters);
     if (r == CUDA_SUCCESS)
-        r = launch_fill(function, config, stream, is_cooperative, &record);
+        r = launch_attributes_read(function, config, &attributes);
+    if (r == CUDA_SUCCESS && (is_cooperative || attributes.is_cooperative))
+        r = launch_check_cooperative(&call, function, config);
     if (r != CUDA_SUCCESS) {
         libcuda_log("a launch of %u threads, %u bytes: %d", config->block_x, config->shared_bytes,
                     r);
         return r;
     }
+    record = launch_fill(function, config, stream, &attributes);
+    record.flags = is_cooperative;
     libcuda_stream_worked(stream);
-    return launch_post(&call, &record, function->info, &parameters);
+    r = launch_post(&call, &record, &attributes, function->info, &parameters);
+    return r == CUDA_SUCCESS ? launch_record(&call, &attributes, stream) : r;
 }
 
 /* ---- The functions -----------------------------------------------------------------------------

@@ -22,10 +22,10 @@ static const struct {
     int attribute, value;
 } device_hidden[] = {
     {84, 0},  /* MULTI_GPU_BOARD */
+    {86, 0},  /* HOST_NATIVE_ATOMIC_SUPPORTED */
     {88, 0},  /* PAGEABLE_MEMORY_ACCESS */
     {89, 0},  /* CONCURRENT_MANAGED_ACCESS */
     {91, 0},  /* CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM */
-    {96, 0},  /* COOPERATIVE_MULTI_DEVICE_LAUNCH */
     {99, 0},  /* HOST_REGISTER_SUPPORTED: of some memory, where the system lets it */
     {100, 0}, /* PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES */
     {101, 0}, /* DIRECT_MANAGED_MEM_ACCESS_FROM_HOST */
@@ -43,6 +43,7 @@ static const struct {
     {124, 0}, /* DMA_BUF_SUPPORTED */
     {125, 0}, /* IPC_EVENT_SUPPORTED */
     {128, 0}, /* HANDLE_TYPE_FABRIC_SUPPORTED */
+    {129, 0}, /* UNIFIED_FUNCTION_POINTERS */
     {132, 0}, /* MULTICAST_SUPPORTED */
     {136, 0}, /* MEM_DECOMPRESS_ALGORITHM_MASK */
     {137, 0}, /* MEM_DECOMPRESS_MAXIMUM_LENGTH */
@@ -52,6 +53,7 @@ static const struct {
     {144, 0}, /* HOST_MEMORY_POOLS_SUPPORTED */
     {145, 0}, /* HOST_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED */
     {146, 0}, /* HOST_ALLOC_DMA_BUF_SUPPORTED */
+    {147, 0}, /* ONLY_PARTIAL_HOST_NATIVE_ATOMIC_SUPPORTED */
 };
 
 void device_hide_what_is_not_served(VGPUSessionDevice *device)
@@ -61,12 +63,10 @@ void device_hide_what_is_not_served(VGPUSessionDevice *device)
             device->attribute[device_hidden[i].attribute].value = device_hidden[i].value;
 }
 
-/* Returns what a function of the device returns, or CUDA_SUCCESS for an argument that may be used.
- */
-static CUresult device_check(const void *ret, CUdevice device)
+CUresult device_check(const void *ret, CUdevice device)
 {
-    if (!__atomic_load_n(&libcuda_process.session, __ATOMIC_ACQUIRE))
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!libcuda_is_ready())
+        return libcuda_unready();
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
     return device_is(device) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
@@ -191,15 +191,4 @@ CUresult cuDeviceCanAccessPeer(int *can, CUdevice device, CUdevice peer)
         return CUDA_ERROR_INVALID_DEVICE;
     *can = 0;
     return CUDA_SUCCESS;
-}
-
-/* Parts of a device's processors are for MPS. */
-CUresult cuDeviceGetExecAffinitySupport(int *is_supported, int type, CUdevice device)
-{
-    CUresult r = device_check(is_supported, device);
-
-    (void) type;
-    if (r == CUDA_SUCCESS)
-        *is_supported = 0;
-    return r;
 }

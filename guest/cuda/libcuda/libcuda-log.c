@@ -11,17 +11,15 @@
 void libcuda_log(const char *format, ...)
 {
     const char *wanted = getenv("VGPU_CUDA_LOG");
+    char line[256];
     va_list arguments;
 
-    if (!wanted || strcmp(wanted, "1") != 0)
-        return;
     va_start(arguments, format);
-    flockfile(stderr);
-    fputs("libcuda.so.1 of vgpu: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    funlockfile(stderr);
+    vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
+    libcuda_log_keep(line);
+    if (wanted && strcmp(wanted, "1") == 0)
+        fprintf(stderr, "libcuda.so.1 of vgpu: %s\n", line);
 }
 
 int libcuda_refuse(const char *name, bool *is_told)

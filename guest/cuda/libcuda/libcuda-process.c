@@ -16,16 +16,35 @@
 
 LibProcess libcuda_process = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* A session that nothing uses any more, and that is not closed: for who looks for leaks */
+static vgpu_session *volatile process_left;
+
 static void process_forked(void)
 {
     libcuda_process.is_child = libcuda_process.is_child || libcuda_process.session;
+    if (libcuda_process.session)
+        process_left = libcuda_process.session;
     libcuda_process.session = NULL;
     pthread_mutex_init(&libcuda_process.lock, NULL);
+    libcuda_log_forked();
 }
 
 __attribute__((constructor)) static void process_load(void)
 {
     (void) pthread_atfork(NULL, NULL, process_forked);
+}
+
+/* After what the program has to be called at its end, and the libraries that were made to use this
+ * one: who comes later is told so. The executor hears of the end of the process itself; threads
+ * that are still at work go on until then. */
+__attribute__((destructor)) static void process_unload(void)
+{
+    LibProcess *p = &libcuda_process;
+
+    __atomic_store_n(&p->is_over, true, __ATOMIC_RELEASE);
+    if (p->session)
+        process_left = p->session;
+    __atomic_store_n(&p->session, NULL, __ATOMIC_RELEASE);
 }
 
 uint64_t libcuda_next_id(void)
@@ -129,8 +148,8 @@ CUresult cuInit(unsigned flags)
 
     if (flags != 0)
         return CUDA_ERROR_INVALID_VALUE;
-    if (p->is_child)
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (p->is_child || __atomic_load_n(&p->is_over, __ATOMIC_ACQUIRE))
+        return libcuda_unready();
     if (__atomic_load_n(&p->session, __ATOMIC_ACQUIRE))
         return CUDA_SUCCESS;
     pthread_mutex_lock(&p->lock);
@@ -173,9 +192,13 @@ CUresult libcuda_enter(LibCall *ret)
     CUresult r;
 
     if (!s)
-        return CUDA_ERROR_NOT_INITIALIZED;
+        return libcuda_unready();
+    if (vgpu_session_in_function())
+        return CUDA_ERROR_NOT_PERMITTED;
     r = vgpu_session_get_sticky(s);
-    if (r == CUDA_SUCCESS)
+    if (r != CUDA_SUCCESS) /* what an assertion says comes before the program knows */
+        vgpu_session_output(s, NULL);
+    else
         r = vgpu_session_get_failure(s);
     if (r == CUDA_SUCCESS && vgpu_session_get_latched(s) != 0)
         r = process_take_latched(s);

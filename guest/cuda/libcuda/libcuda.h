@@ -26,6 +26,7 @@
 
 typedef struct LibContext LibContext;
 typedef struct LibStream LibStream;
+typedef struct LibStreamValues LibStreamValues;
 
 /* ---- The process (libcuda-process.c) ------------------------------------------------------- */
 
@@ -33,6 +34,7 @@ typedef struct LibProcess {
     pthread_mutex_t lock;
     vgpu_session *session;    /* atomic; NULL before cuInit(), and in a child */
     bool is_child;            /* of a process that had called cuInit() */
+    bool is_over;             /* atomic: the process is about to end */
     VGPUSessionDevice device; /* does not change after cuInit() but for the priorities */
     int pci_domain, pci_bus, pci_device;
     LibContext *primary; /* from cuInit() on */
@@ -49,6 +51,19 @@ int libcuda_version(void);
 
 /* libcuda_next_id() - a number that nothing else in the process has */
 uint64_t libcuda_next_id(void);
+
+/* libcuda_is_ready() - has cuInit() been called in this process, which is not about to end? */
+static inline bool libcuda_is_ready(void)
+{
+    return __atomic_load_n(&libcuda_process.session, __ATOMIC_ACQUIRE) != NULL;
+}
+
+/* libcuda_unready() - what a call returns if not */
+static inline CUresult libcuda_unready(void)
+{
+    return __atomic_load_n(&libcuda_process.is_over, __ATOMIC_ACQUIRE) ? CUDA_ERROR_DEINITIALIZED
+                                                                       : CUDA_ERROR_NOT_INITIALIZED;
+}
 
 /* What an operation needs: of a call into the API */
 typedef struct LibCall {
@@ -152,7 +167,13 @@ struct LibContext {
     LIST_HEAD(, LibStream) streams;
     LibStream *legacy;
     int cache_config, shared_config;
+    unsigned n_attached; /* cuCtxAttach(); atomic */
+    uint64_t opened;     /* atomic: another number each time that the executor makes it */
     LibStorage *storage;
+    /* Of cuCtxRecordEvent() and cuCtxWaitEvent(): streams of this library's own, and numbers of
+     * events; NULL and 0 before the first call (context-events.c) */
+    LibStream *joined, *barrier;
+    uint32_t joined_event, barrier_event; /* the latter atomic */
 };
 
 /* libcuda_context_of() - from a handle; NULL for what is none. An alive one may be without number
@@ -180,8 +201,9 @@ struct LibStream {
     CUstream handle; /* NULL: a default stream */
     LibContext *context;
     uint32_t number;   /* 0: the legacy default stream */
-    unsigned n_others; /* under the context's lock: who uses it beside its owner */
-    bool is_gone;      /* likewise: the last of these frees it */
+    unsigned n_others; /* under the context's lock: who uses it beside its owner, as a thread whose
+                        * default stream it is */
+    bool is_gone;      /* likewise, and atomic: the last of these frees it */
     unsigned flags;
     int priority;
     uint64_t id;
@@ -192,7 +214,9 @@ struct LibStream {
     bool has_work;        /* atomic: since the last fence */
     pthread_mutex_t lock; /* of what follows */
     vgpu_session_fence *fence;
-    uint64_t last; /* the number of the last fence */
+    uint64_t last;   /* the number of the last fence */
+    uint64_t looked; /* atomic: the last number behind which the output was written by a query */
+    LibStreamValues *values; /* NULL: as every stream begins (stream-attributes.c) */
 };
 
 /* libcuda_stream_worked() - to be called before each operation that gives the stream work */
@@ -206,11 +230,19 @@ static inline void libcuda_stream_worked(LibStream *stream)
  */
 LibStream *libcuda_stream_new(LibContext *c, uint32_t number, unsigned flags, int priority);
 
+/* libcuda_stream_make() - the same, and have the executor make it */
+CUresult libcuda_stream_make(const LibCall *call, unsigned flags, int priority, LibStream **ret);
+
 /* libcuda_stream_end() - forget it, and its number; the executor is told by @call, if not NULL */
 CUresult libcuda_stream_end(const LibCall *call, LibStream *stream);
 
-/* libcuda_stream_leave() - with the context's lock: one of n_others is done with it */
+/* libcuda_stream_leave() - with the context's lock: one of n_others is done with it.
+ * libcuda_stream_release() takes the lock. */
 void libcuda_stream_leave(LibStream *stream);
+void libcuda_stream_release(LibStream *stream);
+
+/* libcuda_stream_let_go() - a thread ends, whose default stream it is */
+void libcuda_stream_let_go(vgpu_session *s, LibStream *stream);
 
 /* libcuda_stream_mark() - a fence behind all that is in the stream. @ret_number: for
  * vgpu_session_fence_is_passed() of its fence */
@@ -221,6 +253,10 @@ CUresult libcuda_stream_wait(const LibCall *call, LibStream *stream);
 
 /* libcuda_context_wait() - the same of all streams of the call's context */
 CUresult libcuda_context_wait(const LibCall *call);
+
+/* libcuda_looked() - a program has seen that @number has passed, and may be synchronizing by that:
+ * what kernels before it have printed is written, once for each number. @looked: the last one */
+void libcuda_looked(const LibCall *call, uint64_t *looked, uint64_t number);
 
 /* libcuda_fence_leave() - nobody asks about @fence any more, but the device may still write @number
  * into it: it is freed when it has. Also takes NULL. (fence-left.c) */

@@ -30,9 +30,8 @@ struct LibLibrary {
 /* CUlibraryOption */
 enum { LIBRARY_BINARY_IS_PRESERVED = 1 };
 
-/* The calling thread's context; without one the device's own, if there is one. Its modules are
- * looked at to know what a library has. */
-static CUresult library_enter(LibCall *ret)
+/* Its modules are looked at to know what a library has. */
+static CUresult library_enter_any(LibCall *ret)
 {
     LibContext *c = libcuda_current();
     CUresult r = libcuda_enter(ret);
@@ -61,16 +60,30 @@ static void library_make_key(LibLibrary *library)
     library->has_key = true;
 }
 
-/* Under the library's lock. */
-static CUresult library_module(const LibCall *call, LibLibrary *library, LibModule **ret)
+CUresult library_enter(CUlibrary handle, LibCall *call, LibLibrary **ret)
+{
+    CUresult r = library_enter_any(call);
+
+    return r == CUDA_SUCCESS ? library_of(handle, ret) : r;
+}
+
+/* Under the library's lock. A module that ended with its context, which is there again, is
+ * forgotten. */
+static CUresult library_load_module(const LibCall *call, LibLibrary *library, LibModule **ret)
 {
     LibModule *module;
     CUresult r;
 
     LIST_FOREACH(module, &library->modules, of_library)
-    if (module->context == call->context) {
+    if (module->context == call->context)
+        break;
+    if (module && module_is_alive(module)) {
         *ret = module;
         return CUDA_SUCCESS;
+    }
+    if (module) {
+        LIST_REMOVE(module, of_library);
+        module_forget(module);
     }
     library_make_key(library);
     r = module_load(call, &library->image, NULL, &module);
@@ -82,6 +95,16 @@ static CUresult library_module(const LibCall *call, LibLibrary *library, LibModu
     return CUDA_SUCCESS;
 }
 
+CUresult library_module(const LibCall *call, LibLibrary *library, LibModule **ret)
+{
+    CUresult r;
+
+    pthread_mutex_lock(&library->lock);
+    r = library_load_module(call, library, ret);
+    pthread_mutex_unlock(&library->lock);
+    return r;
+}
+
 CUresult kernel_function(const LibCall *call, LibKernel *kernel, LibFunction **ret)
 {
     LibLibrary *library = kernel->library;
@@ -91,9 +114,9 @@ CUresult kernel_function(const LibCall *call, LibKernel *kernel, LibFunction **r
 
     pthread_mutex_lock(&library->lock);
     LIST_FOREACH(function, &kernel->functions, of_kernel)
-    if (function->module->context == call->context)
+    if (function->module->context == call->context && module_is_alive(function->module))
         break;
-    r = function ? CUDA_SUCCESS : library_module(call, library, &module);
+    r = function ? CUDA_SUCCESS : library_load_module(call, library, &module);
     if (r == CUDA_SUCCESS && !function) {
         r = module_function(call, module, kernel->name, &function);
         if (r == CUDA_SUCCESS && !function->kernel) {
@@ -139,12 +162,11 @@ static CUresult library_load(CUlibrary *ret, const void *bytes, size_t size, boo
         return CUDA_ERROR_OUT_OF_MEMORY;
     pthread_mutex_init(&library->lock, NULL);
     library->handle = handle_new(HANDLE_LIBRARY, library);
-    library->image = (LibImage){.size = size, .bytes = bytes};
+    library->image = (LibImage){.size = size, .bytes = is_preserved ? bytes : NULL};
     r = library->handle ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
     if (r == CUDA_SUCCESS && !is_preserved) {
-        library_make_key(library);
-        library->image.bytes = NULL;
-        r = vgpu_session_image_send(call.session, bytes, size, library->image.key);
+        r = vgpu_session_image_offer(call.session, bytes, size, library->image.key);
+        library->has_key = true;
     }
     if (r != CUDA_SUCCESS) {
         library_free(library);
@@ -229,9 +251,7 @@ CUresult cuLibraryGetModule(CUmodule *ret, CUlibrary handle)
         return r;
     if (!ret)
         return CUDA_ERROR_INVALID_VALUE;
-    pthread_mutex_lock(&library->lock);
     r = library_module(&call, library, &module);
-    pthread_mutex_unlock(&library->lock);
     if (r == CUDA_SUCCESS)
         *ret = module->handle;
     return r;
@@ -277,8 +297,7 @@ static LibKernel *kernel_look(const LibLibrary *library, const char *name)
 }
 
 /* That there is such a kernel is known when a context has it. */
-static CUresult kernel_find(const LibCall *call, LibLibrary *library, const char *name,
-                            LibKernel **ret)
+CUresult library_kernel(const LibCall *call, LibLibrary *library, const char *name, CUkernel *ret)
 {
     LibFunction *function;
     LibModule *module;
@@ -288,7 +307,7 @@ static CUresult kernel_find(const LibCall *call, LibLibrary *library, const char
     pthread_mutex_lock(&library->lock);
     kernel = kernel_look(library, name);
     if (!kernel) {
-        r = library_module(call, library, &module);
+        r = library_load_module(call, library, &module);
         if (r == CUDA_SUCCESS)
             r = module_function(call, module, name, &function);
         if (r == CUDA_SUCCESS && !(kernel = kernel_new(library, name)))
@@ -301,32 +320,24 @@ static CUresult kernel_find(const LibCall *call, LibLibrary *library, const char
     }
     pthread_mutex_unlock(&library->lock);
     if (r == CUDA_SUCCESS)
-        *ret = kernel;
+        *ret = kernel->handle;
     return r;
 }
 
 CUresult cuLibraryGetKernel(CUkernel *ret, CUlibrary handle, const char *name)
 {
     LibLibrary *library;
-    LibKernel *kernel;
     LibCall call;
-    CUresult r = library_enter(&call);
+    CUresult r = library_enter(handle, &call, &library);
 
-    if (r == CUDA_SUCCESS)
-        r = library_of(handle, &library);
     if (r != CUDA_SUCCESS)
         return r;
-    if (!ret || !name)
-        return CUDA_ERROR_INVALID_VALUE;
-    r = kernel_find(&call, library, name, &kernel);
-    if (r == CUDA_SUCCESS)
-        *ret = kernel->handle;
-    return r;
+    return ret && name ? library_kernel(&call, library, name, ret) : CUDA_ERROR_INVALID_VALUE;
 }
 
 static CUresult kernel_enter(CUkernel handle, LibCall *call, LibKernel **ret)
 {
-    CUresult r = library_enter(call);
+    CUresult r = library_enter_any(call);
 
     if (r != CUDA_SUCCESS)
         return r;

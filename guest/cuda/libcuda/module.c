@@ -22,11 +22,12 @@ static LibModule *module_new(LibContext *c)
         return NULL;
     }
     module->context = c;
+    module->opened = c->opened;
     pthread_mutex_init(&module->lock, NULL);
     return module;
 }
 
-static void module_free(LibModule *module)
+void module_forget(LibModule *module)
 {
     LibFunction *function;
 
@@ -42,6 +43,7 @@ static void module_free(LibModule *module)
     }
     handle_end(module->handle);
     pthread_mutex_destroy(&module->lock);
+    free(module->names);
     free(module);
 }
 
@@ -69,7 +71,7 @@ CUresult module_load(const LibCall *call, const LibImage *image, ModuleOptions *
         r = vgpu_session_module_load_key(call->session, &call->from, image->key, &options->numbers,
                                          &options->logs, &module->number);
     if (r != CUDA_SUCCESS) {
-        module_free(module);
+        module_forget(module);
         return r;
     }
     *ret = module;
@@ -80,7 +82,7 @@ CUresult module_end(const LibCall *call, LibModule *module)
 {
     CUresult r = vgpu_session_module_unload(call->session, &call->from, module->number);
 
-    module_free(module);
+    module_forget(module);
     return r;
 }
 
@@ -141,6 +143,21 @@ CUresult module_function(const LibCall *call, LibModule *module, const char *nam
     return r;
 }
 
+CUresult module_names(const LibCall *call, LibModule *module, const char **ret, uint32_t *ret_n)
+{
+    CUresult r = CUDA_SUCCESS;
+
+    pthread_mutex_lock(&module->lock);
+    if (!module->has_names)
+        r = vgpu_session_function_names(call->session, &call->from, module->number, &module->names,
+                                        &module->n_names);
+    module->has_names = r == CUDA_SUCCESS;
+    *ret = module->names;
+    *ret_n = module->n_names;
+    pthread_mutex_unlock(&module->lock);
+    return r;
+}
+
 CUresult module_global(const LibCall *call, LibModule *module, const char *name,
                        CUdeviceptr *ret_address, size_t *ret_size)
 {
@@ -173,15 +190,16 @@ CUresult module_global(const LibCall *call, LibModule *module, const char *name,
 static CUresult module_load_bytes(CUmodule *ret, const void *bytes, size_t size,
                                   ModuleOptions *options)
 {
-    LibImage image = {.size = size, .bytes = bytes};
+    LibImage image = {.size = size};
     LibModule *module;
     LibCall call;
     CUresult r = libcuda_enter_context(&call);
 
     if (r != CUDA_SUCCESS)
         return r;
-    vgpu_session_image_key(bytes, size, image.key);
-    r = module_load(&call, &image, options, &module);
+    r = vgpu_session_image_offer(call.session, bytes, size, image.key);
+    if (r == CUDA_SUCCESS)
+        r = module_load(&call, &image, options, &module);
     if (options)
         module_options_answer(options);
     if (r == CUDA_SUCCESS)
@@ -233,7 +251,7 @@ CUresult cuModuleLoad(CUmodule *ret, const char *path)
     return r;
 }
 
-static CUresult module_of(CUmodule handle, LibCall *call, LibModule **ret)
+CUresult module_of(CUmodule handle, LibCall *call, LibModule **ret)
 {
     LibModule *module;
     CUresult r = libcuda_enter(call);
@@ -243,6 +261,8 @@ static CUresult module_of(CUmodule handle, LibCall *call, LibModule **ret)
     module = handle_object(HANDLE_MODULE, handle);
     if (!module)
         return CUDA_ERROR_INVALID_HANDLE;
+    if (!module_is_alive(module))
+        return CUDA_ERROR_CONTEXT_IS_DESTROYED;
     call->context = module->context;
     call->from.context = module->context->number;
     *ret = module;

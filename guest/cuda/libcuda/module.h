@@ -10,6 +10,15 @@ typedef struct LibLibrary LibLibrary;
 typedef struct LibFunction LibFunction;
 typedef struct LibKernel LibKernel;
 
+#define FUNCTION_OCCUPANCY_MAX 8u
+
+typedef struct FunctionOccupancy {
+    int block_size;
+    int blocks;
+    size_t shared_bytes;
+    unsigned flags;
+} FunctionOccupancy;
+
 struct LibFunction {
     LIST_ENTRY(LibFunction) of_module;
     LIST_ENTRY(LibFunction) of_kernel;
@@ -22,6 +31,9 @@ struct LibFunction {
     /* cuFuncSetBlockShape() and so on, for cuLaunch() */
     unsigned block[3], shared_bytes, parameters_size;
     unsigned char *parameters;
+    /* Under the module's lock: what the driver has said of its occupancy (occupancy.c) */
+    FunctionOccupancy occupancy[FUNCTION_OCCUPANCY_MAX];
+    unsigned n_occupancy; /* how many there ever were since they were forgotten */
 };
 
 struct LibModule {
@@ -30,7 +42,11 @@ struct LibModule {
     LibContext *context;
     LibLibrary *library; /* NULL: the program's own */
     uint32_t number;
+    uint64_t opened; /* of the context, when it was loaded: it ends with that */
     pthread_mutex_t lock;
+    bool has_names; /* under the lock: of its kernels, asked once */
+    char *names;    /* each with its 0 */
+    uint32_t n_names;
     LIST_HEAD(, LibFunction) functions;
 };
 
@@ -47,17 +63,48 @@ typedef struct ModuleOptions {
     vgpu_session_logs logs;
     void **info_size, **error_size; /* where the texts' lengths go; or NULL */
     void **wall_time;
+    uint64_t began, spent; /* ns: what it took so far */
 } ModuleOptions;
 
 /* module_options_read() - CUjit_option and their values, as cuModuleLoadDataEx() has them */
 CUresult module_options_read(unsigned n, const int *options, void **values, ModuleOptions *ret);
 
-/* module_options_answer() - lengths of texts, for the program */
-void module_options_answer(const ModuleOptions *options);
+/* module_options_begin() - the compiler begins to work. It is called by module_options_read(), too
+ */
+void module_options_begin(ModuleOptions *options);
+
+/* module_options_answer() - lengths of texts, and the time that it took, for the program */
+void module_options_answer(ModuleOptions *options);
 
 /* module_load() - the image in the call's context. @options may be NULL */
 CUresult module_load(const LibCall *call, const LibImage *image, ModuleOptions *options,
                      LibModule **ret);
+
+/* module_is_alive() - is its context still the one that it was loaded in? */
+static inline bool module_is_alive(const LibModule *module)
+{
+    return __atomic_load_n(&module->context->number, __ATOMIC_ACQUIRE) != 0 &&
+           __atomic_load_n(&module->context->opened, __ATOMIC_RELAXED) == module->opened;
+}
+
+/* module_of() - from its handle, with its context. Also CUDA_ERROR_INVALID_HANDLE,
+ * _CONTEXT_IS_DESTROYED */
+CUresult module_of(CUmodule handle, LibCall *call, LibModule **ret);
+
+/* module_forget() - of a context that has ended: so has the module */
+void module_forget(LibModule *module);
+
+/* module_names() - of its kernels, until it ends */
+CUresult module_names(const LibCall *call, LibModule *module, const char **ret, uint32_t *ret_n);
+
+/* library_module() - the module that a library is in the call's context, which is loaded if it has
+ * to be. library_kernel() - the kernel @name (library.c) */
+CUresult library_module(const LibCall *call, LibLibrary *library, LibModule **ret);
+CUresult library_kernel(const LibCall *call, LibLibrary *library, const char *name, CUkernel *ret);
+
+/* library_enter() - what a question about a library needs: with the calling thread's context, or
+ * without one the device's own, if there is one. Also CUDA_ERROR_INVALID_HANDLE */
+CUresult library_enter(CUlibrary handle, LibCall *call, LibLibrary **ret);
 
 /* module_end() - unload, and forget all that is in it */
 CUresult module_end(const LibCall *call, LibModule *module);
@@ -73,6 +120,10 @@ CUresult module_global(const LibCall *call, LibModule *module, const char *name,
 /* function_of() - from the handle of a function, or of a kernel: then it is the one of the call's
  * context, and is loaded there if it has to be. CUDA_ERROR_INVALID_HANDLE for others */
 CUresult function_of(LibCall *call, CUfunction handle, LibFunction **ret);
+
+/* function_enter() - what a question about a function or a kernel needs. For a kernel also what
+ * libcuda_enter_context() returns */
+CUresult function_enter(CUfunction handle, LibCall *call, LibFunction **ret);
 
 /* kernel_function() - the kernel in the call's context (library.c) */
 CUresult kernel_function(const LibCall *call, LibKernel *kernel, LibFunction **ret);

@@ -47,18 +47,6 @@ static CUresult kernel_of(LibCall *call, const KernelNode *p, LibFunction **ret)
     return CUDA_SUCCESS;
 }
 
-/* Parameters that the program has packed itself may be fewer bytes, or end in padding. */
-static void kernel_pack(const VGPUSessionFunction *info, const LaunchParameters *parameters,
-                        unsigned char *to)
-{
-    LaunchParameters cut = *parameters;
-
-    if (!cut.each && cut.packed_size > info->parameters_size)
-        cut.packed_size = info->parameters_size;
-    if (cut.each || cut.packed_size > 0)
-        launch_pack(info, &cut, to);
-}
-
 /* @ret: to be freed with free() */
 static CUresult kernel_payload(LibCall *call, const KernelNode *p, unsigned char **ret,
                                size_t *ret_size)
@@ -95,7 +83,7 @@ static CUresult kernel_payload(LibCall *call, const KernelNode *p, unsigned char
     if (!*ret)
         return CUDA_ERROR_OUT_OF_MEMORY;
     memcpy(*ret, &launch, sizeof(launch));
-    kernel_pack(function->info, &parameters, *ret + sizeof(launch));
+    launch_pack(function->info, &parameters, *ret + sizeof(launch));
     return CUDA_SUCCESS;
 }
 

@@ -95,8 +95,8 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *flags, int *is_ac
 {
     const LibProcess *p = &libcuda_process;
 
-    if (!__atomic_load_n(&p->session, __ATOMIC_ACQUIRE))
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!libcuda_is_ready())
+        return libcuda_unready();
     if (!device_is(device))
         return CUDA_ERROR_INVALID_DEVICE;
     if (!flags || !is_active)

@@ -77,12 +77,20 @@ CUresult libcuda_context_wait(const LibCall *call)
         libcuda_stream_leave(stream);
     }
     pthread_mutex_unlock(&c->lock);
+    if (r == CUDA_SUCCESS) /* for streams that nobody had to wait for */
+        vgpu_session_output(call->session, &call->from);
     if (r == CUDA_SUCCESS && vgpu_session_get_latched(call->session) != 0) {
         LibCall again;
 
         r = libcuda_enter(&again);
     }
     return r;
+}
+
+void libcuda_looked(const LibCall *call, uint64_t *looked, uint64_t number)
+{
+    if (__atomic_exchange_n(looked, number, __ATOMIC_RELAXED) != number)
+        vgpu_session_output(call->session, &call->from);
 }
 
 CUresult cuStreamSynchronize(CUstream handle)
@@ -112,8 +120,10 @@ CUresult cuStreamQuery(CUstream handle)
     r = libcuda_stream_mark(&call, stream, &number);
     if (r != CUDA_SUCCESS)
         return r;
-    return vgpu_session_fence_is_passed(stream->fence, number) ? CUDA_SUCCESS
-                                                               : CUDA_ERROR_NOT_READY;
+    if (!vgpu_session_fence_is_passed(stream->fence, number))
+        return CUDA_ERROR_NOT_READY;
+    libcuda_looked(&call, &stream->looked, number);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuStreamSynchronize_ptsz(CUstream handle)

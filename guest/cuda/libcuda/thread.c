@@ -10,19 +10,17 @@ __thread LibThread libcuda_thread;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_key;
 
-/* The thread ends. Work in its default streams goes on. */
+/* The thread ends. Work in its default streams goes on. In a child of the process, their locks may
+ * be taken for ever: they are left alone. */
 static void thread_end(void *data)
 {
     LibThread *t = data;
-    LibCall call;
+    vgpu_session *s = __atomic_load_n(&libcuda_process.session, __ATOMIC_ACQUIRE);
     LibStream *stream;
-    const bool has_session = libcuda_enter(&call) == CUDA_SUCCESS;
 
-    while ((stream = LIST_FIRST(&t->streams))) {
+    while (s && (stream = LIST_FIRST(&t->streams))) {
         LIST_REMOVE(stream, of_thread);
-        call.from.context = stream->context->number;
-        call.context = stream->context;
-        (void) libcuda_stream_end(has_session && call.from.context != 0 ? &call : NULL, stream);
+        libcuda_stream_let_go(s, stream);
     }
     free(t->stack);
     *t = (LibThread){0};
