@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Tables that are for tools, and that the runtime and NVIDIA's libraries ask for, too. There are no
  * tools here: nobody is called back. */
+#include <stdlib.h>
+
+#include "cuda-api-streams.h"
 #include "export-tables.h"
 
 /* ---- Callbacks ---------------------------------------------------------------------------------
@@ -75,18 +78,57 @@ static CUresult tools_context_device(CUcontext context, CUdevice *ret)
     return cuCtxGetDevice_v2(ret, context);
 }
 
+/* What the libraries make of it is not known: 0 is right for them. */
+static CUresult tools_context_value(CUcontext context, const void *what, uint64_t *ret)
+{
+    (void) context;
+    if (!what || !ret)
+        return CUDA_ERROR_INVALID_VALUE;
+    *ret = 0;
+    return CUDA_SUCCESS;
+}
+
 const ExportWord export_context[94] = {
     {.size = sizeof(export_context)},
     EXPORT_REFUSED,
     EXPORT_REFUSED,
     EXPORT_FUNCTION(tools_context_device),
     EXPORT_FUNCTION(cuCtxGetId),
-    [5 ... 93] = EXPORT_REFUSED,
+    [5 ... 38] = EXPORT_REFUSED,
+    EXPORT_FUNCTION(tools_context_value),
+    [40 ... 93] = EXPORT_REFUSED,
 };
+
+typedef void ToolsFunction(void *userdata, CUfunction function, CUmodule module);
+
+/* Calls back with each function of the module, in whatever order. */
+static CUresult tools_module_functions(CUcontext context, CUmodule module, ToolsFunction *callback,
+                                       void *userdata)
+{
+    CUfunction *functions;
+    unsigned n;
+    CUresult r = cuModuleGetFunctionCount(&n, module);
+
+    (void) context;
+    if (r != CUDA_SUCCESS || n == 0)
+        return r;
+    if (!callback)
+        return CUDA_ERROR_INVALID_VALUE;
+    functions = calloc(n, sizeof(CUfunction));
+    if (!functions)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    r = cuModuleEnumerateFunctions(functions, n, module);
+    for (unsigned i = 0; r == CUDA_SUCCESS && i < n; i++)
+        callback(userdata, functions[i], module);
+    free(functions);
+    return r;
+}
 
 const ExportWord export_module[99] = {
     {.size = sizeof(export_module)},
-    [1 ... 98] = EXPORT_REFUSED,
+    [1 ... 6] = EXPORT_REFUSED,
+    EXPORT_FUNCTION(tools_module_functions),
+    [8 ... 98] = EXPORT_REFUSED,
 };
 
 /* cuBLASLt asks for it for products of bf16, and does without its functions, but not without it. */
