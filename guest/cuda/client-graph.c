@@ -43,13 +43,13 @@ int vgpu_session_node_add_host(vgpu_session *s, const vgpu_session_from *from, u
 {
     const vgpu_session_host host = {function, userdata, NULL};
 
-    return vgpu_session_node_add_host_until(s, from, graph, dependencies, n_dependencies, &host,
-                                            ret_node);
+    return vgpu_session_node_add_host_with(s, from, graph, dependencies, n_dependencies, &host,
+                                           ret_node);
 }
 
-int vgpu_session_node_add_host_until(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
-                                     const uint32_t *dependencies, uint32_t n_dependencies,
-                                     const vgpu_session_host *host, uint32_t *ret_node)
+int vgpu_session_node_add_host_with(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                                    const uint32_t *dependencies, uint32_t n_dependencies,
+                                    const vgpu_session_host *host, uint32_t *ret_node)
 {
     const VGPUSessionNode node = {.graph = graph, .type = TYPE_HOST};
     VGPUSessionFence fence;
@@ -70,11 +70,11 @@ int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, u
 {
     const vgpu_session_host host = {function, userdata, NULL};
 
-    return vgpu_session_node_set_host_until(s, from, graph, exec, node, &host);
+    return vgpu_session_node_set_host_with(s, from, graph, exec, node, &host);
 }
 
-int vgpu_session_node_set_host_until(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
-                                     uint32_t exec, uint32_t node, const vgpu_session_host *host)
+int vgpu_session_node_set_host_with(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                                    uint32_t exec, uint32_t node, const vgpu_session_host *host)
 {
     const VGPUSessionNode parameters = {
         .graph = graph,

@@ -543,17 +543,17 @@ int vgpu_session_node_add_host(vgpu_session *s, const vgpu_session_from *from, u
                                const uint32_t *dependencies, uint32_t n_dependencies,
                                vgpu_session_function function, void *userdata, uint32_t *ret_node);
 
-int vgpu_session_node_add_host_until(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
-                                     const uint32_t *dependencies, uint32_t n_dependencies,
-                                     const vgpu_session_host *host, uint32_t *ret_node);
+int vgpu_session_node_add_host_with(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                                    const uint32_t *dependencies, uint32_t n_dependencies,
+                                    const vgpu_session_host *host, uint32_t *ret_node);
 
 /* vgpu_session_node_set_host() - another function in a node of @graph, or with @exec not 0, in that
  * executable graph */
 int vgpu_session_node_set_host(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
                                uint32_t exec, uint32_t node, vgpu_session_function function,
                                void *userdata);
-int vgpu_session_node_set_host_until(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
-                                     uint32_t exec, uint32_t node, const vgpu_session_host *host);
+int vgpu_session_node_set_host_with(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
+                                    uint32_t exec, uint32_t node, const vgpu_session_host *host);
 
 /*
  * vgpu_session_node_get() - NODE_GET

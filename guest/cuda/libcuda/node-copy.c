@@ -142,9 +142,9 @@ static CUresult stage_new(const LibCall *call, CopyShape *shape, bool is_out, Co
 static CUresult stage_add(NodePlace *place, CopyStage *stage, uint32_t *ret)
 {
     const vgpu_session_host host = copy_stage_host(stage);
-    CUresult r = vgpu_session_node_add_host_until(place->call.session, &place->call.from,
-                                                  place->graph->number, place->after,
-                                                  place->n_after, &host, ret);
+    CUresult r = vgpu_session_node_add_host_with(place->call.session, &place->call.from,
+                                                 place->graph->number, place->after, place->n_after,
+                                                 &host, ret);
 
     if (r != CUDA_SUCCESS)
         copy_stage_free(stage);
@@ -221,7 +221,7 @@ static CUresult staged_set(NodeTarget *target, CopyShape *shape)
     payload = copy_payload(shape);
     r = node_set(target, &what, &payload, sizeof(payload));
     if (r == CUDA_SUCCESS)
-        r = vgpu_session_node_set_host_until(
+        r = vgpu_session_node_set_host_with(
             target->call.session, &target->call.from, node->graph->number,
             target->exec ? target->exec->number : 0, is_out ? node->exit : node->entry, &host);
     if (r != CUDA_SUCCESS)

@@ -52,6 +52,7 @@ static CUresult callback_add(CUstream handle, CUstream told, CUstreamCallback fu
 {
     StreamCallback *callback;
     LibStream *stream;
+    vgpu_session_host host;
     LibCall call;
     CUresult r = libcuda_enter_stream(handle, &call, &stream);
 
@@ -65,11 +66,11 @@ static CUresult callback_add(CUstream handle, CUstream told, CUstreamCallback fu
     if (!callback)
         return CUDA_ERROR_OUT_OF_MEMORY;
     *callback = (StreamCallback){call.session, told, function, userdata};
+    host = (vgpu_session_host){callback_run, callback, NULL, true};
     libcuda_stream_worked(stream);
     /* Of what a host refuses, one that is not as it has to be may have called: the bytes are left.
      */
-    return vgpu_session_host_callback(call.session, &call.from, stream->number, callback_run,
-                                      callback);
+    return vgpu_session_host_call_with(call.session, &call.from, stream->number, &host);
 }
 
 CUresult cuStreamAddCallback(CUstream stream, CUstreamCallback callback, void *userdata,
