@@ -38,6 +38,21 @@ static void dirty_registers(selftest *t)
     set(t, REQUEST_LAST, 0xdeadbeef);
 }
 
+/* Results of a reset that say nothing about the device */
+static const char *why_no_reset(int result)
+{
+    switch (result) {
+    case -EOPNOTSUPP:
+        return "the kernel offers no function level reset of this device";
+    case -EBUSY:
+        return "a process has a CUDA session on this device";
+    case -EACCES:
+        return "only root may reset this device";
+    default:
+        return NULL;
+    }
+}
+
 static void check_reset(selftest *t)
 {
     static const uint32_t zero[] = {
@@ -56,14 +71,9 @@ static void check_reset(selftest *t)
         before[i] = get(t, kept[i]);
     dirty_registers(t);
     r = vgpu_reset(t->dev);
-    if (r == -EOPNOTSUPP) {
+    t->skip = why_no_reset(r);
+    if (t->skip) {
         set(t, VGPU_REG_IRQ_CTRL, 0);
-        t->skip = "the kernel offers no function level reset of this device";
-        return;
-    }
-    if (r == -EBUSY) {
-        set(t, VGPU_REG_IRQ_CTRL, 0);
-        t->skip = "a process has a CUDA session on this device";
         return;
     }
     if (!expect_result(t, r, 0, "reset"))
