@@ -28,3 +28,8 @@ ends() {
     echo "exit status $got"
     [ "$got" -eq "$status" ] && grep -q -F "$text" /tmp/output
 }
+
+# as USER COMMAND - a line of shell, by that user
+as() {
+    su "$1" -c "$2"
+}

@@ -29,6 +29,8 @@ packages_check=(
     clang-format shellcheck mandoc apparmor
     # a cable between two hosts
     iproute2
+    # for a guest in which plain users have the device
+    udev
     # a parser of OpenMetrics, and the pager of vgpuctl
     python3-prometheus-client less
     # promtool, and node_exporter with its textfile collector: the readers of vgpuctl metrics
