@@ -397,7 +397,9 @@ CUresult cuCtxSynchronize(void)
 
     if (r == CUDA_SUCCESS)
         r = capture_forbids();
-    return r == CUDA_SUCCESS ? libcuda_context_wait(&call) : r;
+    if (r == CUDA_SUCCESS)
+        r = libcuda_context_wait(&call);
+    return r == CUDA_SUCCESS ? libcuda_told(&call) : r;
 }
 
 CUresult cuCtxSynchronize_v2(CUcontext handle)
@@ -415,5 +417,8 @@ CUresult cuCtxSynchronize_v2(CUcontext handle)
     r = capture_forbids();
     if (r != CUDA_SUCCESS)
         return r;
-    return call.from.context != 0 ? libcuda_context_wait(&call) : CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    if (call.from.context == 0)
+        return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    r = libcuda_context_wait(&call);
+    return r == CUDA_SUCCESS ? libcuda_told(&call) : r;
 }

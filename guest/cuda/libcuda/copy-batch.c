@@ -23,7 +23,7 @@ static CUresult batch_refuse(size_t *ret_failed, size_t which, CUresult r)
 /* A batch has no place in the legacy default stream. */
 static CUresult batch_enter(CUstream handle, LibCall *call, LibStream **ret)
 {
-    CUresult r = libcuda_enter_stream(handle, call, ret);
+    CUresult r = libcuda_enter_work(handle, call, ret);
 
     return r == CUDA_SUCCESS && *ret == call->context->legacy ? CUDA_ERROR_INVALID_VALUE : r;
 }

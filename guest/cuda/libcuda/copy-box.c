@@ -227,7 +227,7 @@ static CUresult box_go(const BoxCopy *copy)
 CUresult libcuda_copy_box_check(const CopyBox *box, CUstream stream)
 {
     BoxCopy copy = {.width = 0};
-    CUresult r = libcuda_enter_stream(stream, &copy.call, &copy.stream);
+    CUresult r = libcuda_enter_work(stream, &copy.call, &copy.stream);
 
     return r != CUDA_SUCCESS || box_is_empty(box) ? r : box_begin(box, &copy);
 }
@@ -235,7 +235,7 @@ CUresult libcuda_copy_box_check(const CopyBox *box, CUstream stream)
 CUresult libcuda_copy_box(const CopyBox *box, CUstream stream, bool is_async)
 {
     BoxCopy copy = {.is_async = is_async};
-    CUresult r = libcuda_enter_stream(stream, &copy.call, &copy.stream);
+    CUresult r = libcuda_enter_work(stream, &copy.call, &copy.stream);
 
     if (r != CUDA_SUCCESS || box_is_empty(box))
         return r;

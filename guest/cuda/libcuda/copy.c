@@ -107,7 +107,7 @@ static CUresult copy(uint64_t to, uint64_t from, size_t size, CUstream handle, u
     CopyWay way = {.to = to, .from = from, .size = size, .is_async = how & COPY_ASYNC};
     LibStream *stream;
     LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS || size == 0)
         return r;

@@ -176,6 +176,13 @@ CUresult libcuda_enter_stream(CUstream handle, LibCall *ret, LibStream **ret_str
     return CUDA_SUCCESS;
 }
 
+CUresult libcuda_enter_work(CUstream handle, LibCall *ret, LibStream **ret_stream)
+{
+    CUresult r = libcuda_enter_stream(handle, ret, ret_stream);
+
+    return r == CUDA_SUCCESS ? libcuda_told(ret) : r;
+}
+
 /* ---- The functions -----------------------------------------------------------------------------
  */
 

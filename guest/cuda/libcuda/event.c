@@ -289,10 +289,10 @@ CUresult cuEventSynchronize(CUevent handle)
     if (event->is_captured)
         return CUDA_ERROR_CAPTURED_EVENT;
     r = capture_forbids();
-    if (r != CUDA_SUCCESS || !event->fence)
-        return r;
-    return vgpu_session_fence_wait(call.session, &call.from, event->stream, event->fence,
-                                   event->last);
+    if (r == CUDA_SUCCESS && event->fence)
+        r = vgpu_session_fence_wait(call.session, &call.from, event->stream, event->fence,
+                                    event->last);
+    return r == CUDA_SUCCESS ? libcuda_told(&call) : r;
 }
 
 CUresult cuEventElapsedTime_v2(float *msec, CUevent from_handle, CUevent to_handle)

@@ -278,7 +278,7 @@ static CUresult exec_enter(CUgraphExec handle, CUstream stream_handle, LibCall *
 {
     CUresult r = graph_enter_exec(handle, call, ret);
 
-    return r == CUDA_SUCCESS ? libcuda_enter_stream(stream_handle, call, ret_stream) : r;
+    return r == CUDA_SUCCESS ? libcuda_enter_work(stream_handle, call, ret_stream) : r;
 }
 
 CUresult cuGraphLaunch(CUgraphExec handle, CUstream stream_handle)

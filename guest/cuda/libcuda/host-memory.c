@@ -62,7 +62,11 @@ CUresult cuMemFreeHost(void *memory)
     call.from.context = piece.context->number;
     if (call.from.context != 0)
         r = libcuda_context_wait(&call);
-    return r == CUDA_SUCCESS ? vgpu_session_window_free(call.session, memory) : r;
+    if (r == CUDA_SUCCESS)
+        r = vgpu_session_window_free(call.session, memory);
+    if (r != CUDA_SUCCESS)
+        memory_map_put_back(&piece);
+    return r;
 }
 
 static CUresult host_find(const void *memory, MemoryPiece *ret)

@@ -177,7 +177,7 @@ static CUresult launch_record(const LibCall *call, const LaunchAttributes *attri
 static CUresult launch_begin(CUfunction handle, const LaunchConfig *config, LibCall *call,
                              LibStream **stream, LibFunction **function)
 {
-    CUresult r = libcuda_enter_stream(config->stream, call, stream);
+    CUresult r = libcuda_enter_work(config->stream, call, stream);
 
     if (r == CUDA_SUCCESS)
         r = function_of(call, handle, function);

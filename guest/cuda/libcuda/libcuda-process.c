@@ -174,7 +174,7 @@ CUresult cuDriverGetVersion(int *version)
 
 /* The first error of operations that nobody waited for. It is told once, as the driver tells what
  * earlier work has ended with. */
-static CUresult process_take_latched(vgpu_session *s)
+CUresult libcuda_take_error(vgpu_session *s)
 {
     const VGPUSessionNone none = {0};
     VGPUSessionReply reply;
@@ -200,8 +200,6 @@ CUresult libcuda_enter(LibCall *ret)
         vgpu_session_output(s, NULL);
     else
         r = vgpu_session_get_failure(s);
-    if (r == CUDA_SUCCESS && vgpu_session_get_latched(s) != 0)
-        r = process_take_latched(s);
     if (r != CUDA_SUCCESS)
         return r;
     *ret = (LibCall){

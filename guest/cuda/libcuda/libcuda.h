@@ -75,8 +75,7 @@ typedef struct LibCall {
 /*
  * libcuda_enter() - for functions that need cuInit() and no context
  *
- * Returns CUDA_SUCCESS; _NOT_INITIALIZED; or an error of an earlier operation that has not been
- * told yet, or that nothing survives.
+ * Returns CUDA_SUCCESS; _NOT_INITIALIZED; or an error that nothing survives.
  */
 CUresult libcuda_enter(LibCall *ret);
 
@@ -91,6 +90,21 @@ CUresult libcuda_enter_any(LibCall *ret);
 /* libcuda_enter_stream() - libcuda_enter_context(), in the context of a stream, 0 and the two
  * special handles included. Also _INVALID_HANDLE */
 CUresult libcuda_enter_stream(CUstream handle, LibCall *ret, LibStream **ret_stream);
+
+/* libcuda_enter_work() - libcuda_enter_stream(), for functions that give work or wait for it: also
+ * an error of earlier work that has not been told yet. Functions that end something tell none: they
+ * would not have done what they were called for. */
+CUresult libcuda_enter_work(CUstream handle, LibCall *ret, LibStream **ret_stream);
+
+/* libcuda_take_error() - the error of earlier work; to be called by libcuda_told() */
+CUresult libcuda_take_error(vgpu_session *s);
+
+/* libcuda_told() - an error of earlier work that has not been told yet, or CUDA_SUCCESS */
+static inline CUresult libcuda_told(const LibCall *call)
+{
+    return vgpu_session_get_latched(call->session) == 0 ? CUDA_SUCCESS
+                                                        : libcuda_take_error(call->session);
+}
 
 /* libcuda_ask() - an operation and its reply, with the call's context */
 static inline CUresult libcuda_ask(const LibCall *call, uint16_t opcode, const void *parameters,
@@ -248,10 +262,11 @@ void libcuda_stream_let_go(vgpu_session *s, LibStream *stream);
  * vgpu_session_fence_is_passed() of its fence */
 CUresult libcuda_stream_mark(const LibCall *call, LibStream *stream, uint64_t *ret_number);
 
-/* libcuda_stream_wait() - until all that is in the stream now is done */
+/* libcuda_stream_wait() - until all that is in the stream now is done; tells errors of earlier work
+ */
 CUresult libcuda_stream_wait(const LibCall *call, LibStream *stream);
 
-/* libcuda_context_wait() - the same of all streams of the call's context */
+/* libcuda_context_wait() - until all streams of the call's context are done; tells none */
 CUresult libcuda_context_wait(const LibCall *call);
 
 /* libcuda_looked() - a program has seen that @number has passed, and may be synchronizing by that:

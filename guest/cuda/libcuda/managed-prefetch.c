@@ -12,7 +12,7 @@ static CUresult prefetch_enter(CUstream handle)
 {
     LibStream *stream;
     LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS)
         return r;

@@ -120,6 +120,22 @@ bool memory_map_take(uint64_t address, MemoryKind kind, MemoryPiece *ret)
     return is_there;
 }
 
+/* With no memory for it the program cannot free it any more. */
+void memory_map_put_back(const MemoryPiece *piece)
+{
+    MemoryPiece *copy = malloc(sizeof(*copy));
+    void *found;
+
+    if (!copy)
+        return;
+    *copy = *piece;
+    pthread_rwlock_wrlock(&map_lock);
+    found = tsearch(copy, map_tree(piece->kind), map_compare);
+    pthread_rwlock_unlock(&map_lock);
+    if (!found || *(MemoryPiece **) found != copy)
+        free(copy);
+}
+
 void memory_map_allow(uint64_t address, uint64_t size, unsigned flags)
 {
     const uint64_t end = address + size;

@@ -69,6 +69,9 @@ void memory_map_allow(uint64_t address, uint64_t size, unsigned flags);
  * none */
 bool memory_map_sync(uint64_t address, MemorySync sync);
 
+/* memory_map_put_back() - one that was taken, and could not be ended */
+void memory_map_put_back(const MemoryPiece *piece);
+
 /* memory_map_drop_context() - all pieces of a context that ends; not the program's own pages, or
  * what lies in the window */
 void memory_map_drop_context(const LibContext *c);

@@ -67,11 +67,17 @@ CUresult cuMemFree_v2(CUdeviceptr address)
     call.context = piece.context;
     call.from.context = piece.context->number;
     if (piece.kind == MEMORY_MANAGED) {
-        managed_free(piece.object);
         r = libcuda_context_wait(&call);
-        return r == CUDA_SUCCESS ? vgpu_session_window_free(call.session, (void *) address) : r;
+        if (r == CUDA_SUCCESS)
+            r = vgpu_session_window_free(call.session, (void *) address);
+        if (r == CUDA_SUCCESS)
+            managed_free(piece.object);
+    } else {
+        r = vgpu_session_memory_free(call.session, &call.from, address);
     }
-    return vgpu_session_memory_free(call.session, &call.from, address);
+    if (r != CUDA_SUCCESS)
+        memory_map_put_back(&piece);
+    return r;
 }
 
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total)

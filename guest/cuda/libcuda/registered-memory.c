@@ -94,6 +94,7 @@ CUresult cuMemHostRegister(void *memory, size_t size, unsigned flags)
 CUresult cuMemHostUnregister(void *memory)
 {
     MemoryPiece piece, alias;
+    bool has_alias;
     LibCall call;
     CUresult r = libcuda_enter(&call);
 
@@ -103,10 +104,16 @@ CUresult cuMemHostUnregister(void *memory)
         return CUDA_ERROR_INVALID_VALUE;
     if (!memory_map_take((uintptr_t) memory, MEMORY_REGISTERED, &piece))
         return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
-    (void) memory_map_take(piece.device, MEMORY_ALIAS, &alias);
+    has_alias = memory_map_take(piece.device, MEMORY_ALIAS, &alias);
     call.context = piece.context;
     call.from.context = piece.context->number;
     if (call.from.context != 0)
         r = libcuda_context_wait(&call);
-    return r == CUDA_SUCCESS ? vgpu_session_host_unregister(call.session, piece.object) : r;
+    if (r == CUDA_SUCCESS)
+        r = vgpu_session_host_unregister(call.session, piece.object);
+    if (r != CUDA_SUCCESS)
+        memory_map_put_back(&piece);
+    if (r != CUDA_SUCCESS && has_alias)
+        memory_map_put_back(&alias);
+    return r;
 }

@@ -26,7 +26,7 @@ static CUresult set(CUstream handle, const SetArea *area)
     MemoryPiece piece;
     LibStream *stream;
     LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS || area->count == 0 || area->rows == 0)
         return r;

@@ -10,7 +10,7 @@ CUresult cuLaunchHostFunc(CUstream handle, CUhostFn function, void *userdata)
 {
     LibStream *stream;
     LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS)
         return r;
@@ -54,7 +54,7 @@ static CUresult callback_add(CUstream handle, CUstream told, CUstreamCallback fu
     LibStream *stream;
     vgpu_session_host host;
     LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS)
         return r;

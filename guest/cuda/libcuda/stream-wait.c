@@ -41,12 +41,7 @@ CUresult libcuda_stream_wait(const LibCall *call, LibStream *stream)
     if (r == CUDA_SUCCESS)
         r = vgpu_session_fence_wait(call->session, &call->from, stream->number, stream->fence,
                                     number);
-    if (r == CUDA_SUCCESS && vgpu_session_get_latched(call->session) != 0) {
-        LibCall again;
-
-        r = libcuda_enter(&again);
-    }
-    return r;
+    return r == CUDA_SUCCESS ? libcuda_told(call) : r;
 }
 
 /* Marks are put into all streams first, and waited for then. The list may change between two waits;
@@ -79,11 +74,6 @@ CUresult libcuda_context_wait(const LibCall *call)
     pthread_mutex_unlock(&c->lock);
     if (r == CUDA_SUCCESS) /* for streams that nobody had to wait for */
         vgpu_session_output(call->session, &call->from);
-    if (r == CUDA_SUCCESS && vgpu_session_get_latched(call->session) != 0) {
-        LibCall again;
-
-        r = libcuda_enter(&again);
-    }
     return r;
 }
 
@@ -97,7 +87,7 @@ CUresult cuStreamSynchronize(CUstream handle)
 {
     LibStream *stream;
     LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS)
         return r;
@@ -111,7 +101,7 @@ CUresult cuStreamQuery(CUstream handle)
     LibStream *stream;
     LibCall call;
     uint64_t number;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS)
         return r;

@@ -59,7 +59,7 @@ static CUresult word(CUstream handle, CUdeviceptr address, uint64_t value, uint3
     VGPUSessionWord parameters = {.address = address, .value = value, .bits = bits, .flags = flags};
     LibStream *stream;
     LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r == CUDA_SUCCESS)
         r = word_prepare(&parameters, opcode);
@@ -135,7 +135,7 @@ CUresult cuStreamBatchMemOp_v2(CUstream handle, unsigned n, WordOp *ops, unsigne
     uint16_t opcodes[WORD_OPS_MAX];
     LibStream *stream;
     LibCall call;
-    CUresult r = libcuda_enter_stream(handle, &call, &stream);
+    CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS)
         return r;
