@@ -36,15 +36,24 @@ static CUmodule module;
 /* ---- The other process -------------------------------------------------------------------------
  */
 
-enum { MESSAGE_IMPORT, MESSAGE_OPEN, MESSAGE_READ, MESSAGE_WRITE, MESSAGE_END };
+enum {
+    MESSAGE_IMPORT,
+    MESSAGE_OPEN,
+    MESSAGE_EVENT,
+    MESSAGE_READ,
+    MESSAGE_WRITE,
+    MESSAGE_END,
+};
 
 /* What it is to do with the memory that it has got; a descriptor may go along. */
 typedef struct Message {
     int what;
     CUresult result;
-    uint32_t value; /* of all words */
-    IpcMemHandle handle;
+    uint32_t value;      /* of all words */
+    IpcMemHandle handle; /* of an event, too: as many bytes */
 } Message;
+
+_Static_assert(sizeof(IpcMemHandle) == sizeof(IpcEventHandle), "bytes of handles");
 
 static int other_socket;
 static pid_t other_pid;
@@ -125,10 +134,34 @@ static CUresult other_open(const IpcMemHandle *handle, CUdeviceptr *ret)
     return r == CUDA_SUCCESS ? cuIpcCloseMemHandle(*ret) : r;
 }
 
+/* With an event it waits for that and for nothing else, and what it has written is there when that
+ * has come. */
+static CUevent other_event;
+
+static CUresult other_open_event(const IpcMemHandle *bytes)
+{
+    IpcEventHandle handle;
+
+    memcpy(&handle, bytes, sizeof(handle));
+    return cuIpcOpenEventHandle(&other_event, handle);
+}
+
+static CUresult other_write(CUdeviceptr memory, uint32_t value)
+{
+    CUresult r = cuMemsetD32Async(memory, value, N, NULL);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    return other_event ? cuEventRecord(other_event, NULL) : cuCtxSynchronize();
+}
+
 static CUresult other_read(CUdeviceptr memory, uint32_t value)
 {
     static uint32_t words[N];
-    CUresult r = cuMemcpyDtoH_v2(words, memory, sizeof(words));
+    CUresult r = other_event ? cuStreamWaitEvent(NULL, other_event, 0) : CUDA_SUCCESS;
+
+    if (r == CUDA_SUCCESS)
+        r = cuMemcpyDtoH_v2(words, memory, sizeof(words));
 
     for (size_t i = 0; i < N; i++)
         if (words[i] != value)
@@ -143,10 +176,12 @@ static CUresult other_do(Message *m, int fd, CUdeviceptr *memory)
         return other_import(fd, memory);
     case MESSAGE_OPEN:
         return other_open(&m->handle, memory);
+    case MESSAGE_EVENT:
+        return other_open_event(&m->handle);
     case MESSAGE_READ:
         return other_read(*memory, m->value);
     default:
-        return cuMemsetD32_v2(*memory, m->value, N) ?: cuCtxSynchronize();
+        return other_write(*memory, m->value);
     }
 }
 
@@ -308,6 +343,59 @@ TEST(test_handle)
     CALL_FAILS(CUDA_ERROR_INVALID_HANDLE, other(MESSAGE_OPEN, 0, &handle, -1));
 }
 
+TEST(test_event)
+{
+    IpcMemHandle handle, bytes;
+    IpcEventHandle event_handle;
+    CUevent event;
+    CUdeviceptr a;
+
+    CALL(cuMemAlloc_v2(&a, GRANULE));
+    CALL(cuEventCreate(&event, EVENT_INTERPROCESS | EVENT_DISABLE_TIMING));
+    CALL(cuIpcGetEventHandle(&event_handle, event));
+    memcpy(&bytes, &event_handle, sizeof(bytes));
+    CALL(cuIpcGetMemHandle(&handle, a));
+    CALL(other(MESSAGE_OPEN, 0, &handle, -1));
+    CALL(other(MESSAGE_EVENT, 0, &bytes, -1));
+    for (uint32_t i = 0; i < 20; i++) {
+        for (uint32_t j = 0; j < 20; j++)
+            libcuda_fill(module, a, 100 * i + j, N, NULL);
+        CALL(cuEventRecord(event, NULL));
+        CALL(other(MESSAGE_READ, 100 * i + 19, NULL, -1));
+        CALL(other(MESSAGE_WRITE, 100 * i + 50, NULL, -1));
+        CALL(cuStreamWaitEvent(NULL, event, 0));
+        libcuda_check(a, 100 * i + 50, N);
+    }
+    CALL(cuEventDestroy_v2(event));
+    CALL(cuMemFree_v2(a));
+}
+
+TEST(test_wrong_events)
+{
+    IpcEventHandle handle, nothing = {0};
+    CUstream stream;
+    CUevent event;
+    CUgraph graph;
+
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuEventCreate(&event, EVENT_INTERPROCESS));
+    CALL(cuEventCreate(&event, EVENT_DISABLE_TIMING));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuIpcGetEventHandle(&handle, event));
+    CALL(cuEventDestroy_v2(event));
+    CALL_FAILS(CUDA_ERROR_INVALID_HANDLE, cuIpcGetEventHandle(&handle, event));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuIpcOpenEventHandle(&event, nothing));
+    CALL(cuEventCreate(&event, EVENT_INTERPROCESS | EVENT_DISABLE_TIMING));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuIpcGetEventHandle(NULL, event));
+    CALL(cuIpcGetEventHandle(&handle, event));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuIpcOpenEventHandle(NULL, handle));
+    CALL(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    CALL(cuStreamBeginCapture_v2(stream, 0));
+    CALL_FAILS(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuEventRecord(event, stream));
+    CALL(cuStreamEndCapture(stream, &graph));
+    CALL(cuGraphDestroy(graph));
+    CALL(cuStreamDestroy_v2(stream));
+    CALL(cuEventDestroy_v2(event));
+}
+
 TEST(test_wrong_handles)
 {
     IpcMemHandle handle, nothing = {0};
@@ -397,6 +485,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_wrong_descriptors),
         cmocka_unit_test_setup_teardown(test_handle, begin_other, end_other),
         cmocka_unit_test(test_wrong_handles),
+        cmocka_unit_test_setup_teardown(test_event, begin_other, end_other),
+        cmocka_unit_test(test_wrong_events),
     };
 
     if (argc < 2) {

@@ -1,20 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A loader with processes of its own and pinned memory; tensors of the device handed to another process."""
+"""A loader with processes of its own and pinned memory."""
 try:
     import torch
-    import torch.multiprocessing as multiprocessing
     from torch.utils.data import DataLoader, TensorDataset
 except ImportError:
     print('skip no PyTorch')
     raise SystemExit(0)
-
-
-def child(queue, answers):
-    t = queue.get()
-    t += 1
-    torch.cuda.synchronize()
-    answers.put(float(t.sum()))
-    del t
 
 
 def main():
@@ -24,16 +15,6 @@ def main():
     for (batch,) in DataLoader(data, batch_size=50, num_workers=3, pin_memory=True):
         total += batch.to('cuda', non_blocking=True).sum(0)
     print('result loaded', *(f'{x:.0f}' for x in total[:4].tolist()))
-
-    context = multiprocessing.get_context('spawn')
-    queue, answers = context.Queue(), context.Queue()
-    process = context.Process(target=child, args=(queue, answers))
-    process.start()
-    shared = torch.ones(1000, device='cuda')
-    queue.put(shared)
-    print('result in-the-other', answers.get(timeout=120))
-    process.join()
-    print('result here', float(shared.sum()))
 
 
 if __name__ == '__main__':

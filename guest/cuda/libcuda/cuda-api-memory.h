@@ -110,6 +110,11 @@ enum {
 };
 
 /* CUipcMemHandle_v1, CUipcMem_flags */
+/* CUipcEventHandle, CUipcMemHandle */
+typedef struct IpcEventHandle {
+    unsigned char bytes[64];
+} IpcEventHandle;
+
 typedef struct IpcMemHandle {
     unsigned char bytes[64];
 } IpcMemHandle;
@@ -218,6 +223,8 @@ CUresult cuMemHostUnregister(void *memory);
 /* ---- Memory that processes share, and what is mapped -------------------------------------------
  */
 
+CUresult cuIpcGetEventHandle(IpcEventHandle *ret, CUevent event);
+CUresult cuIpcOpenEventHandle(CUevent *ret, IpcEventHandle handle);
 CUresult cuIpcGetMemHandle(IpcMemHandle *ret, CUdeviceptr address);
 CUresult cuIpcOpenMemHandle(CUdeviceptr *ret, IpcMemHandle handle, unsigned flags);
 CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *ret, IpcMemHandle handle, unsigned flags);

@@ -40,6 +40,13 @@ enum {
 #define CU_STREAM_LEGACY ((CUstream) 0x1)
 #define CU_STREAM_PER_THREAD ((CUstream) 0x2)
 
+/* CUevent_flags */
+enum {
+    EVENT_BLOCKING_SYNC = 0x1,
+    EVENT_DISABLE_TIMING = 0x2,
+    EVENT_INTERPROCESS = 0x4,
+};
+
 /* CUlaunchAttribute */
 typedef struct LaunchAttribute {
     int id;

@@ -74,7 +74,8 @@ static void event_free(LibEvent *event)
 
 CUresult cuEventCreate(CUevent *ret, unsigned flags)
 {
-    VGPUSessionCreate parameters = {.flags = flags};
+    /* What processes share is not the driver's (event-ipc.c). */
+    VGPUSessionCreate parameters = {.flags = flags & ~(unsigned) EVENT_INTERPROCESS};
     LibEvent *event;
     LibCall call;
     CUresult r = libcuda_enter_context(&call);
@@ -180,6 +181,17 @@ CUresult event_record(const LibCall *call, LibEvent *event, LibStream *stream, u
     return r == CUDA_SUCCESS ? event_recorded(call, event, stream) : r;
 }
 
+/* Wait until it has come. */
+static CUresult event_come(const LibCall *call, LibEvent *event)
+{
+    CUresult r = CUDA_SUCCESS;
+
+    if (event->fence)
+        r = vgpu_session_fence_wait(call->session, &call->from, event->stream, event->fence,
+                                    event->last);
+    return r == CUDA_SUCCESS ? libcuda_told(call) : r;
+}
+
 CUresult cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned flags)
 {
     LibStream *stream;
@@ -195,7 +207,10 @@ CUresult cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned
         return CUDA_ERROR_INVALID_VALUE;
     if (event->context != call.context)
         return CUDA_ERROR_INVALID_HANDLE;
-    return event_record(&call, event, stream, flags);
+    if ((event->flags & EVENT_INTERPROCESS) && capture_has(stream))
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    r = event_record(&call, event, stream, flags);
+    return r == CUDA_SUCCESS && (event->flags & EVENT_INTERPROCESS) ? event_come(&call, event) : r;
 }
 
 CUresult cuEventRecord(CUevent handle, CUstream stream)
@@ -289,10 +304,7 @@ CUresult cuEventSynchronize(CUevent handle)
     if (event->is_captured)
         return CUDA_ERROR_CAPTURED_EVENT;
     r = capture_forbids();
-    if (r == CUDA_SUCCESS && event->fence)
-        r = vgpu_session_fence_wait(call.session, &call.from, event->stream, event->fence,
-                                    event->last);
-    return r == CUDA_SUCCESS ? libcuda_told(&call) : r;
+    return r == CUDA_SUCCESS ? event_come(&call, event) : r;
 }
 
 CUresult cuEventElapsedTime_v2(float *msec, CUevent from_handle, CUevent to_handle)

@@ -5,13 +5,6 @@
 
 #include "libcuda.h"
 
-/* CUevent_flags */
-enum {
-    EVENT_BLOCKING_SYNC = 0x1,
-    EVENT_DISABLE_TIMING = 0x2,
-    EVENT_INTERPROCESS = 0x4,
-};
-
 typedef struct LibEvent {
     CUevent handle;
     LibContext *context;
