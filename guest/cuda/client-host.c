@@ -24,7 +24,7 @@ struct client_host {
     bool is_given; /* the host has taken it */
     bool was_called;
     bool is_running;
-    bool is_refused; /* while it ran: it is freed when it has */
+    bool is_refused;
 };
 
 /* For those who ask in which thread they are; in the static block, as asking is to cost nothing */
@@ -70,7 +70,7 @@ static client_host *host_next(vgpu_session *s)
 
     for (h = TAILQ_FIRST(&s->hosts); h; h = next) {
         next = TAILQ_NEXT(h, link);
-        if (h->is_running)
+        if (h->is_running || h->is_refused)
             continue;
         if (host_is_due(s, h))
             return h;
@@ -114,8 +114,8 @@ static void host_run(vgpu_session *s, client_host *h)
     host_is_inside = false;
     pthread_mutex_lock(&s->host_lock);
     h->is_running = false;
-    if (h->is_refused)
-        host_forget(s, h);
+    if (h->is_refused) /* client_host_given() waits for it, and forgets it */
+        pthread_cond_broadcast(&s->host_more);
     else
         __atomic_store_n(&h->words[1], HOST_DONE, __ATOMIC_RELEASE);
 }
@@ -186,7 +186,7 @@ void client_hosts_stop(vgpu_session *s)
         return;
     pthread_mutex_lock(&s->host_lock);
     s->host_stop = true;
-    pthread_cond_signal(&s->host_more);
+    pthread_cond_broadcast(&s->host_more);
     pthread_mutex_unlock(&s->host_lock);
     if (!s->host_runs)
         return;
@@ -239,7 +239,7 @@ int client_host_new(vgpu_session *s, const vgpu_session_host *host, client_host 
     r = host_start(s);
     if (r == 0) {
         TAILQ_INSERT_TAIL(&s->hosts, h, link);
-        pthread_cond_signal(&s->host_more);
+        pthread_cond_broadcast(&s->host_more);
     }
     pthread_mutex_unlock(&s->host_lock);
     if (r != 0) {
@@ -259,9 +259,11 @@ void client_host_given(vgpu_session *s, client_host *h, int result)
 {
     pthread_mutex_lock(&s->host_lock);
     h->is_given = result == 0;
-    if (result != 0 && h->is_running)
-        h->is_refused = true;
-    else if (result != 0)
+    h->is_refused = result != 0;
+    /* The caller is about to free what the function uses. */
+    while (h->is_refused && h->is_running)
+        pthread_cond_wait(&s->host_more, &s->host_lock);
+    if (h->is_refused)
         host_forget(s, h);
     pthread_mutex_unlock(&s->host_lock);
 }
