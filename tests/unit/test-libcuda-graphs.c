@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cuda-api-arrays.h"
+#include "cuda-api-memory.h"
 #include "test-libcuda.h"
 
 #define N 1000u
@@ -580,6 +581,8 @@ TEST(test_memory)
     check(alloc.address, 17);
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphLaunch(exec, t.stream));
     CALL(cuMemFree_v2(alloc.address));
+    launch(exec);
+    CALL(cuMemFreeAsync(alloc.address, t.stream));
     launch(exec);
     CALL(cuGraphExecDestroy(exec));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddMemFreeNode(&d, graph, &c, 1, t.a));

@@ -116,6 +116,30 @@ TEST(test_memory_of_a_context_that_ended)
     CALL(cuDevicePrimaryCtxRelease_v2(0));
 }
 
+/* What lies where a variable was is none of it when its module has ended. */
+TEST(test_variables_end_with_their_module)
+{
+    CUmodule module;
+    CUdeviceptr address;
+    size_t size;
+    unsigned type;
+
+    libcuda_primary();
+    for (unsigned i = 0; i < 3; i++) {
+        module = libcuda_load("tests/fake-cuda/session-kernels.ptx");
+        CALL(cuModuleGetGlobal_v2(&address, &size, module, "counter"));
+        assert_int_equal(size, 8);
+        CALL(cuMemsetD8_v2(address, 0, size));
+        CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemsetD8_v2(address, 0, size + 1));
+        CALL(cuPointerGetAttribute(&type, POINTER_MEMORY_TYPE, address));
+        CALL(cuCtxSynchronize());
+        CALL(cuModuleUnload(module));
+        CALL_FAILS(CUDA_ERROR_INVALID_VALUE,
+                   cuPointerGetAttribute(&type, POINTER_MEMORY_TYPE, address));
+    }
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
+}
+
 /* While a stream captures, the default stream takes nothing. Who waits for an event that it has not
  * taken is not held up for ever. */
 TEST(test_an_event_that_never_comes)
@@ -159,6 +183,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_before_init),
         cmocka_unit_test(test_saxpy),
         cmocka_unit_test(test_memory_of_a_context_that_ended),
+        cmocka_unit_test(test_variables_end_with_their_module),
         cmocka_unit_test(test_an_event_that_never_comes),
         cmocka_unit_test(test_refused),
     };

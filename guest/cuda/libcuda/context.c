@@ -95,10 +95,11 @@ CUresult libcuda_context_close(vgpu_session *s, LibContext *c)
         libcuda_stream_release(stream);
     }
     context_events_drop(s, c);
+    /* As soon as the host has it back, another context may get the same memory. */
+    memory_map_drop_context(c);
     r = vgpu_session_call(s, VGPU_SESSION_OP_CONTEXT_DESTROY, NULL, &parameters, sizeof(parameters),
                           NULL, 0, NULL);
     vgpu_session_id_give(s, VGPU_SESSION_CONTEXTS, parameters.id);
-    memory_map_drop_context(c);
     array_drop_context(c);
     mipmap_drop_context(c);
     texture_drop_context(c);

@@ -162,28 +162,33 @@ bool memory_map_sync(uint64_t address, MemorySync sync)
     return piece != NULL;
 }
 
-/* ---- The end of a context ----------------------------------------------------------------------
+/* ---- The end of a context, or of a module ------------------------------------------------------
  */
 
 typedef struct MapSearch {
-    const LibContext *context;
+    const LibContext *context; /* that ends; NULL: a module does */
+    const void *module;
     MemoryPiece *found;
 } MapSearch;
+
+static bool map_ends(const MapSearch *search, const MemoryPiece *piece)
+{
+    if (search->context)
+        return piece->context == search->context && memory_is_device(piece);
+    return piece->kind == MEMORY_GLOBAL && piece->object == search->module;
+}
 
 static void map_visit(const void *node, VISIT visit, void *data)
 {
     MapSearch *search = data;
     MemoryPiece *piece = *(MemoryPiece *const *) node;
 
-    if ((visit == postorder || visit == leaf) && piece->context == search->context &&
-        memory_is_device(piece))
+    if ((visit == postorder || visit == leaf) && map_ends(search, piece))
         search->found = piece;
 }
 
-void memory_map_drop_context(const LibContext *c)
+static void map_drop(MapSearch search)
 {
-    MapSearch search = {.context = c};
-
     pthread_rwlock_wrlock(&map_lock);
     do {
         search.found = NULL;
@@ -193,4 +198,14 @@ void memory_map_drop_context(const LibContext *c)
         free(search.found);
     } while (search.found);
     pthread_rwlock_unlock(&map_lock);
+}
+
+void memory_map_drop_context(const LibContext *c)
+{
+    map_drop((MapSearch){.context = c});
+}
+
+void memory_map_drop_module(const void *module)
+{
+    map_drop((MapSearch){.module = module});
 }

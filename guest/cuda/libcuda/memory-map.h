@@ -76,6 +76,9 @@ void memory_map_put_back(const MemoryPiece *piece);
  * what lies in the window */
 void memory_map_drop_context(const LibContext *c);
 
+/* memory_map_drop_module() - the variables of a module that ends */
+void memory_map_drop_module(const void *module);
+
 /* memory_is_device() - does a piece lie in the device's memory? */
 static inline bool memory_is_device(const MemoryPiece *piece)
 {

@@ -67,7 +67,8 @@ CUresult cuMemFree_v2(CUdeviceptr address)
     call.context = piece.context;
     call.from.context = piece.context->number;
     if (piece.kind == MEMORY_MANAGED) {
-        r = libcuda_context_wait(&call);
+        if (call.from.context != 0)
+            r = libcuda_context_wait(&call);
         if (r == CUDA_SUCCESS)
             r = vgpu_session_window_free(call.session, (void *) address);
         if (r == CUDA_SUCCESS)

@@ -80,8 +80,12 @@ CUresult module_load(const LibCall *call, const LibImage *image, ModuleOptions *
 
 CUresult module_end(const LibCall *call, LibModule *module)
 {
-    CUresult r = vgpu_session_module_unload(call->session, &call->from, module->number);
+    CUresult r;
 
+    /* Before the host may give these addresses to others */
+    if (module->has_globals)
+        memory_map_drop_module(module);
+    r = vgpu_session_module_unload(call->session, &call->from, module->number);
     module_forget(module);
     return r;
 }
@@ -181,7 +185,12 @@ CUresult module_global(const LibCall *call, LibModule *module, const char *name,
     piece.size = reply.value[1];
     piece.context = call->context;
     piece.object = module;
-    return memory_map_find(piece.address, &there) ? CUDA_SUCCESS : memory_map_add(&piece);
+    pthread_mutex_lock(&module->lock);
+    if (!memory_map_find(piece.address, &there))
+        r = memory_map_add(&piece);
+    module->has_globals = module->has_globals || r == CUDA_SUCCESS;
+    pthread_mutex_unlock(&module->lock);
+    return r;
 }
 
 /* ---- The functions -----------------------------------------------------------------------------

@@ -47,6 +47,7 @@ struct LibModule {
     bool has_names; /* under the lock: of its kernels, asked once */
     char *names;    /* each with its 0 */
     uint32_t n_names;
+    bool has_globals; /* under the lock: in the memory map */
     LIST_HEAD(, LibFunction) functions;
 };
 

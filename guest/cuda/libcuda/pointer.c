@@ -141,7 +141,8 @@ static void pointer_unknown(void *to, int attribute)
     else if (attribute == POINTER_IS_MANAGED)
         *(char *) to = 0;
     else if (attribute == POINTER_SYNC_MEMOPS || attribute == POINTER_MAPPED ||
-             attribute == POINTER_IS_LEGACY_IPC || attribute == POINTER_ACCESS)
+             attribute == POINTER_IS_LEGACY_IPC || attribute == POINTER_ACCESS ||
+             attribute == POINTER_IS_GPU_DIRECT || attribute == POINTER_HW_DECOMPRESS)
         (void) pointer_int(to, 0);
     else
         (void) pointer_word(to, 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory in the order of a stream, from pools. */
+#include "graph-memory.h"
 #include "memory-map.h"
 #include "memory-pool.h"
 
@@ -72,6 +73,9 @@ CUresult cuMemFreeAsync(CUdeviceptr address, CUstream handle)
 
     if (r != CUDA_SUCCESS)
         return r;
+    /* That of a graph is there for as long as a graph has it. */
+    if (memory_map_find(address, &piece) && piece.kind == MEMORY_GRAPH)
+        return graph_memory_free(address);
     if (!memory_map_take(address, MEMORY_ASYNC, &piece) &&
         !memory_map_take(address, MEMORY_DEVICE, &piece))
         return CUDA_ERROR_INVALID_VALUE;
