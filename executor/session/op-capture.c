@@ -88,7 +88,7 @@ static CUresult capture_end_known(Session *s, SessionStream *stream, const VGPUS
     stream->grows = NULL;
     r = capture_count(s, graph, &n);
     if (r != CUDA_SUCCESS && graph->is_into)
-        graph->is_broken = true; /* something in it has ended */
+        session_graph_empty(s, graph); /* something in it has ended, or it is too large */
     else if (r != CUDA_SUCCESS)
         (void) session_graph_end(s, graph);
     pthread_mutex_unlock(&session_store(s)->handles);
@@ -202,6 +202,8 @@ static CUresult capture_know(Session *s, SessionCall *call, const CaptureState *
         if (!graph)
             return CUDA_ERROR_OUT_OF_MEMORY;
         graph->graph = state->graph;
+        /* It ends with the capture, and so with that one's context, on this thread. */
+        graph->context = origin->context->id;
         r = session_graph_add(s, graph);
         if (r != CUDA_SUCCESS) {
             session_graph_free(graph);
@@ -289,6 +291,9 @@ static CUresult capture_into(Session *s, const SessionCall *call, SessionStream 
     SessionGraph *graph;
     CUresult r = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
 
+    /* A context's streams end before its graphs do. */
+    if (r == CUDA_SUCCESS && graph->context != stream->context->id)
+        r = CUDA_ERROR_INVALID_CONTEXT;
     if (r == CUDA_SUCCESS)
         r = session_nodes_know(s, graph);
     if (r == CUDA_SUCCESS)

@@ -81,12 +81,47 @@ static void graph_leave(Session *s, SessionGraph *graph)
     session_graph_free(graph);
 }
 
+void session_graph_empty(Session *s, SessionGraph *graph)
+{
+    const CudaSessionDriver *driver = session_driver(s);
+
+    (void) driver->graph_destroy(graph->graph);
+    if (driver->graph_create(&graph->graph, 0) != CUDA_SUCCESS)
+        graph->graph = NULL;
+    session_graph_uncount(s, graph, graph->n_total);
+    graph->n_nodes = 0;
+    graph->is_known = false;
+    graph->is_broken = true;
+}
+
+/* What has come into a graph of the guest's may stay there: it counts, and what it names is
+ * remembered. */
+static void graph_keep(Session *s, SessionGraph *graph, const SessionStream *stream)
+{
+    CUgraph unused = NULL;
+    uint32_t n = 0;
+    CUresult r;
+
+    (void) session_driver(s)->stream_end_capture(stream->handle, &unused);
+    r = session_captures_take(s, graph);
+    if (r == CUDA_SUCCESS)
+        r = session_graph_scan(s, graph, graph->graph, &n);
+    if (r == CUDA_SUCCESS && n > graph->n_total)
+        r = session_graph_count(s, graph, n - graph->n_total);
+    if (r != CUDA_SUCCESS)
+        session_graph_empty(s, graph);
+}
+
 void session_graph_lost(Session *s, SessionGraph *graph)
 {
+    const SessionStream *stream = graph->growing;
+
     graph->growing->grows = NULL;
     graph->growing = NULL;
-    if (graph->is_into)
+    if (graph->is_into) {
+        graph_keep(s, graph, stream);
         return;
+    }
     session_graph_uncount(s, graph, graph->n_total);
     graph_leave(s, graph);
 }

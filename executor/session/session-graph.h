@@ -77,6 +77,10 @@ CUresult session_graph_find_growing(Session *s, uint32_t id, SessionGraph **ret)
  * before. The caller holds the handles' lock */
 void session_graph_lost(Session *s, SessionGraph *graph);
 
+/* session_graph_empty() - what it has cannot be kept: from now on it can only be destroyed. The
+ * caller holds the handles' lock */
+void session_graph_empty(Session *s, SessionGraph *graph);
+
 /* session_graph_add() - give it its number, after which it belongs to the store */
 CUresult session_graph_add(Session *s, SessionGraph *graph);
 

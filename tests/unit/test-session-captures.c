@@ -440,6 +440,44 @@ TEST(test_graph_that_grows)
     world_end(&w);
 }
 
+/* A stream ends in the middle of a capture into a graph. What has come into the graph names a
+ * function, and ends with its module. */
+TEST(test_what_a_lost_capture_leaves)
+{
+    begin(NULL);
+    assert_ok(CALL(&w, GRAPH_CREATE, .graph = 1));
+    become(1, RELAXED);
+    assert_ok(CALL(&w, CAPTURE_INTO, .stream = 5, .graph = 1, .flags = RELAXED));
+    assert_ok(launch(5));
+    assert_ok(CALL(&w, STREAM_DESTROY, .id = 5));
+    assert_ok(CALL(&w, MODULE_UNLOAD, .id = WORLD_KERNELS));
+    assert_fails(CALL(&w, GRAPH_INSTANTIATE, .graph = 1, .exec = 1), CUDA_ERROR_INVALID_HANDLE);
+    assert_ok(CALL(&w, GRAPH_DESTROY, .graph = 1));
+    world_end(&w);
+}
+
+/* A capture and its graph are of one context, whoever asks. */
+TEST(test_graph_of_another_context)
+{
+    const VGPUSessionGraph made = {.graph = 3};
+    const VGPUSessionCapture asked = {.stream = 5, .graph = 7};
+
+    begin(NULL);
+    become(1, RELAXED);
+    assert_ok(CALL(&w, CONTEXT_CREATE, .id = 2));
+    assert_ok(session_guest_call(&w.g, VGPU_SESSION_OP_GRAPH_CREATE, 2, &made, sizeof(made)));
+    assert_fails(CALL(&w, CAPTURE_INTO, .stream = 5, .graph = 3, .flags = RELAXED),
+                 CUDA_ERROR_INVALID_CONTEXT);
+    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 5, .flags = RELAXED));
+    assert_ok(session_guest_call(&w.g, VGPU_SESSION_OP_CAPTURE_GRAPH, 2, &asked, sizeof(asked)));
+    assert_ok(CALL(&w, CONTEXT_DESTROY, .id = 2));
+    assert_ok(launch(5));
+    assert_ok(CALL(&w, CAPTURE_END, .stream = 5, .graph = 7));
+    assert_ok(CALL(&w, GRAPH_LIST, .graph = 7));
+    assert_int_equal(w.value[0], 1);
+    world_end(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +489,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_quota_while_it_runs),
         cmocka_unit_test(test_what_is_wrong),
         cmocka_unit_test(test_graph_that_grows),
+        cmocka_unit_test(test_what_a_lost_capture_leaves),
+        cmocka_unit_test(test_graph_of_another_context),
     };
 
     world_main(argc, argv);
