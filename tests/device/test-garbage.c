@@ -26,7 +26,7 @@ static const struct garbage {
      "payload too large",
      {.msg_type = VGPU_MSG_RESPONSE, .payload_len = 0xffffffff}},
     {"type 0", "unknown message type", {.msg_type = 0}},
-    {"unknown type", "unknown message type", {.msg_type = 0x2a}},
+    {"unknown type", "unknown message type", {.msg_type = 0x7e}},
     {"largest type", "unknown message type", {.msg_type = 0xffffffff}},
     {"PING with payload", "payload where none", {.msg_type = VGPU_MSG_PING, .payload_len = 1}},
     {"PONG with payload", "payload where none", {.msg_type = VGPU_MSG_PONG, .payload_len = 4}},
