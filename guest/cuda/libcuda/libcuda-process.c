@@ -82,11 +82,11 @@ static CUresult process_open_error(int r, int cuda)
     }
 }
 
-static void process_find_address(LibProcess *p)
+static void process_find_address(LibProcess *p, const vgpu_session *s)
 {
     enum { PCI_BUS_ID = 33, PCI_DEVICE_ID = 34, PCI_DOMAIN_ID = 50 };
 
-    session_device_set_address(&p->device, vgpu_session_get_name(p->session));
+    session_device_set_address(&p->device, vgpu_session_get_name(s));
     p->pci_domain = p->device.attribute[PCI_DOMAIN_ID].value;
     p->pci_bus = p->device.attribute[PCI_BUS_ID].value;
     p->pci_device = p->device.attribute[PCI_DEVICE_ID].value;
@@ -126,10 +126,8 @@ static CUresult process_open(LibProcess *p)
     if (r == 0 && !p->primary)
         r = CUDA_ERROR_OUT_OF_MEMORY;
     if (r == 0) {
-        p->session = s;
-        process_find_address(p);
+        process_find_address(p, s);
         device_hide_what_is_not_served(&p->device);
-        p->session = NULL;
         if (!process_is_visible(p))
             r = CUDA_ERROR_NO_DEVICE;
     }
