@@ -279,6 +279,11 @@ static void end_failed(const LibCall *call, const LibStream *stream, LibCapture 
     const bool is_own = !capture->is_into;
     int status = CAPTURE_NONE;
 
+    /* What was captured without a reply has failed by the same: no later call is to be told. */
+    if (vgpu_session_get_latched(call->session) >= CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED &&
+        vgpu_session_get_latched(call->session) <= CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD)
+        (void) libcuda_take_error(call->session);
+
     if (capture_ask(call, stream, &status) == CUDA_SUCCESS && status != CAPTURE_NONE) {
         if (graph != capture->graph)
             graph_forget(call, graph);

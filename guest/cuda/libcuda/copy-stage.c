@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture.h"
+
 static unsigned char *stage_row(const CopyStage *s, uint64_t y, uint64_t z)
 {
     const VGPUSessionPlace *p = &s->place;
@@ -89,8 +91,11 @@ CUresult copy_stage_capture(const LibCall *call, const LibStream *stream, uint64
     *(is_out ? &copy.to : &copy.from) = buffer.address;
     if (is_out)
         r = libcuda_ask(call, VGPU_SESSION_OP_COPY, &copy, sizeof(copy), NULL);
-    if (r == CUDA_SUCCESS)
+    if (r == CUDA_SUCCESS) {
         r = vgpu_session_host_call_with(call->session, &call->from, stream->number, &host);
+        if (r != CUDA_SUCCESS && is_out) /* its copy, to a buffer that is gone, is in the graph */
+            (void) capture_spoil(stream);
+    }
     if (r != CUDA_SUCCESS) {
         copy_stage_free(stage);
         return r;

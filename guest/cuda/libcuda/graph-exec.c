@@ -154,7 +154,7 @@ CUresult cuGraphExecGetFlags(CUgraphExec handle, cuuint64_t *flags)
 
 static CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, GraphUpdate *info)
 {
-    enum { UPDATE_ERROR = 1 };
+    enum { UPDATE_ERROR = 1, UPDATE_NOT_SUPPORTED = 6 };
     VGPUSessionGraph parameters = {0};
     VGPUSessionReply reply = {0};
     LibGraph *graph, *exec;
@@ -165,6 +165,12 @@ static CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, GraphUpdat
         r = graph_enter_exec(handle, &call, &exec);
     if (r != CUDA_SUCCESS)
         return r;
+    /* For the executor these nodes are empty: it would take kernels with addresses of other memory,
+     * which ends with the graph. */
+    if (!graph_memory_is_same(graph, exec)) {
+        *info = (GraphUpdate){.result = UPDATE_NOT_SUPPORTED};
+        return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
+    }
     parameters.graph = graph->number;
     parameters.exec = exec->number;
     r = libcuda_ask(&call, VGPU_SESSION_OP_GRAPH_UPDATE, &parameters, sizeof(parameters), &reply);

@@ -168,6 +168,16 @@ CUresult graph_memory_inherit(const LibGraph *graph, LibGraph *exec)
     return r;
 }
 
+bool graph_memory_is_same(const LibGraph *a, const LibGraph *b)
+{
+    if (a->n_memory != b->n_memory)
+        return false;
+    for (size_t i = 0; i < a->n_memory; i++)
+        if (a->memory[i].memory != b->memory[i].memory || a->memory[i].frees != b->memory[i].frees)
+            return false;
+    return true;
+}
+
 void graph_memory_leave(LibGraph *graph)
 {
     GraphMemories dead = LIST_HEAD_INITIALIZER(dead);

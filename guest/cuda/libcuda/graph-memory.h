@@ -12,6 +12,9 @@ CUresult free_node_add(NodePlace *place, CUdeviceptr address, LibNode **ret);
  * _NOT_SUPPORTED when there is one that allocates the same, or _OUT_OF_MEMORY */
 CUresult graph_memory_inherit(const LibGraph *graph, LibGraph *exec);
 
+/* graph_memory_is_same() - do the two allocate and free the same? */
+bool graph_memory_is_same(const LibGraph *a, const LibGraph *b);
+
 /* graph_memory_leave() - of a graph that ends */
 void graph_memory_leave(LibGraph *graph);
 

@@ -130,7 +130,7 @@ CUresult node_enter(CUgraphNode handle, int type, LibCall *call, LibNode **ret)
     if (!node)
         return CUDA_ERROR_INVALID_VALUE;
     call->context = node->graph->context;
-    call->from.context = call->context->number;
+    call->from.context = graph_context_number(node->graph);
     if (type >= 0) {
         r = node_type(call, node, &is);
         if (r == CUDA_SUCCESS && is != type)

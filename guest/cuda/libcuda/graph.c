@@ -26,6 +26,7 @@ CUresult graph_new(const LibCall *call, HandleKind kind, LibGraph **ret)
     }
     graph->kind = kind;
     graph->context = call->context;
+    graph->opened = call->context->opened;
     graph->id = libcuda_next_id();
     *ret = graph;
     return CUDA_SUCCESS;
@@ -53,7 +54,7 @@ static CUresult graph_of(HandleKind kind, const void *handle, LibCall *call, Lib
     if (!graph)
         return CUDA_ERROR_INVALID_VALUE;
     call->context = graph->context;
-    call->from.context = graph->context->number;
+    call->from.context = graph_context_number(graph);
     *ret = graph;
     return CUDA_SUCCESS;
 }

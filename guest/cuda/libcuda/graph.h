@@ -34,6 +34,7 @@ struct LibGraph {
     HandleKind kind; /* HANDLE_GRAPH, HANDLE_EXEC */
     LibContext *context;
     uint32_t number;
+    uint64_t opened;   /* of the context: the executor's graph ends with that */
     uint64_t id;       /* that no other graph has */
     uint64_t origin;   /* of a clone, or EXEC: the id of the graph that it was made of */
     uint32_t n_origin; /* of a clone: how many numbers of nodes that had then */
@@ -69,6 +70,16 @@ void graph_forget(const LibCall *call, LibGraph *graph);
  * CUDA_ERROR_INVALID_VALUE */
 CUresult graph_enter(CUgraph handle, LibCall *call, LibGraph **ret);
 CUresult graph_enter_exec(CUgraphExec handle, LibCall *call, LibGraph **ret);
+
+/* graph_context_number() - of the context, for calls about the graph; 0: that has ended */
+static inline uint32_t graph_context_number(const LibGraph *graph)
+{
+    const LibContext *c = graph->context;
+
+    return __atomic_load_n(&c->opened, __ATOMIC_RELAXED) == graph->opened
+               ? __atomic_load_n(&c->number, __ATOMIC_ACQUIRE)
+               : 0;
+}
 
 /* graph_may_change() - CUDA_ERROR_NOT_SUPPORTED for a copy that the program takes for a node's own
  */

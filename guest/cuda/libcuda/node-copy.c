@@ -186,6 +186,8 @@ static CUresult staged_add(NodePlace *place, CopyShape *shape, LibNode **ret)
         }
         place_behind(place, (*ret)->number);
         r = stage_add(place, stage, &helper);
+        if (r != CUDA_SUCCESS) /* it copies to the buffer, which is gone */
+            place_undo(place, (*ret)->number);
     } else {
         r = stage_add(place, stage, &helper);
         if (r == CUDA_SUCCESS) {
@@ -220,13 +222,14 @@ static CUresult staged_set(NodeTarget *target, CopyShape *shape)
     host = copy_stage_host(stage);
     payload = copy_payload(shape);
     r = node_set(target, &what, &payload, sizeof(payload));
-    if (r == CUDA_SUCCESS)
-        r = vgpu_session_node_set_host_with(
-            target->call.session, &target->call.from, node->graph->number,
-            target->exec ? target->exec->number : 0, is_out ? node->exit : node->entry, &host);
-    if (r != CUDA_SUCCESS)
+    if (r != CUDA_SUCCESS) {
         copy_stage_free(stage);
-    return r;
+        return r;
+    }
+    /* From here on the copy has the buffer: when the function is refused, both are left. */
+    return vgpu_session_node_set_host_with(
+        target->call.session, &target->call.from, node->graph->number,
+        target->exec ? target->exec->number : 0, is_out ? node->exit : node->entry, &host);
 }
 
 /* ---- Copies ------------------------------------------------------------------------------------

@@ -82,6 +82,8 @@ CUresult child_node_set(NodeTarget *target, CUgraph handle)
     const LibGraph *child;
     CUresult r = child_find(handle, &child);
 
+    if (r == CUDA_SUCCESS)
+        r = graph_has_no_memory(child);
     if (r != CUDA_SUCCESS)
         return r;
     what.child = child->number;
