@@ -96,7 +96,7 @@ static client_piece *pool_find(const client_pool *pool)
     client_piece *piece;
 
     TAILQ_FOREACH(piece, &pool->pieces, link)
-    if (vgpu_session_fence_is_passed(piece->fence, piece->number))
+    if (vgpu_session_fence_is_idle(piece->fence, piece->number))
         return piece;
     return NULL;
 }

@@ -42,6 +42,13 @@ bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t numb
     return (int64_t) (__atomic_load_n(fence->word, __ATOMIC_ACQUIRE) - number) >= 0;
 }
 
+bool vgpu_session_fence_is_idle(const vgpu_session_fence *fence, uint64_t number)
+{
+    const uint64_t asked = __atomic_load_n(&fence->asked, __ATOMIC_RELAXED);
+
+    return vgpu_session_fence_is_passed(fence, asked > number ? asked : number);
+}
+
 /* The number may never come: the host refuses a fence that nobody waits for yet, as in a stream
  * that is dead, or during somebody's capture, and the error has been told already. So whoever
  * sleeps puts a later number there, and the wake behind it. Both have replies. */
@@ -49,13 +56,19 @@ static int fence_ask(vgpu_session *s, const vgpu_session_from *from, uint32_t st
                      vgpu_session_fence *fence)
 {
     const VGPUSessionFence wake = {.stream = stream};
+    uint64_t number, asked;
     uint32_t slot;
-    int r = client_start_fence(s, from, stream, fence, &slot), r2;
+    int r = client_start_fence(s, from, stream, fence, &slot, &number), r2;
 
     if (r != 0)
         return r;
     r2 = client_call_silently(s, VGPU_SESSION_OP_WAKE, from, &wake, sizeof(wake), NULL, 0, NULL);
     r = client_finish_silently(s, slot, NULL);
+    asked = __atomic_load_n(&fence->asked, __ATOMIC_RELAXED);
+    while (r == 0 && asked < number &&
+           !__atomic_compare_exchange_n(&fence->asked, &asked, number, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+        continue;
     return r != 0 ? r : r2;
 }
 
@@ -78,6 +91,23 @@ int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint
 {
     int r = client_fence_wait(s, from, stream, fence, number);
 
+    if (r == 0)
+        client_output(s, from);
+    else
+        client_output_end(s);
+    return r;
+}
+
+/* No WAKE can be put into its stream: whoever leads looks from time to time. */
+int vgpu_session_fence_wait_left(vgpu_session *s, const vgpu_session_from *from,
+                                 vgpu_session_fence *fence, uint64_t number)
+{
+    client_waiter w = {.word = fence->word, .number = number};
+    int r;
+
+    if (__atomic_load_n(s->owned, __ATOMIC_RELAXED) != 1)
+        return VGPU_CUDA_ERROR_NOT_INITIALIZED;
+    r = client_wait_spin(s, &w) ? 0 : client_wait_sleep(s, &w);
     if (r == 0)
         client_output(s, from);
     else
@@ -122,6 +152,22 @@ static int add_words(vgpu_session *s)
     return r;
 }
 
+/* With memory_lock held: the lines of fences that the device has written last */
+static void sweep_owed(vgpu_session *s)
+{
+    vgpu_session_fence **at = &SLIST_FIRST(&s->fence_owed), *fence;
+
+    while ((fence = *at)) {
+        if (!vgpu_session_fence_is_idle(fence, 0)) {
+            at = &SLIST_NEXT(fence, link);
+            continue;
+        }
+        *at = SLIST_NEXT(fence, link);
+        s->fence_free[s->n_fence_free++] = (uint32_t) (offset_of(s, fence->word) / LINE);
+        free(fence);
+    }
+}
+
 /* Another thread may take the words that this one has added. */
 int client_line_take(vgpu_session *s, uint64_t **ret)
 {
@@ -130,6 +176,7 @@ int client_line_take(vgpu_session *s, uint64_t **ret)
 
     do {
         pthread_mutex_lock(&s->memory_lock);
+        sweep_owed(s);
         taken = s->n_fence_free > 0;
         if (taken)
             *ret = (uint64_t *) (s->transport->window +
@@ -179,6 +226,13 @@ vgpu_session_fence *vgpu_session_fence_free(vgpu_session *s, vgpu_session_fence 
     if (!fence)
         return NULL;
 
+    /* What fence_ask() has put there may stand behind other work. */
+    if (!vgpu_session_fence_is_idle(fence, 0)) {
+        pthread_mutex_lock(&s->memory_lock);
+        SLIST_INSERT_HEAD(&s->fence_owed, fence, link);
+        pthread_mutex_unlock(&s->memory_lock);
+        return NULL;
+    }
     client_line_give(s, fence->word);
     free(fence);
     return NULL;

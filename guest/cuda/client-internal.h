@@ -133,6 +133,7 @@ struct vgpu_session {
     size_t n_claims;
     uint32_t *fence_free; /* words of the window for fences: their cache lines */
     uint32_t n_fence_free, n_fence_words;
+    SLIST_HEAD(, vgpu_session_fence) fence_owed; /* freed, but the device still writes them */
 
     client_registered *registered; /* under a lock of all sessions */
     size_t n_registered;
@@ -163,8 +164,10 @@ struct vgpu_session {
 };
 
 struct vgpu_session_fence {
+    SLIST_ENTRY(vgpu_session_fence) link;
     uint64_t *word; /* in the window; the device writes it */
     uint64_t last;  /* under ring_lock: the last number that was posted */
+    uint64_t asked; /* atomic: the last that the host has taken for who sleeps (fence_ask()) */
 };
 
 /* client_fail() - the session is over; everybody who waits returns */
@@ -205,7 +208,7 @@ int client_put_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t st
 
 /* client_start_fence() - a FENCE with a reply, for client_finish_silently() */
 int client_start_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                       vgpu_session_fence *fence, uint32_t *ret_slot);
+                       vgpu_session_fence *fence, uint32_t *ret_slot, uint64_t *ret_number);
 
 /* ---- Waiting (client-wait.c)
  * --------------------------------------------------------------------- */

@@ -270,9 +270,8 @@ int vgpu_session_start(vgpu_session *s, uint16_t opcode, const vgpu_session_from
 }
 
 int client_start_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                       vgpu_session_fence *fence, uint32_t *ret_slot)
+                       vgpu_session_fence *fence, uint32_t *ret_slot, uint64_t *ret_number)
 {
-    uint64_t number;
     uint32_t slot;
     int r = take_reply(s, (client_asked){.opcode = VGPU_SESSION_OP_FENCE}, &slot);
 
@@ -280,7 +279,7 @@ int client_start_fence(vgpu_session *s, const vgpu_session_from *from, uint32_t 
         return r;
     r = client_enter(s);
     if (r == 0) {
-        r = client_put_fence(s, from, stream, fence, slot, &number);
+        r = client_put_fence(s, from, stream, fence, slot, ret_number);
         client_leave(s);
     }
     if (r != 0) {

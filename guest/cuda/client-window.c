@@ -13,6 +13,12 @@ int client_window_init(vgpu_session *s)
 
 void client_window_destroy(vgpu_session *s)
 {
+    vgpu_session_fence *fence;
+
+    while ((fence = SLIST_FIRST(&s->fence_owed))) {
+        SLIST_REMOVE_HEAD(&s->fence_owed, link);
+        free(fence);
+    }
     share_destroy(&s->share);
     free(s->fence_free);
 }

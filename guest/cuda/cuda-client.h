@@ -436,7 +436,7 @@ typedef struct vgpu_session_fence vgpu_session_fence;
 
 int vgpu_session_fence_new(vgpu_session *s, vgpu_session_fence **ret);
 
-/* vgpu_session_fence_free() - the device writes no more numbers in it. Returns NULL. */
+/* vgpu_session_fence_free() - all numbers that were posted have passed. Returns NULL. */
 vgpu_session_fence *vgpu_session_fence_free(vgpu_session *s, vgpu_session_fence *fence);
 
 /* vgpu_session_fence_post() - put a number into the stream, behind all that is in it */
@@ -446,10 +446,19 @@ int vgpu_session_fence_post(vgpu_session *s, const vgpu_session_from *from, uint
 /* vgpu_session_fence_is_passed() - a read of memory */
 bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t number);
 
+/* vgpu_session_fence_is_idle() - the same, and the device writes nothing more there of what waits
+ * have put behind it: only then may the fence serve another stream */
+bool vgpu_session_fence_is_idle(const vgpu_session_fence *fence, uint64_t number);
+
 /* vgpu_session_fence_wait() - wait until the device has come to @number. A thread that waits long
  * sleeps, and puts a WAKE into the stream for that. */
 int vgpu_session_fence_wait(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                             vgpu_session_fence *fence, uint64_t number);
+
+/* vgpu_session_fence_wait_left() - the same, when the stream has ended after it was given the
+ * number: work in it goes on */
+int vgpu_session_fence_wait_left(vgpu_session *s, const vgpu_session_from *from,
+                                 vgpu_session_fence *fence, uint64_t number);
 
 /* ---- What kernels print (client-output.c) -------------------------------------------------------
  *

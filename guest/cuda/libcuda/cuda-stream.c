@@ -29,7 +29,7 @@ static void stream_free(LibStream *stream)
     vgpu_session *s = libcuda_process.session;
 
     if (s) {
-        libcuda_fence_leave(s, stream->fence, stream->last);
+        libcuda_fence_leave(s, stream->context, stream->fence, stream->last);
         vgpu_session_id_give(s, VGPU_SESSION_STREAMS, stream->number);
     }
     pthread_mutex_destroy(&stream->lock);
@@ -49,10 +49,12 @@ void libcuda_stream_leave(LibStream *stream)
 CUresult libcuda_stream_end(const LibCall *call, LibStream *stream)
 {
     const VGPUSessionId parameters = {.id = stream->number};
+    const bool captures = capture_has(stream);
     LibContext *c = stream->context;
     CUresult r = CUDA_SUCCESS;
+    uint64_t number;
 
-    if (capture_has(stream))
+    if (captures)
         capture_drop(stream);
     pthread_mutex_lock(&c->lock);
     if (stream->is_gone) { /* with its context, at the same moment */
@@ -60,6 +62,9 @@ CUresult libcuda_stream_end(const LibCall *call, LibStream *stream)
         return CUDA_SUCCESS;
     }
     handle_end(stream->handle);
+    /* The context is done when this work is, too (libcuda_context_wait()). */
+    if (call && !captures && __atomic_load_n(&stream->has_work, __ATOMIC_ACQUIRE))
+        (void) libcuda_stream_mark(call, stream, &number);
     if (call)
         r = libcuda_post(call, VGPU_SESSION_OP_STREAM_DESTROY, &parameters, sizeof(parameters));
     LIST_REMOVE(stream, of_context);

@@ -65,6 +65,29 @@ static LibEvent *event_new(const LibCall *call, unsigned flags, uint32_t number)
     return event;
 }
 
+static CUresult event_fence_new(vgpu_session *s, LibEventFence **ret)
+{
+    LibEventFence *f = calloc(1, sizeof(*f));
+    CUresult r = f ? vgpu_session_fence_new(s, &f->fence) : CUDA_ERROR_OUT_OF_MEMORY;
+
+    if (r != CUDA_SUCCESS) {
+        free(f);
+        return r;
+    }
+    f->n = 1;
+    *ret = f;
+    return CUDA_SUCCESS;
+}
+
+/* With the event's lock, unless nobody else has the event */
+static void event_fence_leave(vgpu_session *s, LibEventFence *f)
+{
+    if (!f || --f->n > 0)
+        return;
+    libcuda_fence_leave(s, NULL, f->fence, f->last);
+    free(f);
+}
+
 static void event_free(LibEvent *event)
 {
     handle_end(event->handle);
@@ -114,7 +137,7 @@ CUresult cuEventDestroy_v2(CUevent handle)
     if (event_is_alive(event))
         r = libcuda_post(&call, VGPU_SESSION_OP_EVENT_DESTROY, &parameters, sizeof(parameters));
     vgpu_session_id_give(call.session, VGPU_SESSION_EVENTS, event->number);
-    libcuda_fence_leave(call.session, event->fence, event->last);
+    event_fence_leave(call.session, event->fence);
     event_free(event);
     return r;
 }
@@ -137,18 +160,18 @@ static CUresult event_mark(const LibCall *call, LibEvent *event, LibStream *stre
 
     pthread_mutex_lock(&event->lock);
     if (event->fence && event->stream != stream->number &&
-        !vgpu_session_fence_is_passed(event->fence, event->last)) {
-        libcuda_fence_leave(call->session, event->fence, event->last);
+        !vgpu_session_fence_is_idle(event->fence->fence, event->fence->last)) {
+        event_fence_leave(call->session, event->fence);
         event->fence = NULL;
         __atomic_store_n(&event->looked, 0, __ATOMIC_RELAXED); /* numbers begin again */
     }
     if (!event->fence)
-        r = vgpu_session_fence_new(call->session, &event->fence);
+        r = event_fence_new(call->session, &event->fence);
     if (r == CUDA_SUCCESS)
-        r = vgpu_session_fence_post(call->session, &call->from, stream->number, event->fence,
+        r = vgpu_session_fence_post(call->session, &call->from, stream->number, event->fence->fence,
                                     &number);
     if (r == CUDA_SUCCESS) {
-        event->last = number;
+        event->fence->last = number;
         event->stream = stream->number;
     }
     pthread_mutex_unlock(&event->lock);
@@ -181,14 +204,30 @@ CUresult event_record(const LibCall *call, LibEvent *event, LibStream *stream, u
     return r == CUDA_SUCCESS ? event_recorded(call, event, stream) : r;
 }
 
-/* Wait until it has come. */
+/* Wait until it has come. Its stream may have ended: then the host knows none of that number. */
 static CUresult event_come(const LibCall *call, LibEvent *event)
 {
+    LibEventFence *f;
+    uint64_t last = 0;
+    uint32_t stream;
     CUresult r = CUDA_SUCCESS;
 
-    if (event->fence)
-        r = vgpu_session_fence_wait(call->session, &call->from, event->stream, event->fence,
-                                    event->last);
+    pthread_mutex_lock(&event->lock);
+    f = event->fence;
+    stream = event->stream;
+    if (f) {
+        f->n++;
+        last = f->last;
+    }
+    pthread_mutex_unlock(&event->lock);
+    if (f) {
+        r = vgpu_session_fence_wait(call->session, &call->from, stream, f->fence, last);
+        if (r == CUDA_ERROR_INVALID_HANDLE) /* the stream has ended, and not what was in it */
+            r = vgpu_session_fence_wait_left(call->session, &call->from, f->fence, last);
+        pthread_mutex_lock(&event->lock);
+        event_fence_leave(call->session, f);
+        pthread_mutex_unlock(&event->lock);
+    }
     return r == CUDA_SUCCESS ? libcuda_told(call) : r;
 }
 
@@ -272,10 +311,22 @@ CUresult cuStreamWaitEvent_ptsz(CUstream stream, CUevent handle, unsigned flags)
 /* ---- Questions ---------------------------------------------------------------------------------
  */
 
-/* An event that was never recorded has come. */
+/* An event that was never recorded has come. *ret_last: 0 for such */
+static bool event_has_come(LibEvent *event, uint64_t *ret_last)
+{
+    bool has;
+
+    pthread_mutex_lock(&event->lock);
+    *ret_last = event->fence ? event->fence->last : 0;
+    has = !event->fence || vgpu_session_fence_is_passed(event->fence->fence, *ret_last);
+    pthread_mutex_unlock(&event->lock);
+    return has;
+}
+
 CUresult cuEventQuery(CUevent handle)
 {
     LibEvent *event;
+    uint64_t last;
     LibCall call;
     CUresult r = event_of(handle, &call, &event);
 
@@ -286,10 +337,10 @@ CUresult cuEventQuery(CUevent handle)
     r = capture_forbids();
     if (r != CUDA_SUCCESS)
         return r;
-    if (event->fence && !vgpu_session_fence_is_passed(event->fence, event->last))
+    if (!event_has_come(event, &last))
         return CUDA_ERROR_NOT_READY;
-    if (event->fence)
-        libcuda_looked(&call, &event->looked, event->last);
+    if (last != 0)
+        libcuda_looked(&call, &event->looked, last);
     return CUDA_SUCCESS;
 }
 

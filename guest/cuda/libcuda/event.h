@@ -5,6 +5,13 @@
 
 #include "libcuda.h"
 
+/* Under the event's lock: of the event, and of those who wait for it */
+typedef struct LibEventFence {
+    vgpu_session_fence *fence;
+    uint64_t last; /* what the last record is behind */
+    unsigned n;    /* how many have it */
+} LibEventFence;
+
 typedef struct LibEvent {
     CUevent handle;
     LibContext *context;
@@ -13,11 +20,10 @@ typedef struct LibEvent {
     unsigned flags;
     bool is_captured; /* recorded last in a stream that captured */
     uint64_t capture_id;
-    pthread_mutex_t lock; /* of the fence's making and its numbers */
-    vgpu_session_fence *fence;
-    uint64_t last;   /* of the fence: what the last record is behind */
-    uint64_t looked; /* atomic: as that of a stream */
-    uint32_t stream; /* in which it was recorded */
+    pthread_mutex_t lock; /* of the fence, and the stream */
+    LibEventFence *fence; /* NULL: never recorded */
+    uint64_t looked;      /* atomic: as that of a stream */
+    uint32_t stream;      /* in which it was recorded */
 } LibEvent;
 
 /* event_of() - from its handle, with its context. Returns what libcuda_enter() does,

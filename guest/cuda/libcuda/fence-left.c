@@ -5,8 +5,10 @@
 
 typedef struct LeftFence {
     SLIST_ENTRY(LeftFence) link;
+    const LibContext *context;
     vgpu_session_fence *fence;
-    uint64_t number;
+    uint64_t number, id;
+    unsigned n_waiting;
 } LeftFence;
 
 static pthread_mutex_t left_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -18,7 +20,7 @@ static void left_sweep(vgpu_session *s)
     LeftFence **at = &SLIST_FIRST(&left_fences), *left;
 
     while ((left = *at)) {
-        if (!vgpu_session_fence_is_passed(left->fence, left->number)) {
+        if (left->n_waiting > 0 || !vgpu_session_fence_is_passed(left->fence, left->number)) {
             at = &SLIST_NEXT(left, link);
             continue;
         }
@@ -28,7 +30,32 @@ static void left_sweep(vgpu_session *s)
     }
 }
 
-void libcuda_fence_leave(vgpu_session *s, vgpu_session_fence *fence, uint64_t number)
+CUresult libcuda_fences_wait(const LibCall *call)
+{
+    const uint64_t now = libcuda_next_id();
+    CUresult r = CUDA_SUCCESS;
+    LeftFence *left;
+
+    pthread_mutex_lock(&left_lock);
+    while (r == CUDA_SUCCESS) {
+        SLIST_FOREACH(left, &left_fences, link)
+        if (left->context == call->context && left->id < now &&
+            !vgpu_session_fence_is_passed(left->fence, left->number))
+            break;
+        if (!left)
+            break;
+        left->n_waiting++;
+        pthread_mutex_unlock(&left_lock);
+        r = vgpu_session_fence_wait_left(call->session, &call->from, left->fence, left->number);
+        pthread_mutex_lock(&left_lock);
+        left->n_waiting--;
+    }
+    pthread_mutex_unlock(&left_lock);
+    return r;
+}
+
+void libcuda_fence_leave(vgpu_session *s, const LibContext *context, vgpu_session_fence *fence,
+                         uint64_t number)
 {
     LeftFence *left;
 
@@ -41,6 +68,8 @@ void libcuda_fence_leave(vgpu_session *s, vgpu_session_fence *fence, uint64_t nu
         return;
     left->fence = fence;
     left->number = number;
+    left->context = context;
+    left->id = libcuda_next_id();
     pthread_mutex_lock(&left_lock);
     left_sweep(s);
     SLIST_INSERT_HEAD(&left_fences, left, link);

@@ -274,8 +274,13 @@ CUresult libcuda_context_wait(const LibCall *call);
 void libcuda_looked(const LibCall *call, uint64_t *looked, uint64_t number);
 
 /* libcuda_fence_leave() - nobody asks about @fence any more, but the device may still write @number
- * into it: it is freed when it has. Also takes NULL. (fence-left.c) */
-void libcuda_fence_leave(vgpu_session *s, vgpu_session_fence *fence, uint64_t number);
+ * into it: it is freed when it has. Also takes NULL. @context: of a stream that ends, else NULL
+ * (fence-left.c) */
+void libcuda_fence_leave(vgpu_session *s, const LibContext *context, vgpu_session_fence *fence,
+                         uint64_t number);
+
+/* libcuda_fences_wait() - for the work of streams of the call's context that have ended before */
+CUresult libcuda_fences_wait(const LibCall *call);
 
 /* Where a function has the legacy default stream for 0, its twin *_ptsz has the thread's. */
 static inline CUstream libcuda_per_thread(CUstream handle)

@@ -3,6 +3,8 @@
  * Where a stream stands: the device writes a number into the window behind the work, so that a
  * question is a look at memory.
  */
+#include <stdlib.h>
+
 #include "capture.h"
 
 /* Who finds has_work set has to put a fence behind that work. It is cleared before, and under the
@@ -44,34 +46,68 @@ CUresult libcuda_stream_wait(const LibCall *call, LibStream *stream)
     return r == CUDA_SUCCESS ? libcuda_told(call) : r;
 }
 
-/* Marks are put into all streams first, and waited for then. The list may change between two waits;
- * a stream that came later has no work that this call is to wait for. */
+/* A stream, and its mark */
+typedef struct Awaited {
+    LibStream *stream;
+    uint64_t number;
+} Awaited;
+
+/* With the context's lock */
+static CUresult context_mark(const LibCall *call, LibStream *stream, uint64_t *ret_number)
+{
+    if (!__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED) &&
+        (stream == call->context->legacy || __atomic_load_n(&stream->has_work, __ATOMIC_ACQUIRE)))
+        return libcuda_stream_mark(call, stream, ret_number);
+    pthread_mutex_lock(&stream->lock);
+    *ret_number = stream->last;
+    pthread_mutex_unlock(&stream->lock);
+    return CUDA_SUCCESS;
+}
+
+/* Marks are put into all streams first, and waited for then: for these numbers, and not for what
+ * other threads put behind them meanwhile. */
 CUresult libcuda_context_wait(const LibCall *call)
 {
     LibContext *c = call->context;
     LibStream *stream;
-    uint64_t number;
+    Awaited *all;
+    size_t n = 0;
     CUresult r = CUDA_SUCCESS;
 
     pthread_mutex_lock(&c->lock);
     LIST_FOREACH(stream, &c->streams, of_context)
-    if (r == CUDA_SUCCESS && !__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED) &&
-        (stream == c->legacy || __atomic_load_n(&stream->has_work, __ATOMIC_ACQUIRE)))
-        r = libcuda_stream_mark(call, stream, &number);
-    while (r == CUDA_SUCCESS) {
-        LIST_FOREACH(stream, &c->streams, of_context)
-        if (stream->fence && !vgpu_session_fence_is_passed(stream->fence, stream->last))
+    n++;
+    all = calloc(n, sizeof(*all)); /* the legacy one is there always */
+    if (!all)
+        r = CUDA_ERROR_OUT_OF_MEMORY;
+    n = 0;
+    LIST_FOREACH(stream, &c->streams, of_context)
+    {
+        uint64_t number;
+
+        if (r == CUDA_SUCCESS)
+            r = context_mark(call, stream, &number);
+        if (r != CUDA_SUCCESS)
             break;
-        if (!stream)
-            break;
+        if (!stream->fence || vgpu_session_fence_is_passed(stream->fence, number))
+            continue;
         stream->n_others++;
-        pthread_mutex_unlock(&c->lock);
-        r = vgpu_session_fence_wait(call->session, &call->from, stream->number, stream->fence,
-                                    stream->last);
-        pthread_mutex_lock(&c->lock);
-        libcuda_stream_leave(stream);
+        all[n++] = (Awaited){stream, number};
     }
     pthread_mutex_unlock(&c->lock);
+    for (size_t i = 0; i < n; i++) {
+        stream = all[i].stream;
+        if (r == CUDA_SUCCESS)
+            r = vgpu_session_fence_wait(call->session, &call->from, stream->number, stream->fence,
+                                        all[i].number);
+        if (r == CUDA_ERROR_INVALID_HANDLE) /* another thread has ended it meanwhile */
+            r = vgpu_session_fence_wait_left(call->session, &call->from, stream->fence,
+                                             all[i].number);
+        libcuda_stream_release(stream);
+    }
+    free(all);
+    if (r == CUDA_SUCCESS)
+        r = libcuda_fences_wait(call);
     if (r == CUDA_SUCCESS) /* for streams that nobody had to wait for */
         vgpu_session_output(call->session, &call->from);
     return r;
