@@ -135,6 +135,48 @@ TEST(test_number_that_comes_late)
     CALL(cuStreamDestroy_v2(second));
 }
 
+/* Each launch records it: by a node, or as a capture had it. */
+static void check_event_of_a_graph(CUgraph graph, CUevent event, unsigned which)
+{
+    CUstream stream = new_stream();
+    CUgraphExec exec;
+    pthread_t thread;
+
+    CALL(cuGraphInstantiateWithFlags(&exec, graph, 0));
+    CALL(cuGraphDestroy(graph));
+    CALL(cuEventSynchronize(event));
+    hold(stream, which);
+    CALL(cuGraphLaunch(exec, stream));
+    CALL_FAILS(CUDA_ERROR_NOT_READY, cuEventQuery(event));
+    thread = start_release(which);
+    CALL(cuEventSynchronize(event));
+    assert_int_equal(words[which], 1);
+    pthread_join(thread, NULL);
+    CALL(cuGraphExecDestroy(exec));
+    CALL(cuStreamDestroy_v2(stream));
+    CALL(cuEventDestroy_v2(event));
+}
+
+TEST(test_event_of_a_graph)
+{
+    enum { EXTERNAL = 1 };
+    CUstream stream = new_stream();
+    CUevent event = new_event();
+    CUgraphNode node;
+    CUgraph graph;
+
+    CALL(cuGraphCreate(&graph, 0));
+    CALL(cuGraphAddEventRecordNode(&node, graph, NULL, 0, event));
+    check_event_of_a_graph(graph, event, 5);
+
+    event = new_event();
+    CALL(cuStreamBeginCapture_v2(stream, 2));
+    CALL(cuEventRecordWithFlags(event, stream, EXTERNAL));
+    CALL(cuStreamEndCapture(stream, &graph));
+    check_event_of_a_graph(graph, event, 6);
+    CALL(cuStreamDestroy_v2(stream));
+}
+
 static bool stop;
 
 static void *work_on(void *context)
@@ -189,6 +231,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_context_waits_for_streams_that_have_ended, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_number_that_comes_late, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_event_of_a_graph, setup, teardown),
         cmocka_unit_test_setup_teardown(test_context_waits_beside_others, setup, teardown),
     };
 

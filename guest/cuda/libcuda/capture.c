@@ -144,7 +144,23 @@ static void capture_free(LibCapture *c)
     pthread_mutex_unlock(&capture_lock);
     if (c->graph)
         c->graph->is_growing = false;
+    free(c->recorded);
     free(c);
+}
+
+CUresult capture_records(const LibStream *stream, CUevent event)
+{
+    LibCapture *c = capture_of(stream);
+    CUevent *more;
+
+    if (!c)
+        return CUDA_SUCCESS;
+    more = realloc(c->recorded, (c->n_recorded + 1) * sizeof(*more)); /* NOLINT: of pointers */
+    if (!more)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    c->recorded = more;
+    c->recorded[c->n_recorded++] = event;
+    return CUDA_SUCCESS;
 }
 
 /* All streams of the capture are as before it. */
@@ -312,6 +328,8 @@ static CUresult capture_end(const LibCall *call, const LibStream *stream, LibCap
     }
     is_spoilt = capture->is_spoilt;
     is_own = !capture->is_into;
+    for (size_t i = 0; i < capture->n_recorded; i++)
+        (void) graph_records(graph, capture->recorded[i]);
     capture_over(capture);
     if (!is_spoilt) {
         *ret = graph->handle;

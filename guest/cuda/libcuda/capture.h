@@ -13,9 +13,11 @@ typedef struct LibCapture {
     uint64_t id;
     const LibStream *origin; /* in which it was begun */
     uint8_t mode;
-    uint16_t thread; /* that has begun it */
-    bool is_spoilt;  /* by what the executor has not seen */
-    bool is_into;    /* a graph that was the program's before */
+    uint16_t thread;   /* that has begun it */
+    bool is_spoilt;    /* by what the executor has not seen */
+    bool is_into;      /* a graph that was the program's before */
+    CUevent *recorded; /* that launches of the graph record */
+    size_t n_recorded;
     LibGraph *graph; /* NULL: the program has not asked for it */
 } LibCapture;
 
@@ -40,6 +42,9 @@ CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret);
 /* capture_join() - the stream belongs to the capture of an event that it waits for, if that is
  * still under way */
 void capture_join(LibStream *stream, uint64_t id);
+
+/* capture_records() - an event is recorded by what is captured (CU_EVENT_RECORD_EXTERNAL) */
+CUresult capture_records(const LibStream *stream, CUevent event);
 
 /* capture_drop() - a stream ends: so does the capture that was begun in it */
 void capture_drop(LibStream *stream);

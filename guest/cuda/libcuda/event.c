@@ -199,7 +199,7 @@ CUresult event_record(const LibCall *call, LibEvent *event, LibStream *stream, u
     if (r == CUDA_SUCCESS && flags != 0 &&
         __atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED)) {
         event->is_captured = false;
-        return CUDA_SUCCESS;
+        return capture_records(stream, event->handle);
     }
     return r == CUDA_SUCCESS ? event_recorded(call, event, stream) : r;
 }

@@ -2,6 +2,8 @@
 /* Graphs that can be launched. */
 #include <stdlib.h>
 
+#include "capture.h"
+#include "event.h"
 #include "graph-memory.h"
 
 /* ---- Making ------------------------------------------------------------------------------------
@@ -25,6 +27,8 @@ static CUresult exec_ask(const LibCall *call, LibGraph *graph, LibGraph *exec,
 
     if (r == CUDA_SUCCESS)
         r = graph_memory_inherit(graph, exec);
+    if (r == CUDA_SUCCESS)
+        r = graph_records_copy(graph, exec);
     if (r != CUDA_SUCCESS)
         return r;
     p.graph = graph->number;
@@ -184,6 +188,9 @@ static CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, GraphUpdat
     if (r != CUDA_SUCCESS)
         return r;
     user_objects_leave(&call, exec);
+    r = graph_records_copy(graph, exec);
+    if (r != CUDA_SUCCESS)
+        return r;
     return user_objects_copy(graph, exec);
 }
 
@@ -287,6 +294,21 @@ static CUresult exec_enter(CUgraphExec handle, CUstream stream_handle, LibCall *
     return r == CUDA_SUCCESS ? libcuda_enter_work(stream_handle, call, ret_stream) : r;
 }
 
+/* Whether such an event has come is seen at the end of the launch, which is behind it. */
+static CUresult exec_recorded(const LibCall *call, const LibGraph *exec, LibStream *stream)
+{
+    CUresult r = CUDA_SUCCESS;
+
+    for (size_t i = 0; i < exec->n_recorded && r == CUDA_SUCCESS; i++) {
+        LibEvent *event = handle_object(HANDLE_EVENT, exec->recorded[i]);
+
+        if (event && event->context == call->context)
+            r = capture_has(stream) ? capture_records(stream, event->handle)
+                                    : event_recorded(call, event, stream);
+    }
+    return r;
+}
+
 CUresult cuGraphLaunch(CUgraphExec handle, CUstream stream_handle)
 {
     VGPUSessionGraph parameters = {0};
@@ -306,7 +328,8 @@ CUresult cuGraphLaunch(CUgraphExec handle, CUstream stream_handle)
     exec->launched_in = call.context;
     exec->last = stream->number;
     libcuda_stream_worked(stream);
-    return libcuda_post(&call, VGPU_SESSION_OP_GRAPH_LAUNCH, &parameters, sizeof(parameters));
+    r = libcuda_post(&call, VGPU_SESSION_OP_GRAPH_LAUNCH, &parameters, sizeof(parameters));
+    return r == CUDA_SUCCESS ? exec_recorded(&call, exec, stream) : r;
 }
 
 CUresult cuGraphLaunch_ptsz(CUgraphExec handle, CUstream stream)

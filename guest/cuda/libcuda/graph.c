@@ -40,7 +40,32 @@ void graph_forget(const LibCall *call, LibGraph *graph)
     vgpu_session_id_give(call->session, graph_numbers(graph->kind), graph->number);
     handle_end(graph->handle);
     free(graph->disabled);
+    free(graph->recorded);
     free(graph);
+}
+
+CUresult graph_records(LibGraph *graph, CUevent event)
+{
+    CUevent *more;
+
+    for (size_t i = 0; i < graph->n_recorded; i++)
+        if (graph->recorded[i] == event)
+            return CUDA_SUCCESS;
+    more = realloc(graph->recorded, (graph->n_recorded + 1) * sizeof(*more)); /* NOLINT */
+    if (!more)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    graph->recorded = more;
+    graph->recorded[graph->n_recorded++] = event;
+    return CUDA_SUCCESS;
+}
+
+CUresult graph_records_copy(const LibGraph *from, LibGraph *to)
+{
+    CUresult r = CUDA_SUCCESS;
+
+    for (size_t i = 0; i < from->n_recorded && r == CUDA_SUCCESS; i++)
+        r = graph_records(to, from->recorded[i]);
+    return r;
 }
 
 static CUresult graph_of(HandleKind kind, const void *handle, LibCall *call, LibGraph **ret)
@@ -163,6 +188,8 @@ static CUresult graph_clone(const LibCall *call, const LibGraph *graph, LibGraph
         r = node_clone(graph, clone);
     if (r == CUDA_SUCCESS)
         r = user_objects_copy(graph, clone);
+    if (r == CUDA_SUCCESS)
+        r = graph_records_copy(graph, clone);
     return r == CUDA_SUCCESS ? libcuda_ask(call, VGPU_SESSION_OP_GRAPH_CLONE, &parameters,
                                            sizeof(parameters), NULL)
                              : r;

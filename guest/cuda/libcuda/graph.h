@@ -45,6 +45,8 @@ struct LibGraph {
     size_t room;
     LibHeld *held; /* user objects */
     size_t n_held;
+    CUevent *recorded; /* events that its launches record */
+    size_t n_recorded;
     LibMemoryUse *memory; /* that it allocates and frees (graph-memory.h) */
     size_t n_memory;
 
@@ -80,6 +82,11 @@ static inline uint32_t graph_context_number(const LibGraph *graph)
                ? __atomic_load_n(&c->number, __ATOMIC_ACQUIRE)
                : 0;
 }
+
+/* graph_records(), graph_records_copy() - launches of it record an event; or what those of another
+ * do. Returns CUDA_SUCCESS or _OUT_OF_MEMORY */
+CUresult graph_records(LibGraph *graph, CUevent event);
+CUresult graph_records_copy(const LibGraph *from, LibGraph *to);
 
 /* graph_may_change() - CUDA_ERROR_NOT_SUPPORTED for a copy that the program takes for a node's own
  */

@@ -73,6 +73,8 @@ CUresult child_node_add(NodePlace *place, CUgraph handle, LibNode **ret)
         return r;
     what.child = child->number;
     r = node_add(place, &what, NULL, 0, ret);
+    if (r == CUDA_SUCCESS)
+        r = graph_records_copy(child, place->graph);
     return r == CUDA_SUCCESS ? user_objects_copy(child, place->graph) : r;
 }
 
@@ -87,7 +89,10 @@ CUresult child_node_set(NodeTarget *target, CUgraph handle)
     if (r != CUDA_SUCCESS)
         return r;
     what.child = child->number;
-    return node_set(target, &what, NULL, 0);
+    r = node_set(target, &what, NULL, 0);
+    return r == CUDA_SUCCESS
+               ? graph_records_copy(child, target->exec ? target->exec : target->node->graph)
+               : r;
 }
 
 /* The executor makes a copy of the node's graph, which stands for it from then on. */
@@ -153,7 +158,7 @@ CUresult event_node_add(NodePlace *place, int type, CUevent event, LibNode **ret
         r = node_add(place, &what, NULL, 0, ret);
     if (r == CUDA_SUCCESS)
         (*ret)->event = event;
-    return r;
+    return r == CUDA_SUCCESS && type == NODE_EVENT_RECORD ? graph_records(place->graph, event) : r;
 }
 
 CUresult event_node_set(NodeTarget *target, CUevent event)
@@ -165,7 +170,9 @@ CUresult event_node_set(NodeTarget *target, CUevent event)
         r = node_set(target, &what, NULL, 0);
     if (r == CUDA_SUCCESS && !target->exec)
         target->node->event = event;
-    return r;
+    return r == CUDA_SUCCESS && target->node->type == NODE_EVENT_RECORD
+               ? graph_records(target->exec ? target->exec : target->node->graph, event)
+               : r;
 }
 
 static bool event_has_number(const void *object, uint32_t number)
