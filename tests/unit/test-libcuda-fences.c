@@ -125,8 +125,7 @@ TEST(test_number_that_comes_late)
     hold(second, 4);
     CALL(cuEventRecord(event, second));
     release(3);
-    CALL(cuStreamSynchronize(first));
-    usleep(20000);
+    CALL(cuStreamSynchronize(first)); /* the late number lies before this one's */
     CALL_FAILS(CUDA_ERROR_NOT_READY, cuEventQuery(event));
     release(4);
     CALL(cuEventSynchronize(event));
