@@ -27,7 +27,7 @@ static nvmlReturn_t memory_look(nvmlDevice_t device, void *is_valid, nvmlMemory_
 
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 {
-    nvmlMemory_t now;
+    nvmlMemory_t now = {};
     nvmlReturn_t r = memory_look(device, memory, &now);
 
     if (r == NVML_SUCCESS)
@@ -38,7 +38,7 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 /* What the driver keeps for itself is in no machine's share. */
 nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
 {
-    nvmlMemory_t now;
+    nvmlMemory_t now = {};
     nvmlReturn_t r = memory_look(device, memory, &now);
 
     if (r != NVML_SUCCESS)
