@@ -101,27 +101,26 @@ const ExportWord export_context[94] = {
 
 typedef void ToolsFunction(void *userdata, CUfunction function, CUmodule module);
 
-/* Calls back with each function of the module, in whatever order. */
-static CUresult tools_module_functions(CUcontext context, CUmodule module, ToolsFunction *callback,
+/* Calls back with each function of the module, in whatever order. What it returns is how many there
+ * were: cuFFT refuses a module that has none. */
+static uint64_t tools_module_functions(CUcontext context, CUmodule module, ToolsFunction *callback,
                                        void *userdata)
 {
     CUfunction *functions;
     unsigned n;
-    CUresult r = cuModuleGetFunctionCount(&n, module);
 
     (void) context;
-    if (r != CUDA_SUCCESS || n == 0)
-        return r;
-    if (!callback)
-        return CUDA_ERROR_INVALID_VALUE;
+    if (cuModuleGetFunctionCount(&n, module) != CUDA_SUCCESS || n == 0)
+        return 0;
     functions = calloc(n, sizeof(CUfunction));
     if (!functions)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    r = cuModuleEnumerateFunctions(functions, n, module);
-    for (unsigned i = 0; r == CUDA_SUCCESS && i < n; i++)
+        return 0;
+    if (cuModuleEnumerateFunctions(functions, n, module) != CUDA_SUCCESS)
+        n = 0;
+    for (unsigned i = 0; callback && i < n; i++)
         callback(userdata, functions[i], module);
     free(functions);
-    return r;
+    return n;
 }
 
 const ExportWord export_module[99] = {
