@@ -61,7 +61,7 @@ void session_captures_end(Session *s, SessionStream *stream)
     pthread_mutex_unlock(&c->lock);
     if (stream->grows) {
         pthread_mutex_lock(&session_store(s)->handles);
-        session_graph_lost(s, stream->grows);
+        (void) session_graph_lost(s, stream->grows);
         pthread_mutex_unlock(&session_store(s)->handles);
     }
     if (c->n > 0)

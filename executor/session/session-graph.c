@@ -95,14 +95,15 @@ void session_graph_empty(Session *s, SessionGraph *graph)
 }
 
 /* What has come into a graph of the guest's may stay there: it counts, and what it names is
- * remembered. */
-static void graph_keep(Session *s, SessionGraph *graph, const SessionStream *stream)
+ * remembered. A capture that fails, the driver ends together with that graph. */
+static bool graph_keep(Session *s, SessionGraph *graph, const SessionStream *stream)
 {
-    CUgraph unused = NULL;
+    CUgraph handle = NULL;
     uint32_t n = 0;
-    CUresult r;
+    CUresult r = session_driver(s)->stream_end_capture(stream->handle, &handle);
 
-    (void) session_driver(s)->stream_end_capture(stream->handle, &unused);
+    if (r != CUDA_SUCCESS || handle != graph->graph)
+        return false;
     r = session_captures_take(s, graph);
     if (r == CUDA_SUCCESS)
         r = session_graph_scan(s, graph, graph->graph, &n);
@@ -110,20 +111,20 @@ static void graph_keep(Session *s, SessionGraph *graph, const SessionStream *str
         r = session_graph_count(s, graph, n - graph->n_total);
     if (r != CUDA_SUCCESS)
         session_graph_empty(s, graph);
+    return true;
 }
 
-void session_graph_lost(Session *s, SessionGraph *graph)
+bool session_graph_lost(Session *s, SessionGraph *graph)
 {
     const SessionStream *stream = graph->growing;
 
     graph->growing->grows = NULL;
     graph->growing = NULL;
-    if (graph->is_into) {
-        graph_keep(s, graph, stream);
-        return;
-    }
+    if (graph->is_into && graph_keep(s, graph, stream))
+        return false;
     session_graph_uncount(s, graph, graph->n_total);
     graph_leave(s, graph);
+    return true;
 }
 
 CUresult session_graph_add(Session *s, SessionGraph *graph)
@@ -367,12 +368,8 @@ CUresult session_graph_end(Session *s, SessionGraph *graph)
     const bool has_events = graph->uses.n_events > 0;
     CUresult result;
 
-    if (graph->growing && !graph->is_into) {
-        session_graph_lost(s, graph);
+    if (graph->growing && session_graph_lost(s, graph))
         return CUDA_SUCCESS;
-    }
-    if (graph->growing)
-        session_graph_lost(s, graph);
     if (graph->kind == SESSION_GRAPH) {
         result = driver->graph_destroy(graph->graph);
         session_graph_uncount(s, graph, graph->n_total);

@@ -74,8 +74,9 @@ CUresult session_graph_find(Session *s, SessionKind kind, uint32_t id, SessionGr
 CUresult session_graph_find_growing(Session *s, uint32_t id, SessionGraph **ret);
 
 /* session_graph_lost() - the capture is over; what it had was destroyed, unless it was the guest's
- * before. The caller holds the handles' lock */
-void session_graph_lost(Session *s, SessionGraph *graph);
+ * before, and the capture was well. Returns whether there is no such graph any more. The caller
+ * holds the handles' lock */
+bool session_graph_lost(Session *s, SessionGraph *graph);
 
 /* session_graph_empty() - what it has cannot be kept: from now on it can only be destroyed. The
  * caller holds the handles' lock */

@@ -470,10 +470,8 @@ CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
         c->graph = NULL;
     }
 
-    if (c->is_into && c->graph) {
-        c->graph->is_captured = false;
-        c->graph = NULL;
-    }
+    if (r != CUDA_SUCCESS)
+        c->is_into = false; /* so does the driver: the graph ends with the capture */
     c->ended = true;
     c->references++;
     for (CUstream other = fake_stream_first(); other; other = other->next)

@@ -190,7 +190,7 @@ void capture_drop(LibStream *stream)
 
     if (!c || c->origin != stream)
         return;
-    graph = c->is_into ? NULL : c->graph;
+    graph = c->is_into && !c->is_spoilt ? NULL : c->graph;
     capture_leave_streams(context, c->id);
     capture_free(c);
     if (graph && call.session)
@@ -287,12 +287,11 @@ CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret)
     return r;
 }
 
-/* The end was refused. Either the capture goes on, or there is none any more, and no graph of its
- * own. */
+/* The end was refused. Either the capture goes on, or there is none any more, and no graph, even if
+ * the program had made that one before. */
 static void end_failed(const LibCall *call, const LibStream *stream, LibCapture *capture,
                        LibGraph *graph)
 {
-    const bool is_own = !capture->is_into;
     int status = CAPTURE_NONE;
 
     /* What was captured without a reply has failed by the same: no later call is to be told. */
@@ -306,8 +305,7 @@ static void end_failed(const LibCall *call, const LibStream *stream, LibCapture 
         return;
     }
     capture_over(capture);
-    if (is_own)
-        graph_forget(call, graph);
+    graph_forget(call, graph);
 }
 
 static CUresult capture_end(const LibCall *call, const LibStream *stream, LibCapture *capture,
@@ -315,7 +313,7 @@ static CUresult capture_end(const LibCall *call, const LibStream *stream, LibCap
 {
     VGPUSessionGraph parameters = {.stream = stream->number};
     LibGraph *graph = capture->graph;
-    bool is_spoilt, is_own;
+    bool is_spoilt;
     CUresult r = graph ? CUDA_SUCCESS : graph_new(call, HANDLE_GRAPH, &graph);
 
     if (r != CUDA_SUCCESS)
@@ -327,7 +325,6 @@ static CUresult capture_end(const LibCall *call, const LibStream *stream, LibCap
         return r;
     }
     is_spoilt = capture->is_spoilt;
-    is_own = !capture->is_into;
     for (size_t i = 0; i < capture->n_recorded; i++)
         (void) graph_records(graph, capture->recorded[i]);
     capture_over(capture);
@@ -335,12 +332,10 @@ static CUresult capture_end(const LibCall *call, const LibStream *stream, LibCap
         *ret = graph->handle;
         return CUDA_SUCCESS;
     }
-    if (is_own) {
-        (void) libcuda_post(call, VGPU_SESSION_OP_GRAPH_DESTROY,
-                            &(const VGPUSessionGraph){.graph = graph->number},
-                            sizeof(VGPUSessionGraph));
-        graph_forget(call, graph);
-    }
+    (void) libcuda_post(call, VGPU_SESSION_OP_GRAPH_DESTROY,
+                        &(const VGPUSessionGraph){.graph = graph->number},
+                        sizeof(VGPUSessionGraph));
+    graph_forget(call, graph);
     return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 }
 
