@@ -157,6 +157,8 @@ static CUresult load_tile(const FakeLaunch *l, uint64_t ns)
         fake_tensor_element(map.data_type) != 4 || map.box[0] != TILE_WIDTH ||
         map.box[1] != TILE_HEIGHT)
         return CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (at[0] % 4 != 0) /* a tile begins at a multiple of 16 bytes of its row, as seen on an H200 */
+        return CUDA_ERROR_ILLEGAL_INSTRUCTION;
     for (int32_t y = 0; y < TILE_HEIGHT; y++)
         for (int32_t x = 0; x < TILE_WIDTH; x++) {
             int64_t column = at[0] + x, row = at[1] + y;

@@ -75,8 +75,8 @@ int main(void)
                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,
                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
     check_tile(&map, 0, 0, to);
-    check_tile(&map, 17, 23, to);
-    check_tile(&map, WIDTH - 5, HEIGHT - 3, to); /* what lies outside is 0 */
-    check_tile(&map, -7, -2, to);
+    check_tile(&map, 16, 23, to); /* 16 bytes are the grain of where a tile begins */
+    check_tile(&map, WIDTH - 8, HEIGHT - 3, to); /* what lies outside is 0 */
+    check_tile(&map, -4, -2, to);
     return EXIT_SUCCESS;
 }

@@ -131,9 +131,9 @@ TEST(test_load)
     p = tiled(a);
     assert_ok(make(&p));
     tile_is(to, 0, 0);
-    tile_is(to, 17, 23);
-    tile_is(to, WIDTH - 5, HEIGHT - 3); /* what lies outside is 0 */
-    tile_is(to, -7, -2);
+    tile_is(to, 16, 23);
+    tile_is(to, WIDTH - 8, HEIGHT - 3); /* what lies outside is 0 */
+    tile_is(to, -4, -2);
     world_end(&w);
 }
 
@@ -163,7 +163,7 @@ TEST(test_replace)
         .address = b,
     };
     assert_ok(make(&replace));
-    tile_is(to, 17, 23);
+    tile_is(to, 16, 23);
     replace.address = b + 8;
     assert_fails(make(&replace), CUDA_ERROR_INVALID_VALUE);
     tile_is(to, 0, 0); /* it is as it was */
