@@ -101,7 +101,7 @@ TEST(test_in_a_stream)
 TEST(test_many_streams_wait)
 {
     enum { MOST = 40 };
-    const uint32_t N = world_is_gpu() ? 8 : MOST;
+    const uint32_t N = world_is_gpu() ? 24 : MOST;
     Words *words[MOST];
 
     begin();
