@@ -24,7 +24,8 @@ class Bundle:
         self.source, self.build, self.out = source, build, out
 
     def place(self, path):
-        """Where a path of this machine is in the bundle, or None"""
+        """Where a path of this machine is in the bundle, or None; Meson names a source from a build elsewhere by .."""
+        path = os.path.normpath(path)
         for root, name in ((self.build, 'build'), (self.source, 'source')):
             if path.startswith(root + '/'):
                 return name + path[len(root):]
