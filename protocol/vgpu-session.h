@@ -644,10 +644,25 @@ typedef struct VGPUSessionGraph {
  * CAPTURE_DEPENDS: the next in @stream depends on @n nodes, instead of others (@flags 1) or, too
  * (0). The numbers of nodes follow, padded as for NODE_ADD.
  *
+ * With VGPU_SESSION_EDGE_DATA in @flags, too, each of these three has a VGPUSessionEdge in the
+ * place of each number, whose @to is 0. An executor that does not know the flag refuses it.
+ * CAPTURE_GRAPH, with the flag or without: value[1] is how many of the nodes the next depends on by
+ * an edge that is not a plain one.
+ *
  * A graph that grows takes operations on nodes but NODE_DESTROY; it cannot be destroyed, and for
  * others it is CUDA_ERROR_NOT_SUPPORTED. When the capture fails, the graph is gone, and its number
  * free, unless it was the guest's before.
  */
+#define VGPU_SESSION_EDGE_DATA 0x100u
+
+/* What kind of edge it is, @data says: a CUgraphEdgeData, of which all zeros is a plain edge. With
+ * a port or a type that is not known here it is CUDA_ERROR_INVALID_VALUE. */
+typedef struct VGPUSessionEdge {
+    uint32_t from;
+    uint32_t to;
+    uint8_t data[8];
+} VGPUSessionEdge;
+
 typedef struct VGPUSessionCapture {
     uint32_t graph;
     uint32_t n;
@@ -688,7 +703,9 @@ typedef struct VGPUSessionCapture {
  * may come with a capture, have numbers and a type, and no payload.
  *
  * NODE_DESTROY. NODE_DEPENDS: @n_dependencies pairs (from, to) follow; @flags: 1 adds them, 0
- * removes them. NODE_ENABLE: of @exec; @flags: 1 or 0.
+ * removes them. With VGPU_SESSION_EDGE_DATA in @flags, too, each is a VGPUSessionEdge; without it
+ * the edges are plain ones. To remove an edge takes the data that it has. NODE_ENABLE: of @exec;
+ * @flags: 1 or 0.
  *
  * A graph, and all made of it, that names a function ends for all purposes but GRAPH_DESTROY and
  * GRAPH_EXEC_DESTROY when the function's module does, also after NODE_SET has put another function
@@ -711,7 +728,7 @@ enum {
     VGPU_GRAPH_LIST_NODES = 0,
     VGPU_GRAPH_LIST_ROOTS = 1,
     VGPU_GRAPH_LIST_EDGES = 2,
-    VGPU_GRAPH_LIST_EDGE_DATA = 3, /* EDGES, each with the 8 bytes of its CUgraphEdgeData behind */
+    VGPU_GRAPH_LIST_EDGE_DATA = 3, /* EDGES, each a VGPUSessionEdge */
 };
 
 typedef struct VGPUSessionNode {

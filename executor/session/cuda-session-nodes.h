@@ -41,6 +41,15 @@ enum {
     CU_STREAM_MEM_OP_WRITE_VALUE_64 = 5,
 };
 
+/* CUgraphDependencyType, CU_GRAPH_KERNEL_NODE_PORT_* */
+enum {
+    CU_GRAPH_DEPENDENCY_TYPE_DEFAULT = 0,
+    CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC = 1,
+    CU_GRAPH_KERNEL_NODE_PORT_DEFAULT = 0,
+    CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC = 1,
+    CU_GRAPH_KERNEL_NODE_PORT_LAUNCH_ORDER = 2,
+};
+
 /* CUgraphEdgeData_st */
 typedef struct CudaEdgeData {
     unsigned char from_port, to_port, type, reserved[5];
@@ -126,10 +135,12 @@ struct CUevent_st;
     X(graph_node_get_type, cuGraphNodeGetType, (CUgraphNode node, int *type))                      \
     X(graph_node_get_dependents, cuGraphNodeGetDependentNodes_v2,                                  \
       (CUgraphNode node, CUgraphNode * dependents, CudaEdgeData * data, size_t * n))               \
-    X(graph_add_dependencies, cuGraphAddDependencies,                                              \
-      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, size_t n))                   \
-    X(graph_remove_dependencies, cuGraphRemoveDependencies,                                        \
-      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, size_t n))                   \
+    X(graph_add_dependencies, cuGraphAddDependencies_v2,                                           \
+      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, const CudaEdgeData *data,    \
+       size_t n))                                                                                  \
+    X(graph_remove_dependencies, cuGraphRemoveDependencies_v2,                                     \
+      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, const CudaEdgeData *data,    \
+       size_t n))                                                                                  \
     X(graph_destroy_node, cuGraphDestroyNode, (CUgraphNode node))                                  \
     X(graph_node_set_enabled, cuGraphNodeSetEnabled,                                               \
       (CUgraphExec exec, CUgraphNode node, unsigned is_enabled))                                   \

@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "session-captures.h"
 #include "session-dispatch.h"
+#include "session-edge.h"
 #include "session-node.h"
 #include "session-streams.h"
 
@@ -130,7 +131,10 @@ CUresult session_op_CAPTURE_END(Session *s, SessionCall *call)
 CUresult session_op_CAPTURE_INFO(Session *s, SessionCall *call)
 {
     const VGPUSessionId *p = call->parameters;
+    const CUgraphNode *last;
+    const CudaEdgeData *data;
     SessionStream *stream;
+    size_t n_last;
     uint64_t id = 0;
     int status = 0;
     CUresult r;
@@ -138,8 +142,10 @@ CUresult session_op_CAPTURE_INFO(Session *s, SessionCall *call)
     if (p->flags != 0 || p->value != 0)
         return CUDA_ERROR_INVALID_VALUE;
     r = session_use_stream(s, p->id, SESSION_USE_ASK, &stream);
+    /* All of it is taken: a question that leaves out kinds of edges may be refused. */
     if (r == CUDA_SUCCESS)
-        r = s->driver.stream_get_capture_info(stream->handle, &status, &id, NULL, NULL, NULL, NULL);
+        r = s->driver.stream_get_capture_info(stream->handle, &status, &id, NULL, &last, &data,
+                                              &n_last);
     if (r != CUDA_SUCCESS)
         return r;
     call->value[0] = (uint64_t) status;
@@ -156,15 +162,15 @@ typedef struct CaptureState {
     uint64_t id;
     CUgraph graph;
     const CUgraphNode *last; /* on which the next node will depend */
+    const CudaEdgeData *data;
     size_t n_last;
 } CaptureState;
 
 static CUresult capture_ask(Session *s, const SessionStream *stream, CaptureState *ret)
 {
-    const CudaEdgeData *data;
     int status = 0;
     CUresult r = s->driver.stream_get_capture_info(stream->handle, &status, &ret->id, &ret->graph,
-                                                   &ret->last, &data, &ret->n_last);
+                                                   &ret->last, &ret->data, &ret->n_last);
 
     if (r != CUDA_SUCCESS)
         return r;
@@ -217,15 +223,29 @@ static CUresult capture_know(Session *s, SessionCall *call, const CaptureState *
     return session_nodes_know(s, graph);
 }
 
-/* As many numbers of @nodes as have room */
-static void capture_list(const SessionGraph *graph, const CUgraphNode *nodes, size_t n,
+/* What the next node depends on: as many numbers, or edges, as have room */
+static void capture_list(const SessionGraph *graph, const CaptureState *state, uint32_t flags,
                          unsigned char *into, uint64_t room)
 {
-    for (size_t i = 0; i < n && i < room / sizeof(uint32_t); i++) {
-        const uint32_t number = session_nodes_find(graph, nodes[i]);
+    const size_t each = flags & VGPU_SESSION_EDGE_DATA ? sizeof(VGPUSessionEdge) : sizeof(uint32_t);
 
-        memcpy(into + i * sizeof(number), &number, sizeof(number));
+    for (size_t i = 0; i < state->n_last && i < room / each; i++) {
+        VGPUSessionEdge edge = {.from = session_nodes_find(graph, state->last[i])};
+
+        if (state->data)
+            memcpy(edge.data, &state->data[i], sizeof(edge.data));
+        memcpy(into + i * each, &edge, each);
     }
+}
+
+/* How many of them are not plain edges */
+static uint64_t capture_ports(const CaptureState *state)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; state->data && i < state->n_last; i++)
+        n += !session_edge_is_plain(&state->data[i]);
+    return n;
 }
 
 CUresult session_op_CAPTURE_GRAPH(Session *s, SessionCall *call)
@@ -237,7 +257,7 @@ CUresult session_op_CAPTURE_GRAPH(Session *s, SessionCall *call)
     CaptureState state;
     CUresult r;
 
-    if (p->n != 0 || p->flags != 0)
+    if (p->n != 0 || (p->flags & ~VGPU_SESSION_EDGE_DATA) != 0)
         return CUDA_ERROR_INVALID_VALUE;
     if (p->into.size > 0 && !(into = session_window(s, p->into.offset, p->into.size)))
         return CUDA_ERROR_INVALID_VALUE;
@@ -250,44 +270,47 @@ CUresult session_op_CAPTURE_GRAPH(Session *s, SessionCall *call)
     r = capture_know(s, call, &state, &graph);
     if (r == CUDA_SUCCESS)
         r = capture_ask(s, stream, &state);
-    if (r == CUDA_SUCCESS)
-        capture_list(graph, state.last, state.n_last, into, p->into.size);
+    if (r == CUDA_SUCCESS) {
+        capture_list(graph, &state, p->flags, into, p->into.size);
+        call->value[0] = state.n_last;
+        call->value[1] = capture_ports(&state);
+    }
     pthread_mutex_unlock(&session_store(s)->handles);
-    call->value[0] = state.n_last;
     return r;
 }
 
-/* The nodes whose numbers follow; to be freed */
-static CUresult capture_nodes(const SessionCall *call, const SessionGraph *graph, CUgraphNode **ret)
+/* The nodes that are named behind the parameters, and what kind of edges are meant; both are to be
+ * freed */
+static CUresult capture_nodes(const SessionCall *call, const SessionGraph *graph,
+                              CUgraphNode **ret_nodes, CudaEdgeData **ret_data)
 {
     const VGPUSessionCapture *p = call->parameters;
-    CUgraphNode *nodes;
+    CLEANUP_FREE VGPUSessionEdge *edges = NULL;
+    CUresult r = session_edges_read(call, p->n, false, p->flags, &edges);
 
-    if (p->n > call->more_size / sizeof(uint32_t))
-        return CUDA_ERROR_INVALID_VALUE;
-    nodes = calloc(p->n + 1, sizeof(CUgraphNode));
-    if (!nodes)
+    if (r != CUDA_SUCCESS)
+        return r;
+    *ret_nodes = calloc(p->n + 1, sizeof(CUgraphNode));
+    *ret_data = calloc(p->n + 1, sizeof(**ret_data));
+    if (!*ret_nodes || !*ret_data)
         return CUDA_ERROR_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < p->n; i++) {
-        const SessionNode *node;
-        uint32_t number;
+        const SessionNode *node = session_node(graph, edges[i].from);
 
-        memcpy(&number, call->more + i * sizeof(number), sizeof(number));
-        node = session_node(graph, number);
-        if (!node) {
-            free(nodes);
+        if (!node)
             return CUDA_ERROR_INVALID_VALUE;
-        }
-        nodes[i] = node->handle;
+        (*ret_nodes)[i] = node->handle;
+        (*ret_data)[i] = session_edge_data(&edges[i]);
     }
-    *ret = nodes;
     return CUDA_SUCCESS;
 }
 
 static CUresult capture_into(Session *s, const SessionCall *call, SessionStream *stream)
 {
     const VGPUSessionCapture *p = call->parameters;
+    const uint32_t mode = p->flags & ~VGPU_SESSION_EDGE_DATA;
     CLEANUP_FREE CUgraphNode *nodes = NULL;
+    CLEANUP_FREE CudaEdgeData *data = NULL;
     SessionGraph *graph;
     CUresult r = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
 
@@ -297,11 +320,11 @@ static CUresult capture_into(Session *s, const SessionCall *call, SessionStream 
     if (r == CUDA_SUCCESS)
         r = session_nodes_know(s, graph);
     if (r == CUDA_SUCCESS)
-        r = capture_nodes(call, graph, &nodes);
+        r = capture_nodes(call, graph, &nodes, &data);
     if (r == CUDA_SUCCESS)
         r = s->driver.stream_begin_capture_to_graph(
-            stream->handle, graph->graph, nodes, NULL, p->n,
-            p->flags == SESSION_CAPTURE_RELAXED ? SESSION_CAPTURE_RELAXED : SESSION_CAPTURE_GLOBAL);
+            stream->handle, graph->graph, nodes, data, p->n,
+            mode == SESSION_CAPTURE_RELAXED ? SESSION_CAPTURE_RELAXED : SESSION_CAPTURE_GLOBAL);
     if (r != CUDA_SUCCESS)
         return r;
     graph->is_known = false;
@@ -317,7 +340,7 @@ CUresult session_op_CAPTURE_INTO(Session *s, SessionCall *call)
     SessionStream *stream;
     CUresult r;
 
-    if (p->flags > SESSION_CAPTURE_RELAXED)
+    if ((p->flags & ~VGPU_SESSION_EDGE_DATA) > SESSION_CAPTURE_RELAXED)
         return CUDA_ERROR_INVALID_VALUE;
     r = session_use_stream(s, p->stream, SESSION_USE_ASK, &stream);
     if (r != CUDA_SUCCESS)
@@ -331,13 +354,15 @@ CUresult session_op_CAPTURE_INTO(Session *s, SessionCall *call)
 CUresult session_op_CAPTURE_DEPENDS(Session *s, SessionCall *call)
 {
     const VGPUSessionCapture *p = call->parameters;
+    const uint32_t replaces = p->flags & ~VGPU_SESSION_EDGE_DATA;
     CLEANUP_FREE CUgraphNode *nodes = NULL;
+    CLEANUP_FREE CudaEdgeData *data = NULL;
     SessionStream *stream;
     SessionGraph *graph;
     CaptureState state;
     CUresult r;
 
-    if (p->flags > 1)
+    if (replaces > 1)
         return CUDA_ERROR_INVALID_VALUE;
     r = session_use_stream(s, p->stream, SESSION_USE_ASK, &stream);
     if (r == CUDA_SUCCESS)
@@ -347,10 +372,10 @@ CUresult session_op_CAPTURE_DEPENDS(Session *s, SessionCall *call)
     pthread_mutex_lock(&session_store(s)->handles);
     r = capture_know(s, call, &state, &graph);
     if (r == CUDA_SUCCESS)
-        r = capture_nodes(call, graph, &nodes);
+        r = capture_nodes(call, graph, &nodes, &data);
     if (r == CUDA_SUCCESS)
-        r = s->driver.stream_update_capture_dependencies(stream->handle, nodes, NULL, p->n,
-                                                         p->flags);
+        r = s->driver.stream_update_capture_dependencies(stream->handle, nodes, data, p->n,
+                                                         replaces);
     pthread_mutex_unlock(&session_store(s)->handles);
     return r;
 }

@@ -5,6 +5,7 @@
 
 #include "cleanup.h"
 #include "session-core.h"
+#include "session-edge.h"
 #include "session-node.h"
 
 /* Each function below that has no other comment is called with the handles' lock held. */
@@ -38,11 +39,11 @@ static CUresult node_into(Session *s, const VGPUSessionNode *p, unsigned char **
     return p->into.size > 0 && !*ret ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 }
 
-/* The numbers that follow the parameters, @each for each of @n; to be freed. Needs no lock. */
-static CUresult node_numbers(const SessionCall *call, uint32_t n, uint32_t each, uint32_t **ret,
+/* The @n numbers that follow the parameters; to be freed. Needs no lock. */
+static CUresult node_numbers(const SessionCall *call, uint32_t n, uint32_t **ret,
                              uint32_t *ret_size)
 {
-    const uint64_t size = (uint64_t) n * each * sizeof(uint32_t);
+    const uint64_t size = (uint64_t) n * sizeof(uint32_t);
 
     if (size > call->more_size)
         return CUDA_ERROR_INVALID_VALUE;
@@ -103,7 +104,7 @@ CUresult session_op_NODE_ADD(Session *s, SessionCall *call)
     SessionNodeCall c = node_call(call, SESSION_NODE_ADD);
     CLEANUP_FREE uint32_t *numbers = NULL;
     uint32_t size = 0;
-    CUresult result = node_numbers(call, p->n_dependencies, 1, &numbers, &size);
+    CUresult result = node_numbers(call, p->n_dependencies, &numbers, &size);
 
     if (result != CUDA_SUCCESS)
         return result;
@@ -224,43 +225,46 @@ CUresult session_op_GRAPH_LIST(Session *s, SessionCall *call)
  */
 
 /* Whoever comes after a function comes after both of its nodes, and who comes before, before. */
-static CUresult node_depends(Session *s, const VGPUSessionNode *p, const uint32_t *pairs)
+static CUresult node_depends(Session *s, const VGPUSessionNode *p, const VGPUSessionEdge *edges)
 {
     const CudaSessionDriver *driver = session_driver(s);
     const size_t n = p->n_dependencies;
     CLEANUP_FREE CUgraphNode *handles = calloc(2 * n + 1, sizeof(CUgraphNode));
+    CLEANUP_FREE CudaEdgeData *data = calloc(n + 1, sizeof(*data));
     SessionGraph *graph;
     CUresult result = node_graph(s, p, &graph);
 
-    if (result != CUDA_SUCCESS || !handles)
+    if (result != CUDA_SUCCESS || !handles || !data)
         return result != CUDA_SUCCESS ? result : CUDA_ERROR_OUT_OF_MEMORY;
     for (size_t i = 0; i < n; i++) {
-        const SessionNode *from = session_node(graph, pairs[2 * i]);
-        const SessionNode *to = session_node(graph, pairs[2 * i + 1]);
+        const SessionNode *from = session_node(graph, edges[i].from);
+        const SessionNode *to = session_node(graph, edges[i].to);
 
         if (!from || !to || from == to)
             return CUDA_ERROR_INVALID_VALUE;
         handles[i] = from->handle;
         handles[n + i] = to->first ? to->first : to->handle;
+        data[i] = session_edge_data(&edges[i]);
     }
-    return p->flags == 1 ? driver->graph_add_dependencies(graph->graph, handles, handles + n, n)
-                         : driver->graph_remove_dependencies(graph->graph, handles, handles + n, n);
+    return p->flags & 1
+               ? driver->graph_add_dependencies(graph->graph, handles, handles + n, data, n)
+               : driver->graph_remove_dependencies(graph->graph, handles, handles + n, data, n);
 }
 
 CUresult session_op_NODE_DEPENDS(Session *s, SessionCall *call)
 {
     const VGPUSessionNode *p = call->parameters;
     SessionStore *store = session_store(s);
-    CLEANUP_FREE uint32_t *pairs = NULL;
-    uint32_t size;
-    CUresult result = node_numbers(call, p->n_dependencies, 2, &pairs, &size);
+    CLEANUP_FREE VGPUSessionEdge *edges = NULL;
+    CUresult result;
 
+    if (p->flags & ~(VGPU_SESSION_EDGE_DATA | 1))
+        return CUDA_ERROR_INVALID_VALUE;
+    result = session_edges_read(call, p->n_dependencies, true, p->flags, &edges);
     if (result != CUDA_SUCCESS)
         return result;
-    if (p->flags > 1)
-        return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&store->handles);
-    result = node_depends(s, p, pairs);
+    result = node_depends(s, p, edges);
     pthread_mutex_unlock(&store->handles);
     return result;
 }

@@ -50,8 +50,11 @@ CUresult session_graph_find(Session *s, SessionKind kind, uint32_t id, SessionGr
 /* The driver ends a graph by itself when its capture goes wrong: so it is asked each time. */
 CUresult session_graph_find_growing(Session *s, uint32_t id, SessionGraph **ret)
 {
+    const CUgraphNode *last;
+    const CudaEdgeData *data;
     SessionGraph *graph;
     CUgraph handle = NULL;
+    size_t n_last;
     void *found;
     int status = 0;
     CUresult r = session_find(s, SESSION_GRAPH, id, &found);
@@ -62,7 +65,7 @@ CUresult session_graph_find_growing(Session *s, uint32_t id, SessionGraph **ret)
     if (!graph->growing)
         return session_graph_find(s, SESSION_GRAPH, id, ret);
     r = session_driver(s)->stream_get_capture_info(graph->growing->handle, &status, NULL, &handle,
-                                                   NULL, NULL, NULL);
+                                                   &last, &data, &n_last);
     if (r != CUDA_SUCCESS)
         return r;
     if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE || handle != graph->graph)

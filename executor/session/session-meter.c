@@ -194,7 +194,7 @@ void session_meter_after(Session *s, const SessionCall *call, CUresult result)
 
         stream->captures = true;
         s->meter.n_captures++;
-        session_captures_begin(s, stream, &call->record, p->flags);
+        session_captures_begin(s, stream, &call->record, p->flags & ~VGPU_SESSION_EDGE_DATA);
     }
     if (call->record.opcode == VGPU_SESSION_OP_CAPTURE_END && stream->captures &&
         !session_stream_captures(s, stream)) {

@@ -238,14 +238,12 @@ typedef struct NodeList {
     uint64_t n;
 } NodeList;
 
-static void list_put(NodeList *l, const uint32_t *numbers, uint32_t n)
+static void list_put(NodeList *l, const void *what, uint64_t size)
 {
-    const uint64_t size = n * sizeof(*numbers);
-
     l->n++;
     if (size > l->room - l->at)
         return;
-    memcpy(l->into + l->at, numbers, size);
+    memcpy(l->into + l->at, what, size);
     l->at += size;
 }
 
@@ -267,7 +265,7 @@ static CUresult list_roots(Session *s, const SessionGraph *graph, const NodePlac
         const NodePlace *place = places_find(places, roots[i]);
 
         if (place)
-            list_put(l, &place->number, 1);
+            list_put(l, &place->number, sizeof(place->number));
     }
     return r;
 }
@@ -301,16 +299,14 @@ static CUresult list_edges(Session *s, const SessionGraph *graph, const NodePlac
 
     for (size_t i = 0; r == CUDA_SUCCESS && i < n; i++) {
         const NodePlace *a = places_find(places, from[i]), *b = places_find(places, to[i]);
-
-        uint32_t edge[4];
+        VGPUSessionEdge edge;
 
         /* Not the one between the two of a function */
         if (!a || !b || a->is_first)
             continue;
-        edge[0] = a->number;
-        edge[1] = b->number;
-        memcpy(&edge[2], &data[i], sizeof(data[i]));
-        list_put(l, edge, with_data ? 4 : 2);
+        edge = (VGPUSessionEdge){.from = a->number, .to = b->number};
+        memcpy(edge.data, &data[i], sizeof(edge.data));
+        list_put(l, &edge, with_data ? sizeof(edge) : 2 * sizeof(uint32_t));
     }
     return r;
 }
@@ -331,7 +327,7 @@ CUresult session_nodes_list(Session *s, SessionGraph *graph, uint32_t what, unsi
     else
         for (uint32_t number = 1; number <= graph->n_nodes; number++)
             if (session_node(graph, number))
-                list_put(&list, &number, 1);
+                list_put(&list, &number, sizeof(number));
     *ret_n = list.n;
     return r;
 }

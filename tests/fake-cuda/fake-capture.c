@@ -5,8 +5,6 @@
 #include <string.h>
 
 #define WORD_BITS 64u
-/* Branches that meet in one place */
-#define FAKE_LAST_MAX 1024u
 
 static _Thread_local int thread_mode = FAKE_CAPTURE_GLOBAL;
 
@@ -29,6 +27,7 @@ static FakeReach *reach_copy(const FakeReach *from)
 
     r->bits = copy_array(from->bits, from->n_words, sizeof(uint64_t));
     r->last = copy_array(from->last, from->n_last, sizeof(size_t));
+    r->edges = copy_array(from->edges, from->n_last, sizeof(CudaEdgeData));
     return r;
 }
 
@@ -38,6 +37,7 @@ static void reach_free(FakeReach *r)
         return;
     free(r->bits);
     free(r->last);
+    free(r->edges);
     free(r);
 }
 
@@ -63,27 +63,50 @@ static void reach_add(FakeReach *r, size_t node)
     r->bits[node / WORD_BITS] |= UINT64_C(1) << node % WORD_BITS;
 }
 
+/* Which of the last ones it is; as many as there are: none */
+static size_t reach_find(const FakeReach *r, size_t node)
+{
+    size_t i = 0;
+
+    while (i < r->n_last && r->last[i] != node)
+        i++;
+    return i;
+}
+
+/* One last one more. Who waits for all of a node waits for what leaves it by a port, too. */
+static void reach_add_last(FakeReach *r, size_t node, CudaEdgeData edge)
+{
+    const size_t at = reach_find(r, node);
+
+    if (at < r->n_last) {
+        if (fake_edge_is_plain(&edge))
+            r->edges[at] = edge;
+        return;
+    }
+    r->last = realloc(r->last, (r->n_last + 1) * sizeof(size_t));
+    r->edges = realloc(r->edges, (r->n_last + 1) * sizeof(CudaEdgeData));
+    if (!r->last || !r->edges)
+        abort();
+    r->last[r->n_last] = node;
+    r->edges[r->n_last++] = edge;
+}
+
 /* The last ones of both, without those that are before others */
 static void reach_join(FakeReach *r, const FakeReach *other)
 {
-    size_t *last = malloc((r->n_last + other->n_last + 1) * sizeof(size_t)), n = 0;
+    FakeReach joined = {0};
 
-    if (!last)
-        abort();
     for (size_t i = 0; i < r->n_last; i++)
-        if (!reach_has(other, r->last[i]))
-            last[n++] = r->last[i];
-    for (size_t i = 0; i < other->n_last; i++) {
-        bool is_last_here = false;
-
-        for (size_t j = 0; j < r->n_last; j++)
-            is_last_here = is_last_here || r->last[j] == other->last[i];
-        if (is_last_here || !reach_has(r, other->last[i]))
-            last[n++] = other->last[i];
-    }
+        if (!reach_has(other, r->last[i]) || reach_find(other, r->last[i]) < other->n_last)
+            reach_add_last(&joined, r->last[i], r->edges[i]);
+    for (size_t i = 0; i < other->n_last; i++)
+        if (!reach_has(r, other->last[i]) || reach_find(r, other->last[i]) < r->n_last)
+            reach_add_last(&joined, other->last[i], other->edges[i]);
     free(r->last);
-    r->last = last;
-    r->n_last = n;
+    free(r->edges);
+    r->last = joined.last;
+    r->edges = joined.edges;
+    r->n_last = joined.n_last;
     reach_grow(r, other->n_words);
     for (size_t i = 0; i < other->n_words; i++)
         r->bits[i] |= other->bits[i];
@@ -116,30 +139,41 @@ void fake_capture_invalidate(CUstream stream)
     stream->capture->invalid = true;
 }
 
+/* By an event the next may depend on a port of a kernel; a kernel may say that it does on the port
+ * of the one before it. What is no kernel waits for all. */
+static CudaEdgeData edge_to(const struct CUgraphNode_st *from, CudaEdgeData edge,
+                            const FakeWork *work)
+{
+    const CudaEdgeData programmatic = {
+        .from_port = CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC,
+        .type = CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC,
+    };
+
+    if (fake_edge_is_plain(&edge) && work->kind == FAKE_WORK_KERNEL && work->launch.is_programmatic)
+        edge = programmatic;
+    return fake_edge_is_allowed(&edge, from, work->kind) ? edge : (CudaEdgeData){0};
+}
+
 CUresult fake_capture_add(CUstream s, FakeWork *work)
 {
     FakeCapture *c = s->capture;
     FakeReach *r = s->reach;
-    CUgraphNode last[FAKE_LAST_MAX];
-    size_t node;
+    CUgraphNode node;
 
     if (c->invalid) {
         fake_work_clear(work);
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     }
-    if (r->n_last > FAKE_LAST_MAX)
-        abort();
-    for (size_t i = 0; i < r->n_last; i++)
-        last[i] = c->graph->nodes.all[r->last[i]];
-    node = c->graph->nodes.n;
-    fake_nodes_add(&c->graph->nodes, work, last, r->n_last);
+    node = fake_nodes_add(&c->graph->nodes, work);
+    for (size_t i = 0; i < r->n_last; i++) {
+        CUgraphNode from = c->graph->nodes.all[r->last[i]];
+
+        fake_edge_add(node, from, edge_to(from, r->edges[i], work));
+    }
     fake_work_clear(work);
-    reach_add(r, node);
-    r->last = realloc(r->last, sizeof(size_t));
-    if (!r->last)
-        abort();
-    r->last[0] = node;
-    r->n_last = 1;
+    reach_add(r, node->index);
+    r->n_last = 0;
+    reach_add_last(r, node->index, (CudaEdgeData){0});
     return CUDA_SUCCESS;
 }
 
@@ -195,12 +229,14 @@ CUresult fake_capture_forbids(void)
     return r;
 }
 
-void fake_capture_record(CUstream s, CUevent e)
+void fake_capture_record(CUstream s, CUevent e, CudaEdgeData edge)
 {
     fake_capture_forget(&e->capture, &e->reach);
     e->capture = s->capture;
     e->capture->references++;
     e->reach = reach_copy(s->reach);
+    for (size_t i = 0; !fake_edge_is_plain(&edge) && i < e->reach->n_last; i++)
+        e->reach->edges[i] = edge;
 }
 
 bool fake_event_is_captured(const struct CUevent_st *e)
@@ -315,30 +351,26 @@ static void reach_add_before(FakeReach *r, const struct CUgraphNode_st *node)
         reach_add_before(r, node->dependencies[i]);
 }
 
-/* Behind these, too */
-static CUresult depend(CUstream s, const CUgraphNode *nodes, size_t n, const char *what)
+/* @n nodes of the graph that grows, by edges that a kernel behind them may have */
+static bool may_depend(CUstream s, const CUgraphNode *nodes, const CudaEdgeData *data, size_t n,
+                       const char *what)
 {
-    const FakeNodes *all = &s->capture->graph->nodes;
-    FakeReach *r = s->reach;
-
     for (size_t i = 0; i < n; i++) {
         fake_object_check(nodes[i], FAKE_KIND_NODE, what);
-        if (nodes[i]->nodes != all)
-            return CUDA_ERROR_INVALID_VALUE;
+        if (nodes[i]->nodes != &s->capture->graph->nodes ||
+            (data && !fake_edge_is_allowed(&data[i], nodes[i], FAKE_WORK_KERNEL)))
+            return false;
     }
-    r->last = realloc(r->last, (r->n_last + n + 1) * sizeof(size_t));
-    if (!r->last)
-        abort();
-    for (size_t i = 0; i < n; i++) {
-        bool is_there = false;
+    return true;
+}
 
-        for (size_t j = 0; j < r->n_last; j++)
-            is_there = is_there || r->last[j] == nodes[i]->index;
-        if (!is_there)
-            r->last[r->n_last++] = nodes[i]->index;
-        reach_add_before(r, nodes[i]);
+/* Behind these, too */
+static void depend(CUstream s, const CUgraphNode *nodes, const CudaEdgeData *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        reach_add_last(s->reach, nodes[i]->index, data ? data[i] : (CudaEdgeData){0});
+        reach_add_before(s->reach, nodes[i]);
     }
-    return CUDA_SUCCESS;
 }
 
 CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph,
@@ -352,8 +384,6 @@ CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph,
     CUresult r;
 
     fake_object_check(graph, FAKE_KIND_GRAPH, __func__);
-    if (data)
-        fake_misuse("%s: kinds of edges are not modelled", __func__);
     if (graph->is_captured)
         return CUDA_ERROR_INVALID_VALUE;
     r = begin(s, graph, mode);
@@ -361,12 +391,13 @@ CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph,
         return r;
     for (size_t i = 0; i < graph->nodes.n; i++)
         graph->nodes.all[i]->is_direct = true;
-    r = depend(s, dependencies, n_dependencies, __func__);
-    if (r != CUDA_SUCCESS) {
-        graph->is_captured = false;
-        fake_capture_forget(&s->capture, &s->reach);
+    if (may_depend(s, dependencies, data, n_dependencies, __func__)) {
+        depend(s, dependencies, data, n_dependencies);
+        return CUDA_SUCCESS;
     }
-    return r;
+    graph->is_captured = false;
+    fake_capture_forget(&s->capture, &s->reach);
+    return CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuStreamUpdateCaptureDependencies_v2(CUstream stream, CUgraphNode *dependencies,
@@ -378,15 +409,14 @@ CUresult cuStreamUpdateCaptureDependencies_v2(CUstream stream, CUgraphNode *depe
 
     CUstream s = fake_stream_get(stream, __func__);
 
-    if (data)
-        fake_misuse("%s: kinds of edges are not modelled", __func__);
     if (!s->capture)
         return CUDA_ERROR_ILLEGAL_STATE;
-    if (flags > 1)
+    if (flags > 1 || !may_depend(s, dependencies, data, n_dependencies, __func__))
         return CUDA_ERROR_INVALID_VALUE;
     if (flags == 1)
         s->reach->n_last = 0;
-    return depend(s, dependencies, n_dependencies, __func__);
+    depend(s, dependencies, data, n_dependencies);
+    return CUDA_SUCCESS;
 }
 
 static const CUgraphNode *tell(const struct CUstream_st *s)
@@ -399,8 +429,10 @@ static const CUgraphNode *tell(const struct CUstream_st *s)
     c->told_data = calloc(s->reach->n_last + 1, sizeof(CudaEdgeData));
     if (!c->told || !c->told_data)
         abort();
-    for (size_t i = 0; i < s->reach->n_last; i++)
+    for (size_t i = 0; i < s->reach->n_last; i++) {
         c->told[i] = c->graph->nodes.all[s->reach->last[i]];
+        c->told_data[i] = s->reach->edges[i];
+    }
     return c->told;
 }
 
@@ -421,6 +453,9 @@ CUresult cuStreamGetCaptureInfo_v3(CUstream stream, int *status, uint64_t *id, C
                                     : FAKE_CAPTURE_ACTIVE;
     if (*status != FAKE_CAPTURE_ACTIVE)
         return CUDA_SUCCESS;
+    for (size_t i = 0; dependencies && !data && i < s->reach->n_last; i++)
+        if (!fake_edge_is_plain(&s->reach->edges[i]))
+            return CUDA_ERROR_LOSSY_QUERY;
     if (id)
         *id = s->capture->id;
     if (graph)

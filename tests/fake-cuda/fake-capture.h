@@ -10,6 +10,8 @@
 
 #include "fake-queue.h"
 
+enum { CUDA_ERROR_LOSSY_QUERY = 402 };
+
 /* CUlaunchAttributeID that a node may have: below this */
 #define FAKE_NODE_ATTRIBUTES 16u
 
@@ -22,6 +24,7 @@ struct CUgraphNode_st {
     size_t index;            /* there */
     FakeWork work;
     CUgraphNode *dependencies;
+    CudaEdgeData *edges; /* to it from these */
     size_t n_dependencies;
     CUgraphNode origin; /* of a clone, or in an executable graph: which one it was made of */
     bool disabled;      /* in an executable graph */
@@ -56,6 +59,7 @@ typedef struct FakeReach {
     uint64_t *bits;
     size_t n_words;
     size_t *last;
+    CudaEdgeData *edges; /* from these to the next */
     size_t n_last;
 } FakeReach;
 
@@ -73,9 +77,10 @@ typedef struct FakeCapture {
     CudaEdgeData *told_data;
 } FakeCapture;
 
-/* fake_nodes_add() - a copy of @work that depends on others of these */
-CUgraphNode fake_nodes_add(FakeNodes *nodes, const FakeWork *work, const CUgraphNode *dependencies,
-                           size_t n_dependencies);
+/* fake_nodes_add() - a copy of @work that depends on nothing yet */
+CUgraphNode fake_nodes_add(FakeNodes *nodes, const FakeWork *work);
+/* fake_nodes_are_of() - all of @nodes are of that graph, and none is there twice */
+bool fake_nodes_are_of(CUgraph graph, const CUgraphNode *nodes, size_t n, const char *what);
 /* fake_nodes_copy() - with what they hold */
 void fake_nodes_copy(FakeNodes *to, const FakeNodes *from);
 void fake_nodes_clear(FakeNodes *nodes);
@@ -89,6 +94,15 @@ void fake_node_attribute(CUgraphNode node, int id, const void *value);
 CUgraph fake_graph_new(CUcontext context);
 void fake_graph_end(CUgraph graph);
 
+/* fake_edge_is_plain(), fake_edge_is_allowed() - from a node to work of that kind (fake-edge.c) */
+bool fake_edge_is_plain(const CudaEdgeData *edge);
+bool fake_edge_is_allowed(const CudaEdgeData *edge, const struct CUgraphNode_st *from,
+                          FakeWorkKind to);
+/* fake_edge_add() - @to depends on @from, too */
+void fake_edge_add(CUgraphNode to, CUgraphNode from, CudaEdgeData edge);
+/* fake_edge_find() - which of the dependencies of @to it is; as many as there are: none */
+size_t fake_edge_find(const struct CUgraphNode_st *to, const struct CUgraphNode_st *from);
+
 /* fake_capture_add() - record it; the work is the capture's afterwards */
 CUresult fake_capture_add(CUstream stream, FakeWork *work);
 /* fake_capture_attributes() - of the launch that was captured last */
@@ -98,8 +112,8 @@ void fake_capture_attributes(CUstream stream, const CUlaunchConfig *config);
 bool fake_capture_is_implied(const struct CUstream_st *stream);
 void fake_capture_invalidate(CUstream stream);
 /* fake_capture_record(), fake_capture_wait() - an event in a stream that captures, or an event of a
- * capture */
-void fake_capture_record(CUstream stream, CUevent event);
+ * capture. @edge: from what was captured last to what waits for the event */
+void fake_capture_record(CUstream stream, CUevent event, CudaEdgeData edge);
 CUresult fake_capture_wait(CUstream stream, CUevent event);
 /* fake_capture_forget() - of a stream or an event, which have them as members */
 void fake_capture_forget(FakeCapture **capture, FakeReach **reach);

@@ -90,7 +90,7 @@ CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned flags)
     if (s->capture && flags != EVENT_EXTERNAL) {
         if (s->capture->invalid)
             return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-        fake_capture_record(s, event);
+        fake_capture_record(s, event, (CudaEdgeData){0});
         return CUDA_SUCCESS;
     }
     if (!s->capture && flags == EVENT_EXTERNAL)

@@ -39,7 +39,7 @@ static CUresult check(CUgraphNode node, int type, const char *what)
     return type_of(&node->work) == type ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-static bool are_of(CUgraph graph, const CUgraphNode *nodes, size_t n, const char *what)
+bool fake_nodes_are_of(CUgraph graph, const CUgraphNode *nodes, size_t n, const char *what)
 {
     for (size_t i = 0; i < n; i++) {
         fake_object_check(nodes[i], FAKE_KIND_NODE, what);
@@ -58,8 +58,10 @@ static CUresult add(CUDA_ADD_NODE_, FakeWork *work, const char *what)
     CUresult r = CUDA_ERROR_INVALID_VALUE;
 
     fake_object_check(graph, FAKE_KIND_GRAPH, what);
-    if (are_of(graph, dependencies, n_dependencies, what)) {
-        *node = fake_nodes_add(&graph->nodes, work, dependencies, n_dependencies);
+    if (fake_nodes_are_of(graph, dependencies, n_dependencies, what)) {
+        *node = fake_nodes_add(&graph->nodes, work);
+        for (size_t i = 0; i < n_dependencies; i++)
+            fake_edge_add(*node, dependencies[i], (CudaEdgeData){0});
         (*node)->is_direct = true;
         r = CUDA_SUCCESS;
     }
@@ -130,69 +132,6 @@ CUresult cuGraphNodeSetEnabled(CUgraphExec exec, CUgraphNode node, unsigned is_e
     if (!n)
         return CUDA_ERROR_INVALID_VALUE;
     n->disabled = !is_enabled;
-    return CUDA_SUCCESS;
-}
-
-/* ---- Edges ------------------------------------------------------------------------------------
- */
-
-static size_t edge(const struct CUgraphNode_st *to, const struct CUgraphNode_st *from)
-{
-    size_t i = 0;
-
-    while (i < to->n_dependencies && to->dependencies[i] != from)
-        i++;
-    return i;
-}
-
-static bool are_edges(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, size_t n,
-                      bool there, const char *what)
-{
-    fake_object_check(graph, FAKE_KIND_GRAPH, what);
-    for (size_t i = 0; i < n; i++) {
-        if (!are_of(graph, &from[i], 1, what) || !are_of(graph, &to[i], 1, what) ||
-            from[i] == to[i] || (edge(to[i], from[i]) < to[i]->n_dependencies) != there)
-            return false;
-        for (size_t j = 0; j < i; j++)
-            if (from[j] == from[i] && to[j] == to[i])
-                return false;
-    }
-    return true;
-}
-
-CUresult cuGraphAddDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
-                                size_t n)
-{
-    ENTER_SESSION(FAKE_INIT);
-    FAKE_LOCKED();
-
-    if (!are_edges(graph, from, to, n, false, __func__))
-        return CUDA_ERROR_INVALID_VALUE;
-    for (size_t i = 0; i < n; i++) {
-        CUgraphNode node = to[i];
-
-        node->dependencies =
-            realloc(node->dependencies, (node->n_dependencies + 1) * sizeof(CUgraphNode));
-        if (!node->dependencies)
-            abort();
-        node->dependencies[node->n_dependencies++] = from[i];
-    }
-    return CUDA_SUCCESS;
-}
-
-CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
-                                   size_t n)
-{
-    ENTER_SESSION(FAKE_INIT);
-    FAKE_LOCKED();
-
-    if (!are_edges(graph, from, to, n, true, __func__))
-        return CUDA_ERROR_INVALID_VALUE;
-    for (size_t i = 0; i < n; i++) {
-        size_t at = edge(to[i], from[i]);
-
-        to[i]->dependencies[at] = to[i]->dependencies[--to[i]->n_dependencies];
-    }
     return CUDA_SUCCESS;
 }
 

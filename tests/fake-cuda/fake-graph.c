@@ -126,8 +126,10 @@ CUresult cuGraphGetEdges_v2(CUgraph graph, CUgraphNode *from, CUgraphNode *to, C
         const struct CUgraphNode_st *node = graph->nodes.all[i];
 
         for (size_t j = 0; j < node->n_dependencies; j++) {
+            if (from && !data && !fake_edge_is_plain(&node->edges[j]))
+                return CUDA_ERROR_LOSSY_QUERY;
             if (data && n < room)
-                data[n] = (CudaEdgeData){0};
+                data[n] = node->edges[j];
             if (to && n < room)
                 to[n] = graph->nodes.all[i];
             list_put(from, room, &n, node->dependencies[j]);
@@ -153,8 +155,10 @@ CUresult cuGraphNodeGetDependentNodes_v2(CUgraphNode node, CUgraphNode *dependen
         for (size_t j = 0; j < other->n_dependencies; j++) {
             if (other->dependencies[j] != node)
                 continue;
+            if (dependents && !data && !fake_edge_is_plain(&other->edges[j]))
+                return CUDA_ERROR_LOSSY_QUERY;
             if (data && n < room)
-                data[n] = (CudaEdgeData){0};
+                data[n] = other->edges[j];
             list_put(dependents, room, &n, node->nodes->all[i]);
         }
     }

@@ -37,6 +37,7 @@ typedef struct FakeLaunch {
     unsigned grid[3], block[3], shared_bytes;
     unsigned char *parameters; /* packed; from malloc() */
     size_t parameters_size;
+    bool is_programmatic;    /* may begin before what is before it in its stream has ended */
     CUresult fault;          /* how it is to end, by the plan; CUDA_SUCCESS: to compute */
     bool hang;               /* never ends */
     bool exempt;             /* the plan is not for this one */

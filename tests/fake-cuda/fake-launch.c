@@ -129,6 +129,24 @@ static CUresult check_attributes(const struct CUfunc_st *f, const CUlaunchConfig
     return check_cluster(f, c);
 }
 
+/* By which port of the kernel a captured event leaves */
+static CudaEdgeData event_edge(const CUlaunchAttribute *a)
+{
+    struct {
+        CUevent event;
+        int flags, trigger_at_block_start;
+    } value;
+
+    memcpy(&value, a->value, sizeof(value));
+    if (a->id == FAKE_LAUNCH_COMPLETION_EVENT)
+        return (CudaEdgeData){.from_port = CU_GRAPH_KERNEL_NODE_PORT_LAUNCH_ORDER};
+    return (CudaEdgeData){
+        .from_port = value.trigger_at_block_start ? CU_GRAPH_KERNEL_NODE_PORT_LAUNCH_ORDER
+                                                  : CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC,
+        .type = CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC,
+    };
+}
+
 /* Events that a launch records are recorded when the kernel ends. */
 static CUresult record_events(const CUlaunchConfig *c, CUstream s)
 {
@@ -139,12 +157,26 @@ static CUresult record_events(const CUlaunchConfig *c, CUstream s)
         if (!is_event(c->attributes[i].id))
             continue;
         memcpy(&w.event.event, c->attributes[i].value, sizeof(w.event.event));
+        if (s->capture) {
+            fake_capture_record(s, w.event.event, event_edge(&c->attributes[i]));
+            continue;
+        }
         w.event.event->references++;
         r = fake_submit(s, &w);
         if (r != CUDA_SUCCESS)
             return r;
     }
     return CUDA_SUCCESS;
+}
+
+static bool is_programmatic(const CUlaunchConfig *c)
+{
+    int on = 0;
+
+    for (unsigned i = 0; i < c->n_attributes; i++)
+        if (c->attributes[i].id == FAKE_LAUNCH_PROGRAMMATIC)
+            memcpy(&on, c->attributes[i].value, sizeof(on));
+    return on != 0;
 }
 
 CUresult fake_launch_make(const CUlaunchConfig *c, CUfunction f, void **params, void **extra,
@@ -169,6 +201,7 @@ CUresult fake_launch_make(const CUlaunchConfig *c, CUfunction f, void **params, 
         .block = {c->block_x, c->block_y, c->block_z},
         .shared_bytes = c->shared_bytes,
         .parameters_size = fake_kernel_parameters_size(f->kernel),
+        .is_programmatic = is_programmatic(c),
     };
     ret->launch.parameters = calloc(1, ret->launch.parameters_size + 1);
     if (!ret->launch.parameters)

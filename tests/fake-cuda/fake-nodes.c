@@ -16,8 +16,7 @@ static void *grown(void *array, size_t n, size_t size)
     return array;
 }
 
-CUgraphNode fake_nodes_add(FakeNodes *nodes, const FakeWork *work, const CUgraphNode *dependencies,
-                           size_t n_dependencies)
+CUgraphNode fake_nodes_add(FakeNodes *nodes, const FakeWork *work)
 {
     CUgraphNode node = fake_object_new(FAKE_KIND_NODE, NULL, sizeof(*node));
 
@@ -28,10 +27,6 @@ CUgraphNode fake_nodes_add(FakeNodes *nodes, const FakeWork *work, const CUgraph
     fake_work_copy(&node->work, work);
     node->nodes = nodes;
     node->index = nodes->n;
-    node->dependencies = grown(NULL, n_dependencies + 1, sizeof(CUgraphNode));
-    if (n_dependencies > 0)
-        memcpy(node->dependencies, dependencies, n_dependencies * sizeof(CUgraphNode));
-    node->n_dependencies = n_dependencies;
     nodes->all[nodes->n++] = node;
     return node;
 }
@@ -42,16 +37,15 @@ static void node_free(CUgraphNode node)
         fake_graph_end(node->work.graph);
     fake_work_clear(&node->work);
     free(node->dependencies);
+    free(node->edges);
     free(node->params);
     fake_object_end(node);
 }
 
 static void node_copy(FakeNodes *to, const struct CUgraphNode_st *from)
 {
-    CUgraphNode node = fake_nodes_add(to, &from->work, NULL, 0);
+    CUgraphNode node = fake_nodes_add(to, &from->work);
 
-    node->dependencies = grown(node->dependencies, from->n_dependencies + 1, sizeof(CUgraphNode));
-    node->n_dependencies = from->n_dependencies;
     node->origin = (CUgraphNode) from;
     memcpy(node->attributes, from->attributes, sizeof(node->attributes));
     node->n_attributes = from->n_attributes;
@@ -68,7 +62,8 @@ void fake_nodes_copy(FakeNodes *to, const FakeNodes *from)
         node_copy(to, from->all[i]);
     for (size_t i = 0; i < from->n; i++)
         for (size_t j = 0; j < from->all[i]->n_dependencies; j++)
-            to->all[i]->dependencies[j] = to->all[from->all[i]->dependencies[j]->index];
+            fake_edge_add(to->all[i], to->all[from->all[i]->dependencies[j]->index],
+                          from->all[i]->edges[j]);
     to->held = grown(to->held, to->n_held + from->n_held + 1, sizeof(CUuserObject));
     for (size_t i = 0; i < from->n_held; i++) {
         fake_user_object_take(from->held[i]);
@@ -93,9 +88,12 @@ static void node_forget(CUgraphNode node, const struct CUgraphNode_st *dependenc
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < node->n_dependencies; i++)
-        if (node->dependencies[i] != dependency)
-            node->dependencies[n++] = node->dependencies[i];
+    for (size_t i = 0; i < node->n_dependencies; i++) {
+        if (node->dependencies[i] == dependency)
+            continue;
+        node->edges[n] = node->edges[i];
+        node->dependencies[n++] = node->dependencies[i];
+    }
     node->n_dependencies = n;
 }
 
@@ -159,7 +157,8 @@ int fake_nodes_compare(const FakeNodes *exec, const FakeNodes *graph, CUgraphNod
         if (a->n_dependencies != b->n_dependencies)
             return UPDATE_TOPOLOGY_CHANGED;
         for (size_t j = 0; j < a->n_dependencies; j++)
-            if (a->dependencies[j]->index != b->dependencies[j]->index)
+            if (a->dependencies[j]->index != b->dependencies[j]->index ||
+                memcmp(&a->edges[j], &b->edges[j], sizeof(a->edges[j])) != 0)
                 return UPDATE_TOPOLOGY_CHANGED;
         if (a->work.kind == FAKE_WORK_GRAPH) {
             int r = fake_nodes_compare(&a->work.graph->nodes, &b->work.graph->nodes, ret_node);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The fake CUDA driver: graphs by their nodes, and what they hold */
+#include "cleanup.h"
 #include "test-fake-cuda-fixture.h"
 
 enum { TOPOLOGY_CHANGED = 2, INVALID_STRUCTURE = 2 };
+enum { UPDATE_FAILURE = 910, LOSSY_QUERY = 402 };
 
 static CUgraph new_graph(void)
 {
@@ -78,17 +80,18 @@ static void try_edges(void)
     EXPECT(n == 2 && from[0] == a && from[1] == c);
     EXPECT_RESULT(cu.empty_node_add(&node, graph, &foreign, 1), CUDA_ERROR_INVALID_VALUE);
     EXPECT_RESULT(cu.empty_node_add(&node, graph, twice, 2), CUDA_ERROR_INVALID_VALUE);
-    EXPECT_RESULT(cu.graph_add_dependencies(graph, &a, &b, 1), CUDA_ERROR_INVALID_VALUE);
-    EXPECT_RESULT(cu.graph_add_dependencies(graph, &a, &foreign, 1), CUDA_ERROR_INVALID_VALUE);
-    EXPECT_RESULT(cu.graph_remove_dependencies(graph, &b, &c, 1), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_RESULT(cu.graph_add_dependencies(graph, &a, &b, NULL, 1), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_RESULT(cu.graph_add_dependencies(graph, &a, &foreign, NULL, 1),
+                  CUDA_ERROR_INVALID_VALUE);
+    EXPECT_RESULT(cu.graph_remove_dependencies(graph, &b, &c, NULL, 1), CUDA_ERROR_INVALID_VALUE);
 
     /* A circle is noticed when it is to run. */
-    OK(cu.graph_add_dependencies(graph, &b, &a, 1));
+    OK(cu.graph_add_dependencies(graph, &b, &a, NULL, 1));
     EXPECT_RESULT(instantiate(graph, &exec, &result), CUDA_ERROR_INVALID_VALUE);
     EXPECT(result == INVALID_STRUCTURE);
-    OK(cu.graph_remove_dependencies(graph, &b, &a, 1));
+    OK(cu.graph_remove_dependencies(graph, &b, &a, NULL, 1));
     /* An edge from a later node to an earlier one */
-    OK(cu.graph_add_dependencies(graph, &c, &a, 1));
+    OK(cu.graph_add_dependencies(graph, &c, &a, NULL, 1));
     OK(cu.graph_launch(new_exec(graph), NULL));
     OK(BASE.stream_synchronize(NULL));
     OK(cu.graph_destroy_node(a));
@@ -100,6 +103,69 @@ static void try_edges(void)
 TEST(test_edges)
 {
     assert_good("", try_edges);
+}
+
+/* What is allowed between kernels @a, @b, and a node that is none */
+static void try_ports(void)
+{
+    static const CudaEdgeData wrong[] = {
+        {3, 0, 1, {0}},
+        {0, 0, 1, {0}},
+        {1, 0, 0, {0}},
+        {1, 1, 1, {0}},
+        {1, 0, 2, {0}},
+        {0, 1, 0, {0}},
+        {1, 0, 1, {0, 0, 0, 0, 1}},
+    };
+    static const CudaEdgeData programmatic = {1, 0, 1, {0}}, order = {2, 0, 0, {0}};
+    CUgraph graph = new_graph(), clone;
+    CUdeviceptr cells = new_numbers(2);
+    CUgraphNode a = new_fill(graph, cells, 1), b = new_fill(graph, cells, 2);
+    CUgraphNode empty = new_empty(graph, NULL), from[4], to[4];
+    CudaGraphUpdate update;
+    CudaEdgeData data[4];
+    CUgraphExec exec;
+    size_t n = 4;
+
+    for (size_t i = 0; i < ELEMENTSOF(wrong); i++)
+        EXPECT_RESULT(cu.graph_add_dependencies(graph, &a, &b, &wrong[i], 1),
+                      CUDA_ERROR_INVALID_VALUE);
+    EXPECT_RESULT(cu.graph_add_dependencies(graph, &a, &empty, &programmatic, 1),
+                  CUDA_ERROR_INVALID_VALUE);
+    EXPECT_RESULT(cu.graph_add_dependencies(graph, &empty, &a, &programmatic, 1),
+                  CUDA_ERROR_INVALID_VALUE);
+    EXPECT_RESULT(cu.graph_add_dependencies(graph, &empty, &a, &order, 1),
+                  CUDA_ERROR_INVALID_VALUE);
+    OK(cu.graph_add_dependencies(graph, &a, &b, &programmatic, 1));
+    OK(cu.graph_add_dependencies(graph, &b, &empty, &order, 1));
+
+    /* Who does not ask for the kinds of edges is told that there are some. */
+    EXPECT_RESULT(cu.graph_get_edges(graph, from, to, NULL, &n), LOSSY_QUERY);
+    n = 4;
+    EXPECT_RESULT(cu.graph_node_get_dependents(a, to, NULL, &n), LOSSY_QUERY);
+    OK(cu.graph_node_get_dependents(a, NULL, NULL, &n));
+    EXPECT(n == 1);
+    OK(cu.graph_clone(&clone, graph));
+    n = 4;
+    OK(cu.graph_get_edges(clone, from, to, data, &n));
+    EXPECT(n == 2 && data[0].from_port == 1 && data[0].type == 1 && data[1].from_port == 2);
+
+    exec = new_exec(graph);
+    OK(cu.graph_exec_update(exec, clone, &update));
+    EXPECT_RESULT(cu.graph_remove_dependencies(graph, &a, &b, NULL, 1), CUDA_ERROR_INVALID_VALUE);
+    OK(cu.graph_remove_dependencies(graph, &a, &b, &programmatic, 1));
+    OK(cu.graph_add_dependencies(graph, &a, &b, NULL, 1));
+    EXPECT_RESULT(cu.graph_exec_update(exec, graph, &update), UPDATE_FAILURE);
+    EXPECT(update.result == TOPOLOGY_CHANGED);
+    OK(cu.graph_destroy_node(a));
+    n = 4;
+    OK(cu.graph_get_edges(graph, from, to, data, &n));
+    EXPECT(n == 1 && from[0] == b && data[0].from_port == 2);
+}
+
+TEST(test_ports)
+{
+    assert_good("", try_ports);
 }
 
 /* ---- Changing ---------------------------------------------------------------------------------
@@ -275,9 +341,8 @@ TEST(test_misuse)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_edges),   cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_changes), cmocka_unit_test(test_objects),
         cmocka_unit_test(test_misuse),
     };
 

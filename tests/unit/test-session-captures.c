@@ -10,6 +10,8 @@
 
 #include <unistd.h>
 
+#include "cleanup.h"
+
 #define N 64u
 
 enum { GLOBAL = 0, THREAD_LOCAL = 1, RELAXED = 2 };
@@ -337,6 +339,16 @@ static const WrongNode wrong[] = {
      CUDA_ERROR_INVALID_VALUE},
     {OP(NODE_DEPENDS), {.graph = 1, .n_dependencies = 1, .flags = 1}, 0, CUDA_ERROR_INVALID_VALUE},
     {OP(NODE_DEPENDS), {.graph = 1, .n_dependencies = 1, .flags = 1}, 8, CUDA_ERROR_INVALID_VALUE},
+    {OP(NODE_DEPENDS),
+     {.graph = 1, .n_dependencies = 1, .flags = VGPU_SESSION_EDGE_DATA | 1},
+     8,
+     CUDA_ERROR_INVALID_VALUE},
+    {OP(NODE_DEPENDS),
+     {.graph = 1, .n_dependencies = 1, .flags = VGPU_SESSION_EDGE_DATA | 1},
+     16,
+     CUDA_ERROR_INVALID_VALUE},
+    {OP(NODE_DEPENDS), {.graph = 1, .flags = 0x201}, 0, CUDA_ERROR_INVALID_VALUE},
+    {OP(NODE_DEPENDS), {.graph = 1, .flags = UINT32_MAX}, 0, CUDA_ERROR_INVALID_VALUE},
     {OP(GRAPH_LIST), {.graph = 1, .what = 4}, 0, CUDA_ERROR_INVALID_VALUE},
     {OP(GRAPH_LIST), {.graph = 1, .into = {32 * MIB, 1}}, 0, CUDA_ERROR_INVALID_VALUE},
     {OP(GRAPH_LIST), {.graph = 2}, 0, CUDA_ERROR_INVALID_HANDLE},
@@ -441,6 +453,129 @@ TEST(test_graph_that_grows)
     world_end(&w);
 }
 
+/* ---- Ports of kernels -------------------------------------------------------------------------
+ */
+
+/* In a capture, by stream 5 unless the row says more; what follows is one edge */
+static const struct {
+    uint16_t op;
+    uint32_t flags, n, size;
+    VGPUSessionEdge edge;
+} wrong_edges[] = {
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 16, {1, 1, {1, 0, 1}}}, /* the node that it goes to */
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 16, {9, 0, {1, 0, 1}}},
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 16, {0, 0, {1, 0, 1}}},
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 16, {1, 0, {3, 0, 1}}},
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 16, {1, 0, {1, 1, 1}}},
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 16, {1, 0, {1, 0, 2}}},
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 16, {1, 0, {1, 0, 1, 1}}},
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 16, {2, 0, {1, 0, 1}}}, /* not of a kernel */
+    {OP(CAPTURE_DEPENDS), 0x100, 1, 0, {1, 0, {0}}},
+    {OP(CAPTURE_DEPENDS), 0x100, UINT32_MAX, 16, {1, 0, {1, 0, 1}}},
+    {OP(CAPTURE_DEPENDS), 0x102, 1, 16, {1, 0, {1, 0, 1}}},
+    {OP(CAPTURE_DEPENDS), 0x201, 1, 16, {1, 0, {1, 0, 1}}},
+    {OP(CAPTURE_INTO), 0x103, 1, 16, {1, 0, {1, 0, 1}}},
+    {OP(CAPTURE_INTO), 0x202, 1, 16, {1, 0, {1, 0, 1}}},
+};
+
+static uint32_t launch_behind(uint32_t stream)
+{
+    struct {
+        VGPUSessionLaunchAttribute attribute;
+        FillParameters p;
+    } more = {.attribute = {.id = 6, .value = {1}}, .p = fill};
+
+    return CALL_WITH(&w, LAUNCH, &more, sizeof(more), .function = 1, .stream = stream,
+                     .grid = {1, 1, 1}, .block = {N, 1, 1}, .n_attributes = 1,
+                     .parameters_size = sizeof(fill));
+}
+
+/* What edges end at @to: by which ports they begin */
+static uint32_t ports_to(uint32_t to, unsigned char *into)
+{
+    uint32_t ports = 0;
+
+    assert_ok(CALL(&w, GRAPH_LIST, .graph = 1, .what = VGPU_GRAPH_LIST_EDGE_DATA,
+                   .into = {world_offset(&w, into), 256}));
+    for (uint64_t i = 0; i < w.value[0]; i++) {
+        VGPUSessionEdge edge;
+
+        memcpy(&edge, into + i * sizeof(edge), sizeof(edge));
+        if (edge.to == to)
+            ports |= 1u << edge.data[0];
+    }
+    return ports;
+}
+
+TEST(test_ports)
+{
+    VGPUSessionEdge edge = {.from = 1, .data = {1, 0, 1}}, got = {0};
+    unsigned char *into;
+    uint32_t number = 0;
+
+    begin(NULL);
+    into = world_window(&w, 256);
+    become(1, RELAXED);
+    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 5, .flags = RELAXED));
+    assert_ok(launch(5));
+    assert_ok(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1));
+    assert_int_equal(w.value[0], 1);
+    assert_int_equal(w.value[1], 0);
+    assert_ok(CALL_WITH(&w, NODE_ADD, one(1), 8, .graph = 1, .type = EMPTY, .n_dependencies = 1));
+    for (unsigned i = 0; i < ELEMENTSOF(wrong_edges); i++) {
+        const VGPUSessionCapture p = {
+            .graph = 1,
+            .stream = wrong_edges[i].op == OP(CAPTURE_INTO) ? 6 : 5,
+            .flags = wrong_edges[i].flags,
+            .n = wrong_edges[i].n,
+        };
+
+        assert_fails(world_call(&w, wrong_edges[i].op, &p, sizeof(p), &wrong_edges[i].edge,
+                                wrong_edges[i].size),
+                     CUDA_ERROR_INVALID_VALUE);
+    }
+    assert_fails(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1, .flags = 0x101),
+                 CUDA_ERROR_INVALID_VALUE);
+
+    /* The next kernel, and the one behind that, by what its launch says */
+    assert_ok(CALL_WITH(&w, CAPTURE_DEPENDS, &edge, sizeof(edge), .stream = 5, .graph = 1, .n = 1,
+                        .flags = VGPU_SESSION_EDGE_DATA | 1));
+    assert_ok(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1, .into = {world_offset(&w, into), 4},
+                   .flags = 0));
+    assert_int_equal(w.value[0], 1);
+    assert_int_equal(w.value[1], 1);
+    memcpy(&number, into, sizeof(number));
+    assert_int_equal(number, 1);
+    assert_ok(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1, .into = {world_offset(&w, into), 16},
+                   .flags = VGPU_SESSION_EDGE_DATA));
+    memcpy(&got, into, sizeof(got));
+    assert_memory_equal(&got, &edge, sizeof(edge));
+    memset(into, 0xee, 16);
+    assert_ok(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1, .into = {world_offset(&w, into), 15},
+                   .flags = VGPU_SESSION_EDGE_DATA));
+    assert_int_equal(into[0], 0xee);
+    assert_ok(launch(5));
+    assert_ok(launch_behind(5));
+    assert_ok(CALL(&w, CAPTURE_END, .stream = 5, .graph = 1));
+    assert_int_equal(ports_to(3, into), 1u << 1);
+    assert_int_equal(ports_to(4, into), 1u << 1);
+    assert_ok(CALL(&w, GRAPH_INSTANTIATE, .graph = 1, .exec = 1));
+    assert_ok(CALL(&w, GRAPH_LAUNCH, .exec = 1));
+
+    /* Into a graph, in a mode that is not RELAXED: the flag is none of it. */
+    become(1, GLOBAL);
+    edge.from = 4;
+    assert_ok(CALL_WITH(&w, CAPTURE_INTO, &edge, sizeof(edge), .stream = 6, .graph = 1, .n = 1,
+                        .flags = VGPU_SESSION_EDGE_DATA | THREAD_LOCAL));
+    assert_ok(launch(6));
+    become(2, GLOBAL);
+    assert_fails(CALL(&w, CAPTURE_END, .stream = 6, .graph = 1), WRONG_THREAD);
+    become(1, GLOBAL);
+    assert_ok(CALL(&w, CAPTURE_END, .stream = 6, .graph = 1));
+    assert_int_equal(ports_to(5, into), 1u << 1);
+    world_end(&w);
+}
+
 /* A stream ends in the middle of a capture into a graph. What has come into the graph names a
  * function, and ends with its module. */
 TEST(test_what_a_lost_capture_leaves)
@@ -489,6 +624,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_quota),
         cmocka_unit_test(test_quota_while_it_runs),
         cmocka_unit_test(test_what_is_wrong),
+        cmocka_unit_test(test_ports),
         cmocka_unit_test(test_graph_that_grows),
         cmocka_unit_test(test_what_a_lost_capture_leaves),
         cmocka_unit_test(test_graph_of_another_context),

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "cleanup.h"
+
 #define N 64u
 #define ROOM 4096u
 
@@ -358,6 +360,93 @@ TEST(test_numbers_and_edges)
     world_end(&w);
 }
 
+/* ---- Ports of kernels -------------------------------------------------------------------------
+ */
+
+enum { PROGRAMMATIC = 1, LAUNCH_ORDER = 2 };
+
+static uint32_t depend_by(const VGPUSessionEdge *edge, uint32_t adds)
+{
+    return CALL_WITH(&w, NODE_DEPENDS, edge, sizeof(*edge), .graph = 1, .n_dependencies = 1,
+                     .flags = VGPU_SESSION_EDGE_DATA | adds);
+}
+
+/* The edge to @edge->to, of those that a graph has, is that. */
+static void assert_edge(uint32_t graph, const VGPUSessionEdge *edge, uint32_t n)
+{
+    const VGPUSessionEdge *got = (const VGPUSessionEdge *) (void *) into;
+    uint32_t i = 0;
+
+    assert_ok(CALL(&w, GRAPH_LIST, .graph = graph, .what = VGPU_GRAPH_LIST_EDGE_DATA,
+                   .into = {world_offset(&w, into), ROOM}));
+    assert_int_equal(w.value[0], n);
+    while (i < n && (got[i].from != edge->from || got[i].to != edge->to))
+        i++;
+    assert_in_range(i, 0, n - 1);
+    assert_memory_equal(&got[i], edge, sizeof(*edge));
+}
+
+/* Bytes of an edge from kernel 1 to node @to that are wrong */
+static const struct {
+    uint8_t data[8];
+    uint32_t to;
+} wrong_edges[] = {
+    {{3, 0, 1}, 2},   {{255, 0, 1}, 2},  {{1, 1, 1}, 2},          {{1, 0, 2}, 2},
+    {{1, 0, 255}, 2}, {{1, 0, 1, 1}, 2}, {{1, 0, 1, [7] = 1}, 2}, {{0, 1}, 2},
+    {{[5] = 1}, 2},   {{1, 0, 1}, 3}, /* no kernel */
+    {{1, 0, 1}, 9},   {{1, 0, 1}, 1},    {{1, 0, 1}, 0},
+};
+
+TEST(test_ports)
+{
+    VGPUSessionEdge edge = {.from = 1, .to = 2, .data = {PROGRAMMATIC, 0, 1}};
+    VGPUSessionCopy3D out;
+    FillNode f;
+
+    begin();
+    f = fill(3);
+    out = copy_out();
+    assert_int_equal(ADD(KERNEL, 0, &f), 1);
+    f.p.value = 4;
+    assert_int_equal(ADD(KERNEL, 0, &f), 2);
+    assert_int_equal(ADD(MEMCPY, 2, &out), 3);
+    for (unsigned i = 0; i < ELEMENTSOF(wrong_edges); i++) {
+        VGPUSessionEdge wrong = {.from = 1, .to = wrong_edges[i].to};
+
+        memcpy(wrong.data, wrong_edges[i].data, sizeof(wrong.data));
+        assert_fails(depend_by(&wrong, 1), CUDA_ERROR_INVALID_VALUE);
+    }
+    assert_fails(CALL_WITH(&w, NODE_DEPENDS, &edge, 8, .graph = 1, .n_dependencies = 1,
+                           .flags = VGPU_SESSION_EDGE_DATA | 1),
+                 CUDA_ERROR_INVALID_VALUE); /* no room for it */
+    assert_fails(CALL_WITH(&w, NODE_DEPENDS, &edge, sizeof(edge), .graph = 1,
+                           .n_dependencies = UINT32_MAX, .flags = VGPU_SESSION_EDGE_DATA | 1),
+                 CUDA_ERROR_INVALID_VALUE);
+    assert_fails(CALL_WITH(&w, NODE_DEPENDS, &edge, sizeof(edge), .graph = 1, .n_dependencies = 1,
+                           .flags = 0x200),
+                 CUDA_ERROR_INVALID_VALUE);
+
+    assert_ok(depend_by(&edge, 1));
+    assert_edge(1, &edge, 2);
+    assert_edge(1, &(const VGPUSessionEdge){.from = 2, .to = 3}, 2);
+    ASSERT_LIST(1, EDGES, 1, 2, 2, 3);
+    assert_ok(CALL(&w, GRAPH_CLONE, .graph = 1, .exec = 2));
+    assert_edge(2, &edge, 2);
+    instantiate();
+    run();
+    assert_seen(4);
+
+    /* It is removed as what it is. */
+    assert_fails(depend(1, 2, 0), CUDA_ERROR_INVALID_VALUE);
+    assert_ok(depend_by(&edge, 0));
+    edge.data[0] = LAUNCH_ORDER;
+    assert_ok(depend_by(&edge, 1));
+    assert_edge(1, &edge, 2);
+    edge.data[0] = PROGRAMMATIC;
+    assert_fails(depend_by(&edge, 0), CUDA_ERROR_INVALID_VALUE);
+    world_end(&w);
+}
+
 /* The driver notices a circle at the latest when it has to run it. */
 TEST(test_circles)
 {
@@ -529,6 +618,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_get_and_set),
         cmocka_unit_test(test_nodes_of_a_capture),
         cmocka_unit_test(test_numbers_and_edges),
+        cmocka_unit_test(test_ports),
         cmocka_unit_test(test_circles),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_words),

@@ -551,6 +551,7 @@ static uint32_t do_node(void)
         .into = some_bytes(),
     };
     const uint16_t op = ops[dice(10)];
+    VGPUSessionEdge edges[3];
     uint32_t numbers[6];
     size_t at = (p.n_dependencies + 1) / 2 * 8, size;
 
@@ -559,11 +560,23 @@ static uint32_t do_node(void)
     if (op == VGPU_SESSION_OP_NODE_DEPENDS) {
         p.flags = dice(8) ? dice(2) : 2;
         at = p.n_dependencies * 8;
+        if (dice(3) == 0) {
+            p.flags |= VGPU_SESSION_EDGE_DATA;
+            at *= 2;
+            for (unsigned i = 0; i < 3; i++) {
+                edges[i] = (VGPUSessionEdge){numbers[2 * i], numbers[2 * i + 1], {0}};
+                edges[i].data[dice(8) ? 0 : dice(8)] = (uint8_t) dice(4);
+                edges[i].data[2] = (uint8_t) dice(2);
+            }
+        }
     } else if (op != VGPU_SESSION_OP_NODE_ADD && dice(8)) {
         p.n_dependencies = 0;
         at = 0;
     }
-    memcpy(more, numbers, at);
+    if (p.flags & VGPU_SESSION_EDGE_DATA)
+        memcpy(more, edges, at);
+    else
+        memcpy(more, numbers, at);
     size = at + some_payload(p.type, more + at);
     if (op == VGPU_SESSION_OP_NODE_GET || op == VGPU_SESSION_OP_NODE_DESTROY ||
         op == VGPU_SESSION_OP_NODE_ENABLE || op == VGPU_SESSION_OP_GRAPH_LIST)
