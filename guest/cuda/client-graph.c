@@ -182,28 +182,61 @@ int vgpu_session_graph_list(vgpu_session *s, const vgpu_session_from *from, uint
 
 /* ---- Captures --------------------------------------------------------------------- */
 
+static VGPUSessionEdge *edges_of_numbers(const uint32_t *numbers, uint64_t n)
+{
+    VGPUSessionEdge *edges = calloc(n + 1, sizeof(*edges));
+
+    for (uint64_t i = 0; edges && i < n; i++)
+        edges[i].from = numbers[i];
+    return edges;
+}
+
+/* Mostly the edges are plain, and an executor may know no others: so it is asked for them only when
+ * it says that there are some. */
 int vgpu_session_capture_graph(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                               uint32_t graph, uint32_t **ret, uint64_t *ret_n)
+                               uint32_t graph, VGPUSessionEdge **ret, uint64_t *ret_n)
 {
     VGPUSessionCapture parameters = {.graph = graph, .stream = stream};
     const Question q = {VGPU_SESSION_OP_CAPTURE_GRAPH, &parameters, sizeof(parameters),
                         &parameters.into};
     VGPUSessionReply reply = {0};
-    void *numbers;
-    int r = ask(s, from, &q, 0, sizeof(uint32_t), &numbers, &reply);
+    void *told;
+    int r = ask(s, from, &q, 0, sizeof(uint32_t), &told, &reply);
 
+    if (r == 0 && reply.value[1] == 0) {
+        *ret = edges_of_numbers(told, reply.value[0]);
+        free(told);
+    } else if (r == 0) {
+        free(told);
+        parameters.flags = VGPU_SESSION_EDGE_DATA;
+        r = ask(s, from, &q, 0, sizeof(VGPUSessionEdge), &told, &reply);
+        if (r == 0)
+            *ret = told;
+    }
     if (r != 0)
         return r;
-    *ret = numbers;
     *ret_n = reply.value[0];
-    return 0;
+    return *ret ? 0 : VGPU_CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static bool edges_have_data(const VGPUSessionEdge *edges, uint32_t n)
+{
+    static const uint8_t plain[sizeof(edges->data)];
+
+    for (uint32_t i = 0; i < n; i++)
+        if (memcmp(edges[i].data, plain, sizeof(plain)) != 0)
+            return true;
+    return false;
 }
 
 int vgpu_session_capture_nodes(vgpu_session *s, const vgpu_session_from *from, uint16_t opcode,
-                               const VGPUSessionCapture *capture, const uint32_t *numbers)
+                               const VGPUSessionCapture *capture, const VGPUSessionEdge *edges)
 {
-    const size_t size = ((size_t) capture->n + 1) / 2 * 2 * sizeof(*numbers);
-    uint32_t *more;
+    const bool has_data = edges_have_data(edges, capture->n);
+    const size_t each = has_data ? sizeof(*edges) : sizeof(edges->from);
+    const size_t size = ((size_t) capture->n * each + 7) / 8 * 8;
+    VGPUSessionCapture parameters = *capture;
+    uint8_t *more;
     int r;
 
     if (size > VGPU_SESSION_RECORD_MAX)
@@ -211,9 +244,11 @@ int vgpu_session_capture_nodes(vgpu_session *s, const vgpu_session_from *from, u
     more = calloc(1, size + 1);
     if (!more)
         return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
-    if (capture->n > 0)
-        memcpy(more, numbers, capture->n * sizeof(*numbers));
-    r = vgpu_session_call(s, opcode, from, capture, sizeof(*capture), more, size, NULL);
+    if (has_data)
+        parameters.flags |= VGPU_SESSION_EDGE_DATA;
+    for (uint32_t i = 0; i < capture->n; i++)
+        memcpy(more + i * each, &edges[i], each); /* of plain ones: @from */
+    r = vgpu_session_call(s, opcode, from, &parameters, sizeof(parameters), more, size, NULL);
     free(more);
     return r;
 }

@@ -575,20 +575,20 @@ int vgpu_session_node_get(vgpu_session *s, const vgpu_session_from *from, uint32
 /*
  * vgpu_session_graph_list() - GRAPH_LIST
  * @what: VGPU_GRAPH_LIST_*
- * @ret: the numbers, two for each edge, or with its data four; the caller frees it with free()
+ * @ret: the numbers, two for each edge, or a VGPUSessionEdge; the caller frees it with free()
  * @ret_n: nodes, or edges
  */
 int vgpu_session_graph_list(vgpu_session *s, const vgpu_session_from *from, uint32_t graph,
                             uint32_t what, uint32_t **ret, uint64_t *ret_n);
 
-/* vgpu_session_capture_graph() - CAPTURE_GRAPH; @ret: numbers of nodes, as above */
+/* vgpu_session_capture_graph() - CAPTURE_GRAPH; @ret: edges from nodes, as above */
 int vgpu_session_capture_graph(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
-                               uint32_t graph, uint32_t **ret, uint64_t *ret_n);
+                               uint32_t graph, VGPUSessionEdge **ret, uint64_t *ret_n);
 
-/* vgpu_session_capture_nodes() - CAPTURE_INTO, CAPTURE_DEPENDS; @numbers: as many as @capture says
- */
+/* vgpu_session_capture_nodes() - CAPTURE_INTO, CAPTURE_DEPENDS; @edges: from as many nodes as
+ * @capture says */
 int vgpu_session_capture_nodes(vgpu_session *s, const vgpu_session_from *from, uint16_t opcode,
-                               const VGPUSessionCapture *capture, const uint32_t *numbers);
+                               const VGPUSessionCapture *capture, const VGPUSessionEdge *edges);
 
 /* ---- Copies of the program's own memory (client-copy.c) -----------------------------------------
  */

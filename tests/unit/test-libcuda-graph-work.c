@@ -421,7 +421,7 @@ TEST(test_any)
     CALL(cuGraphAddNode(&a, graph, NULL, 0, &kernel));
     CALL(cuGraphAddNode_v2(&b, graph, &a, &(const GraphEdge){0}, 1, &copy));
     CALL(cuGraphAddNode(&c, graph, &b, 1, &empty));
-    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED,
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE,
                cuGraphAddNode_v2(&c, graph, &a, &(const GraphEdge){.type = 1}, 1, &empty));
     CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuGraphAddNode(&c, graph, NULL, 0, &conditional));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddNode(&c, graph, NULL, 0, NULL));

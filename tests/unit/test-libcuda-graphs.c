@@ -199,8 +199,8 @@ TEST(test_edges)
     CALL(cuGraphAddDependencies(graph, &a, &d, 1));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddDependencies(graph, &a, &d, 1));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddDependencies(graph, &a, &a, 1));
-    edges[0].type = 1;
-    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuGraphAddDependencies_v2(graph, &b, &d, edges, 1));
+    edges[0].type = 1; /* without a port, and of no kernel */
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddDependencies_v2(graph, &b, &d, edges, 1));
     CALL(cuGraphNodeGetDependencies_v2(d, NULL, NULL, &n));
     assert_int_equal(n, 2);
     CALL(cuGraphRemoveDependencies_v2(graph, &a, &d, NULL, 1));

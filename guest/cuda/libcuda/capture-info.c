@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What programs are told of captures, and the graph that grows meanwhile. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "capture.h"
 #include "cleanup.h"
@@ -62,10 +63,10 @@ CUresult cuStreamGetCaptureInfo(CUstream handle, int *status, cuuint64_t *id)
 /* ---- The graph that grows ----------------------------------------------------------------------
  */
 
-/* The graph, and the numbers of the nodes that the next in the stream depends on; to be freed with
+/* The graph, and the edges from the nodes that the next in the stream depends on; to be freed with
  * free() */
 static CUresult capture_look(const LibCall *call, const LibStream *stream, LibCapture *capture,
-                             uint32_t **ret, uint64_t *ret_n)
+                             VGPUSessionEdge **ret, uint64_t *ret_n)
 {
     LibGraph *graph = capture->graph;
     CUresult r = graph ? CUDA_SUCCESS : graph_new(call, HANDLE_GRAPH, &graph);
@@ -85,21 +86,23 @@ static CUresult capture_look(const LibCall *call, const LibStream *stream, LibCa
 
 /* The program may look at the nodes until its next call about the stream, which keeps them. The
  * kinds of edges stand behind them. */
-static CUresult capture_show(LibStream *stream, LibGraph *graph, const uint32_t *numbers,
+static CUresult capture_show(LibStream *stream, LibGraph *graph, const VGPUSessionEdge *edges,
                              uint64_t n)
 {
     CUgraphNode *nodes = calloc(n + 1, sizeof(CUgraphNode) + sizeof(GraphEdge));
+    GraphEdge *kinds = (GraphEdge *) (nodes + n + 1);
 
     if (!nodes)
         return CUDA_ERROR_OUT_OF_MEMORY;
     for (uint64_t i = 0; i < n; i++) {
-        const LibNode *node = node_of(graph, numbers[i]);
+        const LibNode *node = node_of(graph, edges[i].from);
 
         if (!node) {
             free(nodes);
             return CUDA_ERROR_OUT_OF_MEMORY;
         }
         nodes[i] = node->handle;
+        memcpy(&kinds[i], edges[i].data, sizeof(kinds[i]));
     }
     free(stream->capture_nodes);
     stream->capture_nodes = nodes;
@@ -109,23 +112,27 @@ static CUresult capture_show(LibStream *stream, LibGraph *graph, const uint32_t 
 static CUresult capture_info(const LibCall *call, LibStream *stream, CUgraph *graph,
                              const CUgraphNode **nodes, const GraphEdge **edges, size_t *n)
 {
-    CLEANUP_FREE uint32_t *numbers = NULL;
+    CLEANUP_FREE VGPUSessionEdge *last = NULL;
     LibCapture *capture = capture_of(stream);
+    const GraphEdge *kinds;
     uint64_t n_nodes = 0;
     CUresult r = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 
     if (capture)
-        r = capture_look(call, stream, capture, &numbers, &n_nodes);
+        r = capture_look(call, stream, capture, &last, &n_nodes);
     if (r == CUDA_SUCCESS)
-        r = capture_show(stream, capture->graph, numbers, n_nodes);
+        r = capture_show(stream, capture->graph, last, n_nodes);
     if (r != CUDA_SUCCESS)
         return r;
+    kinds = (const GraphEdge *) (stream->capture_nodes + n_nodes + 1);
+    if (nodes && !edges && !graph_edges_are_plain(kinds, n_nodes))
+        return CUDA_ERROR_LOSSY_QUERY;
     if (graph)
         *graph = capture->graph->handle;
     if (nodes)
         *nodes = stream->capture_nodes;
     if (edges)
-        *edges = (const GraphEdge *) (stream->capture_nodes + n_nodes + 1);
+        *edges = kinds;
     if (n)
         *n = n_nodes;
     return CUDA_SUCCESS;
@@ -151,10 +158,28 @@ CUresult cuStreamGetCaptureInfo_v2(CUstream handle, int *status, cuuint64_t *id,
     return cuStreamGetCaptureInfo_v3(handle, status, id, graph, nodes, NULL, n);
 }
 
+CUresult capture_behind(const LibCall *call, uint16_t opcode, const VGPUSessionCapture *what,
+                        const NodePlace *place, const GraphEdge *edges)
+{
+    CLEANUP_FREE VGPUSessionEdge *all = calloc((size_t) place->n_after + 1, sizeof(*all));
+    VGPUSessionCapture capture = *what;
+
+    if (!all)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    capture.graph = place->graph->number;
+    capture.n = place->n_after;
+    for (uint32_t i = 0; i < place->n_after; i++) {
+        all[i].from = place->after[i];
+        if (edges)
+            memcpy(all[i].data, &edges[i], sizeof(all[i].data));
+    }
+    return vgpu_session_capture_nodes(call->session, &call->from, opcode, &capture, all);
+}
+
 CUresult cuStreamUpdateCaptureDependencies_v2(CUstream handle, CUgraphNode *nodes,
                                               const GraphEdge *edges, size_t n, unsigned flags)
 {
-    CLEANUP_FREE uint32_t *numbers = NULL;
+    CLEANUP_FREE VGPUSessionEdge *unused_edges = NULL;
     NodePlace place = {0};
     CUgraphNode unused;
     LibCapture *capture;
@@ -172,21 +197,18 @@ CUresult cuStreamUpdateCaptureDependencies_v2(CUstream handle, CUgraphNode *node
         return CUDA_ERROR_ILLEGAL_STATE;
     if (capture->is_spoilt)
         return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-    r = graph_check_edges(edges, n);
-    if (r == CUDA_SUCCESS && !capture->graph)
-        r = capture_look(&call, stream, capture, &numbers, &n_before);
+    if (!capture->graph)
+        r = capture_look(&call, stream, capture, &unused_edges, &n_before);
     if (r == CUDA_SUCCESS)
         r = node_place(&unused, capture->graph->handle, nodes, n, &place);
     if (r != CUDA_SUCCESS)
         return r;
-    r = vgpu_session_capture_nodes(call.session, &call.from, VGPU_SESSION_OP_CAPTURE_DEPENDS,
-                                   &(const VGPUSessionCapture){
-                                       .graph = place.graph->number,
-                                       .n = place.n_after,
-                                       .stream = stream->number,
-                                       .flags = flags,
-                                   },
-                                   place.after);
+    r = capture_behind(&call, VGPU_SESSION_OP_CAPTURE_DEPENDS,
+                       &(const VGPUSessionCapture){
+                           .stream = stream->number,
+                           .flags = flags,
+                       },
+                       &place, edges);
     node_place_clear(&place);
     return r;
 }

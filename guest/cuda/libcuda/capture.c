@@ -249,8 +249,6 @@ CUresult cuStreamBeginCaptureToGraph(CUstream handle, CUgraph graph_handle,
     CUresult r = begin_enter(handle, mode, &call, &stream);
 
     if (r == CUDA_SUCCESS)
-        r = graph_check_edges(edges, n);
-    if (r == CUDA_SUCCESS)
         r = node_place(&unused, graph_handle, nodes, n, &place);
     if (r != CUDA_SUCCESS)
         return r;
@@ -259,14 +257,12 @@ CUresult cuStreamBeginCaptureToGraph(CUstream handle, CUgraph graph_handle,
         : capture               ? CUDA_SUCCESS
                                 : CUDA_ERROR_OUT_OF_MEMORY;
     if (r == CUDA_SUCCESS)
-        r = vgpu_session_capture_nodes(call.session, &call.from, VGPU_SESSION_OP_CAPTURE_INTO,
-                                       &(const VGPUSessionCapture){
-                                           .graph = place.graph->number,
-                                           .n = place.n_after,
-                                           .stream = stream->number,
-                                           .flags = (uint32_t) mode,
-                                       },
-                                       place.after);
+        r = capture_behind(&call, VGPU_SESSION_OP_CAPTURE_INTO,
+                           &(const VGPUSessionCapture){
+                               .stream = stream->number,
+                               .flags = (uint32_t) mode,
+                           },
+                           &place, edges);
     node_place_clear(&place);
     if (r == CUDA_SUCCESS)
         capture_started(capture, stream);

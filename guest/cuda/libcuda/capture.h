@@ -43,6 +43,11 @@ CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret);
  * still under way */
 void capture_join(LibStream *stream, uint64_t id);
 
+/* capture_behind() - CAPTURE_INTO, CAPTURE_DEPENDS: the next comes behind the nodes of @place; what
+ * kind of @edges that makes, or NULL (capture-info.c) */
+CUresult capture_behind(const LibCall *call, uint16_t opcode, const VGPUSessionCapture *what,
+                        const NodePlace *place, const GraphEdge *edges);
+
 /* capture_records() - an event is recorded by what is captured (CU_EVENT_RECORD_EXTERNAL) */
 CUresult capture_records(const LibStream *stream, CUevent event);
 

@@ -57,6 +57,10 @@ enum {
 /* CUuserObject_flags, CUuserObjectRetain_flags */
 enum { USER_OBJECT_NO_DESTRUCTOR_SYNC = 1, GRAPH_USER_OBJECT_MOVE = 1 };
 
+/* CUgraphDependencyType, CU_GRAPH_KERNEL_NODE_PORT_* */
+enum { EDGE_DEFAULT = 0, EDGE_PROGRAMMATIC = 1 };
+enum { PORT_DEFAULT = 0, PORT_PROGRAMMATIC = 1, PORT_LAUNCH_ORDER = 2 };
+
 /* CUgraphEdgeData */
 typedef struct GraphEdge {
     unsigned char from_port, to_port, type, reserved[5];

@@ -149,14 +149,6 @@ CUresult cuGraphAddNode(GRAPH_ADD_, AnyNode *p)
     ADD_(any_add(&place, p, &node));
 }
 
-CUresult cuGraphAddNode_v2(CUgraphNode *ret, CUgraph graph, const CUgraphNode *dependencies,
-                           const GraphEdge *edges, size_t n_dependencies, AnyNode *p)
-{
-    CUresult r = graph_check_edges(edges, n_dependencies);
-
-    return r == CUDA_SUCCESS ? cuGraphAddNode(ret, graph, dependencies, n_dependencies, p) : r;
-}
-
 /* ---- Changing ----------------------------------------------------------------------------------
  */
 

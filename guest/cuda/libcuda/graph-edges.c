@@ -6,8 +6,8 @@
 #include "cleanup.h"
 #include "graph.h"
 
-/* Pairs of numbers in one operation */
-#define EDGE_PAIRS_MAX 2048u
+/* Bytes of edges in one operation */
+#define EDGE_BYTES_MAX 16384u
 
 /* ---- Lists -------------------------------------------------------------------------------------
  *
@@ -96,17 +96,21 @@ CUresult cuGraphGetRootNodes(CUgraph graph, CUgraphNode *to, size_t *n)
 /* ---- Edges -------------------------------------------------------------------------------------
  */
 
-/* As the session has it: two numbers, and the 8 bytes that say what kind of edge it is */
-typedef struct EdgeData {
-    uint32_t from, to;
-    GraphEdge data;
-} EdgeData;
+static_assert(sizeof(GraphEdge) == sizeof(((VGPUSessionEdge *) NULL)->data), "ABI");
 
-static bool edge_is_plain(const GraphEdge *edge)
+bool graph_edge_is_plain(const GraphEdge *edge)
 {
     static const GraphEdge plain;
 
     return memcmp(edge, &plain, sizeof(plain)) == 0;
+}
+
+bool graph_edges_are_plain(const GraphEdge *edges, size_t n)
+{
+    for (size_t i = 0; edges && i < n; i++)
+        if (!graph_edge_is_plain(&edges[i]))
+            return false;
+    return true;
 }
 
 /* Those that begin at @from, and end at @to, where that is not NULL. What kind of edges they are,
@@ -121,18 +125,20 @@ static CUresult list_edges(const LibCall *call, LibGraph *graph, const LibNode *
 
     for (uint64_t i = 0; r == CUDA_SUCCESS && i < n; i++) {
         const LibNode *a, *b;
-        EdgeData edge;
+        VGPUSessionEdge edge;
+        GraphEdge data;
 
         memcpy(&edge, (const char *) numbers + i * sizeof(edge), sizeof(edge));
+        memcpy(&data, edge.data, sizeof(data));
         a = node_of(graph, edge.from);
         b = node_of(graph, edge.to);
         if (!a || !b)
             return CUDA_ERROR_OUT_OF_MEMORY;
         if (a == b || (from && a != from) || (to && b != to))
             continue;
-        if (!l->edges && l->room > 0 && !edge_is_plain(&edge.data))
+        if (!l->edges && l->room > 0 && !graph_edge_is_plain(&data))
             return CUDA_ERROR_LOSSY_QUERY;
-        list_put(l, a, b, &edge.data);
+        list_put(l, a, b, &data);
     }
     return r;
 }
@@ -209,27 +215,26 @@ CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode *to, size_t 
 /* ---- Changes -----------------------------------------------------------------------------------
  */
 
-CUresult graph_check_edges(const GraphEdge *edges, size_t n)
+/* Plain ones are pairs of numbers, which each executor knows. */
+static size_t depends_each(const GraphEdge *edges)
 {
-    for (size_t i = 0; edges && i < n; i++)
-        if (!edge_is_plain(&edges[i])) {
-            libcuda_log("edges with ports, for programmatic launches, cannot be added to graphs");
-            return CUDA_ERROR_NOT_SUPPORTED;
-        }
-    return CUDA_SUCCESS;
+    return edges ? sizeof(VGPUSessionEdge) : 2 * sizeof(uint32_t);
 }
 
 static CUresult depends_read(const LibGraph *graph, const CUgraphNode *from, const CUgraphNode *to,
-                             size_t n, uint32_t *pairs)
+                             const GraphEdge *edges, size_t n, unsigned char *ret)
 {
     for (size_t i = 0; i < n; i++) {
         const LibNode *a = handle_object(HANDLE_NODE, from[i]);
         const LibNode *b = handle_object(HANDLE_NODE, to[i]);
+        VGPUSessionEdge edge;
 
         if (!a || !b || a == b || a->graph != graph || b->graph != graph)
             return CUDA_ERROR_INVALID_VALUE;
-        pairs[2 * i] = a->exit;
-        pairs[2 * i + 1] = b->entry;
+        edge = (VGPUSessionEdge){.from = a->exit, .to = b->entry};
+        if (edges)
+            memcpy(edge.data, &edges[i], sizeof(edge.data));
+        memcpy(ret + i * depends_each(edges), &edge, depends_each(edges));
     }
     return CUDA_SUCCESS;
 }
@@ -237,8 +242,11 @@ static CUresult depends_read(const LibGraph *graph, const CUgraphNode *from, con
 static CUresult depends(CUgraph handle, const CUgraphNode *from, const CUgraphNode *to,
                         const GraphEdge *edges, size_t n, bool add)
 {
-    CLEANUP_FREE uint32_t *pairs = NULL;
-    VGPUSessionNode node = {.flags = add};
+    const bool are_plain = n > VGPU_SESSION_ALL_NODES_MAX || graph_edges_are_plain(edges, n);
+    const GraphEdge *kinds = are_plain ? NULL : edges;
+    const size_t each = depends_each(kinds), n_max = EDGE_BYTES_MAX / each;
+    CLEANUP_FREE unsigned char *all = NULL;
+    VGPUSessionNode node = {.flags = (kinds ? VGPU_SESSION_EDGE_DATA : 0) | add};
     LibGraph *graph;
     LibCall call;
     CUresult r = graph_enter(handle, &call, &graph);
@@ -250,19 +258,16 @@ static CUresult depends(CUgraph handle, const CUgraphNode *from, const CUgraphNo
     r = graph_may_change(graph);
     if (r == CUDA_SUCCESS && !add)
         r = graph_has_no_memory(graph);
-    if (r == CUDA_SUCCESS)
-        r = graph_check_edges(edges, n);
-    pairs = calloc(2 * n, sizeof(*pairs));
-    if (r == CUDA_SUCCESS && !pairs)
+    all = malloc(n * each);
+    if (r == CUDA_SUCCESS && !all)
         r = CUDA_ERROR_OUT_OF_MEMORY;
     if (r == CUDA_SUCCESS)
-        r = depends_read(graph, from, to, n, pairs);
+        r = depends_read(graph, from, to, kinds, n, all);
     node.graph = graph->number;
     for (size_t at = 0; r == CUDA_SUCCESS && at < n; at += node.n_dependencies) {
-        node.n_dependencies = (uint32_t) (n - at < EDGE_PAIRS_MAX ? n - at : EDGE_PAIRS_MAX);
+        node.n_dependencies = (uint32_t) (n - at < n_max ? n - at : n_max);
         r = vgpu_session_call(call.session, VGPU_SESSION_OP_NODE_DEPENDS, &call.from, &node,
-                              sizeof(node), pairs + 2 * at,
-                              2 * node.n_dependencies * sizeof(*pairs), NULL);
+                              sizeof(node), all + at * each, node.n_dependencies * each, NULL);
     }
     return r;
 }

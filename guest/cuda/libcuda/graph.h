@@ -166,9 +166,11 @@ CUresult node_remember(LibNode *node, const void *given, size_t size);
 CUresult node_get(const LibCall *call, const LibNode *node, size_t least, void **ret,
                   size_t *ret_size, uint64_t *ret_value);
 
-/* graph_check_edges() - may be NULL. Returns CUDA_SUCCESS, or _NOT_SUPPORTED where one is not plain
- * (graph-edges.c) */
-CUresult graph_check_edges(const GraphEdge *edges, size_t n);
+/* graph_edge_is_plain() (graph-edges.c) */
+bool graph_edge_is_plain(const GraphEdge *edge);
+
+/* graph_edges_are_plain() - all of them. NULL: they are */
+bool graph_edges_are_plain(const GraphEdge *edges, size_t n);
 
 /* ---- Each kind of node (node-*.c) --------------------------------------------------------------
  *
