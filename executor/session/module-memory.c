@@ -39,7 +39,7 @@ CUresult module_memory_begin(Session *s, const SessionCall *call, const ImageFac
 
 void module_memory_abort(Session *s, const ModuleMemory *m)
 {
-    session_memory_give_back(&session_store(s)->memory, m->charge);
+    session_memory_settle(&session_store(s)->memory, m->charge, CUDA_ERROR_OUT_OF_MEMORY);
 }
 
 CUresult module_memory_end(Session *s, ModuleMemory *m, uint64_t *ret_charge)
@@ -62,6 +62,7 @@ CUresult module_memory_end(Session *s, ModuleMemory *m, uint64_t *ret_charge)
             return result;
         m->charge = grown;
     }
+    session_memory_settle(memory, m->charge, CUDA_SUCCESS);
     *ret_charge = m->charge;
     return CUDA_SUCCESS;
 }

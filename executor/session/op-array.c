@@ -62,6 +62,7 @@ CUresult session_op_ARRAY_CREATE(Session *s, SessionCall *call)
 {
     const VGPUSessionArray *p = call->parameters;
     CLEANUP_FREE SessionArray *array = calloc(1, sizeof(*array));
+    uint64_t charge;
     CUresult result;
 
     if (!array)
@@ -71,11 +72,11 @@ CUresult session_op_ARRAY_CREATE(Session *s, SessionCall *call)
     result = array_begin(s, call, false, &array->shape, &array->charge);
     if (result != CUDA_SUCCESS)
         return result;
+    charge = array->charge;
     result = array_make(s, array);
+    session_memory_settle(&session_store(s)->memory, charge, result);
     if (result == CUDA_SUCCESS)
         (void) TAKE_PTR(array);
-    else
-        session_memory_give_back(&session_store(s)->memory, array->charge);
     return result;
 }
 
@@ -145,6 +146,7 @@ CUresult session_op_MIPMAP_CREATE(Session *s, SessionCall *call)
 {
     const VGPUSessionArray *p = call->parameters;
     CLEANUP_FREE SessionMipmap *mipmap = calloc(1, sizeof(*mipmap));
+    uint64_t charge;
     CUresult result;
 
     if (!mipmap)
@@ -155,11 +157,11 @@ CUresult session_op_MIPMAP_CREATE(Session *s, SessionCall *call)
     result = array_begin(s, call, true, &mipmap->shape, &mipmap->charge);
     if (result != CUDA_SUCCESS)
         return result;
+    charge = mipmap->charge;
     result = mipmap_make(s, mipmap);
+    session_memory_settle(&session_store(s)->memory, charge, result);
     if (result == CUDA_SUCCESS)
         (void) TAKE_PTR(mipmap);
-    else
-        session_memory_give_back(&session_store(s)->memory, mipmap->charge);
     return result;
 }
 

@@ -354,10 +354,9 @@ CUresult session_op_CONTEXT_LIMIT_SET(Session *s, SessionCall *call)
     if (r != CUDA_SUCCESS)
         return r;
     r = s->driver.ctx_set_limit((int) p->limit, p->value);
-    if (r != CUDA_SUCCESS) {
-        session_memory_give_back(memory, more);
+    session_memory_settle(memory, more, r);
+    if (r != CUDA_SUCCESS)
         return r;
-    }
     session_memory_give_back(memory, *charged + more - bytes);
     *charged = bytes;
     return CUDA_SUCCESS;

@@ -319,11 +319,10 @@ CUresult session_op_PHYSICAL_CREATE(Session *s, SessionCall *call)
     result = driver->mem_create(&handle, p->size, &properties, 0);
     if (result == CUDA_SUCCESS) {
         result = session_physical_add(s, p->id, handle, p->size, is_shareable);
-        if (result == CUDA_SUCCESS)
-            return CUDA_SUCCESS;
-        (void) driver->mem_release(handle);
+        if (result != CUDA_SUCCESS)
+            (void) driver->mem_release(handle);
     }
-    session_memory_give_back(&session_store(s)->memory, p->size);
+    session_memory_settle(&session_store(s)->memory, p->size, result);
     return result;
 }
 

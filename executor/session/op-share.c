@@ -248,10 +248,8 @@ CUresult session_op_TAKE_PHYSICAL(Session *s, SessionCall *call)
     if (result != CUDA_SUCCESS)
         return result;
     result = taken_import(s, p->id, fd, answer.size);
-    if (result != CUDA_SUCCESS) {
-        session_memory_give_back(memory, answer.size);
-        return result;
-    }
-    call->value[1] = answer.size;
-    return CUDA_SUCCESS;
+    session_memory_settle(memory, answer.size, result);
+    if (result == CUDA_SUCCESS)
+        call->value[1] = answer.size;
+    return result;
 }

@@ -234,9 +234,9 @@ CUresult session_charge_new(Session *s, uint32_t n_nodes, SessionCharge **ret)
         .n_nodes = n_nodes,
     };
     r = session_memory_charge(&session_store(s)->memory, charge->bytes);
-    if (r == CUDA_SUCCESS && !nodes_take(s, n_nodes)) {
-        session_memory_give_back(&session_store(s)->memory, charge->bytes);
-        r = CUDA_ERROR_OUT_OF_MEMORY;
+    if (r == CUDA_SUCCESS) {
+        r = nodes_take(s, n_nodes) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+        session_memory_settle(&session_store(s)->memory, charge->bytes, r);
     }
     if (r != CUDA_SUCCESS)
         free(charge);

@@ -101,14 +101,17 @@ static SessionRange **range_tree_of(SessionMemory *m, SessionRangeKind kind)
 
 /* ---- The quota --------------------------------------------------------------------------- */
 
+/* What the driver may still refuse was never used. */
 static void memory_publish(SessionMemory *m)
 {
-    if (m->used > m->peak)
-        m->peak = m->used;
-    __atomic_store_n(&m->control->memory, m->used, __ATOMIC_RELAXED);
+    const uint64_t has = m->used > m->pending ? m->used - m->pending : 0;
+
+    if (has > m->peak)
+        m->peak = has;
+    __atomic_store_n(&m->control->memory, has, __ATOMIC_RELAXED);
     __atomic_store_n(&m->control->memory_peak, m->peak, __ATOMIC_RELAXED);
     if (m->shown)
-        __atomic_store_n(m->shown, m->used, __ATOMIC_RELAXED);
+        __atomic_store_n(m->shown, has, __ATOMIC_RELAXED);
 }
 
 void session_memory_show(SessionMemory *m, uint64_t *where)
@@ -175,7 +178,7 @@ static bool memory_charge_locked(SessionMemory *m, uint64_t size)
         return false;
     }
     m->used += size;
-    memory_publish(m);
+    m->pending += size;
     return true;
 }
 
@@ -195,6 +198,15 @@ CUresult session_memory_charge(SessionMemory *m, uint64_t size)
     charged = memory_charge_locked(m, size);
     pthread_mutex_unlock(&m->lock);
     return charged ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+void session_memory_settle(SessionMemory *m, uint64_t size, CUresult result)
+{
+    pthread_mutex_lock(&m->lock);
+    assert(size <= m->pending);
+    m->pending -= size;
+    memory_give_back_locked(m, result == CUDA_SUCCESS ? 0 : size);
+    pthread_mutex_unlock(&m->lock);
 }
 
 void session_memory_give_back(SessionMemory *m, uint64_t size)
@@ -236,6 +248,8 @@ bool session_memory_pool_keep(SessionMemory *m, SessionPool *pool, uint64_t byte
     bool charged = true;
 
     pthread_mutex_lock(&m->lock);
+    m->pending -= pool->pending;
+    pool->pending = 0;
     if (bytes <= pool->kept) {
         memory_give_back_locked(m, pool->kept - bytes);
     } else if (anyway) {
@@ -244,6 +258,7 @@ bool session_memory_pool_keep(SessionMemory *m, SessionPool *pool, uint64_t byte
         memory_publish(m);
     } else {
         charged = memory_charge_locked(m, bytes - pool->kept);
+        pool->pending = charged ? bytes - pool->kept : 0;
     }
     if (charged)
         pool->kept = bytes;
@@ -356,6 +371,8 @@ CUresult session_memory_prepare(SessionMemory *m, SessionRangeKind kind, uint32_
 
 static void memory_drop_locked(SessionMemory *m, SessionRange *r)
 {
+    if (r->address == 0)
+        m->pending -= r->charge;
     if (r->kind == SESSION_RANGE_ASYNC && r->pool)
         memory_pool_drop_locked(m, r);
     else
@@ -383,8 +400,11 @@ bool session_memory_insert(SessionMemory *m, SessionRange *range, uint64_t addre
     pthread_mutex_lock(&m->lock);
     fits = !range_tree_overlaps(*tree, address, range->size);
     if (fits) {
+        if (range->address == 0)
+            m->pending -= range->charge;
         range->address = address;
         range_tree_insert(tree, range);
+        memory_publish(m);
     }
     pthread_mutex_unlock(&m->lock);
     return fits;

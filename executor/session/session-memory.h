@@ -64,6 +64,7 @@ typedef struct SessionPool {
     uint64_t free;       /* bytes that it may have beside its allocations without being charged */
     uint64_t used;       /* bytes charged for allocations */
     uint64_t kept;       /* bytes charged beside them */
+    uint64_t pending;    /* of these, what the driver has not taken yet */
     uint32_t n_ranges;   /* allocations */
     bool destroyed;
 } SessionPool;
@@ -88,11 +89,12 @@ typedef struct SessionRange {
 
 typedef struct SessionMemory {
     pthread_mutex_t lock;
-    SessionControl *control; /* has used and peak, for the mediator */
-    uint64_t *shown;         /* has used, for the guest; or NULL */
+    SessionControl *control; /* has used, less what is pending, and peak, for the mediator */
+    uint64_t *shown;         /* has the same, for the guest; or NULL */
     SessionAccount *account; /* has used, for the VM's other sessions */
     uint32_t slot;           /* where */
     uint64_t used, peak;
+    uint64_t pending; /* of used: the driver has not said yet whether it is to be had */
     SessionRange *ranges, *reservations;
     uint32_t n_ranges;
     uint32_t random;
@@ -119,13 +121,18 @@ void session_memory_close(SessionMemory *m);
  * exceed the quota */
 CUresult session_memory_charge(SessionMemory *m, uint64_t size);
 
-/* session_memory_give_back() - @size bytes that were charged */
+/* session_memory_settle() - @size bytes that were charged: the driver has given them, or else they
+ * are given back, and have never been used */
+void session_memory_settle(SessionMemory *m, uint64_t size, CUresult result);
+
+/* session_memory_give_back() - @size bytes that were charged, and settled */
 void session_memory_give_back(SessionMemory *m, uint64_t size);
 
 /*
  * session_memory_pool_take() - a range of the kind ASYNC, which has no address yet, is the pool's
- * session_memory_pool_keep() - what a pool has of the device beside its allocations: returns false,
- *     and changes nothing, when charging for @bytes would exceed the quota, unless @anyway
+ * session_memory_pool_keep() - what a pool has of the device beside its allocations, with @anyway;
+ *     else what it may come to have, until the next call says: returns false, and changes nothing,
+ *     when charging for @bytes would exceed the quota
  * session_memory_pool_is_empty() - has it no allocation?
  */
 void session_memory_pool_take(SessionMemory *m, SessionPool *pool, SessionRange *range);

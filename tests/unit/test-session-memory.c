@@ -7,6 +7,7 @@
 #include "session-memory.h"
 
 #define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
 #define BASE UINT64_C(0x2ac100000000)
 
 typedef struct World {
@@ -124,6 +125,15 @@ TEST(test_take)
 
 /* ---- The quota ------------------------------------------------------------------------------ */
 
+static CUresult charge(SessionMemory *m, uint64_t size)
+{
+    const CUresult r = session_memory_charge(m, size);
+
+    if (r == CUDA_SUCCESS)
+        session_memory_settle(m, size, r);
+    return r;
+}
+
 TEST(test_quota)
 {
     World w;
@@ -142,17 +152,42 @@ TEST(test_quota)
     assert_int_equal(session_memory_prepare(&w.memory, SESSION_RANGE_ALLOCATED, 1, MIB,
                                             session_memory_rounded(MIB), &range),
                      CUDA_SUCCESS);
-    assert_int_equal(w.control.memory, 2 * MIB);
-    assert_int_equal(shown, 2 * MIB);
+    assert_int_equal(w.account.slot[7], 2 * MIB);
     assert_int_equal(session_memory_charge(&w.memory, 1), CUDA_ERROR_OUT_OF_MEMORY);
     session_memory_drop(&w.memory, range);
-    assert_int_equal(w.control.memory, MIB);
-    assert_int_equal(session_memory_charge(&w.memory, MIB), CUDA_SUCCESS);
+    assert_int_equal(w.account.slot[7], MIB);
+    assert_int_equal(charge(&w.memory, MIB), CUDA_SUCCESS);
+    assert_int_equal(w.control.memory, 2 * MIB);
+    assert_int_equal(shown, 2 * MIB);
     session_memory_give_back(&w.memory, MIB);
     session_memory_drop(&w.memory, session_memory_take(&w.memory, SESSION_RANGE_ALLOCATED, BASE));
     assert_int_equal(w.control.memory, 0);
     assert_int_equal(w.control.memory_peak, 2 * MIB);
     assert_int_equal(shown, 0);
+    world_end(&w);
+}
+
+/* What the driver refuses was charged, and never used. */
+TEST(test_refused)
+{
+    World w;
+    SessionRange *range;
+
+    world_begin(&w, UINT64_MAX);
+    add(&w, SESSION_RANGE_ALLOCATED, 1, BASE, MIB);
+    assert_int_equal(
+        session_memory_prepare(&w.memory, SESSION_RANGE_ALLOCATED, 1, GIB, GIB, &range),
+        CUDA_SUCCESS);
+    assert_int_equal(session_memory_charge(&w.memory, GIB), CUDA_SUCCESS);
+    assert_int_equal(w.account.slot[7], 2 * GIB + MIB);
+    assert_int_equal(charge(&w.memory, MIB), CUDA_SUCCESS);
+    assert_int_equal(w.control.memory, 2 * MIB);
+    session_memory_give_back(&w.memory, MIB);
+    session_memory_drop(&w.memory, range);
+    session_memory_settle(&w.memory, GIB, CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(w.account.slot[7], MIB);
+    assert_int_equal(w.control.memory, MIB);
+    assert_int_equal(w.control.memory_peak, 2 * MIB);
     world_end(&w);
 }
 
@@ -231,6 +266,10 @@ TEST(test_pool)
     assert_true(session_memory_pool_keep(&w.memory, &pool, MIB, false));
     assert_int_equal(w.control.memory, 4 * MIB);
     assert_true(session_memory_pool_keep(&w.memory, &pool, 5 * MIB, false));
+    assert_int_equal(w.account.slot[7], 8 * MIB);
+    assert_int_equal(w.control.memory, 4 * MIB);
+    assert_int_equal(w.control.memory_peak, 5 * MIB);
+    assert_true(session_memory_pool_keep(&w.memory, &pool, 5 * MIB, true));
     assert_int_equal(w.control.memory, 8 * MIB);
     assert_false(session_memory_pool_keep(&w.memory, &pool, 5 * MIB + 1, false));
     assert_int_equal(w.control.memory, 8 * MIB);
@@ -256,7 +295,7 @@ TEST(test_pool_above_the_quota)
     assert_int_equal(session_memory_charge(&w.memory, 1), CUDA_ERROR_OUT_OF_MEMORY);
     assert_int_equal(session_memory_charge(&w.memory, UINT64_MAX), CUDA_ERROR_OUT_OF_MEMORY);
     assert_true(session_memory_pool_keep(&w.memory, &pool, 7 * MIB, false));
-    assert_int_equal(session_memory_charge(&w.memory, MIB), CUDA_SUCCESS);
+    assert_int_equal(charge(&w.memory, MIB), CUDA_SUCCESS);
     session_memory_give_back(&w.memory, MIB);
     world_end(&w);
 }
@@ -413,11 +452,6 @@ TEST(test_module_ends)
 
 /* ---- One account for several sessions ---------------------------------------------------------
  */
-
-static CUresult charge(SessionMemory *m, uint64_t size)
-{
-    return session_memory_charge(m, size);
-}
 
 TEST(test_account_is_shared)
 {
@@ -578,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_no_overlap),
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_pool),
