@@ -51,6 +51,15 @@ bool address_space_has(uint64_t address, uint64_t size)
            (pools_reserved && is_between(POOL_RANGE_BEGIN, POOL_RANGE_END, address, size));
 }
 
+bool address_space_kept(unsigned i, uint64_t *ret_begin, uint64_t *ret_end)
+{
+    if (i > 1 || (i == 1 && !pools_reserved))
+        return false;
+    *ret_begin = i == 0 ? DEVICE_RANGE_BEGIN : POOL_RANGE_BEGIN;
+    *ret_end = i == 0 ? DEVICE_RANGE_END : POOL_RANGE_END;
+    return true;
+}
+
 /* The pages of a range. Returns false when there is no such range. */
 static bool to_pages(uint64_t *address, uint64_t *size)
 {

@@ -44,6 +44,10 @@ int address_space_reserve(void);
 /* address_space_has() - do these bytes lie in one of the ranges, and is that reserved? */
 bool address_space_has(uint64_t address, uint64_t size);
 
+/* address_space_kept() - the ranges that are reserved, one after the other: @i from 0 on. Returns
+ * false where there are no more. */
+bool address_space_kept(unsigned i, uint64_t *ret_begin, uint64_t *ret_end);
+
 /* address_space_take(), address_space_give() - reserve a range elsewhere. Returns 0, -EADDRINUSE,
  * or another negative errno. */
 int address_space_take(uint64_t address, uint64_t size);

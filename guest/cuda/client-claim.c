@@ -2,7 +2,8 @@
 /*
  * Addresses of the device's, as far as they lie outside the ranges that this process has reserved
  * (address-space.h): each is reserved by itself, in whole pages. Two may share a page, and even
- * overlap, where the host has given an address again before this side has heard of its end.
+ * overlap, where the host has given an address again before this side has heard of its end. One
+ * that crosses the border of such a range, as the driver knows nothing of it, is reserved beyond.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,25 +11,33 @@
 #include "address-space.h"
 #include "client-internal.h"
 
+/* What lies from @has_begin to @has_end is not to be taken: returns whether that moves *begin. */
+static bool claims_pass(uint64_t has_begin, uint64_t has_end, uint64_t *begin, uint64_t *end)
+{
+    if (has_begin <= *begin && has_end > *begin) {
+        *begin = has_end;
+        return true;
+    }
+    if (has_begin > *begin && has_begin < *end)
+        *end = has_begin;
+    return false;
+}
+
 /* With memory_lock held, all of these. The part of the pages from *begin to @end that no claim has,
- * beginning with the first such page. Returns false when there is none. */
+ * and none of the process's ranges, beginning with the first such page. Returns false when there is
+ * none. */
 static bool claims_find_gap(const vgpu_session *s, uint64_t *begin, uint64_t end, uint64_t *ret_end)
 {
+    uint64_t kept_begin, kept_end;
     bool moved = true;
 
     while (moved && *begin < end) {
         moved = false;
         *ret_end = end;
-        for (size_t i = 0; i < s->n_claims; i++) {
-            const client_claim *c = &s->claims[i];
-
-            if (c->begin <= *begin && c->end > *begin) {
-                *begin = c->end;
-                moved = true;
-            } else if (c->begin > *begin && c->begin < *ret_end) {
-                *ret_end = c->begin;
-            }
-        }
+        for (unsigned i = 0; address_space_kept(i, &kept_begin, &kept_end); i++)
+            moved = claims_pass(kept_begin, kept_end, begin, ret_end) || moved;
+        for (size_t i = 0; i < s->n_claims; i++)
+            moved = claims_pass(s->claims[i].begin, s->claims[i].end, begin, ret_end) || moved;
     }
     return *begin < end;
 }

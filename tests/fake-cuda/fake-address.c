@@ -39,6 +39,7 @@ typedef struct Mapping {
 static Mapping *mappings;
 
 #define PHYSICAL_NAME "fake-cuda-physical"
+#define RESERVED_MAX (UINT64_C(1) << 40)
 
 static bool is_in_granules(uint64_t n)
 {
@@ -115,10 +116,7 @@ void fake_address_end(FakeMemory *m)
             link = &(*link)->next;
     }
     munmap(m->bytes, m->size);
-    if (fake_arena_has(m->address))
-        fake_arena_give_addresses(m->address, m->size / FAKE_GRANULE);
-    else
-        munmap((void *) (uintptr_t) m->address, m->size);
+    munmap((void *) (uintptr_t) m->address, m->size);
     free(m->granule);
     fake_memory_remove(m);
 }
@@ -135,20 +133,38 @@ void fake_physicals_end(CUcontext context)
 
 /* ---- Addresses ------------------------------------------------------------------ */
 
-/* Where it is wanted, when nothing is there; else where there is room */
+static bool place_at(CUdeviceptr address, size_t size)
+{
+    return is_in_granules(address) && !fake_arena_has(address) &&
+           mmap((void *) (uintptr_t) address, size, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+                0) != MAP_FAILED;
+}
+
+/* The lowest that are free from @begin on */
+static CUdeviceptr lowest(CUdeviceptr begin, size_t size, size_t alignment)
+{
+    const CUdeviceptr step = alignment > FAKE_GRANULE ? alignment : FAKE_GRANULE;
+    CUdeviceptr at = (begin + step - 1) / step * step;
+
+    for (const FakeMemory *m = NULL; (m = fake_memory_next(m)) && m->address < at + size;)
+        if (m->address + m->size > at)
+            at = (m->address + m->size + step - 1) / step * step;
+    return at;
+}
+
+/* Where it is wanted, when nothing is there; else, as a driver does, above what pools have; where a
+ * sanitizer has its own memory there, above the device's */
 static bool place(CUdeviceptr wanted, size_t size, size_t alignment, CUdeviceptr *ret)
 {
-    void *p;
-
-    if (wanted != 0 && is_in_granules(wanted) && !fake_arena_has(wanted)) {
-        p = mmap((void *) (uintptr_t) wanted, size, PROT_NONE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-        if (p != MAP_FAILED) {
-            *ret = (CUdeviceptr) (uintptr_t) p;
-            return true;
-        }
-    }
-    return fake_arena_take_addresses(size / FAKE_GRANULE, alignment, ret);
+    *ret = wanted;
+    if (wanted != 0 && place_at(*ret, size))
+        return true;
+    *ret = lowest(FAKE_RESERVED_BEGIN, size, alignment);
+    if (place_at(*ret, size))
+        return true;
+    *ret = lowest(FAKE_RESERVED_ELSE, size, alignment);
+    return place_at(*ret, size);
 }
 
 CUresult cuMemAddressReserve(CUdeviceptr *address, size_t size, size_t alignment,
@@ -161,7 +177,7 @@ CUresult cuMemAddressReserve(CUdeviceptr *address, size_t size, size_t alignment
         return CUDA_ERROR_INVALID_VALUE;
 
     FAKE_LOCKED();
-    if (!place(wanted, size, alignment, &m.address))
+    if (size > RESERVED_MAX || !place(wanted, size, alignment, &m.address))
         return CUDA_ERROR_OUT_OF_MEMORY;
     m.bytes = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     m.granule = calloc(size / FAKE_GRANULE, 1);

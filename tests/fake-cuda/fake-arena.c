@@ -103,14 +103,11 @@ static Arena *arena_at(CUdeviceptr address)
     return arena_has(&pools, address) ? &pools : &arena;
 }
 
-static bool take(Arena *a, uint64_t n, uint64_t alignment, CUdeviceptr *ret)
+static bool take(Arena *a, uint64_t n, CUdeviceptr *ret)
 {
-    uint64_t step = alignment > FAKE_GRANULE ? alignment / FAKE_GRANULE : 1, found = 0;
+    uint64_t found = 0;
 
-    /* Multiples of the alignment, not of its distance from the beginning */
     for (uint64_t i = 0; i < GRANULES; i++) {
-        if (found == 0 && step > 1 && (a->begin / FAKE_GRANULE + i) % step != 0)
-            continue;
         found = a->taken[i] ? 0 : found + 1;
         if (found < n)
             continue;
@@ -122,15 +119,15 @@ static bool take(Arena *a, uint64_t n, uint64_t alignment, CUdeviceptr *ret)
     return false;
 }
 
-bool fake_arena_take_addresses(uint64_t granules, uint64_t alignment, CUdeviceptr *ret)
+bool fake_arena_take_addresses(uint64_t granules, CUdeviceptr *ret)
 {
     fake_arena_open();
-    return take(&arena, granules, alignment, ret);
+    return take(&arena, granules, ret);
 }
 
 bool fake_arena_take_pooled(uint64_t granules, CUdeviceptr *ret)
 {
-    return take(arena_of_pools(), granules, FAKE_GRANULE, ret);
+    return take(arena_of_pools(), granules, ret);
 }
 
 bool fake_arena_take(CUdevice device, uint64_t granules, CUdeviceptr *ret)
@@ -138,7 +135,7 @@ bool fake_arena_take(CUdevice device, uint64_t granules, CUdeviceptr *ret)
     fake_arena_open();
     if (granules > GRANULES || !fake_total_take(device, granules * FAKE_GRANULE))
         return false;
-    if (take(&arena, granules, FAKE_GRANULE, ret))
+    if (take(&arena, granules, ret))
         return true;
     fake_total_give(device, granules * FAKE_GRANULE);
     return false;

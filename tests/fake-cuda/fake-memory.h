@@ -6,6 +6,7 @@
  *                       mmap layout; the process cannot touch these addresses, for the bytes
  *                       are elsewhere
  *   pools'             at 0x302000000 and on, in the same way
+ *   reserved            above these, at the process's own addresses
  *   pinned              far from any address of the host, so that a mix-up is noticed
  *   registered          at the host's own address where a session's window lies, or when it is a
  *                       multiple of 2 MiB; else far away as pinned memory
@@ -85,7 +86,7 @@ void fake_pool_stop(void);
 /* The device's own addresses, in granules (fake-arena.c) */
 bool fake_arena_take(CUdevice device, uint64_t granules, CUdeviceptr *ret);
 /* fake_arena_take_addresses() - without memory behind them */
-bool fake_arena_take_addresses(uint64_t granules, uint64_t alignment, CUdeviceptr *ret);
+bool fake_arena_take_addresses(uint64_t granules, CUdeviceptr *ret);
 /* fake_arena_take_pooled() - the same, where pools have their memory */
 bool fake_arena_take_pooled(uint64_t granules, CUdeviceptr *ret);
 void fake_arena_give(CUdevice device, CUdeviceptr address, uint64_t granules);
@@ -112,6 +113,10 @@ uint64_t fake_total(void);
 uint64_t fake_total_free(CUdevice device);
 uint64_t fake_total_own(CUdevice device); /* what this process has taken */
 void fake_total_stop(void);
+
+/* 128 GiB above where pools have their memory (fake-arena.c) */
+#define FAKE_RESERVED_BEGIN UINT64_C(0x2302000000)
+#define FAKE_RESERVED_ELSE UINT64_C(0x2e0000000000)
 
 /* fake_address_reach() - may the device touch these bytes of a reserved range? (fake-address.c) */
 bool fake_address_reach(const FakeMemory *memory, CUdeviceptr address, size_t size);

@@ -95,7 +95,7 @@ static CUresult taken_open(const Handle *handle, CUdeviceptr *ret)
 
     if (!bytes)
         return CUDA_ERROR_MAP_FAILED;
-    if (!fake_arena_take_addresses(n, FAKE_GRANULE, &m.address)) {
+    if (!fake_arena_take_addresses(n, &m.address)) {
         munmap(bytes, n * FAKE_GRANULE);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }

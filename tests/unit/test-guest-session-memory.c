@@ -270,6 +270,30 @@ TEST(test_range_of_pools)
     }
 }
 
+/* The driver knows nothing of our ranges: what it gives may begin or end in one. */
+TEST(test_addresses_across_a_border)
+{
+    const uint64_t begin = DEVICE_RANGE_BEGIN - MIB, end = POOL_RANGE_END - MIB;
+    uint64_t address, other;
+
+    CREATE(1);
+    fake.next_address = begin;
+    assert_int_equal(vgpu_session_address_reserve(s, &in_context, 3 * MIB, 0, 0, &address), 0);
+    assert_int_equal(address, begin);
+    assert_false(is_free(begin, 4096));
+    if (address_space_has(end, MIB)) { /* no sanitizer lives there */
+        fake.next_address = end;
+        assert_int_equal(vgpu_session_address_reserve(s, &in_context, 3 * MIB, 0, 0, &other), 0);
+        assert_false(is_free(POOL_RANGE_END, 2 * MIB));
+        assert_int_equal(vgpu_session_address_free(s, &in_context, other, 3 * MIB), 0);
+        assert_true(is_free(POOL_RANGE_END, 2 * MIB));
+        assert_false(is_free(end, MIB));
+    }
+    assert_int_equal(vgpu_session_address_free(s, &in_context, address, 3 * MIB), 0);
+    assert_true(is_free(begin, MIB));
+    assert_false(is_free(DEVICE_RANGE_BEGIN, MIB));
+}
+
 /* ---- Pools and physical memory: what the host is asked ------------------------------------- */
 
 static struct {
@@ -410,8 +434,9 @@ int main(void)
         CASE(test_addresses),      CASE(test_addresses_that_are_taken),
         CASE(test_wanted_address), CASE(test_addresses_that_share_pages),
         CASE(test_addresses_end),  CASE(test_addresses_that_cannot_be),
-        CASE(test_range_of_pools), CASE(test_info),
-        CASE(test_pools),          CASE(test_physical),
+        CASE(test_range_of_pools), CASE(test_addresses_across_a_border),
+        CASE(test_info),           CASE(test_pools),
+        CASE(test_physical),
     };
 
     return cmocka_run_group_tests_name("guest-session-memory", tests, group_setup, group_teardown);

@@ -7,6 +7,11 @@
 
 #define GRANULE ((size_t) 2 << 20)
 #define N (GRANULE / sizeof(uint32_t))
+/* PyTorch's: on a GPU with 140 GiB; its small and its large memory, and three tries for more */
+#define PIECE ((size_t) 20 << 20)
+#define SEGMENT ((size_t) 158 << 30)
+#define PIECES_MAX 600u
+#define TRIES 5u
 
 static const AllocationProp shareable = {
     .type = ALLOCATION_PINNED,
@@ -73,6 +78,58 @@ TEST(test_segments)
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemAddressFree(base, GRANULE));
     CALL(cuMemAddressFree(base, 8 * GRANULE));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemAddressFree(base, 8 * GRANULE));
+}
+
+/* Pieces until there is no more memory; returns how many. */
+static unsigned create_all(CUmemGenericAllocationHandle handles[static PIECES_MAX], size_t size)
+{
+    unsigned n = 0;
+    CUresult r;
+
+    while ((r = cuMemCreate(&handles[n], size, &shareable, 0)) == CUDA_SUCCESS)
+        assert_true(++n < PIECES_MAX);
+    assert_int_equal(r, CUDA_ERROR_OUT_OF_MEMORY);
+    return n;
+}
+
+/* As PyTorch's expandable segments when a program asks for more than there is: for each try it
+ * reserves more than the device has, makes pieces until there is no more memory, and releases them.
+ * What it reserves goes beyond all that this library keeps free for it. */
+TEST(test_more_than_there_is)
+{
+    static CUmemGenericAllocationHandle handles[PIECES_MAX];
+    CUdeviceptr base[TRIES];
+    size_t free[2], total, size;
+    unsigned n[TRIES], n_mapped = 0;
+
+    CALL(cuMemGetInfo_v2(&free[0], &total));
+    for (unsigned t = 0; t < TRIES; t++) {
+        CALL(cuMemAddressReserve(&base[t], SEGMENT, 0, 0, 0));
+        n[t] = create_all(handles, PIECE);
+        n[t] += create_all(handles + n[t], GRANULE);
+        assert_int_equal(n[t], n[0]);
+        for (unsigned i = 0; i < n[t]; i++)
+            CALL(cuMemRelease(handles[i]));
+        CALL(cuMemGetInfo_v2(&free[1], &total));
+        assert_int_equal(free[1], free[0]);
+    }
+
+    /* All there is, in the last segment */
+    n[0] = create_all(handles, PIECE);
+    for (; n_mapped < n[0]; n_mapped++)
+        CALL(cuMemMap(base[TRIES - 1] + n_mapped * PIECE, PIECE, 0, handles[n_mapped], 0));
+    size = n_mapped * PIECE;
+    CALL(cuMemSetAccess(base[TRIES - 1], size, &read_write, 1));
+    libcuda_fill(module, base[TRIES - 1] + size - GRANULE, 24, N, NULL);
+    libcuda_check(base[TRIES - 1] + size - GRANULE, 24, N);
+    for (unsigned i = 0; i < n_mapped; i++) {
+        CALL(cuMemUnmap(base[TRIES - 1] + i * PIECE, PIECE));
+        CALL(cuMemRelease(handles[i]));
+    }
+    for (unsigned t = 0; t < TRIES; t++)
+        CALL(cuMemAddressFree(base[t], SEGMENT));
+    CALL(cuMemGetInfo_v2(&free[1], &total));
+    assert_int_equal(free[1], free[0]);
 }
 
 /* As NCCL frees: by the address, when it has forgotten the handle. */
@@ -255,6 +312,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_segments, begin),
+        cmocka_unit_test(test_more_than_there_is),
         cmocka_unit_test(test_handle_of_an_address),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_wrong_properties),
