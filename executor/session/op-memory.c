@@ -402,6 +402,19 @@ CUresult session_op_PHYSICAL_MAP(Session *s, SessionCall *call)
     return result;
 }
 
+/* The driver is content where nothing is mapped. The lock: nothing comes to be mapped meanwhile. */
+static CUresult physical_unmap_nothing(Session *s, const VGPUSessionPhysical *p)
+{
+    SessionStore *store = session_store(s);
+    CUresult result = CUDA_ERROR_INVALID_VALUE;
+
+    pthread_mutex_lock(&store->physicals_lock);
+    if (session_memory_is_vacant(&store->memory, p->address, p->size))
+        result = session_driver(s)->mem_unmap(p->address, p->size);
+    pthread_mutex_unlock(&store->physicals_lock);
+    return result;
+}
+
 CUresult session_op_PHYSICAL_UNMAP(Session *s, SessionCall *call)
 {
     const VGPUSessionPhysical *p = call->parameters;
@@ -410,7 +423,7 @@ CUresult session_op_PHYSICAL_UNMAP(Session *s, SessionCall *call)
     CUresult result;
 
     if (!session_memory_has_mapped(&store->memory, p->address, p->size))
-        return CUDA_ERROR_INVALID_VALUE;
+        return physical_unmap_nothing(s, p);
     result = session_driver(s)->mem_unmap(p->address, p->size);
     if (result != CUDA_SUCCESS)
         return result;

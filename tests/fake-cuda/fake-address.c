@@ -308,7 +308,7 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, vo
     ENTER_SESSION(FAKE_CONTEXT);
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !is_of_driver(fd) ||
         fstat(fd, &st) != 0)
-        return CUDA_ERROR_INVALID_VALUE;
+        return CUDA_ERROR_UNKNOWN;
 
     FAKE_LOCKED();
     p = fake_object_new(FAKE_KIND_PHYSICAL, fake_context(), sizeof(*p));
@@ -369,6 +369,8 @@ CUresult cuMemUnmap(CUdeviceptr address, size_t size)
 
     fake_device_settle();
     m = reserved(address, size);
+    if (m && are_all(m, address, size, false))
+        return CUDA_SUCCESS;
     if (!m || !are_all(m, address, size, true) || !are_whole(address, size))
         return CUDA_ERROR_INVALID_VALUE;
     for (Mapping **link = &mappings; *link;) {

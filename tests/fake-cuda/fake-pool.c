@@ -252,13 +252,15 @@ static CUresult pool_alloc(Pool *p, CUcontext context, size_t size, CUdeviceptr 
 
 static CUresult alloc_async(CUdeviceptr *device, size_t size, Pool *p, CUstream s)
 {
-    if (size == 0)
-        return CUDA_ERROR_INVALID_VALUE;
     /* The model has no nodes that allocate. */
     if (s->capture)
         return CUDA_ERROR_NOT_SUPPORTED;
     if (fake_capture_forbids() != CUDA_SUCCESS)
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (size == 0) {
+        *device = 0;
+        return CUDA_SUCCESS;
+    }
     return pool_alloc(p, s->object.context, size, device);
 }
 
@@ -300,6 +302,8 @@ CUresult cuMemFreeAsync(CUdeviceptr device, CUstream stream)
 
     if (s->capture)
         return CUDA_ERROR_NOT_SUPPORTED;
+    if (device == 0)
+        return CUDA_SUCCESS;
     if (!m || m->kind != FAKE_ALLOCATED || m->freeing)
         return CUDA_ERROR_INVALID_VALUE;
     m->freeing = true;

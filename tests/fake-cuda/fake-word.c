@@ -9,7 +9,6 @@ enum {
     WAIT_AND = 2,
     WAIT_NOR = 3,
     WAIT_FLUSH = 1 << 30,
-    WRITE_NO_MEMORY_BARRIER = 1,
 };
 
 static uint64_t word_read(const FakeWord *w)
@@ -76,7 +75,7 @@ static bool batch_word(const CudaMemOp *op, FakeWord *ret, bool *ret_waits)
     if (op->operation < CU_STREAM_MEM_OP_WAIT_VALUE_32 ||
         op->operation > CU_STREAM_MEM_OP_WRITE_VALUE_64 || op->operation == 3)
         return false;
-    return op->flags <= (unsigned) (*ret_waits ? WAIT_NOR : WRITE_NO_MEMORY_BARRIER) &&
+    return op->flags <= (unsigned) (*ret_waits ? WAIT_NOR : 0) &&
            op->address % (ret->bits / 8) == 0;
 }
 
@@ -103,14 +102,18 @@ CUresult cuStreamBatchMemOp_v2(CUstream stream, unsigned n, CudaMemOp *ops, unsi
     FAKE_LOCKED();
 
     FakeWork w;
-    CUresult r = flags == 0 ? fake_batch_make(ops, n, __func__, &w) : CUDA_ERROR_INVALID_VALUE;
+    CUresult r = flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 
+    if (r != CUDA_SUCCESS || n == 0)
+        return r;
+    r = fake_batch_make(ops, n, __func__, &w);
     return r == CUDA_SUCCESS ? fake_submit(fake_stream_get(stream, __func__), &w) : r;
 }
 
 static CUresult write_word(CUstream stream, FakeWord w, const char *function)
 {
-    if (w.flags > WRITE_NO_MEMORY_BARRIER)
+    /* Writing without a barrier, the older functions have. */
+    if (w.flags != 0)
         return CUDA_ERROR_INVALID_VALUE;
     return submit(stream, FAKE_WORK_WRITE, w, function);
 }

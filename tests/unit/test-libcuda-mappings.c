@@ -39,7 +39,6 @@ TEST(test_segments)
     unsigned long long flags = 77;
     CUdeviceptr base, at;
     size_t size;
-    int type;
 
     CALL(cuMemAddressReserve(&base, 8 * GRANULE, 0, 0, 0));
     for (unsigned i = 0; i < 3; i++) {
@@ -59,8 +58,8 @@ TEST(test_segments)
     CALL(cuPointerGetAttribute(&at, POINTER_RANGE_START, base + GRANULE + 100));
     CALL(cuPointerGetAttribute(&size, POINTER_RANGE_SIZE, base + GRANULE + 100));
     assert_true(at == base && size == 8 * GRANULE);
-    CALL(cuPointerGetAttribute(&type, POINTER_MAPPED, base + 3 * GRANULE));
-    assert_false(type);
+    for (int i = POINTER_CONTEXT; i <= POINTER_BLOCK_ID; i++)
+        CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuPointerGetAttribute(&at, i, base + 3 * GRANULE));
     CALL_FAILS(CUDA_ERROR_NOT_FOUND, cuMemGetAddressRange_v2(&at, &size, base + 3 * GRANULE));
 
     CALL(cuMemUnmap(base + GRANULE, GRANULE));
@@ -288,8 +287,10 @@ TEST(test_wrong_access)
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemGetAccess(NULL, &here, base));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemGetAccess(&flags, NULL, base));
     CALL(cuMemUnmap(base, GRANULE));
-    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemUnmap(base, GRANULE));
+    CALL(cuMemUnmap(base, GRANULE)); /* nothing is there any more */
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemUnmap(base, 2 * GRANULE));
     CALL(cuMemAddressFree(base, GRANULE));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemUnmap(base, GRANULE));
     CALL(cuMemRelease(handle));
 }
 

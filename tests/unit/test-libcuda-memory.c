@@ -57,7 +57,7 @@ static void check_registered(unsigned char *memory, size_t size, unsigned flags)
     CALL_FAILS(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, cuMemHostRegister(memory, size, 0));
     CALL_FAILS(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED,
                cuMemHostRegister_v2(memory + size - 1, 1, 0));
-    CALL_FAILS(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, cuMemHostUnregister(memory + 1));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemHostUnregister(memory + 1));
     CALL(cuMemHostUnregister(memory));
     CALL_FAILS(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, cuMemHostUnregister(memory));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemHostGetDevicePointer_v2(&window, memory, 0));
@@ -70,6 +70,7 @@ TEST(test_registered)
 {
     const size_t size = 75 * PAGE;
     unsigned char *pages;
+    void *pinned;
     int fd;
 
     /* As malloc() gives it */
@@ -102,6 +103,9 @@ TEST(test_registered)
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemHostRegister_v2(pages, PAGE, 16));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemHostRegister_v2(pages, 0, 0));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemHostRegister_v2(NULL, PAGE, 0));
+    CALL(cuMemHostAlloc(&pinned, SIZE, 0));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemHostRegister_v2(pinned, SIZE, 0));
+    CALL(cuMemFreeHost(pinned));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemHostUnregister(NULL));
     munmap(pages, PAGE);
     close(fd);
@@ -140,8 +144,6 @@ static void check_range(CUdeviceptr base, uint64_t size, unsigned type, CUcontex
     check_pointer(base + 5, POINTER_DEVICE_POINTER, base + 5);
     check_pointer(base + 5, POINTER_RANGE_START, base);
     check_pointer(base + 5, POINTER_RANGE_SIZE, size);
-    check_pointer(base + 5, POINTER_MAPPING_BASE, base);
-    check_pointer(base + 5, POINTER_MAPPING_SIZE, size);
     check_pointer(base + 5, POINTER_DEVICE_ORDINAL, 0);
     check_pointer(base + 5, POINTER_MAPPED, 1);
     check_pointer(base + 5, POINTER_ACCESS, ACCESS_READ_WRITE);
@@ -155,6 +157,25 @@ static void check_range(CUdeviceptr base, uint64_t size, unsigned type, CUcontex
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, ask(0, base).result);
 }
 
+/* The block in which it is mapped; one that is larger has several. */
+#define BLOCK (UINT64_C(2) << 20)
+#define POOL_BLOCK (UINT64_C(32) << 20)
+
+static void check_mapping(CUdeviceptr address, uint64_t base, uint64_t size)
+{
+    check_pointer(address + 5, POINTER_MAPPING_BASE, base);
+    check_pointer(address + 5, POINTER_MAPPING_SIZE, size);
+}
+
+TEST(test_large_mapping)
+{
+    CUdeviceptr a;
+
+    CALL(cuMemAlloc_v2(&a, 2 * BLOCK + 1));
+    check_mapping(a + BLOCK, a, 3 * BLOCK);
+    CALL(cuMemFree_v2(a));
+}
+
 TEST(test_pointers)
 {
     CUdeviceptr device, pooled, managed;
@@ -166,16 +187,24 @@ TEST(test_pointers)
     CALL(cuMemHostAlloc(&pinned, SIZE, HOST_PORTABLE));
 
     check_range(device, SIZE, CU_MEMORYTYPE_DEVICE, context);
+    check_mapping(device, device / BLOCK * BLOCK, BLOCK);
+    check_pointer(device, POINTER_SYNC_MEMOPS, 0);
     check_pointer(device, POINTER_IS_LEGACY_IPC, 1);
     check_pointer(device, POINTER_MEMPOOL, 0);
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, ask(POINTER_HOST_POINTER, device).result);
     check_range(pooled, SIZE, CU_MEMORYTYPE_DEVICE, NULL);
+    check_mapping(pooled, pooled / POOL_BLOCK * POOL_BLOCK, POOL_BLOCK);
+    check_pointer(pooled, POINTER_SYNC_MEMOPS, 0);
     check_pointer(pooled, POINTER_IS_LEGACY_IPC, 0);
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, ask(POINTER_HOST_POINTER, pooled).result);
     check_range(managed, SIZE, CU_MEMORYTYPE_DEVICE, context);
+    check_mapping(managed, managed, BLOCK);
+    check_pointer(managed, POINTER_SYNC_MEMOPS, 1);
     check_pointer(managed, POINTER_IS_MANAGED, 1);
     check_pointer(managed + 9, POINTER_HOST_POINTER, managed + 9);
     check_range((uintptr_t) pinned, SIZE, CU_MEMORYTYPE_HOST, context);
+    check_mapping((uintptr_t) pinned, (uintptr_t) pinned, BLOCK);
+    check_pointer((uintptr_t) pinned, POINTER_SYNC_MEMOPS, 0);
     check_pointer((uintptr_t) pinned, POINTER_IS_MANAGED, 0);
     check_pointer((uintptr_t) pinned + 9, POINTER_HOST_POINTER, (uintptr_t) pinned + 9);
     assert_true(ask(POINTER_BUFFER_ID, device).word != ask(POINTER_BUFFER_ID, pooled).word);
@@ -191,24 +220,28 @@ TEST(test_pointers)
     CALL(cuMemFreeHost(pinned));
 }
 
-/* Of memory that is none of CUDA's, several attributes at once say nothing, and one is an error. */
+/* Of memory that is none of CUDA's, several attributes at once say that it is the host's, and one
+ * is an error. */
 TEST(test_plain_pointers)
 {
-    int attributes[] = {POINTER_MEMORY_TYPE, POINTER_DEVICE_POINTER, POINTER_IS_MANAGED};
+    int attributes[] = {POINTER_MEMORY_TYPE, POINTER_DEVICE_POINTER, POINTER_IS_MANAGED,
+                        POINTER_HOST_POINTER};
     unsigned type = 77;
-    CUdeviceptr device = 77, a;
+    CUdeviceptr device = 77, host = 77, a;
     unsigned char managed = 77;
-    void *data[] = {&type, &device, &managed};
+    void *data[] = {&type, &device, &managed, &host};
     int plain = 5;
 
-    CALL(cuPointerGetAttributes(3, attributes, data, (uintptr_t) &plain));
+    CALL(cuPointerGetAttributes(4, attributes, data, (uintptr_t) &plain));
+    assert_true(host == (uintptr_t) &plain);
     assert_int_equal(type, 0);
     assert_int_equal(device, 0);
     assert_int_equal(managed, 0);
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, ask(POINTER_MEMORY_TYPE, (uintptr_t) &plain).result);
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, ask(POINTER_MEMORY_TYPE, 0).result);
     CALL(cuMemAlloc_v2(&a, SIZE));
-    CALL(cuPointerGetAttributes(3, attributes, data, a + 100));
+    CALL(cuPointerGetAttributes(4, attributes, data, a + 100));
+    assert_int_equal(host, 0);
     assert_int_equal(type, CU_MEMORYTYPE_DEVICE);
     assert_true(device == a + 100);
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuPointerGetAttributes(0, attributes, data, a));
@@ -260,7 +293,7 @@ TEST(test_words)
     /* The second stream waits for the first, which fills the memory in between. */
     second[0] = (WordOp){WORD_OP_WAIT_64, (uintptr_t) &words[0], 1ull << 40, 0, 0, 0};
     second[1] = (WordOp){WORD_OP_WRITE_32, (uintptr_t) &words[1], ~0ull << 32 | 5, 0, 0, 0};
-    second[2] = (WordOp){WORD_OP_WRITE_64, (uintptr_t) &words[2], 6, 1, 0, 0};
+    second[2] = (WordOp){WORD_OP_WRITE_64, (uintptr_t) &words[2], 6, 0, 0, 0};
     first[0] = (WordOp){WORD_OP_WRITE_64, (uintptr_t) &words[0], 1ull << 40, 0, 0, 0};
     CALL(cuStreamBatchMemOp_v2(streams[1], 3, second, 0));
     CALL_FAILS(CUDA_ERROR_NOT_READY, cuStreamQuery(streams[1]));
@@ -271,10 +304,17 @@ TEST(test_words)
     assert_int_equal(words[2], 6);
     libcuda_check(a, 81, N);
     CALL(cuStreamBatchMemOp_v2_ptsz(NULL, 1, second, 0));
-    CALL(cuStreamBatchMemOp_ptsz(NULL, 1, second, 0));
+    /* The older functions may do without a barrier. */
+    second[1].flags = WORD_WRITE_NO_MEMORY_BARRIER;
+    CALL(cuStreamBatchMemOp_ptsz(NULL, 2, second, 0));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuStreamBatchMemOp_v2(streams[0], 2, second, 0));
+    second[1].flags = 0;
     CALL(cuStreamSynchronize(CU_STREAM_PER_THREAD));
 
-    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuStreamBatchMemOp_v2(streams[0], 0, first, 0));
+    CALL(cuStreamBatchMemOp_v2(streams[0], 0, first, 0));
+    CALL(cuStreamWriteValue32(streams[0], a, 1, WORD_WRITE_NO_MEMORY_BARRIER));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE,
+               cuStreamWriteValue32_v2(streams[0], a, 1, WORD_WRITE_NO_MEMORY_BARRIER));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuStreamBatchMemOp_v2(streams[0], 257, first, 0));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuStreamBatchMemOp_v2(streams[0], 1, NULL, 0));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuStreamBatchMemOp_v2(streams[0], 1, first, 1));
@@ -320,8 +360,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_registered, begin), cmocka_unit_test(test_pointers),
-        cmocka_unit_test(test_plain_pointers),          cmocka_unit_test(test_synchronous_memory),
-        cmocka_unit_test_teardown(test_words, end),
+        cmocka_unit_test(test_large_mapping),           cmocka_unit_test(test_plain_pointers),
+        cmocka_unit_test(test_synchronous_memory),      cmocka_unit_test_teardown(test_words, end),
     };
 
     return libcuda_test_main(argc, argv, tests);

@@ -66,12 +66,12 @@ static MemoryPiece *map_at(void *const *tree, uint64_t address, uint64_t size)
     return found ? *(MemoryPiece **) found : NULL;
 }
 
-static bool map_look(void *const *tree, uint64_t address, MemoryPiece *ret)
+static bool map_look(void *const *tree, uint64_t address, uint64_t size, MemoryPiece *ret)
 {
     const MemoryPiece *found;
 
     pthread_rwlock_rdlock(&map_lock);
-    found = map_at(tree, address, 1);
+    found = map_at(tree, address, size);
     if (found)
         *ret = *found;
     pthread_rwlock_unlock(&map_lock);
@@ -81,22 +81,17 @@ static bool map_look(void *const *tree, uint64_t address, MemoryPiece *ret)
 bool memory_map_find(uint64_t address, MemoryPiece *ret)
 {
     return address != 0 &&
-           (map_look(&map_pieces, address, ret) || map_look(&map_reserved, address, ret));
+           (map_look(&map_pieces, address, 1, ret) || map_look(&map_reserved, address, 1, ret));
 }
 
 bool memory_map_find_reserved(uint64_t address, MemoryPiece *ret)
 {
-    return address != 0 && map_look(&map_reserved, address, ret);
+    return address != 0 && map_look(&map_reserved, address, 1, ret);
 }
 
-bool memory_map_touches(uint64_t address, uint64_t size)
+bool memory_map_touches(uint64_t address, uint64_t size, MemoryPiece *ret)
 {
-    bool touches;
-
-    pthread_rwlock_rdlock(&map_lock);
-    touches = map_at(&map_pieces, address, size) || map_at(&map_reserved, address, size);
-    pthread_rwlock_unlock(&map_lock);
-    return touches;
+    return map_look(&map_pieces, address, size, ret) || map_look(&map_reserved, address, size, ret);
 }
 
 bool memory_map_take(uint64_t address, MemoryKind kind, MemoryPiece *ret)

@@ -55,8 +55,8 @@ bool memory_map_find(uint64_t address, MemoryPiece *ret);
 /* memory_map_find_reserved() - the same, of reserved addresses, whatever is mapped there */
 bool memory_map_find_reserved(uint64_t address, MemoryPiece *ret);
 
-/* memory_map_touches() - has a piece any of these bytes? */
-bool memory_map_touches(uint64_t address, uint64_t size);
+/* memory_map_touches() - has a piece any of these bytes? @ret: one that has */
+bool memory_map_touches(uint64_t address, uint64_t size, MemoryPiece *ret);
 
 /* memory_map_take() - the piece that begins at @address, and is of that kind, out of the map; but
  * TAKEN memory that was opened more than once stays */

@@ -122,7 +122,7 @@ CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool)
     if (r != CUDA_SUCCESS)
         return r;
     if (!device_is(device))
-        return CUDA_ERROR_INVALID_DEVICE;
+        return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&pools.lock);
     if (pool_number(pool, &number))
         pools.current = pool;
@@ -310,7 +310,8 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, int attribute, void *value)
     return CUDA_SUCCESS;
 }
 
-/* The device has all access to its own pools; that cannot be taken from it. */
+/* The device has all access to its own pools; where that is to be taken from it, the driver speaks
+ * of a wrong device. */
 CUresult cuMemPoolSetAccess(CUmemoryPool pool, const AccessDesc *access, size_t n)
 {
     uint32_t number;
@@ -321,10 +322,14 @@ CUresult cuMemPoolSetAccess(CUmemoryPool pool, const AccessDesc *access, size_t 
         return r;
     if (!access && n > 0)
         return CUDA_ERROR_INVALID_VALUE;
-    for (size_t i = 0; i < n; i++)
-        if (access[i].location.type != LOCATION_DEVICE || !device_is(access[i].location.id) ||
-            access[i].flags != ACCESS_READ_WRITE)
+    for (size_t i = 0; i < n; i++) {
+        if (access[i].location.type != LOCATION_DEVICE || !device_is(access[i].location.id))
             return CUDA_ERROR_INVALID_VALUE;
+        if (access[i].flags == ACCESS_NONE || access[i].flags == ACCESS_READ)
+            return CUDA_ERROR_INVALID_DEVICE;
+        if (access[i].flags != ACCESS_READ_WRITE)
+            return CUDA_ERROR_INVALID_VALUE;
+    }
     return CUDA_SUCCESS;
 }
 

@@ -5,6 +5,10 @@
 #include "cuda-api-memory.h"
 #include "physical-memory.h"
 
+/* In which driver 580 maps memory */
+#define BLOCK (UINT64_C(2) << 20)
+#define POOL_BLOCK (UINT64_C(32) << 20)
+
 static CUresult pointer_int(void *to, int value)
 {
     memcpy(to, &value, sizeof(value));
@@ -36,8 +40,6 @@ static CUresult pointer_device(void *to, uint64_t address, const MemoryPiece *p)
 {
     if (!libcuda_current())
         return CUDA_ERROR_INVALID_CONTEXT;
-    if (p->kind == MEMORY_RESERVED)
-        return CUDA_ERROR_INVALID_VALUE;
     return pointer_word(to, p->device + (address - p->address));
 }
 
@@ -51,17 +53,25 @@ static CUresult pointer_range(void *to, int attribute, uint64_t address, const M
     return pointer_word(to, attribute == POINTER_RANGE_START ? range.address : range.size);
 }
 
+/* The device's memory is mapped in blocks, which hold several pieces, and a pool grows by larger
+ * ones. What lies in the window begins a block, as far as a program can tell. */
 static CUresult pointer_mapping(void *to, int attribute, const MemoryPiece *p)
 {
-    if (p->kind == MEMORY_RESERVED)
-        return CUDA_ERROR_INVALID_VALUE;
-    return pointer_word(to, attribute == POINTER_MAPPING_BASE ? p->address : p->size);
+    uint64_t begin = p->address, end = p->address + p->size, block = 1;
+
+    if (p->kind == MEMORY_ASYNC)
+        block = POOL_BLOCK;
+    else if (p->kind != MEMORY_MAPPED && p->kind != MEMORY_REGISTERED && p->kind != MEMORY_ALIAS)
+        block = BLOCK;
+    if (memory_is_device(p))
+        begin = begin / block * block;
+    end = begin + (end - begin + block - 1) / block * block;
+    return pointer_word(to, attribute == POINTER_MAPPING_BASE ? begin : end - begin);
 }
 
 static int pointer_sync(const MemoryPiece *p)
 {
-    return p->sync == MEMORY_SYNC_UNSAID ? memory_is_device(p) || p->kind == MEMORY_MANAGED
-                                         : p->sync == MEMORY_SYNC_ON;
+    return p->sync == MEMORY_SYNC_UNSAID ? p->kind == MEMORY_MANAGED : p->sync == MEMORY_SYNC_ON;
 }
 
 /* Types of @to, and what the driver says of each kind of memory: cuPointerGetAttribute() of driver
@@ -99,16 +109,14 @@ static CUresult pointer_answer(void *to, int attribute, uint64_t address, const 
     case POINTER_MAPPING_SIZE:
         return pointer_mapping(to, attribute, p);
     case POINTER_MAPPED:
-        return pointer_int(to, p->kind != MEMORY_RESERVED);
+        return pointer_int(to, 1);
     case POINTER_HANDLE_TYPES:
         return pointer_word(to, (uint64_t) physical_handle_types(address));
     case POINTER_IS_GPU_DIRECT:
     case POINTER_HW_DECOMPRESS:
         return pointer_int(to, 0);
     case POINTER_ACCESS:
-        return pointer_int(to, p->kind == MEMORY_MAPPED     ? (int) p->flags
-                               : p->kind == MEMORY_RESERVED ? ACCESS_NONE
-                                                            : ACCESS_READ_WRITE);
+        return pointer_int(to, p->kind == MEMORY_MAPPED ? (int) p->flags : ACCESS_READ_WRITE);
     case POINTER_MEMPOOL:
         return pointer_word(to, (uintptr_t) (p->kind == MEMORY_ASYNC ? p->object : NULL));
     case POINTER_P2P_TOKENS:
@@ -116,6 +124,12 @@ static CUresult pointer_answer(void *to, int attribute, uint64_t address, const 
     default:
         return CUDA_ERROR_INVALID_VALUE;
     }
+}
+
+/* Addresses to which nothing is mapped are none of CUDA's here. */
+static bool pointer_find(uint64_t address, MemoryPiece *ret)
+{
+    return memory_map_find(address, ret) && ret->kind != MEMORY_RESERVED;
 }
 
 CUresult cuPointerGetAttribute(void *to, int attribute, CUdeviceptr address)
@@ -126,13 +140,13 @@ CUresult cuPointerGetAttribute(void *to, int attribute, CUdeviceptr address)
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (!to || !memory_map_find(address, &piece))
+    if (!to || !pointer_find(address, &piece))
         return CUDA_ERROR_INVALID_VALUE;
     return pointer_answer(to, attribute, address, &piece);
 }
 
-/* Of memory that CUDA does not know: success, with nothing in all but the ordinal */
-static void pointer_unknown(void *to, int attribute)
+/* What is no attribute of this memory */
+static void pointer_nothing(void *to, int attribute)
 {
     if (attribute == POINTER_DEVICE_ORDINAL)
         (void) pointer_int(to, -2);
@@ -146,6 +160,15 @@ static void pointer_unknown(void *to, int attribute)
         (void) pointer_int(to, 0);
     else
         (void) pointer_word(to, 0);
+}
+
+/* Memory that CUDA does not know is the host's, for all that the driver says. */
+static void pointer_unknown(void *to, int attribute, uint64_t address)
+{
+    if (attribute == POINTER_HOST_POINTER)
+        (void) pointer_word(to, address);
+    else
+        pointer_nothing(to, attribute);
 }
 
 CUresult cuPointerGetAttributes(unsigned n, int *attributes, void **to, CUdeviceptr address)
@@ -162,10 +185,12 @@ CUresult cuPointerGetAttributes(unsigned n, int *attributes, void **to, CUdevice
     for (unsigned i = 0; i < n; i++)
         if (!to[i] || attributes[i] < POINTER_CONTEXT || attributes[i] > POINTER_HW_DECOMPRESS)
             return CUDA_ERROR_INVALID_VALUE;
-    is_known = memory_map_find(address, &piece);
+    is_known = pointer_find(address, &piece);
     for (unsigned i = 0; i < n; i++)
-        if (!is_known || pointer_answer(to[i], attributes[i], address, &piece) != CUDA_SUCCESS)
-            pointer_unknown(to[i], attributes[i]);
+        if (!is_known)
+            pointer_unknown(to[i], attributes[i], address);
+        else if (pointer_answer(to[i], attributes[i], address, &piece) != CUDA_SUCCESS)
+            pointer_nothing(to[i], attributes[i]);
     return CUDA_SUCCESS;
 }
 

@@ -15,6 +15,7 @@ static CUresult pooled_enter(CUstream handle, LibCall *call, LibStream **ret)
                                                                     : CUDA_SUCCESS;
 }
 
+/* Of no bytes there is nothing, and that is freed as well as any. */
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *ret, size_t size, CUmemoryPool pool, CUstream handle)
 {
     MemoryPiece piece = {.size = size, .kind = MEMORY_ASYNC, .object = pool};
@@ -25,8 +26,12 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr *ret, size_t size, CUmemoryPool poo
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (!ret || size == 0 || !pool_number(pool, &number))
+    if (!ret || !pool_number(pool, &number))
         return CUDA_ERROR_INVALID_VALUE;
+    if (size == 0) {
+        *ret = 0;
+        return CUDA_SUCCESS;
+    }
     libcuda_stream_worked(stream);
     r = vgpu_session_memory_alloc_async(call.session, &call.from, stream->number, number, size,
                                         &piece.address);
@@ -71,7 +76,7 @@ CUresult cuMemFreeAsync(CUdeviceptr address, CUstream handle)
     LibCall call;
     CUresult r = pooled_enter(handle, &call, &stream);
 
-    if (r != CUDA_SUCCESS)
+    if (r != CUDA_SUCCESS || address == 0)
         return r;
     /* That of a graph is there for as long as a graph has it. */
     if (memory_map_find(address, &piece) && piece.kind == MEMORY_GRAPH)

@@ -56,6 +56,7 @@ static CUresult registered_add(LibContext *c, void *memory, size_t size, unsigne
 
 CUresult cuMemHostRegister_v2(void *memory, size_t size, unsigned flags)
 {
+    MemoryPiece piece;
     uintptr_t begin;
     size_t pages;
     void *window;
@@ -69,8 +70,9 @@ CUresult cuMemHostRegister_v2(void *memory, size_t size, unsigned flags)
         return CUDA_ERROR_INVALID_VALUE;
     if ((flags & (REGISTER_IO_MEMORY | REGISTER_READ_ONLY)) != 0)
         return CUDA_ERROR_NOT_SUPPORTED;
-    if (memory_map_touches((uintptr_t) memory, size))
-        return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+    if (memory_map_touches((uintptr_t) memory, size, &piece))
+        return piece.kind == MEMORY_REGISTERED ? CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED
+                                               : CUDA_ERROR_INVALID_VALUE;
     r = vgpu_session_host_register(call.session, (void *) begin, pages, &window);
     /* Not these bytes, but others of their pages */
     if (r == CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED)
@@ -103,7 +105,8 @@ CUresult cuMemHostUnregister(void *memory)
     if (!memory)
         return CUDA_ERROR_INVALID_VALUE;
     if (!memory_map_take((uintptr_t) memory, MEMORY_REGISTERED, &piece))
-        return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+        return memory_map_find((uintptr_t) memory, &piece) ? CUDA_ERROR_INVALID_VALUE
+                                                           : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
     has_alias = memory_map_take(piece.device, MEMORY_ALIAS, &alias);
     call.context = piece.context;
     call.from.context = piece.context->number;

@@ -16,12 +16,12 @@ static bool word_can(int attribute)
     return device->attribute[attribute].result == 0 && device->attribute[attribute].value != 0;
 }
 
-/* What the driver says of it at once */
-static CUresult word_check_flags(unsigned flags, uint32_t bits, uint16_t opcode)
+/* What the driver says of it at once. Writing without a barrier is for @is_old functions. */
+static CUresult word_check_flags(unsigned flags, uint32_t bits, uint16_t opcode, bool is_old)
 {
     const unsigned way = flags & ~(unsigned) WORD_WAIT_FLUSH;
 
-    if (opcode == VGPU_SESSION_OP_WORD_WRITE ? flags > WORD_WRITE_NO_MEMORY_BARRIER
+    if (opcode == VGPU_SESSION_OP_WORD_WRITE ? flags > (is_old ? WORD_WRITE_NO_MEMORY_BARRIER : 0u)
                                              : way > WORD_WAIT_NOR)
         return CUDA_ERROR_INVALID_VALUE;
     if (bits == 64 && !word_can(CAN_USE_64_BITS))
@@ -34,11 +34,11 @@ static CUresult word_check_flags(unsigned flags, uint32_t bits, uint16_t opcode)
 }
 
 /* @parameters: but for the stream, and with the program's address */
-static CUresult word_prepare(VGPUSessionWord *parameters, uint16_t opcode)
+static CUresult word_prepare(VGPUSessionWord *parameters, uint16_t opcode, bool is_old)
 {
     const uint64_t address = parameters->address, size = parameters->bits / 8;
     MemoryPiece piece;
-    CUresult r = word_check_flags(parameters->flags, parameters->bits, opcode);
+    CUresult r = word_check_flags(parameters->flags, parameters->bits, opcode, is_old);
 
     if (r != CUDA_SUCCESS)
         return r;
@@ -46,15 +46,14 @@ static CUresult word_prepare(VGPUSessionWord *parameters, uint16_t opcode)
         !memory_has(&piece, address, size))
         return CUDA_ERROR_INVALID_VALUE;
     parameters->address = piece.device + (address - piece.address);
-    /* A barrier that nobody wanted does no harm; the driver's newer functions have no way without.
-     */
+    /* A barrier that nobody wanted does no harm. */
     if (opcode == VGPU_SESSION_OP_WORD_WRITE)
         parameters->flags = 0;
     return CUDA_SUCCESS;
 }
 
 static CUresult word(CUstream handle, CUdeviceptr address, uint64_t value, uint32_t bits,
-                     unsigned flags, uint16_t opcode)
+                     unsigned flags, uint16_t opcode, bool is_old)
 {
     VGPUSessionWord parameters = {.address = address, .value = value, .bits = bits, .flags = flags};
     LibStream *stream;
@@ -62,7 +61,7 @@ static CUresult word(CUstream handle, CUdeviceptr address, uint64_t value, uint3
     CUresult r = libcuda_enter_work(handle, &call, &stream);
 
     if (r == CUDA_SUCCESS)
-        r = word_prepare(&parameters, opcode);
+        r = word_prepare(&parameters, opcode, is_old);
     if (r != CUDA_SUCCESS)
         return r;
     parameters.stream = stream->number;
@@ -70,26 +69,26 @@ static CUresult word(CUstream handle, CUdeviceptr address, uint64_t value, uint3
     return libcuda_post(&call, opcode, &parameters, sizeof(parameters));
 }
 
-#define WORD_(name, bits, opcode)                                                          \
-    CUresult cuStream##name##Value##bits##_v2(CUstream stream, CUdeviceptr address,        \
-                                              cuuint##bits##_t value, unsigned flags)      \
-    {                                                                                      \
-        return word(stream, address, value, bits, flags, opcode);                          \
-    }                                                                                      \
-    CUresult cuStream##name##Value##bits##_v2_ptsz(CUstream stream, CUdeviceptr address,   \
-                                                   cuuint##bits##_t value, unsigned flags) \
-    {                                                                                      \
-        return word(libcuda_per_thread(stream), address, value, bits, flags, opcode);      \
-    }                                                                                      \
-    CUresult cuStream##name##Value##bits(CUstream stream, CUdeviceptr address,             \
-                                         cuuint##bits##_t value, unsigned flags)           \
-    {                                                                                      \
-        return word(stream, address, value, bits, flags, opcode);                          \
-    }                                                                                      \
-    CUresult cuStream##name##Value##bits##_ptsz(CUstream stream, CUdeviceptr address,      \
-                                                cuuint##bits##_t value, unsigned flags)    \
-    {                                                                                      \
-        return word(libcuda_per_thread(stream), address, value, bits, flags, opcode);      \
+#define WORD_(name, bits, opcode)                                                            \
+    CUresult cuStream##name##Value##bits##_v2(CUstream stream, CUdeviceptr address,          \
+                                              cuuint##bits##_t value, unsigned flags)        \
+    {                                                                                        \
+        return word(stream, address, value, bits, flags, opcode, false);                     \
+    }                                                                                        \
+    CUresult cuStream##name##Value##bits##_v2_ptsz(CUstream stream, CUdeviceptr address,     \
+                                                   cuuint##bits##_t value, unsigned flags)   \
+    {                                                                                        \
+        return word(libcuda_per_thread(stream), address, value, bits, flags, opcode, false); \
+    }                                                                                        \
+    CUresult cuStream##name##Value##bits(CUstream stream, CUdeviceptr address,               \
+                                         cuuint##bits##_t value, unsigned flags)             \
+    {                                                                                        \
+        return word(stream, address, value, bits, flags, opcode, true);                      \
+    }                                                                                        \
+    CUresult cuStream##name##Value##bits##_ptsz(CUstream stream, CUdeviceptr address,        \
+                                                cuuint##bits##_t value, unsigned flags)      \
+    {                                                                                        \
+        return word(libcuda_per_thread(stream), address, value, bits, flags, opcode, true);  \
     }
 
 WORD_(Write, 32, VGPU_SESSION_OP_WORD_WRITE)
@@ -100,7 +99,8 @@ WORD_(Wait, 64, VGPU_SESSION_OP_WORD_WAIT)
 /* ---- Several at once ---------------------------------------------------------------------------
  */
 
-static CUresult word_of_op(const WordOp *op, VGPUSessionWord *ret, uint16_t *ret_opcode)
+static CUresult word_of_op(const WordOp *op, VGPUSessionWord *ret, uint16_t *ret_opcode,
+                           bool is_old)
 {
     const bool is_64 = op->operation == WORD_OP_WAIT_64 || op->operation == WORD_OP_WRITE_64;
 
@@ -125,11 +125,12 @@ static CUresult word_of_op(const WordOp *op, VGPUSessionWord *ret, uint16_t *ret
         .bits = is_64 ? 64 : 32,
         .flags = op->flags,
     };
-    return word_prepare(ret, *ret_opcode);
+    return word_prepare(ret, *ret_opcode, is_old);
 }
 
 /* All are checked before any of them is given to the stream. */
-CUresult cuStreamBatchMemOp_v2(CUstream handle, unsigned n, WordOp *ops, unsigned flags)
+static CUresult word_batch(CUstream handle, unsigned n, const WordOp *ops, unsigned flags,
+                           bool is_old)
 {
     VGPUSessionWord parameters[WORD_OPS_MAX];
     uint16_t opcodes[WORD_OPS_MAX];
@@ -139,30 +140,35 @@ CUresult cuStreamBatchMemOp_v2(CUstream handle, unsigned n, WordOp *ops, unsigne
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (n == 0 || n > WORD_OPS_MAX || !ops || flags != 0)
+    if (n > WORD_OPS_MAX || (n > 0 && !ops) || flags != 0)
         return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; r == CUDA_SUCCESS && i < n; i++) {
-        r = word_of_op(&ops[i], &parameters[i], &opcodes[i]);
+        r = word_of_op(&ops[i], &parameters[i], &opcodes[i], is_old);
         parameters[i].stream = stream->number;
     }
-    if (r == CUDA_SUCCESS)
+    if (r == CUDA_SUCCESS && n > 0)
         libcuda_stream_worked(stream);
     for (unsigned i = 0; r == CUDA_SUCCESS && i < n; i++)
         r = libcuda_post(&call, opcodes[i], &parameters[i], sizeof(parameters[i]));
     return r;
 }
 
+CUresult cuStreamBatchMemOp_v2(CUstream stream, unsigned n, WordOp *ops, unsigned flags)
+{
+    return word_batch(stream, n, ops, flags, false);
+}
+
 CUresult cuStreamBatchMemOp_v2_ptsz(CUstream stream, unsigned n, WordOp *ops, unsigned flags)
 {
-    return cuStreamBatchMemOp_v2(libcuda_per_thread(stream), n, ops, flags);
+    return word_batch(libcuda_per_thread(stream), n, ops, flags, false);
 }
 
 CUresult cuStreamBatchMemOp(CUstream stream, unsigned n, WordOp *ops, unsigned flags)
 {
-    return cuStreamBatchMemOp_v2(stream, n, ops, flags);
+    return word_batch(stream, n, ops, flags, true);
 }
 
 CUresult cuStreamBatchMemOp_ptsz(CUstream stream, unsigned n, WordOp *ops, unsigned flags)
 {
-    return cuStreamBatchMemOp_v2(libcuda_per_thread(stream), n, ops, flags);
+    return word_batch(libcuda_per_thread(stream), n, ops, flags, true);
 }
