@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory of the window. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "client-internal.h"
@@ -23,6 +24,30 @@ void client_window_destroy(vgpu_session *s)
     free(s->fence_free);
 }
 
+/* The driver takes a graph's copy only where it lies in one pin. A large buffer that begins where
+ * its size says crosses few chunks, or none; in a small window it would waste too much. */
+static uint64_t window_best_alignment(const vgpu_session *s, size_t size)
+{
+    const uint64_t chunk = s->pins.chunk;
+    uint64_t alignment = chunk / 8;
+
+    if (size < alignment || s->transport->window_size / chunk < 16)
+        return 0;
+    while (alignment < size && alignment < chunk)
+        alignment *= 2;
+    return alignment;
+}
+
+static int window_take(vgpu_session *s, size_t size, size_t alignment, uint64_t *ret)
+{
+    uint64_t best = window_best_alignment(s, size);
+    int r = -ENOSPC;
+
+    if (best > alignment)
+        r = share_alloc(&s->share, size, best, ret);
+    return r == 0 ? 0 : share_alloc(&s->share, size, alignment, ret);
+}
+
 int vgpu_session_window_alloc(vgpu_session *s, size_t size, size_t alignment, void **ret)
 {
     uint64_t offset;
@@ -35,7 +60,7 @@ int vgpu_session_window_alloc(vgpu_session *s, size_t size, size_t alignment, vo
         return VGPU_CUDA_ERROR_INVALID_VALUE;
 
     pthread_mutex_lock(&s->memory_lock);
-    r = share_alloc(&s->share, size, alignment, &offset);
+    r = window_take(s, size, alignment, &offset);
     pthread_mutex_unlock(&s->memory_lock);
     if (r < 0)
         return VGPU_CUDA_ERROR_OUT_OF_MEMORY;
