@@ -262,12 +262,13 @@ static void try_words(void)
     OK(BASE.mem_alloc(&cell, 16));
     OK(cu.stream_write_value_64(NULL, cell, UINT64_C(1) << 40, 0));
     OK(cu.stream_wait_value_64(NULL, cell, UINT64_C(1) << 40, 1));
-    OK(cu.stream_write_value_64(NULL, ADDRESS(wide), UINT64_C(1) << 41, 1));
+    OK(cu.stream_write_value_64(NULL, ADDRESS(wide), UINT64_C(1) << 41, 0));
     OK(cu.ctx_synchronize());
     EXPECT(*wide == UINT64_C(1) << 41);
 
     EXPECT_RESULT(cu.stream_write_value_32(NULL, cell + 2, 1, 0), CUDA_ERROR_INVALID_VALUE);
     EXPECT_RESULT(cu.stream_write_value_64(NULL, cell + 4, 1, 0), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_RESULT(cu.stream_write_value_64(NULL, cell, 1, 1), CUDA_ERROR_INVALID_VALUE);
     EXPECT_RESULT(cu.stream_wait_value_32(NULL, cell, 1, 9), CUDA_ERROR_INVALID_VALUE);
     EXPECT_RESULT(cu.stream_wait_value_32(NULL, cell, 1, 1 << 30), CUDA_ERROR_NOT_SUPPORTED);
 }
