@@ -796,13 +796,15 @@ enum {
     X(MEMORY_ALLOC_ASYNC, 0x043, VGPUSessionMemory,                                               \
       VGPU_SESSION_CONTEXT_WORK | VGPU_SESSION_REPLIES_ONLY)                                      \
     X(MEMORY_FREE_ASYNC, 0x044, VGPUSessionMemory, VGPU_SESSION_CONTEXT_WORK)                     \
-    X(ADDRESS_RESERVE, 0x048, VGPUSessionPhysical, VGPU_SESSION_CONTEXT_ASK)                      \
-    X(ADDRESS_FREE, 0x049, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                          \
-    X(PHYSICAL_CREATE, 0x04a, VGPUSessionPhysical, VGPU_SESSION_CONTEXT_ASK)                      \
-    X(PHYSICAL_RELEASE, 0x04b, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                      \
-    X(PHYSICAL_MAP, 0x04c, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                          \
-    X(PHYSICAL_UNMAP, 0x04d, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                        \
-    X(PHYSICAL_ACCESS, 0x04e, VGPUSessionPhysical, VGPU_SESSION_IN_CONTEXT)                       \
+    X(ADDRESS_RESERVE, 0x048, VGPUSessionPhysical,                                                \
+      VGPU_SESSION_IF_CONTEXT | VGPU_SESSION_REPLIES_ONLY)                                        \
+    X(ADDRESS_FREE, 0x049, VGPUSessionPhysical, VGPU_SESSION_IF_CONTEXT)                          \
+    X(PHYSICAL_CREATE, 0x04a, VGPUSessionPhysical,                                                \
+      VGPU_SESSION_IF_CONTEXT | VGPU_SESSION_REPLIES_ONLY)                                        \
+    X(PHYSICAL_RELEASE, 0x04b, VGPUSessionPhysical, VGPU_SESSION_IF_CONTEXT)                      \
+    X(PHYSICAL_MAP, 0x04c, VGPUSessionPhysical, VGPU_SESSION_IF_CONTEXT)                          \
+    X(PHYSICAL_UNMAP, 0x04d, VGPUSessionPhysical, VGPU_SESSION_IF_CONTEXT)                        \
+    X(PHYSICAL_ACCESS, 0x04e, VGPUSessionPhysical, VGPU_SESSION_IF_CONTEXT)                       \
     X(GRANULARITY, 0x04f, VGPUSessionPhysical,                                                    \
       VGPU_SESSION_IF_CONTEXT | VGPU_SESSION_REPLIES_ONLY)                                        \
                                                                                                   \
@@ -856,9 +858,11 @@ enum {
     X(POOL_TRIM, 0x0a4, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                                 \
                                                                                                   \
     X(SHARE_MEMORY, 0x0a8, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)        \
-    X(SHARE_PHYSICAL, 0x0a9, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)      \
+    X(SHARE_PHYSICAL, 0x0a9, VGPUSessionShare,                                                    \
+      VGPU_SESSION_IF_CONTEXT | VGPU_SESSION_REPLIES_ONLY | VGPU_SESSION_SLOW)                    \
     X(TAKE_MEMORY, 0x0aa, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)         \
-    X(TAKE_PHYSICAL, 0x0ab, VGPUSessionShare, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)       \
+    X(TAKE_PHYSICAL, 0x0ab, VGPUSessionShare,                                                     \
+      VGPU_SESSION_IF_CONTEXT | VGPU_SESSION_REPLIES_ONLY | VGPU_SESSION_SLOW)                    \
     X(TAKEN_FREE, 0x0ac, VGPUSessionShare, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_SLOW)           \
                                                                                                   \
     X(ARRAY_CREATE, 0x0b0, VGPUSessionArray, VGPU_SESSION_CONTEXT_ASK | VGPU_SESSION_SLOW)        \

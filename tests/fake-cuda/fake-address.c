@@ -172,7 +172,7 @@ CUresult cuMemAddressReserve(CUdeviceptr *address, size_t size, size_t alignment
 {
     FakeMemory m = {.size = size, .kind = FAKE_RESERVED};
 
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     if (size == 0 || !is_in_granules(size) || (alignment & (alignment - 1)) != 0 || flags != 0)
         return CUDA_ERROR_INVALID_VALUE;
 
@@ -191,7 +191,7 @@ CUresult cuMemAddressReserve(CUdeviceptr *address, size_t size, size_t alignment
 
 CUresult cuMemAddressFree(CUdeviceptr address, size_t size)
 {
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     FAKE_LOCKED();
 
     FakeMemory *m = reserved(address, size);
@@ -228,7 +228,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
 {
     Physical *p;
 
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     if (size == 0 || !is_in_granules(size) || !is_good(prop) || flags != 0)
         return CUDA_ERROR_INVALID_VALUE;
 
@@ -258,7 +258,7 @@ static Physical *physical(CUmemGenericAllocationHandle handle, const char *funct
 
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
 {
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     FAKE_LOCKED();
 
     Physical *p = physical(handle, __func__);
@@ -276,7 +276,7 @@ CUresult cuMemExportToShareableHandle(void *shareable, CUmemGenericAllocationHan
     const Physical *p;
     int fd;
 
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     FAKE_LOCKED();
 
     p = physical(handle, __func__);
@@ -305,7 +305,7 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, vo
     struct stat st;
     Physical *p;
 
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !is_of_driver(fd) ||
         fstat(fd, &st) != 0)
         return CUDA_ERROR_UNKNOWN;
@@ -327,7 +327,7 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, vo
 CUresult cuMemMap(CUdeviceptr address, size_t size, size_t offset,
                   CUmemGenericAllocationHandle handle, unsigned long long flags)
 {
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     FAKE_LOCKED();
 
     Physical *p = physical(handle, __func__);
@@ -362,7 +362,7 @@ static bool are_whole(CUdeviceptr address, size_t size)
 
 CUresult cuMemUnmap(CUdeviceptr address, size_t size)
 {
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     FAKE_LOCKED();
 
     FakeMemory *m;
@@ -384,7 +384,7 @@ CUresult cuMemUnmap(CUdeviceptr address, size_t size)
 
 CUresult cuMemSetAccess(CUdeviceptr address, size_t size, const CUmemAccessDesc *access, size_t n)
 {
-    ENTER_SESSION(FAKE_CONTEXT);
+    ENTER_SESSION(FAKE_INIT);
     FAKE_LOCKED();
 
     FakeMemory *m = reserved(address, size);
