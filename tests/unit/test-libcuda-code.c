@@ -299,12 +299,37 @@ TEST(test_functions_by_a_table)
     CALL(cuDevicePrimaryCtxRelease_v2(0));
 }
 
+/* The table that cuBLAS asks for: word 51 shows what is behind a stream. */
+TEST(test_streams_by_a_table)
+{
+    static const CUuuid id = {{0x21, 0x31, 0x8c, 0x60, 0x97, 0x14, 0x32, 0x48, 0x8c, 0xa6, 0x41,
+                               0xff, 0x73, 0x24, 0xc8, 0xf2}};
+    CUresult (*look)(CUcontext context, CUstream stream, const void **ret);
+    const void *const *table, *legacy, *of_stream, *again;
+    CUcontext context = libcuda_primary();
+    CUstream stream;
+
+    CALL(cuGetExportTable((const void **) &table, &id));
+    memcpy(&look, &table[51], sizeof(look));
+    CALL(cuStreamCreate(&stream, 0));
+    CALL(look(context, NULL, &legacy));
+    CALL(look(context, stream, &of_stream));
+    CALL(look(context, stream, &again));
+    assert_ptr_not_equal(legacy, of_stream);
+    assert_ptr_equal(again, of_stream);
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, look(context, stream, NULL));
+    CALL_FAILS(CUDA_ERROR_INVALID_HANDLE, look(context, (CUstream) (uintptr_t) -1, &again));
+    CALL(cuStreamDestroy_v2(stream));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_link_fails),           cmocka_unit_test(test_link),
         cmocka_unit_test(test_options_of_modules),   cmocka_unit_test(test_functions_of_a_module),
         cmocka_unit_test(test_kernels_of_a_library), cmocka_unit_test(test_functions_by_a_table),
+        cmocka_unit_test(test_streams_by_a_table),
     };
 
     return libcuda_test_main(argc, argv, tests);

@@ -88,6 +88,23 @@ static CUresult tools_context_value(CUcontext context, const void *what, uint64_
     return CUDA_SUCCESS;
 }
 
+/* cuBLAS and cuSOLVER ask for what the driver has behind a stream, and fail without it. What they
+ * look for there is not known: zeros are right for them. */
+static CUresult tools_stream(CUcontext context, CUstream handle, const void **ret)
+{
+    LibStream *stream;
+    LibCall call;
+    CUresult r;
+
+    (void) context;
+    if (!ret)
+        return CUDA_ERROR_INVALID_VALUE;
+    r = libcuda_enter_stream(handle, &call, &stream);
+    if (r == CUDA_SUCCESS)
+        *ret = stream->tools;
+    return r;
+}
+
 const ExportWord export_context[94] = {
     {.size = sizeof(export_context)},
     EXPORT_REFUSED,
@@ -96,7 +113,9 @@ const ExportWord export_context[94] = {
     EXPORT_FUNCTION(cuCtxGetId),
     [5 ... 38] = EXPORT_REFUSED,
     EXPORT_FUNCTION(tools_context_value),
-    [40 ... 93] = EXPORT_REFUSED,
+    [40 ... 50] = EXPORT_REFUSED,
+    EXPORT_FUNCTION(tools_stream),
+    [52 ... 93] = EXPORT_REFUSED,
 };
 
 typedef void ToolsFunction(void *userdata, CUfunction function, CUmodule module);

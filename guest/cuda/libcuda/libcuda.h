@@ -231,6 +231,7 @@ struct LibStream {
     uint64_t last;   /* the number of the last fence */
     uint64_t looked; /* atomic: the last number behind which the output was written by a query */
     LibStreamValues *values; /* NULL: as every stream begins (stream-attributes.c) */
+    uint64_t tools[64];      /* zeros, which NVIDIA's libraries look at (export-tools.c) */
 };
 
 /* libcuda_stream_worked() - to be called before each operation that gives the stream work */
