@@ -143,7 +143,7 @@ static CUresult exec_make(Session *s, SessionGraph *graph, CudaGraphInstantiate 
 {
     const CudaSessionDriver *driver = session_driver(s);
     CUuserObject object;
-    CUresult result = session_charge_hold(s, graph->graph, exec->charge, &object);
+    CUresult result = session_charge_hold(s, graph->graph, exec->charge, exec->may_wait, &object);
 
     if (result != CUDA_SUCCESS)
         return result;
@@ -216,7 +216,8 @@ static CUresult exec_update(Session *s, SessionGraph *exec, SessionGraph *graph,
     CUresult result = exec_inherit(s, exec, graph);
 
     if (result == CUDA_SUCCESS)
-        result = session_charge_hold(s, graph->graph, exec->charge, &object);
+        result =
+            session_charge_hold(s, graph->graph, exec->charge, exec->may_wait || may_wait, &object);
     if (result == CUDA_SUCCESS) {
         result = session_driver(s)->graph_exec_update(exec->exec, graph->graph, update);
         session_charge_leave(s, graph->graph, object);

@@ -260,12 +260,16 @@ void session_charge_end(void *data)
     free(charge);
 }
 
-CUresult session_charge_hold(Session *s, CUgraph graph, SessionCharge *charge, CUuserObject *ret)
+CUresult session_charge_hold(Session *s, CUgraph graph, SessionCharge *charge, bool may_wait,
+                             CUuserObject *ret)
 {
     const CudaSessionDriver *driver = session_driver(s);
     CUuserObject object;
     CUresult r;
 
+    *ret = NULL;
+    if (!may_wait && session_memory_left(&session_store(s)->memory) == UINT64_MAX)
+        return CUDA_SUCCESS;
     __atomic_add_fetch(&charge->references, 1, __ATOMIC_RELAXED);
     r = driver->user_object_create(&object, charge, session_charge_end, 1,
                                    CU_USER_OBJECT_NO_DESTRUCTOR_SYNC);
@@ -284,7 +288,8 @@ CUresult session_charge_hold(Session *s, CUgraph graph, SessionCharge *charge, C
 
 void session_charge_leave(Session *s, CUgraph graph, CUuserObject object)
 {
-    (void) session_driver(s)->graph_release_user_object(graph, object, 1);
+    if (object)
+        (void) session_driver(s)->graph_release_user_object(graph, object, 1);
 }
 
 /* ---- Events that graphs have -----------------------------------------------------------------
