@@ -178,6 +178,15 @@ static void look_for_others(HostReport *report, uint32_t value)
     guest_process_close(&g);
 }
 
+static void say_why(const HostReport *report)
+{
+    char *log = report->result != 0 ? test_mediator_log(host_mediator()) : NULL;
+
+    for (char *line = log ? strtok(log, "\n") : NULL; line; line = strtok(NULL, "\n"))
+        printf("# %s\n", line);
+    free(log);
+}
+
 TEST(test_memory_is_clean)
 {
     HostReport *filled = host_report(0), *seen = host_report(1);
@@ -185,6 +194,7 @@ TEST(test_memory_is_clean)
     pid_t pid = host_fork(fill_memory, filled, PATTERN);
 
     host_await_done(filled);
+    say_why(filled);
     assert_int_equal(filled->result, 0);
     assert_true(filled->bytes > 0);
     assert_int_equal(kill(pid, SIGKILL), 0);
@@ -192,6 +202,7 @@ TEST(test_memory_is_clean)
     (void) host_await_rest(&rest);
 
     host_await(host_fork(look_for_others, seen, 0));
+    say_why(seen);
     assert_int_equal(seen->result, 0);
     assert_int_equal(seen->bytes, filled->bytes);
     assert_int_equal(seen->n, 0);
