@@ -65,14 +65,6 @@ static int open_choose(const char *device, uint32_t *ret_ordinal)
     return setenv("CUDA_VISIBLE_DEVICES", device, 1) < 0 ? -errno : 0;
 }
 
-/* The driver maps all streams to 8 queues if nothing else is set. A stream that waits for a
- * function of the guest's would hold up the others of its queue, as such functions do not natively.
- */
-static int open_widen(void)
-{
-    return setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0) < 0 ? -errno : 0;
-}
-
 int session_open_driver(Session *s, const char *device)
 {
     const CudaDriver *d = &s->driver.base;
@@ -90,8 +82,6 @@ int session_open_driver(Session *s, const char *device)
             session_log("no CUDA: %s", reason);
         }
     }
-    if (r == 0)
-        r = open_widen();
     if (r == 0)
         r = open_check(s, d->init(0), "cuInit");
     if (r == 0)

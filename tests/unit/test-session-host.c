@@ -101,7 +101,8 @@ TEST(test_in_a_stream)
 TEST(test_many_streams_wait)
 {
     enum { MOST = 40 };
-    const uint32_t N = world_is_gpu() ? 24 : MOST;
+    /* The driver puts streams on 8 queues: of 8 that wait, each holds up others. */
+    const uint32_t N = world_is_gpu() ? 6 : MOST;
     Words *words[MOST];
 
     begin();
