@@ -359,31 +359,6 @@ TEST(test_maximum)
     CALL(cuMemPoolDestroy(pool));
 }
 
-/* What a graph has no node for is refused, and the capture goes on. */
-TEST(test_capture)
-{
-    CUdeviceptr a, b;
-    CUgraphExec exec;
-    CUstream stream;
-    CUgraph graph;
-
-    CALL(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
-    CALL(cuMemAllocAsync(&a, SIZE, stream));
-    CALL(cuStreamBeginCapture_v2(stream, 2));
-    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuMemAllocAsync(&b, SIZE, stream));
-    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuMemFreeAsync(a, stream));
-    libcuda_fill(module, a, 11, N, stream);
-    CALL(cuStreamEndCapture(stream, &graph));
-    CALL(cuGraphInstantiateWithFlags(&exec, graph, 0));
-    CALL(cuGraphLaunch(exec, stream));
-    CALL(cuStreamSynchronize(stream));
-    libcuda_check(a, 11, N);
-    CALL(cuGraphExecDestroy(exec));
-    CALL(cuGraphDestroy(graph));
-    CALL(cuMemFreeAsync(a, stream));
-    CALL(cuStreamDestroy_v2(stream));
-}
-
 TEST(test_ends_with_its_context)
 {
     CUcontext own;
@@ -425,7 +400,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_either_way_to_free),
         cmocka_unit_test(test_current_pool),
         cmocka_unit_test(test_maximum),
-        cmocka_unit_test(test_capture),
         cmocka_unit_test_teardown(test_ends_with_its_context, end),
     };
 

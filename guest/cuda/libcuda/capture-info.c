@@ -63,10 +63,8 @@ CUresult cuStreamGetCaptureInfo(CUstream handle, int *status, cuuint64_t *id)
 /* ---- The graph that grows ----------------------------------------------------------------------
  */
 
-/* The graph, and the edges from the nodes that the next in the stream depends on; to be freed with
- * free() */
-static CUresult capture_look(const LibCall *call, const LibStream *stream, LibCapture *capture,
-                             VGPUSessionEdge **ret, uint64_t *ret_n)
+CUresult capture_look(const LibCall *call, const LibStream *stream, LibCapture *capture,
+                      VGPUSessionEdge **ret, uint64_t *ret_n)
 {
     LibGraph *graph = capture->graph;
     CUresult r = graph ? CUDA_SUCCESS : graph_new(call, HANDLE_GRAPH, &graph);

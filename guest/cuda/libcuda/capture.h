@@ -43,6 +43,11 @@ CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret);
  * still under way */
 void capture_join(LibStream *stream, uint64_t id);
 
+/* capture_look() - its graph, and the edges from the nodes that the next in the stream depends on:
+ * to be freed with free() (capture-info.c) */
+CUresult capture_look(const LibCall *call, const LibStream *stream, LibCapture *capture,
+                      VGPUSessionEdge **ret, uint64_t *ret_n);
+
 /* capture_behind() - CAPTURE_INTO, CAPTURE_DEPENDS: the next comes behind the nodes of @place; what
  * kind of @edges that makes, or NULL (capture-info.c) */
 CUresult capture_behind(const LibCall *call, uint16_t opcode, const VGPUSessionCapture *what,

@@ -259,6 +259,14 @@ static CUresult memory_node_add(NodePlace *place, int type, const void *shown, s
     return node_remember(*ret, shown, size);
 }
 
+AllocNode graph_memory_of(size_t size)
+{
+    return (AllocNode){
+        .pool = {.type = ALLOCATION_PINNED, .location = {.type = LOCATION_DEVICE}},
+        .size = size,
+    };
+}
+
 static CUresult alloc_check(const AllocNode *p)
 {
     if (!p || p->size == 0 || p->pool.type != ALLOCATION_PINNED ||

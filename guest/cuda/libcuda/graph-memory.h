@@ -5,6 +5,9 @@
 
 #include "graph.h"
 
+/* graph_memory_of() - what is to be said of @size bytes of the device's memory */
+AllocNode graph_memory_of(size_t size);
+
 CUresult alloc_node_add(NodePlace *place, AllocNode *p, LibNode **ret);
 CUresult free_node_add(NodePlace *place, CUdeviceptr address, LibNode **ret);
 

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory in the order of a stream, from pools. */
+#include "capture-memory.h"
 #include "graph-memory.h"
 #include "memory-map.h"
 #include "memory-pool.h"
-
-/* A graph has no allocations here: a stream that captures goes on capturing. */
-static CUresult pooled_enter(CUstream handle, LibCall *call, LibStream **ret)
-{
-    CUresult r = libcuda_enter_stream(handle, call, ret);
-
-    if (r != CUDA_SUCCESS)
-        return r;
-    return __atomic_load_n(&(*ret)->is_capturing, __ATOMIC_RELAXED) ? CUDA_ERROR_NOT_SUPPORTED
-                                                                    : CUDA_SUCCESS;
-}
 
 /* Of no bytes there is nothing, and that is freed as well as any. */
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *ret, size_t size, CUmemoryPool pool, CUstream handle)
@@ -22,7 +12,7 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr *ret, size_t size, CUmemoryPool poo
     LibStream *stream;
     uint32_t number;
     LibCall call;
-    CUresult r = pooled_enter(handle, &call, &stream);
+    CUresult r = libcuda_enter_stream(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS)
         return r;
@@ -32,6 +22,8 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr *ret, size_t size, CUmemoryPool poo
         *ret = 0;
         return CUDA_SUCCESS;
     }
+    if (capture_has(stream))
+        return capture_alloc(&call, stream, size, ret);
     libcuda_stream_worked(stream);
     r = vgpu_session_memory_alloc_async(call.session, &call.from, stream->number, number, size,
                                         &piece.address);
@@ -74,10 +66,12 @@ CUresult cuMemFreeAsync(CUdeviceptr address, CUstream handle)
     MemoryPiece piece;
     LibStream *stream;
     LibCall call;
-    CUresult r = pooled_enter(handle, &call, &stream);
+    CUresult r = libcuda_enter_stream(handle, &call, &stream);
 
     if (r != CUDA_SUCCESS || address == 0)
         return r;
+    if (capture_has(stream))
+        return capture_free(&call, stream, address);
     /* That of a graph is there for as long as a graph has it. */
     if (memory_map_find(address, &piece) && piece.kind == MEMORY_GRAPH)
         return graph_memory_free(address);
