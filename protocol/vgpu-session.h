@@ -672,6 +672,18 @@ typedef struct VGPUSessionCapture {
 } VGPUSessionCapture;
 
 /*
+ * What a CONDITIONAL node decides by. GRAPH_CONDITION: value[0] is the driver's handle, which
+ * kernels take as it is; for one node of @graph, or of graphs in it, in the record's context, which
+ * has to be the graph's. @value and @flags as of cuGraphConditionalHandleCreate().
+ */
+typedef struct VGPUSessionCondition {
+    uint32_t graph;
+    uint32_t flags;
+    uint32_t value;
+    uint32_t reserved; /* 0 */
+} VGPUSessionCondition;
+
+/*
  * Nodes of graphs. GRAPH_CREATE: @graph is new, and empty. GRAPH_CLONE: @graph as @exec (a number
  * of a graph, here).
  *
@@ -698,9 +710,16 @@ typedef struct VGPUSessionCapture {
  *   WAIT_EVENT, EVENT_RECORD   nothing; @event. NODE_GET: value[2], or 0 if it has ended
  *   BATCH_MEM_OP   VGPUSessionWord, at most VGPU_SESSION_NODE_WORDS of them; @flags: bit i is set
  *            when the word i (from 0) is waited for. NODE_GET: value[2] is that
+ *   CONDITIONAL   VGPUSessionConditional, and @size numbers of new graphs, which are the node's
  *
  * Copies and sets of no bytes are no nodes: CUDA_ERROR_INVALID_VALUE. Nodes of other types, which
  * may come with a capture, have numbers and a type, and no payload.
+ *
+ * A graph of a CONDITIONAL node is filled as any other, by NODE_ADD or CAPTURE_INTO, with nodes of
+ * the types KERNEL, MEMCPY, MEMSET, GRAPH, EMPTY and CONDITIONAL. It ends with its node, and is not
+ * for GRAPH_DESTROY. It is not instantiated or cloned, and in no other graph; nor is a graph that
+ * has a CONDITIONAL node cloned, or in another, or what was made of it launched into a capture:
+ * CUDA_ERROR_NOT_SUPPORTED. Each such graph, and each handle of a condition, counts as a node.
  *
  * NODE_DESTROY. NODE_DEPENDS: @n_dependencies pairs (from, to) follow; @flags: 1 adds them, 0
  * removes them. With VGPU_SESSION_EDGE_DATA in @flags, too, each is a VGPUSessionEdge; without it
@@ -719,6 +738,7 @@ typedef struct VGPUSessionCapture {
  * launched of it, too.
  */
 #define VGPU_SESSION_NODE_WORDS 32u
+#define VGPU_SESSION_BODIES_MAX 4096u /* graphs of one CONDITIONAL node */
 #define VGPU_SESSION_NODES_MAX (UINT32_C(1) << 18)
 #define VGPU_SESSION_ALL_NODES_MAX (UINT32_C(1) << 20)
 #define VGPU_SESSION_EXEC_BYTES (UINT64_C(64) << 10)
@@ -744,6 +764,12 @@ typedef struct VGPUSessionNode {
     uint32_t reserved;
     VGPUSessionBytes into;
 } VGPUSessionNode;
+
+typedef struct VGPUSessionConditional {
+    uint64_t handle; /* of GRAPH_CONDITION */
+    uint32_t type;   /* CUgraphConditionalNodeType */
+    uint32_t size;   /* graphs */
+} VGPUSessionConditional;
 
 /* ---- Operations ------------------------------------------------------------------------------ */
 
@@ -850,6 +876,7 @@ enum {
     X(CAPTURE_GRAPH, 0x093, VGPUSessionCapture, VGPU_SESSION_CONTEXT_ASK)                         \
     X(CAPTURE_INTO, 0x094, VGPUSessionCapture, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)       \
     X(CAPTURE_DEPENDS, 0x095, VGPUSessionCapture, VGPU_SESSION_IN_CONTEXT | VGPU_SESSION_MORE)    \
+    X(GRAPH_CONDITION, 0x096, VGPUSessionCondition, VGPU_SESSION_CONTEXT_ASK)                     \
                                                                                                   \
     X(POOL_CREATE, 0x0a0, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                               \
     X(POOL_DESTROY, 0x0a1, VGPUSessionPool, VGPU_SESSION_IF_CONTEXT)                              \

@@ -26,7 +26,17 @@ enum {
     CU_GRAPH_NODE_TYPE_WAIT_EVENT = 6,
     CU_GRAPH_NODE_TYPE_EVENT_RECORD = 7,
     CU_GRAPH_NODE_TYPE_BATCH_MEM_OP = 12,
+    CU_GRAPH_NODE_TYPE_CONDITIONAL = 13,
 };
+
+/* CUgraphConditionalNodeType */
+enum {
+    CU_GRAPH_COND_TYPE_IF = 0,
+    CU_GRAPH_COND_TYPE_WHILE = 1,
+    CU_GRAPH_COND_TYPE_SWITCH = 2, /* CUDA 12.8 */
+};
+
+enum { CU_GRAPH_COND_ASSIGN_DEFAULT = 1 };
 
 enum {
     CU_USER_OBJECT_NO_DESTRUCTOR_SYNC = 1,
@@ -98,6 +108,26 @@ typedef struct CudaMemOpNode {
     CudaMemOp *ops;
     unsigned flags;
 } CudaMemOpNode;
+
+/* CUDA_CONDITIONAL_NODE_PARAMS */
+typedef struct CudaConditionalNode {
+    uint64_t handle;
+    int type;
+    unsigned size;
+    CUgraph *graphs; /* the driver's, which it writes here */
+    CUcontext context;
+} CudaConditionalNode;
+
+/* CUgraphNodeParams, of a conditional node */
+typedef struct CudaNodeParams {
+    int type;
+    int reserved0[3];
+    union {
+        long long reserved1[29];
+        CudaConditionalNode conditional;
+    };
+    long long reserved2;
+} CudaNodeParams;
 
 struct CudaCopy3D;
 struct CUevent_st;
@@ -198,6 +228,11 @@ struct CUevent_st;
     X(mem_op_node_set, cuGraphBatchMemOpNodeSetParams,                                             \
       (CUgraphNode node, const CudaMemOpNode *params))                                             \
     X(mem_op_node_exec_set, cuGraphExecBatchMemOpNodeSetParams,                                    \
-      (CUgraphExec exec, CUgraphNode node, const CudaMemOpNode *params))
+      (CUgraphExec exec, CUgraphNode node, const CudaMemOpNode *params))                           \
+    X(graph_conditional_handle_create, cuGraphConditionalHandleCreate,                             \
+      (uint64_t * handle, CUgraph graph, CUcontext context, unsigned value, unsigned flags))       \
+    X(node_add, cuGraphAddNode_v2,                                                                 \
+      (CUgraphNode * node, CUgraph graph, const CUgraphNode *dependencies,                         \
+       const CudaEdgeData *data, size_t n_dependencies, CudaNodeParams *params))
 
 #endif

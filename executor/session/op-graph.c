@@ -2,7 +2,7 @@
 /* Graphs, and executable ones */
 #include "cleanup.h"
 #include "session-captures.h"
-#include "session-node.h"
+#include "session-condition.h"
 #include "session-streams.h"
 
 /* CUgraphInstantiate_flags */
@@ -70,6 +70,14 @@ CUresult session_graph_clone(Session *s, SessionGraph *from, CUgraph handle, Ses
     return result;
 }
 
+/* Something is to be made of it. Of a node's body alone there is nothing to be made. */
+static CUresult graph_find_source(Session *s, uint32_t id, SessionGraph **ret)
+{
+    CUresult result = session_graph_find(s, SESSION_GRAPH, id, ret);
+
+    return result == CUDA_SUCCESS && (*ret)->owner ? CUDA_ERROR_NOT_SUPPORTED : result;
+}
+
 CUresult session_op_GRAPH_CLONE(Session *s, SessionCall *call)
 {
     const VGPUSessionGraph *p = call->parameters;
@@ -82,7 +90,9 @@ CUresult session_op_GRAPH_CLONE(Session *s, SessionCall *call)
     if (!clone)
         return CUDA_ERROR_OUT_OF_MEMORY;
     pthread_mutex_lock(&store->handles);
-    result = session_graph_find(s, SESSION_GRAPH, p->graph, &from);
+    result = graph_find_source(s, p->graph, &from);
+    if (result == CUDA_SUCCESS && !LIST_EMPTY(&from->bodies))
+        result = CUDA_ERROR_NOT_SUPPORTED;
     if (result == CUDA_SUCCESS)
         result = session_graph_clone(s, from, from->graph, clone);
     pthread_mutex_unlock(&store->handles);
@@ -94,12 +104,14 @@ CUresult session_op_GRAPH_CLONE(Session *s, SessionCall *call)
 static CUresult graph_destroy(Session *s, SessionKind kind, uint32_t id)
 {
     SessionStore *store = session_store(s);
-    void *graph;
+    SessionGraph *graph;
+    void *found;
     CUresult result;
 
     pthread_mutex_lock(&store->handles);
-    result = session_find(s, kind, id, &graph);
-    if (result == CUDA_SUCCESS && ((SessionGraph *) graph)->growing)
+    result = session_find(s, kind, id, &found);
+    graph = result == CUDA_SUCCESS ? found : NULL;
+    if (graph && (graph->growing || graph->owner || session_bodies_grow(graph, NULL)))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS)
         result = session_graph_end(s, graph);
@@ -125,15 +137,19 @@ CUresult session_op_GRAPH_EXEC_DESTROY(Session *s, SessionCall *call)
  */
 
 /* What is known of @graph holds of @exec, too. */
-static CUresult exec_inherit(Session *s, SessionGraph *exec, const SessionGraph *graph)
+static CUresult exec_inherit(Session *s, SessionGraph *exec, SessionGraph *graph)
 {
-    CUresult result = session_uses_add(&exec->uses, &graph->uses);
+    uint32_t n = 0;
+    CUresult result = session_bodies_gather(s, graph, &n);
 
+    if (result == CUDA_SUCCESS)
+        result = session_uses_add(&exec->uses, &graph->uses);
     exec->serial = graph->serial;
     exec->may_wait = graph->may_wait;
-    exec->n_total = graph->n_total;
+    exec->n_total = n;
     exec->is_chain = false;
-    if (result == CUDA_SUCCESS && graph->may_wait && graph->depth == 0)
+    if (result == CUDA_SUCCESS && graph->may_wait && graph->depth == 0 &&
+        LIST_EMPTY(&graph->bodies))
         result = session_nodes_are_chain(s, graph, &exec->is_chain);
     return result;
 }
@@ -163,14 +179,15 @@ static CUresult exec_instantiate(Session *s, const VGPUSessionGraph *p,
                                  uint64_t *ret_error_node)
 {
     SessionGraph *graph;
-    CUresult result = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
+    CUresult result = graph_find_source(s, p->graph, &graph);
 
     if (result == CUDA_SUCCESS)
         result = exec_inherit(s, exec, graph);
     if (result == CUDA_SUCCESS)
-        result = session_charge_new(s, graph->n_total, &exec->charge);
+        result = session_charge_new(s, exec->n_total, &exec->charge);
     if (result != CUDA_SUCCESS)
         return result;
+    exec->has_bodies = !LIST_EMPTY(&graph->bodies);
     result = exec_make(s, graph, params, exec);
     if (result != CUDA_SUCCESS) {
         session_charge_end(exec->charge);
@@ -243,7 +260,7 @@ CUresult session_op_GRAPH_UPDATE(Session *s, SessionCall *call)
     pthread_mutex_lock(&store->handles);
     result = session_graph_find(s, SESSION_EXEC, p->exec, &exec);
     if (result == CUDA_SUCCESS)
-        result = session_graph_find(s, SESSION_GRAPH, p->graph, &graph);
+        result = graph_find_source(s, p->graph, &graph);
     if (result == CUDA_SUCCESS) {
         result = exec_update(s, exec, graph, &update);
         call->value[1] = session_nodes_number(s, graph, update.error_node);
@@ -257,7 +274,8 @@ CUresult session_op_GRAPH_UPDATE(Session *s, SessionCall *call)
 /* A launch that is captured: what the graph names, the capture does. */
 static CUresult exec_capture(Session *s, const SessionGraph *exec)
 {
-    CUresult result = session_captures_count(s, exec->n_total, true);
+    CUresult result = exec->has_bodies ? CUDA_ERROR_NOT_SUPPORTED
+                                       : session_captures_count(s, exec->n_total, true);
 
     return result == CUDA_SUCCESS ? session_captures_exec(s, exec) : result;
 }

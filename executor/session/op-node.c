@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "session-condition.h"
 #include "session-core.h"
 #include "session-edge.h"
 #include "session-node.h"
@@ -20,7 +21,7 @@ static CUresult node_graph(Session *s, const VGPUSessionNode *p, SessionGraph **
     return result == CUDA_SUCCESS ? session_nodes_know(s, *ret) : result;
 }
 
-/* An executable graph, and a node of the graph that it was made of */
+/* An executable graph, and a node of the graph that it was made of, or of a body in that */
 static CUresult node_of_exec(Session *s, const VGPUSessionNode *p, SessionGraph *graph,
                              SessionGraph **ret, SessionNode **ret_node)
 {
@@ -29,7 +30,9 @@ static CUresult node_of_exec(Session *s, const VGPUSessionNode *p, SessionGraph 
     if (result != CUDA_SUCCESS)
         return result;
     *ret_node = session_node(graph, p->node);
-    return *ret_node && (*ret)->serial == graph->serial ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return *ret_node && (*ret)->serial == session_bodies_root(graph)->serial
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_INVALID_VALUE;
 }
 
 /* Bytes of the window, or NULL where none are wanted; for a list or a payload */

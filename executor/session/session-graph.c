@@ -5,6 +5,7 @@
 
 #include "cleanup.h"
 #include "session-captures.h"
+#include "session-condition.h"
 #include "session-hosts.h"
 
 SessionGraph *session_graph_new(Session *s, SessionKind kind, uint32_t id, const SessionCall *call)
@@ -26,6 +27,7 @@ void session_graph_free(SessionGraph *graph)
         return;
     session_uses_clear(&graph->uses);
     free(graph->nodes);
+    free(graph->conditions);
     free(graph);
 }
 
@@ -77,8 +79,12 @@ CUresult session_graph_find_growing(Session *s, uint32_t id, SessionGraph **ret)
     return CUDA_SUCCESS;
 }
 
-static void graph_leave(Session *s, SessionGraph *graph)
+void session_graph_leave(Session *s, SessionGraph *graph)
 {
+    session_bodies_leave(s, graph, NULL);
+    session_graph_uncount_beside(s, graph, graph->n_beside);
+    if (graph->owner)
+        LIST_REMOVE(graph, body);
     session_store_remove(s, graph->kind, graph->id, graph);
     LIST_REMOVE(graph, link);
     session_graph_free(graph);
@@ -88,13 +94,16 @@ void session_graph_empty(Session *s, SessionGraph *graph)
 {
     const CudaSessionDriver *driver = session_driver(s);
 
+    graph->is_broken = true;
+    if (graph->owner) /* the driver ends it with its node */
+        return;
+    session_bodies_leave(s, graph, NULL);
     (void) driver->graph_destroy(graph->graph);
     if (driver->graph_create(&graph->graph, 0) != CUDA_SUCCESS)
         graph->graph = NULL;
     session_graph_uncount(s, graph, graph->n_total);
     graph->n_nodes = 0;
     graph->is_known = false;
-    graph->is_broken = true;
 }
 
 /* What has come into a graph of the guest's may stay there: it counts, and what it names is
@@ -125,8 +134,10 @@ bool session_graph_lost(Session *s, SessionGraph *graph)
     graph->growing = NULL;
     if (graph->is_into && graph_keep(s, graph, stream))
         return false;
+    for (SessionGraph *owner = graph->owner; owner; owner = owner->owner)
+        owner->is_broken = true;
     session_graph_uncount(s, graph, graph->n_total);
-    graph_leave(s, graph);
+    session_graph_leave(s, graph);
     return true;
 }
 
@@ -151,6 +162,20 @@ static bool nodes_take(Session *s, uint32_t n)
         return true;
     __atomic_sub_fetch(all, n, __ATOMIC_RELAXED);
     return false;
+}
+
+CUresult session_graph_count_beside(Session *s, SessionGraph *graph, uint32_t n)
+{
+    if (n > VGPU_SESSION_NODES_MAX - graph->n_beside || !nodes_take(s, n))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    graph->n_beside += n;
+    return CUDA_SUCCESS;
+}
+
+void session_graph_uncount_beside(Session *s, SessionGraph *graph, uint32_t n)
+{
+    graph->n_beside -= n;
+    __atomic_sub_fetch(&session_store(s)->n_nodes, n, __ATOMIC_RELAXED);
 }
 
 CUresult session_graph_count(Session *s, SessionGraph *graph, uint32_t n)
@@ -385,7 +410,7 @@ CUresult session_graph_end(Session *s, SessionGraph *graph)
         result = driver->graph_exec_destroy(graph->exec);
         session_charge_end(graph->charge);
     }
-    graph_leave(s, graph);
+    session_graph_leave(s, graph);
     if (has_events)
         session_events_sweep(s);
     return result;

@@ -32,6 +32,14 @@ typedef struct SessionCharge {
     uint32_t n_hosts;
 } SessionCharge;
 
+/* The handle of a condition */
+typedef struct SessionCondition {
+    uint64_t handle;
+    bool is_used; /* by a node; for ever */
+} SessionCondition;
+
+typedef LIST_HEAD(SessionBodies, SessionGraph) SessionBodies;
+
 typedef struct SessionGraph {
     LIST_ENTRY(SessionGraph) link;
     SessionKind kind;
@@ -56,7 +64,19 @@ typedef struct SessionGraph {
     SessionNode *nodes; /* by number - 1 */
     uint32_t n_nodes, room;
 
-    SessionCharge *charge; /* SESSION_EXEC */
+    /* SESSION_GRAPH (session-condition.c) */
+    SessionBodies bodies;          /* graphs of its conditional nodes */
+    LIST_ENTRY(SessionGraph) body; /* of those of @owner */
+    struct SessionGraph *owner;    /* has the node whose graph this is, or NULL */
+    CUgraphNode owner_node;
+    uint32_t level;    /* how many graphs it lies in, by such nodes */
+    uint32_t n_beside; /* what counts as nodes, beside those: handles of conditions, and bodies */
+    SessionCondition *conditions;
+    uint32_t n_conditions;
+
+    /* SESSION_EXEC */
+    SessionCharge *charge;
+    bool has_bodies;
 } SessionGraph;
 
 /* session_graph_new() - with no handle yet; free it with session_graph_free() unless it was added.
@@ -94,6 +114,15 @@ CUresult session_graph_count(Session *s, SessionGraph *graph, uint32_t n);
 
 /* session_graph_uncount() */
 void session_graph_uncount(Session *s, SessionGraph *graph, uint32_t n);
+
+/* session_graph_count_beside(), session_graph_uncount_beside() - @n more of what is no node, and
+ * counts as one */
+CUresult session_graph_count_beside(Session *s, SessionGraph *graph, uint32_t n);
+void session_graph_uncount_beside(Session *s, SessionGraph *graph, uint32_t n);
+
+/* session_graph_leave() - out of everything, and freed, with the graphs of its nodes; the driver is
+ * not called. Nodes of bodies are not counted any more, its own are the caller's */
+void session_graph_leave(Session *s, SessionGraph *graph);
 
 /* session_graph_scan() - count the driver's nodes of @graph, with those in it, and see what they
  * are. Adds to *ret_n */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "session-condition.h"
 #include "session-copy.h"
 #include "session-hosts.h"
 #include "session-node.h"
@@ -431,7 +432,9 @@ static CUresult child_make(Session *s, SessionNodeCall *c)
         return r;
     if (c->use == SESSION_NODE_SET || child == c->graph)
         return CUDA_ERROR_INVALID_VALUE; /* the driver has no such function */
-    if (child->depth >= SESSION_GRAPH_DEPTH_MAX)
+    if (child->owner || !LIST_EMPTY(&child->bodies) || (c->graph->owner && child->may_wait))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (child->depth + c->graph->level >= SESSION_GRAPH_DEPTH_MAX)
         return CUDA_ERROR_OUT_OF_MEMORY;
     if (c->use == SESSION_NODE_EXEC_SET) {
         c->exec->may_wait |= child->may_wait;
@@ -502,6 +505,8 @@ static CUresult node_make(Session *s, SessionNodeCall *c)
         return event_make(s, c);
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
         return word_make(s, c);
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+        return session_node_make_conditional(s, c);
     default:
         return CUDA_ERROR_INVALID_VALUE;
     }
@@ -529,6 +534,8 @@ CUresult session_node_make(Session *s, SessionNodeCall *c)
             r = CUDA_ERROR_INVALID_VALUE;
         return r == CUDA_SUCCESS ? node_make(s, c) : r;
     }
+    if (c->graph->owner && !session_body_takes(c->p->type))
+        return CUDA_ERROR_NOT_SUPPORTED;
     r = session_graph_count(s, c->graph, n);
     if (r != CUDA_SUCCESS)
         return r;
@@ -565,6 +572,8 @@ CUresult session_node_destroy(Session *s, SessionGraph *graph, SessionNode *node
     uint32_t place = 0, n = 0;
     CUresult r = node_uncount(s, graph, node, &n);
 
+    if (r == CUDA_SUCCESS && session_bodies_grow(graph, node->handle))
+        r = CUDA_ERROR_INVALID_VALUE;
     if (r == CUDA_SUCCESS && node->first)
         r = host_place(s, node, &place, &fence);
     if (r == CUDA_SUCCESS)
@@ -572,6 +581,7 @@ CUresult session_node_destroy(Session *s, SessionGraph *graph, SessionNode *node
     if (r != CUDA_SUCCESS)
         return r;
     /* From here on there is no such node, even if a part of it stays in the graph. */
+    session_bodies_leave(s, graph, node->handle);
     if (node->first) {
         r = d->graph_destroy_node(node->first);
         if (r == CUDA_SUCCESS)

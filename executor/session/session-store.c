@@ -152,7 +152,8 @@ static void store_leave_graphs(Session *s, uint32_t context)
     pthread_mutex_lock(&store->handles);
     for (graph = LIST_FIRST(&store->graphs); graph; graph = next) {
         next = LIST_NEXT(graph, link);
-        if (graph->context == context)
+        /* Graphs of nodes end with those that have the nodes, and stand before them. */
+        if (graph->context == context && !graph->owner)
             (void) session_graph_end(s, graph);
     }
     pthread_mutex_unlock(&store->handles);

@@ -124,7 +124,7 @@ void fake_capture_forget(FakeCapture **capture, FakeReach **reach)
     if (!c || --c->references > 0)
         return;
     if (c->graph && fake_object_lives(c->graph, FAKE_KIND_GRAPH)) {
-        if (c->is_into)
+        if (c->is_into || c->graph->is_child)
             c->graph->is_captured = false;
         else
             fake_graph_end(c->graph);
@@ -137,6 +137,13 @@ void fake_capture_forget(FakeCapture **capture, FakeReach **reach)
 void fake_capture_invalidate(CUstream stream)
 {
     stream->capture->invalid = true;
+}
+
+void fake_capture_lose(const struct CUgraph_st *graph)
+{
+    for (CUstream s = fake_stream_first(); s; s = s->next)
+        if (s->capture && s->capture->graph == graph)
+            fake_capture_invalidate(s);
 }
 
 /* By an event the next may depend on a port of a kernel; a kernel may say that it does on the port

@@ -45,7 +45,8 @@ typedef struct FakeNodes {
 struct CUgraph_st {
     FakeObject object;
     FakeNodes nodes;
-    bool is_child; /* a node's */
+    bool is_child;  /* a node's */
+    CUgraph parent; /* of a conditional node: the graph that has it; NULL in an executable one */
     bool is_captured;
 };
 
@@ -79,6 +80,9 @@ typedef struct FakeCapture {
 
 /* fake_nodes_add() - a copy of @work that depends on nothing yet */
 CUgraphNode fake_nodes_add(FakeNodes *nodes, const FakeWork *work);
+/* fake_node_add() - the work of a new node, behind others; it is the node's afterwards
+ * (fake-graph-nodes.c) */
+CUresult fake_node_add(CUDA_ADD_NODE_, FakeWork *work, const char *what);
 /* fake_nodes_are_of() - all of @nodes are of that graph, and none is there twice */
 bool fake_nodes_are_of(CUgraph graph, const CUgraphNode *nodes, size_t n, const char *what);
 /* fake_nodes_copy() - with what they hold */
@@ -93,6 +97,21 @@ int fake_nodes_compare(const FakeNodes *exec, const FakeNodes *graph, CUgraphNod
 void fake_node_attribute(CUgraphNode node, int id, const void *value);
 CUgraph fake_graph_new(CUcontext context);
 void fake_graph_end(CUgraph graph);
+
+/* Conditions and bodies (fake-condition.c). fake_bodies_copy(): a node's own, in the place of those
+ * of its origin; fake_bodies_end() */
+void fake_bodies_copy(CUgraphNode node);
+void fake_bodies_end(CUgraphNode node);
+/* fake_conditions_are() - has a graph such nodes? */
+bool fake_conditions_are(const FakeNodes *nodes);
+/* fake_conditions_leave() - the graph of their handles ends */
+void fake_conditions_leave(CUgraph graph);
+/* fake_conditions_begin(), fake_conditions_end() - an executable graph is made, and ends. @ret:
+ * CUgraphInstantiateResult */
+CUresult fake_conditions_begin(CUgraph graph, CUgraphExec exec, int *ret);
+void fake_conditions_end(CUgraphExec exec);
+/* fake_graph_run() - a launch */
+void fake_graph_run(CUstream stream, const FakeNodes *nodes, const char *what);
 
 /* fake_edge_is_plain(), fake_edge_is_allowed() - from a node to work of that kind (fake-edge.c) */
 bool fake_edge_is_plain(const CudaEdgeData *edge);
@@ -111,6 +130,8 @@ void fake_capture_attributes(CUstream stream, const CUlaunchConfig *config);
  * legacy default stream? Invalidates the capture. */
 bool fake_capture_is_implied(const struct CUstream_st *stream);
 void fake_capture_invalidate(CUstream stream);
+/* fake_capture_lose() - the graph that grows ends */
+void fake_capture_lose(const struct CUgraph_st *graph);
 /* fake_capture_record(), fake_capture_wait() - an event in a stream that captures, or an event of a
  * capture. @edge: from what was captured last to what waits for the event */
 void fake_capture_record(CUstream stream, CUevent event, CudaEdgeData edge);

@@ -28,6 +28,8 @@ static int type_of(const FakeWork *w)
     case FAKE_WORK_WAIT:
     case FAKE_WORK_BATCH:
         return CU_GRAPH_NODE_TYPE_BATCH_MEM_OP;
+    case FAKE_WORK_CONDITIONAL:
+        return CU_GRAPH_NODE_TYPE_CONDITIONAL;
     default:
         return CU_GRAPH_NODE_TYPE_EMPTY;
     }
@@ -52,8 +54,7 @@ bool fake_nodes_are_of(CUgraph graph, const CUgraphNode *nodes, size_t n, const 
     return true;
 }
 
-/* The work is the node's afterwards. */
-static CUresult add(CUDA_ADD_NODE_, FakeWork *work, const char *what)
+CUresult fake_node_add(CUDA_ADD_NODE_, FakeWork *work, const char *what)
 {
     CUresult r = CUDA_ERROR_INVALID_VALUE;
 
@@ -69,7 +70,7 @@ static CUresult add(CUDA_ADD_NODE_, FakeWork *work, const char *what)
     return r;
 }
 
-#define ADD(work) add(node, graph, dependencies, n_dependencies, (work), __func__)
+#define ADD(work) fake_node_add(node, graph, dependencies, n_dependencies, (work), __func__)
 
 /* Of a graph's node, or one of an executable graph: the work is its from now on. */
 static CUresult set(CUgraphNode node, FakeWork *work)
@@ -81,15 +82,32 @@ static CUresult set(CUgraphNode node, FakeWork *work)
     return CUDA_SUCCESS;
 }
 
+/* That which was made of @node, also in bodies; NULL: none */
+static CUgraphNode made_of(const FakeNodes *nodes, const struct CUgraphNode_st *node)
+{
+    CUgraphNode found = NULL;
+
+    for (size_t i = 0; i < nodes->n && !found; i++) {
+        const FakeWork *w = &nodes->all[i]->work;
+
+        if (nodes->all[i]->origin == node)
+            return nodes->all[i];
+        for (unsigned j = 0; w->kind == FAKE_WORK_CONDITIONAL && j < w->conditional.n && !found;
+             j++)
+            found = made_of(&w->conditional.bodies[j]->nodes, node);
+    }
+    return found;
+}
+
 /* The node of an executable graph that was made of @node, which may be none; NULL: none */
 static CUgraphNode in_exec(CUgraphExec exec, CUgraphNode node, int type, const char *what)
 {
+    CUgraphNode found;
+
     fake_object_check(exec, FAKE_KIND_EXEC, what);
     fake_object_check(node, FAKE_KIND_NODE, what);
-    for (size_t i = 0; i < exec->nodes.n; i++)
-        if (exec->nodes.all[i]->origin == node && type_of(&exec->nodes.all[i]->work) == type)
-            return exec->nodes.all[i];
-    return NULL;
+    found = made_of(&exec->nodes, node);
+    return found && type_of(&found->work) == type ? found : NULL;
 }
 
 static CUresult set_in_exec(CUgraphNode node, FakeWork *work)
@@ -479,6 +497,8 @@ CUresult cuGraphAddChildGraphNode(CUDA_ADD_NODE_, CUgraph child)
     fake_object_check(child, FAKE_KIND_GRAPH, __func__);
     if (child == graph)
         return CUDA_ERROR_INVALID_VALUE;
+    if (fake_conditions_are(&child->nodes))
+        return CUDA_ERROR_NOT_SUPPORTED;
     w.graph = fake_graph_new(NULL);
     w.graph->is_child = true;
     fake_nodes_copy(&w.graph->nodes, &child->nodes);

@@ -32,6 +32,10 @@ CUresult cuGraphClone(CUgraph *clone, CUgraph original)
     FAKE_LOCKED();
 
     fake_object_check(original, FAKE_KIND_GRAPH, __func__);
+    if (original->parent)
+        fake_misuse("%s: of a conditional node", __func__);
+    if (fake_conditions_are(&original->nodes))
+        return CUDA_ERROR_NOT_SUPPORTED;
     *clone = fake_graph_new(fake_context());
     fake_nodes_copy(&(*clone)->nodes, &original->nodes);
     return CUDA_SUCCESS;
@@ -173,6 +177,7 @@ CUresult cuGraphInstantiateWithParams(CUgraphExec *exec, CUgraph graph,
                                       CudaGraphInstantiate *params)
 {
     CUgraphNode *sorted;
+    CUresult r;
 
     ENTER_SESSION(FAKE_CONTEXT);
     FAKE_LOCKED();
@@ -191,20 +196,37 @@ CUresult cuGraphInstantiateWithParams(CUgraphExec *exec, CUgraph graph,
         return CUDA_ERROR_INVALID_VALUE;
     }
     free(sorted);
+    if (graph->parent)
+        fake_misuse("%s: of a conditional node", __func__);
     *exec = fake_object_new(FAKE_KIND_EXEC, fake_context(), sizeof(**exec));
     fake_nodes_copy(&(*exec)->nodes, &graph->nodes);
-    return CUDA_SUCCESS;
+    r = fake_conditions_begin(graph, *exec, &params->result);
+    if (r != CUDA_SUCCESS) {
+        fake_nodes_clear(&(*exec)->nodes);
+        fake_object_end(*exec);
+    }
+    return r;
 }
 
 /* Its nodes go on to be known by those that it was made of. */
+static void keep_origins(const FakeNodes *to, const FakeNodes *from)
+{
+    for (size_t i = 0; i < to->n; i++) {
+        const FakeWork *w = &to->all[i]->work, *old = &from->all[i]->work;
+
+        to->all[i]->origin = from->all[i]->origin;
+        for (unsigned j = 0; w->kind == FAKE_WORK_CONDITIONAL && j < w->conditional.n; j++)
+            keep_origins(&w->conditional.bodies[j]->nodes, &old->conditional.bodies[j]->nodes);
+    }
+}
+
 static void update(CUgraphExec exec, CUgraph graph)
 {
     FakeNodes old = exec->nodes;
 
     exec->nodes = (FakeNodes){0};
     fake_nodes_copy(&exec->nodes, &graph->nodes);
-    for (size_t i = 0; i < exec->nodes.n; i++)
-        exec->nodes.all[i]->origin = old.all[i]->origin;
+    keep_origins(&exec->nodes, &old);
     fake_nodes_clear(&old);
 }
 
@@ -221,37 +243,6 @@ CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CudaGraphUpdate *
         return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
     update(exec, graph);
     return CUDA_SUCCESS;
-}
-
-/* What is used must live. */
-static void run_node(CUstream s, const struct CUgraphNode_st *node, const char *what)
-{
-    FakeWork w;
-
-    if (node->work.kind == FAKE_WORK_KERNEL)
-        fake_object_check(node->work.launch.function, FAKE_KIND_FUNCTION, what);
-    if ((node->work.kind == FAKE_WORK_RECORD || node->work.kind == FAKE_WORK_WAIT_EVENT) &&
-        node->work.event.event->destroyed)
-        fake_misuse("%s: an event was destroyed", what);
-    fake_work_copy(&w, &node->work);
-    fake_push(s, &w);
-}
-
-static void run_nodes(CUstream s, const FakeNodes *nodes, const char *what)
-{
-    CUgraphNode *sorted = fake_nodes_sort(nodes);
-
-    if (!sorted)
-        abort();
-    for (size_t i = 0; i < nodes->n; i++) {
-        if (sorted[i]->disabled)
-            continue;
-        if (sorted[i]->work.kind == FAKE_WORK_GRAPH)
-            run_nodes(s, &sorted[i]->work.graph->nodes, what);
-        else
-            run_node(s, sorted[i], what);
-    }
-    free(sorted);
 }
 
 /* User objects stay until what was launched is done. */
@@ -286,7 +277,7 @@ CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream)
     }
     if (fake_capture_is_implied(s))
         return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
-    run_nodes(s, &exec->nodes, __func__);
+    fake_graph_run(s, &exec->nodes, __func__);
     hold(s, &exec->nodes);
     return CUDA_SUCCESS;
 }
@@ -297,6 +288,7 @@ CUresult cuGraphExecDestroy(CUgraphExec exec)
     FAKE_LOCKED();
 
     fake_object_check(exec, FAKE_KIND_EXEC, __func__);
+    fake_conditions_end(exec);
     fake_nodes_clear(&exec->nodes);
     fake_object_end(exec);
     return CUDA_SUCCESS;

@@ -53,6 +53,7 @@ const FakeKernel *fake_example_kernel_find(const char *name);
 const FakeKernel *fake_fault_kernel_find(const char *name);
 const FakeKernel *fake_attack_kernel_find(const char *name);
 const FakeKernel *fake_array_kernel_find(const char *name);
+const FakeKernel *fake_condition_kernel_find(const char *name);
 /* fake_kernel_parameters_size() - bytes of all, packed */
 size_t fake_kernel_parameters_size(const FakeKernel *kernel);
 
@@ -65,6 +66,10 @@ FakeLaunch fake_launch_new(const FakeKernel *kernel, const void *parameters, siz
 /* fake_print() - a kernel prints; without the lock */
 __attribute__((format(printf, 2, 3))) void fake_print(const FakeLaunch *launch, const char *format,
                                                       ...);
+
+/* fake_condition_set() - a kernel sets what a conditional node decides by; without the lock.
+ * Returns false when there is no such condition of its context (fake-condition.c) */
+bool fake_condition_set(const FakeLaunch *launch, uint64_t handle, unsigned value);
 
 /* fake_global_find() - of a launch's module: address and size of a variable */
 bool fake_global_find(const FakeLaunch *launch, const char *name, CUdeviceptr *ret_address,

@@ -316,5 +316,7 @@ const FakeKernel *fake_kernel_find(const char *name)
         kernel = fake_fault_kernel_find(name);
     if (!kernel)
         kernel = fake_array_kernel_find(name);
+    if (!kernel)
+        kernel = fake_condition_kernel_find(name);
     return kernel ? kernel : fake_attack_kernel_find(name);
 }

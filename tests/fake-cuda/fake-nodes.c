@@ -6,7 +6,12 @@
 #include <string.h>
 
 /* CUgraphExecUpdateResult */
-enum { UPDATE_SUCCESS = 0, UPDATE_TOPOLOGY_CHANGED = 2, UPDATE_NODE_TYPE_CHANGED = 3 };
+enum {
+    UPDATE_SUCCESS = 0,
+    UPDATE_TOPOLOGY_CHANGED = 2,
+    UPDATE_NODE_TYPE_CHANGED = 3,
+    UPDATE_PARAMETERS_CHANGED = 5,
+};
 
 static void *grown(void *array, size_t n, size_t size)
 {
@@ -35,6 +40,8 @@ static void node_free(CUgraphNode node)
 {
     if (node->work.kind == FAKE_WORK_GRAPH)
         fake_graph_end(node->work.graph);
+    if (node->work.kind == FAKE_WORK_CONDITIONAL)
+        fake_bodies_end(node);
     fake_work_clear(&node->work);
     free(node->dependencies);
     free(node->edges);
@@ -49,6 +56,8 @@ static void node_copy(FakeNodes *to, const struct CUgraphNode_st *from)
     node->origin = (CUgraphNode) from;
     memcpy(node->attributes, from->attributes, sizeof(node->attributes));
     node->n_attributes = from->n_attributes;
+    if (from->work.kind == FAKE_WORK_CONDITIONAL)
+        fake_bodies_copy(node);
     if (from->work.kind != FAKE_WORK_GRAPH)
         return;
     node->work.graph = fake_graph_new(NULL);
@@ -144,6 +153,18 @@ CUgraphNode *fake_nodes_sort(const FakeNodes *nodes)
     return NULL;
 }
 
+static int compare_bodies(const FakeWork *a, const FakeWork *b, CUgraphNode *ret_node)
+{
+    int r = UPDATE_SUCCESS;
+
+    if (a->conditional.type != b->conditional.type || a->conditional.n != b->conditional.n)
+        return UPDATE_PARAMETERS_CHANGED;
+    for (unsigned i = 0; i < a->conditional.n && r == UPDATE_SUCCESS; i++)
+        r = fake_nodes_compare(&a->conditional.bodies[i]->nodes, &b->conditional.bodies[i]->nodes,
+                               ret_node);
+    return r;
+}
+
 int fake_nodes_compare(const FakeNodes *exec, const FakeNodes *graph, CUgraphNode *ret_node)
 {
     if (exec->n != graph->n)
@@ -160,6 +181,12 @@ int fake_nodes_compare(const FakeNodes *exec, const FakeNodes *graph, CUgraphNod
             if (a->dependencies[j]->index != b->dependencies[j]->index ||
                 memcmp(&a->edges[j], &b->edges[j], sizeof(a->edges[j])) != 0)
                 return UPDATE_TOPOLOGY_CHANGED;
+        if (a->work.kind == FAKE_WORK_CONDITIONAL) {
+            int r = compare_bodies(&a->work, &b->work, ret_node);
+
+            if (r != UPDATE_SUCCESS)
+                return r;
+        }
         if (a->work.kind == FAKE_WORK_GRAPH) {
             int r = fake_nodes_compare(&a->work.graph->nodes, &b->work.graph->nodes, ret_node);
 
@@ -195,6 +222,9 @@ CUgraph fake_graph_new(CUcontext context)
 
 void fake_graph_end(CUgraph graph)
 {
+    fake_conditions_leave(graph);
+    if (graph->is_captured && graph->is_child)
+        fake_capture_lose(graph);
     fake_nodes_clear(&graph->nodes);
     fake_object_end(graph);
 }
@@ -204,6 +234,7 @@ void fake_graphs_end(CUcontext context)
     for (CUgraph g; (g = fake_object_any(FAKE_KIND_GRAPH, context));)
         fake_graph_end(g);
     for (CUgraphExec e; (e = fake_object_any(FAKE_KIND_EXEC, context));) {
+        fake_conditions_end(e);
         fake_nodes_clear(&e->nodes);
         fake_object_end(e);
     }

@@ -61,6 +61,8 @@ void fake_work_copy(FakeWork *to, const FakeWork *from)
     }
     if (from->kind == FAKE_WORK_RECORD || from->kind == FAKE_WORK_WAIT_EVENT)
         to->event.event->references++;
+    if (from->kind == FAKE_WORK_CHOICE)
+        fake_choice_ref(to->choice);
 }
 
 void fake_work_clear(FakeWork *w)
@@ -71,6 +73,8 @@ void fake_work_clear(FakeWork *w)
     }
     if (w->kind == FAKE_WORK_RECORD || w->kind == FAKE_WORK_WAIT_EVENT)
         fake_event_unref(w->event.event);
+    if (w->kind == FAKE_WORK_CHOICE)
+        fake_choice_unref(w->choice);
     if (w->kind == FAKE_WORK_HOLD) {
         for (size_t i = 0; i < w->hold.n; i++)
             fake_user_object_end(w->hold.all[i]);
@@ -143,6 +147,25 @@ void fake_push(CUstream s, const FakeWork *work)
     s->last = &w->next;
     device.pause_ns = WORD_PAUSE_MIN_NS;
     pthread_cond_signal(&device.work);
+}
+
+void fake_push_next(CUstream s, const FakeWork *works, size_t n, uint64_t sequence)
+{
+    for (size_t i = n; i > 0; i--) {
+        FakeWork *w = malloc(sizeof(*w));
+
+        if (!w)
+            abort();
+        fake_work_copy(w, &works[i - 1]);
+        w->sequence = sequence;
+        w->next = s->first;
+        if (!s->first)
+            s->last = &w->next;
+        s->first = w;
+    }
+    for (FakeWork *w = s->first; n > 0; w = w->next, n--)
+        if (w->kind == FAKE_WORK_KERNEL)
+            plan_launch(&w->launch);
 }
 
 /* ---- What may go on ----------------------------------------------------------- */
@@ -318,6 +341,10 @@ static void run(CUstream s, const FakeWork *w)
         run_copy(w);
     else if (w->kind == FAKE_WORK_WRITE && good)
         fake_word_write(&w->word);
+    else if (w->kind == FAKE_WORK_CHOICE && good)
+        fake_choice_run(s, w);
+    else if (w->kind == FAKE_WORK_ASSIGN && good)
+        fake_condition_assign(w->assign);
     else if (w->kind == FAKE_WORK_FREE && good)
         fake_free_run(w->free);
 }

@@ -30,10 +30,13 @@ typedef enum FakeWorkKind {
     FAKE_WORK_WRITE,
     FAKE_WORK_WAIT,
     FAKE_WORK_FREE,
-    FAKE_WORK_NOTHING, /* an empty node of a graph */
-    FAKE_WORK_BATCH,   /* several words; one by one in a stream */
-    FAKE_WORK_GRAPH,   /* of a graph: a graph in it */
-    FAKE_WORK_HOLD,    /* behind a graph: what it may not lose until then */
+    FAKE_WORK_NOTHING,     /* an empty node of a graph */
+    FAKE_WORK_BATCH,       /* several words; one by one in a stream */
+    FAKE_WORK_GRAPH,       /* of a graph: a graph in it */
+    FAKE_WORK_HOLD,        /* behind a graph: what it may not lose until then */
+    FAKE_WORK_CONDITIONAL, /* of a graph: graphs in it, by a condition */
+    FAKE_WORK_CHOICE,      /* that, in a stream */
+    FAKE_WORK_ASSIGN,      /* in a stream: a condition is what it is at first */
 } FakeWorkKind;
 
 /* One end of a copy: linear memory of the device or of the host, or an array */
@@ -87,6 +90,14 @@ typedef struct FakeWork {
             size_t n;
         } hold;
         CUdeviceptr free;
+        struct {
+            struct FakeCondition *condition;
+            int type;
+            unsigned n;
+            CUgraph *bodies; /* the node's */
+        } conditional;
+        struct FakeChoice *choice;
+        struct FakeCondition *assign;
         struct {
             CUstreamCallback callback;
             CUhostFn function;
@@ -176,6 +187,11 @@ CUresult fake_submit(CUstream stream, const FakeWork *work);
 /* fake_push() - queue it, whether the stream captures or not */
 void fake_push(CUstream stream, const FakeWork *work);
 
+/* fake_push_next() - queue @n works, before what is queued, in the place of the one of that
+ * sequence
+ */
+void fake_push_next(CUstream stream, const FakeWork *works, size_t n, uint64_t sequence);
+
 /* fake_work_copy() - @to has its own references and bytes */
 void fake_work_copy(FakeWork *to, const FakeWork *from);
 /* fake_work_clear() - give back what it refers to */
@@ -206,6 +222,12 @@ void fake_word_write(const FakeWord *word);
 /* (fake-event.c) */
 void fake_event_done(CUevent event, uint64_t number);
 void fake_event_unref(CUevent event);
+/* fake_choice_run() - queue what the condition says; fake_choice_ref(), fake_choice_unref(); and
+ * fake_condition_assign() (fake-condition.c) */
+void fake_choice_run(CUstream stream, const FakeWork *work);
+void fake_choice_ref(struct FakeChoice *choice);
+void fake_choice_unref(struct FakeChoice *choice);
+void fake_condition_assign(struct FakeCondition *condition);
 /* fake_free_run() - the end of cuMemFreeAsync() (fake-pool.c) */
 void fake_free_run(CUdeviceptr address);
 

@@ -32,6 +32,7 @@ static uint64_t seed;
 static uint64_t addresses[POOL]; /* what the driver has told */
 static unsigned n_addresses;
 static uint64_t objects[POOL]; /* textures and surfaces */
+static uint64_t last_condition;
 static unsigned n_objects;
 
 /* ---- Numbers -------------------------------------------------------------------------------- */
@@ -507,6 +508,13 @@ static size_t some_payload(uint32_t type, unsigned char *payload)
     const VGPUSessionSet set = {some_address(), some_size(), 1, 0, 7, 1u << dice(3), 0, 0};
     const VGPUSessionFence host = some_host(0);
     const VGPUSessionWord word = {.address = some_address() & ~UINT64_C(7), .bits = 64};
+    const struct {
+        VGPUSessionConditional p;
+        uint32_t bodies[4];
+    } decide = {
+        .p = {dice(8) ? last_condition : dice(4), dice(4), dice(12) ? 1 + dice(2) : dice(9)},
+        .bodies = {some_id(), some_id(), some_id(), some_id()},
+    };
 
     switch (type) {
     case 0:
@@ -518,6 +526,9 @@ static size_t some_payload(uint32_t type, unsigned char *payload)
     case 2:
         memcpy(payload, &set, sizeof(set));
         return sizeof(set);
+    case 13:
+        memcpy(payload, &decide, sizeof(decide));
+        return sizeof(decide);
     case 3:
         memcpy(payload, &host, sizeof(host));
         return sizeof(host);
@@ -535,13 +546,13 @@ static uint32_t do_node(void)
         VGPU_SESSION_OP_NODE_DESTROY, VGPU_SESSION_OP_NODE_DEPENDS,  VGPU_SESSION_OP_NODE_ENABLE,
         VGPU_SESSION_OP_GRAPH_LIST,
     };
-    static const uint32_t types[] = {0, 1, 2, 3, 5, 6, 7, 12};
+    static const uint32_t types[] = {0, 1, 2, 3, 5, 6, 7, 12, 13, 13};
     unsigned char more[512] __attribute__((aligned(8))) = {0};
     VGPUSessionNode p = {
         .graph = some_id(),
         .exec = some_id(),
         .node = dice(8) ? 1 + dice(6) : UINT32_MAX,
-        .type = dice(30) ? types[dice(8)] : dice(15),
+        .type = dice(30) ? types[dice(10)] : dice(15),
         .n_dependencies = dice(3) ? 0 : 1 + dice(3),
         .child = some_id(),
         .event = some_id(),
@@ -584,6 +595,22 @@ static uint32_t do_node(void)
     return world_call(&w, op, &p, sizeof(p), more, dice(8) ? size : dice(sizeof(more)));
 }
 
+/* Often a node has the handle at once, in the same graph: by chance few would. */
+static uint32_t do_condition(void)
+{
+    const uint32_t graph = some_id();
+    unsigned char more[64] = {0};
+    uint32_t result = CALL(&w, GRAPH_CONDITION, .graph = graph, .value = dice(3),
+                           .flags = dice(8) ? 1 : dice(3), .reserved = dice(20) == 0);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    last_condition = w.value[0];
+    return dice(4)
+               ? CALL_WITH(&w, NODE_ADD, more, some_payload(13, more), .graph = graph, .type = 13)
+               : result;
+}
+
 static uint32_t do_new_graph(void)
 {
     static const uint16_t ops[] = {VGPU_SESSION_OP_GRAPH_CREATE, VGPU_SESSION_OP_GRAPH_CLONE,
@@ -592,7 +619,7 @@ static uint32_t do_new_graph(void)
 
     if (dice(10) == 0)
         return CALL(&w, CAPTURE_INFO, .id = some_stream());
-    return world_call(&w, ops[dice(4)], &p, sizeof(p), NULL, 0);
+    return dice(3) ? world_call(&w, ops[dice(4)], &p, sizeof(p), NULL, 0) : do_condition();
 }
 
 static uint32_t do_object(void)
