@@ -423,7 +423,7 @@ TEST(test_any)
     CALL(cuGraphAddNode(&c, graph, &b, 1, &empty));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE,
                cuGraphAddNode_v2(&c, graph, &a, &(const GraphEdge){.type = 1}, 1, &empty));
-    CALL_FAILS(CUDA_ERROR_NOT_SUPPORTED, cuGraphAddNode(&c, graph, NULL, 0, &conditional));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddNode(&c, graph, NULL, 0, &conditional));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddNode(&c, graph, NULL, 0, NULL));
     empty.reserved2 = 1;
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuGraphAddNode(&c, graph, NULL, 0, &empty));

@@ -175,6 +175,14 @@ static void capture_over(LibCapture *c)
     capture_free(c);
 }
 
+/* The graph of a capture that has failed is none any more. That of a conditional node goes with the
+ * node. */
+static void graph_lost(const LibCall *call, LibGraph *graph)
+{
+    if (!graph->body_of)
+        graph_forget(call, graph);
+}
+
 /* The executor ends the capture with the stream. A context may be about to end with both: its list
  * of streams is the only one that is looked at. */
 void capture_drop(LibStream *stream)
@@ -194,7 +202,30 @@ void capture_drop(LibStream *stream)
     capture_leave_streams(context, c->id);
     capture_free(c);
     if (graph && call.session)
-        graph_forget(&call, graph);
+        graph_lost(&call, graph);
+}
+
+/* The program ends it later, in vain. */
+void capture_lose(const LibCall *call, LibGraph *graph)
+{
+    VGPUSessionGraph parameters = {.graph = graph->number};
+    LibCapture *c;
+
+    if (!graph->is_growing)
+        return;
+    graph->is_growing = false;
+    pthread_mutex_lock(&capture_lock);
+    LIST_FOREACH(c, &captures, link)
+    if (c->graph == graph) {
+        parameters.stream = c->origin->number;
+        c->graph = NULL;
+        c->is_into = false;
+        c->is_spoilt = true;
+    }
+    pthread_mutex_unlock(&capture_lock);
+    if (call->from.context != 0 && parameters.stream != 0)
+        (void) libcuda_ask(call, VGPU_SESSION_OP_CAPTURE_END, &parameters, sizeof(parameters),
+                           NULL);
 }
 
 static CUresult begin_enter(CUstream handle, int mode, LibCall *call, LibStream **ret)
@@ -301,7 +332,7 @@ static void end_failed(const LibCall *call, const LibStream *stream, LibCapture 
         return;
     }
     capture_over(capture);
-    graph_forget(call, graph);
+    graph_lost(call, graph);
 }
 
 static CUresult capture_end(const LibCall *call, const LibStream *stream, LibCapture *capture,
@@ -325,13 +356,16 @@ static CUresult capture_end(const LibCall *call, const LibStream *stream, LibCap
         (void) graph_records(graph, capture->recorded[i]);
     capture_over(capture);
     if (!is_spoilt) {
-        *ret = graph->handle;
+        if (ret)
+            *ret = graph->handle;
         return CUDA_SUCCESS;
     }
-    (void) libcuda_post(call, VGPU_SESSION_OP_GRAPH_DESTROY,
-                        &(const VGPUSessionGraph){.graph = graph->number},
-                        sizeof(VGPUSessionGraph));
-    graph_forget(call, graph);
+    conditional_nodes_lose(call, graph);
+    if (!graph->body_of)
+        (void) libcuda_post(call, VGPU_SESSION_OP_GRAPH_DESTROY,
+                            &(const VGPUSessionGraph){.graph = graph->number},
+                            sizeof(VGPUSessionGraph));
+    graph_lost(call, graph);
     return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 }
 
@@ -344,12 +378,13 @@ CUresult cuStreamEndCapture(CUstream handle, CUgraph *ret)
 
     if (r != CUDA_SUCCESS)
         return r;
-    if (!ret)
-        return CUDA_ERROR_INVALID_VALUE;
     capture = capture_of(stream);
+    if (!ret && !(capture && capture->is_into)) /* who has the graph need not be told */
+        return CUDA_ERROR_INVALID_VALUE;
     if (!capture)
         return CUDA_ERROR_ILLEGAL_STATE;
-    *ret = NULL;
+    if (ret)
+        *ret = NULL;
     return capture_end(&call, stream, capture, ret);
 }
 

@@ -56,6 +56,9 @@ CUresult capture_behind(const LibCall *call, uint16_t opcode, const VGPUSessionC
 /* capture_records() - an event is recorded by what is captured (CU_EVENT_RECORD_EXTERNAL) */
 CUresult capture_records(const LibStream *stream, CUevent event);
 
+/* capture_lose() - a graph of a conditional node is about to end: what is captured into it ends */
+void capture_lose(const LibCall *call, LibGraph *graph);
+
 /* capture_drop() - a stream ends: so does the capture that was begun in it */
 void capture_drop(LibStream *stream);
 

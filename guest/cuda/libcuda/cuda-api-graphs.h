@@ -137,6 +137,21 @@ typedef struct AllocNode {
     CUdeviceptr address;
 } AllocNode;
 
+typedef cuuint64_t CUgraphConditionalHandle;
+
+/* CU_GRAPH_COND_*, CUgraphConditionalNodeType */
+enum { CONDITION_ASSIGN_DEFAULT = 1 };
+enum { CONDITION_IF = 0, CONDITION_WHILE = 1, CONDITION_SWITCH = 2 };
+
+/* CUDA_CONDITIONAL_NODE_PARAMS */
+typedef struct ConditionalNode {
+    CUgraphConditionalHandle handle;
+    int type;
+    unsigned size;
+    CUgraph *graphs; /* written: @size of them, while the node lives */
+    CUcontext context;
+} ConditionalNode;
+
 /* CUgraphNodeParams */
 typedef struct AnyNode {
     int type;
@@ -162,6 +177,7 @@ typedef struct AnyNode {
         AllocNode alloc;
         CUdeviceptr free;
         WordNode words;
+        ConditionalNode conditional;
     };
     long long reserved2;
 } AnyNode;
@@ -316,6 +332,8 @@ CUresult cuGraphMemFreeNodeGetParams(CUgraphNode node, CUdeviceptr *address);
 CUresult cuDeviceGetGraphMemAttribute(CUdevice device, int attribute, void *value);
 CUresult cuDeviceSetGraphMemAttribute(CUdevice device, int attribute, void *value);
 CUresult cuDeviceGraphMemTrim(CUdevice device);
+CUresult cuGraphConditionalHandleCreate(CUgraphConditionalHandle *ret, CUgraph graph,
+                                        CUcontext context, unsigned value, unsigned flags);
 CUresult cuGraphAddBatchMemOpNode(GRAPH_ADD_, const WordNode *params);
 CUresult cuGraphBatchMemOpNodeGetParams(CUgraphNode node, WordNode *params);
 CUresult cuGraphBatchMemOpNodeSetParams(CUgraphNode node, const WordNode *params);

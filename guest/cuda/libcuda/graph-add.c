@@ -101,7 +101,7 @@ static CUresult any_refuse(int type)
 {
     if (type < NODE_KERNEL || type > NODE_CONDITIONAL)
         return CUDA_ERROR_INVALID_VALUE;
-    libcuda_log("nodes of type %d are not served", type);
+    libcuda_log("nodes of type %d are not served so", type);
     return CUDA_ERROR_NOT_SUPPORTED;
 }
 
@@ -132,6 +132,8 @@ static CUresult any_add(NodePlace *place, AnyNode *p, LibNode **ret)
         return free_node_add(place, p->free, ret);
     case NODE_BATCH_MEM_OP:
         return word_node_add(place, &p->words, ret);
+    case NODE_CONDITIONAL:
+        return conditional_node_add(place, &p->conditional, ret);
     default:
         return any_refuse(p->type);
     }

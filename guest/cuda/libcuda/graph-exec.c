@@ -69,6 +69,7 @@ static CUresult instantiate(CUgraphExec *ret, CUgraph handle, GraphInstantiate *
         return r;
     exec->origin = graph->id;
     exec->flags = (unsigned) info->flags;
+    exec->is_decided = graph->is_decided;
     r = exec_ask(&call, graph, exec, &parameters, info);
     if (r != CUDA_SUCCESS) {
         graph_forget(&call, exec);
@@ -317,6 +318,8 @@ CUresult cuGraphLaunch(CUgraphExec handle, CUstream stream_handle)
     LibCall call;
     CUresult r = exec_enter(handle, stream_handle, &call, &exec, &stream);
 
+    if (r == CUDA_SUCCESS && exec->is_decided && capture_has(stream))
+        r = CUDA_ERROR_NOT_SUPPORTED; /* it would be in the graph that is captured */
     if (r != CUDA_SUCCESS)
         return r;
     r = graph_memory_launch(exec);

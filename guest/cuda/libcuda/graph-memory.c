@@ -247,6 +247,12 @@ CUresult graph_memory_free(CUdeviceptr address)
 /* ---- Nodes -------------------------------------------------------------------------------------
  */
 
+/* The driver's rule: nothing is allocated where it may happen again and again. */
+static CUresult memory_may_be(const NodePlace *place)
+{
+    return place->graph->body_of ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
+}
+
 static CUresult memory_node_add(NodePlace *place, int type, const void *shown, size_t size,
                                 LibNode **ret)
 {
@@ -286,6 +292,8 @@ CUresult alloc_node_add(NodePlace *place, AllocNode *p, LibNode **ret)
     CUresult r = alloc_check(p);
 
     if (r == CUDA_SUCCESS)
+        r = memory_may_be(place);
+    if (r == CUDA_SUCCESS)
         r = memory_new(&place->call, p->size, &memory);
     if (r != CUDA_SUCCESS)
         return r;
@@ -310,9 +318,12 @@ CUresult alloc_node_add(NodePlace *place, AllocNode *p, LibNode **ret)
 
 CUresult free_node_add(NodePlace *place, CUdeviceptr address, LibNode **ret)
 {
-    CUresult r = CUDA_ERROR_INVALID_VALUE;
+    CUresult r = memory_may_be(place);
     GraphMemory *memory;
 
+    if (r != CUDA_SUCCESS)
+        return r;
+    r = CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&graph_memory_lock);
     memory = memory_find(address);
     if (memory)

@@ -75,6 +75,7 @@ static void node_forget(const LibCall *call, LibNode *node)
                                 sizeof(parameters));
         graph_forget(call, node->child);
     }
+    conditional_node_forget(call, node);
     graph->nodes[node->entry - 1] = graph->nodes[node->exit - 1] = NULL;
     graph->nodes[node->number - 1] = NULL;
     handle_end(node->handle);
@@ -212,13 +213,23 @@ CUresult node_target(CUgraphNode handle, int type, NodeTarget *ret)
     return r == CUDA_SUCCESS ? graph_may_change(ret->node->graph) : r;
 }
 
+/* Nodes of its conditional nodes' graphs are an executable graph's, too. */
+static uint64_t node_origin(const LibNode *node)
+{
+    const LibGraph *graph = node->graph;
+
+    while (graph->body_of)
+        graph = graph->body_of->graph;
+    return graph->id;
+}
+
 CUresult node_target_exec(CUgraphExec handle, CUgraphNode node, int type, NodeTarget *ret)
 {
     CUresult r = graph_enter_exec(handle, &ret->call, &ret->exec);
 
     if (r == CUDA_SUCCESS)
         r = node_enter(node, type, &ret->call, &ret->node);
-    if (r == CUDA_SUCCESS && ret->exec->origin != ret->node->graph->id)
+    if (r == CUDA_SUCCESS && ret->exec->origin != node_origin(ret->node))
         r = CUDA_ERROR_INVALID_VALUE;
     return r;
 }

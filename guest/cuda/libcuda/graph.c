@@ -241,8 +241,10 @@ CUresult cuGraphDestroy(CUgraph handle)
     LibCall call;
     CUresult r = graph_enter(handle, &call, &graph);
 
-    if (r == CUDA_SUCCESS && (graph->is_growing || graph->is_copy))
-        r = CUDA_ERROR_INVALID_VALUE; /* a capture's, or a node's */
+    /* A capture's, or a node's */
+    if (r == CUDA_SUCCESS &&
+        (graph->is_growing || graph->is_copy || graph->body_of || conditional_nodes_grow(graph)))
+        r = CUDA_ERROR_INVALID_VALUE;
     return r == CUDA_SUCCESS ? graph_end(&call, graph, VGPU_SESSION_OP_GRAPH_DESTROY) : r;
 }
 

@@ -25,6 +25,8 @@ typedef struct LibNode {
     CUevent event;        /* that the program gave, or NULL */
     CUkernel kernel;      /* likewise */
     LibGraph *child;      /* a copy of its graph, when the program has asked for it */
+    CUgraph *bodies;      /* of a conditional node: its graphs */
+    unsigned n_bodies;
     void *shown; /* what parameters that the program has asked for point to; or, with a size, */
     size_t shown_size; /* the parameters that it has given, as a clone has them, too */
 } LibNode;
@@ -39,6 +41,8 @@ struct LibGraph {
     uint64_t origin;   /* of a clone, or EXEC: the id of the graph that it was made of */
     uint32_t n_origin; /* of a clone: how many numbers of nodes that had then */
     bool is_copy;      /* of a node's graph: what changes here does not change there */
+    LibNode *body_of;  /* the conditional node whose graph it is, or NULL */
+    bool is_decided;   /* has conditional nodes, or EXEC: was made of a graph that has */
     bool is_growing;   /* by a capture, which ends it if that fails */
     LibNode *
         *nodes; /* by number - 1; NULL: not met yet. A number beside a node's own is its, too */
@@ -191,6 +195,16 @@ CUresult event_node_add(NodePlace *place, int type, CUevent event, LibNode **ret
 CUresult event_node_set(NodeTarget *target, CUevent event);
 CUresult word_node_add(NodePlace *place, const WordNode *p, LibNode **ret);
 CUresult word_node_set(NodeTarget *target, const WordNode *p);
+CUresult conditional_node_add(NodePlace *place, ConditionalNode *p, LibNode **ret);
+
+/* conditional_node_forget() - its graphs, which the executor ends with the node */
+void conditional_node_forget(const LibCall *call, LibNode *node);
+
+/* conditional_nodes_lose() - nothing is captured into graphs of such nodes of it any more */
+void conditional_nodes_lose(const LibCall *call, const LibGraph *graph);
+
+/* conditional_nodes_grow() - is a graph of such a node of it captured now, or one in that? */
+bool conditional_nodes_grow(const LibGraph *graph);
 
 /* ---- User objects (user-object.c) --------------------------------------------------------------
  */
