@@ -43,6 +43,8 @@ static bool texture_is_aligned(const ArrayLimits *limits, unsigned attribute, ui
     return alignment == 0 || number % alignment == 0;
 }
 
+/* As with the driver, it may end behind the memory: NVIDIA's sample convolutionFFT2D has one that
+ * does. Who reads there faults, as a kernel does. */
 static CUresult texture_linear(Session *s, const VGPUSessionTexture *p, const ArrayLimits *limits,
                                CudaResource *ret)
 {
@@ -51,7 +53,7 @@ static CUresult texture_linear(Session *s, const VGPUSessionTexture *p, const Ar
     if (element == 0 || p->size / element == 0 ||
         p->size / element > limits->attribute[ARRAY_ATTRIBUTE_LINEAR_WIDTH] ||
         !texture_is_aligned(limits, ARRAY_ATTRIBUTE_TEXTURE_ALIGNMENT, p->address) ||
-        !session_memory_has(s, p->address, p->size))
+        !session_memory_has(s, p->address, element))
         return CUDA_ERROR_INVALID_VALUE;
     ret->linear.address = p->address;
     ret->linear.format = (int) p->format;

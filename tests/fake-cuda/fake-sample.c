@@ -329,14 +329,15 @@ bool fake_fetch(const FakeTexture *t, int64_t index, FakeTexel *ret)
 
     if (r->type != CU_RESOURCE_TYPE_LINEAR)
         return false;
-    bytes = fake_reach(r->linear.address, r->linear.size);
-    if (!bytes)
-        return false;
     element = fake_format_size(r->linear.format, r->linear.channels);
     *ret = (FakeTexel){.f = {0}};
-    if (index >= 0 && (uint64_t) index < r->linear.size / element)
-        *ret = fake_decode(bytes + (size_t) index * element, r->linear.format, r->linear.channels,
-                           t->how.flags & CU_TRSF_READ_AS_INTEGER);
+    if (index < 0 || (uint64_t) index >= r->linear.size / element)
+        return true;
+    bytes = fake_reach(r->linear.address + (uint64_t) index * element, element);
+    if (!bytes)
+        return false;
+    *ret = fake_decode(bytes, r->linear.format, r->linear.channels,
+                       t->how.flags & CU_TRSF_READ_AS_INTEGER);
     return true;
 }
 

@@ -62,7 +62,7 @@ static CUresult check_linear(const CudaResource *r, const char *what)
         r->linear.size / element > (size_t) fake_attribute(ATTRIBUTE_LINEAR_WIDTH) ||
         r->linear.address % (unsigned) fake_attribute(ATTRIBUTE_ALIGNMENT) != 0)
         return CUDA_ERROR_INVALID_VALUE;
-    fake_memory_check(r->linear.address, r->linear.size, 1, what);
+    fake_memory_check(r->linear.address, element, 1, what); /* it may reach further */
     return CUDA_SUCCESS;
 }
 

@@ -98,7 +98,7 @@ static int take_memory(GuestProcess *g, Pieces *ret)
 
     *ret = (Pieces){.size = 4 * MIB};
     if (host_is_gpu()) {
-        const VGPUSessionNone none = {{0}};
+        const VGPUSessionMemory none = {0};
         VGPUSessionReply reply;
 
         r = vgpu_session_call(g->session, VGPU_SESSION_OP_MEMORY_INFO, &g->from, &none,

@@ -37,8 +37,10 @@ static void tell_attribute(int attribute, CUdeviceptr address, CUmemoryPool pool
     case POINTER_DEVICE_POINTER:
     case POINTER_HOST_POINTER:
     case POINTER_RANGE_START:
-    case POINTER_MAPPING_BASE:
         printf("/%ld", word == 0 ? -1L : (long) (address - word));
+        break;
+    case POINTER_MAPPING_BASE: /* a block that others may have a part of: where in it, is luck */
+        printf("/%s", word != 0 && word <= address ? "before" : "not");
         break;
     default:
         printf("/%lu", word);

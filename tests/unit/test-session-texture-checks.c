@@ -153,11 +153,12 @@ TEST(test_bad_memory)
 
     world_begin(&w, NULL);
     a = world_alloc(&w, 4096);
+    good = of_memory(a, 4100); /* the driver takes what ends behind the memory */
+    assert_ok(try_texture(&good));
     good = of_memory(a, 4096);
     assert_ok(try_texture(&good));
     BAD(CUDA_ERROR_INVALID_VALUE, t.size = 0);
     BAD(CUDA_ERROR_INVALID_VALUE, t.size = 3);
-    BAD(CUDA_ERROR_INVALID_VALUE, t.size = 4100);
     BAD(CUDA_ERROR_INVALID_VALUE, t.size = UINT64_MAX);
     BAD(CUDA_ERROR_INVALID_VALUE, t.address += 4);
     BAD(CUDA_ERROR_INVALID_VALUE, t.address += 4096);
