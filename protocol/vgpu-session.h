@@ -615,7 +615,8 @@ typedef struct VGPUSessionLaunch {
  * where a process of its own would keep those that are of other threads and not GLOBAL. What
  * reaches no executor (waiting for a fence, asking for one) the guest judges by the same rule. A
  * capture that is not RELAXED is ended by its own thread, or else CAPTURE_END is
- * CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, and the capture goes on. What is captured may be
+ * CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, and the capture goes on. One whose first stream is
+ * destroyed ends with that, in all streams that it has come to. What is captured may be
  * VGPU_SESSION_NODES_MAX operations, in all captures that are under way at a time; the next is
  * CUDA_ERROR_OUT_OF_MEMORY.
  */

@@ -93,16 +93,25 @@ void session_stream_free(Session *s, SessionStream *stream)
         free(stream);
 }
 
+/* Other streams that the capture has come to would be of it for ever. */
+static void stream_end_capture(Session *s, SessionStream *stream)
+{
+    CUgraph graph = NULL;
+
+    s->meter.n_captures--;
+    stream->captures = false;
+    session_captures_end(s, stream);
+    if (s->driver.stream_end_capture(stream->handle, &graph) == CUDA_SUCCESS && graph)
+        (void) s->driver.graph_destroy(graph);
+}
+
 CUresult session_stream_end(Session *s, SessionStream *stream)
 {
     bool is_legacy = stream == &stream->context->legacy;
     CUresult r;
 
-    if (stream->captures) {
-        s->meter.n_captures--;
-        stream->captures = false;
-        session_captures_end(s, stream);
-    }
+    if (stream->captures)
+        stream_end_capture(s, stream);
     if (!session_meter_ask(s, stream) && stream->unsure && !session_stream_captures(s, stream))
         session_marks_close(s, stream);
     r = is_legacy ? CUDA_SUCCESS : s->driver.base.stream_destroy(stream->handle);

@@ -592,6 +592,40 @@ TEST(test_what_a_lost_capture_leaves)
     world_end(&w);
 }
 
+/* A capture ends with the stream that it was begun in, and in all that it has come to. */
+static void lose_capture(void)
+{
+    assert_ok(CALL(&w, EVENT_RECORD, .event = 1, .stream = 5));
+    assert_ok(CALL(&w, STREAM_WAIT_EVENT, .event = 1, .stream = 6));
+    assert_ok(launch(6));
+    assert_fails(CALL(&w, FENCE, .stream = 6), CAPTURE_UNSUPPORTED);
+    assert_ok(CALL(&w, STREAM_DESTROY, .id = 5));
+    assert_ok(CALL(&w, CAPTURE_INFO, .id = 6));
+    assert_int_equal(w.value[0], 0);
+    assert_ok(launch(6));
+    world_settle(&w, 6);
+    assert_ok(CALL(&w, STREAM_CREATE, .id = 5, .flags = CU_STREAM_NON_BLOCKING));
+}
+
+TEST(test_capture_ends_with_its_stream)
+{
+    begin(NULL);
+    become(1, RELAXED);
+    assert_ok(CALL(&w, EVENT_CREATE, .id = 1, .flags = 2));
+    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 5, .flags = RELAXED));
+    lose_capture();
+    assert_ok(CALL(&w, CAPTURE_BEGIN, .stream = 5, .flags = THREAD_LOCAL));
+    assert_ok(CALL(&w, CAPTURE_GRAPH, .stream = 5, .graph = 1));
+    lose_capture();
+    assert_fails(CALL(&w, GRAPH_NODES, .graph = 1), CUDA_ERROR_INVALID_HANDLE);
+    assert_ok(CALL(&w, GRAPH_CREATE, .graph = 2));
+    assert_ok(CALL(&w, CAPTURE_INTO, .stream = 5, .graph = 2, .flags = RELAXED));
+    lose_capture();
+    /* The driver ends the graph of a capture that has not come together. */
+    assert_fails(CALL(&w, GRAPH_DESTROY, .graph = 2), CUDA_ERROR_INVALID_HANDLE);
+    world_end(&w);
+}
+
 /* A capture and its graph are of one context, whoever asks. */
 TEST(test_graph_of_another_context)
 {
@@ -627,6 +661,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_ports),
         cmocka_unit_test(test_graph_that_grows),
         cmocka_unit_test(test_what_a_lost_capture_leaves),
+        cmocka_unit_test(test_capture_ends_with_its_stream),
         cmocka_unit_test(test_graph_of_another_context),
     };
 
