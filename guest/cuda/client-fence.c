@@ -37,6 +37,20 @@ int vgpu_session_fence_post(vgpu_session *s, const vgpu_session_from *from, uint
     return r;
 }
 
+int vgpu_session_fence_put(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                           vgpu_session_fence *fence, uint64_t *ret_number)
+{
+    uint64_t number;
+    uint32_t slot;
+    int r = client_start_fence(s, from, stream, fence, &slot, &number);
+
+    if (r == 0)
+        r = vgpu_session_finish(s, slot, NULL);
+    if (r == 0)
+        *ret_number = number;
+    return r;
+}
+
 bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t number)
 {
     return (int64_t) (__atomic_load_n(fence->word, __ATOMIC_ACQUIRE) - number) >= 0;

@@ -443,6 +443,11 @@ vgpu_session_fence *vgpu_session_fence_free(vgpu_session *s, vgpu_session_fence 
 int vgpu_session_fence_post(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
                             vgpu_session_fence *fence, uint64_t *ret_number);
 
+/* vgpu_session_fence_put() - the same, and the host has answered: the number comes, or was refused
+ */
+int vgpu_session_fence_put(vgpu_session *s, const vgpu_session_from *from, uint32_t stream,
+                           vgpu_session_fence *fence, uint64_t *ret_number);
+
 /* vgpu_session_fence_is_passed() - a read of memory */
 bool vgpu_session_fence_is_passed(const vgpu_session_fence *fence, uint64_t number);
 

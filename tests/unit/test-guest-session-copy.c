@@ -112,6 +112,26 @@ TEST(test_dead_stream)
     vgpu_session_fence_free(s, fence);
 }
 
+/* Who has to know asks, and may go on with the fence. */
+TEST(test_fence_with_an_answer)
+{
+    vgpu_session_fence *fence;
+    uint64_t first = 0, second = 0;
+
+    assert_int_equal(vgpu_session_fence_new(s, &fence), 0);
+    fake.hook = refuse_fences;
+    assert_int_equal(vgpu_session_fence_put(s, NULL, 1, fence, &first), 400);
+    assert_int_equal(first, 0);
+    assert_int_equal(vgpu_session_get_latched(s), 0); /* nobody else is told */
+    fake.hook = NULL;
+    assert_int_equal(vgpu_session_fence_put(s, NULL, 1, fence, &first), 0);
+    assert_int_equal(vgpu_session_fence_post(s, NULL, 1, fence, &second), 0);
+    assert_true(second > first);
+    assert_int_equal(vgpu_session_fence_wait(s, NULL, 1, fence, second), 0);
+    assert_true(vgpu_session_fence_is_passed(fence, first));
+    vgpu_session_fence_free(s, fence);
+}
+
 static uint32_t drop_fences(fake_session *f, const VGPUSessionRecord *record, const void *p)
 {
     (void) p;
@@ -489,6 +509,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_fences),
         CASE(test_many_fences),
+        CASE(test_fence_with_an_answer),
         CASE(test_dead_stream),
         CASE(test_sticky),
         CASE(test_copies),
