@@ -29,7 +29,7 @@ static CUresult status_of(const LibCall *call, const LibStream *stream, int *ret
     if (stream->number == 0)
         return capture_is_implied(stream);
     *ret = capture_status(stream);
-    return *ret == CAPTURE_ACTIVE ? capture_ask(call, stream, ret) : CUDA_SUCCESS;
+    return *ret == CAPTURE_ACTIVE ? capture_ask(call, stream->number, ret) : CUDA_SUCCESS;
 }
 
 static CUresult status_enter(CUstream handle, LibCall *call, LibStream **ret, int *status)

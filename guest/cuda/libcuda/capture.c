@@ -28,8 +28,13 @@ LibCapture *capture_of(const LibStream *stream)
     return c;
 }
 
-void capture_join(LibStream *stream, uint64_t id)
+/* Where the event was not recorded, there was nothing to wait for. */
+void capture_join(const LibCall *call, LibStream *stream, uint64_t id)
 {
+    int status = CAPTURE_NONE;
+
+    if (capture_ask(call, stream->number, &status) != CUDA_SUCCESS || status == CAPTURE_NONE)
+        return;
     pthread_mutex_lock(&capture_lock);
     if (capture_find(id)) {
         stream->capture_id = id;
@@ -106,6 +111,7 @@ static LibCapture *capture_new(int mode, const LibStream *origin, LibGraph *grap
         return NULL;
     c->id = libcuda_next_id();
     c->origin = origin;
+    c->origin_number = origin->number;
     c->mode = (uint8_t) mode;
     c->thread = libcuda_thread_number();
     c->graph = graph;
@@ -302,9 +308,9 @@ CUresult cuStreamBeginCaptureToGraph(CUstream handle, CUgraph graph_handle,
     return r;
 }
 
-CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret)
+CUresult capture_ask(const LibCall *call, uint32_t stream, int *ret)
 {
-    const VGPUSessionId parameters = {.id = stream->number};
+    const VGPUSessionId parameters = {.id = stream};
     VGPUSessionReply reply;
     CUresult r =
         libcuda_ask(call, VGPU_SESSION_OP_CAPTURE_INFO, &parameters, sizeof(parameters), &reply);
@@ -314,19 +320,18 @@ CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret)
     return r;
 }
 
-/* The end was refused. Either the capture goes on, or there is none any more, and no graph, even if
- * the program had made that one before. */
-static void end_failed(const LibCall *call, const LibStream *stream, LibCapture *capture,
-                       LibGraph *graph)
+/* The end was refused. Either the capture goes on in the stream that it was begun in, or there is
+ * none any more, and no graph, even if the program had made that one before. */
+static void end_failed(const LibCall *call, LibCapture *capture, LibGraph *graph)
 {
     int status = CAPTURE_NONE;
 
     /* What was captured without a reply has failed by the same: no later call is to be told. */
-    if (vgpu_session_get_latched(call->session) >= CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED &&
-        vgpu_session_get_latched(call->session) <= CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD)
+    if (capture_is_error(vgpu_session_get_latched(call->session)))
         (void) libcuda_take_error(call->session);
 
-    if (capture_ask(call, stream, &status) == CUDA_SUCCESS && status != CAPTURE_NONE) {
+    if (capture_ask(call, capture->origin_number, &status) == CUDA_SUCCESS &&
+        status != CAPTURE_NONE) {
         if (graph != capture->graph)
             graph_forget(call, graph);
         return;
@@ -348,7 +353,7 @@ static CUresult capture_end(const LibCall *call, const LibStream *stream, LibCap
     parameters.graph = graph->number;
     r = libcuda_ask(call, VGPU_SESSION_OP_CAPTURE_END, &parameters, sizeof(parameters), NULL);
     if (r != CUDA_SUCCESS) {
-        end_failed(call, stream, capture, graph);
+        end_failed(call, capture, graph);
         return r;
     }
     is_spoilt = capture->is_spoilt;

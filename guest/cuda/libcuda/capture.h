@@ -12,6 +12,7 @@ typedef struct LibCapture {
     LIST_ENTRY(LibCapture) link;
     uint64_t id;
     const LibStream *origin; /* in which it was begun */
+    uint32_t origin_number;
     uint8_t mode;
     uint16_t thread;   /* that has begun it */
     bool is_spoilt;    /* by what the executor has not seen */
@@ -26,6 +27,13 @@ static inline bool capture_has(const LibStream *stream)
     return __atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED);
 }
 
+/* capture_is_error() - is it because of a capture that the executor refuses something? */
+static inline bool capture_is_error(CUresult r)
+{
+    return r >= CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED &&
+           r <= CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
+}
+
 /* captures_are() - is any under way? A read of memory */
 bool captures_are(void);
 
@@ -36,12 +44,12 @@ LibCapture *capture_of(const LibStream *stream);
 /* capture_status() - CUstreamCaptureStatus, as far as it is known here */
 int capture_status(const LibStream *stream);
 
-/* capture_ask() - the status that the executor tells */
-CUresult capture_ask(const LibCall *call, const LibStream *stream, int *ret);
+/* capture_ask() - the status of a stream that the executor tells */
+CUresult capture_ask(const LibCall *call, uint32_t stream, int *ret);
 
-/* capture_join() - the stream belongs to the capture of an event that it waits for, if that is
- * still under way */
-void capture_join(LibStream *stream, uint64_t id);
+/* capture_join() - the stream has waited for an event of a capture: it belongs to that, if the
+ * executor says so */
+void capture_join(const LibCall *call, LibStream *stream, uint64_t id);
 
 /* capture_look() - its graph, and the edges from the nodes that the next in the stream depends on:
  * to be freed with free() (capture-info.c) */

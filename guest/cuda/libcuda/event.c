@@ -192,12 +192,16 @@ CUresult event_record(const LibCall *call, LibEvent *event, LibStream *stream, u
         .stream = stream->number,
         .flags = flags,
     };
+    const bool captures = capture_has(stream);
     CUresult r;
 
     libcuda_stream_worked(stream);
-    r = libcuda_post(call, VGPU_SESSION_OP_EVENT_RECORD, &parameters, sizeof(parameters));
-    if (r == CUDA_SUCCESS && flags != 0 &&
-        __atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED)) {
+    /* A capture may have ended by something else: then the event stays as it was. */
+    if (captures)
+        r = libcuda_ask(call, VGPU_SESSION_OP_EVENT_RECORD, &parameters, sizeof(parameters), NULL);
+    else
+        r = libcuda_post(call, VGPU_SESSION_OP_EVENT_RECORD, &parameters, sizeof(parameters));
+    if (r == CUDA_SUCCESS && flags != 0 && captures) {
         event->is_captured = false;
         return capture_records(stream, event->handle);
     }
@@ -274,16 +278,21 @@ CUresult event_wait(const LibCall *call, const LibEvent *event, LibStream *strea
         .stream = stream->number,
         .flags = flags,
     };
+    const bool joins = event->is_captured && !capture_has(stream);
+    uint64_t number;
     CUresult r;
 
+    /* Nothing can be put behind earlier work when the stream captures; the legacy one does not. */
+    if (joins && stream->number != 0)
+        (void) libcuda_stream_mark(call, stream, &number);
     libcuda_stream_worked(stream);
     /* A capture ends by what it does not allow: the program is to be told by this call. */
     if (!event->is_captured && !capture_has(stream))
         return libcuda_post(call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters,
                             sizeof(parameters));
     r = libcuda_ask(call, VGPU_SESSION_OP_STREAM_WAIT_EVENT, &parameters, sizeof(parameters), NULL);
-    if (r == CUDA_SUCCESS && event->is_captured && !capture_has(stream))
-        capture_join(stream, event->capture_id);
+    if (r == CUDA_SUCCESS && joins)
+        capture_join(call, stream, event->capture_id);
     return r;
 }
 
