@@ -48,6 +48,17 @@ bool captures_are(void)
     return __atomic_load_n(&n_captures, __ATOMIC_ACQUIRE) > 0;
 }
 
+bool captures_hold(void)
+{
+    pthread_mutex_lock(&capture_lock);
+    return n_captures > 0;
+}
+
+void captures_let_go(void)
+{
+    pthread_mutex_unlock(&capture_lock);
+}
+
 int capture_status(const LibStream *stream)
 {
     int status = CAPTURE_NONE;
@@ -119,8 +130,13 @@ static LibCapture *capture_new(int mode, const LibStream *origin, LibGraph *grap
     return c;
 }
 
-static void capture_started(LibCapture *c, LibStream *stream)
+/* Before the executor is told: whoever puts something into the stream from now on knows. What the
+ * stream was given before is marked, as nothing can be put behind that later. */
+static void capture_starts(const LibCall *call, LibCapture *c, LibStream *stream)
 {
+    uint64_t number;
+
+    (void) libcuda_stream_mark(call, stream, &number);
     if (c->graph)
         c->graph->is_growing = true;
     pthread_mutex_lock(&capture_lock);
@@ -189,22 +205,24 @@ static void graph_lost(const LibCall *call, LibGraph *graph)
         graph_forget(call, graph);
 }
 
-/* The executor ends the capture with the stream. A context may be about to end with both: its list
- * of streams is the only one that is looked at. */
-void capture_drop(LibStream *stream)
+LibCapture *capture_begun_in(const LibStream *stream)
 {
     LibCapture *c = capture_of(stream);
-    LibContext *context = stream->context;
+
+    return c && c->origin == stream ? c : NULL;
+}
+
+/* The executor ends the capture with the stream. A context may be about to end with both: its list
+ * of streams is the only one that is looked at. */
+void capture_drop(LibContext *context, LibCapture *c)
+{
     const LibCall call = {
         .session = libcuda_process.session,
         .context = context,
         .from.context = context->number,
     };
-    LibGraph *graph;
+    LibGraph *graph = c->is_into && !c->is_spoilt ? NULL : c->graph;
 
-    if (!c || c->origin != stream)
-        return;
-    graph = c->is_into && !c->is_spoilt ? NULL : c->graph;
     capture_leave_streams(context, c->id);
     capture_free(c);
     if (graph && call.session)
@@ -223,7 +241,7 @@ void capture_lose(const LibCall *call, LibGraph *graph)
     pthread_mutex_lock(&capture_lock);
     LIST_FOREACH(c, &captures, link)
     if (c->graph == graph) {
-        parameters.stream = c->origin->number;
+        parameters.stream = c->origin_number;
         c->graph = NULL;
         c->is_into = false;
         c->is_spoilt = true;
@@ -261,11 +279,10 @@ CUresult cuStreamBeginCapture_v2(CUstream handle, int mode)
     if (!capture)
         return CUDA_ERROR_OUT_OF_MEMORY;
     parameters.stream = stream->number;
+    capture_starts(&call, capture, stream);
     r = libcuda_post(&call, VGPU_SESSION_OP_CAPTURE_BEGIN, &parameters, sizeof(parameters));
-    if (r == CUDA_SUCCESS)
-        capture_started(capture, stream);
-    else
-        free(capture);
+    if (r != CUDA_SUCCESS)
+        capture_over(capture);
     return r;
 }
 
@@ -293,18 +310,18 @@ CUresult cuStreamBeginCaptureToGraph(CUstream handle, CUgraph graph_handle,
     r = place.graph->is_growing ? CUDA_ERROR_INVALID_VALUE
         : capture               ? CUDA_SUCCESS
                                 : CUDA_ERROR_OUT_OF_MEMORY;
-    if (r == CUDA_SUCCESS)
+    if (r == CUDA_SUCCESS) {
+        capture_starts(&call, capture, stream);
         r = capture_behind(&call, VGPU_SESSION_OP_CAPTURE_INTO,
                            &(const VGPUSessionCapture){
                                .stream = stream->number,
                                .flags = (uint32_t) mode,
                            },
                            &place, edges);
+        if (r != CUDA_SUCCESS)
+            capture_over(capture);
+    }
     node_place_clear(&place);
-    if (r == CUDA_SUCCESS)
-        capture_started(capture, stream);
-    else
-        free(capture);
     return r;
 }
 

@@ -37,6 +37,11 @@ static inline bool capture_is_error(CUresult r)
 /* captures_are() - is any under way? A read of memory */
 bool captures_are(void);
 
+/* captures_hold() - the same, and none begins until captures_let_go(): what is posted meanwhile the
+ * executor sees before it sees the next beginning */
+bool captures_hold(void);
+void captures_let_go(void);
+
 /* capture_of() - the one that a stream belongs to, or NULL. Who ends a capture frees it: a program
  * does not do that while another call is about it */
 LibCapture *capture_of(const LibStream *stream);
@@ -67,8 +72,11 @@ CUresult capture_records(const LibStream *stream, CUevent event);
 /* capture_lose() - a graph of a conditional node is about to end: what is captured into it ends */
 void capture_lose(const LibCall *call, LibGraph *graph);
 
-/* capture_drop() - a stream ends: so does the capture that was begun in it */
-void capture_drop(LibStream *stream);
+/* capture_begun_in() - the one that ends with the stream, or NULL */
+LibCapture *capture_begun_in(const LibStream *stream);
+
+/* capture_drop() - the executor has been told of the end of the stream that it was begun in */
+void capture_drop(LibContext *context, LibCapture *c);
 
 /* capture_spoil() - something was done that ends the capture of a stream: it is of no use any more.
  * Returns CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED */

@@ -49,13 +49,11 @@ void libcuda_stream_leave(LibStream *stream)
 CUresult libcuda_stream_end(const LibCall *call, LibStream *stream)
 {
     const VGPUSessionId parameters = {.id = stream->number};
-    const bool captures = capture_has(stream);
+    LibCapture *capture = capture_begun_in(stream);
     LibContext *c = stream->context;
     CUresult r = CUDA_SUCCESS;
     uint64_t number;
 
-    if (captures)
-        capture_drop(stream);
     pthread_mutex_lock(&c->lock);
     if (stream->is_gone) { /* with its context, at the same moment */
         pthread_mutex_unlock(&c->lock);
@@ -63,7 +61,7 @@ CUresult libcuda_stream_end(const LibCall *call, LibStream *stream)
     }
     handle_end(stream->handle);
     /* The context is done when this work is, too (libcuda_context_wait()). */
-    if (call && !captures && __atomic_load_n(&stream->has_work, __ATOMIC_ACQUIRE))
+    if (call && !capture_has(stream) && __atomic_load_n(&stream->has_work, __ATOMIC_ACQUIRE))
         (void) libcuda_stream_mark(call, stream, &number);
     if (call)
         r = libcuda_post(call, VGPU_SESSION_OP_STREAM_DESTROY, &parameters, sizeof(parameters));
@@ -72,6 +70,8 @@ CUresult libcuda_stream_end(const LibCall *call, LibStream *stream)
     if (stream->n_others == 0)
         stream_free(stream);
     pthread_mutex_unlock(&c->lock);
+    if (capture)
+        capture_drop(c, capture);
     return r;
 }
 

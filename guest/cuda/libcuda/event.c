@@ -156,7 +156,7 @@ CUresult cuEventDestroy(CUevent handle)
 static CUresult event_mark(const LibCall *call, LibEvent *event, LibStream *stream)
 {
     uint64_t number;
-    CUresult r = CUDA_SUCCESS;
+    CUresult r = CUDA_SUCCESS, told;
 
     pthread_mutex_lock(&event->lock);
     if (event->fence && event->stream != stream->number &&
@@ -168,14 +168,16 @@ static CUresult event_mark(const LibCall *call, LibEvent *event, LibStream *stre
     if (!event->fence)
         r = event_fence_new(call->session, &event->fence);
     if (r == CUDA_SUCCESS)
-        r = vgpu_session_fence_post(call->session, &call->from, stream->number, event->fence->fence,
-                                    &number);
+        r = libcuda_fence_put(call, stream, event->fence->fence, &number);
     if (r == CUDA_SUCCESS) {
         event->fence->last = number;
         event->stream = stream->number;
     }
     pthread_mutex_unlock(&event->lock);
-    return r;
+    if (r == CUDA_SUCCESS)
+        return r;
+    told = libcuda_told(call); /* the same, of the record: one call tells it */
+    return told != CUDA_SUCCESS ? told : r;
 }
 
 CUresult event_recorded(const LibCall *call, LibEvent *event, LibStream *stream)
@@ -208,7 +210,7 @@ CUresult event_record(const LibCall *call, LibEvent *event, LibStream *stream, u
     return r == CUDA_SUCCESS ? event_recorded(call, event, stream) : r;
 }
 
-/* Wait until it has come. Its stream may have ended: then the host knows none of that number. */
+/* Wait until it has come. */
 static CUresult event_come(const LibCall *call, LibEvent *event)
 {
     LibEventFence *f;
@@ -225,9 +227,7 @@ static CUresult event_come(const LibCall *call, LibEvent *event)
     }
     pthread_mutex_unlock(&event->lock);
     if (f) {
-        r = vgpu_session_fence_wait(call->session, &call->from, stream, f->fence, last);
-        if (r == CUDA_ERROR_INVALID_HANDLE) /* the stream has ended, and not what was in it */
-            r = vgpu_session_fence_wait_left(call->session, &call->from, f->fence, last);
+        r = libcuda_fence_wait(call, stream, f->fence, last);
         pthread_mutex_lock(&event->lock);
         event_fence_leave(call->session, f);
         pthread_mutex_unlock(&event->lock);

@@ -221,6 +221,7 @@ struct LibStream {
     unsigned flags;
     int priority;
     uint64_t id;
+    bool is_made;      /* atomic: the executor has it */
     bool is_capturing; /* atomic */
     uint64_t capture_id;
     CUgraphNode *capture_nodes; /* what the program was told of its capture last */
@@ -262,6 +263,16 @@ void libcuda_stream_let_go(vgpu_session *s, LibStream *stream);
 /* libcuda_stream_mark() - a fence behind all that is in the stream. @ret_number: for
  * vgpu_session_fence_is_passed() of its fence */
 CUresult libcuda_stream_mark(const LibCall *call, LibStream *stream, uint64_t *ret_number);
+
+/* libcuda_fence_put() - a number behind all that is in the stream, which comes; or what the
+ * executor refuses it with (stream-fence.c) */
+CUresult libcuda_fence_put(const LibCall *call, LibStream *stream, vgpu_session_fence *fence,
+                           uint64_t *ret_number);
+
+/* libcuda_fence_wait() - until a number comes that was put into a stream, which may end or capture
+ * meanwhile. @stream: its number */
+CUresult libcuda_fence_wait(const LibCall *call, uint32_t stream, vgpu_session_fence *fence,
+                            uint64_t number);
 
 /* libcuda_stream_wait() - until all that is in the stream now is done; tells errors of earlier work
  */

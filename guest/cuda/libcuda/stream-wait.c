@@ -17,8 +17,7 @@ static CUresult mark_locked(const LibCall *call, LibStream *stream)
         r = vgpu_session_fence_new(call->session, &stream->fence);
     if (r != CUDA_SUCCESS || !__atomic_exchange_n(&stream->has_work, false, __ATOMIC_ACQ_REL))
         return r;
-    r = vgpu_session_fence_post(call->session, &call->from, stream->number, stream->fence,
-                                &stream->last);
+    r = libcuda_fence_put(call, stream, stream->fence, &stream->last);
     if (r != CUDA_SUCCESS)
         __atomic_store_n(&stream->has_work, true, __ATOMIC_RELEASE);
     return r;
@@ -41,8 +40,7 @@ CUresult libcuda_stream_wait(const LibCall *call, LibStream *stream)
     CUresult r = libcuda_stream_mark(call, stream, &number);
 
     if (r == CUDA_SUCCESS)
-        r = vgpu_session_fence_wait(call->session, &call->from, stream->number, stream->fence,
-                                    number);
+        r = libcuda_fence_wait(call, stream->number, stream->fence, number);
     return r == CUDA_SUCCESS ? libcuda_told(call) : r;
 }
 
@@ -52,12 +50,18 @@ typedef struct Awaited {
     uint64_t number;
 } Awaited;
 
-/* With the context's lock */
+/* With the context's lock. A stream that begins to capture meanwhile has a mark from before; one
+ * that the executor has refused has no work. */
 static CUresult context_mark(const LibCall *call, LibStream *stream, uint64_t *ret_number)
 {
-    if (!__atomic_load_n(&stream->is_capturing, __ATOMIC_RELAXED) &&
-        (stream == call->context->legacy || __atomic_load_n(&stream->has_work, __ATOMIC_ACQUIRE)))
-        return libcuda_stream_mark(call, stream, ret_number);
+    const bool is_legacy = stream == call->context->legacy;
+    CUresult r = CUDA_SUCCESS;
+
+    if (!capture_has(stream) && (is_legacy || __atomic_load_n(&stream->has_work, __ATOMIC_ACQUIRE)))
+        r = libcuda_stream_mark(call, stream, ret_number);
+    if (r != CUDA_SUCCESS &&
+        (is_legacy || (r != CUDA_ERROR_INVALID_HANDLE && !capture_is_error(r))))
+        return r;
     pthread_mutex_lock(&stream->lock);
     *ret_number = stream->last;
     pthread_mutex_unlock(&stream->lock);
@@ -98,11 +102,7 @@ CUresult libcuda_context_wait(const LibCall *call)
     for (size_t i = 0; i < n; i++) {
         stream = all[i].stream;
         if (r == CUDA_SUCCESS)
-            r = vgpu_session_fence_wait(call->session, &call->from, stream->number, stream->fence,
-                                        all[i].number);
-        if (r == CUDA_ERROR_INVALID_HANDLE) /* another thread has ended it meanwhile */
-            r = vgpu_session_fence_wait_left(call->session, &call->from, stream->fence,
-                                             all[i].number);
+            r = libcuda_fence_wait(call, stream->number, stream->fence, all[i].number);
         libcuda_stream_release(stream);
     }
     free(all);
