@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A small network, trained with Adam: copies in, many small kernels, cuBLAS."""
+"""torch-mlp.py [STEPS] - a small network, trained with Adam: copies in, many small kernels, cuBLAS."""
 import statistics
+import sys
 import time
 
 try:
@@ -10,7 +11,8 @@ except ImportError:
     print('skip no PyTorch')
     raise SystemExit(0)
 
-STEPS, BATCH = 400, 128
+STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+BATCH = 128
 
 torch.manual_seed(1)
 torch.use_deterministic_algorithms(True, warn_only=True)
@@ -31,6 +33,6 @@ for step in range(STEPS):
     times.append(time.perf_counter() - began)
 
 print('result device', torch.cuda.get_device_name().replace(' ', '_'))
-print('result loss', *(f'{loss:.6f}' for loss in losses[::40] + losses[-1:]))
+print('result loss', *(f'{loss:.6f}' for loss in losses[::max(STEPS // 10, 1)] + losses[-1:]))
 print('result memory', torch.cuda.max_memory_allocated())
-print(f'time mlp-step {statistics.median(times[50:]) * 1e6:.1f}')
+print(f'time mlp-step {statistics.median(times[STEPS // 8:]) * 1e6:.1f}')
