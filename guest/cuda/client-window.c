@@ -31,7 +31,7 @@ static uint64_t window_best_alignment(const vgpu_session *s, size_t size)
     const uint64_t chunk = s->pins.chunk;
     uint64_t alignment = chunk / 8;
 
-    if (size < alignment || s->transport->window_size / chunk < 16)
+    if (size < alignment || s->transport->window_size / chunk < 8)
         return 0;
     while (alignment < size && alignment < chunk)
         alignment *= 2;

@@ -545,6 +545,35 @@ TEST(test_copy_of_pinned_memory)
     CALL(cuMemFreeHost(in));
 }
 
+/* A buffer of several chunks behind one that has pinned the first: the driver's node takes it only
+ * in one pin. First, as what others have pinned lies anywhere. */
+TEST(test_copy_of_much_pinned_memory)
+{
+    const size_t size = (size_t) 20 << 20, last = size / sizeof(uint32_t) - 1;
+    Copy3D copy = {.src_type = 1, .dst_type = 2, .width_bytes = size, .height = 1, .depth = 1};
+    uint32_t *small, *in, got[2];
+    CUgraphNode node;
+    CUgraph graph;
+
+    CALL(cuMemAllocHost_v2((void **) &small, SIZE));
+    CALL(cuMemAllocHost_v2((void **) &in, size));
+    CALL(cuMemAlloc_v2(&copy.dst_device, size));
+    copy.src_host = in;
+    CALL(cuGraphCreate(&graph, 0));
+    CALL(cuGraphAddMemcpyNode(&node, graph, NULL, 0, &copy, NULL));
+    in[0] = 32;
+    in[last] = 33;
+    run(graph);
+    CALL(cuMemcpyDtoH_v2(&got[0], copy.dst_device, sizeof(*got)));
+    CALL(cuMemcpyDtoH_v2(&got[1], copy.dst_device + last * sizeof(*got), sizeof(*got)));
+    assert_int_equal(got[0], 32);
+    assert_int_equal(got[1], 33);
+    CALL(cuGraphDestroy(graph));
+    CALL(cuMemFree_v2(copy.dst_device));
+    CALL(cuMemFreeHost(in));
+    CALL(cuMemFreeHost(small));
+}
+
 /* Memory that a graph allocates: at one address in each launch */
 TEST(test_memory)
 {
@@ -614,7 +643,8 @@ TEST(test_memory)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_create, setup),
+        cmocka_unit_test_setup(test_copy_of_much_pinned_memory, setup),
+        cmocka_unit_test(test_create),
         cmocka_unit_test(test_edges),
         cmocka_unit_test(test_clone),
         cmocka_unit_test(test_kernel),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reserved addresses, and physical memory that is mapped there. */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "cuda-api-memory.h"
 #include "test-libcuda-kernels.h"
@@ -30,6 +31,34 @@ static CUmemGenericAllocationHandle create(size_t size)
 
     CALL(cuMemCreate(&handle, size, &shareable, 0));
     return handle;
+}
+
+/* All of it goes before there is a context, as NVIDIA's sample memMapIPCDrv does. */
+TEST(test_without_a_context)
+{
+    CUmemGenericAllocationHandle handle;
+    CUcontext none = (CUcontext) 1;
+    CUdeviceptr base;
+    int fd = -1;
+
+    CALL(cuInit(0));
+    CALL(cuCtxGetCurrent(&none));
+    assert_null(none);
+    handle = create(GRANULE);
+    CALL(cuMemAddressReserve(&base, GRANULE, 0, 0, 0));
+    CALL(cuMemMap(base, GRANULE, 0, handle, 0));
+    CALL(cuMemSetAccess(base, GRANULE, &read_write, 1));
+    CALL(cuMemExportToShareableHandle(&fd, handle, HANDLE_TYPE_FD, 0));
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+
+    (void) libcuda_primary();
+    CALL(cuMemsetD32_v2(base, 5, N));
+    libcuda_check(base, 5, N);
+    CALL(cuMemUnmap(base, GRANULE));
+    CALL(cuMemAddressFree(base, GRANULE));
+    CALL(cuMemRelease(handle));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
 }
 
 /* As PyTorch's expandable segments: much is reserved, and mapped piece by piece. */
@@ -312,6 +341,7 @@ static int end(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_a_context),
         cmocka_unit_test_setup(test_segments, begin),
         cmocka_unit_test(test_more_than_there_is),
         cmocka_unit_test(test_handle_of_an_address),
