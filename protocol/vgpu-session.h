@@ -736,7 +736,7 @@ typedef struct VGPUSessionCondition {
  * graphs and executable ones of a session VGPU_SESSION_ALL_NODES_MAX; more is
  * CUDA_ERROR_OUT_OF_MEMORY. An executable graph takes VGPU_SESSION_EXEC_BYTES of the quota of
  * device memory, and VGPU_SESSION_EXEC_NODE_BYTES for each node, until it has ended and what was
- * launched of it, too.
+ * launched of it, too; without a quota a small one may count no longer than it lives itself.
  */
 #define VGPU_SESSION_NODE_WORDS 32u
 #define VGPU_SESSION_BODIES_MAX 4096u /* graphs of one CONDITIONAL node */

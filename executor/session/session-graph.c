@@ -245,6 +245,10 @@ CUresult session_graph_scan(Session *s, SessionGraph *graph, CUgraph handle, uin
 /* ---- What an executable graph takes ----------------------------------------------------------
  */
 
+/* With more nodes, what holding costs is nothing beside the launch, and what may be left of graphs
+ * that have ended is much. */
+#define CHARGE_LOOSE_NODES 64u
+
 CUresult session_charge_new(Session *s, uint32_t n_nodes, SessionCharge **ret)
 {
     SessionCharge *charge = calloc(1, sizeof(*charge));
@@ -293,7 +297,8 @@ CUresult session_charge_hold(Session *s, CUgraph graph, SessionCharge *charge, b
     CUresult r;
 
     *ret = NULL;
-    if (!may_wait && session_memory_left(&session_store(s)->memory) == UINT64_MAX)
+    if (!may_wait && charge->n_nodes <= CHARGE_LOOSE_NODES &&
+        session_memory_left(&session_store(s)->memory) == UINT64_MAX)
         return CUDA_SUCCESS;
     __atomic_add_fetch(&charge->references, 1, __ATOMIC_RELAXED);
     r = driver->user_object_create(&object, charge, session_charge_end, 1,

@@ -139,9 +139,9 @@ CUresult session_charge_new(Session *s, uint32_t n_nodes, SessionCharge **ret);
  * that session_charge_leave() takes back when it is made
  * @may_wait: has it functions of the guest's?
  *
- * That costs each launch 1.7 us, of 2.9 us with three empty kernels on an H200. So without such
- * functions, and without a quota, nothing is held (*ret is NULL): the charge ends with the
- * executable graph, which may be launched still.
+ * That costs each launch 1.7 us, of 2.9 us with three empty kernels on an H200. So of a
+ * small graph without such functions, where there is no quota, nothing is held (*ret is NULL): the
+ * charge ends with the executable graph, whose launches may still be on their way.
  */
 CUresult session_charge_hold(Session *s, CUgraph graph, SessionCharge *charge, bool may_wait,
                              CUuserObject *ret);
