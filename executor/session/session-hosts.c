@@ -262,7 +262,6 @@ uint32_t session_hosts_waiting(Session *s, uint32_t *ret_graphs, uint64_t *ret_c
     if (h->seen_waiting == 0 && h->seen_calls == *ret_calls)
         return 0;
     pthread_mutex_lock(&h->lock);
-    hosts_reap(s);
     for (uint32_t i = 0; i < h->n_used; i++) {
         const uint32_t place = h->used[i];
 
@@ -271,6 +270,9 @@ uint32_t session_hosts_waiting(Session *s, uint32_t *ret_graphs, uint64_t *ret_c
         n++;
         *ret_graphs += h->all[place].state == HOST_IN_GRAPH;
     }
+    /* Last: what is done by now, and was counted, is looked for again. In the other order, one that
+     * gets done between the two would be neither reaped nor counted, and nobody would look. */
+    hosts_reap(s);
     pthread_mutex_unlock(&h->lock);
     h->seen_waiting = n;
     h->seen_calls = *ret_calls;
