@@ -22,10 +22,27 @@
 
 #define ACTIVATOR "/usr/bin/systemd-socket-activate"
 #define SETPRIV "/usr/bin/setpriv"
+#define ACCEPTS 0x10000 /* a flag in /proc/net/unix: __SO_ACCEPTCON of the kernel's net.h */
 #define SESSION(id) VGPU_OBJECT_SESSION "/" id
 
 static char directory[] = "/tmp/vgpu-unit.XXXXXX", path[64], executor[64];
 static pid_t activator;
+
+/* Whether somebody listens at @path. A socket that has its name and does not listen yet refuses,
+ * and the mediator then starts an executor by itself. */
+static bool is_listening(void)
+{
+    unsigned int flags = 0;
+    char line[512];
+    FILE *f = fopen("/proc/net/unix", "re");
+
+    assert_non_null(f);
+    while (!(flags & ACCEPTS) && fgets(line, sizeof(line), f))
+        if (!strstr(line, path) || sscanf(line, "%*s %*s %*s %x", &flags) != 1)
+            flags = 0;
+    fclose(f);
+    return (flags & ACCEPTS) != 0;
+}
 
 /* @user: as whom executors run, a number */
 static void start_activator(const char *user)
@@ -41,7 +58,7 @@ static void start_activator(const char *user)
               "--clear-groups", "--", executor, "--session", "--fd=3", NULL);
         _exit(126);
     }
-    for (uint64_t until = now_usec() + 10 * USEC_PER_SEC; access(path, F_OK) < 0; usleep(1000))
+    for (uint64_t until = now_usec() + 10 * USEC_PER_SEC; !is_listening(); usleep(1000))
         assert_true(now_usec() < until);
 }
 

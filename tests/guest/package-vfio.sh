@@ -14,6 +14,7 @@ chmod 1777 /tmp
 modprobe vfio_iommu_type1 # which the modprobe of a distribution loads with vfio-pci
 /sbin/ldconfig
 /sbin/udevd --daemon
+until udevadm control --ping; do sleep 0.1; done # it goes to the background before it listens
 tar -C /tmp -xzf /root/vgpu-guest-*.tar.gz
 check 'the kernel is locked down' grep -F '[integrity]' /sys/kernel/security/lockdown
 check 'the tarball is installed' /tmp/vgpu-guest-*/install

@@ -47,6 +47,7 @@ chmod 1777 /tmp
 address=$(vgpu info | sed -n 's/^device 0: //p')
 /sbin/ldconfig
 /sbin/udevd --daemon
+until udevadm control --ping; do sleep 0.1; done # it goes to the background before it listens
 head -c 4000 /dev/zero >/root/numbers
 listing >/tmp/before
 check 'a user has no device' ends 5 '' as alice 'vgpu info'
