@@ -129,6 +129,7 @@ static CUresult read_entry(const FatbinEntry *entry, const unsigned char *bytes,
 static CUresult read_fatbin(const unsigned char *bytes, FakeImage *image, char *error_log,
                             size_t log_size)
 {
+    bool found = false;
     FatbinHeader header;
     uint64_t at = 0;
 
@@ -151,9 +152,34 @@ static CUresult read_fatbin(const unsigned char *bytes, FakeImage *image, char *
             return r;
         if (image->n_kernels > 0)
             return CUDA_SUCCESS;
+        found = true; /* functions, perhaps, for kernels that are elsewhere */
         at += entry.header_size + entry.size;
     }
-    return image->opaque ? CUDA_SUCCESS : CUDA_ERROR_NO_BINARY_FOR_GPU;
+    return found ? CUDA_SUCCESS : CUDA_ERROR_NO_BINARY_FOR_GPU;
+}
+
+/* fake_image_read() has found it to be good. */
+const char *fake_image_next_text(const void *container, uint64_t *at)
+{
+    const unsigned char *bytes = container;
+    FatbinHeader header;
+
+    memcpy(&header, bytes, sizeof(header));
+    if (header.magic != FATBIN_MAGIC)
+        return NULL;
+    bytes += header.header_size;
+    while (*at < header.size) {
+        const char *text = NULL;
+        FatbinEntry entry;
+
+        memcpy(&entry, bytes + *at, sizeof(entry));
+        if (entry.kind == FATBIN_PTX && !(entry.flags & FATBIN_COMPRESSED))
+            text = (const char *) bytes + *at + entry.header_size;
+        *at += entry.header_size + entry.size;
+        if (text)
+            return text;
+    }
+    return NULL;
 }
 
 CUresult fake_image_read(const void *image, FakeImage *ret, char *error_log, size_t log_size)

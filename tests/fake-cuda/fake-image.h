@@ -36,6 +36,10 @@ CUresult fake_image_read(const void *image, FakeImage *ret, char *error_log, siz
 void fake_image_clear(FakeImage *image);
 bool fake_image_has_kernel(const FakeImage *image, const char *name);
 
+/* fake_image_next_text() - @at: 0, and then as it was left; of a container, the PTX that is not
+ * compressed, one after another. Returns NULL behind the last */
+const char *fake_image_next_text(const void *container, uint64_t *at);
+
 /* fake_ptx_read() - from text (fake-ptx.c) */
 CUresult fake_ptx_read(const char *text, size_t size, FakeImage *image, char *error_log,
                        size_t log_size);

@@ -133,6 +133,12 @@ static void link_read_functions(CUlinkState state, const char *text)
     }
 }
 
+static void link_read_text(CUlinkState state, const char *text)
+{
+    link_read_functions(state, text);
+    state->prints = state->prints || strstr(text, "vprintf");
+}
+
 static bool link_is_of_device(const char *name)
 {
     static const char *const names[] = {"vprintf", "__assertfail", "malloc", "free"};
@@ -151,6 +157,7 @@ static CUresult link_read_input(CUlinkState state, int type, const void *data, s
 {
     FakeImage *input = &state->inputs[state->n_inputs];
     char error[200] = "";
+    const char *text;
     char *copy = calloc(1, size + 64);
     bool is_elf = size >= SELFMAG && memcmp(data, ELFMAG, SELFMAG) == 0;
     CUresult r = CUDA_ERROR_INVALID_IMAGE;
@@ -163,10 +170,11 @@ static CUresult link_read_input(CUlinkState state, int type, const void *data, s
                                         : fake_image_read(copy, input, error, sizeof(error));
     else if (type == CU_JIT_INPUT_PTX)
         r = CUDA_ERROR_INVALID_PTX;
-    if (r == CUDA_SUCCESS && type == CU_JIT_INPUT_PTX) {
-        link_read_functions(state, copy);
-        state->prints = state->prints || strstr(copy, "vprintf");
-    }
+    if (r == CUDA_SUCCESS && type == CU_JIT_INPUT_PTX)
+        link_read_text(state, copy);
+    if (r == CUDA_SUCCESS && type == CU_JIT_INPUT_FATBINARY)
+        for (uint64_t at = 0; (text = fake_image_next_text(copy, &at));)
+            link_read_text(state, text);
     free(copy);
     if (r != CUDA_SUCCESS)
         link_say(&state->error, "fake linker: %s\n", error[0] ? error : "an input is none");

@@ -49,6 +49,28 @@ TEST(test_a_wrapper_of_nothing)
     assert_int_equal(image_find(&wrong, &begin), 0);
 }
 
+TEST(test_what_a_program_is_linked_of)
+{
+    const Container two[] = {CONTAINER, CONTAINER};
+    const void *const parts[] = {&two[0], &two[1], NULL}, *const bad[] = {&two[0], "no", NULL};
+    const Wrapper whole = {0x466243b1, 1, &two[0], parts}, linked = {0x466243b1, 2, &two[0], parts};
+    Container short_one = CONTAINER;
+    const void *const short_parts[] = {&short_one, NULL};
+    const void *begin;
+
+    assert_null(image_parts(&whole));
+    assert_null(image_parts(&two[0]));
+    assert_ptr_equal(image_parts(&linked), parts);
+    assert_int_equal(image_find(&linked, &begin), sizeof(*two));
+    assert_int_equal(image_parts_count(parts), 2);
+    assert_int_equal(image_parts_count(parts + 2), 0);
+    assert_int_equal(image_parts_count(bad), -1);
+    short_one.header_size = 8;
+    assert_int_equal(image_parts_count(short_parts), -1);
+    assert_true(image_is_empty(16));
+    assert_false(image_is_empty(sizeof(*two)));
+}
+
 TEST(test_ptx_is_a_text)
 {
     static const char text[] = "//\n.version 8.0\n.target sm_75\n";
@@ -87,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_container_ends_where_the_next_begins),
         cmocka_unit_test(test_a_wrapper_of_nothing),
+        cmocka_unit_test(test_what_a_program_is_linked_of),
         cmocka_unit_test(test_ptx_is_a_text),
         cmocka_unit_test(test_a_cubin_ends_with_its_last_part),
     };

@@ -9,12 +9,15 @@
 #include <sys/stat.h>
 
 #define WRAPPER_MAGIC 0x466243b1u
+#define WRAPPER_OF_PARTS 2u
 #define CONTAINER_MAGIC 0xba55ed50u
+/* A program with more parts than this none has made. */
+#define PARTS_MAX 65536
 
 typedef struct ImageWrapper {
     uint32_t magic, version;
     const void *container;
-    const void *more; /* version 2: containers that were linked before */
+    const void *more; /* WRAPPER_OF_PARTS: their containers; else a name */
 } ImageWrapper;
 
 typedef struct ImageContainer {
@@ -30,7 +33,7 @@ static size_t image_container(const void *image)
     ImageContainer c;
 
     memcpy(&c, image, sizeof(c));
-    return c.magic == CONTAINER_MAGIC ? c.header_size + c.size : 0;
+    return c.magic == CONTAINER_MAGIC && c.header_size >= sizeof(c) ? c.header_size + c.size : 0;
 }
 
 /* The end of what lies last: a section, or the table of sections or segments */
@@ -73,6 +76,32 @@ size_t image_find(const void *image, const void **ret)
     return strchr("/.\n\r\t ", *(const char *) image) && *(const char *) image != '\0'
                ? strlen(image) + 1
                : 0;
+}
+
+const void *const *image_parts(const void *image)
+{
+    ImageWrapper wrapper;
+    uint32_t magic;
+
+    memcpy(&magic, image, sizeof(magic));
+    if (magic != WRAPPER_MAGIC)
+        return NULL;
+    memcpy(&wrapper, image, sizeof(wrapper));
+    return wrapper.version == WRAPPER_OF_PARTS ? wrapper.more : NULL;
+}
+
+int image_parts_count(const void *const *parts)
+{
+    int n = 0;
+
+    while (n < PARTS_MAX && parts[n] && image_container(parts[n]) > 0)
+        n++;
+    return n == PARTS_MAX || parts[n] ? -1 : n;
+}
+
+bool image_is_empty(size_t size)
+{
+    return size == sizeof(ImageContainer);
 }
 
 CUresult image_read(const char *path, void **ret, size_t *ret_size)

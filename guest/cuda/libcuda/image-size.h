@@ -3,6 +3,7 @@
 #ifndef VGPU_LIBCUDA_IMAGE_SIZE_H
 #define VGPU_LIBCUDA_IMAGE_SIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "cuda-api.h"
@@ -16,6 +17,23 @@
  * public in what fatbinary and cuobjdump print, and in ELF.
  */
 size_t image_find(const void *image, const void **ret);
+
+/*
+ * image_parts() - what a program's own container was to be linked of
+ * @image: as for image_find()
+ *
+ * Code that is compiled in parts has a container for each. The compiler links the cubins among them
+ * into the program's own; what is there only as PTX, the driver links. Returns the parts'
+ * containers, with a NULL behind the last, or NULL where there are none.
+ */
+const void *const *image_parts(const void *image);
+
+/* image_parts_count() - returns how many there are; -1: one of them is no container, or there is no
+ * end */
+int image_parts_count(const void *const *parts);
+
+/* image_is_empty() - is an image of these bytes a container without anything in it? */
+bool image_is_empty(size_t size);
 
 /* image_read() - a file of this machine, with a 0 behind it. The caller frees @ret. Returns
  * CUDA_SUCCESS, _FILE_NOT_FOUND, _INVALID_IMAGE (empty), or _OUT_OF_MEMORY */

@@ -21,7 +21,8 @@ struct LibKernel {
 struct LibLibrary {
     CUlibrary handle;
     LibImage image;
-    bool has_key; /* of the image, under the lock */
+    bool has_key;                  /* of the image, under the lock */
+    const void *const *parts_copy; /* NULL: the image's stay, or it has none */
     pthread_mutex_t lock;
     LIST_HEAD(, LibModule) modules; /* one for each context */
     LIST_HEAD(, LibKernel) kernels;
@@ -143,13 +144,24 @@ static void library_free(LibLibrary *library)
         free(kernel->name);
         free(kernel);
     }
+    image_parts_free(library->parts_copy);
     handle_end(library->handle);
     pthread_mutex_destroy(&library->lock);
     free(library);
 }
 
+static CUresult library_keep_parts(LibLibrary *library)
+{
+    if (!library->image.parts)
+        return CUDA_SUCCESS;
+    if (image_parts_count(library->image.parts) < 0)
+        return CUDA_ERROR_INVALID_IMAGE;
+    library->image.parts = library->parts_copy = image_parts_copy(library->image.parts);
+    return library->parts_copy ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
 /* The bytes are the program's, which may free them after this, unless it said that they stay. */
-static CUresult library_load(CUlibrary *ret, const void *bytes, size_t size, bool is_preserved)
+static CUresult library_load(CUlibrary *ret, const LibImage *image, bool is_preserved)
 {
     LibLibrary *library;
     LibCall call;
@@ -162,10 +174,14 @@ static CUresult library_load(CUlibrary *ret, const void *bytes, size_t size, boo
         return CUDA_ERROR_OUT_OF_MEMORY;
     pthread_mutex_init(&library->lock, NULL);
     library->handle = handle_new(HANDLE_LIBRARY, library);
-    library->image = (LibImage){.size = size, .bytes = is_preserved ? bytes : NULL};
+    library->image = *image;
     r = library->handle ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
     if (r == CUDA_SUCCESS && !is_preserved) {
-        r = vgpu_session_image_offer(call.session, bytes, size, library->image.key);
+        r = library_keep_parts(library);
+        if (r == CUDA_SUCCESS)
+            r = vgpu_session_image_offer(call.session, image->bytes, image->size,
+                                         library->image.key);
+        library->image.bytes = NULL;
         library->has_key = true;
     }
     if (r != CUDA_SUCCESS) {
@@ -181,8 +197,7 @@ CUresult cuLibraryLoadData(CUlibrary *ret, const void *code, int *jit_options, v
 {
     ModuleOptions read;
     bool is_preserved = false;
-    const void *bytes;
-    size_t size;
+    LibImage image = {0};
     CUresult r;
 
     /* An option that is no number may come without values. */
@@ -194,25 +209,27 @@ CUresult cuLibraryLoadData(CUlibrary *ret, const void *code, int *jit_options, v
     for (unsigned i = 0; i < n; i++)
         if (options[i] == LIBRARY_BINARY_IS_PRESERVED)
             is_preserved = !values || values[i];
-    size = image_find(code, &bytes);
-    return size > 0 ? library_load(ret, bytes, size, is_preserved) : CUDA_ERROR_INVALID_IMAGE;
+    image.size = image_find(code, &image.bytes);
+    image.parts = image_parts(code);
+    return image.size > 0 ? library_load(ret, &image, is_preserved) : CUDA_ERROR_INVALID_IMAGE;
 }
 
 CUresult cuLibraryLoadFromFile(CUlibrary *ret, const char *path, int *jit_options,
                                void **jit_values, unsigned n_jit, int *options, void **values,
                                unsigned n)
 {
+    LibImage image = {0};
     void *bytes;
-    size_t size;
     CUresult r;
 
     (void) jit_options, (void) jit_values, (void) n_jit, (void) options, (void) values, (void) n;
     if (!ret || !path)
         return CUDA_ERROR_INVALID_VALUE;
-    r = image_read(path, &bytes, &size);
+    r = image_read(path, &bytes, &image.size);
     if (r != CUDA_SUCCESS)
         return r;
-    r = library_load(ret, bytes, size, false);
+    image.bytes = bytes;
+    r = library_load(ret, &image, false);
     free(bytes);
     return r;
 }

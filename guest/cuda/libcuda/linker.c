@@ -71,18 +71,6 @@ static LibLink *link_new(LibContext *c)
     return link;
 }
 
-/* The numbers among the options, as the linker's operations have them */
-static VGPUSessionLink link_numbers(const ModuleOptions *options)
-{
-    VGPUSessionLink numbers = {.n_options = options->numbers.n_options};
-
-    for (uint32_t i = 0; i < numbers.n_options; i++) {
-        numbers.option[i].option = options->numbers.option[i].option;
-        numbers.option[i].value = options->numbers.option[i].value;
-    }
-    return numbers;
-}
-
 CUresult cuLinkCreate_v2(unsigned n, int *options, void **values, CUlinkState *ret)
 {
     VGPUSessionLink numbers;
@@ -102,7 +90,7 @@ CUresult cuLinkCreate_v2(unsigned n, int *options, void **values, CUlinkState *r
     if (!link)
         return CUDA_ERROR_OUT_OF_MEMORY;
     link->options = read;
-    numbers = link_numbers(&read);
+    numbers = module_options_link(&read);
     r = vgpu_session_link_create(call.session, &call.from, &numbers, &link->options.logs,
                                  &link->number);
     module_options_answer(&link->options);
@@ -160,7 +148,7 @@ static CUresult link_read_options(unsigned n, int *options, void **values, LinkI
 
 static CUresult link_add(const LibCall *call, LibLink *link, const LinkInput *input)
 {
-    const VGPUSessionLink numbers = link_numbers(&input->options);
+    const VGPUSessionLink numbers = module_options_link(&input->options);
     CUresult r;
 
     pthread_mutex_lock(&link->lock);

@@ -66,6 +66,17 @@ static CUresult module_option(int option, void **value, ModuleOptions *o)
     }
 }
 
+VGPUSessionLink module_options_link(const ModuleOptions *options)
+{
+    VGPUSessionLink numbers = {.n_options = options->numbers.n_options};
+
+    for (uint32_t i = 0; i < numbers.n_options; i++) {
+        numbers.option[i].option = options->numbers.option[i].option;
+        numbers.option[i].value = options->numbers.option[i].value;
+    }
+    return numbers;
+}
+
 static void module_options_clear(char *text, size_t size)
 {
     if (text && size > 0)

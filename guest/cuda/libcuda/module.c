@@ -55,21 +55,42 @@ static CUresult module_send(const LibCall *call, const LibImage *image)
                : CUDA_SUCCESS;
 }
 
-CUresult module_load(const LibCall *call, const LibImage *image, ModuleOptions *options,
-                     LibModule **ret)
+/* @logs: NULL: they have what the linker said */
+static CUresult module_load_image(const LibCall *call, const LibImage *image,
+                                  const ModuleOptions *options, vgpu_session_logs *logs,
+                                  LibModule *module)
 {
-    static ModuleOptions none;
+    CUresult r = module_send(call, image);
+
+    return r == CUDA_SUCCESS
+               ? vgpu_session_module_load_key(call->session, &call->from, image->key,
+                                              &options->numbers, logs, &module->number)
+               : r;
+}
+
+/* With parts an image is empty where the compiler had nothing to link: that is sent to nobody. */
+static CUresult module_load_or_link(const LibCall *call, LibImage *image, ModuleOptions *options,
+                                    LibModule *module)
+{
+    CUresult r = CUDA_ERROR_NO_BINARY_FOR_GPU;
+
+    if (!image->parts || !image_is_empty(image->size))
+        r = module_load_image(call, image, options, &options->logs, module);
+    if (r != CUDA_ERROR_NO_BINARY_FOR_GPU || !image->parts)
+        return r;
+    r = image_link(call, image, options);
+    return r == CUDA_SUCCESS ? module_load_image(call, image, options, NULL, module) : r;
+}
+
+CUresult module_load(const LibCall *call, LibImage *image, ModuleOptions *options, LibModule **ret)
+{
+    ModuleOptions none = {0};
     LibModule *module = module_new(call->context);
     CUresult r;
 
     if (!module)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    if (!options)
-        options = &none;
-    r = module_send(call, image);
-    if (r == CUDA_SUCCESS)
-        r = vgpu_session_module_load_key(call->session, &call->from, image->key, &options->numbers,
-                                         &options->logs, &module->number);
+    r = module_load_or_link(call, image, options ? options : &none, module);
     if (r != CUDA_SUCCESS) {
         module_forget(module);
         return r;
@@ -197,9 +218,9 @@ CUresult module_global(const LibCall *call, LibModule *module, const char *name,
  */
 
 static CUresult module_load_bytes(CUmodule *ret, const void *bytes, size_t size,
-                                  ModuleOptions *options)
+                                  const void *const *parts, ModuleOptions *options)
 {
-    LibImage image = {.size = size};
+    LibImage image = {.size = size, .parts = parts};
     LibModule *module;
     LibCall call;
     CUresult r = libcuda_enter_context(&call);
@@ -230,7 +251,8 @@ CUresult cuModuleLoadDataEx(CUmodule *ret, const void *image, unsigned n, int *o
     if (r != CUDA_SUCCESS)
         return r;
     size = image_find(image, &bytes);
-    return size > 0 ? module_load_bytes(ret, bytes, size, &read) : CUDA_ERROR_INVALID_IMAGE;
+    return size > 0 ? module_load_bytes(ret, bytes, size, image_parts(image), &read)
+                    : CUDA_ERROR_INVALID_IMAGE;
 }
 
 CUresult cuModuleLoadData(CUmodule *ret, const void *image)
@@ -255,7 +277,7 @@ CUresult cuModuleLoad(CUmodule *ret, const char *path)
     r = image_read(path, &bytes, &size);
     if (r != CUDA_SUCCESS)
         return r;
-    r = module_load_bytes(ret, bytes, size, NULL);
+    r = module_load_bytes(ret, bytes, size, NULL, NULL);
     free(bytes);
     return r;
 }

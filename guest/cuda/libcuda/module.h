@@ -55,7 +55,8 @@ struct LibModule {
 typedef struct LibImage {
     uint8_t key[32];
     size_t size;
-    const void *bytes; /* NULL: the executor has them */
+    const void *bytes;        /* NULL: the executor has them */
+    const void *const *parts; /* what it is to be linked of where it has no code; NULL: nothing */
 } LibImage;
 
 /* What a program said for the compiler (module-options.c) */
@@ -77,9 +78,26 @@ void module_options_begin(ModuleOptions *options);
 /* module_options_answer() - lengths of texts, and the time that it took, for the program */
 void module_options_answer(ModuleOptions *options);
 
-/* module_load() - the image in the call's context. @options may be NULL */
-CUresult module_load(const LibCall *call, const LibImage *image, ModuleOptions *options,
-                     LibModule **ret);
+/* module_options_link() - the numbers among them, as the linker's operations have them */
+VGPUSessionLink module_options_link(const ModuleOptions *options);
+
+/* module_load() - the image in the call's context. @options may be NULL. Where it has no code for
+ * the device, and parts, these are linked, and @image is what they make from then on */
+CUresult module_load(const LibCall *call, LibImage *image, ModuleOptions *options, LibModule **ret);
+
+/* image_parts_copy() - for a library whose bytes the program may free. Returns NULL without memory,
+ * or where one is no container. image_parts_free() - of such a copy, or NULL (image-link.c) */
+const void *const *image_parts_copy(const void *const *parts);
+void image_parts_free(const void *const *parts);
+
+/*
+ * image_link() - what the parts of @image make: it is @image from then on, and the executor has it
+ * @options: for the linker; its texts go there
+ *
+ * Returns CUDA_SUCCESS, _INVALID_IMAGE for parts that are none, or what the linker says
+ * (image-link.c).
+ */
+CUresult image_link(const LibCall *call, LibImage *image, ModuleOptions *options);
 
 /* module_is_alive() - is its context still the one that it was loaded in? */
 static inline bool module_is_alive(const LibModule *module)
