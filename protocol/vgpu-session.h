@@ -528,7 +528,8 @@ typedef struct VGPUSessionLink {
 
 /*
  * FUNCTION_GET: of @module, the function @name, known as @id from now on; fills a
- * VGPUSessionFunction in @into. value[0]: its bytes. GLOBAL_GET: value[0] address, value[1] size.
+ * VGPUSessionFunction in @into. value[0]: its bytes. GLOBAL_GET: value[0] address, value[1] size;
+ * CUDA_ERROR_NOT_SUPPORTED for a managed variable, which is the host process's and the device's.
  * FUNCTION_NAMES (of a library): the names, each with its 0, into @into; value[0] is how many,
  * value[1] the bytes that they take.
  */

@@ -165,6 +165,8 @@ typedef struct CudaGraphUpdate {
       (CUdeviceptr address, size_t size, const CUmemAccessDesc *access, size_t n))               \
     X(mem_get_allocation_granularity, cuMemGetAllocationGranularity,                             \
       (size_t * granularity, const CUmemAllocationProp *prop, int option))                       \
+    X(pointer_get_attribute, cuPointerGetAttribute,                                              \
+      (void *data, int attribute, CUdeviceptr pointer))                                          \
     X(memcpy_d_to_d_async, cuMemcpyDtoDAsync_v2,                                                 \
       (CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream))                          \
     X(memcpy_3d_async, cuMemcpy3DAsync_v2, (const CudaCopy3D *copy, CUstream stream))            \

@@ -262,6 +262,17 @@ CUresult session_op_FUNCTION_GET(Session *s, SessionCall *call)
     return result;
 }
 
+/* Such a variable moves between the device and this process, where the guest's does not see it. */
+static CUresult module_refuse_managed(Session *s, CUdeviceptr address)
+{
+    enum { POINTER_IS_MANAGED = 8 }; /* CUpointer_attribute */
+    unsigned is_managed = 0;
+    CUresult result =
+        session_driver(s)->pointer_get_attribute(&is_managed, POINTER_IS_MANAGED, address);
+
+    return result == CUDA_SUCCESS && is_managed ? CUDA_ERROR_NOT_SUPPORTED : result;
+}
+
 CUresult session_op_GLOBAL_GET(Session *s, SessionCall *call)
 {
     SessionMemory *memory = &session_store(s)->memory;
@@ -275,6 +286,8 @@ CUresult session_op_GLOBAL_GET(Session *s, SessionCall *call)
     result = module_of(s, call, &module, &name);
     if (result == CUDA_SUCCESS)
         result = session_driver(s)->module_get_global(&address, &size, module->handle, name);
+    if (result == CUDA_SUCCESS && size > 0)
+        result = module_refuse_managed(s, address);
     if (result != CUDA_SUCCESS)
         return result;
     /* A variable that was asked for before is there already. */

@@ -51,13 +51,13 @@ void fake_image_add_kernel(FakeImage *image, const char *name, size_t length)
     image->kernels[image->n_kernels++] = copy_name(name, length);
 }
 
-void fake_image_add_global(FakeImage *image, const char *name, size_t length, size_t size)
+FakeGlobal *fake_image_add_global(FakeImage *image, const char *name, size_t length, size_t size)
 {
     image->globals = realloc(image->globals, (image->n_globals + 1) * sizeof(FakeGlobal));
     if (!image->globals)
         abort();
-    image->globals[image->n_globals++] =
-        (FakeGlobal){.name = copy_name(name, length), .size = size};
+    image->globals[image->n_globals] = (FakeGlobal){.name = copy_name(name, length), .size = size};
+    return &image->globals[image->n_globals++];
 }
 
 bool fake_image_has_kernel(const FakeImage *image, const char *name)

@@ -16,6 +16,7 @@
 typedef struct FakeGlobal {
     char *name;
     size_t size;
+    bool is_managed;
     CUdeviceptr address; /* the module's */
 } FakeGlobal;
 
@@ -44,6 +45,6 @@ const char *fake_image_next_text(const void *container, uint64_t *at);
 CUresult fake_ptx_read(const char *text, size_t size, FakeImage *image, char *error_log,
                        size_t log_size);
 void fake_image_add_kernel(FakeImage *image, const char *name, size_t length);
-void fake_image_add_global(FakeImage *image, const char *name, size_t length, size_t size);
+FakeGlobal *fake_image_add_global(FakeImage *image, const char *name, size_t length, size_t size);
 
 #endif

@@ -36,6 +36,7 @@ typedef struct FakeMemory {
     size_t size;
     FakeMemoryKind kind;
     CUcontext context;
+    bool is_managed;        /* a module's variable */
     bool freeing;           /* cuMemFreeAsync() is on its way */
     CUmemoryPool pool;      /* whose memory it is, or NULL */
     unsigned char *granule; /* FAKE_RESERVED: FAKE_GRANULE_* of each */

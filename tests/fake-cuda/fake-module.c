@@ -13,6 +13,7 @@ enum {
     JIT_ERROR_LOG_BUFFER = 5,
     JIT_ERROR_LOG_BUFFER_SIZE = 6,
     JIT_OPTIONS = 34, /* CU_JIT_NUM_OPTIONS */
+    POINTER_IS_MANAGED = 8,
 };
 
 /* ---- Modules -------------------------------------------------------------------- */
@@ -26,6 +27,7 @@ static CUresult globals_new(CUcontext context, FakeImage *image)
         if (r != CUDA_SUCCESS)
             return r;
         memset(fake_memory_find(g->address, g->size), 0, g->size);
+        fake_memory_at(g->address)->is_managed = g->is_managed;
     }
     return CUDA_SUCCESS;
 }
@@ -171,6 +173,22 @@ CUresult cuModuleGetGlobal_v2(CUdeviceptr *address, size_t *size, CUmodule modul
         return CUDA_SUCCESS;
     }
     return CUDA_ERROR_NOT_FOUND;
+}
+
+CUresult cuPointerGetAttribute(void *data, int attribute, CUdeviceptr pointer)
+{
+    ENTER_SESSION(FAKE_CONTEXT);
+    FAKE_LOCKED();
+    const FakeMemory *memory = fake_memory_around(pointer);
+    unsigned is_managed;
+
+    if (attribute != POINTER_IS_MANAGED)
+        fake_misuse("%s: attribute %d", __func__, attribute);
+    if (!memory)
+        return CUDA_ERROR_INVALID_VALUE;
+    is_managed = memory->is_managed;
+    memcpy(data, &is_managed, sizeof(is_managed));
+    return CUDA_SUCCESS;
 }
 
 bool fake_global_find(const FakeLaunch *launch, const char *name, CUdeviceptr *ret_address,

@@ -46,10 +46,11 @@ static size_t take_name(Text *t, const char **ret)
     return (size_t) (t->at - *ret);
 }
 
-/* .align 8 .b8 name[4][2] = ...; leaves what is behind the name. */
+/* .attribute(.managed) .align 8 .b8 name[4][2] = ...; leaves what is behind the name. */
 static void read_global(Text *t, FakeImage *image)
 {
     size_t size = 1, length;
+    bool is_managed = false;
     const char *name;
 
     while (t->at < t->end) {
@@ -57,6 +58,11 @@ static void read_global(Text *t, FakeImage *image)
             t->at++;
         if (t->at == t->end || *t->at != '.')
             break;
+        if (begins(t, ".attribute(.managed)")) {
+            t->at += strlen(".attribute(.managed)");
+            is_managed = true;
+            continue;
+        }
         if (begins(t, ".align")) {
             t->at += strlen(".align");
             take_name(t, &name);
@@ -80,7 +86,7 @@ static void read_global(Text *t, FakeImage *image)
             ;
     }
     if (length > 0 && size > 0)
-        fake_image_add_global(image, name, length, size);
+        fake_image_add_global(image, name, length, size)->is_managed = is_managed;
 }
 
 static void read_word(Text *t, FakeImage *image, bool external)

@@ -264,6 +264,41 @@ TEST(test_kernels_of_a_library)
     CALL(cuDevicePrimaryCtxRelease_v2(0));
 }
 
+/* A program could not touch what is managed by a module: it has no address of it. */
+TEST(test_managed_variables)
+{
+    static const char text[] = ".version 8.0\n.target sm_75\n.address_size 64\n"
+                               ".visible .global .attribute(.managed) .align 4 .u32 counter = 5;\n"
+                               ".visible .global .align 8 .b8 table[64];\n"
+                               ".visible .entry fill()\n{\nret;\n}\n";
+    CUdeviceptr address = 1;
+    CUlibrary library;
+    CUmodule module;
+    size_t size = 1;
+
+    libcuda_primary();
+    CALL(cuModuleLoadData(&module, text));
+    CALL_FAILS(CUDA_ERROR_INVALID_IMAGE, cuModuleGetGlobal_v2(&address, &size, module, "counter"));
+    CALL(cuLibraryLoadData(&library, text, NULL, NULL, 0, NULL, NULL, 0));
+    CALL_FAILS(CUDA_ERROR_INVALID_IMAGE, cuLibraryGetGlobal(&address, &size, library, "counter"));
+    CALL_FAILS(CUDA_ERROR_INVALID_IMAGE, cuLibraryGetManaged(&address, &size, library, "counter"));
+    CALL_FAILS(CUDA_ERROR_NOT_FOUND, cuLibraryGetManaged(&address, &size, library, "table"));
+    CALL_FAILS(CUDA_ERROR_NOT_FOUND, cuLibraryGetManaged(&address, &size, library, "none"));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuLibraryGetManaged(NULL, NULL, library, "counter"));
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuLibraryGetManaged(&address, &size, library, NULL));
+    assert_true(address == 1 && size == 1);
+    CALL(cuLibraryGetGlobal(&address, &size, library, "table"));
+    assert_int_equal(size, 64);
+    CALL(cuModuleUnload(module));
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
+
+    /* It is of no context. */
+    CALL(cuCtxSetCurrent(NULL));
+    CALL_FAILS(CUDA_ERROR_INVALID_IMAGE, cuLibraryGetManaged(&address, &size, library, "counter"));
+    CALL(cuLibraryUnload(library));
+    CALL_FAILS(CUDA_ERROR_INVALID_HANDLE, cuLibraryGetManaged(&address, &size, library, "counter"));
+}
+
 static unsigned n_told;
 
 static void tell(void *userdata, CUfunction function, CUmodule module)
@@ -329,7 +364,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_link_fails),           cmocka_unit_test(test_link),
         cmocka_unit_test(test_options_of_modules),   cmocka_unit_test(test_functions_of_a_module),
         cmocka_unit_test(test_kernels_of_a_library), cmocka_unit_test(test_functions_by_a_table),
-        cmocka_unit_test(test_streams_by_a_table),
+        cmocka_unit_test(test_streams_by_a_table),   cmocka_unit_test(test_managed_variables),
     };
 
     return libcuda_test_main(argc, argv, tests);

@@ -313,6 +313,8 @@ CUresult cuLibraryLoadFromFile(CUlibrary *ret, const char *path, int *jit_option
                                unsigned n);
 CUresult cuLibraryUnload(CUlibrary library);
 CUresult cuLibraryGetModule(CUmodule *ret, CUlibrary library);
+CUresult cuLibraryGetManaged(CUdeviceptr *address, size_t *size, CUlibrary library,
+                             const char *name);
 CUresult cuLibraryGetGlobal(CUdeviceptr *address, size_t *size, CUlibrary library,
                             const char *name);
 CUresult cuLibraryGetKernel(CUkernel *ret, CUlibrary library, const char *name);

@@ -274,14 +274,6 @@ CUresult cuLibraryGetModule(CUmodule *ret, CUlibrary handle)
     return r;
 }
 
-CUresult cuLibraryGetGlobal(CUdeviceptr *address, size_t *size, CUlibrary handle, const char *name)
-{
-    CUmodule module;
-    CUresult r = cuLibraryGetModule(&module, handle);
-
-    return r == CUDA_SUCCESS ? cuModuleGetGlobal_v2(address, size, module, name) : r;
-}
-
 /* ---- Kernels -----------------------------------------------------------------------------------
  */
 

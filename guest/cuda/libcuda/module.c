@@ -183,6 +183,17 @@ CUresult module_names(const LibCall *call, LibModule *module, const char **ret, 
     return r;
 }
 
+/*
+ * The driver chooses where a managed variable is, and this process can't see it there. Runtimes
+ * pass over CUDA_ERROR_NOT_SUPPORTED, and their programs would then write to address 0; this one is
+ * the answer to their first call.
+ */
+static CUresult module_refuse_managed(const char *name)
+{
+    libcuda_log("variable %s is managed, and those of modules are not served", name);
+    return CUDA_ERROR_INVALID_IMAGE;
+}
+
 CUresult module_global(const LibCall *call, LibModule *module, const char *name,
                        CUdeviceptr *ret_address, size_t *ret_size)
 {
@@ -197,7 +208,7 @@ CUresult module_global(const LibCall *call, LibModule *module, const char *name,
     r = vgpu_session_call(call->session, VGPU_SESSION_OP_GLOBAL_GET, &call->from, &parameters,
                           sizeof(parameters), name, size, &reply);
     if (r != CUDA_SUCCESS)
-        return r;
+        return r == CUDA_ERROR_NOT_SUPPORTED ? module_refuse_managed(name) : r;
     if (ret_address)
         *ret_address = reply.value[0];
     if (ret_size)

@@ -132,7 +132,7 @@ CUresult module_end(const LibCall *call, LibModule *module);
 CUresult module_function(const LibCall *call, LibModule *module, const char *name,
                          LibFunction **ret);
 
-/* module_global() - where a variable is */
+/* module_global() - where a variable is. CUDA_ERROR_INVALID_IMAGE for a managed one */
 CUresult module_global(const LibCall *call, LibModule *module, const char *name,
                        CUdeviceptr *ret_address, size_t *ret_size);
 
