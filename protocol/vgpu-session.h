@@ -324,7 +324,7 @@ typedef struct VGPUSessionPool {
  *
  * TAKE_MEMORY, with a token of another session: value[0] address, value[1] bytes; ends with
  * TAKEN_FREE, by address. TAKE_PHYSICAL: known as the physical memory @id from now on; value[1]
- * bytes.
+ * bytes, value[2] VGPU_PHYSICAL_COMPRESSED or 0.
  */
 typedef struct VGPUSessionShare {
     uint64_t address;
@@ -335,6 +335,7 @@ typedef struct VGPUSessionShare {
 
 /* PHYSICAL_CREATE's flags */
 #define VGPU_PHYSICAL_SHAREABLE 0x1u
+#define VGPU_PHYSICAL_COMPRESSED 0x2u /* if that can be: value[0] has the flag where it is so */
 
 /* ADDRESS_RESERVE (value[0]: the address), ADDRESS_FREE, PHYSICAL_CREATE (of the number @id),
  * PHYSICAL_RELEASE, PHYSICAL_MAP, PHYSICAL_UNMAP, PHYSICAL_ACCESS (@flags: CUmemAccess_flags).

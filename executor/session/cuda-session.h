@@ -60,6 +60,8 @@ typedef struct CudaCopy3D {
     size_t width_bytes, height, depth;
 } CudaCopy3D;
 
+enum { CU_MEM_ALLOCATION_COMP_GENERIC = 1 }; /* CUmemAllocationCompType */
+
 /* CUmemAllocationProp_v1 */
 typedef struct CUmemAllocationProp {
     int type;
@@ -156,6 +158,8 @@ typedef struct CudaGraphUpdate {
     X(mem_create, cuMemCreate,                                                                   \
       (CUmemGenericAllocationHandle * handle, size_t size, const CUmemAllocationProp *prop,      \
        unsigned long long flags))                                                                \
+    X(mem_get_allocation_properties, cuMemGetAllocationPropertiesFromHandle,                     \
+      (CUmemAllocationProp * prop, CUmemGenericAllocationHandle handle))                         \
     X(mem_release, cuMemRelease, (CUmemGenericAllocationHandle handle))                          \
     X(mem_map, cuMemMap,                                                                         \
       (CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle,     \

@@ -300,24 +300,39 @@ CUresult session_physical_add(Session *s, uint32_t id, CUmemGenericAllocationHan
     return result;
 }
 
+uint32_t session_physical_flags(Session *s, CUmemGenericAllocationHandle handle)
+{
+    CUmemAllocationProp made = {0};
+    CUresult result = session_driver(s)->mem_get_allocation_properties(&made, handle);
+
+    return result == CUDA_SUCCESS && made.flags.compression_type == CU_MEM_ALLOCATION_COMP_GENERIC
+               ? VGPU_PHYSICAL_COMPRESSED
+               : 0;
+}
+
 CUresult session_op_PHYSICAL_CREATE(Session *s, SessionCall *call)
 {
     const VGPUSessionPhysical *p = call->parameters;
     const CudaSessionDriver *driver = session_driver(s);
     const bool is_shareable = p->flags & VGPU_PHYSICAL_SHAREABLE;
+    const bool is_compressed = p->flags & VGPU_PHYSICAL_COMPRESSED;
     CUmemAllocationProp properties = memory_properties(s);
     CUmemGenericAllocationHandle handle;
     CUresult result;
 
-    if (p->size == 0 || (p->flags & ~VGPU_PHYSICAL_SHAREABLE) != 0)
+    if (p->size == 0 || (p->flags & ~(VGPU_PHYSICAL_SHAREABLE | VGPU_PHYSICAL_COMPRESSED)) != 0)
         return CUDA_ERROR_INVALID_VALUE;
     if (is_shareable)
         properties.requested_handle_types = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    if (is_compressed)
+        properties.flags.compression_type = CU_MEM_ALLOCATION_COMP_GENERIC;
     result = session_charge(s, call, p->size);
     if (result != CUDA_SUCCESS)
         return result;
     result = driver->mem_create(&handle, p->size, &properties, 0);
     if (result == CUDA_SUCCESS) {
+        /* Once it has its number, the guest may release it. */
+        call->value[0] = is_compressed ? session_physical_flags(s, handle) : 0;
         result = session_physical_add(s, p->id, handle, p->size, is_shareable);
         if (result != CUDA_SUCCESS)
             (void) driver->mem_release(handle);

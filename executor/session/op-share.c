@@ -207,7 +207,7 @@ CUresult session_op_SHARE_PHYSICAL(Session *s, SessionCall *call)
     return result;
 }
 
-static CUresult taken_import(Session *s, uint32_t id, int fd, uint64_t size)
+static CUresult taken_import(Session *s, uint32_t id, int fd, uint64_t size, uint64_t *ret_flags)
 {
     const CudaSessionDriver *driver = session_driver(s);
     CUmemGenericAllocationHandle handle;
@@ -217,6 +217,7 @@ static CUresult taken_import(Session *s, uint32_t id, int fd, uint64_t size)
                                 CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
     if (result != CUDA_SUCCESS)
         return result;
+    *ret_flags = session_physical_flags(s, handle);
     result = session_physical_add(s, id, handle, size, true);
     if (result != CUDA_SUCCESS)
         (void) driver->mem_release(handle);
@@ -247,7 +248,7 @@ CUresult session_op_TAKE_PHYSICAL(Session *s, SessionCall *call)
     result = session_charge(s, call, answer.size);
     if (result != CUDA_SUCCESS)
         return result;
-    result = taken_import(s, p->id, fd, answer.size);
+    result = taken_import(s, p->id, fd, answer.size, &call->value[2]);
     session_memory_settle(memory, answer.size, result);
     if (result == CUDA_SUCCESS)
         call->value[1] = answer.size;

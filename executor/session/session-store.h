@@ -128,6 +128,10 @@ void session_unshare(Session *s, SessionRange *range);
 CUresult session_physical_add(Session *s, uint32_t id, CUmemGenericAllocationHandle handle,
                               uint64_t size, bool is_shareable);
 
+/* session_physical_flags() - what the driver has made of the wish for VGPU_PHYSICAL_COMPRESSED:
+ * that, or 0 */
+uint32_t session_physical_flags(Session *s, CUmemGenericAllocationHandle handle);
+
 /* session_physical_settle() - it may have lost its number, a mapping or a holder: free it with the
  * last. The caller holds the physicals' lock */
 void session_physical_settle(Session *s, SessionPhysical *physical);

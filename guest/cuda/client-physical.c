@@ -70,18 +70,21 @@ int vgpu_session_address_free(vgpu_session *s, const vgpu_session_from *from, ui
  */
 
 int vgpu_session_physical_create(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
-                                 uint32_t flags, uint32_t *ret_id)
+                                 uint32_t *flags, uint32_t *ret_id)
 {
-    VGPUSessionPhysical p = {.size = size, .flags = flags};
+    VGPUSessionPhysical p = {.size = size, .flags = *flags};
+    VGPUSessionReply reply;
     int r = vgpu_session_id_take(s, VGPU_SESSION_PHYSICALS, &p.id);
 
     if (r != 0)
         return r;
-    r = physical_call(s, VGPU_SESSION_OP_PHYSICAL_CREATE, from, &p, NULL);
+    r = physical_call(s, VGPU_SESSION_OP_PHYSICAL_CREATE, from, &p, &reply);
     if (r != 0) {
         vgpu_session_id_give(s, VGPU_SESSION_PHYSICALS, p.id);
         return r;
     }
+    if (!(reply.value[0] & VGPU_PHYSICAL_COMPRESSED))
+        *flags &= ~VGPU_PHYSICAL_COMPRESSED;
     *ret_id = p.id;
     return 0;
 }

@@ -142,7 +142,7 @@ int vgpu_session_share_physical(vgpu_session *s, const vgpu_session_from *from, 
 }
 
 int vgpu_session_take_physical(vgpu_session *s, const vgpu_session_from *from, int fd,
-                               uint32_t *ret_id, uint64_t *ret_size)
+                               uint32_t *ret_id, uint64_t *ret_size, uint32_t *ret_flags)
 {
     VGPUSessionShare parameters = {0};
     VGPUSessionReply reply;
@@ -163,5 +163,6 @@ int vgpu_session_take_physical(vgpu_session *s, const vgpu_session_from *from, i
     }
     *ret_id = parameters.id;
     *ret_size = reply.value[1];
+    *ret_flags = (uint32_t) reply.value[2];
     return 0;
 }

@@ -351,10 +351,10 @@ int vgpu_session_address_reserve(vgpu_session *s, const vgpu_session_from *from,
 int vgpu_session_address_free(vgpu_session *s, const vgpu_session_from *from, uint64_t address,
                               uint64_t size);
 
-/* vgpu_session_physical_create() - @flags: VGPU_PHYSICAL_*. Lives until it is released and nothing
- * of it is mapped. */
+/* vgpu_session_physical_create() - @flags: VGPU_PHYSICAL_*, and then those that it has got. Lives
+ * until it is released and nothing of it is mapped. */
 int vgpu_session_physical_create(vgpu_session *s, const vgpu_session_from *from, uint64_t size,
-                                 uint32_t flags, uint32_t *ret_id);
+                                 uint32_t *flags, uint32_t *ret_id);
 int vgpu_session_physical_release(vgpu_session *s, const vgpu_session_from *from, uint32_t id);
 
 /* vgpu_session_physical_map(), _unmap(), _access() - @access: CUmemAccess_flags; nothing may touch
@@ -421,11 +421,12 @@ int vgpu_session_share_physical(vgpu_session *s, const vgpu_session_from *from, 
  * @fd: a descriptor that it got in whatever way; stays the caller's
  * @ret_id: its number, which ends with PHYSICAL_RELEASE
  * @ret_size: bytes
+ * @ret_flags: VGPU_PHYSICAL_COMPRESSED, or 0
  *
  * Returns as vgpu_session_take_memory().
  */
 int vgpu_session_take_physical(vgpu_session *s, const vgpu_session_from *from, int fd,
-                               uint32_t *ret_id, uint64_t *ret_size);
+                               uint32_t *ret_id, uint64_t *ret_size, uint32_t *ret_flags);
 
 /* ---- Fences (client-fence.c) --------------------------------------------------------------------
  */

@@ -25,7 +25,7 @@ typedef struct Physical {
     CUdevice device;
     unsigned n_mappings;
     bool released;
-    bool is_shareable;
+    bool is_shareable, is_compressed;
     bool is_imported; /* another process's: that has it of the device */
 } Physical;
 
@@ -39,7 +39,9 @@ typedef struct Mapping {
 static Mapping *mappings;
 
 #define PHYSICAL_NAME "fake-cuda-physical"
+#define COMPRESSED_NAME PHYSICAL_NAME "-compressed"
 #define RESERVED_MAX (UINT64_C(1) << 40)
+#define COMPRESSED_MAX (UINT64_C(32) << 20) /* no larger memory is: then it is made without */
 
 static bool is_in_granules(uint64_t n)
 {
@@ -209,6 +211,7 @@ static bool is_good(const CUmemAllocationProp *prop)
     return prop->type == CU_MEM_ALLOCATION_TYPE_PINNED &&
            (prop->requested_handle_types == 0 ||
             prop->requested_handle_types == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) &&
+           prop->flags.compression_type <= CU_MEM_ALLOCATION_COMP_GENERIC &&
            prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE && fake_has_device(prop->location.id);
 }
 
@@ -239,7 +242,9 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
     p->size = size;
     p->device = prop->location.id;
     p->is_shareable = prop->requested_handle_types != 0;
-    p->fd = memfd_create(PHYSICAL_NAME, MFD_CLOEXEC);
+    p->is_compressed =
+        prop->flags.compression_type == CU_MEM_ALLOCATION_COMP_GENERIC && size <= COMPRESSED_MAX;
+    p->fd = memfd_create(p->is_compressed ? COMPRESSED_NAME : PHYSICAL_NAME, MFD_CLOEXEC);
     if (p->fd < 0 || ftruncate(p->fd, (off_t) size) != 0)
         fake_misuse("%s: no memory of the host", __func__);
     *handle = (CUmemGenericAllocationHandle) (uintptr_t) p;
@@ -254,6 +259,23 @@ static Physical *physical(CUmemGenericAllocationHandle handle, const char *funct
     if (p->released)
         fake_misuse("%s: the handle was released", function);
     return p;
+}
+
+CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop,
+                                                CUmemGenericAllocationHandle handle)
+{
+    const Physical *p;
+
+    ENTER_SESSION(FAKE_INIT);
+    FAKE_LOCKED();
+    p = physical(handle, __func__);
+    *prop = (CUmemAllocationProp){
+        .type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .requested_handle_types = p->is_shareable ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : 0,
+        .location = {CU_MEM_LOCATION_TYPE_DEVICE, p->device},
+        .flags = {.compression_type = p->is_compressed ? CU_MEM_ALLOCATION_COMP_GENERIC : 0},
+    };
+    return CUDA_SUCCESS;
 }
 
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
@@ -289,13 +311,13 @@ CUresult cuMemExportToShareableHandle(void *shareable, CUmemGenericAllocationHan
     return CUDA_SUCCESS;
 }
 
-/* Is it one that this driver has made? */
-static bool is_of_driver(int fd)
+/* Is it one that this driver has made, so named? */
+static bool is_named(int fd, const char *name)
 {
     char path[64], target[128] = "";
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, PHYSICAL_NAME);
+    return readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, name);
 }
 
 CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, void *shareable,
@@ -306,7 +328,7 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, vo
     Physical *p;
 
     ENTER_SESSION(FAKE_INIT);
-    if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !is_of_driver(fd) ||
+    if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !is_named(fd, PHYSICAL_NAME) ||
         fstat(fd, &st) != 0)
         return CUDA_ERROR_UNKNOWN;
 
@@ -315,6 +337,7 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle, vo
     p->size = (size_t) st.st_size;
     p->device = fake_context()->device;
     p->is_shareable = p->is_imported = true;
+    p->is_compressed = is_named(fd, COMPRESSED_NAME);
     p->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (p->fd < 0)
         fake_misuse("%s: no descriptor", __func__);

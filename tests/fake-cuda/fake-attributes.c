@@ -91,6 +91,7 @@ static const int attributes[ATTRIBUTES] = {
     [102] = 1,  /* ranges of addresses and mappings */
     [103] = 1,  /* descriptors of physical memory */
     [106] = 32, /* blocks of a multiprocessor */
+    [107] = 1,  /* compressed memory */
     [109] = FAKE_ACCESS_WINDOW_MAX,
     [111] = FAKE_SHARED_RESERVED,
     [115] = 1, /* memory pools */

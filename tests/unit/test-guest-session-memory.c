@@ -382,16 +382,15 @@ TEST(test_pools)
 
 TEST(test_physical)
 {
+    uint32_t id, flags = VGPU_PHYSICAL_SHAREABLE;
     uint64_t value;
-    uint32_t id;
 
     CREATE(1);
     fake.hook = note_asked;
     refusal = 0;
     assert_int_equal(vgpu_session_granularity(s, &in_context, true, &value), 0);
     assert_int_equal(asked.physical.flags, 1);
-    assert_int_equal(
-        vgpu_session_physical_create(s, &in_context, 4096, VGPU_PHYSICAL_SHAREABLE, &id), 0);
+    assert_int_equal(vgpu_session_physical_create(s, &in_context, 4096, &flags, &id), 0);
     assert_int_equal(asked.opcode, VGPU_SESSION_OP_PHYSICAL_CREATE);
     assert_int_equal(asked.physical.size, 4096);
     assert_int_equal(asked.physical.flags, VGPU_PHYSICAL_SHAREABLE);
@@ -407,7 +406,7 @@ TEST(test_physical)
     assert_int_equal(asked.opcode, VGPU_SESSION_OP_PHYSICAL_UNMAP);
     refusal = 400;
     assert_int_equal(vgpu_session_physical_release(s, &in_context, id), 400);
-    assert_int_equal(vgpu_session_physical_create(s, &in_context, 1, 0, &id), 400);
+    assert_int_equal(vgpu_session_physical_create(s, &in_context, 1, &flags, &id), 400);
     refusal = 0;
     assert_int_equal(vgpu_session_physical_release(s, &in_context, id), 0);
     assert_int_equal(asked.opcode, VGPU_SESSION_OP_PHYSICAL_RELEASE);

@@ -132,7 +132,7 @@ TEST(test_bad_handles)
 
 TEST(test_physical)
 {
-    uint32_t id, next;
+    uint32_t id, next, flags;
     uint64_t size;
     int fd;
 
@@ -140,9 +140,9 @@ TEST(test_physical)
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
     assert_int_equal(ftruncate(fd, 1), -1);
     assert_int_equal(pwrite(fd, "x", 1, 0), -1);
-    assert_int_equal(vgpu_session_take_physical(s, NULL, fd, &id, &size), 0);
+    assert_int_equal(vgpu_session_take_physical(s, NULL, fd, &id, &size, &flags), 0);
     assert_int_equal(size, FAKE_SHARED_SIZE);
-    assert_int_equal(vgpu_session_take_physical(s, NULL, fd, &next, &size), 0);
+    assert_int_equal(vgpu_session_take_physical(s, NULL, fd, &next, &size, &flags), 0);
     assert_int_not_equal(next, id);
     close(fd);
 }
@@ -159,8 +159,8 @@ TEST(test_bad_descriptors)
     const int empty = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     const int fds[] = {-1, eventfd(0, 0), unsealed, empty, open("/dev/zero", O_RDONLY)};
     char bytes[64];
+    uint32_t id, flags;
     uint64_t size;
-    uint32_t id;
     int good;
 
     assert_int_equal(vgpu_session_share_physical(s, NULL, 5, &good), 0);
@@ -168,7 +168,7 @@ TEST(test_bad_descriptors)
     assert_int_equal(write(unsealed, bytes, sizeof(bytes)), sizeof(bytes));
     assert_int_equal(fcntl(empty, F_ADD_SEALS, fcntl(good, F_GET_SEALS)), 0);
     for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-        assert_int_equal(vgpu_session_take_physical(s, NULL, fds[i], &id, &size),
+        assert_int_equal(vgpu_session_take_physical(s, NULL, fds[i], &id, &size, &flags),
                          VGPU_CUDA_ERROR_INVALID_VALUE);
         if (fds[i] >= 0)
             close(fds[i]);
@@ -178,7 +178,7 @@ TEST(test_bad_descriptors)
     /* A number that the host did not take is there for others. */
     fake.hook = refuse;
     for (uint32_t i = 0; i < VGPU_SESSION_ID_MAX + 1; i++)
-        assert_int_equal(vgpu_session_take_physical(s, NULL, good, &id, &size),
+        assert_int_equal(vgpu_session_take_physical(s, NULL, good, &id, &size, &flags),
                          VGPU_CUDA_ERROR_OUT_OF_MEMORY);
     close(good);
 }

@@ -250,8 +250,6 @@ TEST(test_threads)
 TEST(test_wrong_properties)
 {
     CUmemGenericAllocationHandle handle;
-    AllocationProp prop;
-
     static const struct {
         AllocationProp prop;
         CUresult result;
@@ -278,14 +276,31 @@ TEST(test_wrong_properties)
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemCreate(&handle, 0, &shareable, 0));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemCreate(&handle, 4096, &shareable, 0));
     CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemCreate(&handle, GRANULE, &shareable, 1));
+}
 
-    /* Compression is not to be had, and not said to be. */
-    prop = shareable;
-    prop.flags[0] = 1;
-    CALL(cuMemCreate(&handle, GRANULE, &prop, 0));
-    CALL(cuMemGetAllocationPropertiesFromHandle(&prop, handle));
-    assert_int_equal(prop.flags[0], 0);
-    CALL(cuMemRelease(handle));
+/* Compression is a wish, and programs ask what has become of it: the fake driver has it for no more
+ * than 32 MiB each. */
+TEST(test_compression)
+{
+    static const struct {
+        size_t size;
+        unsigned char wish, is;
+    } each[] = {{GRANULE, 1, 1}, {GRANULE, 0, 0}, {(size_t) 34 << 20, 1, 0}};
+    CUmemGenericAllocationHandle handle;
+    AllocationProp prop = shareable;
+    int value = 0;
+
+    CALL(cuDeviceGetAttribute(&value, 107, 0));
+    assert_int_equal(value, 1);
+    for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+        prop.flags[0] = each[i].wish;
+        CALL(cuMemCreate(&handle, each[i].size, &prop, 0));
+        CALL(cuMemGetAllocationPropertiesFromHandle(&prop, handle));
+        assert_int_equal(prop.flags[0], each[i].is);
+        CALL(cuMemRelease(handle));
+    }
+    prop.flags[0] = 2;
+    CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuMemCreate(&handle, GRANULE, &prop, 0));
 }
 
 TEST(test_wrong_access)
@@ -347,6 +362,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_handle_of_an_address),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_wrong_properties),
+        cmocka_unit_test(test_compression),
         cmocka_unit_test_teardown(test_wrong_access, end),
     };
 

@@ -280,12 +280,32 @@ TEST(test_physical)
     end();
 }
 
+/* What the driver gave is told, not what was asked for: the fake has no more than 32 MiB each. */
+TEST(test_physical_compressed)
+{
+    const uint32_t flags = VGPU_PHYSICAL_SHAREABLE | VGPU_PHYSICAL_COMPRESSED;
+
+    if (world_is_gpu())
+        skip();
+    begin();
+    assert_ok(CALL(&a, PHYSICAL_CREATE, .size = 4 * MIB, .id = 1));
+    assert_int_equal(a.value[0], 0);
+    assert_ok(CALL(&a, PHYSICAL_CREATE, .size = 4 * MIB, .id = 2, .flags = flags));
+    assert_int_equal(a.value[0], VGPU_PHYSICAL_COMPRESSED);
+    assert_ok(CALL(&a, PHYSICAL_CREATE, .size = 40 * MIB, .id = 3, .flags = flags));
+    assert_int_equal(a.value[0], 0);
+    assert_ok(CALL(&a, SHARE_PHYSICAL, .id = 2));
+    assert_ok(CALL(&b, TAKE_PHYSICAL, .id = 9, .token = {a.value[0], a.value[1]}));
+    assert_true(b.value[1] == 4 * MIB && b.value[2] == VGPU_PHYSICAL_COMPRESSED);
+    end();
+}
+
 TEST(test_physical_refused)
 {
     Token token;
 
     begin();
-    assert_fails(CALL(&a, PHYSICAL_CREATE, .size = 2 * MIB, .id = 1, .flags = 2),
+    assert_fails(CALL(&a, PHYSICAL_CREATE, .size = 2 * MIB, .id = 1, .flags = 4),
                  CUDA_ERROR_INVALID_VALUE);
     assert_ok(CALL(&a, PHYSICAL_CREATE, .size = 2 * MIB, .id = 1));
     assert_fails(CALL(&a, SHARE_PHYSICAL, .id = 1), CUDA_ERROR_INVALID_VALUE);
@@ -356,10 +376,15 @@ static void remove_files(const char *path)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory),   cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_physical), cmocka_unit_test(test_physical_refused),
-        cmocka_unit_test(test_too_many), cmocka_unit_test(test_no_answer),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_physical),
+        cmocka_unit_test(test_physical_refused),
+        cmocka_unit_test(test_physical_compressed),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_no_answer),
     };
 
     int failed;

@@ -7,6 +7,8 @@
 
 /* CUmemAllocationProp's allocFlags, by their bytes */
 enum { PROP_COMPRESSION = 0, PROP_GPU_DIRECT = 1, PROP_USAGE = 2, PROP_RESERVED = 4 };
+/* CUmemAllocationCompType */
+enum { COMPRESSION_NONE = 0, COMPRESSION_GENERIC = 1 };
 
 static pthread_mutex_t physical_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -115,6 +117,8 @@ static CUresult physical_check(const AllocationProp *prop)
         return CUDA_ERROR_INVALID_VALUE;
     if (!device_is(prop->location.id))
         return CUDA_ERROR_INVALID_DEVICE;
+    if (prop->flags[PROP_COMPRESSION] > COMPRESSION_GENERIC)
+        return CUDA_ERROR_INVALID_VALUE;
     for (size_t i = PROP_RESERVED; i < sizeof(prop->flags); i++)
         if (prop->flags[i] != 0)
             return CUDA_ERROR_INVALID_VALUE;
@@ -147,6 +151,11 @@ CUresult cuMemGetAllocationGranularity(size_t *ret, const AllocationProp *prop, 
     return CUDA_SUCCESS;
 }
 
+static unsigned char physical_compression(uint32_t flags)
+{
+    return flags & VGPU_PHYSICAL_COMPRESSED ? COMPRESSION_GENERIC : COMPRESSION_NONE;
+}
+
 static CUresult physical_give(const LibCall *call, uint32_t number, const AllocationProp *prop,
                               CUmemGenericAllocationHandle *ret)
 {
@@ -160,12 +169,25 @@ static CUresult physical_give(const LibCall *call, uint32_t number, const Alloca
     return CUDA_SUCCESS;
 }
 
+/* CU_DEVICE_ATTRIBUTE_GENERIC_COMPRESSION_SUPPORTED */
+#define ATTRIBUTE_COMPRESSION 107
+
+static uint32_t physical_flags(const AllocationProp *prop)
+{
+    uint32_t flags = prop->handle_types != 0 ? VGPU_PHYSICAL_SHAREABLE : 0;
+
+    if (prop->flags[PROP_COMPRESSION] == COMPRESSION_GENERIC &&
+        libcuda_process.device.attribute[ATTRIBUTE_COMPRESSION].value != 0)
+        flags |= VGPU_PHYSICAL_COMPRESSED;
+    return flags;
+}
+
 /* Compression is a wish, and programs ask what has become of it. */
 CUresult cuMemCreate(CUmemGenericAllocationHandle *ret, size_t size, const AllocationProp *prop,
                      unsigned long long flags)
 {
     AllocationProp made;
-    uint32_t number;
+    uint32_t number, has;
     LibCall call;
     CUresult r = libcuda_enter_any(&call);
 
@@ -177,9 +199,9 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *ret, size_t size, const Alloc
     if (r != CUDA_SUCCESS)
         return r;
     made = *prop;
-    made.flags[PROP_COMPRESSION] = 0;
-    r = vgpu_session_physical_create(call.session, &call.from, size,
-                                     made.handle_types != 0 ? VGPU_PHYSICAL_SHAREABLE : 0, &number);
+    has = physical_flags(prop);
+    r = vgpu_session_physical_create(call.session, &call.from, size, &has, &number);
+    made.flags[PROP_COMPRESSION] = physical_compression(has);
     return r == CUDA_SUCCESS ? physical_give(&call, number, &made, ret) : r;
 }
 
@@ -280,12 +302,12 @@ CUresult cuMemExportToShareableHandle(void *ret, CUmemGenericAllocationHandle ha
 CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *ret, void *shareable,
                                         int type)
 {
-    const AllocationProp prop = {
+    AllocationProp prop = {
         .type = ALLOCATION_PINNED,
         .handle_types = HANDLE_TYPE_FD,
         .location = {.type = LOCATION_DEVICE},
     };
-    uint32_t number;
+    uint32_t number, has = 0;
     uint64_t size;
     LibCall call;
     CUresult r = libcuda_enter_any(&call);
@@ -297,6 +319,7 @@ CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *ret, void 
     if (!ret || type != HANDLE_TYPE_FD)
         return CUDA_ERROR_INVALID_VALUE;
     r = vgpu_session_take_physical(call.session, &call.from, (int) (intptr_t) shareable, &number,
-                                   &size);
+                                   &size, &has);
+    prop.flags[PROP_COMPRESSION] = physical_compression(has);
     return r == CUDA_SUCCESS ? physical_give(&call, number, &prop, ret) : r;
 }
