@@ -62,6 +62,12 @@ typedef struct FakeTexture {
     bool is_used;
 } FakeTexture;
 
+/* fake_view_is_packed() - of compressed blocks? The model does not unpack them */
+static inline bool fake_view_is_packed(int format)
+{
+    return format >= CU_RES_VIEW_FORMAT_UNSIGNED_BC1;
+}
+
 /* fake_texture_get() - for a kernel, without the lock. Returns whether there is such a one, and
  * what it is of is still there */
 bool fake_texture_get(CUcontext context, uint64_t handle, bool is_surface, FakeTexture *ret);

@@ -296,7 +296,7 @@ bool fake_sample(const FakeTexture *t, FakeSampling sampling, const float at[3],
     FakeTexel next;
     float weight;
 
-    if (!is_of_kind(t, sampling))
+    if (!is_of_kind(t, sampling) || (t->has_view && fake_view_is_packed(t->view.format)))
         return false;
     if (t->resource.type != CU_RESOURCE_TYPE_MIPMAPPED_ARRAY)
         return sample_level(t, sampling, at, layer, 0, ret);

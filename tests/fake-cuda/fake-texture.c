@@ -118,15 +118,31 @@ static CUresult check_how(const CudaTexture *t, const CudaResource *r)
     return CUDA_SUCCESS;
 }
 
-/* A view names its format (an H200 refuses none); the model has views of one float alone. */
+/* How many elements a view has for one of what it is of; 0: it cannot be of that. The model has
+ * views of one float, and those of compressed blocks, which lie in two or four integers each. */
+static size_t view_times(int format, const CudaArrayDescriptor *d)
+{
+    const bool is_small = format == CU_RES_VIEW_FORMAT_UNSIGNED_BC1 ||
+                          format == CU_RES_VIEW_FORMAT_UNSIGNED_BC4 ||
+                          format == CU_RES_VIEW_FORMAT_SIGNED_BC4;
+
+    if (format == CU_RES_VIEW_FORMAT_FLOAT_1X32)
+        return d->format == CU_AD_FORMAT_FLOAT && d->channels == 1 ? 1 : 0;
+    if (!fake_view_is_packed(format) || format > CU_RES_VIEW_FORMAT_UNSIGNED_BC7 ||
+        d->format != CU_AD_FORMAT_UNSIGNED_INT32)
+        return 0;
+    return d->channels == (is_small ? 2 : 4) ? 4 : 0;
+}
+
+/* A view names its format (an H200 refuses none). */
 static CUresult check_view(const CudaResourceView *v, const CudaResource *r)
 {
     const CudaArrayDescriptor *d = descriptor_of(r);
     unsigned n_levels = r->type == CU_RESOURCE_TYPE_MIPMAPPED_ARRAY ? r->mipmap->n_levels : 1;
     size_t layers = d && (d->flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP)) ? d->depth : 1;
+    size_t times = d ? view_times(v->format, d) : 0;
 
-    if (!d || v->format != CU_RES_VIEW_FORMAT_FLOAT_1X32 || d->format != CU_AD_FORMAT_FLOAT ||
-        d->channels != 1 || v->width != d->width || v->height != d->height ||
+    if (times == 0 || v->width != times * d->width || v->height != times * d->height ||
         v->depth != d->depth || v->first_level > v->last_level || v->last_level >= n_levels ||
         v->first_layer > v->last_layer || v->last_layer >= layers)
         return CUDA_ERROR_INVALID_VALUE;

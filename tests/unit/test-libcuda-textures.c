@@ -375,12 +375,48 @@ TEST(test_surfaces)
     CALL(cuModuleUnload(kernels));
 }
 
+/* A block of 4 by 4 elements lies in two or four integers. */
+TEST(test_views_of_blocks)
+{
+    const CudaTexture how = {0};
+
+    libcuda_primary();
+    for (int format = CU_RES_VIEW_FORMAT_UNSIGNED_BC1; format <= CU_RES_VIEW_FORMAT_UNSIGNED_BC7;
+         format++) {
+        const bool is_small = format == CU_RES_VIEW_FORMAT_UNSIGNED_BC1 ||
+                              format == CU_RES_VIEW_FORMAT_UNSIGNED_BC4 ||
+                              format == CU_RES_VIEW_FORMAT_SIGNED_BC4;
+        CudaArrayDescriptor d = {.width = 8, .height = 4, .format = CU_AD_FORMAT_UNSIGNED_INT32};
+        CudaResourceView view = {.format = format, .width = 32, .height = 16}, back;
+        CudaResource resource = {.type = CU_RESOURCE_TYPE_ARRAY};
+        CUtexObject texture;
+
+        d.channels = is_small ? 2 : 4;
+        CALL(cuArray3DCreate_v2(&resource.array, &d));
+        CALL(cuTexObjectCreate(&texture, &resource, &how, &view));
+        CALL(cuTexObjectGetResourceViewDesc(&back, texture));
+        assert_memory_equal(&back, &view, sizeof(view));
+        CALL(cuTexObjectDestroy(texture));
+        view.width = 8;
+        CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuTexObjectCreate(&texture, &resource, &how, &view));
+        CALL(cuArrayDestroy(resource.array));
+
+        d.channels = is_small ? 4 : 2;
+        view.width = 32;
+        CALL(cuArray3DCreate_v2(&resource.array, &d));
+        CALL_FAILS(CUDA_ERROR_INVALID_VALUE, cuTexObjectCreate(&texture, &resource, &how, &view));
+        CALL(cuArrayDestroy(resource.array));
+    }
+    CALL(cuDevicePrimaryCtxRelease_v2(0));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_array),        cmocka_unit_test(test_frames),
-        cmocka_unit_test(test_linear),       cmocka_unit_test(test_mipmap),
-        cmocka_unit_test(test_bad_textures), cmocka_unit_test(test_surfaces),
+        cmocka_unit_test(test_array),           cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_linear),          cmocka_unit_test(test_mipmap),
+        cmocka_unit_test(test_bad_textures),    cmocka_unit_test(test_surfaces),
+        cmocka_unit_test(test_views_of_blocks),
     };
 
     return libcuda_test_main(argc, argv, tests);
