@@ -20,8 +20,12 @@
  * STARTED  executor to mediator, the answer: SessionStarted. The session takes operations, or the
  *          executor ends.
  *
- * CHANGED  executor to mediator, no payload: running or waiting in the control page has changed
- *          while tell was set there.
+ * CHANGED  executor to mediator, no payload, while tell is set in the control page: waiting has
+ *          become 1, or running has become 0. That running is 0 is told at once while the gate is
+ *          closed; while it is open, when the session has had nothing on the device for
+ *          SESSION_IDLE_USEC. That running is 1 is told only if the gate is closed in the same
+ *          moment; that waiting is 0 is never told: the mediator has opened the gate itself. The
+ *          page itself is always up to date, and the mediator reads it when it looks.
  *
  * ENDED    executor to mediator, last: SessionEnded. Why it is about to exit by itself.
  *
@@ -76,7 +80,7 @@ enum {
     SESSION_FD_DOORBELL,  /* eventfd: the guest wakes the executor */
     SESSION_FD_INTERRUPT, /* eventfd: the executor wakes the guest */
     SESSION_FD_CONTROL,   /* memfd of one SessionControl, sealed */
-    SESSION_FD_GATE,      /* eventfd: the mediator writes it after opening the gate */
+    SESSION_FD_GATE,      /* eventfd: the mediator writes it after opening the gate, and closing */
     SESSION_FD_ACCOUNT,   /* memfd of the VM's SessionAccount, sealed */
     SESSION_N_FDS,
 };
@@ -147,6 +151,10 @@ typedef struct SessionShareMessage {
 } SessionShareMessage;
 
 static_assert(sizeof(SessionShareMessage) == 104, "no padding");
+
+/* A program that launches and waits, again and again, leaves the device alone for less than this in
+ * between. It is not worth two messages each time. */
+#define SESSION_IDLE_USEC 100u
 
 typedef struct SessionControl {
     /* The mediator */

@@ -151,6 +151,8 @@ typedef struct SessionMeter {
     uint64_t begin_nsec;   /* of this time of running */
     uint64_t counted_nsec; /* it is counted up to here */
     uint64_t look_nsec;    /* when to ask next */
+    uint64_t closed_nsec;  /* since when the gate is seen closed; 0: it is open */
+    uint64_t idle_nsec;    /* when to tell that nothing runs; UINT64_MAX: it has been told */
     uint64_t total_nsec;
     unsigned n_captures; /* streams in which a capture was begun, and not ended */
     bool waits;          /* when last asked, all busy streams waited for the guest */

@@ -19,11 +19,51 @@
 /* CU_STREAM_CAPTURE_MODE_RELAXED: captures of other threads forbid this one nothing. */
 #define CAPTURE_MODE_RELAXED 2
 
-static void meter_say(Session *s, bool is_running)
+static bool meter_gate_is_open(const Session *s)
 {
-    s->meter.is_running = is_running;
-    __atomic_store_n(&s->control->running, is_running, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&s->control->gate, __ATOMIC_SEQ_CST) != 0;
+}
+
+/* The gate may have been closed since the session passed it: whoever closed it then may have read
+ * that nothing runs, and learns of the work here. */
+static void meter_say_running(Session *s)
+{
+    s->meter.is_running = true;
+    s->meter.idle_nsec = UINT64_MAX;
+    __atomic_store_n(&s->control->running, 1, __ATOMIC_SEQ_CST);
+    if (!meter_gate_is_open(s))
+        session_tell(s);
+}
+
+static void meter_say_idle(Session *s, uint64_t now)
+{
+    s->meter.is_running = false;
+    s->meter.idle_nsec = now + SESSION_IDLE_USEC * NSEC_PER_USEC;
+    __atomic_store_n(&s->control->running, 0, __ATOMIC_SEQ_CST);
+}
+
+/* Returns when to come again, or UINT64_MAX. */
+static uint64_t meter_tell_idle(Session *s, uint64_t now)
+{
+    SessionMeter *m = &s->meter;
+
+    if (m->idle_nsec == UINT64_MAX || (now < m->idle_nsec && meter_gate_is_open(s)))
+        return m->idle_nsec;
+    m->idle_nsec = UINT64_MAX;
     session_tell(s);
+    return UINT64_MAX;
+}
+
+static void meter_see_gate(Session *s, uint64_t now)
+{
+    SessionMeter *m = &s->meter;
+    const bool is_closed = !meter_gate_is_open(s);
+
+    if (is_closed == (m->closed_nsec != 0))
+        return;
+    m->closed_nsec = is_closed ? now : 0;
+    if (is_closed)
+        m->look_nsec = now;
 }
 
 void session_meter_give_first(Session *s, SessionStream *stream)
@@ -38,7 +78,7 @@ void session_meter_give_first(Session *s, SessionStream *stream)
         return;
     m->begin_nsec = m->counted_nsec = now_nsec();
     m->look_nsec = m->begin_nsec + METER_LOOK_MIN_NSEC;
-    meter_say(s, true);
+    meter_say_running(s);
 }
 
 /* May the driver not be asked? */
@@ -134,7 +174,8 @@ uint64_t session_meter_look(Session *s, uint64_t now)
     uint64_t pause;
 
     if (!m->is_running)
-        return UINT64_MAX;
+        return meter_tell_idle(s, now);
+    meter_see_gate(s, now);
     if (now < m->look_nsec)
         return m->look_nsec;
 
@@ -143,10 +184,11 @@ uint64_t session_meter_look(Session *s, uint64_t now)
     meter_count(s, now);
     if (LIST_EMPTY(&m->busy)) {
         session_marks_idle(s);
-        meter_say(s, false);
-        return UINT64_MAX;
+        meter_say_idle(s, now);
+        return meter_tell_idle(s, now);
     }
-    pause = (now - m->begin_nsec) / METER_LOOK_PART;
+    pause =
+        (now - (m->closed_nsec > m->begin_nsec ? m->closed_nsec : m->begin_nsec)) / METER_LOOK_PART;
     if (pause < METER_LOOK_MIN_NSEC)
         pause = METER_LOOK_MIN_NSEC;
     if (pause > METER_LOOK_MAX_NSEC)

@@ -10,6 +10,9 @@
  * is counted too long by an eighth of it, by 20 µs if that is more, and by a millisecond at most;
  * never too short. Times in between that are shorter than the next moment are counted as running.
  *
+ * While the gate is closed, another session waits for the end: the eighth is one of the time since
+ * that was seen.
+ *
  * While each busy stream waits for a function of the guest's (session-hosts.h), no time is counted:
  * what passes between two looks that find the same functions called, and all streams waiting.
  *
@@ -36,8 +39,8 @@ static inline void session_meter_give(Session *s, SessionStream *stream)
         session_meter_give_first(s, stream);
 }
 
-/* session_meter_look() - ask, if it is time to. Returns when it is time again (now_nsec()), or
- * UINT64_MAX while nothing runs */
+/* session_meter_look() - ask, if it is time to, and tell the mediator what it is due. Returns when
+ * it is time again (now_nsec()), or UINT64_MAX */
 uint64_t session_meter_look(Session *s, uint64_t now);
 
 /* session_meter_ask() - has a busy stream done all that it was given? If so, it is not busy any

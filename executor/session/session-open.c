@@ -243,6 +243,7 @@ int session_open(Session *s)
     s->store = session_store_new(&s->start, s->control, s->account);
     if (!s->store)
         return -ENOMEM;
+    s->meter.idle_nsec = UINT64_MAX;
     session_captures_open(s);
     r = session_marks_open(s, n_streams);
     if (r == 0)

@@ -297,7 +297,7 @@ void session_guest_gate(SessionGuest *g, bool is_open)
     const uint64_t one = 1;
 
     __atomic_store_n(&g->control->gate, is_open, __ATOMIC_SEQ_CST);
-    if (is_open && write(g->fds[SESSION_FD_GATE], &one, sizeof(one)) != sizeof(one))
+    if (write(g->fds[SESSION_FD_GATE], &one, sizeof(one)) != sizeof(one))
         die("gate: %s", strerror(errno));
 }
 

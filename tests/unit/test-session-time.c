@@ -11,17 +11,20 @@
 
 static const VGPUSessionNone none;
 
-/* So many CHANGED come, and then no more for a while. */
-static void expect_changed(SessionGuest *g, unsigned n)
+static void expect_changed(SessionGuest *g)
 {
     uint32_t message;
 
-    while (n-- > 0) {
-        assert_int_equal(
-            session_guest_message(g, &message, sizeof(message), SESSION_GUEST_TIMEOUT_MSEC),
-            sizeof(message));
-        assert_int_equal(message, SESSION_MSG_CHANGED);
-    }
+    assert_int_equal(
+        session_guest_message(g, &message, sizeof(message), SESSION_GUEST_TIMEOUT_MSEC),
+        sizeof(message));
+    assert_int_equal(message, SESSION_MSG_CHANGED);
+}
+
+static void expect_no_more(SessionGuest *g)
+{
+    uint32_t message;
+
     assert_int_equal(session_guest_message(g, &message, sizeof(message), 20), -ETIMEDOUT);
 }
 
@@ -119,19 +122,64 @@ TEST(test_tell)
     uint64_t word = session_guest_alloc(&g, 8);
 
     assert_true(control_reaches(&g.control->running, 0));
+    usleep(20000); /* what is told late has been */
     __atomic_store_n(&g.control->tell, 1, __ATOMIC_SEQ_CST);
-    session_guest_fence(&g, 1, 1, word, 1);
-    assert_true(session_guest_wait_word(&g, word, 1, SESSION_GUEST_TIMEOUT_MSEC));
-    assert_true(control_reaches(&g.control->running, 0));
-    expect_changed(&g, 2);
+    kernels_launch_busy(&g, 1, 20000);
+    assert_true(control_reaches(&g.control->running, 1));
+    expect_changed(&g); /* the end, and not the beginning */
+    assert_int_equal(g.control->running, 0);
+    expect_no_more(&g);
 
     session_guest_gate(&g, false);
     session_guest_fence(&g, 1, 1, word, 2);
-    assert_true(control_reaches(&g.control->waiting, 1));
+    expect_changed(&g);
+    assert_int_equal(g.control->waiting, 1);
+    expect_no_more(&g);
     session_guest_gate(&g, true);
     assert_true(session_guest_wait_word(&g, word, 2, SESSION_GUEST_TIMEOUT_MSEC));
+    expect_changed(&g);
+    assert_int_equal(g.control->running, 0);
+    expect_no_more(&g);
+    kernels_end(&g);
+}
+
+/* Behind a closed gate the end is told, although the guest goes on and nothing else happens. */
+TEST(test_tell_behind_the_gate)
+{
+    SessionGuest g = kernels_start(UINT64_MAX);
+
+    kernels_launch_busy(&g, 1, 30000);
+    assert_true(control_reaches(&g.control->running, 1));
+    __atomic_store_n(&g.control->tell, 1, __ATOMIC_SEQ_CST);
+    session_guest_gate(&g, false);
+    kernels_launch(&g, 1, NOTHING, 0);
+    expect_changed(&g); /* it waits */
+    if (g.control->running != 0)
+        expect_changed(&g);
+    assert_int_equal(g.control->running, 0);
+    assert_int_equal(g.control->waiting, 1);
+    (void) count_changed(&g);
+    session_guest_gate(&g, true);
+    kernels_end(&g);
+}
+
+/* A guest that launches and waits is told of once for each time it stops, at most. */
+TEST(test_tell_of_each_end_once)
+{
+    SessionGuest g = kernels_start(UINT64_MAX);
+    uint64_t word = session_guest_alloc(&g, 8);
+    unsigned n = 0;
+
     assert_true(control_reaches(&g.control->running, 0));
-    expect_changed(&g, 4);
+    __atomic_store_n(&g.control->tell, 1, __ATOMIC_SEQ_CST);
+    for (uint64_t i = 1; i <= 200; i++) {
+        session_guest_fence(&g, 1, 1, word, i);
+        assert_true(session_guest_wait_word(&g, word, i, SESSION_GUEST_TIMEOUT_MSEC));
+        n += count_changed(&g);
+    }
+    expect_changed(&g);
+    n += count_changed(&g) + 1;
+    assert_in_range(n, 1, 200);
     kernels_end(&g);
 }
 
@@ -147,6 +195,7 @@ TEST(test_mediator_does_not_read)
         session_guest_fence(&g, 1, 1, word, i);
         assert_true(session_guest_wait_word(&g, word, i, SESSION_GUEST_TIMEOUT_MSEC));
         assert_true(control_reaches(&g.control->running, 0));
+        usleep(2 * SESSION_IDLE_USEC);
         if (i % 100 == 0 && session_guest_message(&g, &n, sizeof(n), 0) == 0)
             break;
     }
@@ -282,6 +331,8 @@ int main(void)
         cmocka_unit_test(test_hangup_at_the_gate),
         cmocka_unit_test(test_gate_swings),
         cmocka_unit_test(test_tell),
+        cmocka_unit_test(test_tell_behind_the_gate),
+        cmocka_unit_test(test_tell_of_each_end_once),
         cmocka_unit_test(test_mediator_does_not_read),
         cmocka_unit_test(test_device_time),
         cmocka_unit_test(test_destroyed_while_it_works),
