@@ -160,7 +160,10 @@ typedef struct SessionControl {
     /* The mediator */
     uint32_t gate; /* 1: the executor may give work to the device */
     uint32_t tell; /* 1: send CHANGED */
-    uint8_t mediator_reserved[56];
+    /* How much device time the session may give ahead of what the device has done; 0: no bound. It
+     * goes by the average of the works before, so a bound is no promise. May change at any time. */
+    uint32_t ahead_usec;
+    uint8_t mediator_reserved[52];
     /* The executor */
     uint32_t running; /* 1: the device has work of it that has not ended */
     uint32_t waiting; /* 1: it has work to give, and the gate is closed */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Graphs, and executable ones */
 #include "cleanup.h"
+#include "session-ahead.h"
 #include "session-captures.h"
 #include "session-condition.h"
 #include "session-streams.h"
@@ -288,6 +289,8 @@ static CUresult exec_launch(Session *s, const VGPUSessionGraph *p, SessionGraph 
 
     if (result == CUDA_SUCCESS && session_thread()->captures)
         result = exec_capture(s, exec);
+    else if (result == CUDA_SUCCESS && exec->may_wait)
+        session_ahead_give(s, stream);
     if (result != CUDA_SUCCESS)
         return result;
     stream->has_chain |= exec->is_chain;

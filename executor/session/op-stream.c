@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session-ahead.h"
 #include "session-captures.h"
 #include "session-dispatch.h"
 #include "session-marks.h"
@@ -67,6 +68,8 @@ CUresult session_use_stream(Session *s, uint32_t id, SessionStreamUse use, Sessi
         } else {
             session_marks_before(s, stream, use);
             session_meter_give(s, stream);
+            if (use == SESSION_USE_WORK)
+                session_ahead_give(s, stream);
         }
     }
     *ret = stream;

@@ -65,6 +65,10 @@ typedef struct SessionStream {
     uint64_t mark_nsec; /* when */
     bool is_open;       /* works follow the last mark directly */
     uint32_t n_works;   /* how many */
+
+    /* session-ahead.c */
+    uint32_t n_ahead;    /* works that are not known to be done */
+    uint32_t n_unmarked; /* of them, behind the last mark */
 } SessionStream;
 
 #define SESSION_NO_PLACE UINT32_MAX
@@ -208,6 +212,31 @@ typedef struct SessionMarks {
     SessionStream *last; /* which got the last one */
 } SessionMarks;
 
+/* The works of a stream between two of its marks */
+typedef struct SessionAheadMark {
+    SessionStream *stream;
+    uint64_t mark; /* behind them */
+    uint32_t n;
+} SessionAheadMark;
+
+#define SESSION_AHEAD_MARKS 64u
+
+/* What is given ahead (session-ahead.c) */
+typedef struct SessionAhead {
+    uint32_t usec;  /* what the control page said; 0: no bound */
+    uint32_t n;     /* works that are not known to be done */
+    uint32_t bound; /* from so many on, it is looked closer */
+    uint32_t allowed;
+    uint32_t extra;       /* more than that, which were let through */
+    uint32_t n_impatient; /* one after the other, while the device was at work */
+    uint32_t span;        /* works from mark to mark */
+    uint32_t n_marks;
+    SessionAheadMark marks[SESSION_AHEAD_MARKS]; /* by age */
+    uint64_t n_done;                             /* works */
+    uint64_t average_nsec;                       /* of one; 0: not known */
+    uint64_t measured_nsec, n_measured;          /* device time and works by the last sample */
+} SessionAhead;
+
 struct Session {
     int socket;
     int fds[SESSION_N_FDS]; /* -1: not there, or no longer needed */
@@ -241,6 +270,7 @@ struct Session {
     int epoll_fd;
     BusyPoll poll;
     SessionMeter meter;
+    SessionAhead ahead;
     bool untold;                         /* CHANGED could not be sent */
     uint64_t tended_nsec;                /* when this was done last between two operations */
     LIST_HEAD(, SessionContext) leaving; /* contexts without a number, which may still have work */

@@ -162,8 +162,10 @@ void session_dispatch(Session *s, const SessionRingRecord *record)
 
     if (record->properties & DISPATCH_CONTEXT)
         context = session_context(s, record->record->context);
-    if (record->properties & VGPU_SESSION_GIVES_WORK)
+    if (record->properties & VGPU_SESSION_GIVES_WORK) {
         session_pass_gate(s);
+        session_pass_ahead(s, record);
+    }
 
     if (!(record->properties & VGPU_SESSION_SLOW)) {
         dispatch_now(s, record, context);

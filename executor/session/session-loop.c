@@ -146,6 +146,31 @@ void session_wait_at_gate(Session *s)
     __atomic_store_n(&s->control->waiting, 0, __ATOMIC_SEQ_CST);
 }
 
+void session_hold_back(Session *s, const SessionRingRecord *record)
+{
+    SessionAheadWait wait;
+    uint64_t next, tend;
+
+    if (!session_ahead_is_full(s, record))
+        return;
+    loop_show_head(s);
+    session_ahead_begin_wait(s, &wait);
+    do {
+        if (__atomic_load_n(&s->control->gate, __ATOMIC_SEQ_CST) == 0) {
+            session_wait_at_gate(s);
+            session_ahead_begin_wait(s, &wait);
+        }
+        if (!session_ahead_go_on_waiting(s, &wait, &next))
+            return;
+        session_meter_hurry(s);
+        tend = loop_tend(s);
+        if (session_ahead_is_full(s, record))
+            loop_sleep(s, tend < next ? tend : next);
+        loop_check_window(s);
+    } while (session_ahead_is_full(s, record));
+    session_pass_gate(s);
+}
+
 void *session_loop_run(void *data)
 {
     Session *s = data;

@@ -11,7 +11,6 @@
 #include "session-reply.h"
 
 #define MARK_SPAN_BITS 8
-#define MARK_SPAN_MAX 32u
 #define MARK_AGE_NSEC (UINT64_C(10) * NSEC_PER_MSEC)
 
 /* The driver takes about a thousand works before it lets a caller wait. Before it can come to that,
@@ -118,6 +117,8 @@ static void marks_give(Session *s, SessionStream *stream, uint32_t span)
             stream->handle, m->device + stream->place * sizeof(*m->words), stream->mark, 0);
     session_note(s, r);
     (void) session_make_current(s, before);
+    if (r == CUDA_SUCCESS)
+        session_ahead_mark(s, stream);
 
     stream->unsure = r != CUDA_SUCCESS;
     stream->is_open = span > 0;
@@ -165,13 +166,23 @@ static bool marks_is_due(const SessionStream *stream)
            now_nsec() - stream->mark_nsec >= MARK_AGE_NSEC;
 }
 
+static uint32_t marks_next_span(const Session *s, const SessionStream *stream)
+{
+    uint32_t span = stream->span;
+
+    if (!session_marks_are_timed(s))
+        return s->ahead.span;
+    if (!session_marks_is_reached(s, stream))
+        span = span > 1 ? span / 2 : 1;
+    else if (stream->is_open && span < SESSION_MARK_SPAN_MAX)
+        span *= 2;
+    return span < s->ahead.span ? span : s->ahead.span;
+}
+
 static void marks_before_work(Session *s, SessionStream *stream)
 {
     if (marks_is_due(stream)) {
-        if (!session_marks_is_reached(s, stream))
-            stream->span = stream->span > 1 ? stream->span / 2 : 1;
-        else if (stream->is_open && stream->span < MARK_SPAN_MAX)
-            stream->span *= 2;
+        stream->span = marks_next_span(s, stream);
         marks_give(s, stream, stream->span);
     }
     stream->n_works++;
@@ -180,7 +191,7 @@ static void marks_before_work(Session *s, SessionStream *stream)
                          __ATOMIC_RELAXED);
 }
 
-void session_marks_before_timed(Session *s, SessionStream *stream, SessionStreamUse use)
+void session_marks_before_use(Session *s, SessionStream *stream, SessionStreamUse use)
 {
     s->marks.n_given++;
     marks_close_others(s, stream);
@@ -198,8 +209,27 @@ static uint64_t marks_word(const Session *s, uint32_t place)
 
 bool session_marks_is_reached(const Session *s, const SessionStream *stream)
 {
-    return stream->place == SESSION_NO_PLACE ||
-           marks_word(s, stream->place) >> MARK_SPAN_BITS >= stream->mark >> MARK_SPAN_BITS;
+    return stream->place == SESSION_NO_PLACE || session_marks_has_reached(s, stream, stream->mark);
+}
+
+bool session_marks_has_reached(const Session *s, const SessionStream *stream, uint64_t mark)
+{
+    return marks_word(s, stream->place) >> MARK_SPAN_BITS >= mark >> MARK_SPAN_BITS;
+}
+
+/* How many works follow the mark in the word. What was behind it may have ended without another
+ * one: what is next may wait. */
+static uint64_t marks_span_now(const SessionWatch *w, uint64_t word)
+{
+    if (__atomic_load_n(&w->ended, __ATOMIC_ACQUIRE) >> MARK_SPAN_BITS >= word >> MARK_SPAN_BITS)
+        return 0;
+    return word & ((1u << MARK_SPAN_BITS) - 1);
+}
+
+bool session_marks_is_at_work(const Session *s, const SessionStream *stream)
+{
+    return stream->place != SESSION_NO_PLACE &&
+           marks_span_now(&s->marks.watches[stream->place], marks_word(s, stream->place)) > 0;
 }
 
 void session_marks_ended(Session *s, SessionStream *stream)
@@ -222,11 +252,8 @@ void session_marks_idle(Session *s)
 static bool watch_is_overdue(SessionWatch *w, uint64_t word, uint64_t limit, uint64_t now)
 {
     uint64_t given = __atomic_load_n(&w->given, __ATOMIC_ACQUIRE);
-    uint64_t span = word & ((1u << MARK_SPAN_BITS) - 1);
+    uint64_t span = marks_span_now(w, word);
 
-    /* What was behind that mark has ended without another one: what is next may wait. */
-    if (__atomic_load_n(&w->ended, __ATOMIC_ACQUIRE) >> MARK_SPAN_BITS >= word >> MARK_SPAN_BITS)
-        span = 0;
     if (word != w->seen || span == 0) {
         w->seen = word;
         w->since_nsec = now;

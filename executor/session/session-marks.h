@@ -23,12 +23,17 @@
  * session.
  *
  * Time is the clock's while the device has the work, also where other sessions share the device.
- * Without a limit a stream gets marks only where the driver cannot be asked (session-meter.h).
+ *
+ * By the same marks the executor sees how much of what it has given is done, where it may give so
+ * much ahead (session-ahead.h); the span is at most what that says, and just that without a limit.
+ * Without either a stream gets marks only where the driver cannot be asked (session-meter.h).
  */
 #ifndef VGPU_SESSION_MARKS_H
 #define VGPU_SESSION_MARKS_H
 
-#include "session-streams.h"
+#include "session-ahead.h"
+
+#define SESSION_MARK_SPAN_MAX 32u
 
 /* session_marks_open() - room for @n streams. Returns 0 or -ENOMEM. Before any thread starts */
 int session_marks_open(Session *s, uint32_t n);
@@ -51,14 +56,14 @@ static inline bool session_marks_are_timed(const Session *s)
     return s->marks.limit_nsec != UINT64_MAX;
 }
 
-/* What session_marks_before() does when there is a limit */
-void session_marks_before_timed(Session *s, SessionStream *stream, SessionStreamUse use);
+/* What session_marks_before() does when there is a limit, or a bound */
+void session_marks_before_use(Session *s, SessionStream *stream, SessionStreamUse use);
 
 /* session_marks_before() - a stream is about to get that */
 static inline void session_marks_before(Session *s, SessionStream *stream, SessionStreamUse use)
 {
-    if (session_marks_are_timed(s) && use != SESSION_USE_ASK)
-        session_marks_before_timed(s, stream, use);
+    if ((session_marks_are_timed(s) || session_ahead_is_bound(s)) && use != SESSION_USE_ASK)
+        session_marks_before_use(s, stream, use);
 }
 
 /* session_marks_close() - a mark with span 0 behind all that a stream has */
@@ -66,6 +71,12 @@ void session_marks_close(Session *s, SessionStream *stream);
 
 /* session_marks_is_reached() - has the device written the stream's last mark? */
 bool session_marks_is_reached(const Session *s, const SessionStream *stream);
+
+/* session_marks_has_reached() - has it written that one, or a later one? */
+bool session_marks_has_reached(const Session *s, const SessionStream *stream, uint64_t mark);
+
+/* session_marks_is_at_work() - does a busy stream wait for nothing but works? */
+bool session_marks_is_at_work(const Session *s, const SessionStream *stream);
 
 /* session_marks_ended() - all that a stream has got has ended */
 void session_marks_ended(Session *s, SessionStream *stream);

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "clock.h"
+#include "session-ahead.h"
 #include "session-captures.h"
 #include "session-dispatch.h"
 #include "session-hosts.h"
@@ -120,6 +121,7 @@ bool session_meter_ask(Session *s, SessionStream *stream)
     stream->has_chain = stream->has_other = false;
     LIST_REMOVE(stream, busy_link);
     session_marks_ended(s, stream);
+    session_ahead_ended(s, stream);
     return true;
 }
 
@@ -182,6 +184,7 @@ uint64_t session_meter_look(Session *s, uint64_t now)
     session_meter_ask_all(s);
     now = now_nsec();
     meter_count(s, now);
+    session_ahead_measure(s, m->total_nsec, LIST_EMPTY(&m->busy));
     if (LIST_EMPTY(&m->busy)) {
         session_marks_idle(s);
         meter_say_idle(s, now);

@@ -43,6 +43,12 @@ static inline void session_meter_give(Session *s, SessionStream *stream)
  * it is time again (now_nsec()), or UINT64_MAX */
 uint64_t session_meter_look(Session *s, uint64_t now);
 
+/* session_meter_hurry() - it is time to */
+static inline void session_meter_hurry(Session *s)
+{
+    s->meter.look_nsec = 0;
+}
+
 /* session_meter_ask() - has a busy stream done all that it was given? If so, it is not busy any
  * more */
 bool session_meter_ask(Session *s, SessionStream *stream);

@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "parse.h"
+#include "session-ahead.h"
 #include "session-captures.h"
 #include "session-containment.h"
 #include "session-hosts.h"
@@ -244,6 +245,7 @@ int session_open(Session *s)
     if (!s->store)
         return -ENOMEM;
     s->meter.idle_nsec = UINT64_MAX;
+    session_ahead_open(s);
     session_captures_open(s);
     r = session_marks_open(s, n_streams);
     if (r == 0)

@@ -16,16 +16,16 @@ uint64_t test_now_usec(void)
     return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
 }
 
-SessionGuest kernels_start_plan(uint64_t kernel_timeout_usec, const char *plan)
+SessionGuest kernels_start_with(const SessionGuestOptions *options, uint64_t kernel_timeout_usec,
+                                const char *plan)
 {
     static const char *const names[] = {
         [BUSY] = "busy", [NOTHING] = "nothing",         [ENDLESS] = "endless",
         [TRAP] = "trap", [ILLEGAL] = "illegal_address",
     };
-    const SessionGuestOptions o = {.window_base = UINT64_C(0x300000000000)};
     SessionGuest g;
 
-    session_guest_open(&g, &o);
+    session_guest_open(&g, options);
     g.start.kernel_timeout_usec = kernel_timeout_usec;
     session_guest_spawn(&g, plan);
     assert_int_equal(session_guest_start(&g), 0);
@@ -40,6 +40,13 @@ SessionGuest kernels_start_plan(uint64_t kernel_timeout_usec, const char *plan)
     for (uint32_t id = BUSY; id <= ILLEGAL; id++)
         session_guest_function(&g, 1, 1, names[id], id);
     return g;
+}
+
+SessionGuest kernels_start_plan(uint64_t kernel_timeout_usec, const char *plan)
+{
+    const SessionGuestOptions o = {.window_base = UINT64_C(0x300000000000)};
+
+    return kernels_start_with(&o, kernel_timeout_usec, plan);
 }
 
 SessionGuest kernels_start(uint64_t kernel_timeout_usec)

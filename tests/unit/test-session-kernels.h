@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A session with kernels that run as long as a test wants. The fixture of test-session-time.c and
- * test-session-limit.c. */
+/* A session with kernels that run as long as a test wants. The fixture of test-session-time.c,
+ * test-session-turns.c and test-session-limit.c. */
 #ifndef VGPU_TEST_SESSION_KERNELS_H
 #define VGPU_TEST_SESSION_KERNELS_H
 
@@ -14,6 +14,10 @@ SessionGuest kernels_start(uint64_t kernel_timeout_usec);
 
 /* kernels_start_plan() - the same; @plan: VGPU_FAKE_CUDA, or NULL */
 SessionGuest kernels_start_plan(uint64_t kernel_timeout_usec, const char *plan);
+
+/* kernels_start_with() - the same; @options have a window_base */
+SessionGuest kernels_start_with(const SessionGuestOptions *options, uint64_t kernel_timeout_usec,
+                                const char *plan);
 
 /* kernels_end() - hang up; it ends well, and has said nothing */
 void kernels_end(SessionGuest *g);
