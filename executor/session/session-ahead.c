@@ -2,9 +2,7 @@
 #include "session-ahead.h"
 
 #include "clock.h"
-#include "session-dispatch.h"
 #include "session-marks.h"
-#include "session-meter.h"
 #include "session-reply.h"
 
 /* So many are allowed while it is not known how long one takes. */

@@ -162,7 +162,7 @@ void session_hold_back(Session *s, const SessionRingRecord *record)
         }
         if (!session_ahead_go_on_waiting(s, &wait, &next))
             return;
-        session_meter_hurry(s);
+        session_meter_hurry(s); /* behind a stream's last work there is no mark */
         tend = loop_tend(s);
         if (session_ahead_is_full(s, record))
             loop_sleep(s, tend < next ? tend : next);
