@@ -484,6 +484,14 @@ void sched_client_set_weight(SchedClient *c, uint32_t weight)
     c->account.weight = weight;
 }
 
+void sched_client_charge(SchedClient *c, const Scheduler *s, uint64_t usec)
+{
+    if (s->policy != SCHED_FAIR || !c->account.level)
+        return;
+    fair_correct(&c->account, 0, usec);
+    fair_update(c);
+}
+
 void sched_client_hold(SchedClient *c, bool held)
 {
     c->held = held;

@@ -224,6 +224,10 @@ void sched_client_move(SchedClient *c, Scheduler *to);
  */
 void sched_client_set_weight(SchedClient *c, uint32_t weight);
 
+/* sched_client_charge() - what of the client is complete at @s has taken @usec more of the device
+ */
+void sched_client_charge(SchedClient *c, const Scheduler *s, uint64_t usec);
+
 /* sched_client_set_limit() - the most requests queued at once. What is queued already stays */
 static inline void sched_client_set_limit(SchedClient *c, unsigned limit)
 {
