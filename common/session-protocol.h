@@ -177,7 +177,8 @@ typedef struct SessionControl {
     uint64_t bytes_to_device; /* copied from the window */
     uint64_t bytes_from_device;
     uint64_t device_usec; /* how long the device has had work of it */
-    uint8_t executor_reserved[48];
+    uint64_t idle_usec;   /* while running is 0: since when, by CLOCK_MONOTONIC; 0: for ever */
+    uint8_t executor_reserved[40];
 } SessionControl;
 
 static_assert(sizeof(SessionControl) == 192, "no padding");

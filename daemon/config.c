@@ -188,10 +188,10 @@ static bool parse_sharing(const char *value, const Key *key, void *target)
 {
     (void) key;
 
-    if (strcmp(value, "free") != 0)
+    if (strcmp(value, "free") != 0 && strcmp(value, "turns") != 0)
         return false;
 
-    *(PoolSharing *) target = POOL_SHARING_FREE;
+    *(PoolSharing *) target = value[0] == 'f' ? POOL_SHARING_FREE : POOL_SHARING_TURNS;
     return true;
 }
 
@@ -224,6 +224,9 @@ static const Key keys[] = {
      UINT_MAX},
     {NULL, "WarmSpares", parse_unsigned, offsetof(PoolConfig, warm_spares), 0, 16},
     {NULL, "Sharing", parse_sharing, offsetof(PoolConfig, sharing), 0, 0},
+    {NULL, "TurnUSec", parse_unsigned, offsetof(PoolConfig, turn_usec), 100, TURN_MAX_USEC},
+    {NULL, "AheadUSec", parse_unsigned, offsetof(PoolConfig, ahead_usec), 100, TURN_MAX_USEC},
+    {NULL, "PatienceUSec", parse_unsigned, offsetof(PoolConfig, patience_usec), 0, TURN_MAX_USEC},
     {"Unregistered", "Policy", parse_unregistered, offsetof(Config, unregistered), 0, 0},
     {"Limits", "MaxConnections", parse_unsigned, offsetof(Config, max_connections), 1, 65536},
     {"Limits", "ConnectionsPerProcess", parse_unsigned,
@@ -316,10 +319,6 @@ static void config_on_setting(void *userdata, unsigned line, const char *section
     if (!key)
         log_warning("%s:%u: unknown setting %s=%s in [%s], ignoring it", reader->path, line, name,
                     value, section);
-    else if (key->parse == parse_sharing && strcmp(value, "turns") == 0)
-        log_warning("%s:%u: Sharing=turns is not there yet, ignoring it: sessions submit when they "
-                    "like, as with Sharing=free",
-                    reader->path, line);
     else if (!key->parse(value, key, (char *) target + key->offset))
         log_warning("%s:%u: %s=%s is not a value this setting takes, ignoring it", reader->path,
                     line, name, value);
@@ -422,7 +421,10 @@ int config_load(const char *path, Config *ret, char **ret_error)
                                        .busy_poll_usec = BUSY_POLL_DEFAULT_USEC,
                                        .queue_limit = 16384,
                                        .starvation_limit_usec = UINT64_MAX,
-                                       .kernel_timeout_usec = UINT64_MAX};
+                                       .kernel_timeout_usec = UINT64_MAX,
+                                       .turn_usec = TURN_DEFAULT_USEC,
+                                       .ahead_usec = AHEAD_DEFAULT_USEC,
+                                       .patience_usec = PATIENCE_DEFAULT_USEC};
 
     r = load_file(&config, path, ret_error);
     if (r < 0)

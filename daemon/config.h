@@ -31,8 +31,14 @@ typedef enum UnregisteredPolicy {
 
 /* How the sessions of a pool share a device. */
 typedef enum PoolSharing {
-    POOL_SHARING_FREE, /* each submits when it likes */
+    POOL_SHARING_FREE,  /* each submits when it likes */
+    POOL_SHARING_TURNS, /* one at a time does */
 } PoolSharing;
+
+#define TURN_DEFAULT_USEC 5000u
+#define AHEAD_DEFAULT_USEC 1000u
+#define PATIENCE_DEFAULT_USEC 5000u
+#define TURN_MAX_USEC 1000000u
 
 #define BUSY_POLL_DEFAULT_USEC 50u
 
@@ -64,6 +70,9 @@ typedef struct PoolConfig {
     unsigned warm_spares;         /* executors for sessions to come on each device,
                                    * 0..CONFIG_WARM_SPARES_MAX */
     PoolSharing sharing;
+    unsigned turn_usec;     /* see turns.h; 100..TURN_MAX_USEC */
+    unsigned ahead_usec;    /* a session's work on the device; 100..TURN_MAX_USEC */
+    unsigned patience_usec; /* see turns.h; 0..TURN_MAX_USEC */
 } PoolConfig;
 
 typedef struct Config {

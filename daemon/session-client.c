@@ -37,6 +37,12 @@
  */
 #define REST_MAX 16
 
+/* Messages of a kind that may come now */
+typedef struct SessionBudget {
+    unsigned left;
+    uint64_t usec; /* when that was right */
+} SessionBudget;
+
 struct SessionProcess {
     sd_event *event;
     const SessionProcessHandler *handler;
@@ -56,8 +62,7 @@ struct SessionProcess {
     SessionProcessFate fate; /* once killed */
     sd_event_source *io, *end, *timer;
     sd_event_source *pause; /* while io is off */
-    unsigned shares_left;   /* messages about shared memory that may come now */
-    uint64_t shares_usec;   /* when that was right */
+    SessionBudget shares, changes;
 };
 
 /* ---- Its end ------------------------------------------------------------------------------- */
@@ -132,19 +137,27 @@ static void session_process_gone(SessionProcess *p, const char *text)
 #define SHARES_PER_SECOND 512u
 #define SHARES_PAUSE_USEC UINT64_C(50000)
 
-static void session_process_count_share(SessionProcess *p)
+/* The same of CHANGED. A turn has three of them at most: nobody has that many who means well. */
+#define CHANGES_AT_ONCE 10000u
+#define CHANGES_PER_SECOND 20000u
+
+static void session_budget_take(SessionBudget *b, unsigned at_once, unsigned per_second)
 {
     const uint64_t now = now_usec();
-    const uint64_t more = (now - p->shares_usec) * SHARES_PER_SECOND / USEC_PER_SEC;
+    const uint64_t more = (now - b->usec) * per_second / USEC_PER_SEC;
 
     if (more > 0) {
-        p->shares_left = more < SHARES_AT_ONCE - p->shares_left ? p->shares_left + (unsigned) more
-                                                                : SHARES_AT_ONCE;
-        p->shares_usec = now;
+        b->left = more < at_once - b->left ? b->left + (unsigned) more : at_once;
+        b->usec = now;
     }
-    if (p->shares_left > 0)
-        p->shares_left--;
-    if (p->shares_left > 0 || !p->io)
+    if (b->left > 0)
+        b->left--;
+}
+
+static void session_process_count_share(SessionProcess *p)
+{
+    session_budget_take(&p->shares, SHARES_AT_ONCE, SHARES_PER_SECOND);
+    if (p->shares.left > 0 || !p->io)
         return;
     (void) sd_event_source_set_enabled(p->io, SD_EVENT_OFF);
     (void) sd_event_source_set_time_relative(p->pause, SHARES_PAUSE_USEC);
@@ -215,7 +228,12 @@ static bool session_process_on_message(SessionProcess *p, SessionPacket *m)
             session_process_set_timer(p, SESSION_END_USEC);
         p->handler->on_ended(p->userdata, &m->ended);
         return true;
-    default: /* CHANGED too: nobody has set tell in the control page */
+    case SESSION_MSG_CHANGED:
+        session_budget_take(&p->changes, CHANGES_AT_ONCE, CHANGES_PER_SECOND);
+        if (size != sizeof(m->type) || !p->has_begun || m->has_fds || p->changes.left == 0)
+            return false;
+        return p->ending || p->handler->on_changed(p->userdata);
+    default:
         return false;
     }
 }

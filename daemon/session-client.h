@@ -43,6 +43,8 @@ typedef enum SessionProcessFate {
 typedef struct SessionProcessHandler {
     void (*on_started)(void *userdata, const SessionStarted *message);
     void (*on_ended)(void *userdata, const SessionEnded *message);
+    /* CHANGED. Returns whether it makes sense. */
+    bool (*on_changed)(void *userdata);
     /* SHARE, TAKE or UNSHARE. @fd: what came with SHARE of SESSION_SHARE_PHYSICAL, to be taken over
      * with TAKE_FD(), or -1: then this process could open no more. SHARE and TAKE are to be
      * answered with session_process_answer(). */

@@ -12,10 +12,12 @@
 #include "pool.h"
 #include "session-client.h"
 #include "session-figures.h"
+#include "turns.h"
 #include "vm.h"
 #include "window.h"
 
 typedef struct Session Session;
+typedef struct SessionTurns SessionTurns;
 
 typedef enum SessionState {
     SESSION_STARTING, /* until the executor takes operations */
@@ -88,7 +90,10 @@ struct Session {
     SessionControl *control;
     int gate;
     EventfdSignaller *signaller;
-    MemoryAccount *account; /* a reference; NULL at first */
+    SessionTurns *turns;              /* of all sessions */
+    Turn turn;                        /* while it takes part */
+    struct TurnsDevice *turns_device; /* NULL: it does not, and gives work when it likes */
+    MemoryAccount *account;           /* a reference; NULL at first */
     uint32_t account_slot;
     uint64_t memory_max;    /* bytes: the most that it may ever have had */
     SessionFigures figures; /* as they were last */
@@ -112,6 +117,7 @@ struct Session {
 /* What a new session is made of. */
 typedef struct SessionOptions {
     EventfdSignaller *signaller; /* NULL: the host has none; outlives the session */
+    SessionTurns *turns;         /* likewise */
     uint32_t id;
     uint32_t ring;
     uint32_t request_id;

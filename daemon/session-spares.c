@@ -50,6 +50,13 @@ static void session_spare_on_ended(void *userdata, const SessionEnded *message)
     (void) userdata, (void) message;
 }
 
+static bool session_spare_on_changed(void *userdata)
+{
+    (void) userdata;
+
+    return false; /* never: likewise */
+}
+
 static void session_spare_on_gone(void *userdata, SessionProcessFate fate, const char *text)
 {
     SessionSpare *spare = userdata;
@@ -74,6 +81,7 @@ static void session_spare_on_gone(void *userdata, SessionProcessFate fate, const
 static const SessionProcessHandler session_spare_handler = {
     .on_started = session_spare_on_started,
     .on_ended = session_spare_on_ended,
+    .on_changed = session_spare_on_changed,
     .on_gone = session_spare_on_gone,
 };
 

@@ -12,6 +12,8 @@
 
 #include "cleanup.h"
 #include "closer.h"
+#include "session-gate.h"
+#include "session-turns.h"
 #include "vgpu-session.h"
 
 /* Bytes of images: those of the largest libraries, some times over. */
@@ -55,16 +57,22 @@ void session_close_pages(Session *s)
 
 /* ---- The gate ------------------------------------------------------------------------------ */
 
-void session_update_gate(Session *s)
+int session_update_gate(Session *s)
 {
-    const uint64_t one = 1;
-    uint32_t open = s->vm && !s->vm->paused && !s->pool->queue.scheduler.held;
+    bool has_turns = s->vm && s->pool->config.sharing == POOL_SHARING_TURNS;
 
-    if (__atomic_exchange_n(&s->control->gate, open, __ATOMIC_SEQ_CST) == open || !open)
-        return;
-    /* The executor has the same eventfd, and could have a plain write block. */
-    if (!s->signaller || eventfd_signaller_signal(s->signaller, s->gate) < 0)
-        (void) !write(s->gate, &one, sizeof(one));
+    if (has_turns && !s->turns_device)
+        return session_turns_enter(s->turns, s);
+    if (s->turns_device && s->pool->config.sharing != POOL_SHARING_TURNS)
+        session_turns_leave(s);
+    if (s->turns_device) {
+        session_turns_update(s);
+        return 0;
+    }
+    __atomic_store_n(&s->control->ahead_usec, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->control->tell, 0, __ATOMIC_RELAXED);
+    session_set_gate(s, s->vm && !s->vm->paused && !s->pool->queue.scheduler.held);
+    return 0;
 }
 
 /* ---- START ------------------------------------------------------------------------------------
@@ -146,7 +154,9 @@ int session_start(Session *s, const SessionOptions *o, SessionProcess *process)
         r = session_keep(s, o);
     if (r < 0)
         return r;
-    session_update_gate(s);
+    r = session_update_gate(s);
+    if (r < 0)
+        return r;
     r = session_send_start(s, process);
     if (!o->is_spare)
         session_close_kept(s);

@@ -18,8 +18,13 @@ int session_start(Session *s, const SessionOptions *options, SessionProcess *pro
  * negative errno */
 int session_send_start(Session *s, SessionProcess *process);
 
-/* session_update_gate() - the VM or the pool is paused, or goes on */
-void session_update_gate(Session *s);
+/*
+ * session_update_gate() - the VM is paused, goes on, or has other settings; or the pool
+ *
+ * Where the pool has turns since, it takes part in them, and no more where it has none. Returns 0,
+ * or a negative errno when it cannot take part: its gate is as it was.
+ */
+int session_update_gate(Session *s);
 
 /* session_close_kept() - no other executor is wanted */
 void session_close_kept(Session *s);

@@ -89,18 +89,22 @@ void session_log_open(const Session *s)
 static void session_describe_use(const Session *s, char *ret, size_t size)
 {
     const SessionFigures *f = &s->figures;
+    char turns[40] = "";
 
     ret[0] = '\0';
+    if (s->turn.n_turns != 0)
+        snprintf(turns, sizeof(turns), " in %" PRIu64 " turns", s->turn.n_turns);
     if (f->launches != 0 || f->device_usec != 0 || f->memory_peak != 0)
         snprintf(ret, size,
-                 "; it used %.3f s of device time, %" PRIu64 " launches and at most %.1f MiB of "
+                 "; it used %.3f s of device time%s, %" PRIu64 " launches and at most %.1f MiB of "
                  "device memory",
-                 (double) f->device_usec / 1e6, f->launches, (double) f->memory_peak / (1 << 20));
+                 (double) f->device_usec / 1e6, turns, f->launches,
+                 (double) f->memory_peak / (1 << 20));
 }
 
 void session_log_end(Session *s, const char *detail)
 {
-    char use[160];
+    char use[200];
     LogContext context;
 
     if (s->is_logged)

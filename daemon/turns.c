@@ -5,6 +5,13 @@
 
 #define NO_RIVALS UINT64_MAX
 
+/* Whose turn has just begun may have to wait for a processor first: so many times idle_usec. */
+#define WAKING_IDLES 10u
+
+/* So many times patience_usec has who is not of higher priority. Without an end, it would wait for
+ * ever for work that waits for what its giver does in its next turn. */
+#define PATIENCE_OF_EQUALS 10u
+
 static Turn *turn_of(SchedRequest *r)
 {
     return r ? CONTAINER_OF(r, Turn, request) : NULL;
@@ -118,7 +125,8 @@ static uint64_t turns_end(const Turns *turns)
         return 0;
     if (highest < t->client->priority)
         end = later(end, turns_due(turns, t->client->priority));
-    idle = after(later(t->idle_usec, t->begin_usec), turns->idle_usec);
+    idle = t->idle_usec > t->begin_usec ? after(t->idle_usec, turns->idle_usec)
+                                        : after(t->begin_usec, turns->idle_usec * WAKING_IDLES);
     return idle < end ? idle : end;
 }
 
@@ -151,7 +159,12 @@ static bool turns_extend(Turns *turns, Turn *t, uint64_t now)
     return true;
 }
 
-/* @may_go_on: it only ends because others want the device */
+/*
+ * @may_go_on: it only ends because others want the device
+ *
+ * What it has there is looked at once more when it may give nothing any more: what ends from then
+ * on is told.
+ */
 static void turns_close(Turns *turns, uint64_t now, bool may_go_on)
 {
     Turn *t = turns->holder;
@@ -162,15 +175,33 @@ static void turns_close(Turns *turns, uint64_t now, bool may_go_on)
         return;
     turns->holder = NULL;
     turns->rivals_usec = NO_RIVALS;
+    turns->ops->set_open(t, false, turns->userdata);
+    t->idle_usec = turns->ops->look(t, turns->userdata);
     if (turn_runs(t))
         turn_begin_leaving(turns, t, now);
-    turns->ops->set_open(t, false, turns->userdata);
+}
+
+/* Who was too slow to see that it had a turn waits all the while, and says nothing again. */
+static void turns_wait_on(Turns *turns, Turn *t, uint64_t now)
+{
+    if (t->state == TURN_RESTS && turns->ops->waits(t, turns->userdata))
+        turns_push(turns, t, now);
 }
 
 /* ---- The beginning of one ---------------------------------------------------------------------
  */
 
-/* When the next one may begin, as far as time says; 0: now; UINT64_MAX: it waits for an end. */
+/* How long the next one waits for the end of what another has left. */
+static uint64_t turns_patience(const Turns *turns, const Turn *leaver)
+{
+    if (turns->next->client->priority > leaver->left_priority)
+        return turns->patience_usec;
+    return turns->patience_usec > UINT64_MAX / PATIENCE_OF_EQUALS
+               ? UINT64_MAX
+               : turns->patience_usec * PATIENCE_OF_EQUALS;
+}
+
+/* When the next one may begin, as far as time says. */
 static uint64_t turns_begin(const Turns *turns)
 {
     uint64_t begin = 0;
@@ -180,9 +211,7 @@ static uint64_t turns_begin(const Turns *turns)
     {
         if (t == turns->next)
             continue;
-        if (turns->next->client->priority <= t->left_priority)
-            return UINT64_MAX;
-        begin = later(begin, after(t->closed_usec, turns->patience_usec));
+        begin = later(begin, after(t->closed_usec, turns_patience(turns, t)));
     }
     return begin;
 }
@@ -252,11 +281,14 @@ static void turns_look(Turns *turns, uint64_t now)
 
 void turns_tick(Turns *turns, uint64_t now)
 {
-    if (turns->holder) {
+    Turn *t = turns->holder;
+
+    if (t) {
         turns_look(turns, now);
         if (turns_end(turns) > now)
             return;
         turns_close(turns, now, true);
+        turns_wait_on(turns, t, now);
     }
     if (turns->holder)
         return;
@@ -354,20 +386,24 @@ void turns_hold(Turns *turns, TurnClient *client, bool held, uint64_t now)
     if (held && t && t->state == TURN_NEXT)
         turns_put_back(turns, t);
     sched_client_hold(&client->sched, held);
-    if (held && t && t->state == TURN_HOLDS)
+    if (held && t && t->state == TURN_HOLDS) {
         turns_close(turns, now, false);
+        turns_wait_on(turns, t, now);
+    }
     turns_tick(turns, now);
 }
 
 void turns_hold_all(Turns *turns, bool held, uint64_t now)
 {
-    Turn *t = turns->next;
+    Turn *t = turns->holder ? turns->holder : turns->next;
 
     scheduler_hold(&turns->scheduler, held);
-    if (held && turns->holder)
-        turns_close(turns, now, false);
-    if (held && t)
+    if (held && t == turns->next && t)
         turns_put_back(turns, t);
+    if (held && turns->holder) {
+        turns_close(turns, now, false);
+        turns_wait_on(turns, t, now);
+    }
     turns_tick(turns, now);
 }
 

@@ -14,13 +14,13 @@
  *   where somebody of its priority waits, or somebody below it has waited for the starvation limit;
  *   and no longer at all once somebody of higher priority waits, but for a turn by overtaking,
  * which lasts turn_usec. When it has had nothing on the device for idle_usec and somebody waits,
- * its turn is over.
- * - A turn that is over leaves work on the device. The next one begins when that has ended, or,
- * where the next has a higher priority, patience_usec after the end of the turn: then both have
- * work on the device, and the driver slices.
+ * its turn is over; before its first work, it has ten times as long.
+ * - A turn that is over leaves work on the device. The next one begins when that has ended, and at
+ *   the latest patience_usec after the end of the turn where it has a higher priority, and ten
+ * times that where not: then both have work on the device, and the driver slices.
  *
  * Let T be turn_usec, P patience_usec, and L the longest that the device takes for what a turn
- * leaves. Then
+ * leaves, or 10 P if that is less. Then
  *
  * - who waits at high, where no other high one waits or has work on the device, nobody has the turn
  *   by overtaking and nobody is due, has it after min(L, P); the k-th of the high ones in line has
@@ -84,6 +84,8 @@ typedef struct TurnsOps {
     void (*watch)(Turn *t, bool watched, void *userdata);
     /* Since when has the device had nothing of it? UINT64_MAX: it has something. */
     uint64_t (*look)(Turn *t, void *userdata);
+    /* Does it wait for its turn? */
+    bool (*waits)(Turn *t, void *userdata);
     /* Another one begins although the device still has work of @leaver. */
     void (*lost_patience)(Turn *leaver, Turn *next, void *userdata);
 } TurnsOps;

@@ -17,6 +17,7 @@
 #include "container-of.h"
 #include "session-start.h"
 #include "session-text.h"
+#include "session-turns.h"
 #include "vgpu-ring.h"
 #include "vgpu-session.h"
 
@@ -106,7 +107,7 @@ static void session_on_vm_changed(VMWatcher *w)
     if (s->vm->quarantined)
         session_end(s, SESSION_QUARANTINED);
     session_see_memory_max(s);
-    session_update_gate(s);
+    (void) session_update_gate(s);
 }
 
 static void session_forget_vm(Session *s)
@@ -114,6 +115,7 @@ static void session_forget_vm(Session *s)
     vm_unwatch(&s->watcher);
     vm_end_use(&s->user);
     s->vm = NULL;
+    session_turns_update(s);
 }
 
 /* ---- What the executor says ---------------------------------------------------------------- */
@@ -328,6 +330,7 @@ static void session_on_gone(void *userdata, SessionProcessFate fate, const char 
         session_restart(s, text))
         return;
     session_end(s, session_reason_of_fate(fate));
+    session_turns_leave(s);
     session_close_account(s); /* before the guest hears of it */
     if (vm) {
         (void) session_figures(s);
@@ -343,8 +346,18 @@ static void session_on_gone(void *userdata, SessionProcessFate fate, const char 
     s->ops->over(s, s->userdata);
 }
 
+/* One that once took part may still say what it was asked for then. */
+static bool session_on_control(void *userdata)
+{
+    Session *s = userdata;
+
+    session_turns_see(s);
+    return s->turn.client != NULL;
+}
+
 static const SessionProcessHandler session_handler = {
     .on_started = session_on_started,
+    .on_changed = session_on_control,
     .on_ended = session_on_ended,
     .on_share = session_on_share,
     .on_gone = session_on_gone,
@@ -380,6 +393,7 @@ int session_new(const SessionOptions *o, VM *vm, Pool *pool, SessionProcess *pro
         .kept = {.doorbell = -1, .interrupt = -1, .control = -1},
         .gate = -1,
         .signaller = o->signaller,
+        .turns = o->turns,
         .watcher.changed = session_on_vm_changed,
         .user = {.usage = session_on_usage, .gone = session_on_vm_gone},
         .open_id = o->request_id,
@@ -413,6 +427,7 @@ Session *session_free(Session *s)
     if (s->vm)
         session_shares_end(&s->vm->shares, s);
     session_process_free(s->process);
+    session_turns_leave(s);
     vm_unwatch(&s->watcher);
     vm_end_use(&s->user);
     if (s->owner)

@@ -244,6 +244,7 @@ static int sessions_start(Sessions *all, Opening *o, Window *window, Session **s
     const char *device = sessions_choose_device(all, o->pool);
     SessionOptions options = {
         .signaller = all->rings->signaller,
+        .turns = &all->turns,
         .ring = o->open->ring,
         .connection = o->connection,
         .request_id = o->request_id,
@@ -360,8 +361,9 @@ void sessions_update_gates(Sessions *all, const Pool *p)
     TAILQ_FOREACH(s, &all->list, link)
     {
         if (s->pool == p)
-            session_update_gate(s);
+            (void) session_update_gate(s);
     }
+    session_turns_configure(&all->turns, p);
 }
 
 int sessions_init(Sessions *all, sd_event *event, const Pools *pools, RingSources *rings,
@@ -375,6 +377,7 @@ int sessions_init(Sessions *all, sd_event *event, const Pools *pools, RingSource
     all->executor_path = executor_path;
     TAILQ_INIT(&all->list);
     unit_killer_init(&all->killer, event);
+    session_turns_init(&all->turns, event);
     return session_spares_init(&all->spares, event, pools);
 }
 
@@ -383,6 +386,10 @@ void sessions_reload(Sessions *all)
     const SessionProcessOptions options = sessions_process_options(all);
 
     session_spares_configure(&all->spares, &options);
+    POOLS_FOREACH(p, all->pools)
+    {
+        sessions_update_gates(all, p);
+    }
 }
 
 void sessions_stop(Sessions *all)
@@ -404,6 +411,7 @@ void sessions_clear(Sessions *all)
     all->observer = (SessionsObserver){0};
     while (!TAILQ_EMPTY(&all->list))
         sessions_remove(all, TAILQ_FIRST(&all->list));
+    session_turns_clear(&all->turns);
     session_spares_clear(&all->spares);
     unit_killer_clear(&all->killer);
 }

@@ -12,6 +12,7 @@
 #include "pools.h"
 #include "ring-source.h"
 #include "session-spares.h"
+#include "session-turns.h"
 #include "vgpu-ring.h"
 #include "vm-quarantine.h"
 #include "vm-session.h"
@@ -36,6 +37,7 @@ typedef struct Sessions {
     unsigned n_max; /* sessions that there may be */
     uint32_t last_id;
     SessionSpares spares;
+    SessionTurns turns;
     UnitKiller killer;
     SessionsObserver observer;
 } Sessions;

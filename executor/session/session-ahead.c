@@ -14,7 +14,11 @@
 #define AHEAD_SAMPLE_NSEC NSEC_PER_MSEC
 /* How much longer a device that works is waited for than one that does not */
 #define AHEAD_PATIENCE 8u
-#define AHEAD_PATIENCE_BITS 32u
+#define AHEAD_WORK_MAX_NSEC (UINT64_C(50) * NSEC_PER_MSEC)
+/* It is twice as long each time, and that many more are let through, up to these powers: kernels
+ * may wait for what the guest gives after a thousand others. */
+#define AHEAD_PATIENCE_POWER 4u
+#define AHEAD_EXTRA_POWER 10u
 
 /* ---- How many may be ahead --------------------------------------------------------------------
  */
@@ -223,6 +227,11 @@ static bool ahead_device_works(Session *s)
     return false;
 }
 
+static unsigned ahead_power(const SessionAhead *a, unsigned max)
+{
+    return a->n_impatient < max ? a->n_impatient : max;
+}
+
 static uint64_t ahead_patience(Session *s)
 {
     const SessionAhead *a = &s->ahead;
@@ -231,9 +240,8 @@ static uint64_t ahead_patience(Session *s)
     if (!ahead_device_works(s))
         return patience;
     if (patience < a->average_nsec)
-        patience = a->average_nsec;
-    return patience * AHEAD_PATIENCE
-           << (a->n_impatient < AHEAD_PATIENCE_BITS / 2 ? a->n_impatient : AHEAD_PATIENCE_BITS / 2);
+        patience = a->average_nsec < AHEAD_WORK_MAX_NSEC ? a->average_nsec : AHEAD_WORK_MAX_NSEC;
+    return patience * AHEAD_PATIENCE << ahead_power(a, AHEAD_PATIENCE_POWER);
 }
 
 bool session_ahead_go_on_waiting(Session *s, SessionAheadWait *wait, uint64_t *ret_next)
@@ -247,8 +255,8 @@ bool session_ahead_go_on_waiting(Session *s, SessionAheadWait *wait, uint64_t *r
         a->n_impatient = 0;
     }
     if (now - wait->since_nsec >= ahead_patience(s)) {
+        a->extra += 1u << ahead_power(a, AHEAD_EXTRA_POWER);
         a->n_impatient++;
-        a->extra++;
         return false;
     }
     *ret_next = now + (pause > AHEAD_LOOK_MIN_NSEC ? pause : AHEAD_LOOK_MIN_NSEC);

@@ -40,6 +40,7 @@ static void meter_say_idle(Session *s, uint64_t now)
 {
     s->meter.is_running = false;
     s->meter.idle_nsec = now + SESSION_IDLE_USEC * NSEC_PER_USEC;
+    __atomic_store_n(&s->control->idle_usec, now / NSEC_PER_USEC, __ATOMIC_RELAXED);
     __atomic_store_n(&s->control->running, 0, __ATOMIC_SEQ_CST);
 }
 

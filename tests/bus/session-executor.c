@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "clock.h"
 #include "fd-passing.h"
 #include "link.h"
 #include "session-executor.h"
@@ -27,6 +28,7 @@ typedef struct Fake {
     SessionControl *control;
     SessionAccount *account;
     char command[VGPU_SESSION_COMMAND_MAX];
+    uint8_t serial; /* of what was said last */
     FakeReport report;
 } Fake;
 
@@ -143,6 +145,29 @@ static void start(void)
 
 /* ---- The doorbell ---------------------------------------------------------------------------- */
 
+/* Tells of it, if it is asked to. */
+static void say(uint32_t running, uint32_t waiting)
+{
+    if (fake.control->running && !running)
+        fake.control->idle_usec = now_usec();
+    __atomic_store_n(&fake.control->running, running, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&fake.control->waiting, waiting, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&fake.control->tell, __ATOMIC_SEQ_CST))
+        send_changed(1);
+}
+
+/* One that waits gives work when it may, unless it may no more when it does. */
+static void pass_gate(void)
+{
+    const uint32_t *gate = &fake.control->gate;
+
+    if (!fake.control->waiting || !__atomic_load_n(gate, __ATOMIC_SEQ_CST))
+        return;
+    say(1, 0);
+    if (!__atomic_load_n(gate, __ATOMIC_SEQ_CST))
+        say(0, 1);
+}
+
 static void count(void)
 {
     FakeFigures f;
@@ -157,12 +182,19 @@ static void count(void)
     fake.control->bytes_from_device = f.bytes_from_device;
     fake.control->device_usec = f.device_usec;
     fake.control->sticky = f.sticky;
+    if (f.serial == fake.serial)
+        return;
+    fake.serial = f.serial;
+    say(f.running, f.waiting);
 }
 
 static void report(void)
 {
     fake.report.n_doorbells++;
-    fake.report.gate = fake.control->gate;
+    fake.report.gate = (uint8_t) fake.control->gate;
+    fake.report.running = (uint8_t) fake.control->running;
+    fake.report.tell = (uint8_t) fake.control->tell;
+    fake.report.ahead_usec = fake.control->ahead_usec;
     fake.report.memory_max = fake.account->memory_max;
     memcpy(fake.header->reserved, &fake.report, sizeof(fake.report));
     (void) eventfd_write(fake.fds[SESSION_FD_INTERRUPT], 1);
@@ -255,8 +287,10 @@ static void serve(void)
     for (;;) {
         if (poll(fds, 3, -1) < 0)
             continue;
-        if (fds[2].revents && eventfd_read(fds[2].fd, &n) == 0)
+        if (fds[2].revents && eventfd_read(fds[2].fd, &n) == 0) {
             fake.report.n_gates++;
+            pass_gate();
+        }
         if (fds[1].revents && eventfd_read(fds[1].fd, &n) == 0) {
             count();
             act();

@@ -62,15 +62,18 @@ typedef struct FakeFigures {
     uint64_t memory, memory_peak, images, operations, launches, bytes_to_device, bytes_from_device,
         device_usec;
     uint32_t sticky;
+    /* Another number than the last: say this now. One that waits runs when the gate opens. */
+    uint8_t serial, running, waiting;
 } FakeFigures;
 
 /* In reserved of the header. */
 typedef struct FakeReport {
     uint32_t n_doorbells;
-    uint32_t gate;       /* what the control page says */
-    uint32_t n_gates;    /* how often it was woken for that */
-    uint32_t is_warm;    /* there was a WARM */
-    uint64_t memory_max; /* what the account says */
+    uint32_t n_gates;            /* how often it was woken for the gate */
+    uint32_t ahead_usec;         /* what the control page says */
+    uint8_t gate, tell, running; /* likewise */
+    uint8_t is_warm;             /* there was a WARM */
+    uint64_t memory_max;         /* what the account says */
 } FakeReport;
 
 static_assert(sizeof(FakeFigures) <= sizeof(((VGPUSessionHeader *) NULL)->opening_reserved),

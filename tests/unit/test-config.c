@@ -99,6 +99,9 @@ static void test_absent(void **state)
     assert_true(c.pools[0].kernel_timeout_usec == UINT64_MAX);
     assert_int_equal(c.pools[0].warm_spares, 0);
     assert_int_equal(c.pools[0].sharing, POOL_SHARING_FREE);
+    assert_int_equal(c.pools[0].turn_usec, 5000);
+    assert_int_equal(c.pools[0].ahead_usec, 1000);
+    assert_int_equal(c.pools[0].patience_usec, 5000);
     assert_int_equal(c.sessions_max, 64);
     assert_string_equal(c.executor_socket, "/run/vgpu/executor.sock");
 }
@@ -124,7 +127,7 @@ static void test_everything(void **state)
         "# comment\n"
         "[Pool B]\nBackend=cpu\nDevice=3\nInFlight=64\nBusyPollUSec=0\nQueueLimit=9\nPolicy=fair\n"
         "StarvationLimitSec=3\nRequestCostMax=7\nKernelTimeoutSec=8\nWarmSpares=16\n"
-        "Sharing=free\n"
+        "Sharing=turns\nTurnUSec=100\nAheadUSec=1000000\nPatienceUSec=0\n"
         "[Pool Y]\nRequestCostMax=1\nRequestCostMax=auto\n"
         "[Pool Z]\nRequestCostMax=infinity\n"
         "[Pool Z]\nPolicy=fair\nPolicy=fifo\nStarvationLimitSec=3\n"
@@ -147,6 +150,10 @@ static void test_everything(void **state)
     assert_int_equal(c.pools[1].policy, SCHED_FAIR);
     assert_int_equal(c.pools[1].starvation_limit_usec, 3000000);
     assert_int_equal(c.pools[1].request_cost_max, 7000000);
+    assert_int_equal(c.pools[1].sharing, POOL_SHARING_TURNS);
+    assert_int_equal(c.pools[1].turn_usec, 100);
+    assert_int_equal(c.pools[1].ahead_usec, 1000000);
+    assert_int_equal(c.pools[1].patience_usec, 0);
     assert_int_equal(c.pools[24].request_cost_max, 0);
     assert_true(c.pools[25].request_cost_max == UINT64_MAX);
     assert_true(c.pools[25].configured);
@@ -277,7 +284,9 @@ static void test_bad_lines(void **state)
         {"[Limits]\nWindowSizeMax=16MB\n", ":2: WindowSizeMax=16MB is not"},
         {"[Limits]\nWindowSizeMax=18446744073709551615T\n", ":2: WindowSizeMax=18446744073709"},
         {"[Limits]\nnonsense\n", ":2: neither a [section] nor"},
-        {"[Pool A]\nSharing=turns\n", ":2: Sharing=turns is not there yet"},
+        {"[Pool A]\nTurnUSec=99\n", ":2: TurnUSec=99 is not a value"},
+        {"[Pool A]\nAheadUSec=0\n", ":2: AheadUSec=0 is not a value"},
+        {"[Pool A]\nPatienceUSec=1000001\n", ":2: PatienceUSec=1000001 is not a value"},
         {"[Pool A]\nSharing=mps\n", ":2: Sharing=mps is not a value"},
         {"[Pool A]\nWarmSpares=17\n", ":2: WarmSpares=17 is not"},
         {"[Pool A]\nKernelTimeoutSec=0\n", ":2: KernelTimeoutSec=0 is not"},

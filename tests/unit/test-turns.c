@@ -25,6 +25,8 @@ typedef struct Giver {
     uint64_t idle_usec; /* when the last of them ended */
     uint64_t next_usec; /* when the next burst begins; NEVER: not before this one has ended */
     bool open, watched;
+    bool told;                /* that it waits; it says so once */
+    uint64_t slow_usec;       /* how long it takes to see that it has a turn */
     uint64_t open_usec;       /* when its turn began, but for going on */
     uint64_t kept_until_usec; /* a turn by overtaking is */
     /* What the test knows of its wait */
@@ -81,8 +83,10 @@ static void check_alone(World *w, const Giver *g)
 
         if (other == g || other->on_device == 0)
             continue;
-        require(other->turn.left_priority < g->turn.client->priority &&
-                w->now_usec >= other->turn.closed_usec + w->turns.patience_usec);
+        require(w->now_usec >=
+                other->turn.closed_usec +
+                    w->turns.patience_usec *
+                        (other->turn.left_priority < g->turn.client->priority ? 1 : 10));
     }
 }
 
@@ -121,18 +125,30 @@ static uint64_t on_look(Turn *t, void *userdata)
     return giver_of(t)->on_device > 0 ? NEVER : giver_of(t)->idle_usec;
 }
 
+static void begin_wait(World *w, Giver *g);
+
+/* It has not seen that it had a turn. */
+static bool on_waits(Turn *t, void *userdata)
+{
+    Giver *g = giver_of(t);
+
+    if (g->told && !g->waits)
+        begin_wait(userdata, g);
+    return g->told;
+}
+
 static void on_lost_patience(Turn *leaver, Turn *next, void *userdata)
 {
     World *w = userdata;
 
-    require(leaver->left_priority < next->client->priority);
-    w->n_impatient++;
+    w->n_impatient += leaver->left_priority < next->client->priority;
 }
 
 static const TurnsOps ops = {
     .set_open = on_open,
     .watch = on_watch,
     .look = on_look,
+    .waits = on_waits,
     .lost_patience = on_lost_patience,
 };
 
@@ -196,23 +212,29 @@ static void begin_wait(World *w, Giver *g)
 /* Gives what it may, and says how it stands. */
 static void giver_act(World *w, Giver *g)
 {
+    bool waits;
+
     if (g->left == 0 && g->on_device == 0 && w->now_usec >= g->next_usec) {
         g->left = 1 + random_below(g->burst_max);
         g->next_usec = NEVER;
     }
-    while (g->open && g->left > 0 && g->on_device < g->allowed) {
+    if (g->open && w->now_usec >= g->open_usec + g->slow_usec)
+        g->told = false;
+    while (g->open && !g->told && g->left > 0 && g->on_device < g->allowed) {
         if (g->on_device++ == 0)
             g->done_usec = 0;
         g->left--;
     }
     if (g->left == 0 && g->on_device == 0 && g->next_usec == NEVER)
         g->next_usec = w->now_usec + random_below((uint32_t) g->pause_usec + 1);
-    if (!g->open && g->left > 0 && !g->waits)
+    waits = !g->open && g->left > 0 && !g->told;
+    if (waits)
         begin_wait(w, g);
+    g->told |= waits;
     if (g->turn.leaves && g->on_device == 0 &&
         w->now_usec - g->turn.closed_usec > w->longest_leaving_usec)
         w->longest_leaving_usec = w->now_usec - g->turn.closed_usec;
-    turns_see(&w->turns, &g->turn, g->left > 0 && !g->open, g->on_device > 0, w->now_usec);
+    turns_see(&w->turns, &g->turn, waits, g->on_device > 0, w->now_usec);
 }
 
 static void all_act(World *w)
@@ -260,6 +282,8 @@ static uint64_t time_of_next(const World *w)
             next = w->now_usec + end;
         if (g->next_usec < next)
             next = g->next_usec;
+        if (g->open && g->told && g->open_usec + g->slow_usec < next)
+            next = g->open_usec + g->slow_usec;
     }
     return next;
 }
@@ -312,6 +336,7 @@ static Giver *add(World *w, TurnClient *c, uint64_t work_usec, unsigned burst_ma
     g->burst_max = burst_max;
     g->pause_usec = pause_usec;
     g->allowed = allowed;
+    g->slow_usec = random_below(10) == 0 ? 150 : 0;
     return g;
 }
 
@@ -343,7 +368,8 @@ TEST(test_waits_at_high)
 
         random_seed(seed);
         turn = 500 + random_below(5000);
-        begin(&w, seed % 2 ? SCHED_FAIR : SCHED_FIFO, turn, NEVER / 4, 20000 + random_below(80000));
+        begin(&w, seed % 2 ? SCHED_FAIR : SCHED_FIFO, turn, NEVER / 16,
+              20000 + random_below(80000));
         add_at_random(&w);
         while (w.now_usec < END_USEC)
             go_on(&w);
@@ -386,7 +412,7 @@ TEST(test_shares)
 
         random_seed(seed);
         turn = 500 + random_below(5000);
-        begin(&w, SCHED_FAIR, (uint64_t) turn, 1000, 1000000);
+        begin(&w, SCHED_FAIR, (uint64_t) turn, 100000, 1000000);
         for (unsigned i = 0; i < 3; i++) {
             turn_client_init(&w.clients[i], VGPU_PRIORITY_MEDIUM);
             sched_client_set_weight(&w.clients[i].sched, 1u << i);
@@ -446,7 +472,7 @@ static void replace_at_random(World *w)
     g->left = 0;
     g->on_device = 0;
     g->idle_usec = w->now_usec;
-    g->waits = false;
+    g->waits = g->told = false;
     turns_remove(&w->turns, &g->turn, w->now_usec);
     require(!g->open && g->turn.state == TURN_RESTS && !g->turn.leaves);
     g->next_usec = w->now_usec + random_below(1000);
