@@ -8,6 +8,7 @@
 #include "session-contexts.h"
 #include "session-dispatch.h"
 #include "session-graph.h"
+#include "session-local.h"
 #include "session-log.h"
 #include "session-marks.h"
 #include "session-meter.h"
@@ -156,6 +157,7 @@ CUresult session_op_CONTEXT_CREATE(Session *s, SessionCall *call)
         return CUDA_ERROR_OUT_OF_MEMORY;
     c->id = p->id;
     c->is_primary = p->primary != 0;
+    c->local_size = SESSION_LOCAL_FREE;
     session_stream_init(&c->legacy, c, SESSION_NO_PLACE);
 
     r = context_make(s, p, c);
@@ -283,6 +285,7 @@ CUresult session_op_CONTEXT_DESTROY(Session *s, SessionCall *call)
         session_store_leave(s, c->id);
         context_forget(s, c);
         context_unmake(s, c);
+        session_local_give_back(s, c);
         r = context_hand_over(s);
     }
     pthread_mutex_lock(&s->lock);
@@ -308,28 +311,15 @@ CUresult session_op_CONTEXT_LIMIT_GET(Session *s, SessionCall *call)
 /* For these limits the driver takes device memory, which the session's quota counts as far as it is
  * more than every context has. By CUlimit: CU_LIMIT_STACK_SIZE, for each thread that the device can
  * have at once; CU_LIMIT_PRINTF_FIFO_SIZE; CU_LIMIT_MALLOC_HEAP_SIZE. */
-static const uint64_t limit_free[SESSION_N_CHARGED_LIMITS] = {1024, 1 << 20, 8 << 20};
+static const uint64_t limit_free[SESSION_N_CHARGED_LIMITS] = {SESSION_LOCAL_FREE, 1 << 20, 8 << 20};
 
-enum { LIMIT_STACK_SIZE = 0, ATTRIBUTE_THREADS_OF_MULTIPROCESSOR = 39 };
-
-static CUresult limit_threads(Session *s, uint64_t *ret)
-{
-    const CudaDriver *d = &s->driver.base;
-    int multiprocessors = 0, threads = 0;
-    CUresult r = d->device_get_attribute(&multiprocessors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
-                                         s->device);
-
-    if (r == CUDA_SUCCESS)
-        r = d->device_get_attribute(&threads, ATTRIBUTE_THREADS_OF_MULTIPROCESSOR, s->device);
-    *ret = (uint64_t) multiprocessors * (uint64_t) threads;
-    return r;
-}
+enum { LIMIT_STACK_SIZE = 0 };
 
 static CUresult limit_bytes(Session *s, const VGPUSessionLimit *p, uint64_t *ret)
 {
     uint64_t above = p->value > limit_free[p->limit] ? p->value - limit_free[p->limit] : 0;
     uint64_t times = 1;
-    CUresult r = p->limit == LIMIT_STACK_SIZE ? limit_threads(s, &times) : CUDA_SUCCESS;
+    CUresult r = p->limit == LIMIT_STACK_SIZE ? session_local_threads(s, &times) : CUDA_SUCCESS;
 
     if (r == CUDA_SUCCESS && __builtin_mul_overflow(above, times, ret))
         r = CUDA_ERROR_OUT_OF_MEMORY;

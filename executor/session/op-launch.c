@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "session-captures.h"
 #include "session-launch.h"
+#include "session-local.h"
 
 /* A function with more parameters is given them as one block. */
 #define LAUNCH_POINTERS 64u
@@ -236,6 +237,8 @@ static CUresult launch_kept(Session *s, const SessionCall *call, CUlaunchConfig 
         result = session_find_stream(s, p->stream, &config->stream);
     if (result == CUDA_SUCCESS && session_thread()->captures)
         result = launch_captured(s, call, f);
+    if (result == CUDA_SUCCESS)
+        result = session_local_charge(s, f);
     return result == CUDA_SUCCESS ? launch_with(s, p, f, config, parameters) : result;
 }
 

@@ -5,10 +5,13 @@
 #include "cleanup.h"
 #include "jit-options.h"
 #include "module-memory.h"
+#include "session-core.h"
 #include "session-store.h"
 
 /* The most functions whose names are told: the executor's memory, not the guest's, holds them. */
 #define MODULE_FUNCTIONS_MAX (UINT32_C(1) << 20)
+
+enum { FUNCTION_LOCAL_SIZE = 3 }; /* CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES */
 
 /* ---- Loading ----------------------------------------------------------------------------------
  */
@@ -99,6 +102,7 @@ CUresult session_op_MODULE_LOAD(Session *s, SessionCall *call)
 
     module->id = p->id;
     module->context = call->record.context;
+    module->owner = session_thread()->context;
     LIST_INIT(&module->functions);
     result = session_add(s, SESSION_MODULE, p->id, module);
     if (result != CUDA_SUCCESS) {
@@ -238,6 +242,7 @@ CUresult session_op_FUNCTION_GET(Session *s, SessionCall *call)
     CUfunction handle;
     unsigned char *into;
     const char *name;
+    int local_size = 0;
     CUresult result;
 
     result = module_of(s, call, &module, &name);
@@ -247,9 +252,13 @@ CUresult session_op_FUNCTION_GET(Session *s, SessionCall *call)
         result = driver->base.module_get_function(&handle, module->handle, name);
     if (result == CUDA_SUCCESS)
         result = module_make_function(driver, handle, &f);
+    if (result == CUDA_SUCCESS)
+        result = driver->func_get_attribute(&local_size, FUNCTION_LOCAL_SIZE, handle);
     if (result != CUDA_SUCCESS)
         return result;
     f->id = p->id;
+    f->local_size = (uint32_t) local_size;
+    f->context = module->owner;
 
     call->value[0] = module_describe(driver, f, into, p->into.size);
     pthread_mutex_lock(&store->handles);

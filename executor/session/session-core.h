@@ -85,6 +85,9 @@ struct SessionContext {
     SessionStream legacy;
     CUstream output; /* never has work (op-output.c); the ring's thread's; NULL: not made yet */
     uint64_t charged[SESSION_N_CHARGED_LIMITS]; /* bytes of the quota; the ring's thread's */
+    /* session-local.c */
+    uint32_t local_size;    /* atomic: bytes of a thread up to which nothing is left to charge */
+    uint64_t local_charged; /* bytes of the quota, under the session's lock */
 };
 
 /* The guest may not fill the device's memory with contexts, which its quota does not count. */

@@ -5,6 +5,7 @@
 
 #include "cleanup.h"
 #include "session-launch.h"
+#include "session-local.h"
 #include "session-node.h"
 
 /* CUlaunchAttributeID, of which a node has any; NODE_GET gives back those that are not 0 */
@@ -79,6 +80,9 @@ static CUresult kernel_make(Session *s, SessionNodeCall *c, const SessionFunctio
     r = session_uses_add_object(&c->graph->uses, f->module);
     if (r == CUDA_SUCCESS && c->exec)
         r = session_uses_add_object(&c->exec->uses, f->module);
+    /* Once it is in a graph nobody looks at it again. */
+    if (r == CUDA_SUCCESS)
+        r = session_local_charge(s, f);
     return r == CUDA_SUCCESS ? kernel_give(s, c, &node, config) : r;
 }
 

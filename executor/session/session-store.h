@@ -29,7 +29,9 @@ typedef struct SessionFunction {
     struct SessionModule *module;
     uint32_t id;
     CUfunction handle;
-    uint32_t parameters_size; /* bytes of all */
+    struct SessionContext *context; /* its module's */
+    uint32_t local_size;            /* bytes of local memory of a thread (session-local.h) */
+    uint32_t parameters_size;       /* bytes of all */
     uint32_t n_parameters;
     VGPUSessionParameter parameter[];
 } SessionFunction;
@@ -38,6 +40,7 @@ struct SessionModule {
     LIST_ENTRY(SessionModule) link;
     uint32_t id;
     uint32_t context;
+    struct SessionContext *owner; /* that context, which outlives the module */
     CUmodule handle;
     uint64_t charge; /* bytes of device memory (module-memory.h) */
     LIST_HEAD(, SessionFunction) functions;

@@ -54,6 +54,7 @@ static void context_end(CUcontext c)
     fake_memory_end(c);
     fake_physicals_end(c);
     fake_print_end(c);
+    fake_local_end(c);
     if (current == c)
         current = NULL;
     fake_object_end(c);

@@ -161,6 +161,7 @@ struct CUctx_st {
     bool primary;
     unsigned references, flags;
     size_t limits[FAKE_LIMITS];
+    int local_bytes; /* of a thread, that kernels have made it grow to (fake-launch.c) */
     CUstream legacy; /* its default stream */
     char *print;     /* what kernels have printed, and is not written yet (fake-print.c) */
     size_t print_size, print_room;
@@ -178,6 +179,7 @@ void fake_print_end(CUcontext context);
 void fake_graphs_end(CUcontext context);
 void fake_events_end(CUcontext context);
 void fake_modules_end(CUcontext context);
+void fake_local_end(CUcontext context);
 void fake_links_end(CUcontext context);
 void fake_arrays_end(CUcontext context);
 void fake_textures_end(CUcontext context); /* NULL: of all */

@@ -47,7 +47,7 @@ CUresult cuFuncGetAttribute(int *value, int attribute, CUfunction function)
         [FUNCTION_MAX_THREADS] = (int) fake_function_threads_max(f),
         [FUNCTION_SHARED_BYTES] = f->kernel->shared_bytes,
         [FUNCTION_CONST_BYTES] = 0,
-        [FUNCTION_LOCAL_BYTES] = 0,
+        [FUNCTION_LOCAL_BYTES] = f->kernel->local_bytes,
         [FUNCTION_REGISTERS] = f->kernel->registers,
         [FUNCTION_PTX_VERSION] = 75,
         [FUNCTION_BINARY_VERSION] = 90,

@@ -23,7 +23,7 @@ typedef struct FakeKernel {
     unsigned n_parameters;
     bool builtin; /* the executor's own: what it does wrong is misuse */
     bool endless; /* never ends */
-    int registers, shared_bytes, max_threads;
+    int registers, shared_bytes, max_threads, local_bytes;
     /* run() - compute, and report that it took @ns. Returns how the kernel ends. */
     CUresult (*run)(const struct FakeLaunch *launch, uint64_t ns);
 } FakeKernel;

@@ -285,6 +285,12 @@ static const FakeKernel kernels[] = {
         .run = matmul_tile,
     },
     {
+        .name = "use_local",
+        .registers = 16,
+        .local_bytes = 4096,
+        .run = nothing,
+    },
+    {
         .name = "endless",
         .parameters = of_long,
         .n_parameters = 1,

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-capture.h"
+#include "fake-memory.h"
 #include "fake-module.h"
 #include "fake-queue.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Local memory: bytes of a thread that every context has, and threads of the device */
+#define FAKE_LOCAL_FREE 1024
+#define FAKE_THREADS (2048u * FAKE_MULTIPROCESSORS)
 
 enum { LAUNCH_PARAM_END = 0, LAUNCH_PARAM_POINTER = 1, LAUNCH_PARAM_SIZE = 2 };
 
@@ -179,6 +184,27 @@ static bool is_programmatic(const CUlaunchConfig *c)
     return on != 0;
 }
 
+/* The context has it from now on, until it ends. */
+static CUresult grow_local(const struct CUfunc_st *f)
+{
+    CUcontext c = f->object.context;
+    int has = c->local_bytes > FAKE_LOCAL_FREE ? c->local_bytes : FAKE_LOCAL_FREE;
+
+    if (f->kernel->local_bytes <= has)
+        return CUDA_SUCCESS;
+    if (!fake_total_take(c->device, (uint64_t) (f->kernel->local_bytes - has) * FAKE_THREADS))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    c->local_bytes = f->kernel->local_bytes;
+    return CUDA_SUCCESS;
+}
+
+void fake_local_end(CUcontext c)
+{
+    if (c->local_bytes > FAKE_LOCAL_FREE)
+        fake_total_give(c->device, (uint64_t) (c->local_bytes - FAKE_LOCAL_FREE) * FAKE_THREADS);
+    c->local_bytes = 0;
+}
+
 CUresult fake_launch_make(const CUlaunchConfig *c, CUfunction f, void **params, void **extra,
                           const char *what, FakeWork *ret)
 {
@@ -188,6 +214,8 @@ CUresult fake_launch_make(const CUlaunchConfig *c, CUfunction f, void **params, 
     r = check(f, c);
     if (r == CUDA_SUCCESS)
         r = check_attributes(f, c);
+    if (r == CUDA_SUCCESS)
+        r = grow_local(f);
     if (r != CUDA_SUCCESS)
         return r;
 
