@@ -51,9 +51,30 @@ CUresult session_local_grow(Session *s, const SessionFunction *f)
     return r;
 }
 
+/* The primary context stays where another number stands for it, and so does what it has. */
+static SessionContext *local_heir(Session *s, const SessionContext *c)
+{
+    SessionContext *other;
+
+    LIST_FOREACH(other, &s->contexts, link)
+    if (other->is_primary)
+        break;
+    return c->is_primary ? other : NULL;
+}
+
 void session_local_give_back(Session *s, SessionContext *c)
 {
+    SessionContext *heir;
+
     pthread_mutex_lock(&s->lock);
+    heir = local_heir(s, c);
+    if (heir && heir->local_charged < c->local_charged) {
+        const uint64_t had = heir->local_charged;
+
+        heir->local_charged = c->local_charged;
+        c->local_charged = had;
+        __atomic_store_n(&heir->local_size, c->local_size, __ATOMIC_RELAXED);
+    }
     session_memory_give_back(&s->store->memory, c->local_charged);
     c->local_charged = 0;
     pthread_mutex_unlock(&s->lock);

@@ -19,7 +19,8 @@ CUresult session_local_threads(Session *s, uint64_t *ret);
 /* session_local_grow() - charge what the context of @f is to have more for it */
 CUresult session_local_grow(Session *s, const SessionFunction *f);
 
-/* session_local_give_back() - the driver has ended the context */
+/* session_local_give_back() - the driver has ended the context, or another number stands
+ * for it, which has the charge from then on */
 void session_local_give_back(Session *s, SessionContext *c);
 
 /* session_local_charge() - before the driver may launch @f: charge what its threads need */

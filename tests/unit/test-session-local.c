@@ -80,6 +80,22 @@ TEST(test_grows_once)
     world_end(&w);
 }
 
+/* The primary context stays while a second number stands for it. */
+TEST(test_second_number)
+{
+    uint64_t before, grown;
+
+    begin(NULL);
+    before = charged();
+    assert_ok(launch(0));
+    world_settle(&w, 0);
+    grown = charged() - before;
+    assert_ok(CALL(&w, CONTEXT_CREATE, .id = 2, .primary = 1));
+    assert_ok(CALL(&w, CONTEXT_DESTROY, .id = 1));
+    assert_in_range(charged(), grown, grown + before);
+    world_end(&w);
+}
+
 TEST(test_above_the_quota)
 {
     const WorldLimits limits = {.memory_max = 16 * MIB};
@@ -98,11 +114,23 @@ TEST(test_above_the_quota)
 TEST(test_node_above_the_quota)
 {
     const VGPUSessionLaunch node = {.function = FUNCTION, .grid = {1, 1, 1}, .block = {1, 1, 1}};
+    uint64_t before, after;
 
     begin(&(WorldLimits){.memory_max = 16 * MIB});
     assert_ok(CALL(&w, GRAPH_CREATE, .graph = 1));
     assert_fails(CALL_WITH(&w, NODE_ADD, &node, sizeof(node), .graph = 1, .type = KERNEL_NODE),
                  CUDA_ERROR_OUT_OF_MEMORY);
+    world_end(&w);
+
+    /* With room for it the launch finds it charged. */
+    begin(NULL);
+    before = charged();
+    assert_ok(CALL(&w, GRAPH_CREATE, .graph = 1));
+    assert_ok(CALL_WITH(&w, NODE_ADD, &node, sizeof(node), .graph = 1, .type = KERNEL_NODE));
+    after = charged();
+    assert_true(after > before);
+    assert_ok(launch(0));
+    assert_int_equal(charged(), after);
     world_end(&w);
 }
 
@@ -110,6 +138,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grows_once),
+        cmocka_unit_test(test_second_number),
         cmocka_unit_test(test_above_the_quota),
         cmocka_unit_test(test_node_above_the_quota),
     };
