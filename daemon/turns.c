@@ -112,6 +112,15 @@ static void turn_end_leaving(Turns *turns, Turn *t, uint64_t now)
     sched_client_charge(&t->client->sched, &turns->scheduler, now - t->closed_usec);
 }
 
+/* When the holder has had nothing on the device for so long that its turn is over. */
+static uint64_t turns_idle_end(const Turns *turns)
+{
+    const Turn *t = turns->holder;
+
+    return t->idle_usec > t->begin_usec ? after(t->idle_usec, turns->idle_usec)
+                                        : after(t->begin_usec, turns->idle_usec * WAKING_IDLES);
+}
+
 /* When the holder's turn is over, as far as time says; UINT64_MAX: it is nobody's but its. */
 static uint64_t turns_end(const Turns *turns)
 {
@@ -125,8 +134,7 @@ static uint64_t turns_end(const Turns *turns)
         return 0;
     if (highest < t->client->priority)
         end = later(end, turns_due(turns, t->client->priority));
-    idle = t->idle_usec > t->begin_usec ? after(t->idle_usec, turns->idle_usec)
-                                        : after(t->begin_usec, turns->idle_usec * WAKING_IDLES);
+    idle = turns_idle_end(turns);
     return idle < end ? idle : end;
 }
 
@@ -171,7 +179,7 @@ static void turns_close(Turns *turns, uint64_t now, bool may_go_on)
 
     t->idle_usec = turns->ops->look(t, turns->userdata);
     turns_complete(turns, t, now);
-    if (may_go_on && turn_runs(t) && turns_extend(turns, t, now))
+    if (may_go_on && turns_idle_end(turns) > now && turns_extend(turns, t, now))
         return;
     turns->holder = NULL;
     turns->rivals_usec = NO_RIVALS;

@@ -28,8 +28,9 @@
  * - a priority that is due has one of each two turns that begin (of each four, where low and medium
  *   are both due), and each lasts T + L at most;
  * - if fair, the times W of two clients of one priority that both wait or hold all the while differ
- *   by | W_f / w_f - W_g / w_g | <= 2 (T + L) (1 / w_f + 1 / w_g), as fair.h states it for D = 1,
- *   while no other priority interrupts.
+ *   by | W_f / w_f - W_g / w_g | <= 4 (T + L) (1 / w_f + 1 / w_g), while no other priority
+ * interrupts: as fair.h states it for D = 2, since who is next is decided when a turn ends, and
+ * what that turn leaves is counted when it has ended.
  *
  * Cost: as the scheduler's; turns_see() looks at all whose work is still there after their turn.
  */
