@@ -52,7 +52,9 @@ TEST(test_a_wrapper_of_nothing)
 TEST(test_what_a_program_is_linked_of)
 {
     const Container two[] = {CONTAINER, CONTAINER};
-    const void *const parts[] = {&two[0], &two[1], NULL}, *const bad[] = {&two[0], "no", NULL};
+    const void *const parts[] = {&two[0], &two[1], NULL}, *const bad[] = {&two[0],
+                                                                          "this is no container",
+                                                                          NULL};
     const Wrapper whole = {0x466243b1, 1, &two[0], parts}, linked = {0x466243b1, 2, &two[0], parts};
     Container short_one = CONTAINER;
     const void *const short_parts[] = {&short_one, NULL};
